@@ -1,0 +1,3 @@
+//! The `hardway-apiserver` process.
+
+fn main() {}

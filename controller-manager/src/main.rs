@@ -1,0 +1,3 @@
+//! The `hardway-controller-manager` process.
+
+fn main() {}

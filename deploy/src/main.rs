@@ -1,0 +1,3 @@
+//! The `hardway` process.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `hardway-flannel-lite` process.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `hardway-kubelet` process.
+
+fn main() {}

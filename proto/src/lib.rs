@@ -1,0 +1,1 @@
+//! What crosses a wire: the gRPC services, and the vocabulary of objects.

@@ -1,0 +1,3 @@
+//! The `hardway-proxy` process.
+
+fn main() {}

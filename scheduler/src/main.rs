@@ -1,0 +1,3 @@
+//! The `hardway-scheduler` process.
+
+fn main() {}
