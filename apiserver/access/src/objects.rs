@@ -1,0 +1,126 @@
+//! Read access to what is stored.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+/// Read access to stored objects; the watch cache implements it.
+pub trait Objects: Send + Sync {
+    /// One object's JSON; `namespace` is empty for cluster scope.
+    fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Bytes>;
+    /// All objects of a resource, of one namespace or of all.
+    fn list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Bytes>;
+    /// Changes whenever any object of the resource changes.
+    fn revision(&self, group: &str, resource: &str) -> u64;
+}
+
+impl dyn Objects + '_ {
+    /// One object, parsed.
+    pub fn read(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
+        parse(&self.get(group, resource, namespace, name)?)
+    }
+
+    /// All objects of a resource, parsed.
+    pub fn read_all(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Value> {
+        self.list(group, resource, namespace)
+            .iter()
+            .filter_map(|bytes| parse(bytes))
+            .collect()
+    }
+}
+
+/// What the store holds was valid JSON when it was written; anything else is
+/// treated as absent, and told.
+fn parse(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_slice(bytes)
+        .inspect_err(|error| tracing::error!(%error, "a stored object is no valid JSON"))
+        .ok()
+}
+
+/// The string at a JSON pointer, or `""`.
+pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// The elements of the array at a JSON pointer; none if there is no array.
+pub(crate) fn items<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+/// The strings of the array at a JSON pointer.
+pub(crate) fn strings<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> {
+    items(object, pointer).iter().filter_map(Value::as_str)
+}
+
+/// The fields of the object at a JSON pointer; none if there is no object.
+pub(crate) fn fields<'a>(
+    object: &'a Value,
+    pointer: &str,
+) -> impl Iterator<Item = (&'a str, &'a Value)> {
+    object
+        .pointer(pointer)
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.as_str(), value))
+}
+
+/// Whether the boolean at a JSON pointer is true.
+pub(crate) fn is_true(object: &Value, pointer: &str) -> bool {
+    object.pointer(pointer).and_then(Value::as_bool) == Some(true)
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::*;
+    use parking_lot::RwLock;
+    use std::collections::BTreeMap;
+
+    type Key = (String, String, String, String);
+
+    /// Objects in a map, for tests.
+    #[derive(Default)]
+    pub struct Fake {
+        objects: RwLock<(BTreeMap<Key, Bytes>, u64)>,
+    }
+
+    impl Fake {
+        pub fn put(&self, group: &str, resource: &str, object: Value) {
+            let key = (
+                group.to_owned(),
+                resource.to_owned(),
+                text(&object, "/metadata/namespace").to_owned(),
+                text(&object, "/metadata/name").to_owned(),
+            );
+            let mut all = self.objects.write();
+            all.0.insert(key, object.to_string().into());
+            all.1 += 1;
+        }
+    }
+
+    impl Objects for Fake {
+        fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Bytes> {
+            let key = (group.into(), resource.into(), namespace.into(), name.into());
+            self.objects.read().0.get(&key).cloned()
+        }
+        fn list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Bytes> {
+            self.objects
+                .read()
+                .0
+                .iter()
+                .filter(|((g, r, ns, _), _)| {
+                    g == group && r == resource && namespace.is_none_or(|n| n == ns)
+                })
+                .map(|(_, bytes)| bytes.clone())
+                .collect()
+        }
+        fn revision(&self, _: &str, _: &str) -> u64 {
+            self.objects.read().1
+        }
+    }
+}
