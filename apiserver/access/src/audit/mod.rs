@@ -1,1 +1,199 @@
 //! The audit log: who did what when, one JSON line per stage of a request.
+
+mod log;
+mod policy;
+
+pub use log::{Log, Rotation};
+pub use policy::{Level, Policy, PolicyError, Stage};
+
+use crate::User;
+use serde_json::{Map, Value, json};
+
+/// What is known of a request when it arrives.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Unique id, also sent as the `Audit-Id` header.
+    pub audit_id: &'a str,
+    /// Who asks.
+    pub user: &'a User,
+    /// Whom they act as, where they do.
+    pub impersonated: Option<&'a User>,
+    /// API verb, or the lower-case HTTP method for paths.
+    pub verb: &'a str,
+    /// Path and query.
+    pub uri: &'a str,
+    /// Client addresses, nearest last.
+    pub source_ips: &'a [String],
+    /// `User-Agent` header.
+    pub user_agent: &'a str,
+    /// API group; empty for the core group.
+    pub group: &'a str,
+    /// API version.
+    pub version: &'a str,
+    /// Plural resource name; empty for paths that aren't resources.
+    pub resource: &'a str,
+    /// Subresource, or empty.
+    pub subresource: &'a str,
+    /// Namespace, or empty.
+    pub namespace: &'a str,
+    /// Object name, or empty.
+    pub name: &'a str,
+}
+
+impl Request<'_> {
+    /// The path without the query.
+    pub fn path(&self) -> &str {
+        self.uri.split('?').next().unwrap_or_default()
+    }
+
+    /// Bodies that hold credentials are never logged, whatever the policy.
+    fn is_secret(&self) -> bool {
+        matches!(
+            (self.group, self.resource, self.subresource),
+            ("", "secrets", _)
+                | ("", "serviceaccounts", "token")
+                | ("authentication.k8s.io", "tokenreviews", _)
+        )
+    }
+}
+
+/// The record of one request under way.
+pub struct Entry<'a> {
+    log: &'a Log,
+    level: Level,
+    omitted: Vec<Stage>,
+    event: Map<String, Value>,
+    annotations: Map<String, Value>,
+}
+
+impl Log {
+    /// Begins the record of a request; `None` if the policy doesn't want it.
+    pub fn begin(&self, request: &Request) -> Option<Entry<'_>> {
+        let (mut level, omitted) = self.policy().decide(request);
+        if level == Level::None {
+            return None;
+        }
+        if request.is_secret() {
+            level = Level::Metadata;
+        }
+        let entry = Entry {
+            log: self,
+            level,
+            omitted,
+            event: describe(request, level),
+            annotations: Map::new(),
+        };
+        entry.emit(Stage::RequestReceived);
+        Some(entry)
+    }
+}
+
+fn describe(request: &Request, level: Level) -> Map<String, Value> {
+    let mut event = json!({
+        "kind": "Event",
+        "apiVersion": "audit.k8s.io/v1",
+        "level": level.name(),
+        "auditID": request.audit_id,
+        "stage": "",
+        "requestURI": request.uri,
+        "verb": request.verb,
+        "user": request.user.to_json(),
+        "sourceIPs": request.source_ips,
+        "userAgent": request.user_agent,
+        "requestReceivedTimestamp": micros(jiff::Timestamp::now()),
+    });
+    if let Some(user) = request.impersonated {
+        event["impersonatedUser"] = user.to_json();
+    }
+    if !request.resource.is_empty() {
+        let parts = [
+            ("resource", request.resource),
+            ("namespace", request.namespace),
+            ("name", request.name),
+            ("apiGroup", request.group),
+            ("apiVersion", request.version),
+            ("subresource", request.subresource),
+        ];
+        event["objectRef"] = parts
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(key, value)| (key.to_owned(), json!(value)))
+            .collect();
+    }
+    match event {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn micros(time: jiff::Timestamp) -> String {
+    format!("{time:.6}")
+}
+
+impl Entry<'_> {
+    /// Whether the policy wants the request's body.
+    pub fn wants_request(&self) -> bool {
+        self.level >= Level::Request
+    }
+
+    /// Whether the policy wants the response's body.
+    pub fn wants_response(&self) -> bool {
+        self.level >= Level::RequestResponse
+    }
+
+    /// The request's body; kept only if the policy wants it.
+    pub fn request_object(&mut self, object: &Value) {
+        if self.wants_request() {
+            self.event.insert("requestObject".into(), object.clone());
+        }
+    }
+
+    /// The response's body; kept only if the policy wants it.
+    pub fn response_object(&mut self, object: &Value) {
+        if self.wants_response() {
+            self.event.insert("responseObject".into(), object.clone());
+        }
+    }
+
+    /// A fact worth keeping, e.g. `authorization.k8s.io/decision`.
+    pub fn annotate(&mut self, key: &str, value: &str) {
+        self.annotations.insert(key.into(), json!(value));
+    }
+
+    /// The response's headers are out and its body will take long (watch,
+    /// exec …).
+    pub fn response_started(&mut self, code: u16) {
+        self.respond(code, "", "");
+        self.emit(Stage::ResponseStarted);
+    }
+
+    /// The response is out; `reason` and `message` are those of a failure.
+    pub fn complete(mut self, code: u16, reason: &str, message: &str) {
+        self.respond(code, reason, message);
+        self.emit(Stage::ResponseComplete);
+    }
+
+    fn respond(&mut self, code: u16, reason: &str, message: &str) {
+        let mut status = json!({ "metadata": {}, "code": code });
+        if !reason.is_empty() || !message.is_empty() {
+            status["status"] = json!("Failure");
+            status["reason"] = json!(reason);
+            status["message"] = json!(message);
+        }
+        self.event.insert("responseStatus".into(), status);
+    }
+
+    fn emit(&self, stage: Stage) {
+        if self.omitted.contains(&stage) {
+            return;
+        }
+        let mut event = self.event.clone();
+        event.insert("stage".into(), json!(stage.name()));
+        let now = micros(jiff::Timestamp::now());
+        event.insert("stageTimestamp".into(), json!(now));
+        if !self.annotations.is_empty() {
+            event.insert("annotations".into(), json!(self.annotations));
+        }
+        self.log.write(Value::Object(event).to_string());
+    }
+}
