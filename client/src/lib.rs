@@ -1,1 +1,28 @@
-//! hardway-client.
+//! What every component does the same way: connect to the apiserver with
+//! mutual TLS, list and watch into a cache, work off keyed queues, elect a
+//! leader, record events, and serve health and metrics.
+//!
+//! A component's `main` usually reads: parse [`flags::Common`], call
+//! [`logging::init`], build a [`Client`] with [`flags::Common::client`],
+//! start informers ([`informer::Informer`]) and a [`controller`], serve
+//! [`health`], and wait for [`signals::shutdown`].
+
+pub mod api;
+pub mod channel;
+pub mod controller;
+pub mod events;
+pub mod flags;
+pub mod health;
+pub mod informer;
+pub mod kubeconfig;
+pub mod leader;
+pub mod logging;
+pub mod metrics;
+pub mod queue;
+pub mod signals;
+pub mod store;
+pub mod tls;
+
+pub use api::{Api, Client, DynamicApi, Target, WatchParams};
+pub use informer::Informer;
+pub use store::Store;

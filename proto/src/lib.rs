@@ -1,1 +1,20 @@
-//! What crosses a wire: the gRPC services, and the vocabulary of objects.
+//! What crosses a wire: the gRPC services, and the vocabulary of objects that
+//! every component speaks.
+
+pub mod fields;
+pub mod kind;
+pub mod labels;
+pub mod meta;
+pub mod names;
+pub mod quantity;
+mod selector_text;
+pub mod status;
+
+pub use kind::{Kind, ResourceId};
+pub use status::Status;
+
+/// The generated gRPC messages, client and server of `hardway.v1.Api`.
+#[allow(missing_docs, clippy::all)]
+pub mod api {
+    tonic::include_proto!("hardway.v1");
+}

@@ -1,0 +1,447 @@
+//! The apiserver's verbs, typed ([`Api`]) and untyped ([`DynamicApi`]).
+
+use crate::channel;
+use crate::kubeconfig::Kubeconfig;
+use crate::tls;
+use futures_util::{Stream, StreamExt};
+use hardway_proto::api::{self, api_client::ApiClient};
+use hardway_proto::{Kind, Status};
+use serde_json::{Value, json};
+use std::marker::PhantomData;
+use tonic::transport::Channel;
+
+/// Largest message taken from the apiserver, in bytes. Lists come in pages,
+/// so this bounds one object plus its envelope.
+const MAX_MESSAGE: usize = 16 << 20;
+
+/// A connection to the apiserver; cheap to clone, reconnects by itself.
+#[derive(Clone)]
+pub struct Client {
+    inner: ApiClient<Channel>,
+    field_manager: String,
+}
+
+impl Client {
+    /// Connects lazily as the kubeconfig's user. `field_manager` is the name
+    /// under which writes appear in managedFields.
+    pub fn new(config: &Kubeconfig, field_manager: &str) -> Result<Self, tls::Error> {
+        Ok(Self::from_channel(channel::connect(config)?, field_manager))
+    }
+
+    /// On a channel made elsewhere (tests).
+    pub fn from_channel(channel: Channel, field_manager: &str) -> Self {
+        Self {
+            inner: ApiClient::new(channel)
+                .max_decoding_message_size(MAX_MESSAGE)
+                .max_encoding_message_size(MAX_MESSAGE),
+            field_manager: field_manager.into(),
+        }
+    }
+
+    /// Objects of a kind in all namespaces, or of a cluster-scoped kind.
+    pub fn all<K: Kind>(&self) -> Api<K> {
+        self.namespaced("")
+    }
+
+    /// Objects of a kind in one namespace.
+    pub fn namespaced<K: Kind>(&self, namespace: &str) -> Api<K> {
+        let id = K::RESOURCE;
+        Api {
+            dynamic: self.dynamic(id.group, id.version, id.resource, namespace),
+            kind: PhantomData,
+        }
+    }
+
+    /// Objects of any resource, as bytes.
+    pub fn dynamic(
+        &self,
+        group: &str,
+        version: &str,
+        resource: &str,
+        namespace: &str,
+    ) -> DynamicApi {
+        DynamicApi {
+            client: self.clone(),
+            target: Target {
+                group: group.into(),
+                version: version.into(),
+                resource: resource.into(),
+                namespace: namespace.into(),
+                ..Default::default()
+            },
+        }
+    }
+}
+
+/// What requests are about: group, version, resource, namespace.
+pub type Target = api::Target;
+
+/// What to watch, and from where.
+#[derive(Clone, Debug, Default)]
+pub struct WatchParams {
+    /// Label selector, e.g. `app=web`.
+    pub labels: String,
+    /// Field selector, e.g. `spec.nodeName=n1`.
+    pub fields: String,
+    /// Resource version after which to start.
+    pub resource_version: String,
+    /// Whether existing objects come first, as ADDED.
+    pub send_initial_events: bool,
+}
+
+/// A page of a list, or all of it.
+#[derive(Clone, Debug, Default)]
+pub struct ObjectList<T> {
+    /// The objects.
+    pub items: Vec<T>,
+    /// Revision of the list.
+    pub resource_version: i64,
+    /// Token of the next page; empty on the last one.
+    pub r#continue: String,
+}
+
+/// One resource's verbs over raw JSON.
+#[derive(Clone)]
+pub struct DynamicApi {
+    client: Client,
+    target: Target,
+}
+
+impl DynamicApi {
+    fn target(&self, name: &str, subresource: &str) -> Option<Target> {
+        Some(Target {
+            name: name.into(),
+            subresource: subresource.into(),
+            ..self.target.clone()
+        })
+    }
+
+    fn options(&self) -> Option<api::WriteOptions> {
+        Some(api::WriteOptions {
+            field_manager: self.client.field_manager.clone(),
+            ..Default::default()
+        })
+    }
+
+    fn rpc(&self) -> ApiClient<Channel> {
+        self.client.inner.clone()
+    }
+
+    /// Reads one object, consistently.
+    pub async fn get(&self, name: &str) -> Result<api::Object, Status> {
+        let request = api::GetRequest {
+            target: self.target(name, ""),
+            resource_version: String::new(),
+        };
+        Ok(self.rpc().get(request).await?.into_inner())
+    }
+
+    /// Lists objects that match the selectors; empty selectors match all.
+    pub async fn list(
+        &self,
+        labels: &str,
+        fields: &str,
+    ) -> Result<ObjectList<api::Object>, Status> {
+        let request = api::ListRequest {
+            target: self.target("", ""),
+            label_selector: labels.into(),
+            field_selector: fields.into(),
+            ..Default::default()
+        };
+        let mut stream = self.rpc().list(request).await?.into_inner();
+        let mut list = ObjectList::default();
+        while let Some(page) = stream.message().await? {
+            list.items.extend(page.items);
+            if page.resource_version != 0 {
+                list.resource_version = page.resource_version;
+                list.r#continue = page.r#continue;
+            }
+        }
+        Ok(list)
+    }
+
+    /// Watches; the stream ends when the server ends it.
+    pub async fn watch(
+        &self,
+        params: &WatchParams,
+    ) -> Result<impl Stream<Item = Result<api::WatchEvent, Status>> + Send + use<>, Status> {
+        let request = api::WatchRequest {
+            target: self.target("", ""),
+            label_selector: params.labels.clone(),
+            field_selector: params.fields.clone(),
+            resource_version: params.resource_version.clone(),
+            allow_bookmarks: true,
+            send_initial_events: params.send_initial_events,
+            timeout_seconds: 0,
+        };
+        let stream = self.rpc().watch(request).await?.into_inner();
+        Ok(stream.map(|event| event.map_err(Status::from)))
+    }
+
+    /// Creates an object, or with a subresource (`binding`, `eviction`,
+    /// `token`) does what that means for the named one.
+    pub async fn create(
+        &self,
+        name: &str,
+        subresource: &str,
+        json: Vec<u8>,
+    ) -> Result<api::Object, Status> {
+        let request = api::CreateRequest {
+            target: self.target(name, subresource),
+            json: json.into(),
+            options: self.options(),
+        };
+        Ok(self.rpc().create(request).await?.into_inner())
+    }
+
+    /// Replaces an object or one of its subresources.
+    pub async fn update(
+        &self,
+        name: &str,
+        subresource: &str,
+        json: Vec<u8>,
+    ) -> Result<api::Object, Status> {
+        let request = api::UpdateRequest {
+            target: self.target(name, subresource),
+            json: json.into(),
+            options: self.options(),
+        };
+        Ok(self.rpc().update(request).await?.into_inner())
+    }
+
+    /// Patches an object or one of its subresources.
+    pub async fn patch(
+        &self,
+        name: &str,
+        subresource: &str,
+        patch: Patch<'_>,
+    ) -> Result<api::Object, Status> {
+        let (kind, body, force) = match patch {
+            Patch::Json(value) => (api::PatchType::JsonPatch, value, false),
+            Patch::Merge(value) => (api::PatchType::MergePatch, value, false),
+            Patch::Strategic(value) => (api::PatchType::StrategicMergePatch, value, false),
+            Patch::Apply(value) => (api::PatchType::ApplyPatch, value, true),
+        };
+        let request = api::PatchRequest {
+            target: self.target(name, subresource),
+            r#type: kind.into(),
+            patch: body.to_string().into(),
+            options: self.options(),
+            force,
+        };
+        Ok(self.rpc().patch(request).await?.into_inner())
+    }
+
+    /// Deletes one object. Answers the object while it is still going, or a
+    /// `Status` once it is gone, as JSON.
+    pub async fn delete(&self, name: &str, options: &DeleteParams) -> Result<api::Object, Status> {
+        let request = api::DeleteRequest {
+            target: self.target(name, ""),
+            options: options.to_json().into(),
+        };
+        Ok(self.rpc().delete(request).await?.into_inner())
+    }
+
+    /// Deletes all that match.
+    pub async fn delete_collection(
+        &self,
+        labels: &str,
+        fields: &str,
+        options: &DeleteParams,
+    ) -> Result<(), Status> {
+        let request = api::DeleteCollectionRequest {
+            target: self.target("", ""),
+            label_selector: labels.into(),
+            field_selector: fields.into(),
+            options: options.to_json().into(),
+        };
+        self.rpc().delete_collection(request).await?;
+        Ok(())
+    }
+}
+
+/// A patch of one of Kubernetes' four types.
+#[derive(Clone, Copy, Debug)]
+pub enum Patch<'a> {
+    /// RFC 6902.
+    Json(&'a Value),
+    /// RFC 7386.
+    Merge(&'a Value),
+    /// Kubernetes' strategic merge patch.
+    Strategic(&'a Value),
+    /// Server-side apply; takes over fields that others own.
+    Apply(&'a Value),
+}
+
+/// How to delete.
+#[derive(Clone, Debug, Default)]
+pub struct DeleteParams {
+    /// Seconds for the object to go; `None` leaves it to the kind.
+    pub grace_period_seconds: Option<i64>,
+    /// Only the object with this UID.
+    pub uid: Option<String>,
+    /// Only at this resource version.
+    pub resource_version: Option<String>,
+    /// `Foreground`, `Background` or `Orphan`.
+    pub propagation_policy: Option<&'static str>,
+}
+
+impl DeleteParams {
+    /// At once, and only the object with this UID.
+    pub fn now(uid: &str) -> Self {
+        Self {
+            grace_period_seconds: Some(0),
+            ..Self::of(uid)
+        }
+    }
+
+    /// Gracefully, and only the object with this UID.
+    pub fn of(uid: &str) -> Self {
+        Self {
+            uid: Some(uid.into()),
+            ..Default::default()
+        }
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions"});
+        if let Some(seconds) = self.grace_period_seconds {
+            options["gracePeriodSeconds"] = seconds.into();
+        }
+        if let Some(uid) = &self.uid {
+            options["preconditions"]["uid"] = uid.as_str().into();
+        }
+        if let Some(version) = &self.resource_version {
+            options["preconditions"]["resourceVersion"] = version.as_str().into();
+        }
+        if let Some(policy) = self.propagation_policy {
+            options["propagationPolicy"] = policy.into();
+        }
+        options.to_string().into_bytes()
+    }
+}
+
+/// One kind's verbs, typed.
+pub struct Api<K> {
+    dynamic: DynamicApi,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Clone for Api<K> {
+    fn clone(&self) -> Self {
+        Self {
+            dynamic: self.dynamic.clone(),
+            kind: PhantomData,
+        }
+    }
+}
+
+fn parse<K: Kind>(object: &api::Object) -> Result<K, Status> {
+    K::parse(&object.json).map_err(|e| {
+        Status::internal(format!(
+            "{} {:?}: the apiserver's answer can't be read: {e}",
+            K::KIND,
+            object.name
+        ))
+    })
+}
+
+impl<K: Kind> Api<K> {
+    /// The same verbs over bytes.
+    pub fn dynamic(&self) -> &DynamicApi {
+        &self.dynamic
+    }
+
+    /// Reads one object, consistently.
+    pub async fn get(&self, name: &str) -> Result<K, Status> {
+        parse(&self.dynamic.get(name).await?)
+    }
+
+    /// Reads one object; `None` if it isn't there.
+    pub async fn get_opt(&self, name: &str) -> Result<Option<K>, Status> {
+        match self.get(name).await {
+            Ok(object) => Ok(Some(object)),
+            Err(status) if status.is_not_found() => Ok(None),
+            Err(status) => Err(status),
+        }
+    }
+
+    /// Lists all that match the selectors.
+    pub async fn list(&self, labels: &str, fields: &str) -> Result<ObjectList<K>, Status> {
+        let raw = self.dynamic.list(labels, fields).await?;
+        Ok(ObjectList {
+            items: raw.items.iter().map(parse).collect::<Result<_, _>>()?,
+            resource_version: raw.resource_version,
+            r#continue: raw.r#continue,
+        })
+    }
+
+    /// Creates an object.
+    pub async fn create(&self, object: &K) -> Result<K, Status> {
+        parse(
+            &self
+                .dynamic
+                .create(object.name(), "", object.encode())
+                .await?,
+        )
+    }
+
+    /// Replaces an object; its resource version, if set, must be current.
+    pub async fn update(&self, object: &K) -> Result<K, Status> {
+        parse(
+            &self
+                .dynamic
+                .update(object.name(), "", object.encode())
+                .await?,
+        )
+    }
+
+    /// Replaces its status.
+    pub async fn update_status(&self, object: &K) -> Result<K, Status> {
+        let json = object.encode();
+        parse(&self.dynamic.update(object.name(), "status", json).await?)
+    }
+
+    /// Patches an object.
+    pub async fn patch(&self, name: &str, patch: Patch<'_>) -> Result<K, Status> {
+        parse(&self.dynamic.patch(name, "", patch).await?)
+    }
+
+    /// Patches its status.
+    pub async fn patch_status(&self, name: &str, patch: Patch<'_>) -> Result<K, Status> {
+        parse(&self.dynamic.patch(name, "status", patch).await?)
+    }
+
+    /// Deletes an object; an object that isn't there is `NotFound`.
+    pub async fn delete(&self, name: &str, options: &DeleteParams) -> Result<(), Status> {
+        self.dynamic.delete(name, options).await.map(|_| ())
+    }
+}
+
+impl Api<k8s_openapi::api::core::v1::Pod> {
+    /// Binds a pod to a node; `Conflict` if it is bound already.
+    pub async fn bind(&self, name: &str, uid: &str, node: &str) -> Result<(), Status> {
+        let body = json!({
+            "apiVersion": "v1", "kind": "Binding",
+            "metadata": {"name": name, "uid": uid, "namespace": self.dynamic.target.namespace},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        });
+        let body = body.to_string().into_bytes();
+        self.dynamic.create(name, "binding", body).await.map(|_| ())
+    }
+
+    /// Evicts a pod; `TooManyRequests` if a disruption budget forbids it now.
+    pub async fn evict(&self, name: &str, options: &DeleteParams) -> Result<(), Status> {
+        let delete: Value = serde_json::from_slice(&options.to_json()).unwrap_or_default();
+        let body = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": {"name": name, "namespace": self.dynamic.target.namespace},
+            "deleteOptions": delete,
+        });
+        let body = body.to_string().into_bytes();
+        self.dynamic
+            .create(name, "eviction", body)
+            .await
+            .map(|_| ())
+    }
+}

@@ -1,0 +1,103 @@
+//! Command-line flags that every component but the apiserver shares.
+
+use crate::api::Client;
+use crate::health;
+use crate::kubeconfig::{self, Kubeconfig};
+use crate::{logging, tls};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Flattened into a component's own flags.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Common {
+    /// Kubeconfig file with the apiserver's address, its CA and this component's certificate.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: PathBuf,
+    /// Apiservers to use instead of the kubeconfig's one; repeatable, tried in turn.
+    #[arg(long = "server", value_name = "URL")]
+    pub servers: Vec<String>,
+    /// Address to serve health and metrics on.
+    #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
+    pub bind_address: IpAddr,
+    /// Port to serve health and metrics on; 0 picks a free one.
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub secure_port: u16,
+    /// Certificate to serve with.
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert_file: PathBuf,
+    /// Private key of that certificate.
+    #[arg(long, value_name = "FILE")]
+    pub tls_private_key_file: PathBuf,
+    /// CA that clients' certificates must chain to.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: PathBuf,
+    /// What to log: a level or a tracing filter.
+    #[arg(long, default_value = "info", value_name = "FILTER")]
+    pub log_level: String,
+    /// How to log it.
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: logging::Format,
+}
+
+/// Why the common flags can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Logging flags.
+    #[error("{0}")]
+    Logging(String),
+    /// The kubeconfig.
+    #[error(transparent)]
+    Kubeconfig(#[from] kubeconfig::Error),
+    /// Certificates and keys.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
+    /// The port.
+    #[error(transparent)]
+    Listen(#[from] std::io::Error),
+}
+
+impl Common {
+    /// Starts logging as the flags say.
+    pub fn init_logging(&self) -> Result<(), Error> {
+        logging::init(&self.log_level, self.log_format).map_err(Error::Logging)
+    }
+
+    /// The kubeconfig, with `--server` applied.
+    pub fn kubeconfig(&self) -> Result<Kubeconfig, Error> {
+        let mut config = Kubeconfig::load(&self.kubeconfig)?;
+        if !self.servers.is_empty() {
+            config.servers.clone_from(&self.servers);
+        }
+        Ok(config)
+    }
+
+    /// A client with the kubeconfig's identity.
+    pub fn client(&self, field_manager: &str) -> Result<Client, Error> {
+        Ok(Client::new(&self.kubeconfig()?, field_manager)?)
+    }
+
+    /// The files the health server (or the component's own) needs.
+    pub fn server_files(&self) -> tls::ServerFiles {
+        tls::ServerFiles {
+            certificate: self.tls_cert_file.clone(),
+            key: self.tls_private_key_file.clone(),
+            client_ca: self.client_ca_file.clone(),
+        }
+    }
+
+    /// Validates certificates, binds the port and serves health in a task of
+    /// its own. Returns the bound address.
+    pub async fn serve_health(&self, checks: health::Checks) -> Result<SocketAddr, Error> {
+        let files = self.server_files();
+        tls::server(&files, false, &[])?;
+        let address = SocketAddr::new(self.bind_address, self.secure_port);
+        let listener = health::bind(address).await?;
+        let bound = listener.local_addr()?;
+        tokio::spawn(async move {
+            if let Err(error) = health::serve(listener, &files, checks).await {
+                tracing::error!(%error, "health server ended");
+            }
+        });
+        Ok(bound)
+    }
+}

@@ -1,0 +1,199 @@
+//! /healthz, /livez, /readyz (with `?verbose`) and /metrics over HTTPS.
+//!
+//! Health is open to anyone who can connect; metrics want a client
+//! certificate of the cluster.
+
+use crate::{metrics, tls};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// A named condition: `Err` says in one line what is wrong.
+pub type CheckFn = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// The conditions under which the process is ready. `ping` is always there.
+#[derive(Default)]
+pub struct Checks {
+    ready: Vec<(String, CheckFn)>,
+}
+
+impl Checks {
+    /// Adds a condition for readiness.
+    pub fn ready(
+        mut self,
+        name: &str,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.ready.push((name.into(), Box::new(check)));
+        self
+    }
+
+    /// The report of an endpoint, and whether all is well. Wording as
+    /// Kubernetes': `[+]ping ok`, `[-]name failed: reason`.
+    fn report(&self, endpoint: &str) -> (bool, String) {
+        let mut text = String::from("[+]ping ok\n");
+        let mut healthy = true;
+        if endpoint == "readyz" {
+            for (name, check) in &self.ready {
+                match check() {
+                    Ok(()) => text.push_str(&format!("[+]{name} ok\n")),
+                    Err(reason) => {
+                        healthy = false;
+                        text.push_str(&format!("[-]{name} failed: {reason}\n"));
+                    }
+                }
+            }
+        }
+        let verdict = if healthy { "passed" } else { "failed" };
+        text.push_str(&format!("{endpoint} check {verdict}\n"));
+        (healthy, text)
+    }
+}
+
+/// Answers a health or metrics request; `None` for any other path. For
+/// processes that serve these beside an API of their own.
+pub fn respond(
+    checks: &Checks,
+    method: &Method,
+    path: &str,
+    query: Option<&str>,
+    has_certificate: bool,
+) -> Option<Response<Full<Bytes>>> {
+    let endpoint = path.trim_start_matches('/');
+    if !matches!(endpoint, "healthz" | "livez" | "readyz" | "metrics") {
+        return None;
+    }
+    if method != Method::GET && method != Method::HEAD {
+        return Some(text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n"));
+    }
+    if endpoint == "metrics" {
+        if !has_certificate {
+            return Some(text(StatusCode::UNAUTHORIZED, "Unauthorized\n"));
+        }
+        let mut response = Response::new(Full::from(metrics::render()));
+        response.headers_mut().insert(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static(metrics::CONTENT_TYPE),
+        );
+        return Some(response);
+    }
+    let (healthy, report) = checks.report(endpoint);
+    let verbose = query.is_some_and(|q| q.split('&').any(|p| p.starts_with("verbose")));
+    Some(match (healthy, verbose) {
+        (true, false) => text(StatusCode::OK, "ok"),
+        (true, true) => text(StatusCode::OK, report),
+        (false, _) => text(StatusCode::INTERNAL_SERVER_ERROR, report),
+    })
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+/// Binds the port; fails with the address in the message.
+pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|e| std::io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))
+}
+
+/// Serves until the task is dropped.
+pub async fn serve(
+    listener: TcpListener,
+    files: &tls::ServerFiles,
+    checks: Checks,
+) -> Result<(), tls::Error> {
+    let config = tls::server(files, false, &["h2", "http/1.1"])?;
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let checks = Arc::new(checks);
+    loop {
+        let (tcp, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                // Out of descriptors: give others time to close some.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (acceptor, checks) = (acceptor.clone(), checks.clone());
+        tokio::spawn(async move {
+            let handshake = tokio::time::timeout(Duration::from_secs(10), acceptor.accept(tcp));
+            let Ok(Ok(stream)) = handshake.await else {
+                tracing::debug!(%peer, "TLS handshake failed");
+                return;
+            };
+            let certified = stream.get_ref().1.peer_certificates().is_some();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let answer = respond(
+                    &checks,
+                    request.method(),
+                    request.uri().path(),
+                    request.uri().query(),
+                    certified,
+                );
+                let answer =
+                    answer.unwrap_or_else(|| text(StatusCode::NOT_FOUND, "404 page not found\n"));
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let mut server = auto::Builder::new(TokioExecutor::new());
+            server.http1().timer(TokioTimer::new());
+            server.http2().timer(TokioTimer::new());
+            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
+                tracing::debug!(%peer, %error, "connection ended");
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(checks: &Checks, path: &str, certified: bool) -> Option<StatusCode> {
+        respond(checks, &Method::GET, path, None, certified).map(|r| r.status())
+    }
+
+    #[test]
+    fn readiness_follows_its_checks_and_liveness_does_not() {
+        let checks = Checks::default().ready("cache", || Err("not synced".into()));
+        assert_eq!(status(&checks, "/healthz", false), Some(StatusCode::OK));
+        assert_eq!(
+            status(&checks, "/readyz", false),
+            Some(StatusCode::INTERNAL_SERVER_ERROR)
+        );
+        assert!(
+            checks
+                .report("readyz")
+                .1
+                .contains("[-]cache failed: not synced")
+        );
+    }
+
+    #[test]
+    fn metrics_want_a_certificate() {
+        let checks = Checks::default();
+        assert_eq!(
+            status(&checks, "/metrics", false),
+            Some(StatusCode::UNAUTHORIZED)
+        );
+        assert_eq!(status(&checks, "/metrics", true), Some(StatusCode::OK));
+        assert_eq!(status(&checks, "/other", true), None);
+    }
+}

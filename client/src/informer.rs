@@ -1,0 +1,218 @@
+//! List and watch one kind into a [`Store`], telling handlers what changed.
+
+use crate::api::{Api, WatchParams};
+use crate::queue::backoff;
+use crate::store::{IndexFn, Store};
+use futures_util::StreamExt;
+use hardway_proto::api::{EventType, Object};
+use hardway_proto::meta::ObjectKey;
+use hardway_proto::{Kind, Status};
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// One change of the cache. The store has it already when handlers hear of it.
+#[derive(Clone, Debug)]
+pub enum Change<K> {
+    /// Created or changed.
+    Applied {
+        /// What was known before, if anything.
+        old: Option<Arc<K>>,
+        /// What is known now.
+        new: Arc<K>,
+    },
+    /// Gone; its last known state.
+    Deleted(Arc<K>),
+}
+
+impl<K> Change<K> {
+    /// The newest state it tells of.
+    pub fn object(&self) -> &Arc<K> {
+        match self {
+            Change::Applied { new, .. } => new,
+            Change::Deleted(old) => old,
+        }
+    }
+}
+
+type Handler<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
+
+/// Longest pause between attempts to reach the apiserver.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// A list+watch not yet started.
+pub struct Informer<K> {
+    api: Api<K>,
+    labels: String,
+    fields: String,
+    indexes: Vec<(&'static str, IndexFn<K>)>,
+    handlers: Vec<Handler<K>>,
+}
+
+impl<K: Kind> Informer<K> {
+    /// Of everything the api covers.
+    pub fn new(api: Api<K>) -> Self {
+        Self {
+            api,
+            labels: String::new(),
+            fields: String::new(),
+            indexes: Vec::new(),
+            handlers: Vec::new(),
+        }
+    }
+
+    /// Only objects whose labels match.
+    pub fn labels(mut self, selector: impl Into<String>) -> Self {
+        self.labels = selector.into();
+        self
+    }
+
+    /// Only objects whose fields match, e.g. `spec.nodeName=n1`.
+    pub fn fields(mut self, selector: impl Into<String>) -> Self {
+        self.fields = selector.into();
+        self
+    }
+
+    /// Adds an index for [`Store::by_index`].
+    pub fn index(mut self, name: &'static str, values_of: IndexFn<K>) -> Self {
+        self.indexes.push((name, values_of));
+        self
+    }
+
+    /// Calls `handler` for every change, in order. It must not block: it
+    /// usually puts a key into a queue.
+    pub fn on_change(mut self, handler: impl Fn(&Change<K>) + Send + Sync + 'static) -> Self {
+        self.handlers.push(Box::new(handler));
+        self
+    }
+
+    /// Starts; the task runs until it is aborted or the runtime ends.
+    pub fn spawn(self) -> (Store<K>, JoinHandle<()>) {
+        let store = Store::new(&self.indexes);
+        let task = tokio::spawn(run(self, store.clone()));
+        (store, task)
+    }
+
+    /// Starts, leaving the task to the runtime.
+    pub fn start(self) -> Store<K> {
+        self.spawn().0
+    }
+}
+
+async fn run<K: Kind>(informer: Informer<K>, store: Store<K>) {
+    let mut failures = 0;
+    let mut version = String::new();
+    loop {
+        let outcome = if version.is_empty() {
+            relist(&informer, &store, &mut version).await
+        } else {
+            follow(&informer, &store, &mut version).await
+        };
+        match outcome {
+            Ok(()) => failures = 0,
+            Err(status) => {
+                if status.is_expired() {
+                    version.clear();
+                } else {
+                    failures += 1;
+                    tracing::debug!(kind = K::KIND, %status, "watch interrupted");
+                    let pause = backoff(failures, Duration::from_millis(100), MAX_BACKOFF);
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+}
+
+/// Takes over a whole list: what isn't in it any more is deleted.
+async fn relist<K: Kind>(
+    informer: &Informer<K>,
+    store: &Store<K>,
+    version: &mut String,
+) -> Result<(), Status> {
+    let list = informer
+        .api
+        .list(&informer.labels, &informer.fields)
+        .await?;
+    let mut listed = HashSet::with_capacity(list.items.len());
+    for object in list.items {
+        listed.insert(ObjectKey::of(&object));
+        apply(informer, store, object);
+    }
+    for key in store.keys() {
+        if !listed.contains(&key) {
+            delete(informer, store, &key, None);
+        }
+    }
+    store.set_synced();
+    *version = list.resource_version.to_string();
+    Ok(())
+}
+
+async fn follow<K: Kind>(
+    informer: &Informer<K>,
+    store: &Store<K>,
+    version: &mut String,
+) -> Result<(), Status> {
+    let params = WatchParams {
+        labels: informer.labels.clone(),
+        fields: informer.fields.clone(),
+        resource_version: version.clone(),
+        send_initial_events: false,
+    };
+    let mut events = pin!(informer.api.dynamic().watch(&params).await?);
+    while let Some(event) = events.next().await {
+        let event = event?;
+        let object = event.object.clone().unwrap_or_default();
+        match event.r#type() {
+            EventType::Added | EventType::Modified => {
+                apply(informer, store, parse(&object)?);
+            }
+            EventType::Deleted => {
+                let last: K = parse(&object)?;
+                let key = ObjectKey::of(&last);
+                delete(informer, store, &key, Some(last));
+            }
+            EventType::Bookmark => {}
+            EventType::Error | EventType::Unspecified => {
+                return Err(serde_json::from_slice(&object.json)
+                    .unwrap_or_else(|_| Status::internal("watch ended with an unreadable error")));
+            }
+        }
+        if object.resource_version != 0 {
+            *version = object.resource_version.to_string();
+        }
+    }
+    Ok(())
+}
+
+fn parse<K: Kind>(object: &Object) -> Result<K, Status> {
+    K::parse(&object.json)
+        .map_err(|e| Status::internal(format!("{} {:?}: {e}", K::KIND, object.name)))
+}
+
+fn apply<K: Kind>(informer: &Informer<K>, store: &Store<K>, object: K) {
+    let new = Arc::new(object);
+    let old = store.insert(new.clone());
+    let unchanged = old
+        .as_ref()
+        .is_some_and(|old| old.resource_version() == new.resource_version());
+    if !unchanged {
+        tell(informer, &Change::Applied { old, new });
+    }
+}
+
+fn delete<K: Kind>(informer: &Informer<K>, store: &Store<K>, key: &ObjectKey, last: Option<K>) {
+    if let Some(known) = store.remove(key) {
+        let last = last.map_or(known, Arc::new);
+        tell(informer, &Change::Deleted(last));
+    }
+}
+
+fn tell<K>(informer: &Informer<K>, change: &Change<K>) {
+    for handler in &informer.handlers {
+        handler(change);
+    }
+}

@@ -1,0 +1,208 @@
+//! The kubeconfig file: which apiserver to talk to, whom to trust, who to be.
+
+use base64::Engine as _;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Why a kubeconfig can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file can't be read.
+    #[error("kubeconfig {path}: {source}; check the path and its permissions")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file isn't a kubeconfig.
+    #[error("kubeconfig {path}: not a valid kubeconfig: {reason}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is missing or wrong.
+        reason: String,
+    },
+}
+
+/// PEM data, given inline or as a file that is read anew when it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pem {
+    /// `…-data` fields.
+    Inline(Vec<u8>),
+    /// File fields.
+    File(PathBuf),
+}
+
+impl Pem {
+    /// The PEM text as it is now.
+    pub fn read(&self) -> std::io::Result<Vec<u8>> {
+        match self {
+            Pem::Inline(bytes) => Ok(bytes.clone()),
+            Pem::File(path) => std::fs::read(path)
+                .map_err(|e| std::io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
+        }
+    }
+}
+
+/// What a component needs of a kubeconfig: the current context, resolved.
+#[derive(Clone, Debug)]
+pub struct Kubeconfig {
+    /// `https://host:port` of the apiservers, in order of preference.
+    pub servers: Vec<String>,
+    /// Certificates the apiserver's must chain to.
+    pub certificate_authority: Pem,
+    /// Client certificate chain.
+    pub client_certificate: Pem,
+    /// Its private key.
+    pub client_key: Pem,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct File {
+    #[serde(default)]
+    current_context: String,
+    #[serde(default)]
+    contexts: Vec<Named<ContextEntry>>,
+    #[serde(default)]
+    clusters: Vec<Named<ClusterEntry>>,
+    #[serde(default)]
+    users: Vec<Named<UserEntry>>,
+}
+
+#[derive(Deserialize)]
+struct Named<T> {
+    name: String,
+    #[serde(alias = "context", alias = "cluster", alias = "user")]
+    value: T,
+}
+
+#[derive(Deserialize)]
+struct ContextEntry {
+    cluster: String,
+    user: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct ClusterEntry {
+    server: String,
+    certificate_authority: Option<PathBuf>,
+    certificate_authority_data: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct UserEntry {
+    client_certificate: Option<PathBuf>,
+    client_certificate_data: Option<String>,
+    client_key: Option<PathBuf>,
+    client_key_data: Option<String>,
+}
+
+impl Kubeconfig {
+    /// Reads a file and resolves its current context.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+            path: path.into(),
+            source,
+        })?;
+        Self::parse(&text, path).map_err(|reason| Error::Invalid {
+            path: path.into(),
+            reason,
+        })
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, String> {
+        let file: File = serde_yaml::from_str(text).map_err(|e| e.to_string())?;
+        let context = find(&file.contexts, &file.current_context, "context")?;
+        let cluster = find(&file.clusters, &context.cluster, "cluster")?;
+        let user = find(&file.users, &context.user, "user")?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        if !cluster.server.starts_with("https://") {
+            return Err(format!(
+                "cluster {:?}: server {:?} must be an https:// URL",
+                context.cluster, cluster.server
+            ));
+        }
+        Ok(Self {
+            servers: vec![cluster.server.clone()],
+            certificate_authority: pem(
+                base,
+                "certificate-authority",
+                &cluster.certificate_authority,
+                &cluster.certificate_authority_data,
+            )?,
+            client_certificate: pem(
+                base,
+                "client-certificate",
+                &user.client_certificate,
+                &user.client_certificate_data,
+            )?,
+            client_key: pem(base, "client-key", &user.client_key, &user.client_key_data)?,
+        })
+    }
+}
+
+fn find<'a, T>(list: &'a [Named<T>], name: &str, what: &str) -> Result<&'a T, String> {
+    list.iter()
+        .find(|entry| entry.name == name)
+        .map(|entry| &entry.value)
+        .ok_or_else(|| format!("no {what} named {name:?}"))
+}
+
+fn pem(
+    base: &Path,
+    field: &str,
+    file: &Option<PathBuf>,
+    data: &Option<String>,
+) -> Result<Pem, String> {
+    match (data, file) {
+        (Some(data), _) => base64::engine::general_purpose::STANDARD
+            .decode(data.trim())
+            .map(Pem::Inline)
+            .map_err(|e| format!("{field}-data: {e}")),
+        (None, Some(file)) => Ok(Pem::File(base.join(file))),
+        (None, None) => Err(format!("neither {field} nor {field}-data is set")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "
+apiVersion: v1
+kind: Config
+current-context: lab
+contexts: [{name: lab, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: 'https://10.0.0.1:6443', certificate-authority: ca.crt}}]
+users: [{name: u, user: {client-certificate-data: Zm9v, client-key: /k/u.key}}]
+";
+
+    #[test]
+    fn resolves_the_current_context() {
+        let config = Kubeconfig::parse(TEXT, Path::new("/etc/hardway/a.kubeconfig")).unwrap();
+        assert_eq!(config.servers, ["https://10.0.0.1:6443"]);
+        assert_eq!(
+            config.certificate_authority,
+            Pem::File("/etc/hardway/ca.crt".into())
+        );
+        assert_eq!(config.client_certificate, Pem::Inline(b"foo".to_vec()));
+        assert_eq!(config.client_key, Pem::File("/k/u.key".into()));
+    }
+
+    #[test]
+    fn says_what_is_missing() {
+        let broken = TEXT.replace("name: u,", "name: other,");
+        let error = Kubeconfig::parse(&broken, Path::new("x")).unwrap_err();
+        assert_eq!(error, "no user named \"u\"");
+        let plain = TEXT.replace("https://", "http://");
+        assert!(
+            Kubeconfig::parse(&plain, Path::new("x"))
+                .unwrap_err()
+                .contains("https://")
+        );
+    }
+}
