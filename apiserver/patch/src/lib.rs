@@ -1,1 +1,25 @@
-//! hardway-patch.
+//! What a PATCH does to an object, and who owns its fields.
+//!
+//! Four kinds of patch: JSON patch (RFC 6902), JSON merge patch (RFC 7386),
+//! strategic merge patch and server-side apply. The last two read off the
+//! resource's schema how lists and maps merge. Everything here is a pure
+//! function of objects, patches and schemas; failures are the `Status` that
+//! Kubernetes answers with.
+//!
+//! - [`json_patch`], [`merge_patch`], [`strategic_merge`]: the new object.
+//! - [`managed_fields::update`]: called by every write that is not an apply,
+//!   just before storing, to keep `metadata.managedFields`.
+//! - [`apply`]: server-side apply; keeps `metadata.managedFields` itself.
+
+mod apply;
+pub mod fields;
+mod json;
+pub mod managed_fields;
+mod strategic;
+mod typed;
+
+pub use apply::apply;
+pub use fields::{FieldSet, PathElement};
+pub use json::{json_patch, merge_patch};
+pub use managed_fields::Writer;
+pub use strategic::strategic_merge;

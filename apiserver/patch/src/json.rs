@@ -1,0 +1,112 @@
+//! JSON patch and JSON merge patch.
+
+use hardway_proto::Status;
+use hardway_proto::status::Details;
+use serde_json::Value;
+
+/// More operations than this in one JSON patch are refused.
+const MAX_OPERATIONS: usize = 10_000;
+
+/// Applies a JSON patch (RFC 6902).
+///
+/// A body that is no JSON patch is a 400; a patch that can't be applied (a
+/// missing path, a failed test) a 422, with the text Kubernetes uses.
+pub fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, Status> {
+    let operations: Vec<serde_json::Map<String, Value>> = serde_json::from_slice(patch)
+        .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+    if operations.len() > MAX_OPERATIONS {
+        return Err(Status::too_large(format!(
+            "Request entity is too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+            operations.len()
+        )));
+    }
+    let operations = Value::Array(operations.into_iter().map(Value::Object).collect());
+    let operations: json_patch::Patch =
+        serde_json::from_value(operations).map_err(|_| unprocessable())?;
+    let mut patched = object.clone();
+    json_patch::patch(&mut patched, &operations).map_err(|_| unprocessable())?;
+    Ok(patched)
+}
+
+/// Applies a JSON merge patch (RFC 7386): objects merge, null deletes,
+/// everything else replaces.
+pub fn merge_patch(object: &Value, patch: &Value) -> Result<Value, Status> {
+    if !patch.is_object() {
+        return Err(Status::bad_request("Invalid JSON Patch"));
+    }
+    let mut patched = object.clone();
+    json_patch::merge(&mut patched, patch);
+    Ok(patched)
+}
+
+/// The 422 for a well-formed patch that doesn't fit the object.
+pub(crate) fn unprocessable() -> Status {
+    let mut status = Status::failure(
+        422,
+        "Invalid",
+        "the server rejected our request due to an error in our request",
+    );
+    status.details = Some(Box::<Details>::default());
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn json_patch_adds_replaces_and_removes() {
+        let object =
+            json!({"metadata": {"labels": {"a": "1"}}, "spec": {"replicas": 1, "list": [1, 2]}});
+        let patch = br#"[
+            {"op": "test", "path": "/spec/replicas", "value": 1},
+            {"op": "replace", "path": "/spec/replicas", "value": 3},
+            {"op": "add", "path": "/metadata/labels/x~1y", "value": "z"},
+            {"op": "add", "path": "/spec/list/-", "value": 3},
+            {"op": "remove", "path": "/metadata/labels/a"}]"#;
+        assert_eq!(
+            json_patch(&object, patch).unwrap(),
+            json!({"metadata": {"labels": {"x/y": "z"}}, "spec": {"replicas": 3, "list": [1, 2, 3]}})
+        );
+    }
+
+    #[test]
+    fn a_json_patch_that_does_not_fit_is_a_422() {
+        let object = json!({"spec": {"replicas": 1}});
+        for patch in [
+            r#"[{"op": "test", "path": "/spec/replicas", "value": 2}]"#,
+            r#"[{"op": "remove", "path": "/spec/missing"}]"#,
+            r#"[{"op": "nonsense", "path": "/spec"}]"#,
+        ] {
+            let status = json_patch(&object, patch.as_bytes()).unwrap_err();
+            assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
+            assert_eq!(
+                status.message,
+                "the server rejected our request due to an error in our request"
+            );
+        }
+        assert_eq!(json_patch(&object, b"{}").unwrap_err().code, 400);
+    }
+
+    #[test]
+    fn too_many_operations_are_a_413() {
+        let operation = r#"{"op":"test","path":"/a","value":1}"#;
+        let patch = format!("[{}]", vec![operation; MAX_OPERATIONS + 1].join(","));
+        assert_eq!(
+            json_patch(&json!({}), patch.as_bytes()).unwrap_err().code,
+            413
+        );
+    }
+
+    #[test]
+    fn merge_patch_follows_rfc_7386() {
+        let object = json!({"a": "b", "c": {"d": "e", "f": "g"}, "l": [1, 2]});
+        let patch = json!({"a": "z", "c": {"f": null}, "l": [3], "n": {"x": null, "y": 1}});
+        assert_eq!(
+            merge_patch(&object, &patch).unwrap(),
+            json!({"a": "z", "c": {"d": "e"}, "l": [3], "n": {"y": 1}})
+        );
+        assert_eq!(merge_patch(&object, &json!([1])).unwrap_err().code, 400);
+    }
+}
