@@ -53,7 +53,10 @@ impl Log {
     }
 
     pub(super) fn write(&self, line: String) {
-        let sent = self.queue.as_ref().is_some_and(|q| q.try_send(line).is_ok());
+        let sent = self
+            .queue
+            .as_ref()
+            .is_some_and(|q| q.try_send(line).is_ok());
         if !sent && self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::error!("the audit log can't keep up: events are lost from now on");
         }
@@ -114,7 +117,10 @@ impl Output {
 
     fn append(&mut self, line: &str) -> io::Result<()> {
         let length = line.len() as u64 + 1;
-        if self.rotation.max_size > 0 && self.size > 0 && self.size + length > self.rotation.max_size {
+        if self.rotation.max_size > 0
+            && self.size > 0
+            && self.size + length > self.rotation.max_size
+        {
             self.rotate()?;
         }
         self.file.write_all(line.as_bytes())?;
@@ -128,7 +134,9 @@ impl Output {
         self.file.flush()?;
         let time = format!("{:.9}", jiff::Timestamp::now()).replace(':', "-");
         let (stem, extension) = self.name();
-        let rotated = self.path.with_file_name(format!("{stem}-{time}{extension}"));
+        let rotated = self
+            .path
+            .with_file_name(format!("{stem}-{time}{extension}"));
         std::fs::rename(&self.path, rotated)?;
         *self = Self::open(&self.path, self.rotation)?;
         self.prune()
@@ -136,7 +144,8 @@ impl Output {
 
     fn name(&self) -> (String, String) {
         let part = |part: Option<&std::ffi::OsStr>| {
-            part.map(|s| s.to_string_lossy().into_owned()).unwrap_or_default()
+            part.map(|s| s.to_string_lossy().into_owned())
+                .unwrap_or_default()
         };
         let extension = match part(self.path.extension()) {
             none if none.is_empty() => none,
@@ -157,7 +166,10 @@ impl Output {
         let mut old: Vec<PathBuf> = std::fs::read_dir(folder)?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| {
-                let name = path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default();
+                let name = path
+                    .file_name()
+                    .map(|n| n.to_string_lossy())
+                    .unwrap_or_default();
                 name.starts_with(&format!("{stem}-")) && name.ends_with(&extension)
             })
             .collect();
@@ -194,10 +206,15 @@ mod tests {
 
     fn lines(path: &Path) -> Vec<Value> {
         let text = std::fs::read_to_string(path).unwrap();
-        text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+        text.lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect()
     }
 
-    const NO_ROTATION: Rotation = Rotation { max_size: 0, max_backups: 0 };
+    const NO_ROTATION: Rotation = Rotation {
+        max_size: 0,
+        max_backups: 0,
+    };
 
     #[test]
     fn bodies_of_secrets_are_never_logged() {
@@ -213,7 +230,10 @@ mod tests {
             entry.annotate("authorization.k8s.io/decision", "allow");
             entry.complete(201, "", "");
         }
-        assert!(log.begin(&request(&User::new("quiet", [""]), "pods")).is_none());
+        assert!(
+            log.begin(&request(&User::new("quiet", [""]), "pods"))
+                .is_none()
+        );
         drop(log);
         let events = lines(&path);
         assert_eq!(events.len(), 2);
@@ -229,11 +249,16 @@ mod tests {
     fn rotates_by_size_and_prunes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
-        let rotation = Rotation { max_size: 600, max_backups: 2 };
+        let rotation = Rotation {
+            max_size: 600,
+            max_backups: 2,
+        };
         let log = Log::open(&path, Policy::default(), rotation).unwrap();
         let user = User::new("jane", ["dev"]);
         for _ in 0..8 {
-            log.begin(&request(&user, "pods")).unwrap().complete(200, "", "");
+            log.begin(&request(&user, "pods"))
+                .unwrap()
+                .complete(200, "", "");
         }
         drop(log);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
@@ -242,7 +267,10 @@ mod tests {
 
     #[test]
     fn a_wrong_policy_is_refused() {
-        for text in ["rules: 1", "{apiVersion: v1, kind: Policy, rules: [{level: None}]}"] {
+        for text in [
+            "rules: 1",
+            "{apiVersion: v1, kind: Policy, rules: [{level: None}]}",
+        ] {
             assert!(Policy::parse(text).is_err());
         }
     }

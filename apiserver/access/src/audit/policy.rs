@@ -186,8 +186,12 @@ impl GroupResources {
         let named = |wanted: &String| {
             *wanted == full
                 || wanted == "*"
-                || wanted.strip_prefix("*/").is_some_and(|s| s == request.subresource)
-                || wanted.strip_suffix("/*").is_some_and(|r| r == request.resource)
+                || wanted
+                    .strip_prefix("*/")
+                    .is_some_and(|s| s == request.subresource)
+                || wanted
+                    .strip_suffix("/*")
+                    .is_some_and(|r| r == request.resource)
         };
         self.group == request.group
             && (self.resources.is_empty() || self.resources.iter().any(named))

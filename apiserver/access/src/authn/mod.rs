@@ -1,10 +1,22 @@
 //! Authentication: who sends a request.
 
-use crate::{Attributes, Objects, TokenVerifier, User};
+mod bootstrap_token;
+mod impersonation;
+mod x509;
+
+pub use impersonation::{Impersonation, impersonate};
+pub use x509::{VerifierError, client_verifier};
+
+use crate::{Objects, TokenVerifier, User};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hardway_proto::Status;
-use http::HeaderMap;
+use http::{HeaderMap, header};
+use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use std::sync::Arc;
+
+/// How browsers send a bearer token with a WebSocket.
+const WEBSOCKET_TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// All ways to prove an identity.
 pub struct Authenticator {
@@ -12,22 +24,9 @@ pub struct Authenticator {
     tokens: Option<Arc<TokenVerifier>>,
 }
 
-/// A wish to act as somebody else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Impersonation {
-    /// Who to act as.
-    pub user: User,
-}
-
-impl Impersonation {
-    /// What the impersonator must be allowed, all of it.
-    pub fn checks<'a>(&'a self, _by: &'a User) -> Vec<Attributes<'a>> {
-        Vec::new()
-    }
-}
-
 impl Authenticator {
-    /// Reads tokens' subjects from `objects`.
+    /// Reads tokens' subjects from `objects`; without a verifier only
+    /// certificates and bootstrap tokens are accepted.
     pub fn new(objects: Arc<dyn Objects>, tokens: Option<Arc<TokenVerifier>>) -> Self {
         Self { objects, tokens }
     }
@@ -37,11 +36,20 @@ impl Authenticator {
     /// nobody is proven.
     pub fn authenticate(
         &self,
-        _headers: &HeaderMap,
-        _peer: Option<&CertificateDer>,
+        headers: &HeaderMap,
+        peer: Option<&CertificateDer>,
     ) -> Result<User, Status> {
-        let _ = (&self.objects, &self.tokens);
-        Err(Status::unauthorized())
+        if let Some(user) = peer.and_then(|certificate| x509::user(certificate)) {
+            return Ok(user);
+        }
+        let token = bearer(headers).ok_or_else(Status::unauthorized)?;
+        match self.token(&token, &[]) {
+            Ok((user, _)) => Ok(user),
+            Err(reason) => {
+                tracing::debug!(reason, "a bearer token was refused");
+                Err(Status::unauthorized())
+            }
+        }
     }
 
     /// Like [`authenticate`](Self::authenticate), but lets everybody without
@@ -52,12 +60,85 @@ impl Authenticator {
         headers: &HeaderMap,
         peer: Option<&CertificateDer>,
     ) -> Result<User, Status> {
-        let _ = path;
-        self.authenticate(headers, peer)
+        let result = self.authenticate(headers, peer);
+        if result.is_err() && is_public(path) && !headers.contains_key(header::AUTHORIZATION) {
+            return Ok(User::anonymous());
+        }
+        result
+    }
+
+    /// The user a bearer token proves, and for which of the wanted audiences
+    /// (none: the apiserver's own); or why it proves nobody.
+    pub fn token(&self, token: &str, audiences: &[String]) -> Result<(User, Vec<String>), String> {
+        let now = Timestamp::now();
+        if let Some(user) = bootstrap_token::user(&*self.objects, token, now) {
+            return Ok((user, audiences.to_vec()));
+        }
+        match &self.tokens {
+            Some(verifier) => verifier.verify(&*self.objects, token, audiences, now),
+            None => Err("invalid bearer token".into()),
+        }
     }
 }
 
-/// Who the `Impersonate-*` headers ask to act as, if they do.
-pub fn impersonate(_user: &User, _headers: &HeaderMap) -> Result<Option<Impersonation>, Status> {
-    Ok(None)
+/// Paths that need no identity.
+fn is_public(path: &str) -> bool {
+    ["/healthz", "/livez", "/readyz"].iter().any(|public| {
+        path.strip_prefix(public)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }) || matches!(path, "/version" | "/version/")
+}
+
+/// The bearer token of a request.
+fn bearer(headers: &HeaderMap) -> Option<String> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
+        let token = token.trim();
+        let is_bearer = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty();
+        return is_bearer.then(|| token.to_owned());
+    }
+    headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .find_map(|protocol| protocol.trim().strip_prefix(WEBSOCKET_TOKEN))
+        .and_then(|token| String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::fake::Fake;
+
+    #[test]
+    fn strangers_see_health_and_version_only() {
+        let authenticator = Authenticator::new(Arc::new(Fake::default()), None);
+        let none = HeaderMap::new();
+        let at = |path, headers: &HeaderMap| authenticator.authenticate_path(path, headers, None);
+        for path in ["/healthz", "/livez/etcd", "/readyz", "/version"] {
+            assert_eq!(at(path, &none).unwrap(), User::anonymous(), "{path}");
+        }
+        for path in ["/api", "/metrics", "/healthzz", "/versions", "/"] {
+            assert_eq!(
+                at(path, &none).unwrap_err(),
+                Status::unauthorized(),
+                "{path}"
+            );
+        }
+        let mut wrong = HeaderMap::new();
+        wrong.insert(header::AUTHORIZATION, "Bearer nonsense".parse().unwrap());
+        assert_eq!(at("/healthz", &wrong).unwrap_err().code, 401);
+    }
+
+    #[test]
+    fn tokens_come_in_two_headers() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, "bearer  abc".parse().unwrap());
+        assert_eq!(bearer(&headers).as_deref(), Some("abc"));
+        let mut headers = HeaderMap::new();
+        let protocols = format!("v5.channel.k8s.io, {WEBSOCKET_TOKEN}YWJj");
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocols.parse().unwrap());
+        assert_eq!(bearer(&headers).as_deref(), Some("abc"));
+    }
 }

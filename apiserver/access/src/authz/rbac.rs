@@ -1,8 +1,9 @@
 //! RBAC: roles and bindings compiled into an index by subject.
 
 use super::{Attributes, rule::Rule};
-use crate::objects::{fields, items};
+use crate::objects::items;
 use crate::{Objects, User, text};
+use hardway_proto::labels::Selector;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
@@ -132,48 +133,41 @@ pub fn rules_of(role: &Value) -> Vec<Rule> {
         .collect()
 }
 
-/// The rules of an aggregated ClusterRole: those of all roles its selectors
-/// match; `None` if the role isn't an aggregated one.
-pub fn aggregated(role: &Value, all: &[Value]) -> Option<Vec<Rule>> {
-    role.get("aggregationRule").filter(|v| v.is_object())?;
-    let mut rules: Vec<Rule> = Vec::new();
-    for selector in items(role, "/aggregationRule/clusterRoleSelectors") {
-        for other in all.iter().filter(|other| selects(selector, other)) {
-            if text(other, "/metadata/name") == text(role, "/metadata/name") {
-                continue;
+/// The rules a ClusterRole comes to: its own, or, if it aggregates, those of
+/// all roles its selectors match (which may aggregate in turn).
+pub fn effective(role: &Value, all: &[Value]) -> Vec<Rule> {
+    let mut path = Vec::new();
+    let mut rules = Vec::new();
+    collect(role, all, &mut path, &mut rules);
+    rules
+}
+
+fn collect<'a>(role: &'a Value, all: &'a [Value], path: &mut Vec<&'a str>, rules: &mut Vec<Rule>) {
+    let name = text(role, "/metadata/name");
+    if path.contains(&name) {
+        return;
+    }
+    if !role.get("aggregationRule").is_some_and(Value::is_object) {
+        for rule in rules_of(role) {
+            if !rules.contains(&rule) {
+                rules.push(rule);
             }
-            for rule in rules_of(other) {
-                if !rules.contains(&rule) {
-                    rules.push(rule);
-                }
+        }
+        return;
+    }
+    path.push(name);
+    for selector in items(role, "/aggregationRule/clusterRoleSelectors") {
+        let Ok(selector) = Selector::from_json(selector) else {
+            continue;
+        };
+        for other in all {
+            let labels = other.pointer("/metadata/labels");
+            if selector.matches_with(|key| labels?.get(key)?.as_str()) {
+                collect(other, all, path, rules);
             }
         }
     }
-    Some(rules)
-}
-
-/// Whether a label selector matches an object.
-fn selects(selector: &Value, object: &Value) -> bool {
-    let label = |key: &str| {
-        fields(object, "/metadata/labels").find_map(|(k, v)| (k == key).then_some(v)?.as_str())
-    };
-    let labels_match = fields(selector, "/matchLabels").all(|(k, v)| label(k) == v.as_str());
-    labels_match
-        && items(selector, "/matchExpressions").iter().all(|e| {
-            let value = label(text(e, "/key"));
-            let listed = || {
-                items(e, "/values")
-                    .iter()
-                    .any(|v| v.as_str() == value && value.is_some())
-            };
-            match text(e, "/operator") {
-                "In" => listed(),
-                "NotIn" => !listed(),
-                "Exists" => value.is_some(),
-                "DoesNotExist" => value.is_none(),
-                _ => false,
-            }
-        })
+    path.pop();
 }
 
 impl Index {
@@ -181,7 +175,7 @@ impl Index {
         let mut index = Self::default();
         let cluster_roles = objects.read_all(GROUP, "clusterroles", None);
         for role in &cluster_roles {
-            let rules = aggregated(role, &cluster_roles).unwrap_or_else(|| rules_of(role));
+            let rules = effective(role, &cluster_roles);
             index
                 .roles
                 .insert(role_key("", text(role, "/metadata/name")), rules.into());
