@@ -1,0 +1,40 @@
+//! Writes the shapes and OpenAPI documents of the built-in kinds.
+//!
+//! Types and descriptions come from k8s-openapi; how lists and maps merge,
+//! which it lacks, from `facts/fields.tsv`; which kinds are served, from the
+//! table itself (`src/rows`). Everything is made here so that the running
+//! server neither parses nor builds these documents, but sends bytes.
+
+#[path = "build/arena.rs"]
+mod arena;
+#[path = "build/facts.rs"]
+mod facts;
+#[path = "build/kinds.rs"]
+mod kinds;
+#[path = "src/rows/mod.rs"]
+#[allow(dead_code)]
+mod rows;
+
+use std::error::Error;
+use std::io::Write;
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for input in ["build.rs", "build", "facts", "src/rows", "src/openapi"] {
+        println!("cargo::rerun-if-changed={input}");
+    }
+    let out = std::env::var("OUT_DIR")?;
+    let out = Path::new(&out);
+    let facts = facts::read(Path::new("facts/fields.tsv"))?;
+    let definitions = kinds::definitions(&facts);
+    write_gzip(&out.join("schemas.json.gz"), &arena::build(&definitions))?;
+    Ok(())
+}
+
+fn write_gzip(path: &Path, document: &serde_json::Value) -> Result<(), Box<dyn Error>> {
+    let file = std::fs::File::create(path)?;
+    let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::best());
+    encoder.write_all(&serde_json::to_vec(document)?)?;
+    encoder.finish()?;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Reads `facts/fields.tsv`.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::Path;
+
+/// What one field (or, with an empty field name, one definition) says beyond
+/// its JSON shape.
+#[derive(Default)]
+pub struct Fact {
+    pub list_type: String,
+    pub list_map_keys: Vec<String>,
+    pub map_type: String,
+    pub merge_key: String,
+    pub strategy: String,
+    pub default: Option<serde_json::Value>,
+}
+
+/// Facts by full definition name and field.
+pub type Facts = BTreeMap<(String, String), Fact>;
+
+pub fn read(path: &Path) -> Result<Facts, Box<dyn Error>> {
+    let text = std::fs::read_to_string(path)?;
+    let mut facts = Facts::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let mut columns = line.split('\t').map(str::to_owned);
+        let mut next = || columns.next().unwrap_or_default();
+        let key = (full_name(&next()), next());
+        let fact = Fact {
+            list_type: next(),
+            list_map_keys: next()
+                .split(',')
+                .filter(|k| !k.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            map_type: next(),
+            merge_key: next(),
+            strategy: next(),
+            default: match next().as_str() {
+                "" => None,
+                json => Some(serde_json::from_str(json)?),
+            },
+        };
+        facts.insert(key, fact);
+    }
+    Ok(facts)
+}
+
+/// `core.v1.Pod` → `io.k8s.api.core.v1.Pod`.
+fn full_name(short: &str) -> String {
+    if short.starts_with("api") && short.contains(".pkg.") {
+        format!("io.k8s.{short}")
+    } else {
+        format!("io.k8s.api.{short}")
+    }
+}

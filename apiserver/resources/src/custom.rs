@@ -1,0 +1,310 @@
+//! Rows that CustomResourceDefinitions add.
+
+mod defaults;
+mod validate;
+
+use crate::printers::custom::CustomPrinter;
+use crate::resource::{Resource, ScalePaths, Scope, Subresource, Version};
+use crate::rows;
+use crate::rules::{FieldErrors, Rules, carry_over};
+use crate::schema::{self, Schema};
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// Why a definition can't be served.
+#[derive(Debug, thiserror::Error)]
+#[error("CustomResourceDefinition {name:?} can't be served: {reason}")]
+pub struct Refused {
+    /// Name of the definition.
+    pub name: String,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+/// The row that a CustomResourceDefinition describes.
+pub fn row(crd: &Value) -> Result<Resource, Refused> {
+    let refused = |reason| Refused {
+        name: string(&crd["metadata"]["name"]),
+        reason,
+    };
+    let (spec, names) = (&crd["spec"], &crd["spec"]["names"]);
+    let (group, plural, kind) = (
+        string(&spec["group"]),
+        string(&names["plural"]),
+        string(&names["kind"]),
+    );
+    if group.is_empty() || plural.is_empty() || kind.is_empty() {
+        return Err(refused(
+            "spec.group, spec.names.plural and spec.names.kind must be set",
+        ));
+    }
+    let mut served: Vec<&Value> = array(&spec["versions"])
+        .iter()
+        .filter(|version| version["served"] == true)
+        .collect();
+    served.sort_by_key(|version| {
+        let name = string(&version["name"]);
+        (
+            version["storage"] != true,
+            std::cmp::Reverse(version_priority(&name)),
+        )
+    });
+    let Some(first) = served.first() else {
+        return Err(refused("spec.versions has no version with served: true"));
+    };
+    let has_status = first["subresources"]["status"].is_object();
+    let scale = scale_paths(&first["subresources"]["scale"]);
+    let mut subresources = Vec::new();
+    if scale.is_some() {
+        let body = ("autoscaling", "v1", "Scale");
+        subresources.push(subresource("scale", Some(body)));
+    }
+    if has_status {
+        subresources.push(subresource("status", None));
+    }
+    let mut schemas = HashMap::new();
+    let mut versions = Vec::new();
+    for version in served {
+        let name = string(&version["name"]);
+        let raw = version["schema"]["openAPIV3Schema"].as_object();
+        let raw = raw.map(|map| Value::Object(map.clone()));
+        let schema = schema::custom::from_open_api(raw.as_ref());
+        let deprecation = (version["deprecated"] == true).then(|| {
+            let warning = string(&version["deprecationWarning"]);
+            if warning.is_empty() {
+                format!("{group}/{name} {kind} is deprecated")
+            } else {
+                warning
+            }
+        });
+        versions.push(Version {
+            name: name.clone(),
+            schema: schema.clone(),
+            printer: Box::new(CustomPrinter::new(array(
+                &version["additionalPrinterColumns"],
+            ))),
+            deprecation,
+        });
+        schemas.insert(name, (schema, raw.unwrap_or(Value::Null)));
+    }
+    Ok(Resource {
+        storage_prefix: format!("{group}/{plural}"),
+        list_kind: or(string(&names["listKind"]), || format!("{kind}List")),
+        singular: or(string(&names["singular"]), || kind.to_lowercase()),
+        short_names: strings(&names["shortNames"]),
+        categories: strings(&names["categories"]),
+        scope: if spec["scope"] == "Cluster" {
+            Scope::Cluster
+        } else {
+            Scope::Namespaced
+        },
+        verbs: rows::FULL.iter().map(|verb| (*verb).to_owned()).collect(),
+        subresources,
+        scale,
+        alias_of: None,
+        custom: true,
+        rules: Box::new(CustomRules {
+            group: group.clone(),
+            schemas,
+            has_status,
+        }),
+        group,
+        versions,
+        kind,
+        plural,
+    })
+}
+
+fn subresource(name: &str, body: Option<(&str, &str, &str)>) -> Subresource {
+    Subresource {
+        name: name.to_owned(),
+        body: body
+            .map(|(group, version, kind)| (group.to_owned(), version.to_owned(), kind.to_owned())),
+        verbs: ["get", "patch", "update"].map(str::to_owned).to_vec(),
+    }
+}
+
+fn scale_paths(scale: &Value) -> Option<ScalePaths> {
+    scale.as_object()?;
+    let selector = string(&scale["labelSelectorPath"]);
+    Some(ScalePaths {
+        spec: string(&scale["specReplicasPath"]),
+        status: string(&scale["statusReplicasPath"]),
+        selector: (!selector.is_empty()).then_some(selector),
+    })
+}
+
+fn string(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn or(text: String, otherwise: impl FnOnce() -> String) -> String {
+    if text.is_empty() { otherwise() } else { text }
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    array(value).iter().map(string).collect()
+}
+
+/// Kubernetes' order of versions: v2 before v1 before v1beta1 before v1alpha1
+/// before anything else. Greater is preferred.
+pub fn version_priority(version: &str) -> (u8, u32, u32) {
+    let parse = || -> Option<(u8, u32, u32)> {
+        let rest = version.strip_prefix('v')?;
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let major = rest[..digits].parse().ok()?;
+        match &rest[digits..] {
+            "" => Some((3, major, 0)),
+            stage => {
+                let (level, minor) = match stage.strip_prefix("beta") {
+                    Some(minor) => (2, minor),
+                    None => (1, stage.strip_prefix("alpha")?),
+                };
+                Some((level, major, minor.parse().ok()?))
+            }
+        }
+    };
+    parse().unwrap_or((0, 0, 0))
+}
+
+/// What a custom resource's schema asks of its objects.
+struct CustomRules {
+    group: String,
+    schemas: HashMap<String, (Schema, Value)>,
+    has_status: bool,
+}
+
+impl CustomRules {
+    fn of(&self, object: &Value) -> Option<&(Schema, Value)> {
+        let api_version = object["apiVersion"].as_str().unwrap_or_default();
+        self.schemas
+            .get(api_version.rsplit('/').next().unwrap_or_default())
+    }
+}
+
+impl Rules for CustomRules {
+    fn default(&self, object: &mut Value) {
+        if let Some((schema, _)) = self.of(object) {
+            let schema = schema.clone();
+            defaults::fill(&schema, object);
+        }
+    }
+
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        // Everything but status stays as it was; metadata is the pipeline's.
+        let mut fields: Vec<String> = [&*new, old]
+            .iter()
+            .filter_map(|object| object.as_object())
+            .flat_map(|map| map.keys().cloned())
+            .collect();
+        fields.retain(|f| !matches!(f.as_str(), "status" | "metadata" | "apiVersion" | "kind"));
+        for field in fields {
+            carry_over(new, old, &field);
+        }
+    }
+
+    fn has_status(&self) -> bool {
+        self.has_status
+    }
+
+    fn has_generation(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, object: &Value) -> FieldErrors {
+        let mut errors = FieldErrors::new();
+        if let Some((_, raw)) = self.of(object) {
+            validate::object(raw, object, &mut errors);
+        }
+        errors
+    }
+
+    fn convert(&self, mut object: Value, _from: &str, to: &str) -> Value {
+        object["apiVersion"] = format!("{}/{to}", self.group).into();
+        object
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn crontab() -> Resource {
+        row(&json!({"metadata": {"name": "crontabs.example.com"}, "spec": {
+            "group": "example.com",
+            "names": {"plural": "crontabs", "kind": "CronTab"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                "type": "object",
+                "properties": {"spec": {
+                    "type": "object",
+                    "required": ["cronSpec"],
+                    "properties": {
+                        "cronSpec": {"type": "string", "pattern": "^\\d+$"},
+                        "replicas": {"type": "integer", "minimum": 1, "maximum": 10, "default": 1},
+                        "mode": {"type": "string", "enum": ["a", "b"]},
+                    },
+                }},
+            }}}],
+        }}))
+        .expect("a good definition")
+    }
+
+    #[test]
+    fn defaults_and_validates_by_the_schema() {
+        let row = crontab();
+        let mut good =
+            json!({"apiVersion": "example.com/v1", "kind": "CronTab", "spec": {"cronSpec": "5"}});
+        row.rules.default(&mut good);
+        assert_eq!(good["spec"]["replicas"], 1);
+        assert!(row.rules.validate(&good).is_empty());
+
+        let bad = json!({"apiVersion": "example.com/v1", "spec": {"replicas": 11, "mode": "c"}});
+        let mut told: Vec<String> = row
+            .rules
+            .validate(&bad)
+            .into_iter()
+            .map(|cause| format!("{}: {}", cause.field, cause.message))
+            .collect();
+        told.sort();
+        assert_eq!(
+            told,
+            [
+                "spec.cronSpec: Required value",
+                r#"spec.mode: Unsupported value: "c": supported values: "a", "b""#,
+                "spec.replicas: Invalid value: 11: spec.replicas in body should be less than or equal to 10",
+            ]
+        );
+        let wrong =
+            json!({"apiVersion": "example.com/v1", "spec": {"cronSpec": "x", "replicas": "y"}});
+        let told: Vec<String> = row
+            .rules
+            .validate(&wrong)
+            .into_iter()
+            .map(|c| c.message)
+            .collect();
+        assert_eq!(
+            told,
+            [
+                r#"Invalid value: "x": spec.cronSpec in body should match '^\d+$'"#,
+                r#"Invalid value: "string": spec.replicas in body must be of type integer: "string""#,
+            ]
+        );
+    }
+
+    #[test]
+    fn versions_in_kubernetes_order() {
+        let mut versions = ["v1alpha1", "foo", "v1", "v10", "v1beta2", "v2", "v1beta1"];
+        versions.sort_by_key(|v| std::cmp::Reverse(version_priority(v)));
+        assert_eq!(
+            versions,
+            ["v10", "v2", "v1", "v1beta2", "v1beta1", "v1alpha1", "foo"]
+        );
+    }
+}

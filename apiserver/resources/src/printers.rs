@@ -1,0 +1,95 @@
+//! What `kubectl get` shows of each kind.
+//!
+//! A printer is a line that names the columns and a function that fills them.
+//! In the line columns are parted by `|`; `:i`, `:b` and `:d` mark integers,
+//! booleans and dates, a trailing `+` columns of `-o wide`.
+
+mod access;
+mod cells;
+pub mod custom;
+mod nodes;
+mod pods;
+mod services;
+mod volumes;
+mod workloads;
+
+use crate::resource::{Column, Printer};
+use cells::Cells;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// A line of columns and what fills them.
+type Spec = (&'static str, fn(&Value, Timestamp) -> Cells);
+
+struct BuiltIn {
+    columns: Vec<Column>,
+    fill: fn(&Value, Timestamp) -> Cells,
+}
+
+impl Printer for BuiltIn {
+    fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+        (self.fill)(object, now)
+    }
+}
+
+/// The printer of a built-in kind.
+pub fn for_kind(group: &str, version: &str, kind: &str) -> Box<dyn Printer> {
+    let (line, fill) = [
+        pods::spec,
+        services::spec,
+        workloads::spec,
+        nodes::spec,
+        volumes::spec,
+        access::spec,
+    ]
+    .iter()
+    .find_map(|specs| specs(group, version, kind))
+    .unwrap_or(DEFAULT);
+    Box::new(BuiltIn {
+        columns: line.split('|').map(column).collect(),
+        fill,
+    })
+}
+
+const DEFAULT: Spec = ("Name|Created At:d", |object, _| {
+    vec![
+        cells::name(object),
+        object["metadata"]["creationTimestamp"].clone(),
+    ]
+});
+
+fn column(text: &str) -> Column {
+    let (text, priority) = match text.strip_suffix('+') {
+        Some(text) => (text, 1),
+        None => (text, 0),
+    };
+    let (name, r#type) = match text.split_once(':') {
+        Some((name, "i")) => (name, "integer"),
+        Some((name, "b")) => (name, "boolean"),
+        Some((name, _)) => (name, "date"),
+        None => (text, "string"),
+    };
+    Column {
+        name: name.to_owned(),
+        r#type,
+        format: if name == "Name" && priority == 0 {
+            "name"
+        } else {
+            ""
+        },
+        description: describe(name),
+        priority,
+    }
+}
+
+fn describe(name: &str) -> String {
+    match name {
+        "Name" => "Name must be unique within a namespace.".to_owned(),
+        "Age" | "Created At" => "Time since, or at which, the object was created.".to_owned(),
+        _ => format!("{name} of the object."),
+    }
+}

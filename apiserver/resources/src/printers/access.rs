@@ -1,0 +1,182 @@
+//! Who may do what: bindings, certificates, admission, flow control.
+
+use super::Spec;
+use super::cells::*;
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
+    Some(match kind {
+        "RoleBinding" | "ClusterRoleBinding" => {
+            ("Name|Role|Age|Users+|Groups+|ServiceAccounts+", binding)
+        }
+        "CertificateSigningRequest" => (
+            "Name|Age|SignerName|Requestor|RequestedDuration|Condition",
+            certificate_request,
+        ),
+        "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => {
+            ("Name|Webhooks:i|Age", |object, now| {
+                vec![
+                    name(object),
+                    list(&object["webhooks"]).len().into(),
+                    age(object, now),
+                ]
+            })
+        }
+        "ValidatingAdmissionPolicy" => ("Name|Validations:i|ParamKind|Age", |object, now| {
+            let parameters = &object["spec"]["paramKind"];
+            let shown = match text(&parameters["kind"]) {
+                "" => UNSET.to_owned(),
+                kind => format!("{}/{kind}", text(&parameters["apiVersion"])),
+            };
+            let validations = list(&object["spec"]["validations"]).len();
+            vec![
+                name(object),
+                validations.into(),
+                shown.into(),
+                age(object, now),
+            ]
+        }),
+        "ValidatingAdmissionPolicyBinding" => ("Name|PolicyName|ParamRef|Age", |object, now| {
+            let parameters = &object["spec"]["paramRef"];
+            let shown = match (text(&parameters["namespace"]), text(&parameters["name"])) {
+                ("", "") => UNSET.to_owned(),
+                ("", name) => name.to_owned(),
+                (namespace, name) => format!("{namespace}/{name}"),
+            };
+            let policy = object["spec"]["policyName"].clone();
+            vec![name(object), policy, shown.into(), age(object, now)]
+        }),
+        "FlowSchema" => (
+            "Name|PriorityLevel|MatchingPrecedence:i|DistinguisherMethod|Age|MissingPL",
+            flow_schema,
+        ),
+        "PriorityLevelConfiguration" => (
+            "Name|Type|NominalConcurrencyShares|Queues|HandSize|QueueLengthLimit|Age",
+            priority_level,
+        ),
+        _ => return None,
+    })
+}
+
+fn binding(object: &Value, now: Timestamp) -> Cells {
+    let role = &object["roleRef"];
+    let of_kind = |kind: &str| -> Value {
+        let texts: Vec<String> = list(&object["subjects"])
+            .iter()
+            .filter(|subject| subject["kind"] == kind)
+            .map(|subject| match kind {
+                "ServiceAccount" => {
+                    format!("{}/{}", text(&subject["namespace"]), text(&subject["name"]))
+                }
+                _ => text(&subject["name"]).to_owned(),
+            })
+            .collect();
+        texts.join(", ").into()
+    };
+    vec![
+        name(object),
+        format!("{}/{}", text(&role["kind"]), text(&role["name"])).into(),
+        age(object, now),
+        of_kind("User"),
+        of_kind("Group"),
+        of_kind("ServiceAccount"),
+    ]
+}
+
+fn certificate_request(object: &Value, now: Timestamp) -> Cells {
+    let (spec, status) = (&object["spec"], &object["status"]);
+    let has = |wanted: &str| {
+        list(&status["conditions"])
+            .iter()
+            .any(|c| c["type"] == wanted)
+    };
+    let mut state = if has("Denied") {
+        "Denied"
+    } else if has("Approved") {
+        "Approved"
+    } else {
+        "Pending"
+    }
+    .to_owned();
+    if has("Failed") {
+        state.push_str(",Failed");
+    }
+    if !text(&status["certificate"]).is_empty() {
+        state.push_str(",Issued");
+    }
+    let duration = spec["expirationSeconds"]
+        .as_i64()
+        .map_or(NONE.to_owned(), human);
+    vec![
+        name(object),
+        age(object, now),
+        text_or(&spec["signerName"], NONE).into(),
+        text(&spec["username"]).into(),
+        duration.into(),
+        state.into(),
+    ]
+}
+
+fn flow_schema(object: &Value, now: Timestamp) -> Cells {
+    let spec = &object["spec"];
+    let dangling = list(&object["status"]["conditions"])
+        .iter()
+        .find(|condition| condition["type"] == "Dangling");
+    vec![
+        name(object),
+        spec["priorityLevelConfiguration"]["name"].clone(),
+        int(&spec["matchingPrecedence"]).into(),
+        text_or(&spec["distinguisherMethod"]["type"], NONE).into(),
+        age(object, now),
+        dangling
+            .map_or("?", |condition| text(&condition["status"]))
+            .into(),
+    ]
+}
+
+fn priority_level(object: &Value, now: Timestamp) -> Cells {
+    let limited = &object["spec"]["limited"];
+    let queuing = &limited["limitResponse"]["queuing"];
+    let shares = match &limited["nominalConcurrencyShares"] {
+        Value::Null => &object["spec"]["exempt"]["nominalConcurrencyShares"],
+        shares => shares,
+    };
+    let count = |value: &Value| Value::from(int_or_string(value, NONE));
+    vec![
+        name(object),
+        object["spec"]["type"].clone(),
+        count(shares),
+        count(&queuing["queues"]),
+        count(&queuing["handSize"]),
+        count(&queuing["queueLengthLimit"]),
+        age(object, now),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn bindings_and_requests() {
+        let now = "2026-01-01T00:01:00Z".parse().expect("a time");
+        let cells = binding(
+            &json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "admin"}, "subjects": [
+                {"kind": "User", "name": "jane"}, {"kind": "ServiceAccount", "namespace": "n", "name": "sa"}]}),
+            now,
+        );
+        assert_eq!(cells[1], "ClusterRole/admin");
+        assert_eq!((&cells[3], &cells[5]), (&json!("jane"), &json!("n/sa")));
+        let cells = certificate_request(
+            &json!({"metadata": {"name": "c"}, "spec": {"signerName": "s", "expirationSeconds": 86400},
+                "status": {"conditions": [{"type": "Approved"}], "certificate": "x"}}),
+            now,
+        );
+        assert_eq!(
+            (&cells[4], &cells[5]),
+            (&json!("24h"), &json!("Approved,Issued"))
+        );
+    }
+}

@@ -1,0 +1,147 @@
+//! One row of the table.
+
+use crate::rules::Rules;
+use crate::schema::Schema;
+use serde_json::Value;
+
+/// Where objects of a resource live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// In namespaces.
+    Namespaced,
+    /// In the cluster.
+    Cluster,
+}
+
+/// One column of `kubectl get`.
+#[derive(Clone)]
+pub struct Column {
+    /// Heading, e.g. `Ready`.
+    pub name: String,
+    /// OpenAPI type of the cell: `string`, `integer`, `date` …
+    pub r#type: &'static str,
+    /// `name` for the name column, else usually empty.
+    pub format: &'static str,
+    /// What it shows.
+    pub description: String,
+    /// 0: always shown; 1: only with `-o wide`.
+    pub priority: i32,
+}
+
+/// How a resource shows itself as a `meta.k8s.io/v1` Table.
+pub trait Printer: Send + Sync {
+    /// The columns, in order.
+    fn columns(&self) -> &[Column];
+    /// The cells of one object's row; one for each column.
+    fn cells(&self, object: &Value, now: jiff::Timestamp) -> Vec<Value>;
+}
+
+/// One resource: group, served version, names, and everything that differs
+/// between kinds.
+pub struct Resource {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Served versions, preferred first; the first is also the stored one
+    /// (conversion between versions of a built-in row is `Rules`' business).
+    pub versions: Vec<Version>,
+    /// e.g. `Pod`.
+    pub kind: String,
+    /// e.g. `PodList`.
+    pub list_kind: String,
+    /// e.g. `pods`.
+    pub plural: String,
+    /// e.g. `pod`.
+    pub singular: String,
+    /// e.g. `po`.
+    pub short_names: Vec<String>,
+    /// e.g. `all`.
+    pub categories: Vec<String>,
+    /// Where its objects live.
+    pub scope: Scope,
+    /// e.g. `create`, `list`; what discovery tells and the pipeline allows.
+    pub verbs: Vec<String>,
+    /// e.g. `status`, `scale`, `log`.
+    pub subresources: Vec<Subresource>,
+    /// The etcd prefix below `/registry/`, as Kubernetes lays it out:
+    /// `pods`, `services/specs`, `minions`, `apiextensions.k8s.io/customresourcedefinitions` …
+    pub storage_prefix: String,
+    /// Where the scale subresource reads and writes, if there is one.
+    pub scale: Option<ScalePaths>,
+    /// Group and plural name of the row that keeps this one's objects, if it
+    /// isn't this one: events.k8s.io shows the core group's events.
+    pub alias_of: Option<(&'static str, &'static str)>,
+    /// Whether the row comes from a CustomResourceDefinition.
+    pub custom: bool,
+    /// The kind's own rules.
+    pub rules: Box<dyn Rules>,
+}
+
+impl Resource {
+    /// A served version by name.
+    pub fn version(&self, name: &str) -> Option<&Version> {
+        self.versions.iter().find(|version| version.name == name)
+    }
+
+    /// `group/version`, or the version alone for the core group.
+    pub fn api_version(&self, version: &str) -> String {
+        api_version(&self.group, version)
+    }
+
+    /// A subresource by name.
+    pub fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|s| s.name == name)
+    }
+
+    /// Whether objects live in namespaces.
+    pub fn namespaced(&self) -> bool {
+        self.scope == Scope::Namespaced
+    }
+
+    /// Whether the resource answers a verb.
+    pub fn allows(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|v| v == verb)
+    }
+}
+
+/// `group/version`, or the version alone for the core group.
+pub fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
+    }
+}
+
+/// The fields behind `scale`, as simple JSON paths such as `.spec.replicas`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalePaths {
+    /// Desired replicas.
+    pub spec: String,
+    /// Observed replicas.
+    pub status: String,
+    /// Selector: a label selector, a map of labels, or its text.
+    pub selector: Option<String>,
+}
+
+/// One served version of a row.
+pub struct Version {
+    /// e.g. `v1`.
+    pub name: String,
+    /// Schema of this version.
+    pub schema: Schema,
+    /// Table columns of this version.
+    pub printer: Box<dyn Printer>,
+    /// Sent as a `Warning:` header when this version is used.
+    pub deprecation: Option<String>,
+}
+
+/// A subresource, as discovery tells it.
+#[derive(Clone, Debug)]
+pub struct Subresource {
+    /// e.g. `scale`.
+    pub name: String,
+    /// Group, version and kind of its body where it differs from the resource's.
+    pub body: Option<(String, String, String)>,
+    /// e.g. `get`, `update`, `patch`.
+    pub verbs: Vec<String>,
+}

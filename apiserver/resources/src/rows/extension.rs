@@ -1,0 +1,43 @@
+//! What extends the API: custom resources, admission.
+
+use super::*;
+
+const ADMISSION: Row = Row {
+    group: "admissionregistration.k8s.io",
+    categories: &["api-extensions"],
+    ..CLUSTER
+};
+
+pub const ROWS: &[Row] = &[
+    Row {
+        kind: "MutatingWebhookConfiguration",
+        plural: "mutatingwebhookconfigurations",
+        ..ADMISSION
+    },
+    Row {
+        kind: "ValidatingAdmissionPolicy",
+        plural: "validatingadmissionpolicies",
+        subresources: &[STATUS],
+        ..ADMISSION
+    },
+    Row {
+        kind: "ValidatingAdmissionPolicyBinding",
+        plural: "validatingadmissionpolicybindings",
+        ..ADMISSION
+    },
+    Row {
+        kind: "ValidatingWebhookConfiguration",
+        plural: "validatingwebhookconfigurations",
+        ..ADMISSION
+    },
+    Row {
+        group: "apiextensions.k8s.io",
+        kind: "CustomResourceDefinition",
+        plural: "customresourcedefinitions",
+        short_names: &["crd", "crds"],
+        categories: &["api-extensions"],
+        subresources: &[STATUS],
+        prefix: "apiextensions.k8s.io/customresourcedefinitions",
+        ..CLUSTER
+    },
+];

@@ -1,0 +1,158 @@
+//! The built-in rows, as data: one file per family of groups.
+//!
+//! To add a kind, add a row here, its name to `build/kinds.rs`, its rules to
+//! `src/rules` and, where `NAME AGE` doesn't suit, a printer.
+//! The build script includes this module too, so it depends on nothing.
+
+mod apps;
+mod core;
+mod extension;
+mod networking;
+mod policy;
+mod storage;
+
+/// One built-in resource.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// API group; empty for the core group.
+    pub group: &'static str,
+    /// Served versions, preferred (and stored) first.
+    pub versions: &'static [&'static str],
+    /// e.g. `Pod`.
+    pub kind: &'static str,
+    /// e.g. `pods`.
+    pub plural: &'static str,
+    /// e.g. `po`.
+    pub short_names: &'static [&'static str],
+    /// e.g. `all`.
+    pub categories: &'static [&'static str],
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// In alphabetical order, as discovery tells them.
+    pub verbs: &'static [&'static str],
+    /// In alphabetical order.
+    pub subresources: &'static [Sub],
+    /// The etcd prefix; empty where it is the plural name.
+    pub prefix: &'static str,
+}
+
+/// A subresource of a built-in resource.
+#[derive(Clone, Copy, Debug)]
+pub struct Sub {
+    /// e.g. `scale`.
+    pub name: &'static str,
+    /// What it can be asked.
+    pub verbs: &'static [&'static str],
+    /// Group, version and kind of its body where it isn't the resource itself.
+    pub body: Option<(&'static str, &'static str, &'static str)>,
+}
+
+/// Verbs of an ordinary resource.
+pub const FULL: &[&str] = &[
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
+/// Verbs of a resource that is only asked, never kept.
+pub const CREATE: &[&str] = &["create"];
+const GET: &[&str] = &["get"];
+const CONNECT: &[&str] = &["create", "get"];
+const READ_WRITE: &[&str] = &["get", "patch", "update"];
+const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
+
+const NAMESPACED: Row = Row {
+    group: "",
+    versions: &["v1"],
+    kind: "",
+    plural: "",
+    short_names: &[],
+    categories: &[],
+    namespaced: true,
+    verbs: FULL,
+    subresources: &[],
+    prefix: "",
+};
+const CLUSTER: Row = Row {
+    namespaced: false,
+    ..NAMESPACED
+};
+const STATUS: Sub = sub("status", READ_WRITE);
+const SCALE: Sub = Sub {
+    body: Some(("autoscaling", "v1", "Scale")),
+    ..sub("scale", READ_WRITE)
+};
+
+const fn sub(name: &'static str, verbs: &'static [&'static str]) -> Sub {
+    Sub {
+        name,
+        verbs,
+        body: None,
+    }
+}
+
+const fn sub_of(
+    name: &'static str,
+    verbs: &'static [&'static str],
+    body: (&'static str, &'static str, &'static str),
+) -> Sub {
+    Sub {
+        name,
+        verbs,
+        body: Some(body),
+    }
+}
+
+/// The named groups in Kubernetes' order of priority.
+pub const GROUPS: &[&str] = &[
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "certificates.k8s.io",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "node.k8s.io",
+    "discovery.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+];
+
+/// All built-in rows.
+pub fn all() -> impl Iterator<Item = &'static Row> {
+    [
+        core::ROWS,
+        apps::ROWS,
+        networking::ROWS,
+        policy::ROWS,
+        storage::ROWS,
+        extension::ROWS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The OpenAPI definition of a kind: `io.k8s.api.core.v1.Pod`.
+pub fn definition(group: &str, version: &str, kind: &str) -> String {
+    match group {
+        "apiextensions.k8s.io" => {
+            format!("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{version}.{kind}")
+        }
+        "" => format!("io.k8s.api.core.{version}.{kind}"),
+        _ => {
+            let package = group.split('.').next().unwrap_or(group);
+            format!("io.k8s.api.{package}.{version}.{kind}")
+        }
+    }
+}

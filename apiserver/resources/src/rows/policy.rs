@@ -1,0 +1,123 @@
+//! Who may do what, and what may happen to whom: RBAC, reviews, policies,
+//! certificates, scheduling, flow control.
+
+use super::*;
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+const FLOW: Row = Row {
+    group: "flowcontrol.apiserver.k8s.io",
+    subresources: &[STATUS],
+    ..CLUSTER
+};
+const AUTHORIZATION: Row = Row {
+    group: "authorization.k8s.io",
+    verbs: CREATE,
+    ..CLUSTER
+};
+
+pub const ROWS: &[Row] = &[
+    Row {
+        group: "authentication.k8s.io",
+        kind: "SelfSubjectReview",
+        plural: "selfsubjectreviews",
+        verbs: CREATE,
+        ..CLUSTER
+    },
+    Row {
+        group: "authentication.k8s.io",
+        kind: "TokenReview",
+        plural: "tokenreviews",
+        verbs: CREATE,
+        ..CLUSTER
+    },
+    Row {
+        kind: "LocalSubjectAccessReview",
+        plural: "localsubjectaccessreviews",
+        namespaced: true,
+        ..AUTHORIZATION
+    },
+    Row {
+        kind: "SelfSubjectAccessReview",
+        plural: "selfsubjectaccessreviews",
+        ..AUTHORIZATION
+    },
+    Row {
+        kind: "SelfSubjectRulesReview",
+        plural: "selfsubjectrulesreviews",
+        ..AUTHORIZATION
+    },
+    Row {
+        kind: "SubjectAccessReview",
+        plural: "subjectaccessreviews",
+        ..AUTHORIZATION
+    },
+    Row {
+        group: "certificates.k8s.io",
+        kind: "CertificateSigningRequest",
+        plural: "certificatesigningrequests",
+        short_names: &["csr"],
+        subresources: &[sub("approval", READ_WRITE), STATUS],
+        ..CLUSTER
+    },
+    Row {
+        group: "policy",
+        kind: "PodDisruptionBudget",
+        plural: "poddisruptionbudgets",
+        short_names: &["pdb"],
+        subresources: &[STATUS],
+        ..NAMESPACED
+    },
+    Row {
+        group: RBAC,
+        kind: "ClusterRoleBinding",
+        plural: "clusterrolebindings",
+        ..CLUSTER
+    },
+    Row {
+        group: RBAC,
+        kind: "ClusterRole",
+        plural: "clusterroles",
+        ..CLUSTER
+    },
+    Row {
+        group: RBAC,
+        kind: "RoleBinding",
+        plural: "rolebindings",
+        ..NAMESPACED
+    },
+    Row {
+        group: RBAC,
+        kind: "Role",
+        plural: "roles",
+        ..NAMESPACED
+    },
+    Row {
+        group: "scheduling.k8s.io",
+        kind: "PriorityClass",
+        plural: "priorityclasses",
+        short_names: &["pc"],
+        ..CLUSTER
+    },
+    Row {
+        group: "coordination.k8s.io",
+        kind: "Lease",
+        plural: "leases",
+        ..NAMESPACED
+    },
+    Row {
+        group: "node.k8s.io",
+        kind: "RuntimeClass",
+        plural: "runtimeclasses",
+        ..CLUSTER
+    },
+    Row {
+        kind: "FlowSchema",
+        plural: "flowschemas",
+        ..FLOW
+    },
+    Row {
+        kind: "PriorityLevelConfiguration",
+        plural: "prioritylevelconfigurations",
+        ..FLOW
+    },
+];

@@ -1,0 +1,129 @@
+//! Decoding as Kubernetes does it: types must fit, unknown and duplicate
+//! fields are dropped but told.
+
+mod parse;
+mod walk;
+
+use crate::schema::Schema;
+use hardway_proto::Status;
+use serde_json::Value;
+
+/// Reads JSON into the shape of a schema. Fields it doesn't know are dropped
+/// (where it doesn't keep them), of duplicate keys the last counts; both are
+/// told, in Kubernetes' words (`unknown field "spec.foo"`). An error is one
+/// that makes the object undecodable, in the words of Go's decoder.
+///
+/// Types of custom resources aren't checked here (but for their metadata):
+/// they are a matter of validation.
+pub fn check(schema: &Schema, json: &[u8]) -> Result<(Value, Vec<String>), String> {
+    let mut problems = Vec::new();
+    let mut value = parse::parse(json, &mut problems)?;
+    let mut unknown = Vec::new();
+    walk::walk(schema, &mut value, &mut unknown)?;
+    // Kubernetes tells duplicates, which its parser meets, as they come.
+    problems.append(&mut unknown);
+    Ok((value, problems))
+}
+
+/// Drops what the schema doesn't know from an object that is decoded already;
+/// tells the same problems as [`check`].
+pub fn prune(schema: &Schema, value: &mut Value) -> Result<Vec<String>, String> {
+    let mut problems = Vec::new();
+    walk::walk(schema, value, &mut problems)?;
+    Ok(problems)
+}
+
+/// 400: why a body can't be taken for an object of a kind.
+pub fn undecodable(version: &str, kind: &str, why: &str) -> Status {
+    Status::bad_request(format!(
+        "{kind} in version {version:?} cannot be handled as a {kind}: {why}"
+    ))
+}
+
+/// 400: what `fieldValidation=Strict` doesn't let pass.
+pub fn refused(version: &str, kind: &str, problems: &[String]) -> Status {
+    let why = format!("strict decoding error: {}", problems.join(", "));
+    undecodable(version, kind, &why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::builtin;
+
+    fn deployment(json: &str) -> Result<(Value, Vec<String>), String> {
+        let schema = builtin::kind("apps", "v1", "Deployment").expect("built in");
+        check(&schema, json.as_bytes())
+    }
+
+    #[test]
+    fn unknown_and_duplicate_fields_are_dropped_and_told() {
+        let (value, problems) = deployment(
+            r#"{"kind":"Deployment","spec":{"replicas":1,"replicas":2,"foo":1,
+                "template":{"spec":{"containers":[{"name":"a","imagee":"b"}]}}}}"#,
+        )
+        .expect("decodable");
+        assert_eq!(value["spec"]["replicas"], 2);
+        assert_eq!(value["spec"].get("foo"), None);
+        assert_eq!(
+            problems,
+            [
+                r#"duplicate field "spec.replicas""#,
+                r#"unknown field "spec.foo""#,
+                r#"unknown field "spec.template.spec.containers[0].imagee""#,
+            ]
+        );
+        assert_eq!(
+            refused("v1", "Deployment", &problems[1..2]).message,
+            r#"Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec.foo""#
+        );
+    }
+
+    #[test]
+    fn wrong_types_are_told_as_go_tells_them() {
+        let why = |json: &str| deployment(json).expect_err("undecodable");
+        assert_eq!(
+            why(r#"{"spec":{"replicas":"two"}}"#),
+            "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+        );
+        assert_eq!(
+            why(
+                r#"{"spec":{"template":{"spec":{"containers":[{"ports":[{"containerPort":"x"}]}]}}}}"#
+            ),
+            "json: cannot unmarshal string into Go struct field ContainerPort.spec.template.spec.containers.ports.containerPort of type int32"
+        );
+        assert_eq!(
+            why(r#"{"spec":{"template":{"spec":{"containers":{}}}}}"#),
+            "json: cannot unmarshal object into Go struct field PodSpec.spec.template.spec.containers of type []v1.Container"
+        );
+        assert_eq!(
+            why(r#"{"metadata":{"labels":{"a":1}}}"#),
+            "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string"
+        );
+        assert_eq!(
+            why(r#"{"spec":{"replicas":1.5}}"#),
+            "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32"
+        );
+        assert!(why(r#"{"spec":{"template":{"spec":{"containers":[{"resources":{"limits":{"cpu":"abc"}}}]}}}}"#)
+            .starts_with("quantities must match the regular expression"));
+    }
+
+    #[test]
+    fn nulls_vanish() {
+        let (value, problems) =
+            deployment(r#"{"metadata":{"creationTimestamp":null,"name":"a"},"status":null}"#)
+                .expect("decodable");
+        assert_eq!(value, serde_json::json!({"metadata": {"name": "a"}}));
+        assert!(problems.is_empty());
+    }
+
+    #[test]
+    fn bytes_and_times() {
+        let secret = builtin::kind("", "v1", "Secret").expect("built in");
+        let why = check(&secret, br#"{"data":{"a":"b$"}}"#).expect_err("no base64");
+        assert_eq!(why, "illegal base64 data at input byte 1");
+        let why =
+            check(&secret, br#"{"metadata":{"creationTimestamp":"soon"}}"#).expect_err("no time");
+        assert!(why.starts_with(r#"parsing time "soon" as "2006-01-02T15:04:05Z07:00""#));
+    }
+}
