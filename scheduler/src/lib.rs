@@ -1,1 +1,18 @@
-//! hardway-scheduler.
+//! Finds a node for every pod that has none.
+//!
+//! [`queue`] says which pod is next, [`cache`] what the nodes hold,
+//! [`framework`] and [`plugins`] which node suits, [`scheduler`] ties them
+//! together and binds.
+
+pub mod cache;
+pub mod fit_error;
+pub mod framework;
+pub mod node_info;
+pub mod plugins;
+pub mod pod_info;
+pub mod preemption;
+pub mod queue;
+pub mod resources;
+pub mod scheduler;
+
+pub use scheduler::Scheduler;

@@ -1,3 +1,57 @@
 //! The `hardway-scheduler` process.
 
-fn main() {}
+use clap::Parser;
+use hardway_client::{flags, health::Checks, leader::Elector, signals};
+use hardway_scheduler::Scheduler;
+use std::process::ExitCode;
+
+/// Finds a node for every pod that has none.
+#[derive(Parser)]
+#[command(name = "hardway-scheduler", version)]
+struct Flags {
+    #[command(flatten)]
+    common: flags::Common,
+    /// Take turns with other instances through a Lease.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    leader_elect: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Flags::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hardway-scheduler: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
+    flags.common.init_logging()?;
+    let client = flags.common.client("hardway-scheduler")?;
+    let scheduler = Scheduler::start(client.clone());
+    let watched = scheduler.clone();
+    let checks = Checks::default().ready("informer-sync", move || watched.synced());
+    let address = flags.common.serve_health(checks).await?;
+    tracing::info!(%address, "serving health and metrics");
+    let identity = format!("{}_{}", hostname(), std::process::id());
+    let work = async {
+        if flags.leader_elect {
+            let elector = Elector::new(&client, "kube-scheduler", &identity);
+            elector.run(|| scheduler.run()).await;
+        } else {
+            scheduler.run().await;
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        stop = signals::shutdown() => stop?,
+    }
+    Ok(())
+}
+
+fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "unknown".into(), |name| name.trim().to_owned())
+}

@@ -1,0 +1,197 @@
+//! What all nodes hold, kept up to date change by change.
+
+use crate::node_info::NodeInfo;
+use crate::pod_info::{PodInfo, is_finished};
+use hardway_proto::Kind;
+use hardway_proto::meta::ObjectKey;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Nodes with their pods. Pods being bound are assumed to be on their node
+/// until the binding is seen or has failed.
+#[derive(Default)]
+pub struct Cache {
+    nodes: Vec<Arc<NodeInfo>>,
+    positions: HashMap<String, usize>,
+    /// Pods by key: the node they were put on, and whether that is an assumption.
+    placed: HashMap<ObjectKey, Placed>,
+}
+
+struct Placed {
+    node: String,
+    uid: String,
+    assumed: bool,
+}
+
+impl Cache {
+    /// All nodes whose object is known come with it; a node that only pods
+    /// name has `node: None`.
+    pub fn nodes(&self) -> &[Arc<NodeInfo>] {
+        &self.nodes
+    }
+
+    /// A node by name.
+    pub fn node(&self, name: &str) -> Option<&Arc<NodeInfo>> {
+        self.positions.get(name).map(|&at| &self.nodes[at])
+    }
+
+    fn node_mut(&mut self, name: &str) -> &mut NodeInfo {
+        let at = *self.positions.entry(name.to_owned()).or_insert_with(|| {
+            self.nodes.push(Arc::new(NodeInfo::named(name)));
+            self.nodes.len() - 1
+        });
+        Arc::make_mut(&mut self.nodes[at])
+    }
+
+    /// Takes over a node object; returns whether anything that matters to
+    /// scheduling changed.
+    pub fn apply_node(&mut self, node: Arc<Node>) -> bool {
+        let info = self.node_mut(node.name());
+        let relevant = info.node.as_ref().is_none_or(|old| differs(old, &node));
+        info.set_node(node);
+        relevant
+    }
+
+    /// Forgets a node; its pods stay known until they go themselves.
+    pub fn remove_node(&mut self, name: &str) {
+        let info = self.node_mut(name);
+        info.node = None;
+        self.drop_if_empty(name);
+    }
+
+    fn drop_if_empty(&mut self, name: &str) {
+        let Some(&at) = self.positions.get(name) else {
+            return;
+        };
+        if self.nodes[at].node.is_some() || !self.nodes[at].pods.is_empty() {
+            return;
+        }
+        self.positions.remove(name);
+        self.nodes.swap_remove(at);
+        if let Some(moved) = self.nodes.get(at) {
+            self.positions.insert(moved.name.clone(), at);
+        }
+    }
+
+    /// Takes over a pod as the apiserver has it: on its node, finished, or
+    /// not placed yet (which changes nothing: it may be assumed meanwhile).
+    pub fn apply_pod(&mut self, pod: &Arc<Pod>) {
+        let key = ObjectKey::of(pod.as_ref());
+        if is_finished(pod) {
+            self.remove_pod(&key);
+            return;
+        }
+        let info = PodInfo::new(pod.clone());
+        if let Some(node) = info.node() {
+            let node = node.to_owned();
+            self.place(info, &node, false);
+        }
+    }
+
+    /// Assumes that a pod is going to a node.
+    pub fn assume(&mut self, pod: &PodInfo, node: &str) {
+        let info = PodInfo::new(pod.pod.clone());
+        self.place(info, node, true);
+    }
+
+    fn place(&mut self, info: PodInfo, node: &str, assumed: bool) {
+        let key = info.key.clone();
+        self.remove_pod(&key);
+        let placed = Placed {
+            node: node.to_owned(),
+            uid: info.pod.uid().to_owned(),
+            assumed,
+        };
+        self.placed.insert(key, placed);
+        self.node_mut(node).add_pod(Arc::new(info));
+    }
+
+    /// Takes an assumption back, unless the binding has been seen meanwhile.
+    pub fn forget(&mut self, key: &ObjectKey, uid: &str) {
+        let assumed = self
+            .placed
+            .get(key)
+            .is_some_and(|p| p.assumed && p.uid == uid);
+        if assumed {
+            self.remove_pod(key);
+        }
+    }
+
+    /// Whether a pod is assumed or known to be on a node.
+    pub fn is_placed(&self, key: &ObjectKey, uid: &str) -> bool {
+        self.placed.get(key).is_some_and(|p| p.uid == uid)
+    }
+
+    /// Takes a pod off whatever node it is on.
+    pub fn remove_pod(&mut self, key: &ObjectKey) {
+        if let Some(placed) = self.placed.remove(key) {
+            self.node_mut(&placed.node).remove_pod(key);
+            self.drop_if_empty(&placed.node);
+        }
+    }
+}
+
+/// Heartbeats change a node's conditions all the time; scheduling looks at
+/// none of them (taints say what matters).
+fn differs(old: &Node, new: &Node) -> bool {
+    let allocatable = |n: &Node| n.status.as_ref().and_then(|s| s.allocatable.clone());
+    old.spec != new.spec
+        || old.metadata.labels != new.metadata.labels
+        || allocatable(old) != allocatable(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(name: &str, node: &str) -> Arc<Pod> {
+        Arc::new(
+            serde_json::from_value(json!({
+                "metadata": {"namespace": "d", "name": name, "uid": name},
+                "spec": {"nodeName": node, "containers": [
+                    {"name": "c", "resources": {"requests": {"cpu": "1"}}}]},
+            }))
+            .unwrap(),
+        )
+    }
+
+    fn node(name: &str) -> Arc<Node> {
+        let value = json!({"metadata": {"name": name}, "status": {"allocatable": {"cpu": "4", "pods": "10"}}});
+        Arc::new(serde_json::from_value(value).unwrap())
+    }
+
+    #[test]
+    fn assumed_pods_count_until_they_are_forgotten_or_seen() {
+        let mut cache = Cache::default();
+        cache.apply_node(node("n1"));
+        let waiting = PodInfo::new(pod("a", ""));
+        cache.assume(&waiting, "n1");
+        assert_eq!(cache.node("n1").unwrap().requested.milli_cpu, 1000);
+        cache.forget(&waiting.key, "a");
+        assert_eq!(cache.node("n1").unwrap().requested.milli_cpu, 0);
+        cache.assume(&waiting, "n1");
+        cache.apply_pod(&pod("a", "n1"));
+        cache.forget(&waiting.key, "a");
+        assert_eq!(cache.node("n1").unwrap().requested.milli_cpu, 1000);
+    }
+
+    #[test]
+    fn nodes_go_when_their_last_pod_has_gone() {
+        let mut cache = Cache::default();
+        cache.apply_node(node("n1"));
+        cache.apply_node(node("n2"));
+        cache.apply_pod(&pod("a", "n1"));
+        cache.apply_pod(&pod("b", "gone"));
+        cache.remove_node("n1");
+        assert_eq!(cache.nodes().len(), 3);
+        cache.remove_pod(&ObjectKey::new("d", "a"));
+        assert!(cache.node("n1").is_none());
+        assert_eq!(cache.node("n2").unwrap().name, "n2");
+        assert_eq!(cache.node("gone").unwrap().pods.len(), 1);
+        cache.remove_node("n2");
+        cache.remove_pod(&ObjectKey::new("d", "b"));
+        assert!(cache.nodes().is_empty());
+    }
+}

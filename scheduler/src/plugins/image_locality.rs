@@ -1,0 +1,122 @@
+//! Prefers nodes that have the pod's images already.
+
+use crate::framework::{ClusterEvent, MAX_SCORE, Nodes, Plugin, Prepared, prepared};
+use crate::node_info::NodeInfo;
+use crate::pod_info::PodInfo;
+use std::collections::HashMap;
+
+/// Images smaller than this together aren't worth it; larger than
+/// `MAX_PER_CONTAINER` per container counts no more.
+const MIN_SIZE: i64 = 23 << 20;
+const MAX_PER_CONTAINER: i64 = 1000 << 20;
+
+/// The plugin.
+pub struct ImageLocality;
+
+/// How many nodes have each image of the pod, and how many nodes there are.
+struct Spread {
+    holders: HashMap<String, i64>,
+    nodes: i64,
+}
+impl Prepared for Spread {}
+
+/// `busybox` as the node names it: with its registry and tag.
+fn normalized(image: &str) -> String {
+    let (host, rest) = match image.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => {
+            (first, rest.to_owned())
+        }
+        Some(_) => ("docker.io", image.to_owned()),
+        None => ("docker.io", format!("library/{image}")),
+    };
+    let tagged = rest.contains('@')
+        || rest
+            .rsplit('/')
+            .next()
+            .is_some_and(|last| last.contains(':'));
+    let tag = if tagged { "" } else { ":latest" };
+    format!("{host}/{rest}{tag}")
+}
+
+fn images(pod: &PodInfo) -> impl Iterator<Item = String> {
+    let containers = pod.spec().into_iter().flat_map(|s| &s.containers);
+    containers
+        .filter_map(|c| c.image.as_deref())
+        .map(normalized)
+}
+
+impl Plugin for ImageLocality {
+    fn name(&self) -> &'static str {
+        "ImageLocality"
+    }
+
+    fn prepare(&self, pod: &PodInfo, nodes: Nodes<'_>) -> Box<dyn Prepared> {
+        let holders = images(pod)
+            .map(|image| {
+                let count = nodes.iter().filter(|n| n.images.contains_key(&image));
+                let count = count.count() as i64;
+                (image, count)
+            })
+            .collect();
+        Box::new(Spread {
+            holders,
+            nodes: nodes.len() as i64,
+        })
+    }
+
+    fn weight(&self) -> i64 {
+        1
+    }
+
+    /// Sizes of the images it has, each scaled by how widespread it is, so
+    /// that one node with a rare image doesn't draw all its pods.
+    fn score(&self, spread: &dyn Prepared, pod: &PodInfo, node: &NodeInfo) -> i64 {
+        let spread: &Spread = prepared(spread);
+        let mut total = 0;
+        let mut containers = 0;
+        for image in images(pod) {
+            containers += 1;
+            if let Some(size) = node.images.get(&image) {
+                let holders = spread.holders.get(&image).copied().unwrap_or(0);
+                total += size * holders / spread.nodes.max(1);
+            }
+        }
+        let max = MAX_PER_CONTAINER * containers;
+        if max <= MIN_SIZE {
+            return 0;
+        }
+        (total.clamp(MIN_SIZE, max) - MIN_SIZE) * MAX_SCORE / (max - MIN_SIZE)
+    }
+
+    fn may_help(&self, _: ClusterEvent) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{node, pod, score};
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_are_normalized() {
+        assert_eq!(normalized("busybox"), "docker.io/library/busybox:latest");
+        assert_eq!(normalized("me/app:1"), "docker.io/me/app:1");
+        assert_eq!(normalized("r.io:5000/app"), "r.io:5000/app:latest");
+        assert_eq!(normalized("r.io/app@sha256:0"), "r.io/app@sha256:0");
+    }
+
+    #[test]
+    fn a_node_with_the_image_scores_higher() {
+        let images = json!([{"names": ["docker.io/library/big:1"], "sizeBytes": 1i64 << 30}]);
+        let has = node("a", json!({}), json!({"status": {"images": images}}));
+        let pod = pod(json!({"containers": [{"name": "c", "image": "big:1"}]}));
+        let scores = score(
+            ImageLocality,
+            &pod,
+            vec![has, node("b", json!({}), json!({}))],
+        );
+        assert!(scores[0] > scores[1], "{scores:?}");
+    }
+}

@@ -1,0 +1,35 @@
+//! The considerations, one file each, under Kubernetes' names.
+
+mod affinity_terms;
+mod balanced_allocation;
+mod image_locality;
+mod inter_pod_affinity;
+mod node_affinity;
+mod node_name;
+mod node_ports;
+mod node_resources_fit;
+mod node_unschedulable;
+mod pod_topology_spread;
+mod taint_toleration;
+#[cfg(test)]
+mod testing;
+
+use crate::framework::{Framework, Plugin};
+
+/// Kubernetes' default profile, as far as its plugins exist here, in the
+/// order in which its filters run.
+pub fn default_profile() -> Framework {
+    let plugins: Vec<Box<dyn Plugin>> = vec![
+        Box::new(node_unschedulable::NodeUnschedulable),
+        Box::new(node_name::NodeName),
+        Box::new(taint_toleration::TaintToleration),
+        Box::new(node_affinity::NodeAffinity),
+        Box::new(node_ports::NodePorts),
+        Box::new(node_resources_fit::NodeResourcesFit),
+        Box::new(pod_topology_spread::PodTopologySpread),
+        Box::new(inter_pod_affinity::InterPodAffinity),
+        Box::new(balanced_allocation::BalancedAllocation),
+        Box::new(image_locality::ImageLocality),
+    ];
+    Framework::new(plugins)
+}

@@ -1,0 +1,139 @@
+//! What a pod asks for has to be left on the node; more left is better.
+
+use crate::framework::{ClusterEvent, MAX_SCORE, Plugin, Prepared, Rejection};
+use crate::node_info::NodeInfo;
+use crate::pod_info::PodInfo;
+
+/// The plugin, scoring by the LeastAllocated strategy.
+pub struct NodeResourcesFit;
+
+impl NodeResourcesFit {
+    /// Every resource that doesn't suffice, and whether the node could ever
+    /// offer what is asked.
+    fn shortages(pod: &PodInfo, node: &NodeInfo) -> (Vec<String>, bool) {
+        let mut reasons = Vec::new();
+        let mut resolvable = true;
+        if node.pods.len() as i64 + 1 > node.max_pods {
+            reasons.push("Too many pods".to_owned());
+        }
+        let (asked, has, used) = (&pod.requests, &node.allocatable, &node.requested);
+        let mut check = |name: &str, asked: i64, has: i64, used: i64| {
+            if asked > 0 && asked > has - used {
+                reasons.push(format!("Insufficient {name}"));
+                resolvable &= asked <= has;
+            }
+        };
+        check("cpu", asked.milli_cpu, has.milli_cpu, used.milli_cpu);
+        check("memory", asked.memory, has.memory, used.memory);
+        check(
+            "ephemeral-storage",
+            asked.ephemeral_storage,
+            has.ephemeral_storage,
+            used.ephemeral_storage,
+        );
+        for (name, &amount) in &asked.others {
+            let of =
+                |map: &std::collections::BTreeMap<String, i64>| map.get(name).copied().unwrap_or(0);
+            check(name, amount, of(&has.others), of(&used.others));
+        }
+        (reasons, resolvable)
+    }
+}
+
+/// The free share of a resource after the pod is placed, 0..=100.
+fn free_share(has: i64, used: i64, asked: i64) -> i64 {
+    let after = used + asked;
+    if has <= 0 || after > has {
+        0
+    } else {
+        (has - after) * MAX_SCORE / has
+    }
+}
+
+impl Plugin for NodeResourcesFit {
+    fn name(&self) -> &'static str {
+        "NodeResourcesFit"
+    }
+
+    fn filter(&self, _: &dyn Prepared, pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
+        let (reasons, resolvable) = Self::shortages(pod, node);
+        if reasons.is_empty() {
+            return Ok(());
+        }
+        Err(Rejection {
+            plugin: self.name(),
+            reasons,
+            resolvable,
+        })
+    }
+
+    fn weight(&self) -> i64 {
+        1
+    }
+
+    fn score(&self, _: &dyn Prepared, pod: &PodInfo, node: &NodeInfo) -> i64 {
+        let (asked, has, used) = (
+            &pod.scored_requests,
+            &node.allocatable,
+            &node.scored_requested,
+        );
+        let cpu = free_share(has.milli_cpu, used.milli_cpu, asked.milli_cpu);
+        let memory = free_share(has.memory, used.memory, asked.memory);
+        (cpu + memory) / 2
+    }
+
+    fn may_help(&self, event: ClusterEvent) -> bool {
+        event != ClusterEvent::PodBound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{filter, labelled_pod, node, pod, score};
+    use super::*;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn asking(name: &str, cpu: &str, memory: &str) -> PodInfo {
+        let requests = json!({"cpu": cpu, "memory": memory});
+        labelled_pod(
+            name,
+            json!({}),
+            json!({"containers": [{"name": "c", "resources": {"requests": requests}}]}),
+        )
+    }
+
+    #[test]
+    fn every_shortage_is_told() {
+        let verdicts = filter(
+            NodeResourcesFit,
+            &asking("p", "5", "9Gi"),
+            vec![node("a", json!({}), json!({}))],
+        );
+        assert_eq!(verdicts[0], ["Insufficient cpu", "Insufficient memory"]);
+    }
+
+    #[test]
+    fn the_number_of_pods_is_limited() {
+        let mut full = node(
+            "a",
+            json!({}),
+            json!({"status": {"allocatable": {"pods": "1"}}}),
+        );
+        full.add_pod(Arc::new(labelled_pod("q", json!({}), json!({}))));
+        let verdicts = filter(NodeResourcesFit, &pod(json!({})), vec![full]);
+        assert_eq!(verdicts[0], ["Too many pods"]);
+    }
+
+    #[test]
+    fn emptier_nodes_score_higher() {
+        let mut busy = node("a", json!({}), json!({}));
+        busy.add_pod(Arc::new(asking("q", "2", "4Gi")));
+        let scores = score(
+            NodeResourcesFit,
+            &asking("p", "1", "2Gi"),
+            vec![busy, node("b", json!({}), json!({}))],
+        );
+        assert_eq!(scores, [25, 75]);
+    }
+}

@@ -1,0 +1,226 @@
+//! Spreads pods of a kind evenly over domains.
+
+use super::affinity_terms::{selector, selects};
+use super::{node_affinity, taint_toleration};
+use crate::framework::{ClusterEvent, MAX_SCORE, Nodes, Plugin, Prepared, Rejection, prepared};
+use crate::node_info::NodeInfo;
+use crate::pod_info::PodInfo;
+use hardway_proto::Kind;
+use hardway_proto::labels::Selector;
+use hardway_proto::meta::controller_of;
+use k8s_openapi::api::core::v1::TopologySpreadConstraint;
+use std::collections::HashMap;
+
+/// The plugin.
+pub struct PodTopologySpread;
+
+struct Constraint {
+    key: String,
+    selector: Selector,
+    max_skew: i64,
+    hard: bool,
+    min_domains: i64,
+    /// Matching pods by domain.
+    counts: HashMap<String, i64>,
+    self_match: bool,
+}
+
+struct Facts(Vec<Constraint>);
+impl Prepared for Facts {}
+
+/// Pods without constraints of their own that belong to a controller are
+/// spread softly over hosts and zones (the scheduler's system defaults).
+fn system_defaults(pod: &PodInfo) -> Vec<Constraint> {
+    let labels = pod.pod.meta().labels.as_ref();
+    let (Some(_), Some(labels)) = (controller_of(pod.pod.meta()), labels) else {
+        return Vec::new();
+    };
+    let soft = |key: &str, max_skew| Constraint {
+        key: key.into(),
+        selector: Selector::from_map(labels),
+        max_skew,
+        hard: false,
+        min_domains: 1,
+        counts: HashMap::new(),
+        self_match: true,
+    };
+    vec![
+        soft("kubernetes.io/hostname", 3),
+        soft("topology.kubernetes.io/zone", 5),
+    ]
+}
+
+fn constraint(pod: &PodInfo, spec: &TopologySpreadConstraint) -> Constraint {
+    let keys = spec.match_label_keys.as_deref().unwrap_or_default();
+    let selector = selector(pod, spec.label_selector.as_ref(), keys);
+    Constraint {
+        key: spec.topology_key.clone(),
+        self_match: selects(&selector, pod),
+        selector,
+        max_skew: i64::from(spec.max_skew),
+        hard: spec.when_unsatisfiable == "DoNotSchedule",
+        min_domains: i64::from(spec.min_domains.unwrap_or(1)),
+        counts: HashMap::new(),
+    }
+}
+
+/// Whether a node counts as a domain for this pod: by default its node
+/// affinity is honoured, its tolerations are not.
+fn counts_node(pod: &PodInfo, spec: Option<&TopologySpreadConstraint>, node: &NodeInfo) -> bool {
+    let policy =
+        |field: Option<&String>, default: &str| field.map_or(default, String::as_str) == "Honor";
+    let affinity = policy(spec.and_then(|s| s.node_affinity_policy.as_ref()), "Honor");
+    let taints = policy(spec.and_then(|s| s.node_taints_policy.as_ref()), "Ignore");
+    let tolerated = || {
+        node.taints()
+            .iter()
+            .filter(|t| t.effect != "PreferNoSchedule")
+            .all(|t| taint_toleration::tolerates(pod, t))
+    };
+    (!affinity || node_affinity::allows(pod, node)) && (!taints || tolerated())
+}
+
+impl Plugin for PodTopologySpread {
+    fn name(&self) -> &'static str {
+        "PodTopologySpread"
+    }
+
+    fn prepare(&self, pod: &PodInfo, nodes: Nodes<'_>) -> Box<dyn Prepared> {
+        let specs = pod
+            .spec()
+            .and_then(|s| s.topology_spread_constraints.as_deref())
+            .unwrap_or_default();
+        let mut constraints: Vec<Constraint> = if specs.is_empty() {
+            system_defaults(pod)
+        } else {
+            specs.iter().map(|spec| constraint(pod, spec)).collect()
+        };
+        for (at, constraint) in constraints.iter_mut().enumerate() {
+            for node in nodes {
+                let Some(domain) = node.labels().get(&constraint.key) else {
+                    continue;
+                };
+                if !counts_node(pod, specs.get(at), node) {
+                    continue;
+                }
+                let matching = node.pods.values().filter(|other| {
+                    other.key.namespace == pod.key.namespace
+                        && other.pod.meta().deletion_timestamp.is_none()
+                        && selects(&constraint.selector, other)
+                });
+                *constraint.counts.entry(domain.clone()).or_default() += matching.count() as i64;
+            }
+        }
+        Box::new(Facts(constraints))
+    }
+
+    fn filter(&self, facts: &dyn Prepared, _: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
+        let Facts(constraints) = prepared(facts);
+        for constraint in constraints.iter().filter(|c| c.hard) {
+            let Some(domain) = node.labels().get(&constraint.key) else {
+                return self.reject(
+                    "node(s) didn't match pod topology spread constraints (missing required label)",
+                    false,
+                );
+            };
+            let too_few = (constraint.counts.len() as i64) < constraint.min_domains;
+            let least = if too_few {
+                0
+            } else {
+                constraint.counts.values().copied().min().unwrap_or(0)
+            };
+            let here = constraint.counts.get(domain).copied().unwrap_or(0);
+            if here + i64::from(constraint.self_match) - least > constraint.max_skew {
+                return self.reject("node(s) didn't match pod topology spread constraints", true);
+            }
+        }
+        Ok(())
+    }
+
+    fn weight(&self) -> i64 {
+        2
+    }
+
+    /// Matching pods in the node's domains; fewer is better. Larger domains
+    /// (fewer of them) weigh less, as Kubernetes' normalising weight does.
+    fn score(&self, facts: &dyn Prepared, _: &PodInfo, node: &NodeInfo) -> i64 {
+        let Facts(constraints) = prepared(facts);
+        let mut total = 0.0;
+        for constraint in constraints.iter().filter(|c| !c.hard) {
+            if let Some(domain) = node.labels().get(&constraint.key) {
+                let here = constraint.counts.get(domain).copied().unwrap_or(0);
+                let weight = (constraint.counts.len() as f64 + 2.0).ln();
+                total += here as f64 * weight + (constraint.max_skew - 1) as f64;
+            }
+        }
+        total.round() as i64
+    }
+
+    fn normalize(&self, _: &dyn Prepared, scores: &mut [i64]) {
+        let min = scores.iter().copied().min().unwrap_or(0);
+        let max = scores.iter().copied().max().unwrap_or(0);
+        for score in scores {
+            *score = if max == 0 {
+                MAX_SCORE
+            } else {
+                MAX_SCORE * (max + min - *score) / max
+            };
+        }
+    }
+
+    fn may_help(&self, _: ClusterEvent) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{filter, labelled_pod, node, score};
+    use super::*;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn web(name: &str, when: &str) -> PodInfo {
+        let constraint = json!({
+            "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": when,
+            "labelSelector": {"matchLabels": {"app": "web"}},
+        });
+        labelled_pod(
+            name,
+            json!({"app": "web"}),
+            json!({"topologySpreadConstraints": [constraint]}),
+        )
+    }
+
+    fn zones() -> Vec<NodeInfo> {
+        let mut full = node("a", json!({"zone": "1"}), json!({}));
+        full.add_pod(Arc::new(web("first", "DoNotSchedule")));
+        vec![
+            full,
+            node("b", json!({"zone": "2"}), json!({})),
+            node("c", json!({}), json!({})),
+        ]
+    }
+
+    #[test]
+    fn a_hard_constraint_bounds_the_skew() {
+        let verdicts = filter(PodTopologySpread, &web("second", "DoNotSchedule"), zones());
+        assert_eq!(
+            verdicts[0],
+            ["node(s) didn't match pod topology spread constraints"]
+        );
+        assert!(verdicts[1].is_empty());
+        assert_eq!(
+            verdicts[2],
+            ["node(s) didn't match pod topology spread constraints (missing required label)"]
+        );
+    }
+
+    #[test]
+    fn a_soft_one_prefers_the_emptier_domain() {
+        let mut nodes = zones();
+        nodes.pop();
+        let scores = score(PodTopologySpread, &web("second", "ScheduleAnyway"), nodes);
+        assert!(scores[1] > scores[0], "{scores:?}");
+    }
+}

@@ -1,0 +1,184 @@
+//! DefaultPreemption: which pods of lower priority would have to go so that a
+//! pod fits, and on which node that hurts least.
+
+use crate::fit_error::{FitError, histogram};
+use crate::framework::{Framework, Nodes};
+use crate::node_info::NodeInfo;
+use crate::pod_info::PodInfo;
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
+const NOT_HELPFUL: &str = "Preemption is not helpful for scheduling";
+
+/// A node and the pods to evict from it.
+#[derive(Debug)]
+pub struct Preemption {
+    /// The node's name.
+    pub node: String,
+    /// The pods to evict, most important first.
+    pub victims: Vec<Arc<PodInfo>>,
+}
+
+/// Finds the preemption that hurts least, or says why there is none (the text
+/// after `preemption: ` in the pod's condition).
+pub fn find(
+    framework: &Framework,
+    pod: &PodInfo,
+    nodes: Nodes<'_>,
+    fit: &FitError,
+) -> Result<Preemption, String> {
+    if pod.spec().and_then(|s| s.preemption_policy.as_deref()) == Some("Never") {
+        return Err("not eligible due to preemptionPolicy=Never.".into());
+    }
+    let mut candidates = Vec::new();
+    let mut reasons: Vec<String> = Vec::new();
+    for (at, rejection) in &fit.rejections {
+        if !rejection.resolvable {
+            reasons.push(NOT_HELPFUL.into());
+            continue;
+        }
+        match victims_on(framework, pod, nodes, *at) {
+            Ok(victims) => candidates.push(Preemption {
+                node: nodes[*at].name.clone(),
+                victims,
+            }),
+            Err(why) => reasons.extend(why),
+        }
+    }
+    let cheapest = candidates.into_iter().min_by_key(|candidate| {
+        let priorities = || candidate.victims.iter().map(|v| i64::from(v.priority));
+        (
+            priorities().max(),
+            priorities().sum::<i64>(),
+            candidate.victims.len(),
+        )
+    });
+    cheapest.ok_or_else(|| {
+        let list = histogram(reasons.iter().map(String::as_str));
+        format!("0/{} nodes are available: {list}.", fit.nodes)
+    })
+}
+
+/// The fewest pods of lower priority that have to leave the node.
+fn victims_on(
+    framework: &Framework,
+    pod: &PodInfo,
+    nodes: Nodes<'_>,
+    at: usize,
+) -> Result<Vec<Arc<PodInfo>>, Vec<String>> {
+    let mut lower: Vec<_> = nodes[at]
+        .pods
+        .values()
+        .filter(|other| other.priority < pod.priority)
+        .cloned()
+        .collect();
+    if lower.is_empty() {
+        return Err(vec![NO_VICTIMS.into()]);
+    }
+    let mut trial = NodeInfo::clone(&nodes[at]);
+    for other in &lower {
+        trial.remove_pod(&other.key);
+    }
+    fits(framework, pod, nodes, at, &trial)?;
+    // Give back as many as possible, the most important first.
+    lower.sort_by_key(|other| (Reverse(other.priority), started(other)));
+    let mut victims = Vec::new();
+    for other in lower {
+        trial.add_pod(other.clone());
+        if fits(framework, pod, nodes, at, &trial).is_err() {
+            trial.remove_pod(&other.key);
+            victims.push(other);
+        }
+    }
+    Ok(victims)
+}
+
+fn started(pod: &PodInfo) -> Option<jiff::Timestamp> {
+    let time = pod.pod.status.as_ref()?.start_time.as_ref()?;
+    Some(time.0)
+}
+
+/// Whether the pod fits on a node as it would be after some evictions.
+fn fits(
+    framework: &Framework,
+    pod: &PodInfo,
+    nodes: Nodes<'_>,
+    at: usize,
+    trial: &NodeInfo,
+) -> Result<(), Vec<String>> {
+    let mut all = nodes.to_vec();
+    all[at] = Arc::new(trial.clone());
+    let cycle = framework.prepare(pod, &all);
+    framework
+        .filter(&cycle, pod, trial)
+        .map_err(|rejection| rejection.reasons)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::default_profile;
+    use serde_json::json;
+
+    fn pod(name: &str, priority: i32, cpu: &str) -> PodInfo {
+        let object = json!({
+            "metadata": {"namespace": "d", "name": name, "uid": name},
+            "spec": {"priority": priority, "containers": [
+                {"name": "c", "resources": {"requests": {"cpu": cpu}}}]},
+        });
+        PodInfo::new(Arc::new(serde_json::from_value(object).unwrap()))
+    }
+
+    fn node(name: &str, pods: Vec<PodInfo>) -> Arc<NodeInfo> {
+        let object = json!({"metadata": {"name": name},
+            "status": {"allocatable": {"cpu": "4", "memory": "1Gi", "pods": "10"}}});
+        let mut info = NodeInfo::named(name);
+        info.set_node(Arc::new(serde_json::from_value(object).unwrap()));
+        for pod in pods {
+            info.add_pod(Arc::new(pod));
+        }
+        Arc::new(info)
+    }
+
+    fn attempt(pod: &PodInfo, nodes: &[Arc<NodeInfo>]) -> Result<Preemption, String> {
+        let framework = default_profile();
+        let cycle = framework.prepare(pod, nodes);
+        let rejections = nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(at, node)| Some((at, framework.filter(&cycle, pod, node).err()?)))
+            .collect();
+        let fit = FitError {
+            nodes: nodes.len(),
+            rejections,
+            preemption: None,
+        };
+        find(&framework, pod, nodes, &fit)
+    }
+
+    #[test]
+    fn evicts_the_least_important_and_no_more_than_needed() {
+        let nodes = [
+            node("a", vec![pod("vip", 50, "4")]),
+            node("b", vec![pod("x", 1, "2"), pod("y", 2, "2")]),
+        ];
+        let found = attempt(&pod("p", 100, "2"), &nodes).unwrap();
+        assert_eq!(found.node, "b");
+        let names: Vec<_> = found.victims.iter().map(|v| &v.key.name).collect();
+        assert_eq!(names, ["x"]);
+    }
+
+    #[test]
+    fn says_why_there_is_nobody_to_evict() {
+        let nodes = [node("a", vec![pod("x", 0, "4")])];
+        assert_eq!(
+            attempt(&pod("p", 0, "2"), &nodes).unwrap_err(),
+            "0/1 nodes are available: 1 No preemption victims found for incoming pod."
+        );
+        assert_eq!(
+            attempt(&pod("p", 0, "9"), &nodes).unwrap_err(),
+            "0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+        );
+    }
+}

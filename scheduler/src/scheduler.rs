@@ -1,0 +1,514 @@
+//! The scheduling cycle: take a pod, find its node, bind it.
+
+use crate::cache::Cache;
+use crate::fit_error::FitError;
+use crate::framework::{ClusterEvent, Framework, Nodes};
+use crate::node_info::NodeInfo;
+use crate::plugins;
+use crate::pod_info::PodInfo;
+use crate::preemption::{self, Preemption};
+use crate::queue::Queue;
+use hardway_client::api::{DeleteParams, Patch};
+use hardway_client::events::{EventType, Recorder, reference};
+use hardway_client::informer::Change;
+use hardway_client::metrics::{
+    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, register_histogram_vec,
+    register_int_counter_vec, register_int_gauge_vec,
+};
+use hardway_client::{Client, Informer, Store};
+use hardway_proto::meta::ObjectKey;
+use hardway_proto::{Kind, Status};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use parking_lot::Mutex;
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// The name pods ask for in `spec.schedulerName`, and events are signed with.
+const NAME: &str = "default-scheduler";
+/// With more nodes than this, not all are looked at (Kubernetes'
+/// `percentageOfNodesToScore`, adaptive by default).
+const MIN_FEASIBLE: usize = 100;
+
+struct State {
+    cache: Cache,
+    queue: Queue,
+    /// Pods that wait for their victims to go, and where.
+    nominated: HashMap<ObjectKey, (String, Arc<PodInfo>)>,
+    /// Where to start looking, so that equal nodes take turns.
+    start: usize,
+}
+
+struct Inner {
+    client: Client,
+    framework: Framework,
+    recorder: Recorder,
+    state: Mutex<State>,
+    wake: Notify,
+    metrics: Metrics,
+}
+
+struct Metrics {
+    attempts: IntCounterVec,
+    duration: HistogramVec,
+    pending: IntGaugeVec,
+}
+
+impl Metrics {
+    fn register() -> Self {
+        let registered = "metric names are registered once per process";
+        Self {
+            attempts: register_int_counter_vec!(
+                Opts::new(
+                    "scheduler_schedule_attempts_total",
+                    "Attempts to schedule pods, by the result."
+                ),
+                &["profile", "result"]
+            )
+            .expect(registered),
+            duration: register_histogram_vec!(
+                HistogramOpts::new(
+                    "scheduler_scheduling_attempt_duration_seconds",
+                    "Latency of finding a node."
+                ),
+                &["profile", "result"]
+            )
+            .expect(registered),
+            pending: register_int_gauge_vec!(
+                Opts::new("scheduler_pending_pods", "Pending pods, by the queue."),
+                &["queue"]
+            )
+            .expect(registered),
+        }
+    }
+}
+
+/// The scheduler; clones share it.
+#[derive(Clone)]
+pub struct Scheduler {
+    inner: Arc<Inner>,
+    nodes: Store<Node>,
+    pods: Store<Pod>,
+}
+
+impl Scheduler {
+    /// Starts watching nodes and pods; [`Scheduler::run`] does the work.
+    pub fn start(client: Client) -> Self {
+        let inner = Arc::new(Inner {
+            framework: plugins::default_profile(),
+            recorder: Recorder::new(client.clone(), NAME, None),
+            client: client.clone(),
+            state: Mutex::new(State {
+                cache: Cache::default(),
+                queue: Queue::default(),
+                nominated: HashMap::new(),
+                start: 0,
+            }),
+            wake: Notify::new(),
+            metrics: Metrics::register(),
+        });
+        let on_node = inner.clone();
+        let nodes = Informer::new(client.all::<Node>())
+            .on_change(move |change| on_node.node_changed(change))
+            .start();
+        let on_pod = inner.clone();
+        let pods = Informer::new(client.all::<Pod>())
+            .fields("status.phase!=Succeeded,status.phase!=Failed")
+            .on_change(move |change| on_pod.pod_changed(change))
+            .start();
+        Self { inner, nodes, pods }
+    }
+
+    /// Whether nodes and pods are known.
+    pub fn synced(&self) -> Result<(), String> {
+        match (self.nodes.is_synced(), self.pods.is_synced()) {
+            (true, true) => Ok(()),
+            (false, _) => Err("nodes not yet listed".into()),
+            (_, false) => Err("pods not yet listed".into()),
+        }
+    }
+
+    /// Schedules until dropped.
+    pub async fn run(&self) {
+        self.nodes.wait_synced().await;
+        self.pods.wait_synced().await;
+        loop {
+            let (next, deadline) = {
+                let mut state = self.inner.state.lock();
+                let next = state.queue.pop(Instant::now());
+                (next, state.queue.next_deadline())
+            };
+            match (next, deadline) {
+                (Some(pod), _) => {
+                    Inner::schedule(&self.inner, &pod);
+                    // Bindings and informers want their turn.
+                    tokio::task::yield_now().await;
+                }
+                (None, Some(at)) => {
+                    let _ = tokio::time::timeout_at(at, self.inner.wake.notified()).await;
+                }
+                (None, None) => self.inner.wake.notified().await,
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn node_changed(&self, change: &Change<Node>) {
+        let mut state = self.state.lock();
+        let event = match change {
+            Change::Applied { old, new } => {
+                let relevant = state.cache.apply_node(new.clone());
+                match (old.is_none(), relevant) {
+                    (true, _) => Some(ClusterEvent::NodeAdded),
+                    (_, true) => Some(ClusterEvent::NodeChanged),
+                    _ => None,
+                }
+            }
+            Change::Deleted(node) => {
+                state.cache.remove_node(node.name());
+                None
+            }
+        };
+        if let Some(event) = event {
+            self.tell(&mut state, event);
+        }
+    }
+
+    fn pod_changed(&self, change: &Change<Pod>) {
+        let mut state = self.state.lock();
+        match change {
+            Change::Applied { old, new } => self.pod_applied(&mut state, old.as_ref(), new),
+            Change::Deleted(pod) => {
+                let key = ObjectKey::of(pod.as_ref());
+                state.queue.remove(&key);
+                state.nominated.remove(&key);
+                state.cache.remove_pod(&key);
+                self.tell(&mut state, ClusterEvent::PodFreed);
+            }
+        }
+    }
+
+    fn pod_applied(&self, state: &mut State, old: Option<&Arc<Pod>>, pod: &Arc<Pod>) {
+        let info = Arc::new(PodInfo::new(pod.clone()));
+        if info.node().is_some() {
+            state.queue.remove(&info.key);
+            state.nominated.remove(&info.key);
+            state.cache.apply_pod(pod);
+            let moved = old.is_none_or(|old| {
+                old.metadata.labels != pod.metadata.labels || old.spec != pod.spec
+            });
+            if moved {
+                self.tell(state, ClusterEvent::PodBound);
+            }
+        } else if is_ours(pod) && !state.cache.is_placed(&info.key, pod.uid()) {
+            state.queue.add(info, Instant::now());
+            self.wake.notify_one();
+        } else if pod.metadata.deletion_timestamp.is_some() {
+            state.queue.remove(&info.key);
+        }
+    }
+
+    fn tell(&self, state: &mut State, event: ClusterEvent) {
+        let framework = &self.framework;
+        state.queue.on_event(event, Instant::now(), |event, by| {
+            framework.may_help(event, by)
+        });
+        self.wake.notify_one();
+    }
+
+    fn schedule(inner: &Arc<Self>, pod: &Arc<PodInfo>) {
+        let started = std::time::Instant::now();
+        let mut guard = inner.state.lock();
+        let state = &mut *guard;
+        let result = match inner.find_node(state, pod) {
+            Ok(node) => {
+                state.cache.assume(pod, &node);
+                state.nominated.remove(&pod.key);
+                tokio::spawn(inner.clone().bind(pod.clone(), node));
+                "scheduled"
+            }
+            Err(fit) => {
+                inner.reject(inner.clone(), state, pod, fit);
+                "unschedulable"
+            }
+        };
+        inner
+            .metrics
+            .attempts
+            .with_label_values(&[NAME, result])
+            .inc();
+        inner
+            .metrics
+            .duration
+            .with_label_values(&[NAME, result])
+            .observe(started.elapsed().as_secs_f64());
+        let (active, backoff, unschedulable) = guard.queue.lengths();
+        for (queue, length) in [
+            ("active", active),
+            ("backoff", backoff),
+            ("unschedulable", unschedulable),
+        ] {
+            inner
+                .metrics
+                .pending
+                .with_label_values(&[queue])
+                .set(length as i64);
+        }
+    }
+
+    /// The best node for a pod, or why none will do.
+    fn find_node(&self, state: &mut State, pod: &PodInfo) -> Result<String, FitError> {
+        let nodes = state.cache.nodes();
+        let total = nodes.iter().filter(|n| n.node.is_some()).count();
+        let wanted = feasible_to_find(total);
+        let cycle = self.framework.prepare(pod, nodes);
+        let mut feasible = Vec::new();
+        let mut rejections = Vec::new();
+        for turn in 0..nodes.len() {
+            let at = (state.start + turn) % nodes.len();
+            let node = &nodes[at];
+            if node.node.is_none() {
+                continue;
+            }
+            let verdict = match with_nominated(&state.nominated, pod, node) {
+                None => self.framework.filter(&cycle, pod, node),
+                Some(crowded) => self
+                    .framework
+                    .filter(&cycle, pod, &crowded)
+                    .and_then(|()| self.framework.filter(&cycle, pod, node)),
+            };
+            match verdict {
+                Ok(()) => feasible.push(node),
+                Err(rejection) => rejections.push((at, rejection)),
+            }
+            if feasible.len() >= wanted {
+                break;
+            }
+        }
+        let best = match feasible.as_slice() {
+            [] => None,
+            [only] => Some(only.name.clone()),
+            many => {
+                let scores = self.framework.score(&cycle, pod, many);
+                // The first of the best: the start moves on, so equals take turns.
+                let mut best = 0;
+                for (at, score) in scores.iter().enumerate() {
+                    if *score > scores[best] {
+                        best = at;
+                    }
+                }
+                Some(many[best].name.clone())
+            }
+        };
+        state.start = state.start.wrapping_add(1) % nodes.len().max(1);
+        best.ok_or(FitError {
+            nodes: total,
+            rejections,
+            preemption: None,
+        })
+    }
+
+    /// A pod that fits nowhere waits; others may have to go for it.
+    fn reject(&self, inner: Arc<Self>, state: &mut State, pod: &Arc<PodInfo>, mut fit: FitError) {
+        let mut preemption = None;
+        if fit.nodes > 0 {
+            let nodes: Nodes<'_> = state.cache.nodes();
+            match preemption::find(&self.framework, pod, nodes, &fit) {
+                Ok(found) => {
+                    let nomination = (found.node.clone(), pod.clone());
+                    state.nominated.insert(pod.key.clone(), nomination);
+                    preemption = Some(found);
+                }
+                Err(why) => fit.preemption = Some(why),
+            }
+        }
+        let framework = &self.framework;
+        state
+            .queue
+            .unschedulable(&pod.key, fit.plugins(), Instant::now(), |event, by| {
+                framework.may_help(event, by)
+            });
+        let message = fit.message();
+        let pod = pod.clone();
+        tokio::spawn(async move {
+            inner
+                .report_unschedulable(&pod, &message, preemption.as_ref())
+                .await;
+            if let Some(preemption) = preemption {
+                inner.evict(&pod, &preemption).await;
+            }
+        });
+    }
+
+    async fn bind(self: Arc<Self>, pod: Arc<PodInfo>, node: String) {
+        let api = self.client.namespaced::<Pod>(&pod.key.namespace);
+        match api.bind(&pod.key.name, pod.pod.uid(), &node).await {
+            Ok(()) => {
+                let message = format!("Successfully assigned {} to {node}", pod.key);
+                self.recorder.event(
+                    reference(pod.pod.as_ref()),
+                    EventType::Normal,
+                    "Scheduled",
+                    message,
+                );
+            }
+            Err(status) => {
+                let mut state = self.state.lock();
+                state.cache.forget(&pod.key, pod.pod.uid());
+                if status.is_not_found() {
+                    state.queue.remove(&pod.key);
+                } else {
+                    tracing::warn!(pod = %pod.key, node, %status, "binding failed; will try again");
+                    state.queue.failed(&pod.key, Instant::now());
+                }
+                self.tell(&mut state, ClusterEvent::PodFreed);
+            }
+        }
+    }
+
+    async fn report_unschedulable(
+        &self,
+        pod: &PodInfo,
+        message: &str,
+        preemption: Option<&Preemption>,
+    ) {
+        self.recorder.event(
+            reference(pod.pod.as_ref()),
+            EventType::Warning,
+            "FailedScheduling",
+            message,
+        );
+        let known = pod
+            .pod
+            .status
+            .iter()
+            .flat_map(|s| s.conditions.iter().flatten())
+            .any(|c| c.type_ == "PodScheduled" && c.message.as_deref() == Some(message));
+        if known && preemption.is_none() {
+            return;
+        }
+        let mut status = json!({"conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+            "message": message, "lastProbeTime": null, "lastTransitionTime": Time(Timestamp::now()),
+        }]});
+        if let Some(preemption) = preemption {
+            status["nominatedNodeName"] = preemption.node.as_str().into();
+        }
+        let api = self.client.namespaced::<Pod>(&pod.key.namespace);
+        let patch = json!({"status": status});
+        self.log(
+            pod,
+            api.patch_status(&pod.key.name, Patch::Strategic(&patch))
+                .await,
+        );
+    }
+
+    async fn evict(&self, pod: &PodInfo, preemption: &Preemption) {
+        for victim in &preemption.victims {
+            let api = self.client.namespaced::<Pod>(&victim.key.namespace);
+            let patch = json!({"status": {"conditions": [{
+                "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
+                "message": format!("{NAME}: preempting to accommodate a higher priority pod"),
+                "lastTransitionTime": Time(Timestamp::now()),
+            }]}});
+            self.log(
+                victim,
+                api.patch_status(&victim.key.name, Patch::Strategic(&patch))
+                    .await,
+            );
+            let uid = victim.pod.uid();
+            let outcome = api.delete(&victim.key.name, &DeleteParams::of(uid)).await;
+            self.log(victim, outcome);
+            self.recorder.event(
+                reference(victim.pod.as_ref()),
+                EventType::Normal,
+                "Preempted",
+                format!(
+                    "Preempted by pod {} on node {}",
+                    pod.pod.uid(),
+                    preemption.node
+                ),
+            );
+        }
+    }
+
+    fn log<T>(&self, pod: &PodInfo, outcome: Result<T, Status>) {
+        if let Err(status) = outcome
+            && !status.is_not_found()
+        {
+            tracing::warn!(pod = %pod.key, %status, "status not written; the next attempt will");
+        }
+    }
+}
+
+/// Whether a pod waits for this scheduler.
+fn is_ours(pod: &Pod) -> bool {
+    let Some(spec) = &pod.spec else {
+        return false;
+    };
+    let gated = spec
+        .scheduling_gates
+        .as_ref()
+        .is_some_and(|g| !g.is_empty());
+    let name = spec.scheduler_name.as_deref().unwrap_or(NAME);
+    name == NAME && !gated && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// The node with the pods that are nominated to it and at least as important,
+/// if there are any.
+fn with_nominated(
+    nominated: &HashMap<ObjectKey, (String, Arc<PodInfo>)>,
+    pod: &PodInfo,
+    node: &NodeInfo,
+) -> Option<NodeInfo> {
+    let mut crowded: Option<NodeInfo> = None;
+    for (key, (name, other)) in nominated {
+        if *name == node.name && *key != pod.key && other.priority >= pod.priority {
+            crowded
+                .get_or_insert_with(|| node.clone())
+                .add_pod(other.clone());
+        }
+    }
+    crowded
+}
+
+/// How many feasible nodes are enough: all of up to 100, then a share that
+/// shrinks from 50% to 5% as the cluster grows.
+fn feasible_to_find(nodes: usize) -> usize {
+    if nodes < MIN_FEASIBLE {
+        return nodes.max(1);
+    }
+    let percentage = 50usize.saturating_sub(nodes / 125).max(5);
+    (nodes * percentage / 100).max(MIN_FEASIBLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_clusters_are_sampled() {
+        assert_eq!(feasible_to_find(3), 3);
+        assert_eq!(feasible_to_find(150), 100);
+        assert_eq!(feasible_to_find(1000), 420);
+        assert_eq!(feasible_to_find(5000), 500);
+    }
+
+    #[test]
+    fn gated_and_foreign_pods_are_left_alone() {
+        let pod = |spec: serde_json::Value| -> Pod {
+            serde_json::from_value(json!({"spec": spec})).unwrap()
+        };
+        assert!(is_ours(&pod(json!({"containers": []}))));
+        assert!(!is_ours(&pod(
+            json!({"containers": [], "schedulerName": "mine"})
+        )));
+        let gated = json!({"containers": [], "schedulingGates": [{"name": "g"}]});
+        assert!(!is_ours(&pod(gated)));
+    }
+}
