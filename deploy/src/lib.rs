@@ -1,1 +1,18 @@
-//! hardway-deploy.
+//! The operator's side of hardway: certificates, kubeconfigs, images, and a lab
+//! of several hosts on one machine, each a network namespace of its own.
+
+pub mod cli;
+pub mod commands;
+pub mod compile;
+pub mod components;
+pub mod failure;
+pub mod health;
+pub mod http;
+pub mod images;
+pub mod kubeconfig;
+pub mod lab;
+pub mod packages;
+pub mod pki;
+pub mod plan;
+pub mod progress;
+pub mod shell;

@@ -1,3 +1,7 @@
-//! The `hardway` process.
+//! The `hardway` tool: brings the one-machine cluster up, down and to its knees.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hardway_deploy::cli::main()
+}

@@ -1,0 +1,95 @@
+//! The tutorial's web application: a page that counts its visits in the database
+//! and tells which pod it came from.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use hardway_images::{log, run_until_terminated, setting};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn main() -> nix::Result<()> {
+    run_until_terminated(|| {
+        if let Err(error) = serve() {
+            log(&format!("the web server ends: {error}"));
+        }
+    })
+}
+
+fn serve() -> io::Result<()> {
+    let port = setting("PORT", "3000");
+    let listener = TcpListener::bind(format!("0.0.0.0:{port}"))?;
+    log(&format!(
+        "{} listens on port {port}",
+        setting("SITE_TITLE", "Busmeme")
+    ));
+    for stream in listener.incoming() {
+        let stream = stream?;
+        std::thread::spawn(move || {
+            if let Err(error) = answer(&stream) {
+                log(&format!("request failed: {error}"));
+            }
+        });
+    }
+    Ok(())
+}
+
+fn answer(mut stream: &TcpStream) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut lines = BufReader::new(stream).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    for line in lines {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    let path = request.split(' ').nth(1).unwrap_or("/");
+    let (status, body) = match path {
+        "/" => page(),
+        "/healthz" => ("200 OK", "ok\n".to_owned()),
+        _ => ("404 Not Found", format!("there is nothing at {path}\n")),
+    };
+    log(&format!("{request} {status}"));
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn page() -> (&'static str, String) {
+    let counted = count();
+    let (status, visits) = match &counted {
+        Ok(visits) => ("200 OK", format!("visits: {visits}")),
+        Err(error) => (
+            "503 Service Unavailable",
+            format!("the database does not answer: {error}"),
+        ),
+    };
+    let title = setting("SITE_TITLE", "Busmeme");
+    let body = format!(
+        "<!doctype html>\n<title>{title}</title>\n<h1>{title}</h1>\n<p>{}</p>\n<p>pod: {}</p>\n<p>version: {}</p>\n<p>{visits}</p>\n",
+        setting("SITE_MOTTO", "A meme for every bus."),
+        setting("HOSTNAME", "unknown"),
+        setting("BUSMEME_VERSION", "unknown"),
+    );
+    (status, body)
+}
+
+/// Counts one more visit in the database.
+fn count() -> io::Result<u64> {
+    let address = format!(
+        "{}:{}",
+        setting("DATABASE_HOST", "localhost"),
+        setting("DATABASE_PORT", "27017")
+    );
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("INCR {}\n", setting("DATABASE_COUNTER", "visits")).as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    line.trim()
+        .parse()
+        .map_err(|_| io::Error::other(format!("it answers {line:?}")))
+}

@@ -1,0 +1,146 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::process::Action;
+use crate::commands::{down, logs, node, process, status, test, up};
+use crate::compile;
+use crate::failure::{OrFail, Result};
+use crate::lab::{Lab, init};
+
+/// Brings up a Kubernetes cluster of several hosts on this machine, and takes it
+/// apart again.
+#[derive(Debug, Parser)]
+#[command(name = "hardway", bin_name = "cargo hardway", version)]
+struct Arguments {
+    /// Folder of the lab [default: .lab in the repository]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build everything and bring the cluster up; repeat it after a change
+    Up(up::Options),
+    /// Take the cluster off this machine; certificates and images stay
+    Down {
+        /// Remove certificates and images as well
+        #[arg(long)]
+        purge: bool,
+    },
+    /// Show every process: number, age, memory, health
+    Status,
+    /// Show the log of a process
+    Logs {
+        /// PROCESS or PROCESS@HOST
+        process: String,
+        /// Go on showing what is added
+        #[arg(short, long)]
+        follow: bool,
+        /// Show only this many lines from the end
+        #[arg(long)]
+        tail: Option<u64>,
+    },
+    /// Start a process and wait until it does its work
+    Start {
+        /// PROCESS or PROCESS@HOST
+        process: String,
+    },
+    /// End a process politely
+    Stop {
+        /// PROCESS or PROCESS@HOST
+        process: String,
+    },
+    /// End a process politely and start it again
+    Restart {
+        /// PROCESS or PROCESS@HOST
+        process: String,
+    },
+    /// End a process by force, as a crash would
+    Kill {
+        /// PROCESS or PROCESS@HOST
+        process: String,
+    },
+    /// Cut a host's power or network, and bring them back
+    Node {
+        #[command(subcommand)]
+        action: node::Action,
+    },
+    /// Check format and lints, and run all tests
+    Test(test::Options),
+    /// The first process of a host; started by `up`
+    #[command(hide = true)]
+    NodeInit {
+        /// Name of the host
+        name: String,
+        /// Its disk
+        disk: PathBuf,
+    },
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            if let Some(way_out) = &failure.way_out {
+                eprintln!("  {way_out}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all is well.
+fn run(arguments: &Arguments) -> Result<bool> {
+    let folder = || folder(arguments.dir.as_deref());
+    let lab = || Lab::open(&folder()?);
+    match &arguments.command {
+        Command::Up(options) => up::run(&folder()?, options)?,
+        Command::Down { purge } => down::run(&folder()?, *purge)?,
+        Command::Status => return status::run(&lab()?),
+        Command::Logs {
+            process,
+            follow,
+            tail,
+        } => logs::run(&lab()?, process, *follow, *tail)?,
+        Command::Start { process } => process::run(&lab()?, process, Action::Start)?,
+        Command::Stop { process } => process::run(&lab()?, process, Action::Stop)?,
+        Command::Restart { process } => process::run(&lab()?, process, Action::Restart)?,
+        Command::Kill { process } => process::run(&lab()?, process, Action::Kill)?,
+        Command::Node { action } => node::run(&lab()?, action)?,
+        Command::Test(options) => test::run(options)?,
+        Command::NodeInit { name, disk } => init::run(name, disk)?,
+    }
+    Ok(true)
+}
+
+/// The lab's folder as an absolute path, for processes that start elsewhere.
+fn folder(asked: Option<&Path>) -> Result<PathBuf> {
+    match asked {
+        Some(path) => {
+            std::path::absolute(path).or_fail(|| format!("use folder {}", path.display()))
+        }
+        None => Ok(compile::repository()?.join(".lab")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

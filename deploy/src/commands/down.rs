@@ -1,0 +1,44 @@
+//! `hardway down`: takes everything of the lab off the machine.
+
+use std::fs;
+use std::path::Path;
+
+use super::up;
+use crate::failure::{OrFail, Result};
+use crate::lab::{Lab, network, node};
+
+/// Takes the lab down. Certificates and images stay for the next `up`, unless
+/// `purge` asks for nothing to stay. Goes on after failures and tells the first.
+pub fn run(folder: &Path, purge: bool) -> Result<()> {
+    if !folder.exists() {
+        println!("there is no lab in {}", folder.display());
+        return Ok(());
+    }
+    let lock = up::lock(folder)?;
+    let mut results = Vec::new();
+    if let Ok(lab) = Lab::open(folder) {
+        let hosts = lab.plan.hosts();
+        results.extend(hosts.iter().rev().map(|host| node::switch_off(&lab, host)));
+        results.push(network::remove_bridge(&lab.plan));
+        if results.iter().all(Result::is_ok) {
+            node::remove_mount_points(&lab);
+            up::disown(&lab.plan);
+            results.push(remove(&folder.join("nodes")));
+        }
+    }
+    if purge && results.iter().all(Result::is_ok) {
+        drop(lock);
+        results.push(remove(folder));
+    }
+    let done: Result<Vec<()>> = results.into_iter().collect();
+    done.map(|_| println!("the lab in {} is down", folder.display()))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).or_fail(|| format!("remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,10 @@
+//! What the tool can be told to do, one file each.
+
+pub mod down;
+pub mod logs;
+pub mod node;
+pub mod process;
+pub mod start;
+pub mod status;
+pub mod test;
+pub mod up;

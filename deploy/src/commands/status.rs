@@ -1,0 +1,140 @@
+//! `hardway status`: every process with its number, age, memory and health.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::components;
+use crate::failure::Result;
+use crate::health;
+use crate::lab::control::{self, Request};
+use crate::lab::{Lab, process};
+use crate::plan::Host;
+use crate::progress::age;
+
+/// Prints the table; fails when anything is not well, so that scripts can ask.
+pub fn run(lab: &Lab) -> Result<bool> {
+    let mut rows = vec![["HOST", "PROCESS", "PID", "UP", "MiB", "HEALTH"].map(str::to_owned)];
+    let (mut total, mut well) = (0, true);
+    for host in lab.plan.hosts() {
+        for line in host_lines(lab, &host) {
+            total += line.resident;
+            well &= line.health == "ok";
+            let dash = || "-".to_owned();
+            rows.push([
+                host.name.clone(),
+                line.process,
+                line.pid.map_or_else(dash, |pid| pid.to_string()),
+                line.seconds.map_or_else(dash, age),
+                if line.resident == 0 {
+                    dash()
+                } else {
+                    mebibytes(line.resident)
+                },
+                line.health,
+            ]);
+        }
+    }
+    print!("{}", table(&rows));
+    println!("resident memory of all: {} MiB", mebibytes(total));
+    match lab.ready {
+        Some(ready) => println!(
+            "all nodes Ready {:.1} s after the first process started, {} ago",
+            ready.seconds,
+            age(now().saturating_sub(ready.at))
+        ),
+        None => println!("the nodes have not all been Ready yet"),
+    }
+    Ok(well)
+}
+
+struct Line {
+    process: String,
+    pid: Option<i32>,
+    seconds: Option<u64>,
+    resident: u64,
+    health: String,
+}
+
+fn host_lines(lab: &Lab, host: &Host) -> Vec<Line> {
+    let known = control::ask(&lab.disk(host), &Request::List);
+    let line = |name: String| {
+        let down = |health: &str| Line {
+            process: name.clone(),
+            pid: None,
+            seconds: None,
+            resident: 0,
+            health: health.to_owned(),
+        };
+        let Ok(known) = &known else {
+            return down("host is off");
+        };
+        let Some(state) = known.iter().find(|process| process.name == name) else {
+            return down("not started");
+        };
+        let Some(inner) = state.pid else {
+            return down(state.ended.as_deref().unwrap_or("ended"));
+        };
+        let seen = process::seen(lab, host, inner);
+        Line {
+            process: name.clone(),
+            pid: seen.map(|seen| seen.pid),
+            seconds: Some(now().saturating_sub(state.started)),
+            resident: seen.map_or(0, |seen| seen.resident),
+            health: match health::check(lab, host, &name, "/healthz") {
+                Ok(()) => "ok".to_owned(),
+                Err(failure) => failure.why,
+            },
+        }
+    };
+    components::specs(lab, host)
+        .into_iter()
+        .map(|spec| line(spec.name))
+        .collect()
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+fn mebibytes(kibibytes: u64) -> String {
+    format!("{:.1}", kibibytes as f64 / 1024.0)
+}
+
+/// Columns as wide as their widest cell; the last is left ragged.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [
+            ["A".to_owned(), "B".to_owned()],
+            ["long".to_owned(), "x".to_owned()],
+        ];
+        assert_eq!(table(&rows), "A     B\nlong  x\n");
+        assert_eq!(mebibytes(1536), "1.5");
+    }
+}

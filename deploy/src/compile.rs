@@ -1,0 +1,107 @@
+//! Building the components and the programs inside the images.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::components::PACKAGES;
+use crate::failure::{Failure, OrFail, Result};
+
+/// The repository this tool was built from.
+pub fn repository() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("/"));
+    if root.join("Cargo.toml").exists() {
+        return Ok(root.to_owned());
+    }
+    Err(Failure::new(
+        "find the sources of hardway",
+        format!("{} is gone", root.display()),
+    )
+    .way_out("run `cargo hardway` inside a clone of the repository"))
+}
+
+/// Which build of the components to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// Optimised.
+    Release,
+    /// Quick to build.
+    Debug,
+}
+
+/// The folder in which cargo leaves the binaries of a profile: beside this tool.
+pub fn binaries(profile: Profile) -> Result<PathBuf> {
+    let tool = std::env::current_exe().or_fail(|| "find this program")?;
+    let target = tool
+        .parent()
+        .and_then(Path::parent)
+        .unwrap_or(Path::new("/"));
+    Ok(target.join(match profile {
+        Profile::Release => "release",
+        Profile::Debug => "debug",
+    }))
+}
+
+/// Builds the components; cargo's own progress goes to the terminal.
+pub fn components(profile: Profile, packages: &[&str]) -> Result<()> {
+    let mut command = cargo()?;
+    command.arg("build");
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
+    for package in PACKAGES.iter().filter(|package| packages.contains(package)) {
+        command.args(["--package", package]);
+    }
+    finish(command, "build the components")
+}
+
+/// Builds the programs of the images, linked statically; returns their folder.
+pub fn image_programs() -> Result<PathBuf> {
+    let triple = host_triple()?;
+    // A target of its own, named, so that the linking flag reaches no build script
+    // and the workspace's other builds are not disturbed.
+    let target = binaries(Profile::Release)?.with_file_name("images");
+    let mut command = cargo()?;
+    command
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "--package",
+            "hardway-images",
+            "--target",
+            &triple,
+        ])
+        .arg("--target-dir")
+        .arg(&target)
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    finish(command, "build the programs of the images")?;
+    Ok(target.join(triple).join("release"))
+}
+
+/// A cargo that works in the repository, by the toolchain that built this tool.
+pub fn cargo() -> Result<Command> {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.current_dir(repository()?).stdin(Stdio::null());
+    Ok(command)
+}
+
+/// Runs a command whose output goes to the terminal.
+pub fn finish(mut command: Command, what: &str) -> Result<()> {
+    let status = command.status().or_fail(|| what)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Failure::new(what, format!("{status}; its output is above")))
+}
+
+fn host_triple() -> Result<String> {
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let said = crate::shell::run(&rustc, &["--version", "--verbose"])?;
+    said.lines()
+        .find_map(|line| line.strip_prefix("host: "))
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::new("ask rustc for its host", "it does not say"))
+}

@@ -1,0 +1,329 @@
+//! Which processes run on which host, and with which flags.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::lab::Lab;
+use crate::lab::config::CONTAINERD_SOCKET;
+use crate::lab::control::Spec;
+use crate::lab::process;
+use crate::pki::{CLUSTER_CA, ETCD_CA};
+use crate::plan::{API_PORT, CLUSTER_DNS, CLUSTER_DOMAIN, Host, POD_CIDR, Role, SERVICE_CIDR};
+use crate::shell;
+
+/// Packages of the workspace that make up a cluster; each has a binary of its name.
+pub const PACKAGES: &[&str] = &[
+    "hardway-apiserver",
+    "hardway-controller-manager",
+    "hardway-scheduler",
+    "hardway-kubelet",
+    "hardway-proxy",
+    "hardway-flannel-lite",
+];
+
+/// Processes of the control plane's host in the order they start.
+pub const CONTROL_PLANE: &[&str] = &[
+    "etcd",
+    "registry",
+    "apiserver",
+    "controller-manager",
+    "scheduler",
+];
+/// Processes of a worker in the order they start.
+pub const WORKER: &[&str] = &["containerd", "flannel-lite", "kubelet", "proxy"];
+
+/// The processes of a host in the order they start.
+pub fn specs(lab: &Lab, host: &Host) -> Vec<Spec> {
+    let names = match host.role {
+        Role::ControlPlane => CONTROL_PLANE,
+        Role::Worker => WORKER,
+    };
+    names.iter().map(|name| spec(lab, host, name)).collect()
+}
+
+/// One process of a host.
+pub fn spec(lab: &Lab, host: &Host, name: &str) -> Spec {
+    let parts = match name {
+        "etcd" => etcd(lab, host),
+        "registry" => registry(lab, host),
+        "apiserver" => apiserver(lab, host),
+        "controller-manager" => controller_manager(lab, host),
+        "scheduler" => component(lab, name, "hardway-scheduler", name, 10259),
+        "containerd" => containerd(lab, host),
+        "kubelet" => kubelet(lab, host),
+        "proxy" => proxy(lab, host),
+        _ => flannel_lite(lab, host),
+    };
+    Spec {
+        name: name.to_owned(),
+        fingerprint: process::fingerprint(&parts.command, &parts.reads),
+        command: parts.command,
+        environment: BTreeMap::from([("PATH".to_owned(), path_with_administrators())]),
+        log: lab.log(host, name),
+    }
+}
+
+/// The health port of a component, where it has one.
+pub fn health_port(name: &str) -> Option<u16> {
+    Some(match name {
+        "etcd" => 2379,
+        "apiserver" => API_PORT,
+        "kubelet" => 10250,
+        "proxy" => 10256,
+        "controller-manager" => 10257,
+        "flannel-lite" => 10258,
+        "scheduler" => 10259,
+        _ => return None,
+    })
+}
+
+/// A command line that is being put together, and the files it reads at start.
+struct Parts {
+    command: Vec<String>,
+    reads: Vec<PathBuf>,
+}
+
+impl Parts {
+    fn new(program: &Path) -> Self {
+        Self {
+            command: vec![program.display().to_string()],
+            reads: Vec::new(),
+        }
+    }
+
+    fn word(mut self, word: &str) -> Self {
+        self.command.push(word.to_owned());
+        self
+    }
+
+    fn flag(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.command.push(format!("--{name}={value}"));
+        self
+    }
+
+    fn path(self, name: &str, path: &Path) -> Self {
+        self.flag(name, path.display())
+    }
+
+    /// A flag with a file whose change asks for a restart.
+    fn file(mut self, name: &str, path: PathBuf) -> Self {
+        self.reads.push(path.clone());
+        self.path(name, &path)
+    }
+}
+
+fn path_with_administrators() -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!("{path}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
+}
+
+/// A Debian program; where it is missing the plain name makes the start fail by name.
+fn program(name: &str) -> PathBuf {
+    shell::find_program(name).unwrap_or_else(|| PathBuf::from(name))
+}
+
+fn etcd(lab: &Lab, host: &Host) -> Parts {
+    let pki = lab.pki();
+    let clients = format!("https://127.0.0.1:2379,https://{}:2379", host.address);
+    let peers = "https://127.0.0.1:2380";
+    let (certificate, key, ca) = (
+        pki.certificate("etcd-server"),
+        pki.key("etcd-server"),
+        pki.certificate(ETCD_CA),
+    );
+    Parts::new(&program("etcd"))
+        .flag("name", &host.name)
+        .path("data-dir", &lab.disk(host).join("etcd"))
+        .flag("listen-client-urls", &clients)
+        .flag("advertise-client-urls", &clients)
+        .flag("listen-peer-urls", peers)
+        .flag("initial-advertise-peer-urls", peers)
+        .flag("initial-cluster", format!("{}={peers}", host.name))
+        .flag("client-cert-auth", true)
+        .file("cert-file", certificate.clone())
+        .file("key-file", key.clone())
+        .file("trusted-ca-file", ca.clone())
+        .flag("peer-client-cert-auth", true)
+        .file("peer-cert-file", certificate)
+        .file("peer-key-file", key)
+        .file("peer-trusted-ca-file", ca)
+        .flag("quota-backend-bytes", 8_u64 << 30)
+        .flag("snapshot-count", 10_000)
+        .flag("logger", "zap")
+        .flag("log-outputs", "stderr")
+}
+
+fn registry(lab: &Lab, host: &Host) -> Parts {
+    let config = lab.disk(host).join("registry.yml");
+    let mut parts = Parts::new(&program("docker-registry"))
+        .word("serve")
+        .word(&config.display().to_string());
+    parts.reads.push(config);
+    parts
+}
+
+fn apiserver(lab: &Lab, host: &Host) -> Parts {
+    let pki = lab.pki();
+    let folder = pki.certificate("sa").with_file_name("sa.pub");
+    Parts::new(&lab.binaries.join("hardway-apiserver"))
+        .flag("etcd-servers", "https://127.0.0.1:2379")
+        .file("etcd-cafile", pki.certificate(ETCD_CA))
+        .file("etcd-certfile", pki.certificate("apiserver-etcd-client"))
+        .file("etcd-keyfile", pki.key("apiserver-etcd-client"))
+        .flag("bind-address", "0.0.0.0")
+        .flag("advertise-address", host.address)
+        .flag("secure-port", API_PORT)
+        .file("tls-cert-file", pki.certificate("apiserver"))
+        .file("tls-private-key-file", pki.key("apiserver"))
+        .file("client-ca-file", pki.certificate(CLUSTER_CA))
+        .file("service-account-key-file", folder)
+        .file("service-account-signing-key-file", pki.key("sa"))
+        .flag(
+            "service-account-issuer",
+            format!("https://kubernetes.default.svc.{CLUSTER_DOMAIN}"),
+        )
+        .flag("service-cluster-ip-range", SERVICE_CIDR)
+        .file(
+            "kubelet-client-certificate",
+            pki.certificate("apiserver-kubelet-client"),
+        )
+        .file("kubelet-client-key", pki.key("apiserver-kubelet-client"))
+        .file("kubelet-certificate-authority", pki.certificate(CLUSTER_CA))
+        .path("audit-log-path", &lab.disk(host).join("log/audit.log"))
+}
+
+/// What all components but the apiserver have in common.
+fn component(lab: &Lab, name: &str, binary: &str, certificate: &str, port: u16) -> Parts {
+    let pki = lab.pki();
+    let identity = certificate.trim_end_matches("-serving");
+    debug_assert!(
+        health_port(name) == Some(port),
+        "the health check asks the port served"
+    );
+    Parts::new(&lab.binaries.join(binary))
+        .file(
+            "kubeconfig",
+            lab.kubeconfigs().join(format!("{identity}.kubeconfig")),
+        )
+        .flag("secure-port", port)
+        .file("tls-cert-file", pki.certificate(certificate))
+        .file("tls-private-key-file", pki.key(certificate))
+        .file("client-ca-file", pki.certificate(CLUSTER_CA))
+}
+
+fn controller_manager(lab: &Lab, _host: &Host) -> Parts {
+    let pki = lab.pki();
+    component(
+        lab,
+        "controller-manager",
+        "hardway-controller-manager",
+        "controller-manager",
+        10257,
+    )
+    .flag("cluster-cidr", POD_CIDR)
+    .flag("service-cluster-ip-range", SERVICE_CIDR)
+    .file("root-ca-file", pki.certificate(CLUSTER_CA))
+    .file("cluster-signing-cert-file", pki.certificate(CLUSTER_CA))
+    .file("cluster-signing-key-file", pki.key(CLUSTER_CA))
+}
+
+fn containerd(lab: &Lab, host: &Host) -> Parts {
+    Parts::new(&program("containerd")).file("config", lab.disk(host).join("containerd.toml"))
+}
+
+fn kubelet(lab: &Lab, host: &Host) -> Parts {
+    let disk = lab.disk(host);
+    let certificate = format!("kubelet-{}-serving", host.name);
+    component(lab, "kubelet", "hardway-kubelet", &certificate, 10250)
+        .flag("hostname-override", &host.name)
+        .flag("node-ip", host.address)
+        .flag(
+            "container-runtime-endpoint",
+            format!("unix://{CONTAINERD_SOCKET}"),
+        )
+        .flag("root-dir", "/var/lib/kubelet")
+        .flag("cgroup-root", format!("/{}", host.cgroup))
+        .path("pod-manifest-path", &disk.join("manifests"))
+        .flag("cluster-dns", CLUSTER_DNS)
+        .flag("cluster-domain", CLUSTER_DOMAIN)
+        .file("resolv-conf", disk.join("resolv.conf"))
+}
+
+fn proxy(lab: &Lab, host: &Host) -> Parts {
+    component(
+        lab,
+        "proxy",
+        "hardway-proxy",
+        &format!("kube-proxy-{}", host.name),
+        10256,
+    )
+    .flag("hostname-override", &host.name)
+    .flag("cluster-cidr", POD_CIDR)
+}
+
+fn flannel_lite(lab: &Lab, host: &Host) -> Parts {
+    component(
+        lab,
+        "flannel-lite",
+        "hardway-flannel-lite",
+        &format!("flannel-lite-{}", host.name),
+        10258,
+    )
+    .flag("node-name", &host.name)
+    .flag("public-ip", host.address)
+    .flag("iface", "eth0")
+    .path("cni-conf-dir", &lab.disk(host).join("cni/net.d"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+
+    fn lab() -> Lab {
+        Lab {
+            folder: PathBuf::from("/lab"),
+            plan: Plan {
+                index: 0,
+                workers: 2,
+            },
+            binaries: PathBuf::from("/bin/of/hardway"),
+            internet: false,
+            ready: None,
+        }
+    }
+
+    #[test]
+    fn every_host_runs_its_processes_under_its_own_identity() {
+        let lab = lab();
+        let hosts = lab.plan.hosts();
+        let names = |host| {
+            specs(&lab, host)
+                .into_iter()
+                .map(|spec| spec.name)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(&hosts[0]), CONTROL_PLANE);
+        assert_eq!(names(&hosts[2]), WORKER);
+        let kubelet = spec(&lab, &hosts[2], "kubelet");
+        assert_eq!(kubelet.command[0], "/bin/of/hardway/hardway-kubelet");
+        for flag in [
+            "--kubeconfig=/lab/kubeconfig/kubelet-worker-2.kubeconfig",
+            "--tls-cert-file=/lab/pki/kubelet-worker-2-serving.crt",
+            "--node-ip=10.88.0.12",
+            "--cgroup-root=/lab-worker-2",
+        ] {
+            assert!(kubelet.command.iter().any(|word| word == flag), "{flag}");
+        }
+    }
+
+    #[test]
+    fn etcd_lets_nobody_in_without_a_certificate() {
+        let lab = lab();
+        let etcd = spec(&lab, &lab.plan.control_plane(), "etcd");
+        for flag in ["--client-cert-auth=true", "--peer-client-cert-auth=true"] {
+            assert!(etcd.command.iter().any(|word| word == flag), "{flag}");
+        }
+        assert!(!etcd.command.iter().any(|word| word.contains("http://")));
+    }
+}

@@ -1,0 +1,166 @@
+//! Just enough of an HTTP client to ask processes how they are: GET over TLS
+//! with a client certificate, or in the clear to the registry.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+
+use crate::failure::{Failure, OrFail, Result};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who asks, and whom to believe.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The CA the server's certificate must come from.
+    pub ca: PathBuf,
+    /// Our certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status code.
+    pub status: u16,
+    /// Header lines, as received.
+    pub head: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+/// GET over TLS; the server's certificate must be for the address asked.
+pub fn get_tls(address: SocketAddr, path: &str, identity: &Identity) -> Result<Answer> {
+    let what = || format!("GET https://{address}{path}");
+    let config = client_config(identity)?;
+    let name = ServerName::from(address.ip());
+    let connection = ClientConnection::new(Arc::new(config), name).or_fail(what)?;
+    let stream = connect(address).or_fail(what)?;
+    exchange(
+        StreamOwned::new(connection, stream),
+        &address.to_string(),
+        path,
+        "",
+    )
+    .or_fail(what)
+}
+
+/// GET in the clear.
+pub fn get_plain(address: SocketAddr, path: &str, accept: &str) -> Result<Answer> {
+    let what = || format!("GET http://{address}{path}");
+    let stream = connect(address).or_fail(what)?;
+    let header = if accept.is_empty() {
+        String::new()
+    } else {
+        format!("Accept: {accept}\r\n")
+    };
+    exchange(stream, &address.to_string(), path, &header).or_fail(what)
+}
+
+fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+fn client_config(identity: &Identity) -> Result<ClientConfig> {
+    let what = |path: &Path| format!("read {}", path.display());
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(&identity.ca).or_fail(|| what(&identity.ca))?;
+    roots.add(ca).or_fail(|| what(&identity.ca))?;
+    let certificate = CertificateDer::from_pem_file(&identity.certificate)
+        .or_fail(|| what(&identity.certificate))?;
+    let key = PrivateKeyDer::from_pem_file(&identity.key).or_fail(|| what(&identity.key))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .or_fail(|| "set up TLS")?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![certificate], key)
+        .or_fail(|| what(&identity.certificate))
+}
+
+/// One request, one answer, and the connection ends; HTTP/1.0 keeps chunking out.
+fn exchange(
+    mut stream: impl Read + Write,
+    host: &str,
+    path: &str,
+    headers: &str,
+) -> std::io::Result<Answer> {
+    write!(
+        stream,
+        "GET {path} HTTP/1.0\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n"
+    )?;
+    stream.flush()?;
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        // Some servers close TLS without saying goodbye; the length tells whether all came.
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {}
+        other => {
+            other?;
+        }
+    }
+    parse(&bytes).map_err(|failure| std::io::Error::other(failure.why))
+}
+
+fn parse(bytes: &[u8]) -> Result<Answer> {
+    let bad = |why: &str| Failure::new("read the answer", why);
+    let end = bytes
+        .windows(4)
+        .position(|part| part == b"\r\n\r\n")
+        .ok_or_else(|| bad("it ended in its head"))?;
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let status = head
+        .split_whitespace()
+        .nth(1)
+        .and_then(|status| status.parse().ok())
+        .ok_or_else(|| bad("it is no HTTP"))?;
+    let answer = Answer {
+        status,
+        head,
+        body: bytes[end + 4..].to_vec(),
+    };
+    match answer
+        .header("content-length")
+        .and_then(|length| length.parse::<usize>().ok())
+    {
+        Some(length) if length > answer.body.len() => Err(bad("it ended early")),
+        _ => Ok(answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_taken_apart() {
+        let answer = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nETag: x\r\n\r\nok").unwrap();
+        assert_eq!(
+            (answer.status, answer.body.as_slice()),
+            (200, b"ok".as_slice())
+        );
+        assert_eq!(answer.header("etag"), Some("x"));
+        assert!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok").is_err());
+        assert!(parse(b"HTTP/1.1 200").is_err());
+    }
+}

@@ -1,0 +1,5 @@
+//! Container images built here without any network, and their publication.
+
+pub mod content;
+pub mod oci;
+pub mod publish;

@@ -1,0 +1,112 @@
+//! Kubeconfig files: for the components with paths to their certificates, so a
+//! renewed one is picked up; for the administrator with everything inside, so
+//! the file can be carried elsewhere.
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::failure::{OrFail, Result};
+use crate::pki::{CLUSTER_CA, Pki};
+use crate::plan::Plan;
+use crate::shell;
+
+/// Writes every kubeconfig of the lab into a folder.
+pub fn ensure(folder: &Path, pki: &Pki, plan: &Plan) -> Result<()> {
+    let mut components = vec!["controller-manager".to_owned(), "scheduler".to_owned()];
+    for host in plan.workers() {
+        components.extend(
+            ["kubelet", "kube-proxy", "flannel-lite"].map(|name| format!("{name}-{}", host.name)),
+        );
+    }
+    for name in components {
+        let path = |path: std::path::PathBuf| format!(": {}", quoted(&path.display().to_string()));
+        let text = document(
+            &plan.api_url(),
+            &name,
+            &path(pki.certificate(CLUSTER_CA)),
+            &path(pki.certificate(&name)),
+            &path(pki.key(&name)),
+        );
+        shell::write_file(
+            &folder.join(format!("{name}.kubeconfig")),
+            text.as_bytes(),
+            0o600,
+        )?;
+    }
+    let data = |path: std::path::PathBuf| {
+        let content = std::fs::read(&path).or_fail(|| format!("read {}", path.display()))?;
+        Ok(format!("-data: {}", STANDARD.encode(content)))
+    };
+    let text = document(
+        &plan.api_url(),
+        "kubernetes-admin",
+        &data(pki.certificate(CLUSTER_CA))?,
+        &data(pki.certificate("admin"))?,
+        &data(pki.key("admin"))?,
+    );
+    shell::write_file(&folder.join("admin.kubeconfig"), text.as_bytes(), 0o600)
+}
+
+/// A kubeconfig; the last three arguments follow the names of their fields.
+fn document(server: &str, user: &str, ca: &str, certificate: &str, key: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Config
+clusters:
+- name: hardway
+  cluster:
+    server: {server}
+    certificate-authority{ca}
+users:
+- name: {user}
+  user:
+    client-certificate{certificate}
+    client-key{key}
+contexts:
+- name: {user}@hardway
+  context:
+    cluster: hardway
+    user: {user}
+current-context: {user}@hardway
+"
+    )
+}
+
+/// A YAML string; JSON's quoting is valid YAML.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn components_refer_to_files_and_the_administrator_carries_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = Plan {
+            index: 0,
+            workers: 1,
+        };
+        let pki = Pki::new(&folder.path().join("pki"));
+        pki.ensure(&plan, SystemTime::now()).unwrap();
+        ensure(folder.path(), &pki, &plan).unwrap();
+        let kubelet = shell::read_text(&folder.path().join("kubelet-worker-1.kubeconfig")).unwrap();
+        assert!(kubelet.contains("server: https://10.88.0.10:6443\n"));
+        assert!(kubelet.contains("pki/kubelet-worker-1.key\"\n"));
+        let admin = shell::read_text(&folder.path().join("admin.kubeconfig")).unwrap();
+        let data = admin
+            .split("client-certificate-data: ")
+            .nth(1)
+            .unwrap()
+            .lines()
+            .next()
+            .unwrap();
+        let pem = String::from_utf8(STANDARD.decode(data).unwrap()).unwrap();
+        assert_eq!(pem, shell::read_text(&pki.certificate("admin")).unwrap());
+    }
+}

@@ -1,0 +1,213 @@
+//! Configuration files of the programs that are not ours: containerd, the image
+//! registry, and where containerd finds which images.
+
+use std::path::Path;
+
+use super::Lab;
+use crate::failure::Result;
+use crate::plan::{Host, REGISTRY_PORT};
+use crate::shell;
+
+/// Where containerd listens inside a host.
+pub const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
+
+/// Image hosts that the lab's registry mirrors, and where they really are.
+const MIRRORED: &[(&str, &str)] = &[
+    ("docker.io", "https://registry-1.docker.io"),
+    ("registry.k8s.io", "https://registry.k8s.io"),
+];
+
+/// Image host of the project's own images, which are nowhere but in the lab.
+pub const OWN_IMAGES: &str = "hardway.example";
+
+/// Writes the configuration of a worker's container runtime.
+pub fn ensure_worker(lab: &Lab, host: &Host) -> Result<()> {
+    let disk = lab.disk(host);
+    let text = containerd(&disk, host, &file_system(&disk));
+    shell::write_file(&disk.join("containerd.toml"), text.as_bytes(), 0o644)?;
+    shell::make_directory(&disk.join("cni/net.d"))?;
+    shell::make_directory(&disk.join("manifests"))?;
+    // Pods that take the node's DNS settings get these.
+    let resolv = std::fs::read("/etc/resolv.conf").unwrap_or_default();
+    shell::write_file(&disk.join("resolv.conf"), &resolv, 0o644)?;
+    let mirror = lab.plan.registry();
+    for (name, upstream) in MIRRORED.iter().copied().chain([(OWN_IMAGES, "")]) {
+        let server = if lab.internet && !upstream.is_empty() {
+            upstream.to_owned()
+        } else {
+            format!("http://{mirror}/v2/{name}")
+        };
+        let file = disk.join("certs.d").join(name).join("hosts.toml");
+        shell::write_file(&file, mirror_of(name, &mirror, &server).as_bytes(), 0o644)?;
+    }
+    Ok(())
+}
+
+/// Writes the configuration of the image registry.
+pub fn ensure_registry(lab: &Lab) -> Result<()> {
+    let host = lab.plan.control_plane();
+    let text = format!(
+        "version: 0.1
+log:
+  level: warn
+storage:
+  filesystem:
+    rootdirectory: {}
+http:
+  addr: {}:{REGISTRY_PORT}
+",
+        serde_json::Value::from(lab.registry().display().to_string()),
+        host.address
+    );
+    shell::write_file(
+        &lab.disk(&host).join("registry.yml"),
+        text.as_bytes(),
+        0o644,
+    )
+}
+
+/// How containerd reaches an image host: the mirror first. `server` is asked for
+/// what the mirror lacks; without internet it must be the mirror as well, or a
+/// misspelt image costs a DNS timeout.
+fn mirror_of(name: &str, mirror: &str, server: &str) -> String {
+    let override_path = if server.starts_with("http:") {
+        "override_path = true\n"
+    } else {
+        ""
+    };
+    format!(
+        "server = \"{server}\"
+{override_path}
+[host.\"http://{mirror}/v2/{name}\"]
+  capabilities = [\"pull\", \"resolve\"]
+  override_path = true
+"
+    )
+}
+
+/// Kind of the file system that holds a path, from the longest mount point.
+fn file_system(path: &Path) -> String {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mounts
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            Some((words.next()?, words.next()?))
+        })
+        .filter(|(point, _)| path.starts_with(point))
+        .max_by_key(|(point, _)| point.len())
+        .map_or_else(String::new, |(_, kind)| kind.to_owned())
+}
+
+fn containerd(disk: &Path, host: &Host, file_system: &str) -> String {
+    // The kernel refuses an overlay on top of an overlay.
+    let snapshotter = if file_system == "overlay" {
+        "native"
+    } else {
+        "overlayfs"
+    };
+    let (disk, cgroup) = (disk.display(), &host.cgroup);
+    format!(
+        r#"version = 2
+root = "{disk}/containerd"
+state = "/run/containerd"
+oom_score = 0
+# Without this it would stay up with its CRI service dead.
+required_plugins = ["io.containerd.grpc.v1.cri"]
+disabled_plugins = [
+  "io.containerd.internal.v1.opt",
+  "io.containerd.internal.v1.restart",
+  "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.tracing.processor.v1.otlp",
+]
+
+[cgroup]
+  path = "/{cgroup}/runtime"
+
+[grpc]
+  address = "{CONTAINERD_SOCKET}"
+
+[ttrpc]
+  address = "{CONTAINERD_SOCKET}.ttrpc"
+
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "registry.k8s.io/pause:3.10"
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  netns_mounts_under_state_dir = true
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "{disk}/cni/net.d"
+
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "{snapshotter}"
+    default_runtime_name = "runc"
+
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        SystemdCgroup = false
+
+  [plugins."io.containerd.grpc.v1.cri".registry]
+    config_path = "{disk}/certs.d"
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+
+    #[test]
+    fn containerd_keeps_its_things_on_the_hosts_disk() {
+        let host = Plan {
+            index: 1,
+            workers: 1,
+        }
+        .workers()
+        .remove(0);
+        let text = containerd(Path::new("/lab/nodes/worker-1"), &host, "ext4");
+        for line in [
+            "root = \"/lab/nodes/worker-1/containerd\"",
+            "  path = \"/lab-1-worker-1/runtime\"",
+            "    conf_dir = \"/lab/nodes/worker-1/cni/net.d\"",
+            "    snapshotter = \"overlayfs\"",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}");
+        }
+        assert!(
+            containerd(Path::new("/lab"), &host, "overlay").contains("snapshotter = \"native\"")
+        );
+    }
+
+    #[test]
+    fn a_mirror_names_a_server_so_that_misses_are_quick() {
+        let here = mirror_of(
+            "docker.io",
+            "10.88.0.10:5000",
+            "http://10.88.0.10:5000/v2/docker.io",
+        );
+        assert!(here.starts_with(
+            "server = \"http://10.88.0.10:5000/v2/docker.io\"\noverride_path = true\n"
+        ));
+        let there = mirror_of(
+            "docker.io",
+            "10.88.0.10:5000",
+            "https://registry-1.docker.io",
+        );
+        assert!(there.starts_with("server = \"https://registry-1.docker.io\"\n\n[host."));
+    }
+
+    #[test]
+    fn the_longest_mount_point_counts() {
+        assert_eq!(file_system(Path::new("/proc/self")), "proc");
+    }
+}

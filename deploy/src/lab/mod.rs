@@ -1,0 +1,128 @@
+//! The lab: a folder with everything in it, and the hosts made from it.
+
+pub mod config;
+pub mod control;
+pub mod init;
+pub mod network;
+pub mod node;
+pub mod process;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, OrFail, Result};
+use crate::http::Identity;
+use crate::pki::{CLUSTER_CA, ETCD_CA, Pki};
+use crate::plan::{Host, Plan};
+use crate::shell;
+
+/// A lab and where its things are.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Lab {
+    /// The lab's folder.
+    #[serde(skip)]
+    pub folder: PathBuf,
+    /// Hosts, names and addresses.
+    pub plan: Plan,
+    /// Folder of the component binaries in use.
+    pub binaries: PathBuf,
+    /// Whether images that are not the project's own come from the internet.
+    pub internet: bool,
+    /// When the nodes were last all Ready after a start.
+    pub ready: Option<Ready>,
+}
+
+/// How long it took until all nodes were Ready.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Ready {
+    /// Seconds from the first process started to all nodes Ready.
+    pub seconds: f64,
+    /// When that was, in seconds since 1970.
+    pub at: u64,
+}
+
+impl Lab {
+    /// The lab in a folder, as the last `up` left it.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let file = folder.join("lab.json");
+        if !file.exists() {
+            return Err(Failure::new(
+                format!("open the lab in {}", folder.display()),
+                "there is none",
+            )
+            .way_out("bring one up with `cargo hardway up`, or name another with --dir"));
+        }
+        let text = shell::read_text(&file)?;
+        let lab: Self =
+            serde_json::from_str(&text).or_fail(|| format!("read {}", file.display()))?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            ..lab
+        })
+    }
+
+    /// Remembers the lab's description in its folder.
+    pub fn save(&self) -> Result<()> {
+        let text = serde_json::to_vec_pretty(self).or_fail(|| "describe the lab")?;
+        shell::write_file(&self.folder.join("lab.json"), &text, 0o644)
+    }
+
+    /// Certificates and keys.
+    pub fn pki(&self) -> Pki {
+        Pki::new(&self.folder.join("pki"))
+    }
+
+    /// Folder of the kubeconfig files.
+    pub fn kubeconfigs(&self) -> PathBuf {
+        self.folder.join("kubeconfig")
+    }
+
+    /// Folder of the image registry's storage.
+    pub fn registry(&self) -> PathBuf {
+        self.folder.join("registry")
+    }
+
+    /// A host's disk: what outlives its death.
+    pub fn disk(&self, host: &Host) -> PathBuf {
+        self.folder.join("nodes").join(&host.name)
+    }
+
+    /// Log of a host's process.
+    pub fn log(&self, host: &Host, process: &str) -> PathBuf {
+        self.disk(host).join("log").join(format!("{process}.log"))
+    }
+
+    /// The host of a name.
+    pub fn host(&self, name: &str) -> Result<Host> {
+        let hosts = self.plan.hosts();
+        let names: Vec<&str> = hosts.iter().map(|host| host.name.as_str()).collect();
+        let names = names.join(", ");
+        hosts
+            .into_iter()
+            .find(|host| host.name == name)
+            .ok_or_else(|| {
+                Failure::new(format!("find host {name}"), "the lab has none of that name")
+                    .way_out(format!("hosts are: {names}"))
+            })
+    }
+
+    /// The administrator, asking components.
+    pub fn administrator(&self) -> Identity {
+        self.identity(CLUSTER_CA, "admin")
+    }
+
+    /// The apiserver, asking etcd.
+    pub fn etcd_client(&self) -> Identity {
+        self.identity(ETCD_CA, "apiserver-etcd-client")
+    }
+
+    fn identity(&self, ca: &str, name: &str) -> Identity {
+        let pki = self.pki();
+        Identity {
+            ca: pki.certificate(ca),
+            certificate: pki.certificate(name),
+            key: pki.key(name),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The wires: a bridge in the root namespace, which plays the outside world, and
+//! for every host a network namespace with one link to the bridge.
+
+use std::path::Path;
+
+use crate::failure::{Failure, Result};
+use crate::plan::{Host, Plan};
+use crate::shell::{run, succeeds};
+
+/// Makes the bridge exist and pass packets between hosts.
+pub fn ensure_bridge(plan: &Plan) -> Result<()> {
+    let bridge = plan.bridge();
+    if !Path::new("/sys/class/net").join(&bridge).exists() {
+        run("ip", &["link", "add", &bridge, "type", "bridge"])?;
+    }
+    run(
+        "ip",
+        &[
+            "address",
+            "replace",
+            &format!("{}/24", plan.gateway()),
+            "dev",
+            &bridge,
+        ],
+    )?;
+    run("ip", &["link", "set", &bridge, "up"])?;
+    allow_forwarding(&bridge)
+}
+
+/// Where another program set the machine to drop what it forwards (Docker does),
+/// packets between hosts of the lab are let through.
+fn allow_forwarding(bridge: &str) -> Result<()> {
+    let drops = run("iptables", &["--list-rules", "FORWARD"])
+        .is_ok_and(|rules| rules.lines().any(|rule| rule == "-P FORWARD DROP"));
+    let rule = ["FORWARD", "-i", bridge, "-o", bridge, "-j", "ACCEPT"];
+    let with = |action| [&[action], rule.as_slice()].concat();
+    if drops && !succeeds("iptables", &with("--check")) {
+        run("iptables", &with("--insert"))?;
+    }
+    Ok(())
+}
+
+/// Lets the hosts reach the world beyond this machine, by its own address.
+pub fn ensure_internet(plan: &Plan) -> Result<()> {
+    let (table, network, bridge) = (table(plan), plan.network(), plan.bridge());
+    let chain = "{ type nat hook postrouting priority 100 ; }";
+    run("nft", &["add", "table", "ip", &table])?;
+    run("nft", &["add", "chain", "ip", &table, "leave", chain])?;
+    run("nft", &["flush", "chain", "ip", &table, "leave"])?;
+    let rule = [
+        "ip",
+        "saddr",
+        &network,
+        "oifname",
+        "!=",
+        &bridge,
+        "masquerade",
+    ];
+    run(
+        "nft",
+        &[&["add", "rule", "ip", &table, "leave"], rule.as_slice()].concat(),
+    )?;
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")
+        .map_err(|error| Failure::new("let this machine forward packets", error))
+}
+
+fn table(plan: &Plan) -> String {
+    format!("{}-internet", plan.bridge())
+}
+
+/// Makes a host's network namespace exist, linked to the bridge.
+pub fn ensure_host(plan: &Plan, host: &Host) -> Result<()> {
+    let (space, link, bridge) = (host.namespace.as_str(), host.link.as_str(), plan.bridge());
+    if !Path::new("/run/netns").join(space).exists() {
+        run("ip", &["netns", "add", space])?;
+    }
+    if !Path::new("/sys/class/net").join(link).exists() {
+        run(
+            "ip",
+            &[
+                "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space,
+            ],
+        )?;
+    }
+    run("ip", &["link", "set", link, "master", &bridge, "up"])?;
+    run("ip", &["-n", space, "link", "set", "lo", "up"])?;
+    run("ip", &["-n", space, "link", "set", "eth0", "up"])?;
+    run(
+        "ip",
+        &[
+            "-n",
+            space,
+            "address",
+            "replace",
+            &format!("{}/24", host.address),
+            "dev",
+            "eth0",
+        ],
+    )?;
+    let gateway = plan.gateway().to_string();
+    run(
+        "ip",
+        &["-n", space, "route", "replace", "default", "via", &gateway],
+    )?;
+    Ok(())
+}
+
+/// Takes a host's namespace away, and with it links, routes and rules inside.
+pub fn remove_host(host: &Host) -> Result<()> {
+    // The link goes with the namespace, but only when the kernel gets to it.
+    if Path::new("/sys/class/net").join(&host.link).exists() {
+        run("ip", &["link", "delete", &host.link])?;
+    }
+    if Path::new("/run/netns").join(&host.namespace).exists() {
+        run("ip", &["netns", "delete", &host.namespace])?;
+    }
+    Ok(())
+}
+
+/// Takes the bridge away.
+pub fn remove_bridge(plan: &Plan) -> Result<()> {
+    let bridge = plan.bridge();
+    while succeeds(
+        "iptables",
+        &[
+            "--delete", "FORWARD", "-i", &bridge, "-o", &bridge, "-j", "ACCEPT",
+        ],
+    ) {}
+    if succeeds("nft", &["list", "table", "ip", &table(plan)]) {
+        run("nft", &["delete", "table", "ip", &table(plan)])?;
+    }
+    if Path::new("/sys/class/net").join(&bridge).exists() {
+        run("ip", &["link", "delete", &bridge])?;
+    }
+    Ok(())
+}
+
+/// Pulls the plug of a host, or puts it back.
+pub fn set_link(host: &Host, up: bool) -> Result<()> {
+    run(
+        "ip",
+        &["link", "set", &host.link, if up { "up" } else { "down" }],
+    )
+    .map(|_| ())
+}

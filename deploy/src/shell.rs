@@ -1,0 +1,121 @@
+//! Running other programs and small file helpers.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::failure::{Failure, OrFail, Result};
+
+/// Runs a program to its end and returns what it printed.
+pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
+    let what = || format!("{program} {}", arguments.join(" "));
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .or_fail(what)?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said.trim();
+    let why = if said.is_empty() {
+        output.status.to_string()
+    } else {
+        said.to_owned()
+    };
+    Err(Failure::new(what(), why))
+}
+
+/// Whether a program runs and succeeds; what it prints is dropped.
+pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    run(program, arguments).is_ok()
+}
+
+/// Finds a program in PATH or in the administrator's folders, which a plain
+/// user's PATH lacks on Debian.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// Writes a file as a whole (readers see the old or the new one) with the given
+/// mode; does nothing when it already holds exactly this.
+pub fn write_file(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    if fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    make_directory(path.parent().unwrap_or(Path::new("/")))?;
+    let what = || format!("write {}", path.display());
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let new = PathBuf::from(new);
+    // A left-over of an interrupted run may have another mode.
+    let _ = fs::remove_file(&new);
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&new)
+        .or_fail(what)?;
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .or_fail(what)?;
+    fs::rename(&new, path).or_fail(what)
+}
+
+/// Creates a directory and its parents.
+pub fn make_directory(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).or_fail(|| format!("create directory {}", path.display()))
+}
+
+/// Reads a text file.
+pub fn read_text(path: &Path) -> Result<String> {
+    fs::read_to_string(path).or_fail(|| format!("read {}", path.display()))
+}
+
+/// The last `count` lines of a file; empty when it cannot be read.
+pub fn last_lines(path: &Path, count: usize) -> Vec<String> {
+    let text = fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..]
+        .iter()
+        .map(|line| (*line).to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn failing_program_says_what_it_printed() {
+        let failure = run("sh", &["-c", "echo no such thing >&2; exit 3"]).unwrap_err();
+        assert_eq!(failure.why, "no such thing");
+        let failure = run("sh", &["-c", "exit 3"]).unwrap_err();
+        assert_eq!(failure.why, "exit status: 3");
+    }
+
+    #[test]
+    fn files_are_replaced_with_their_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("deep/key");
+        write_file(&file, b"one", 0o600).unwrap();
+        write_file(&file, b"two\nthree\nfour", 0o600).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"two\nthree\nfour");
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(last_lines(&file, 2), ["three", "four"]);
+        assert!(last_lines(Path::new("/nonexistent"), 2).is_empty());
+    }
+}
