@@ -7,13 +7,20 @@
 
 #[path = "build/arena.rs"]
 mod arena;
+#[path = "build/documents.rs"]
+mod documents;
 #[path = "build/facts.rs"]
 mod facts;
 #[path = "build/kinds.rs"]
 mod kinds;
+#[path = "src/openapi/paths.rs"]
+mod paths;
 #[path = "src/rows/mod.rs"]
 #[allow(dead_code)]
 mod rows;
+#[path = "src/openapi/v2.rs"]
+#[allow(dead_code)]
+mod v2;
 
 use std::error::Error;
 use std::io::Write;
@@ -27,14 +34,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = Path::new(&out);
     let facts = facts::read(Path::new("facts/fields.tsv"))?;
     let definitions = kinds::definitions(&facts);
-    write_gzip(&out.join("schemas.json.gz"), &arena::build(&definitions))?;
-    Ok(())
+    let arena = arena::build(&definitions).to_string();
+    write_gzip(&out.join("schemas.json.gz"), arena.as_bytes())?;
+    documents::write(out, &definitions)
 }
 
-fn write_gzip(path: &Path, document: &serde_json::Value) -> Result<(), Box<dyn Error>> {
+fn write_gzip(path: &Path, text: &[u8]) -> Result<(), Box<dyn Error>> {
     let file = std::fs::File::create(path)?;
     let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::best());
-    encoder.write_all(&serde_json::to_vec(document)?)?;
+    encoder.write_all(text)?;
     encoder.finish()?;
     Ok(())
 }

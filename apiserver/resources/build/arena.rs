@@ -42,9 +42,8 @@ pub fn build(definitions: &Map<String, Value>) -> Value {
         .filter(|(_, (_, schema))| schema.get("x-kubernetes-group-version-kind").is_some())
         .map(|(index, (name, _))| (name.clone(), json!(index)))
         .chain(
-            ["ObjectMeta", "DeleteOptions"]
-                .map(|name| format!("io.k8s.apimachinery.pkg.apis.meta.v1.{name}"))
-                .map(|name| (name.clone(), json!(arena.names[name.as_str()]))),
+            std::iter::once("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
+                .map(|name| (name.to_owned(), json!(arena.names[name]))),
         )
         .collect();
     json!({"nodes": arena.nodes, "roots": roots})

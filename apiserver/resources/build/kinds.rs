@@ -20,6 +20,15 @@ use k8s_openapi::apimachinery::pkg::{apis::meta::v1 as meta, version};
 /// Where definitions refer to each other.
 pub const PREFIX: &str = "#/components/schemas/";
 
+/// Kinds that are bodies without being resources.
+const BODIES: &[(&str, &str, &str)] = &[
+    ("", "v1", "DeleteOptions"),
+    ("", "v1", "Status"),
+    ("authentication.k8s.io", "v1", "TokenRequest"),
+    ("autoscaling", "v1", "Scale"),
+    ("policy", "v1", "Eviction"),
+];
+
 macro_rules! generate {
     ($generator:ident: $($module:ident { $($kind:ident)* })*) => {
         $($($generator.subschema_for::<$module::$kind>();)*)*
@@ -79,6 +88,14 @@ pub fn definitions(facts: &Facts) -> Map<String, Value> {
         for version in row.versions {
             add_list(&mut definitions, row, version);
         }
+    }
+    for (group, version, kind) in BODIES {
+        let gvk = json!([{"group": group, "version": version, "kind": kind}]);
+        let name = match *kind {
+            "DeleteOptions" | "Status" => format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"),
+            kind => rows::definition(group, version, kind),
+        };
+        definitions[name.as_str()]["x-kubernetes-group-version-kind"] = gvk;
     }
     definitions.insert(
         "io.k8s.apimachinery.pkg.apis.meta.v1.Patch".into(),

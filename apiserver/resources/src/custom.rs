@@ -10,6 +10,7 @@ use crate::rules::{FieldErrors, Rules, carry_over};
 use crate::schema::{self, Schema};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Why a definition can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +68,8 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
     for version in served {
         let name = string(&version["name"]);
         let raw = version["schema"]["openAPIV3Schema"].as_object();
-        let raw = raw.map(|map| Value::Object(map.clone()));
-        let schema = schema::custom::from_open_api(raw.as_ref());
+        let raw = raw.map(|map| Arc::new(Value::Object(map.clone())));
+        let schema = schema::custom::from_open_api(raw.as_deref());
         let deprecation = (version["deprecated"] == true).then(|| {
             let warning = string(&version["deprecationWarning"]);
             if warning.is_empty() {
@@ -83,9 +84,10 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
             printer: Box::new(CustomPrinter::new(array(
                 &version["additionalPrinterColumns"],
             ))),
+            open_api: raw.clone(),
             deprecation,
         });
-        schemas.insert(name, (schema, raw.unwrap_or(Value::Null)));
+        schemas.insert(name, (schema, raw.unwrap_or_default()));
     }
     Ok(Resource {
         storage_prefix: format!("{group}/{plural}"),
@@ -176,12 +178,12 @@ pub fn version_priority(version: &str) -> (u8, u32, u32) {
 /// What a custom resource's schema asks of its objects.
 struct CustomRules {
     group: String,
-    schemas: HashMap<String, (Schema, Value)>,
+    schemas: HashMap<String, (Schema, Arc<Value>)>,
     has_status: bool,
 }
 
 impl CustomRules {
-    fn of(&self, object: &Value) -> Option<&(Schema, Value)> {
+    fn of(&self, object: &Value) -> Option<&(Schema, Arc<Value>)> {
         let api_version = object["apiVersion"].as_str().unwrap_or_default();
         self.schemas
             .get(api_version.rsplit('/').next().unwrap_or_default())

@@ -8,6 +8,7 @@ pub mod custom;
 pub mod discovery;
 pub mod events;
 pub mod jsonpath;
+pub mod openapi;
 pub mod printers;
 pub mod registry;
 pub mod resource;

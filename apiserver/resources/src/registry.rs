@@ -178,6 +178,7 @@ fn built_in(row: &rows::Row) -> Resource {
         schema: schema::builtin::kind(row.group, version, row.kind)
             .expect("the build script refuses rows without a schema"),
         printer: printers::for_kind(row.group, version, row.kind),
+        open_api: None,
         deprecation: None,
     });
     let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();

@@ -3,6 +3,7 @@
 use crate::rules::Rules;
 use crate::schema::Schema;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Where objects of a resource live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +132,8 @@ pub struct Version {
     pub schema: Schema,
     /// Table columns of this version.
     pub printer: Box<dyn Printer>,
+    /// A custom resource's `openAPIV3Schema` as its definition states it.
+    pub open_api: Option<Arc<Value>>,
     /// Sent as a `Warning:` header when this version is used.
     pub deprecation: Option<String>,
 }

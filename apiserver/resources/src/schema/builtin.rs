@@ -40,6 +40,12 @@ pub fn kind(group: &str, version: &str, kind: &str) -> Option<Schema> {
     definition(&crate::rows::definition(group, version, kind))
 }
 
+/// The schema of `DeleteOptions`, the body of deletes.
+pub fn delete_options() -> Schema {
+    definition("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
+        .expect("the build script writes DeleteOptions")
+}
+
 /// The schema of `metadata`, the same for every kind.
 pub fn object_meta() -> Schema {
     definition("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")
@@ -84,6 +90,14 @@ mod tests {
         let finalizers = at("Pod", "", "metadata.finalizers");
         assert_eq!(finalizers.node().list_type, ListType::Set);
         assert!(finalizers.node().patch_merge);
+    }
+
+    #[test]
+    fn bodies_that_are_no_resources() {
+        assert!(kind("autoscaling", "v1", "Scale").is_some());
+        assert!(kind("policy", "v1", "Eviction").is_some());
+        assert!(kind("authentication.k8s.io", "v1", "TokenRequest").is_some());
+        assert!(delete_options().field("propagationPolicy").is_some());
     }
 
     #[test]

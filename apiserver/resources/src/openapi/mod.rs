@@ -1,0 +1,237 @@
+//! OpenAPI documents, v3 per group and version, v2 for all.
+//!
+//! Those of built-in kinds are made by the build script and lie compressed in
+//! the binary: most clients take them as they are. Those of custom resources
+//! are made when asked for.
+
+#[allow(missing_docs)]
+pub mod paths;
+#[allow(missing_docs)]
+pub mod v2;
+
+mod custom;
+mod embedded;
+
+use crate::registry::Snapshot;
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::io::{Read, Write};
+
+/// A document, compressed, and the hash of what it says.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// gzip of the JSON text.
+    pub gzip: Cow<'static, [u8]>,
+    /// Changes when the document does; also its ETag.
+    pub hash: String,
+}
+
+impl Document {
+    fn of(text: &[u8]) -> Self {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let gzip = encoder.write_all(text).and_then(|()| encoder.finish());
+        Self {
+            gzip: Cow::Owned(gzip.expect("writing to memory can't fail")),
+            hash: hash(text),
+        }
+    }
+
+    /// The JSON text, for clients that don't take gzip.
+    pub fn text(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        GzDecoder::new(&*self.gzip)
+            .read_to_end(&mut text)
+            .expect("the document was compressed here or by the build script");
+        text
+    }
+}
+
+fn hash(text: &[u8]) -> String {
+    Sha256::digest(text)
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect()
+}
+
+/// The documents for a table, the v2 one cached while the table stays.
+#[derive(Default)]
+pub struct OpenApi {
+    v2: Mutex<Option<(u64, Document)>>,
+}
+
+impl OpenApi {
+    /// `/openapi/v3`: which documents there are.
+    pub fn index(&self, table: &Snapshot) -> Value {
+        let mut index = Map::new();
+        let mut add = |path: &str, hash: &str| {
+            let url = format!("/openapi/v3/{path}?hash={hash}");
+            index.insert(path.to_owned(), json!({"serverRelativeURL": url}));
+        };
+        for (path, hash, _) in embedded::V3 {
+            add(path, hash);
+        }
+        for (group, version) in custom::versions(table) {
+            let path = paths::root(&group, &version);
+            if let Some(document) = self.v3(table, &path) {
+                add(&path, &document.hash);
+            }
+        }
+        json!({"paths": index})
+    }
+
+    /// `/openapi/v3/PATH`, e.g. `api/v1` or `apis/apps/v1`.
+    pub fn v3(&self, table: &Snapshot, path: &str) -> Option<Document> {
+        if let Some((_, hash, gzip)) = embedded::V3.iter().find(|(p, ..)| *p == path) {
+            return Some(Document {
+                gzip: Cow::Borrowed(gzip),
+                hash: (*hash).to_owned(),
+            });
+        }
+        let (group, version) = path.strip_prefix("apis/")?.split_once('/')?;
+        let (paths, schemas) = custom::parts(table, |row| row.group == group, Some(version));
+        if paths.is_empty() {
+            return None;
+        }
+        Some(Document::of(
+            paths::document(paths, schemas).to_string().as_bytes(),
+        ))
+    }
+
+    /// `/openapi/v2`.
+    pub fn v2(&self, table: &Snapshot) -> Document {
+        let mut cached = self.v2.lock();
+        if let Some((generation, document)) = &*cached
+            && *generation == table.generation()
+        {
+            return document.clone();
+        }
+        let built_in = Document {
+            gzip: Cow::Borrowed(embedded::V2.1),
+            hash: embedded::V2.0.to_owned(),
+        };
+        let (paths, schemas) = custom::parts(table, |_| true, None);
+        let document = if paths.is_empty() {
+            built_in
+        } else {
+            let definitions: Map<String, Value> = schemas
+                .iter()
+                .filter(|(name, _)| !name.starts_with("io.k8s.api"))
+                .map(|(name, schema)| (name.clone(), v2::definition(name, schema)))
+                .collect();
+            let paths = paths
+                .iter()
+                .map(|(path, value)| (path.clone(), v2::path(value)))
+                .collect();
+            let text = String::from_utf8(built_in.text()).expect("JSON is UTF-8");
+            Document::of(v2::splice(&text, &definitions, &paths).as_bytes())
+        };
+        *cached = Some((table.generation(), document.clone()));
+        document
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Registry;
+
+    fn parse(document: &Document) -> Value {
+        serde_json::from_slice(&document.text()).expect("JSON")
+    }
+
+    #[test]
+    fn what_kubectl_looks_for_in_v3() {
+        let table = Registry::new().snapshot();
+        let open_api = OpenApi::default();
+        let document = parse(&open_api.v3(&table, "apis/apps/v1").expect("apps/v1"));
+        let patch =
+            &document["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
+        assert_eq!(
+            patch["x-kubernetes-group-version-kind"]["kind"],
+            "Deployment"
+        );
+        assert_eq!(patch["x-kubernetes-action"], "patch");
+        let names: Vec<&str> = patch["parameters"]
+            .as_array()
+            .expect("parameters")
+            .iter()
+            .filter_map(|p| p["name"].as_str())
+            .collect();
+        assert_eq!(
+            names,
+            ["dryRun", "fieldManager", "fieldValidation", "force"]
+        );
+        let schemas = &document["components"]["schemas"];
+        let spec = &schemas["io.k8s.api.apps.v1.DeploymentSpec"];
+        assert!(
+            spec["properties"]["replicas"]["description"]
+                .as_str()
+                .is_some_and(|d| d.len() > 20)
+        );
+        let containers = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
+        assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
+        let mut open = Vec::new();
+        for text in document.to_string().split(paths::PREFIX).skip(1) {
+            open.extend(text.split('"').next().map(str::to_owned));
+        }
+        for name in open {
+            assert!(
+                schemas.get(&name).is_some(),
+                "{name} is referred to but missing"
+            );
+        }
+        let index = open_api.index(&table);
+        assert!(index["paths"]["api/v1"]["serverRelativeURL"].is_string());
+    }
+
+    #[test]
+    fn v2_has_references_beside_descriptions() {
+        let table = Registry::new().snapshot();
+        let document = parse(&OpenApi::default().v2(&table));
+        let spec = &document["definitions"]["io.k8s.api.apps.v1.Deployment"]["properties"]["spec"];
+        assert_eq!(
+            spec["$ref"],
+            "#/definitions/io.k8s.api.apps.v1.DeploymentSpec"
+        );
+        assert!(spec["description"].is_string());
+        assert_eq!(
+            document["definitions"]["io.k8s.apimachinery.pkg.api.resource.Quantity"]["type"],
+            "string"
+        );
+        assert!(
+            document["paths"]["/api/v1/namespaces/{namespace}/pods"]["post"]["parameters"]
+                .is_array()
+        );
+    }
+
+    #[test]
+    fn custom_resources_are_told_too() {
+        let registry = Registry::new();
+        let crd = json!({"metadata": {"name": "crontabs.stable.example.com"}, "spec": {
+            "group": "stable.example.com", "scope": "Namespaced",
+            "names": {"plural": "crontabs", "kind": "CronTab"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema":
+                {"type": "object", "properties": {"spec": {"type": "object", "description": "what"}}}}}]}});
+        registry.add_custom(&crd).expect("a good definition");
+        let (table, open_api) = (registry.snapshot(), OpenApi::default());
+        assert!(open_api.index(&table)["paths"]["apis/stable.example.com/v1"].is_object());
+        let document = parse(
+            &open_api
+                .v3(&table, "apis/stable.example.com/v1")
+                .expect("served"),
+        );
+        let schema = &document["components"]["schemas"]["com.example.stable.v1.CronTab"];
+        assert_eq!(schema["properties"]["spec"]["description"], "what");
+        assert_eq!(
+            schema["x-kubernetes-group-version-kind"][0]["kind"],
+            "CronTab"
+        );
+        let v2 = parse(&open_api.v2(&table));
+        assert!(v2["definitions"]["com.example.stable.v1.CronTab"].is_object());
+        assert!(v2["paths"]["/apis/stable.example.com/v1/crontabs"].is_object());
+        assert!(v2["paths"]["/api/v1/pods"].is_object());
+    }
+}
