@@ -32,13 +32,17 @@ pub const CONTROL_PLANE: &[&str] = &[
 /// Processes of a worker in the order they start.
 pub const WORKER: &[&str] = &["containerd", "flannel-lite", "kubelet", "proxy"];
 
-/// The processes of a host in the order they start.
+/// The processes of a host that this lab runs, in the order they start.
 pub fn specs(lab: &Lab, host: &Host) -> Vec<Spec> {
     let names = match host.role {
         Role::ControlPlane => CONTROL_PLANE,
         Role::Worker => WORKER,
     };
-    names.iter().map(|name| spec(lab, host, name)).collect()
+    names
+        .iter()
+        .filter(|name| lab.wants(name))
+        .map(|name| spec(lab, host, name))
+        .collect()
 }
 
 /// One process of a host.
@@ -289,6 +293,7 @@ mod tests {
             },
             binaries: PathBuf::from("/bin/of/hardway"),
             internet: false,
+            only: Vec::new(),
             ready: None,
         }
     }

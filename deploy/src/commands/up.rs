@@ -37,12 +37,6 @@ pub struct Options {
     pub only: Vec<String>,
 }
 
-impl Options {
-    fn wants(&self, process: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| name == process)
-    }
-}
-
 /// Brings the lab up and says how to use it.
 pub fn run(folder: &Path, options: &Options) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
@@ -72,7 +66,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
     println!("hardway lab {} in {}", lab.plan.index, folder.display());
 
     progress.step("Debian packages", packages::ensure)?;
-    build(&lab, options, &progress)?;
+    build(&lab, &progress)?;
     progress.step("certificates", || {
         lab.pki().ensure(&lab.plan, SystemTime::now())
     })?;
@@ -87,7 +81,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
         names
             .iter()
             .copied()
-            .filter(|name| options.wants(name))
+            .filter(|name| lab.wants(name))
             .collect()
     };
     let control_plane = [lab.plan.control_plane()];
@@ -100,7 +94,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
     ] {
         changed |= converge(&lab, hosts, &names, &progress)?;
     }
-    if options.wants("registry") {
+    if lab.wants("registry") {
         progress.step("images in the registry", || publish::publish(&lab, &images))?;
     }
     changed |= converge(
@@ -115,7 +109,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
         &wanted(&["flannel-lite", "kubelet", "proxy"]),
         &progress,
     )?;
-    if options.only.is_empty() {
+    if lab.only.is_empty() {
         progress.step("all nodes Ready", || wait_for_nodes(&lab))?;
         if changed {
             let at = SystemTime::now()
@@ -193,6 +187,7 @@ fn describe(folder: &Path, options: &Options) -> Result<Lab> {
         plan,
         binaries: compile::binaries(profile)?,
         internet: options.internet,
+        only: options.only.clone(),
         ready: old.as_ref().and_then(|lab| lab.ready),
     };
     // Hosts that are wanted no longer go before their names are forgotten.
@@ -223,11 +218,11 @@ pub fn disown(plan: &Plan) {
     let _ = fs::remove_file(owner_note(plan));
 }
 
-fn build(lab: &Lab, options: &Options, progress: &Progress) -> Result<()> {
+fn build(lab: &Lab, progress: &Progress) -> Result<()> {
     let packages: Vec<&str> = components::PACKAGES
         .iter()
         .copied()
-        .filter(|package| options.wants(package.trim_start_matches("hardway-")))
+        .filter(|package| lab.wants(package.trim_start_matches("hardway-")))
         .collect();
     if packages.is_empty() {
         return Ok(());

@@ -29,6 +29,9 @@ pub struct Lab {
     pub binaries: PathBuf,
     /// Whether images that are not the project's own come from the internet.
     pub internet: bool,
+    /// The processes to run; empty for all.
+    #[serde(default)]
+    pub only: Vec<String>,
     /// When the nodes were last all Ready after a start.
     pub ready: Option<Ready>,
 }
@@ -81,6 +84,11 @@ impl Lab {
     /// Folder of the image registry's storage.
     pub fn registry(&self) -> PathBuf {
         self.folder.join("registry")
+    }
+
+    /// Whether a process is to run in this lab.
+    pub fn wants(&self, process: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|name| name == process)
     }
 
     /// A host's disk: what outlives its death.
