@@ -1,0 +1,339 @@
+//! What the pods of this node refer to: ConfigMaps, Secrets, Services and
+//! service account tokens.
+
+mod references;
+mod tokens;
+
+use futures_util::future::BoxFuture;
+use hardway_client::api::{Api, Client};
+use hardway_client::{Informer, Store};
+use hardway_proto::meta::ObjectKey;
+use hardway_proto::{Kind, Status};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+pub use references::{config_maps, secrets};
+
+/// Why something a pod refers to can't be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// It isn't there.
+    #[error("{kind} {name:?} not found")]
+    NotFound {
+        /// The kind in lower case, as Kubernetes writes it here.
+        kind: String,
+        /// The object's name.
+        name: String,
+    },
+    /// The apiserver didn't give it.
+    #[error("{0}")]
+    Refused(Status),
+    /// The first list of services is still to come.
+    #[error("services have not yet been read at least once, cannot construct envvars")]
+    NotSynced,
+}
+
+impl Error {
+    fn of<K: Kind>(status: Status, name: &str) -> Self {
+        if status.is_not_found() {
+            let kind = K::KIND.to_lowercase();
+            let name = name.to_owned();
+            Self::NotFound { kind, name }
+        } else {
+            Self::Refused(status)
+        }
+    }
+}
+
+/// Turns "not found" into `None` where the reference is optional.
+pub fn optional<T>(found: Result<T, Error>, optional: Option<bool>) -> Result<Option<T>, Error> {
+    match found {
+        Err(Error::NotFound { .. }) if optional == Some(true) => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// Access to what pods refer to; tests have a fake.
+pub trait Objects: Send + Sync {
+    /// A ConfigMap.
+    fn config_map<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<ConfigMap>, Error>>;
+
+    /// A Secret.
+    fn secret<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<Secret>, Error>>;
+
+    /// All services.
+    fn services(&self) -> Result<Vec<Arc<Service>>, Error>;
+
+    /// A token of the pod's service account, bound to the pod; an empty
+    /// audience means the apiserver's.
+    fn token<'a>(
+        &'a self,
+        pod: &'a Pod,
+        audience: &'a str,
+        expiration_seconds: i64,
+    ) -> BoxFuture<'a, Result<String, Error>>;
+}
+
+/// The live implementation: one watch per object that some pod refers to.
+pub struct Cluster {
+    config_maps: Watches<ConfigMap>,
+    secrets: Watches<Secret>,
+    services: Store<Service>,
+    tokens: tokens::Tokens,
+}
+
+impl Cluster {
+    /// Starts watching services. UIDs of pods whose references changed are
+    /// sent to `changed`.
+    pub fn new(client: Client, changed: mpsc::UnboundedSender<String>) -> Self {
+        Self {
+            config_maps: Watches::new(client.clone(), changed.clone()),
+            secrets: Watches::new(client.clone(), changed),
+            services: Informer::new(client.all::<Service>()).start(),
+            tokens: tokens::Tokens::new(client),
+        }
+    }
+
+    /// Watches what the pod refers to until [`Cluster::unregister`].
+    pub fn register(&self, pod: &Pod) {
+        self.config_maps.follow(pod, config_maps(pod));
+        self.secrets.follow(pod, secrets(pod));
+    }
+
+    /// Stops watching what only this pod referred to, and forgets its tokens.
+    pub fn unregister(&self, pod_uid: &str) {
+        self.config_maps.unfollow(pod_uid);
+        self.secrets.unfollow(pod_uid);
+        self.tokens.forget(pod_uid);
+    }
+
+    /// Waits for the first list of services.
+    pub async fn wait_synced(&self) {
+        self.services.wait_synced().await;
+    }
+}
+
+impl Objects for Cluster {
+    fn config_map<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<ConfigMap>, Error>> {
+        Box::pin(self.config_maps.get(namespace, name))
+    }
+
+    fn secret<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<Secret>, Error>> {
+        Box::pin(self.secrets.get(namespace, name))
+    }
+
+    fn services(&self) -> Result<Vec<Arc<Service>>, Error> {
+        if self.services.is_synced() {
+            Ok(self.services.list())
+        } else {
+            Err(Error::NotSynced)
+        }
+    }
+
+    fn token<'a>(
+        &'a self,
+        pod: &'a Pod,
+        audience: &'a str,
+        expiration_seconds: i64,
+    ) -> BoxFuture<'a, Result<String, Error>> {
+        Box::pin(self.tokens.get(pod, audience, expiration_seconds))
+    }
+}
+
+/// One watched object.
+struct Watched<K> {
+    store: Store<K>,
+    task: JoinHandle<()>,
+    pods: HashSet<String>,
+}
+
+type Entries<K> = Arc<Mutex<HashMap<ObjectKey, Watched<K>>>>;
+
+/// Watches of single objects of one kind, each as long as a pod needs it.
+struct Watches<K> {
+    client: Client,
+    changed: mpsc::UnboundedSender<String>,
+    entries: Entries<K>,
+}
+
+impl<K: Kind> Watches<K> {
+    fn new(client: Client, changed: mpsc::UnboundedSender<String>) -> Self {
+        Self {
+            client,
+            changed,
+            entries: Entries::default(),
+        }
+    }
+
+    /// From the watch where that is up to date, from the apiserver otherwise.
+    /// An object missing in the cache is asked for as well: it may have been
+    /// created a moment ago.
+    async fn get(&self, namespace: &str, name: &str) -> Result<Arc<K>, Error> {
+        let key = ObjectKey::new(namespace, name);
+        let cached = self.entries.lock().get(&key).and_then(|watched| {
+            let synced = watched.store.is_synced();
+            synced.then(|| watched.store.get(&key)).flatten()
+        });
+        if let Some(object) = cached {
+            return Ok(object);
+        }
+        let api: Api<K> = self.client.namespaced(namespace);
+        match api.get(name).await {
+            Ok(object) => Ok(Arc::new(object)),
+            Err(status) => Err(Error::of::<K>(status, name)),
+        }
+    }
+
+    fn follow(&self, pod: &Pod, names: BTreeSet<String>) {
+        let mut entries = self.entries.lock();
+        for name in names {
+            let key = ObjectKey::new(pod.namespace(), name);
+            entries
+                .entry(key.clone())
+                .or_insert_with(|| self.watch(&key))
+                .pods
+                .insert(pod.uid().to_owned());
+        }
+    }
+
+    fn watch(&self, key: &ObjectKey) -> Watched<K> {
+        let (entries, changed) = (self.entries.clone(), self.changed.clone());
+        let of = key.clone();
+        let (store, task) = Informer::new(self.client.namespaced::<K>(&key.namespace))
+            .fields(format!("metadata.name={}", key.name))
+            .on_change(move |_| {
+                for pod in entries.lock().get(&of).iter().flat_map(|w| &w.pods) {
+                    // Nobody listens any more when the kubelet stops.
+                    let _ = changed.send(pod.clone());
+                }
+            })
+            .spawn();
+        let pods = HashSet::new();
+        Watched { store, task, pods }
+    }
+
+    fn unfollow(&self, pod_uid: &str) {
+        self.entries.lock().retain(|_, watched| {
+            watched.pods.remove(pod_uid);
+            let needed = !watched.pods.is_empty();
+            if !needed {
+                watched.task.abort();
+            }
+            needed
+        });
+    }
+}
+
+impl<K> Drop for Watches<K> {
+    fn drop(&mut self) {
+        for watched in self.entries.lock().values() {
+            watched.task.abort();
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    //! Objects from a map.
+
+    use super::*;
+    use serde_json::Value;
+
+    /// Holds what a test put in; tokens are made up from their parameters.
+    #[derive(Default)]
+    pub struct Fake {
+        config_maps: Mutex<HashMap<ObjectKey, Arc<ConfigMap>>>,
+        secrets: Mutex<HashMap<ObjectKey, Arc<Secret>>>,
+        services: Vec<Arc<Service>>,
+    }
+
+    impl Fake {
+        pub fn with_config_map(self, json: Value) -> Self {
+            self.put_config_map(json);
+            self
+        }
+
+        pub fn put_config_map(&self, json: Value) {
+            let map: ConfigMap = serde_json::from_value(json).unwrap();
+            let key = ObjectKey::of(&map);
+            self.config_maps.lock().insert(key, Arc::new(map));
+        }
+
+        pub fn with_secret(self, json: Value) -> Self {
+            let secret: Secret = serde_json::from_value(json).unwrap();
+            let key = ObjectKey::of(&secret);
+            self.secrets.lock().insert(key, Arc::new(secret));
+            self
+        }
+
+        pub fn with_service(mut self, json: Value) -> Self {
+            self.services
+                .push(Arc::new(serde_json::from_value(json).unwrap()));
+            self
+        }
+    }
+
+    fn find<K: Kind>(
+        map: &Mutex<HashMap<ObjectKey, Arc<K>>>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Arc<K>, Error> {
+        let found = map.lock().get(&ObjectKey::new(namespace, name)).cloned();
+        found.ok_or_else(|| Error::NotFound {
+            kind: K::KIND.to_lowercase(),
+            name: name.into(),
+        })
+    }
+
+    impl Objects for Fake {
+        fn config_map<'a>(
+            &'a self,
+            namespace: &'a str,
+            name: &'a str,
+        ) -> BoxFuture<'a, Result<Arc<ConfigMap>, Error>> {
+            Box::pin(async move { find(&self.config_maps, namespace, name) })
+        }
+
+        fn secret<'a>(
+            &'a self,
+            namespace: &'a str,
+            name: &'a str,
+        ) -> BoxFuture<'a, Result<Arc<Secret>, Error>> {
+            Box::pin(async move { find(&self.secrets, namespace, name) })
+        }
+
+        fn services(&self) -> Result<Vec<Arc<Service>>, Error> {
+            Ok(self.services.clone())
+        }
+
+        fn token<'a>(
+            &'a self,
+            pod: &'a Pod,
+            audience: &'a str,
+            expiration_seconds: i64,
+        ) -> BoxFuture<'a, Result<String, Error>> {
+            let token = format!("{}:{audience}:{expiration_seconds}", pod.uid());
+            Box::pin(async move { Ok(token) })
+        }
+    }
+}

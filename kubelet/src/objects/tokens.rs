@@ -1,0 +1,154 @@
+//! Tokens of service accounts, asked for with TokenRequest and renewed in
+//! time.
+
+use super::Error;
+use hardway_client::api::Client;
+use hardway_proto::{Kind, Status};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+
+/// No token is used longer than this, whatever its life.
+const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    pod_uid: String,
+    audience: String,
+    expiration_seconds: i64,
+}
+
+#[derive(Clone)]
+struct Token {
+    text: String,
+    issued: Timestamp,
+    expires: Timestamp,
+}
+
+impl Token {
+    /// Whether four fifths of its life are over.
+    fn is_stale(&self, now: Timestamp) -> bool {
+        let life = self.expires.duration_since(self.issued);
+        let age = now.duration_since(self.issued);
+        age > MAX_AGE || age * 5 > life * 4
+    }
+}
+
+/// The tokens of this node's pods.
+pub(super) struct Tokens {
+    client: Client,
+    cache: Mutex<HashMap<Key, Token>>,
+}
+
+impl Tokens {
+    pub(super) fn new(client: Client) -> Self {
+        Self {
+            client,
+            cache: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn get(
+        &self,
+        pod: &Pod,
+        audience: &str,
+        expiration_seconds: i64,
+    ) -> Result<String, Error> {
+        let key = Key {
+            pod_uid: pod.uid().to_owned(),
+            audience: audience.to_owned(),
+            expiration_seconds,
+        };
+        let now = Timestamp::now();
+        let cached = self.cache.lock().get(&key).cloned();
+        if let Some(token) = cached.as_ref().filter(|t| !t.is_stale(now)) {
+            return Ok(token.text.clone());
+        }
+        match self.request(pod, &key, now).await {
+            Ok(token) => {
+                let text = token.text.clone();
+                self.cache.lock().insert(key, token);
+                Ok(text)
+            }
+            // A stale token still works until it expires.
+            Err(error) => match cached.filter(|t| t.expires > now) {
+                Some(token) => {
+                    tracing::warn!(pod = pod.name(), %error, "keeping the previous token");
+                    Ok(token.text)
+                }
+                None => Err(error),
+            },
+        }
+    }
+
+    async fn request(&self, pod: &Pod, key: &Key, now: Timestamp) -> Result<Token, Error> {
+        let account = pod
+            .spec
+            .as_ref()
+            .and_then(|s| s.service_account_name.as_deref())
+            .filter(|name| !name.is_empty())
+            .unwrap_or("default");
+        let mut spec = json!({
+            "audiences": [],
+            "expirationSeconds": key.expiration_seconds,
+            "boundObjectRef": {
+                "apiVersion": "v1", "kind": "Pod", "name": pod.name(), "uid": pod.uid(),
+            },
+        });
+        if !key.audience.is_empty() {
+            spec["audiences"] = json!([key.audience]);
+        }
+        let body = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec,
+        });
+        let answer = self
+            .client
+            .namespaced::<ServiceAccount>(pod.namespace())
+            .dynamic()
+            .create(account, "token", body.to_string().into_bytes())
+            .await
+            .map_err(|status| Error::of::<ServiceAccount>(status, account))?;
+        read(&answer.json, now).ok_or_else(|| {
+            Error::Refused(Status::internal(format!(
+                "the apiserver's answer to the token request for {account:?} can't be read"
+            )))
+        })
+    }
+
+    pub(super) fn forget(&self, pod_uid: &str) {
+        self.cache.lock().retain(|key, _| key.pod_uid != pod_uid);
+    }
+}
+
+fn read(json: &[u8], issued: Timestamp) -> Option<Token> {
+    let answer: Value = serde_json::from_slice(json).ok()?;
+    let status = answer.get("status")?;
+    Some(Token {
+        text: status.get("token")?.as_str()?.to_owned(),
+        expires: status.get("expirationTimestamp")?.as_str()?.parse().ok()?,
+        issued,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stale_after_four_fifths_of_its_life() {
+        let json = br#"{"status": {"token": "t", "expirationTimestamp": "2026-01-01T01:00:00Z"}}"#;
+        let token = read(json, "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
+        assert!(!token.is_stale("2026-01-01T00:48:00Z".parse().unwrap()));
+        assert!(token.is_stale("2026-01-01T00:48:01Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn stale_after_a_day_in_any_case() {
+        let json = br#"{"status": {"token": "t", "expirationTimestamp": "2027-01-01T00:00:00Z"}}"#;
+        let token = read(json, "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
+        assert!(!token.is_stale("2026-01-02T00:00:00Z".parse().unwrap()));
+        assert!(token.is_stale("2026-01-02T00:00:01Z".parse().unwrap()));
+    }
+}

@@ -1,0 +1,43 @@
+//! `downwardAPI`: fields of the pod as files.
+
+use super::atomic::{File, Payload};
+use super::config_map::DEFAULT_MODE;
+use crate::downward::{self, Facts};
+use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, DownwardAPIVolumeSource, Pod};
+
+/// The files that items make.
+pub(super) fn files(
+    items: &[DownwardAPIVolumeFile],
+    default_mode: Option<i32>,
+    pod: &Pod,
+    facts: &Facts,
+) -> Result<Payload, String> {
+    let mut payload = Payload::new();
+    for item in items {
+        let text = if let Some(reference) = &item.field_ref {
+            downward::field(pod, reference, facts)?
+        } else if let Some(reference) = &item.resource_field_ref {
+            downward::resource(pod, None, reference, facts)?
+        } else {
+            String::new()
+        };
+        let mode = item.mode.or(default_mode).unwrap_or(DEFAULT_MODE);
+        let file = File {
+            data: text.into_bytes(),
+            mode: mode as u32,
+            owner: None,
+        };
+        payload.insert(item.path.clone(), file);
+    }
+    Ok(payload)
+}
+
+/// The files of a volume.
+pub(super) fn payload(
+    source: &DownwardAPIVolumeSource,
+    pod: &Pod,
+    facts: &Facts,
+) -> Result<Payload, String> {
+    let items = source.items.as_deref().unwrap_or_default();
+    files(items, source.default_mode, pod, facts)
+}

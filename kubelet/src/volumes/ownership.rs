@@ -1,0 +1,92 @@
+//! Ownership of volumes: `fsGroup`, and who may read a token.
+
+use k8s_openapi::api::core::v1::Pod;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
+use std::path::Path;
+
+/// What the group may do with files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// The group that owns the pod's volumes, if it names one.
+pub(super) fn fs_group(pod: &Pod) -> Option<u32> {
+    let context = pod.spec.as_ref()?.security_context.as_ref()?;
+    context.fs_group.and_then(|group| u32::try_from(group).ok())
+}
+
+/// The user all containers of the pod run as, if the spec says so.
+pub(super) fn common_user(pod: &Pod) -> Option<u32> {
+    let spec = pod.spec.as_ref()?;
+    let of_pod = spec.security_context.as_ref().and_then(|c| c.run_as_user);
+    let init = spec.init_containers.iter().flatten();
+    let mut users = spec.containers.iter().chain(init).map(|container| {
+        let own = container.security_context.as_ref();
+        own.and_then(|c| c.run_as_user).or(of_pod)
+    });
+    let first = users.next()??;
+    let same = users.all(|user| user == Some(first));
+    same.then(|| u32::try_from(first).ok()).flatten()
+}
+
+/// Gives a tree to a group, as Kubernetes does for `fsGroup`: files become
+/// accessible for it, directories too, and new files inherit it.
+pub(super) fn hand_over(path: &Path, group: u32, access: Access) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(path)?;
+    if metadata.gid() != group {
+        lchown(path, None, Some(group))?;
+    }
+    if metadata.is_symlink() {
+        return Ok(());
+    }
+    let mut mode = metadata.mode() & 0o7777;
+    mode |= match access {
+        Access::ReadOnly => 0o440,
+        Access::ReadWrite => 0o660,
+    };
+    if metadata.is_dir() {
+        mode |= 0o2110;
+        for entry in fs::read_dir(path)? {
+            hand_over(&entry?.path(), group, access)?;
+        }
+    }
+    // After the change of group, because that clears the set-group-ID bit.
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn modes_follow_the_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        fs::write(&file, "x").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        let group = fs::metadata(&file).unwrap().gid();
+        hand_over(dir.path(), group, Access::ReadWrite).unwrap();
+        let mode = |p: &Path| fs::metadata(p).unwrap().mode() & 0o7777;
+        assert_eq!(mode(&file), 0o660);
+        assert_eq!(mode(dir.path()) & 0o2770, 0o2770);
+    }
+
+    #[test]
+    fn a_user_counts_only_if_all_containers_run_as_it() {
+        let pod = |a: Option<i64>, b: Option<i64>| -> Pod {
+            serde_json::from_value(json!({"spec": {
+                "securityContext": {"runAsUser": a},
+                "containers": [{"name": "a"}, {"name": "b", "securityContext": {"runAsUser": b}}],
+            }}))
+            .unwrap()
+        };
+        assert_eq!(common_user(&pod(Some(5), None)), Some(5));
+        assert_eq!(common_user(&pod(Some(5), Some(6))), None);
+        assert_eq!(common_user(&pod(None, Some(6))), None);
+    }
+}

@@ -1,0 +1,148 @@
+//! Mounting, behind a small trait so that tests need no privileges.
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What volumes need of the kernel beyond files.
+pub trait System: Send + Sync {
+    /// Mounts a memory file system, as large as half of the machine's memory
+    /// unless told otherwise.
+    fn mount_tmpfs(&self, target: &Path, size: Option<u64>) -> io::Result<()>;
+    /// Makes a file or directory appear at another place too.
+    fn bind(&self, source: &Path, target: &Path) -> io::Result<()>;
+    /// Unmounts; busy mounts go when their last user goes.
+    fn unmount(&self, target: &Path) -> io::Result<()>;
+    /// All mount points at or below a directory, those mounted last first.
+    fn mounted_below(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Whether a mount point is exactly here.
+    fn is_mounted(&self, path: &Path) -> io::Result<bool> {
+        let path = path.canonicalize()?;
+        Ok(self.mounted_below(&path)?.contains(&path))
+    }
+}
+
+/// The real one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kernel;
+
+impl System for Kernel {
+    fn mount_tmpfs(&self, target: &Path, size: Option<u64>) -> io::Result<()> {
+        let options = size.map(|bytes| format!("size={bytes}"));
+        let none = MsFlags::empty();
+        mount(
+            Some("tmpfs"),
+            target,
+            Some("tmpfs"),
+            none,
+            options.as_deref(),
+        )?;
+        Ok(())
+    }
+
+    fn bind(&self, source: &Path, target: &Path) -> io::Result<()> {
+        let none: Option<&str> = None;
+        mount(Some(source), target, none, MsFlags::MS_BIND, none)?;
+        Ok(())
+    }
+
+    fn unmount(&self, target: &Path) -> io::Result<()> {
+        umount2(target, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)?;
+        Ok(())
+    }
+
+    fn mounted_below(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let dir = dir.canonicalize()?;
+        let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+        Ok(below(&table, &dir))
+    }
+}
+
+/// Mount points of a mountinfo table at or below a directory, last first.
+fn below(table: &str, dir: &Path) -> Vec<PathBuf> {
+    let points = table.lines().filter_map(|line| line.split(' ').nth(4));
+    let mut paths: Vec<PathBuf> = points
+        .map(unescape)
+        .filter(|path| path.starts_with(dir))
+        .collect();
+    paths.reverse();
+    paths
+}
+
+/// Undoes the kernel's `\040` for characters that would break the table.
+fn unescape(field: &str) -> PathBuf {
+    let mut out = String::with_capacity(field.len());
+    let mut rest = field;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let code = rest.get(at + 1..at + 4);
+        match code.and_then(|c| u8::from_str_radix(c, 8).ok()) {
+            Some(byte) => {
+                out.push(byte.into());
+                rest = &rest[at + 4..];
+            }
+            None => {
+                out.push('\\');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out.into()
+}
+
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::*;
+    use parking_lot::Mutex;
+
+    /// Keeps a list of mounts and touches nothing.
+    #[derive(Default)]
+    pub struct Fake {
+        pub mounts: Mutex<Vec<(String, PathBuf)>>,
+    }
+
+    impl System for Fake {
+        fn mount_tmpfs(&self, target: &Path, size: Option<u64>) -> io::Result<()> {
+            let what = format!("tmpfs {size:?}");
+            self.mounts.lock().push((what, target.to_owned()));
+            Ok(())
+        }
+
+        fn bind(&self, source: &Path, target: &Path) -> io::Result<()> {
+            let source = std::fs::read_link(source)?;
+            let what = format!("bind {}", source.display());
+            self.mounts.lock().push((what, target.to_owned()));
+            Ok(())
+        }
+
+        fn unmount(&self, target: &Path) -> io::Result<()> {
+            self.mounts.lock().retain(|(_, path)| path != target);
+            Ok(())
+        }
+
+        fn mounted_below(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+            let mounts = self.mounts.lock();
+            let paths = mounts.iter().map(|(_, path)| path.clone());
+            Ok(paths.filter(|path| path.starts_with(dir)).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_table_is_read_backwards() {
+        let table = "1 0 8:1 / / rw - ext4 /dev/sda rw\n\
+            2 1 0:5 / /k/pods/a rw - tmpfs tmpfs rw\n\
+            3 1 0:6 / /k/pods/a/with\\040space rw - tmpfs tmpfs rw\n\
+            4 1 0:7 / /k/pods/ab rw - tmpfs tmpfs rw\n";
+        assert_eq!(
+            below(table, Path::new("/k/pods/a")),
+            [Path::new("/k/pods/a/with space"), Path::new("/k/pods/a")]
+        );
+    }
+}

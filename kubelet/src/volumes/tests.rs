@@ -1,0 +1,200 @@
+use super::system::fake;
+use super::*;
+use crate::cri::MountPropagation;
+use crate::objects::fake::Fake;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+struct House {
+    dir: tempfile::TempDir,
+    objects: Arc<Fake>,
+    system: Arc<fake::Fake>,
+    manager: Manager,
+}
+
+fn house() -> House {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = Arc::new(
+        Fake::default()
+            .with_config_map(json!({"metadata": {"namespace": "shop", "name": "cm"},
+                "data": {"a": "1"}, "binaryData": {"b": "AAE="}}))
+            .with_secret(json!({"metadata": {"namespace": "shop", "name": "sec"},
+                "data": {"password": "aHVudGVyMg=="}})),
+    );
+    let system = Arc::new(fake::Fake::default());
+    let manager = Manager::new(
+        dir.path(),
+        objects.clone(),
+        system.clone(),
+        Facts::default(),
+    );
+    House {
+        dir,
+        objects,
+        system,
+        manager,
+    }
+}
+
+fn pod(volumes: Value) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": "web", "namespace": "shop", "uid": "u-1", "labels": {"app": "web"}},
+        "spec": {"volumes": volumes, "containers": [{"name": "main", "volumeMounts": [
+            {"name": "v", "mountPath": "data", "readOnly": true, "mountPropagation": "HostToContainer"},
+            {"name": "v", "mountPath": "/part", "subPathExpr": "logs/$(POD)"},
+        ]}]},
+    }))
+    .unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(path).unwrap()
+}
+
+#[tokio::test]
+async fn every_supported_type() {
+    let house = house();
+    let host = house.dir.path().join("host");
+    let pod = pod(json!([
+        {"name": "empty", "emptyDir": {}},
+        {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        {"name": "host", "hostPath": {"path": host, "type": "DirectoryOrCreate"}},
+        {"name": "config", "configMap": {"name": "cm", "defaultMode": 0o400}},
+        {"name": "items", "configMap": {"name": "cm", "items": [{"key": "a", "path": "x/y", "mode": 0o444}]}},
+        {"name": "secret", "secret": {"secretName": "sec"}},
+        {"name": "none", "secret": {"secretName": "gone", "optional": true}},
+        {"name": "info", "downwardAPI": {"items": [
+            {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+        {"name": "all", "projected": {"sources": [
+            {"serviceAccountToken": {"path": "token", "expirationSeconds": 3607}},
+            {"configMap": {"name": "cm", "items": [{"key": "a", "path": "ca.crt"}]}},
+            {"secret": {"name": "sec"}},
+            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}}]}},
+    ]));
+    let paths = house.manager.mount(&pod).await.unwrap();
+    assert_eq!(
+        fs::metadata(&paths["empty"]).unwrap().permissions().mode() & 0o777,
+        0o777
+    );
+    assert_eq!(paths["host"], host);
+    assert_eq!(read(paths["config"].join("a")), "1");
+    assert_eq!(fs::read(paths["config"].join("b")).unwrap(), [0, 1]);
+    assert_eq!(read(paths["items"].join("x/y")), "1");
+    assert_eq!(read(paths["secret"].join("password")), "hunter2");
+    assert_eq!(read(paths["info"].join("labels")), "app=\"web\"");
+    assert_eq!(read(paths["all"].join("token")), "u-1::3607");
+    assert_eq!(read(paths["all"].join("ca.crt")), "1");
+    assert_eq!(read(paths["all"].join("namespace")), "shop");
+    let mounted = house.system.mounts.lock().clone();
+    let in_memory: Vec<_> = mounted
+        .iter()
+        .map(|(_, p)| p.file_name().unwrap())
+        .collect();
+    assert_eq!(in_memory, ["memory", "secret", "none", "info", "all"]);
+    assert_eq!(mounted[0].0, "tmpfs Some(1048576)");
+    assert!(paths["config"].ends_with("pods/u-1/volumes/kubernetes.io~configmap/config"));
+}
+
+#[tokio::test]
+async fn repeating_keeps_what_pods_wrote_and_refreshing_updates_files() {
+    let house = house();
+    let pod = pod(json!([
+        {"name": "empty", "emptyDir": {}}, {"name": "config", "configMap": {"name": "cm"}}]));
+    let paths = house.manager.mount(&pod).await.unwrap();
+    fs::write(paths["empty"].join("mine"), "x").unwrap();
+    house.objects.put_config_map(json!({
+        "metadata": {"namespace": "shop", "name": "cm"}, "data": {"a": "2"}}));
+    house.manager.refresh(&pod).await.unwrap();
+    assert_eq!(read(paths["config"].join("a")), "2");
+    assert!(!paths["config"].join("b").exists());
+    house.manager.mount(&pod).await.unwrap();
+    assert_eq!(read(paths["empty"].join("mine")), "x");
+}
+
+#[tokio::test]
+async fn failures_are_told_as_kubernetes_tells_them() {
+    let house = house();
+    for (source, reason) in [
+        (
+            json!({"configMap": {"name": "y"}}),
+            "configmap \"y\" not found",
+        ),
+        (
+            json!({"secret": {"secretName": "y"}}),
+            "secret \"y\" not found",
+        ),
+        (
+            json!({"configMap": {"name": "cm", "items": [{"key": "no", "path": "p"}]}}),
+            "references non-existent config key: no",
+        ),
+        (
+            json!({"hostPath": {"path": "/proc/version", "type": "Directory"}}),
+            "hostPath type check failed: /proc/version is not a directory",
+        ),
+        (
+            json!({"nfs": {"server": "s", "path": "/"}}),
+            "volume type nfs is not supported on this node; use emptyDir, hostPath, configMap, secret, downwardAPI or projected",
+        ),
+    ] {
+        let mut volume = source;
+        volume["name"] = "x".into();
+        let error = house
+            .manager
+            .mount(&pod(json!([volume])))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("MountVolume.SetUp failed for volume \"x\" : {reason}")
+        );
+    }
+}
+
+#[tokio::test]
+async fn containers_get_their_mounts() {
+    let house = house();
+    let pod = pod(json!([{"name": "v", "emptyDir": {}}]));
+    let volumes = house.manager.mount(&pod).await.unwrap();
+    let environment = [("POD".to_owned(), "web".to_owned())];
+    let request = Request {
+        pod: &pod,
+        container: &pod.spec.as_ref().unwrap().containers[0],
+        volumes: &volumes,
+        environment: &environment,
+        hosts: "127.0.0.1\tlocalhost\n",
+    };
+    let mounts = house.manager.container_mounts(&request).unwrap();
+    let seen: Vec<_> = mounts.iter().map(|m| m.container_path.as_str()).collect();
+    assert_eq!(
+        seen,
+        ["/data", "/part", "/etc/hosts", "/dev/termination-log"]
+    );
+    assert!(mounts[0].readonly);
+    assert_eq!(
+        mounts[0].propagation(),
+        MountPropagation::PropagationHostToContainer
+    );
+    assert!(mounts[1].host_path.ends_with("volume-subpaths/v/main/1"));
+    assert!(volumes["v"].join("logs/web").is_dir());
+    assert_eq!(read(&mounts[2].host_path), "127.0.0.1\tlocalhost\n");
+    let missing = Request {
+        environment: &[],
+        ..request
+    };
+    let error = house.manager.container_mounts(&missing).unwrap_err();
+    assert_eq!(error.to_string(), "missing value for \"POD\"");
+}
+
+#[tokio::test]
+async fn taking_down_unmounts_before_it_removes() {
+    let house = house();
+    let pod = pod(json!([{"name": "s", "secret": {"secretName": "sec"}}]));
+    house.manager.mount(&pod).await.unwrap();
+    assert_eq!(house.manager.orphans(&BTreeSet::new()), ["u-1"]);
+    assert!(house.manager.orphans(&["u-1".to_owned()].into()).is_empty());
+    house.manager.unmount("u-1").await.unwrap();
+    assert!(house.system.mounts.lock().is_empty());
+    assert!(!house.manager.pod_dir("u-1").exists());
+    house.manager.unmount("u-1").await.unwrap();
+}
