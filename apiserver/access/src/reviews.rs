@@ -89,17 +89,29 @@ impl Reviews {
         let name = text(body, "/spec/user");
         if name.is_empty() && groups.is_empty() {
             let field = "spec.user";
-            return Err(invalid(kind, field, "FieldValueRequired", "Required value: at least one of user or group must be specified"));
+            return Err(invalid(
+                kind,
+                field,
+                "FieldValueRequired",
+                "Required value: at least one of user or group must be specified",
+            ));
         }
         let asked = asked(body, kind)?;
         let own = text(body, "/metadata/namespace");
-        if !namespace.is_empty() && (asked.namespace != namespace || !own.is_empty() && own != namespace) {
+        if !namespace.is_empty()
+            && (asked.namespace != namespace || !own.is_empty() && own != namespace)
+        {
             return Err(Status::bad_request(format!(
                 "spec.resourceAttributes.namespace must match namespace: {namespace}"
             )));
         }
         let extra: BTreeMap<String, Vec<String>> = fields(body, "/spec/extra")
-            .map(|(key, values)| (key.to_owned(), strings(values, "").map(Into::into).collect()))
+            .map(|(key, values)| {
+                (
+                    key.to_owned(),
+                    strings(values, "").map(Into::into).collect(),
+                )
+            })
             .collect();
         let user = User {
             name: name.into(),
@@ -177,7 +189,10 @@ struct Asked<'a> {
 }
 
 fn asked<'a>(body: &'a Value, kind: &str) -> Result<Asked<'a>, Status> {
-    let part = |name: &str| body.pointer(&format!("/spec/{name}")).filter(|v| v.is_object());
+    let part = |name: &str| {
+        body.pointer(&format!("/spec/{name}"))
+            .filter(|v| v.is_object())
+    };
     match (part("resourceAttributes"), part("nonResourceAttributes")) {
         (Some(_), Some(_)) => Err(invalid(
             kind,
@@ -238,19 +253,42 @@ mod tests {
         let answer = |resource, body: &Value| {
             reviews().create(resource, "a", body, &User::new("jane", ["dev"]))
         };
-        assert_eq!(answer("subjectaccessreviews", &body).unwrap()["status"]["allowed"], true);
-        assert_eq!(answer("selfsubjectaccessreviews", &body).unwrap()["status"]["allowed"], false);
+        assert_eq!(
+            answer("subjectaccessreviews", &body).unwrap()["status"]["allowed"],
+            true
+        );
+        assert_eq!(
+            answer("selfsubjectaccessreviews", &body).unwrap()["status"]["allowed"],
+            false
+        );
         assert!(answer("localsubjectaccessreviews", &body).is_ok());
-        assert_eq!(answer("subjectaccessreviews", &json!({"spec": {"user": "x"}})).unwrap_err().code, 422);
+        assert_eq!(
+            answer("subjectaccessreviews", &json!({"spec": {"user": "x"}}))
+                .unwrap_err()
+                .code,
+            422
+        );
         let me = answer("selfsubjectreviews", &json!({})).unwrap();
         assert_eq!(me["status"]["userInfo"]["username"], "jane");
-        let rules = answer("selfsubjectrulesreviews", &json!({"spec": {"namespace": "a"}})).unwrap();
-        assert_eq!(rules["status"], json!({"resourceRules": [], "nonResourceRules": [], "incomplete": false}));
+        let rules = answer(
+            "selfsubjectrulesreviews",
+            &json!({"spec": {"namespace": "a"}}),
+        )
+        .unwrap();
+        assert_eq!(
+            rules["status"],
+            json!({"resourceRules": [], "nonResourceRules": [], "incomplete": false})
+        );
     }
 
     #[test]
     fn a_wrong_token_is_an_answer_not_an_error() {
-        let answer = reviews().create("tokenreviews", "", &json!({"spec": {"token": "x"}}), &User::default());
+        let answer = reviews().create(
+            "tokenreviews",
+            "",
+            &json!({"spec": {"token": "x"}}),
+            &User::default(),
+        );
         let status = &answer.unwrap()["status"];
         assert_eq!(status["authenticated"], Value::Null);
         assert_eq!(status["error"], "invalid bearer token");

@@ -49,7 +49,9 @@ impl Attempt<'_> {
 
     fn role(&self, new: &Value, old: Option<&Value>) -> Result<(), Status> {
         let same = |field| old.is_some_and(|old| old.get(field) == new.get(field));
-        if same("rules") && same("aggregationRule") || self.may("escalate", self.resource, self.name) {
+        if same("rules") && same("aggregationRule")
+            || self.may("escalate", self.resource, self.name)
+        {
             return Ok(());
         }
         if new.get("aggregationRule").is_some_and(Value::is_object) && !same("aggregationRule") {
@@ -65,9 +67,9 @@ impl Attempt<'_> {
                 ..Rule::default()
             };
             if self.lacks(&[everything, paths]).is_some() {
-                return Err(self.forbidden(
-                    "must have cluster-admin privileges to use the aggregationRule",
-                ));
+                return Err(
+                    self.forbidden("must have cluster-admin privileges to use the aggregationRule")
+                );
             }
         }
         self.refuse(self.lacks(&rules_of(new)))
@@ -184,21 +186,41 @@ mod tests {
     fn setup() -> (Authorizer, User) {
         let fake = Fake::default();
         let role = |name: &str, rules: Value| json!({"metadata": {"name": name}, "rules": rules});
-        fake.put(GROUP, "clusterroles", role("reader", json!([{"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]}])));
-        fake.put(GROUP, "clusterroles", role("owner", json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}])));
-        fake.put(GROUP, "rolebindings", json!({
+        fake.put(
+            GROUP,
+            "clusterroles",
+            role(
+                "reader",
+                json!([{"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]}]),
+            ),
+        );
+        fake.put(
+            GROUP,
+            "clusterroles",
+            role(
+                "owner",
+                json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]),
+            ),
+        );
+        fake.put(
+            GROUP,
+            "rolebindings",
+            json!({
             "metadata": {"name": "b", "namespace": "shop"},
             "roleRef": {"kind": "ClusterRole", "name": "reader"},
-            "subjects": [{"kind": "User", "name": "jane"}]}));
+            "subjects": [{"kind": "User", "name": "jane"}]}),
+        );
         (Authorizer::new(Arc::new(fake)), User::new("jane", ["dev"]))
     }
 
     #[test]
     fn roles_grant_no_more_than_is_held() {
         let (authorizer, jane) = setup();
-        let role = |verbs: Value| json!({
+        let role = |verbs: Value| {
+            json!({
             "metadata": {"name": "r"},
-            "rules": [{"verbs": verbs, "apiGroups": [""], "resources": ["pods"]}]});
+            "rules": [{"verbs": verbs, "apiGroups": [""], "resources": ["pods"]}]})
+        };
         let create = |role: &Value, old| check(&authorizer, &jane, "roles", "shop", role, old);
         assert!(create(&role(json!(["get"])), None).is_ok());
         let wide = role(json!(["get", "create", "delete"]));
