@@ -1,0 +1,134 @@
+//! What a kind decides for itself: pure functions over its JSON.
+
+pub mod field;
+pub mod json;
+pub mod labels;
+pub mod meta;
+pub mod pod;
+pub mod template;
+
+mod access;
+mod autoscaling;
+mod batch;
+mod config;
+mod endpoints;
+mod event;
+mod extension;
+mod kind;
+mod kinds;
+mod limits;
+mod namespace;
+mod networking;
+mod node;
+mod service;
+mod storage;
+mod workloads;
+
+pub use kinds::for_kind;
+
+use hardway_proto::status::Cause;
+use serde_json::Value;
+
+/// What a field's value breaks; becomes one cause of an `Invalid` Status.
+/// Messages follow `k8s.io/apimachinery/pkg/util/validation/field`.
+pub type FieldErrors = Vec<Cause>;
+
+/// A kind's own rules. Every method has a default that suits a kind without
+/// any (no defaults, nothing to validate, no status).
+///
+/// Metadata is handled once for all kinds by the pipeline (name, uid,
+/// timestamps, generation, finalizers, managedFields) and never here.
+pub trait Rules: Send + Sync {
+    /// What is wrong with a name of this kind, as [`meta::validate`] asks it.
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        hardway_proto::names::is_dns1123_subdomain(name)
+    }
+
+    /// Fills in what Kubernetes defaults. Idempotent. Called on every write
+    /// (create, update, patch), after decoding and before admission.
+    fn default(&self, _object: &mut Value) {}
+
+    /// Before a create: drop what a client may not set (status).
+    fn prepare_create(&self, object: &mut Value) {
+        if self.has_status() {
+            json::remove(object, "status");
+        }
+    }
+
+    /// Before an update of the main resource: carry over what it may not
+    /// change (status, allocated fields such as clusterIP).
+    fn prepare_update(&self, new: &mut Value, old: &Value) {
+        if self.has_status() {
+            crate::rules::carry_over(new, old, "status");
+        }
+    }
+
+    /// Before an update of the status subresource: carry over all but status.
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        crate::rules::carry_over(new, old, "spec");
+    }
+
+    /// Whether the kind has a status that the main resource can't write.
+    fn has_status(&self) -> bool {
+        false
+    }
+
+    /// Whether `metadata.generation` counts changes of this kind.
+    fn has_generation(&self) -> bool {
+        self.has_status()
+    }
+
+    /// What is wrong with an object about to be created.
+    fn validate(&self, _object: &Value) -> FieldErrors {
+        FieldErrors::new()
+    }
+
+    /// What is wrong with a change; called in addition to `validate`.
+    fn validate_update(&self, _new: &Value, _old: &Value) -> FieldErrors {
+        FieldErrors::new()
+    }
+
+    /// What is wrong with a change of status.
+    fn validate_status_update(&self, _new: &Value, _old: &Value) -> FieldErrors {
+        FieldErrors::new()
+    }
+
+    /// Headers of the `Warning:` kind that a write earns.
+    fn warnings(&self, _new: &Value, _old: Option<&Value>) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Selectable fields besides `metadata.name` and `metadata.namespace`,
+    /// with this object's values, e.g. `("spec.nodeName", "n1")`. The same
+    /// names for every object, so that an unknown field can be refused.
+    fn selectable_fields(&self, _object: &Value) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Grace period in seconds when the client names none; `None` if objects
+    /// of this kind go at once.
+    fn default_grace_period(&self, _object: &Value) -> Option<i64> {
+        None
+    }
+
+    /// Converts an object of one served version into another. Only called on
+    /// rows with more than one version.
+    fn convert(&self, object: Value, _from: &str, _to: &str) -> Value {
+        object
+    }
+}
+
+/// Replaces a top-level field of `new` by what `old` has there.
+pub fn carry_over(new: &mut Value, old: &Value, field: &str) {
+    let Some(map) = new.as_object_mut() else {
+        return;
+    };
+    match old.get(field) {
+        Some(value) => {
+            map.insert(field.to_owned(), value.clone());
+        }
+        None => {
+            map.remove(field);
+        }
+    }
+}

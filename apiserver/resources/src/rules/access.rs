@@ -1,0 +1,305 @@
+//! Who may do what: RBAC, ServiceAccounts, CertificateSigningRequests.
+
+use super::field::{Errors, Path};
+use super::json::{
+    default_text, ensure_object, get, has, int, is_empty, list, list_mut, set_default, text,
+};
+use super::kind::{Kind, PLAIN, WITH_STATUS};
+use super::labels;
+use hardway_proto::names;
+use serde_json::{Value, json};
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+fn check_rules(e: &mut Errors, role: &Value, cluster: bool) {
+    for (i, rule) in list(role, "rules").iter().enumerate() {
+        let path = Path::new("rules").index(i);
+        let empty = |field: &str| list(rule, field).is_empty();
+        if empty("verbs") {
+            e.required(
+                &path.child("verbs"),
+                "verbs must contain at least one value",
+            );
+        }
+        if !empty("nonResourceURLs") {
+            let at = path.child("nonResourceURLs");
+            if !cluster {
+                e.invalid(
+                    &at,
+                    get(rule, "nonResourceURLs"),
+                    "namespaced rules cannot apply to non-resource URLs",
+                );
+            }
+            if !(empty("apiGroups") && empty("resources") && empty("resourceNames")) {
+                let detail = "rules cannot apply to both regular resources and non-resource URLs";
+                e.invalid(&at, get(rule, "nonResourceURLs"), detail);
+            }
+            continue;
+        }
+        if empty("apiGroups") {
+            e.required(
+                &path.child("apiGroups"),
+                "resource rules must supply at least one api group",
+            );
+        }
+        if empty("resources") {
+            e.required(
+                &path.child("resources"),
+                "resource rules must supply at least one resource",
+            );
+        }
+    }
+}
+
+pub(super) const ROLE: Kind = Kind {
+    name: names::is_path_segment,
+    validate: |role| Errors::collect(|e| check_rules(e, role, false)),
+    ..PLAIN
+};
+
+pub(super) const CLUSTER_ROLE: Kind = Kind {
+    name: names::is_path_segment,
+    validate: |role| {
+        Errors::collect(|e| {
+            check_rules(e, role, true);
+            let selectors = list(get(role, "aggregationRule"), "clusterRoleSelectors");
+            if has(role, "aggregationRule") && selectors.is_empty() {
+                e.required(
+                    &Path::new("aggregationRule.clusterRoleSelectors"),
+                    "at least one clusterRoleSelector required if aggregationRule is non-nil",
+                );
+            }
+            for (i, selector) in selectors.iter().enumerate() {
+                let path = Path::new("aggregationRule.clusterRoleSelectors").index(i);
+                labels::check_selector(e, &path, selector);
+            }
+        })
+    },
+    ..PLAIN
+};
+
+fn default_binding(binding: &mut Value) {
+    if let Some(role) = super::json::object_mut(binding, "roleRef") {
+        default_text(role, "apiGroup", RBAC);
+    }
+    for subject in list_mut(binding, "subjects") {
+        if ["User", "Group"].contains(&text(subject, "kind")) {
+            default_text(subject, "apiGroup", RBAC);
+        }
+    }
+}
+
+fn check_binding(e: &mut Errors, binding: &Value, kinds: &[&str]) {
+    let (path, role) = (Path::new("roleRef"), get(binding, "roleRef"));
+    let group = text(role, "apiGroup");
+    if group != RBAC {
+        e.not_supported(&path.child("apiGroup"), group, &[RBAC]);
+    }
+    let kind = text(role, "kind");
+    if !kinds.contains(&kind) {
+        e.not_supported(&path.child("kind"), kind, kinds);
+    }
+    let name = text(role, "name");
+    if name.is_empty() {
+        e.required(&path.child("name"), "");
+    } else {
+        e.each(&path.child("name"), name, names::is_path_segment(name));
+    }
+    for (i, subject) in list(binding, "subjects").iter().enumerate() {
+        check_subject(e, &Path::new("subjects").index(i), subject, kinds.len() > 1);
+    }
+}
+
+fn check_subject(e: &mut Errors, path: &Path, subject: &Value, namespaced: bool) {
+    let (name, group) = (text(subject, "name"), text(subject, "apiGroup"));
+    if name.is_empty() {
+        e.required(&path.child("name"), "");
+    }
+    match text(subject, "kind") {
+        "ServiceAccount" => {
+            if !name.is_empty() {
+                e.each(&path.child("name"), name, names::is_dns1123_subdomain(name));
+            }
+            if !group.is_empty() {
+                e.not_supported(&path.child("apiGroup"), group, &[""]);
+            }
+            // A RoleBinding's accounts are its namespace's unless said otherwise.
+            if !namespaced && text(subject, "namespace").is_empty() {
+                e.required(&path.child("namespace"), "");
+            }
+        }
+        "User" | "Group" => {
+            if group != RBAC {
+                e.not_supported(&path.child("apiGroup"), group, &[RBAC]);
+            }
+        }
+        other => e.not_supported(
+            &path.child("kind"),
+            other,
+            &["Group", "ServiceAccount", "User"],
+        ),
+    }
+}
+
+fn same_role(new: &Value, old: &Value) -> super::FieldErrors {
+    Errors::collect(|e| {
+        if get(new, "roleRef") != get(old, "roleRef") {
+            e.invalid(
+                &Path::new("roleRef"),
+                get(new, "roleRef"),
+                "cannot change roleRef",
+            );
+        }
+    })
+}
+
+pub(super) const ROLE_BINDING: Kind = Kind {
+    name: names::is_path_segment,
+    default: default_binding,
+    validate: |binding| Errors::collect(|e| check_binding(e, binding, &["ClusterRole", "Role"])),
+    validate_update: same_role,
+    ..PLAIN
+};
+
+pub(super) const CLUSTER_ROLE_BINDING: Kind = Kind {
+    validate: |binding| Errors::collect(|e| check_binding(e, binding, &["ClusterRole"])),
+    ..ROLE_BINDING
+};
+
+pub(super) const SIGNING_REQUEST: Kind = Kind {
+    name: names::is_path_segment,
+    generation: false,
+    default: |request| {
+        if let Some(spec) = ensure_object(request, "spec")
+            && is_empty(get(spec, "usages"))
+        {
+            set_default(
+                spec,
+                "usages",
+                json!(["digital signature", "key encipherment"]),
+            );
+        }
+    },
+    // What is asked for, and by whom, stays as it was at the beginning.
+    prepare_update: |new, old| super::carry_over(new, old, "spec"),
+    validate: |request| {
+        Errors::collect(|e| {
+            let (path, spec) = (Path::new("spec"), get(request, "spec"));
+            if text(spec, "request").is_empty() {
+                e.required(&path.child("request"), "");
+            }
+            if list(spec, "usages").is_empty() {
+                e.required(&path.child("usages"), "usages must be provided");
+            }
+            let signer = text(spec, "signerName");
+            let at = path.child("signerName");
+            if signer.is_empty() {
+                e.required(&at, "");
+            } else if !signer.contains('/') {
+                e.invalid(&at, signer, "must be a fully qualified domain and path of the form 'example.com/signer-name'");
+            }
+            if let Some(n) = int(spec, "expirationSeconds").filter(|n| *n < 600) {
+                e.invalid(
+                    &path.child("expirationSeconds"),
+                    n,
+                    "may not specify a duration less than 600 seconds (10 minutes)",
+                );
+            }
+            conditions(e, request);
+        })
+    },
+    validate_update: |new, old| {
+        Errors::collect(|e| {
+            for kind in ["Approved", "Denied", "Failed"] {
+                if condition(old, kind).is_some() && condition(new, kind).is_none() {
+                    let path = Path::new("status.conditions");
+                    e.forbidden(
+                        &path,
+                        &format!("updates may not remove a condition of type {kind:?}"),
+                    );
+                }
+            }
+        })
+    },
+    fields: |request| {
+        vec![(
+            "spec.signerName",
+            text(get(request, "spec"), "signerName").to_owned(),
+        )]
+    },
+    ..WITH_STATUS
+};
+
+fn condition<'a>(request: &'a Value, kind: &str) -> Option<&'a Value> {
+    list(get(request, "status"), "conditions")
+        .iter()
+        .find(|c| text(c, "type") == kind)
+}
+
+fn conditions(e: &mut Errors, request: &Value) {
+    let path = Path::new("status.conditions");
+    let mut seen = Vec::new();
+    for (i, condition) in list(get(request, "status"), "conditions")
+        .iter()
+        .enumerate()
+    {
+        let (path, kind) = (path.index(i), text(condition, "type"));
+        if kind.is_empty() {
+            e.required(&path.child("type"), "");
+        }
+        if seen.contains(&kind) {
+            e.duplicate(&path.child("type"), kind);
+        }
+        if ["Approved", "Denied"].contains(&kind)
+            && seen
+                .iter()
+                .any(|k| ["Approved", "Denied"].contains(k) && *k != kind)
+        {
+            e.invalid(
+                &path.child("type"),
+                kind,
+                "Approved and Denied conditions are mutually exclusive",
+            );
+        }
+        seen.push(kind);
+        match text(condition, "status") {
+            "" => e.required(&path.child("status"), ""),
+            "True" => {}
+            other if ["Approved", "Denied", "Failed"].contains(&kind) => {
+                e.not_supported(&path.child("status"), other, &["True"]);
+            }
+            other => e.one_of(&path.child("status"), other, &["False", "True", "Unknown"]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Rules;
+
+    #[test]
+    fn bindings_keep_their_role() {
+        let mut old = json!({"roleRef": {"kind": "Role", "name": "a"}, "subjects": [{"kind": "User", "name": "u"}]});
+        ROLE_BINDING.default(&mut old);
+        assert_eq!(old["subjects"][0]["apiGroup"], RBAC);
+        assert!(Rules::validate(&ROLE_BINDING, &old).is_empty());
+        let mut new = old.clone();
+        new["roleRef"]["name"] = json!("b");
+        let found = Rules::validate_update(&ROLE_BINDING, &new, &old);
+        assert!(found[0].message.ends_with(": cannot change roleRef"));
+    }
+
+    #[test]
+    fn rules_need_verbs_and_groups() {
+        let found = Rules::validate(&ROLE, &json!({"rules": [{"resources": ["pods"]}]}));
+        let texts: Vec<_> = found.iter().map(|c| c.message.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "Required value: verbs must contain at least one value",
+                "Required value: resource rules must supply at least one api group",
+            ]
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! A kind's rules as data: what differs from a kind without any.
+
+use super::{FieldErrors, Rules};
+use hardway_proto::names;
+use serde_json::Value;
+
+type Selectable = Vec<(&'static str, String)>;
+
+/// The rules of one kind. Kinds write `Kind { …, ..PLAIN }`.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// What is wrong with a name.
+    pub name: fn(&str) -> Vec<String>,
+    /// The status of a new object as JSON; empty if the kind has none.
+    pub status: &'static str,
+    /// Whether changes are counted in `metadata.generation`.
+    pub generation: bool,
+    /// Fills in defaults.
+    pub default: fn(&mut Value),
+    /// Before a create, after the status was reset.
+    pub prepare_create: fn(&mut Value),
+    /// Before an update, after the status was carried over.
+    pub prepare_update: fn(&mut Value, &Value),
+    /// Before an update of the status, after all else was carried over.
+    pub prepare_status_update: fn(&mut Value, &Value),
+    /// What is wrong with an object.
+    pub validate: fn(&Value) -> FieldErrors,
+    /// What is wrong with a change.
+    pub validate_update: fn(&Value, &Value) -> FieldErrors,
+    /// Fields that can be selected, with their values.
+    pub fields: fn(&Value) -> Selectable,
+    /// Grace period of a deletion that names none.
+    pub grace: fn(&Value) -> Option<i64>,
+    /// What deserves a warning.
+    pub warnings: fn(&Value, Option<&Value>) -> Vec<String>,
+    /// Converts between versions.
+    pub convert: fn(Value, &str, &str) -> Value,
+}
+
+/// A kind without rules of its own.
+pub const PLAIN: Kind = Kind {
+    name: names::is_dns1123_subdomain,
+    status: "",
+    generation: false,
+    default: |_| {},
+    prepare_create: |_| {},
+    prepare_update: |_, _| {},
+    prepare_status_update: |_, _| {},
+    validate: |_| FieldErrors::new(),
+    validate_update: |_, _| FieldErrors::new(),
+    fields: |_| Vec::new(),
+    grace: |_| None,
+    warnings: |_, _| Vec::new(),
+    convert: |object, _, _| object,
+};
+
+/// A kind with a status and a counted spec.
+pub const WITH_STATUS: Kind = Kind {
+    status: "{}",
+    generation: true,
+    ..PLAIN
+};
+
+impl Rules for Kind {
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        (self.name)(name)
+    }
+
+    fn default(&self, object: &mut Value) {
+        (self.default)(object);
+    }
+
+    fn prepare_create(&self, object: &mut Value) {
+        if self.has_status() {
+            let status = serde_json::from_str(self.status).unwrap_or_default();
+            super::json::set(object, "status", Value::Object(status));
+        }
+        (self.prepare_create)(object);
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value) {
+        if self.has_status() {
+            super::carry_over(new, old, "status");
+        }
+        (self.prepare_update)(new, old);
+    }
+
+    fn prepare_status_update(&self, new: &mut Value, old: &Value) {
+        super::carry_over(new, old, "spec");
+        (self.prepare_status_update)(new, old);
+    }
+
+    fn has_status(&self) -> bool {
+        !self.status.is_empty()
+    }
+
+    fn has_generation(&self) -> bool {
+        self.generation
+    }
+
+    fn validate(&self, object: &Value) -> FieldErrors {
+        (self.validate)(object)
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value) -> FieldErrors {
+        (self.validate_update)(new, old)
+    }
+
+    fn selectable_fields(&self, object: &Value) -> Selectable {
+        (self.fields)(object)
+    }
+
+    fn default_grace_period(&self, object: &Value) -> Option<i64> {
+        (self.grace)(object)
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        (self.warnings)(new, old)
+    }
+
+    fn convert(&self, object: Value, from: &str, to: &str) -> Value {
+        (self.convert)(object, from, to)
+    }
+}

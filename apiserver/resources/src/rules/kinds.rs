@@ -1,0 +1,72 @@
+//! Which rules each kind has.
+
+use super::kind::{Kind, PLAIN};
+use super::{
+    Rules, access, autoscaling, batch, config, endpoints, event, extension, limits, namespace,
+    networking, node, pod, service, storage, template, workloads,
+};
+
+/// The rules of a built-in kind; kinds unknown here have none of their own.
+pub fn for_kind(group: &str, kind: &str) -> Box<dyn Rules> {
+    Box::new(find(group, kind))
+}
+
+fn find(group: &str, kind: &str) -> Kind {
+    match (group, kind) {
+        ("", "ConfigMap") => config::CONFIG_MAP,
+        ("", "Endpoints") => endpoints::ENDPOINTS,
+        ("" | "events.k8s.io", "Event") => event::EVENT,
+        ("", "LimitRange") => limits::LIMIT_RANGE,
+        ("", "Namespace") => namespace::NAMESPACE,
+        ("", "Node") => node::NODE,
+        ("", "PersistentVolume") => storage::VOLUME,
+        ("", "PersistentVolumeClaim") => storage::CLAIM,
+        ("", "Pod") => pod::POD,
+        ("", "PodTemplate") => template::POD_TEMPLATE,
+        ("", "ReplicationController") => workloads::REPLICATION_CONTROLLER,
+        ("", "ResourceQuota") => limits::RESOURCE_QUOTA,
+        ("", "Secret") => config::SECRET,
+        ("", "Service") => service::SERVICE,
+        ("apps", "ControllerRevision") => workloads::CONTROLLER_REVISION,
+        ("apps", "DaemonSet") => workloads::DAEMON_SET,
+        ("apps", "Deployment") => workloads::DEPLOYMENT,
+        ("apps", "ReplicaSet") => workloads::REPLICA_SET,
+        ("apps", "StatefulSet") => workloads::STATEFUL_SET,
+        ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::AUTOSCALER,
+        ("batch", "CronJob") => batch::CRON_JOB,
+        ("batch", "Job") => batch::JOB,
+        ("certificates.k8s.io", "CertificateSigningRequest") => access::SIGNING_REQUEST,
+        ("coordination.k8s.io", "Lease") => limits::LEASE,
+        ("discovery.k8s.io", "EndpointSlice") => endpoints::ENDPOINT_SLICE,
+        ("networking.k8s.io", "Ingress") => networking::INGRESS,
+        ("networking.k8s.io", "IngressClass") => networking::INGRESS_CLASS,
+        ("networking.k8s.io", "IPAddress") => networking::IP_ADDRESS,
+        ("networking.k8s.io", "NetworkPolicy") => networking::NETWORK_POLICY,
+        ("networking.k8s.io", "ServiceCIDR") => networking::SERVICE_CIDR,
+        ("node.k8s.io", "RuntimeClass") => limits::RUNTIME_CLASS,
+        ("policy", "PodDisruptionBudget") => limits::DISRUPTION_BUDGET,
+        ("rbac.authorization.k8s.io", "ClusterRole") => access::CLUSTER_ROLE,
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding") => access::CLUSTER_ROLE_BINDING,
+        ("rbac.authorization.k8s.io", "Role") => access::ROLE,
+        ("rbac.authorization.k8s.io", "RoleBinding") => access::ROLE_BINDING,
+        ("scheduling.k8s.io", "PriorityClass") => limits::PRIORITY_CLASS,
+        ("storage.k8s.io", "CSIDriver") => storage::CSI_DRIVER,
+        ("storage.k8s.io", "StorageClass") => storage::STORAGE_CLASS,
+        ("storage.k8s.io", "VolumeAttachment") => storage::ATTACHMENT,
+        ("admissionregistration.k8s.io", kind) => admission(kind),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => extension::DEFINITION,
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => extension::FLOW_SCHEMA,
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => extension::PRIORITY_LEVEL,
+        _ => PLAIN,
+    }
+}
+
+fn admission(kind: &str) -> Kind {
+    match kind {
+        "MutatingWebhookConfiguration" => extension::MUTATING_WEBHOOKS,
+        "ValidatingWebhookConfiguration" => extension::VALIDATING_WEBHOOKS,
+        "ValidatingAdmissionPolicy" => extension::ADMISSION_POLICY,
+        "ValidatingAdmissionPolicyBinding" => extension::ADMISSION_BINDING,
+        _ => PLAIN,
+    }
+}

@@ -1,0 +1,240 @@
+//! LimitRanges, ResourceQuotas, PodDisruptionBudgets, PriorityClasses, Leases.
+
+use super::field::{Errors, Path};
+use super::json::{
+    default_text, entries, get, has, int, list, list_mut, object_mut, set, set_default, text,
+};
+use super::kind::{Kind, PLAIN, WITH_STATUS};
+use super::{labels, pod, workloads};
+use serde_json::{Map, Value};
+
+const AMOUNTS: [&str; 5] = [
+    "max",
+    "min",
+    "default",
+    "defaultRequest",
+    "maxLimitRequestRatio",
+];
+
+/// `max` stands in for `default`, and that for `defaultRequest`.
+fn default_limit(limit: &mut Value) {
+    for field in AMOUNTS {
+        pod::canonical_map(limit, field);
+    }
+    if text(limit, "type") != "Container" {
+        return;
+    }
+    let map = |limit: &Value, field| get(limit, field).as_object().cloned().unwrap_or_default();
+    let merge = |base: &mut Map<String, Value>, other: Map<String, Value>| {
+        for (name, amount) in other {
+            base.entry(name).or_insert(amount);
+        }
+    };
+    let mut defaults = map(limit, "default");
+    merge(&mut defaults, map(limit, "max"));
+    let mut requests = map(limit, "defaultRequest");
+    merge(&mut requests, defaults.clone());
+    merge(&mut requests, map(limit, "min"));
+    for (field, amounts) in [("default", defaults), ("defaultRequest", requests)] {
+        if !amounts.is_empty() {
+            set(limit, field, amounts);
+        }
+    }
+}
+
+pub(super) const LIMIT_RANGE: Kind = Kind {
+    default: |object| {
+        if let Some(spec) = object_mut(object, "spec") {
+            list_mut(spec, "limits").for_each(default_limit);
+        }
+    },
+    validate: |object| {
+        Errors::collect(|e| {
+            let mut seen = Vec::new();
+            for (i, limit) in list(get(object, "spec"), "limits").iter().enumerate() {
+                let path = Path::new("spec.limits").index(i);
+                let kind = text(limit, "type");
+                if seen.contains(&kind) {
+                    e.duplicate(&path.child("type"), kind);
+                }
+                seen.push(kind);
+                for field in AMOUNTS {
+                    for (name, amount) in entries(limit, field) {
+                        pod::check_quantity(e, &path.child(field).key(name), amount);
+                    }
+                }
+                ordered(e, &path, limit, "min", "max");
+                ordered(e, &path, limit, "min", "default");
+                ordered(e, &path, limit, "default", "max");
+                ordered(e, &path, limit, "defaultRequest", "default");
+            }
+        })
+    },
+    ..PLAIN
+};
+
+/// The amounts of one field may not exceed those of another.
+fn ordered(e: &mut Errors, path: &Path, limit: &Value, low: &str, high: &str) {
+    use hardway_proto::quantity::Quantity;
+    for (name, small) in entries(limit, low) {
+        let Some(big) = get(limit, high).get(name) else {
+            continue;
+        };
+        let (Ok(a), Ok(b)) = (Quantity::from_json(small), Quantity::from_json(big)) else {
+            continue;
+        };
+        if a > b {
+            let detail = format!("{low} value {a} is greater than {high} value {b}");
+            e.invalid(&path.child(low).key(name), small, &detail);
+        }
+    }
+}
+
+pub(super) const RESOURCE_QUOTA: Kind = Kind {
+    generation: false,
+    default: |quota| {
+        for field in ["spec", "status"] {
+            if let Some(part) = object_mut(quota, field) {
+                pod::canonical_map(part, "hard");
+                pod::canonical_map(part, "used");
+            }
+        }
+    },
+    validate: |quota| {
+        Errors::collect(|e| {
+            for (name, amount) in entries(get(quota, "spec"), "hard") {
+                pod::check_quantity(e, &Path::new("spec.hard").key(name), amount);
+            }
+        })
+    },
+    validate_update: |new, old| {
+        let scopes = |object| get(get(object, "spec"), "scopes");
+        Errors::collect(|e| e.immutable(&Path::new("spec.scopes"), scopes(new), scopes(old)))
+    },
+    ..WITH_STATUS
+};
+
+pub(super) const DISRUPTION_BUDGET: Kind = Kind {
+    status: r#"{"disruptionsAllowed":0,"currentHealthy":0,"desiredHealthy":0,"expectedPods":0}"#,
+    validate: |budget| {
+        Errors::collect(|e| {
+            let (path, spec) = (Path::new("spec"), get(budget, "spec"));
+            let (low, high) = ("minAvailable", "maxUnavailable");
+            if has(spec, low) && has(spec, high) {
+                e.invalid(
+                    &path,
+                    spec,
+                    "minAvailable and maxUnavailable cannot be both set",
+                );
+            }
+            for field in [low, high].into_iter().filter(|f| has(spec, f)) {
+                workloads::check_amount(e, &path.child(field), get(spec, field));
+            }
+            labels::check_selector(e, &path.child("selector"), get(spec, "selector"));
+            e.one_of(
+                &path.child("unhealthyPodEvictionPolicy"),
+                text(spec, "unhealthyPodEvictionPolicy"),
+                &["AlwaysAllow", "IfHealthyBudget"],
+            );
+        })
+    },
+    ..WITH_STATUS
+};
+
+pub(super) const PRIORITY_CLASS: Kind = Kind {
+    default: |class| default_text(class, "preemptionPolicy", "PreemptLowerPriority"),
+    validate: |class| {
+        Errors::collect(|e| {
+            let name = text(get(class, "metadata"), "name");
+            let value = int(class, "value").unwrap_or_default();
+            let builtin = ["system-cluster-critical", "system-node-critical"].contains(&name);
+            if name.starts_with("system-") && !builtin {
+                e.forbidden(
+                    &Path::new("metadata.name"),
+                    "priority class names with 'system-' prefix are reserved for system use only. error: the name is reserved",
+                );
+            }
+            if !builtin && value > 1_000_000_000 {
+                e.forbidden(
+                    &Path::new("value"),
+                    "maximum allowed value of a user defined priority is 1000000000",
+                );
+            }
+            let policy = text(class, "preemptionPolicy");
+            e.one_of(
+                &Path::new("preemptionPolicy"),
+                policy,
+                &["Never", "PreemptLowerPriority"],
+            );
+        })
+    },
+    validate_update: |new, old| {
+        Errors::collect(|e| {
+            if int(new, "value") != int(old, "value") {
+                e.forbidden(&Path::new("value"), "may not be changed in an update.");
+            }
+            e.immutable(
+                &Path::new("preemptionPolicy"),
+                get(new, "preemptionPolicy"),
+                get(old, "preemptionPolicy"),
+            );
+        })
+    },
+    ..PLAIN
+};
+
+pub(super) const LEASE: Kind = Kind {
+    validate: |lease| {
+        Errors::collect(|e| {
+            let (path, spec) = (Path::new("spec"), get(lease, "spec"));
+            if let Some(n) = int(spec, "leaseDurationSeconds").filter(|n| *n <= 0) {
+                e.invalid(
+                    &path.child("leaseDurationSeconds"),
+                    n,
+                    "must be greater than 0",
+                );
+            }
+            e.non_negative(
+                &path.child("leaseTransitions"),
+                int(spec, "leaseTransitions"),
+            );
+        })
+    },
+    ..PLAIN
+};
+
+pub(super) const RUNTIME_CLASS: Kind = Kind {
+    default: |class| {
+        if let Some(overhead) = object_mut(class, "overhead") {
+            pod::canonical_map(overhead, "podFixed");
+        }
+        if has(class, "scheduling")
+            && let Some(scheduling) = object_mut(class, "scheduling")
+        {
+            for toleration in list_mut(scheduling, "tolerations") {
+                set_default(toleration, "operator", "Equal");
+            }
+        }
+    },
+    validate: |class| {
+        Errors::collect(|e| {
+            let handler = text(class, "handler");
+            let path = Path::new("handler");
+            e.each(
+                &path,
+                handler,
+                hardway_proto::names::is_dns1123_label(handler),
+            );
+        })
+    },
+    validate_update: |new, old| {
+        Errors::collect(|e| {
+            e.immutable(
+                &Path::new("handler"),
+                get(new, "handler"),
+                get(old, "handler"),
+            )
+        })
+    },
+    ..PLAIN
+};

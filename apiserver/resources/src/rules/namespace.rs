@@ -1,0 +1,83 @@
+//! Namespaces.
+
+use super::field::{Errors, Path};
+use super::json::{ensure_object, get, list, set, text};
+use super::kind::{Kind, PLAIN};
+use hardway_proto::names;
+use serde_json::{Value, json};
+
+const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// Every namespace wears its name as a label, so that selectors can name it.
+fn default_label(namespace: &mut Value) {
+    let Some(meta) = ensure_object(namespace, "metadata") else {
+        return;
+    };
+    let name = text(meta, "name").to_owned();
+    if name.is_empty() {
+        return;
+    }
+    if let Some(labels) = ensure_object(meta, "labels") {
+        set(labels, NAME_LABEL, name);
+    }
+}
+
+pub(super) const NAMESPACE: Kind = Kind {
+    name: names::is_dns1123_label,
+    status: r#"{"phase":"Active"}"#,
+    default: default_label,
+    prepare_create: |namespace| {
+        // A name generated after defaulting is known only now.
+        default_label(namespace);
+        if let Some(spec) = ensure_object(namespace, "spec") {
+            let mut finalizers = list(spec, "finalizers").to_vec();
+            if !finalizers.iter().any(|f| f == "kubernetes") {
+                finalizers.push(json!("kubernetes"));
+            }
+            set(spec, "finalizers", finalizers);
+        }
+    },
+    // Finalizers are taken away through the finalize subresource only.
+    prepare_update: |new, old| super::carry_over(new, old, "spec"),
+    validate: |namespace| {
+        Errors::collect(|e| {
+            for (i, finalizer) in list(get(namespace, "spec"), "finalizers")
+                .iter()
+                .enumerate()
+            {
+                let name = finalizer.as_str().unwrap_or_default();
+                let path = Path::new("spec.finalizers").index(i);
+                e.each(&path, name, names::is_qualified_name(name));
+            }
+        })
+    },
+    fields: |namespace| {
+        let phase = text(get(namespace, "status"), "phase").to_owned();
+        vec![
+            ("status.phase", phase),
+            ("name", text(get(namespace, "metadata"), "name").to_owned()),
+        ]
+    },
+    ..PLAIN
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Rules;
+
+    #[test]
+    fn a_new_namespace() {
+        let mut ns = json!({"metadata": {"name": "a"}});
+        NAMESPACE.default(&mut ns);
+        Rules::prepare_create(&NAMESPACE, &mut ns);
+        assert_eq!(
+            ns,
+            json!({
+                "metadata": {"name": "a", "labels": {"kubernetes.io/metadata.name": "a"}},
+                "spec": {"finalizers": ["kubernetes"]},
+                "status": {"phase": "Active"},
+            })
+        );
+    }
+}

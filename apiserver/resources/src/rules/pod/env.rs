@@ -1,0 +1,201 @@
+//! Environment variables and where their values come from.
+
+use super::super::field::{Errors, Path};
+use super::super::json::{flag, get, has, text};
+use hardway_proto::names;
+use serde_json::Value;
+
+const ENV_FIELDS: &[&str] = &[
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+];
+const VOLUME_FIELDS: &[&str] = &[
+    "metadata.annotations",
+    "metadata.labels",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+];
+const RESOURCES: &[&str] = &[
+    "limits.cpu",
+    "limits.ephemeral-storage",
+    "limits.memory",
+    "requests.cpu",
+    "requests.ephemeral-storage",
+    "requests.memory",
+];
+
+/// A container's `env`.
+pub fn check(e: &mut Errors, path: &Path, variables: &[Value]) {
+    for (i, variable) in variables.iter().enumerate() {
+        let path = path.index(i);
+        let name = text(variable, "name");
+        if name.is_empty() {
+            e.required(&path.child("name"), "");
+        } else {
+            e.each(&path.child("name"), name, names::is_env_var_name(name));
+        }
+        if has(variable, "valueFrom") {
+            check_source(e, &path.child("valueFrom"), variable);
+        }
+    }
+}
+
+fn check_source(e: &mut Errors, path: &Path, variable: &Value) {
+    let source = get(variable, "valueFrom");
+    let mut count = 0;
+    if has(source, "fieldRef") {
+        count += 1;
+        check_field_ref(
+            e,
+            &path.child("fieldRef"),
+            get(source, "fieldRef"),
+            ENV_FIELDS,
+        );
+    }
+    if has(source, "resourceFieldRef") {
+        count += 1;
+        check_resource_ref(
+            e,
+            &path.child("resourceFieldRef"),
+            get(source, "resourceFieldRef"),
+            false,
+        );
+    }
+    for kind in ["configMapKeyRef", "secretKeyRef"] {
+        if has(source, kind) {
+            count += 1;
+            let reference = get(source, kind);
+            let path = path.child(kind);
+            if text(reference, "name").is_empty() && !flag(reference, "optional") {
+                e.required(&path.child("name"), "");
+            }
+            check_key(e, &path.child("key"), text(reference, "key"));
+        }
+    }
+    if count == 0 {
+        e.invalid(
+            path,
+            "",
+            "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
+        );
+    } else if !text(variable, "value").is_empty() {
+        e.invalid(path, "", "may not be specified when `value` is not empty");
+    } else if count > 1 {
+        e.invalid(
+            path,
+            "",
+            "may not have more than one field specified at a time",
+        );
+    }
+}
+
+fn check_key(e: &mut Errors, path: &Path, key: &str) {
+    if key.is_empty() {
+        e.required(path, "");
+    } else {
+        e.each(path, key, names::is_config_map_key(key));
+    }
+}
+
+/// A reference to a field of the pod from a volume of type downwardAPI.
+pub fn check_volume_field(e: &mut Errors, path: &Path, reference: &Value) {
+    check_field_ref(e, path, reference, VOLUME_FIELDS);
+}
+
+fn check_field_ref(e: &mut Errors, path: &Path, reference: &Value, allowed: &[&str]) {
+    let field = text(reference, "fieldPath");
+    let at = path.child("fieldPath");
+    if text(reference, "apiVersion").is_empty() {
+        return e.required(&path.child("apiVersion"), "");
+    }
+    if field.is_empty() {
+        return e.required(&at, "");
+    }
+    if let Some((map, subscript)) = field.split_once('[') {
+        let key = subscript.trim_end_matches(']').trim_matches(['\'', '"']);
+        return match map {
+            "metadata.annotations" => {
+                e.each(&at, key, names::is_qualified_name(&key.to_lowercase()))
+            }
+            "metadata.labels" => e.each(&at, key, names::is_qualified_name(key)),
+            _ => e.invalid(&at, field, "does not support subscript"),
+        };
+    }
+    let known = |list: &[&str]| list.contains(&field);
+    if !known(ENV_FIELDS) && !known(VOLUME_FIELDS) {
+        let detail = format!("error converting fieldPath: field label not supported: {field}");
+        e.invalid(&at, field, &detail);
+    } else if !known(allowed) {
+        e.not_supported(&at, field, allowed);
+    }
+}
+
+/// A reference to a container's resource; a volume has to name the container.
+pub fn check_resource_ref(e: &mut Errors, path: &Path, reference: &Value, volume: bool) {
+    if volume && text(reference, "containerName").is_empty() {
+        e.required(&path.child("containerName"), "");
+    }
+    let resource = text(reference, "resource");
+    let huge = ["limits.hugepages-", "requests.hugepages-"];
+    if resource.is_empty() {
+        e.required(&path.child("resource"), "");
+    } else if !RESOURCES.contains(&resource) && !huge.iter().any(|h| resource.starts_with(h)) {
+        e.not_supported(&path.child("resource"), resource, RESOURCES);
+    }
+}
+
+/// A container's `envFrom`.
+pub fn check_from(e: &mut Errors, path: &Path, sources: &[Value]) {
+    for (i, source) in sources.iter().enumerate() {
+        let path = path.index(i);
+        let prefix = text(source, "prefix");
+        if !prefix.is_empty() {
+            e.each(
+                &path.child("prefix"),
+                prefix,
+                names::is_env_var_name(prefix),
+            );
+        }
+        let mut count = 0;
+        for kind in ["configMapRef", "secretRef"] {
+            if has(source, kind) {
+                count += 1;
+                if text(get(source, kind), "name").is_empty() {
+                    e.required(&path.child(kind).child("name"), "");
+                }
+            }
+        }
+        match count {
+            0 => e.invalid(
+                &path,
+                "",
+                "must specify one of: `configMapRef` or `secretRef`",
+            ),
+            1 => {}
+            _ => e.invalid(
+                &path,
+                "",
+                "may not have more than one field specified at a time",
+            ),
+        }
+    }
+}
+
+/// `items` of a volume: which key goes to which file.
+pub fn check_items(e: &mut Errors, path: &Path, items: &[Value]) {
+    for (i, item) in items.iter().enumerate() {
+        let path = path.index(i);
+        if text(item, "key").is_empty() {
+            e.required(&path.child("key"), "");
+        }
+        super::volumes::check_file(e, &path, item);
+    }
+}

@@ -1,0 +1,363 @@
+//! Volumes and claims, and the storage.k8s.io kinds.
+
+use super::field::{Errors, Path};
+use super::json::{
+    default_text, ensure_object, entries, get, has, is_empty, list, object_mut, set_default, text,
+};
+use super::kind::{Kind, PLAIN, WITH_STATUS};
+use super::{labels, pod};
+use hardway_proto::names;
+use hardway_proto::quantity::Quantity;
+use serde_json::Value;
+
+const MODES: [&str; 4] = [
+    "ReadOnlyMany",
+    "ReadWriteMany",
+    "ReadWriteOnce",
+    "ReadWriteOncePod",
+];
+const RECLAIM: [&str; 3] = ["Delete", "Recycle", "Retain"];
+
+/// Fields of a volume's spec that don't tell its type.
+const NO_SOURCE: [&str; 9] = [
+    "capacity",
+    "accessModes",
+    "claimRef",
+    "persistentVolumeReclaimPolicy",
+    "storageClassName",
+    "mountOptions",
+    "volumeMode",
+    "nodeAffinity",
+    "volumeAttributesClassName",
+];
+
+fn access_modes(e: &mut Errors, path: &Path, spec: &Value) {
+    let modes = list(spec, "accessModes");
+    if modes.is_empty() {
+        e.required(
+            &path.child("accessModes"),
+            "at least 1 access mode is required",
+        );
+    }
+    for mode in modes {
+        let mode = mode.as_str().unwrap_or_default();
+        if !MODES.contains(&mode) {
+            e.not_supported(&path.child("accessModes"), mode, &MODES);
+        }
+    }
+    if modes.len() > 1 && modes.iter().any(|m| m == "ReadWriteOncePod") {
+        e.forbidden(
+            &path.child("accessModes"),
+            "may not use ReadWriteOncePod with other access modes",
+        );
+    }
+    let mode = text(spec, "volumeMode");
+    e.one_of(&path.child("volumeMode"), mode, &["Block", "Filesystem"]);
+}
+
+fn check_volume(e: &mut Errors, volume: &Value) {
+    let (path, spec) = (Path::new("spec"), get(volume, "spec"));
+    access_modes(e, &path, spec);
+    if is_empty(get(spec, "capacity")) {
+        e.required(&path.child("capacity"), "");
+    } else if !has(get(spec, "capacity"), "storage") {
+        e.not_supported(&path.child("capacity"), get(spec, "capacity"), &["storage"]);
+    }
+    for (name, amount) in entries(spec, "capacity") {
+        let at = path.child("capacity").key(name);
+        if let Some(quantity) = pod::check_quantity(e, &at, amount)
+            && quantity.is_zero()
+        {
+            e.invalid(&at, amount, "must be greater than zero");
+        }
+    }
+    e.one_of(
+        &path.child("persistentVolumeReclaimPolicy"),
+        text(spec, "persistentVolumeReclaimPolicy"),
+        &RECLAIM,
+    );
+    let mut count = 0;
+    for (kind, source) in spec.as_object().into_iter().flatten() {
+        if NO_SOURCE.contains(&kind.as_str()) || source.is_null() {
+            continue;
+        }
+        count += 1;
+        if count > 1 {
+            e.forbidden(&path.child(kind), "may not specify more than 1 volume type");
+        } else if kind == "hostPath" {
+            pod::host_path(e, &path.child(kind), source);
+        } else if kind == "local" && !has(get(spec, "nodeAffinity"), "required") {
+            e.required(
+                &Path::new("metadata.annotations"),
+                "Local volume requires node affinity",
+            );
+        }
+    }
+    if count == 0 {
+        e.required(&path, "must specify a volume type");
+    }
+    if has(get(spec, "nodeAffinity"), "required") {
+        let at = path.child("nodeAffinity.required");
+        pod::check_node_selector(e, &at, get(get(spec, "nodeAffinity"), "required"));
+    }
+    let class = text(spec, "storageClassName");
+    if !class.is_empty() {
+        e.each(
+            &path.child("storageClassName"),
+            class,
+            names::is_dns1123_subdomain(class),
+        );
+    }
+}
+
+pub(super) const VOLUME: Kind = Kind {
+    status: r#"{"phase":"Pending"}"#,
+    generation: false,
+    default: |volume| {
+        if let Some(spec) = object_mut(volume, "spec") {
+            default_text(spec, "persistentVolumeReclaimPolicy", "Retain");
+            default_text(spec, "volumeMode", "Filesystem");
+            pod::canonical_map(spec, "capacity");
+            if let Some(path) = object_mut(spec, "hostPath") {
+                set_default(path, "type", "");
+            }
+        }
+    },
+    validate: |volume| Errors::collect(|e| check_volume(e, volume)),
+    validate_update: |new, old| {
+        Errors::collect(|e| {
+            let (new, old) = (get(new, "spec"), get(old, "spec"));
+            let sources = |spec: &Value| -> Vec<(String, Value)> {
+                let fields = spec.as_object().into_iter().flatten();
+                fields
+                    .filter(|(k, v)| !NO_SOURCE.contains(&k.as_str()) && !v.is_null())
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect()
+            };
+            if sources(new) != sources(old) {
+                e.forbidden(
+                    &Path::new("spec.persistentvolumesource"),
+                    "spec.persistentvolumesource is immutable after creation",
+                );
+            }
+            e.immutable(
+                &Path::new("spec.volumeMode"),
+                get(new, "volumeMode"),
+                get(old, "volumeMode"),
+            );
+            if !is_empty(get(old, "nodeAffinity")) {
+                e.immutable(
+                    &Path::new("spec.nodeAffinity"),
+                    get(new, "nodeAffinity"),
+                    get(old, "nodeAffinity"),
+                );
+            }
+        })
+    },
+    ..WITH_STATUS
+};
+
+/// Fills in a claim, on its own or in a StatefulSet.
+pub(super) fn default_claim(claim: &mut Value) {
+    if let Some(spec) = object_mut(claim, "spec") {
+        default_text(spec, "volumeMode", "Filesystem");
+        if let Some(resources) = ensure_object(spec, "resources") {
+            pod::canonical_map(resources, "requests");
+            pod::canonical_map(resources, "limits");
+        }
+    }
+}
+
+fn requested(claim: &Value) -> &Value {
+    get(
+        get(get(get(claim, "spec"), "resources"), "requests"),
+        "storage",
+    )
+}
+
+pub(super) const CLAIM: Kind = Kind {
+    status: r#"{"phase":"Pending"}"#,
+    generation: false,
+    default: default_claim,
+    validate: |claim| {
+        Errors::collect(|e| {
+            let (path, spec) = (Path::new("spec"), get(claim, "spec"));
+            access_modes(e, &path, spec);
+            labels::check_selector(e, &path.child("selector"), get(spec, "selector"));
+            let storage = requested(claim);
+            let at = path.child("resources").key("storage");
+            if storage.is_null() {
+                e.required(&at, "");
+            } else if let Some(quantity) = pod::check_quantity(e, &at, storage)
+                && quantity.is_zero()
+            {
+                e.invalid(&at, storage, "must be greater than zero");
+            }
+            let class = text(spec, "storageClassName");
+            if !class.is_empty() {
+                e.each(
+                    &path.child("storageClassName"),
+                    class,
+                    names::is_dns1123_subdomain(class),
+                );
+            }
+        })
+    },
+    validate_update: |new, old| {
+        Errors::collect(|e| {
+            let amount = |claim| Quantity::from_json(requested(claim)).unwrap_or_default();
+            if amount(new) < amount(old) {
+                e.forbidden(
+                    &Path::new("spec.resources.requests.storage"),
+                    "field can not be less than previous value",
+                );
+            }
+            let bare = |claim: &Value| {
+                let mut spec = get(claim, "spec").clone();
+                for field in ["resources", "volumeAttributesClassName"] {
+                    super::json::remove(&mut spec, field);
+                }
+                // A claim may be bound, and be given a class, once.
+                for field in ["volumeName", "storageClassName"] {
+                    if is_empty(get(get(old, "spec"), field)) {
+                        super::json::remove(&mut spec, field);
+                    }
+                }
+                spec
+            };
+            if bare(new) != bare(old) {
+                e.forbidden(&Path::new("spec"), "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims");
+            }
+        })
+    },
+    ..WITH_STATUS
+};
+
+pub(super) const STORAGE_CLASS: Kind = Kind {
+    default: |class| {
+        default_text(class, "reclaimPolicy", "Delete");
+        default_text(class, "volumeBindingMode", "Immediate");
+    },
+    validate: |class| {
+        Errors::collect(|e| {
+            if text(class, "provisioner").is_empty() {
+                e.required(&Path::new("provisioner"), "");
+            }
+            e.one_of(
+                &Path::new("reclaimPolicy"),
+                text(class, "reclaimPolicy"),
+                &["Delete", "Retain"],
+            );
+            e.one_of(
+                &Path::new("volumeBindingMode"),
+                text(class, "volumeBindingMode"),
+                &["Immediate", "WaitForFirstConsumer"],
+            );
+        })
+    },
+    validate_update: |new, old| {
+        Errors::collect(|e| {
+            for field in ["parameters", "provisioner", "reclaimPolicy"] {
+                if get(new, field) != get(old, field) {
+                    let detail = format!("updates to {field} are forbidden.");
+                    e.forbidden(&Path::new(field), &detail);
+                }
+            }
+            let field = "volumeBindingMode";
+            e.immutable(&Path::new(field), get(new, field), get(old, field));
+        })
+    },
+    ..PLAIN
+};
+
+pub(super) const CSI_DRIVER: Kind = Kind {
+    generation: true,
+    default: |driver| {
+        if let Some(spec) = ensure_object(driver, "spec") {
+            set_default(spec, "attachRequired", true);
+            set_default(spec, "podInfoOnMount", false);
+            set_default(spec, "storageCapacity", false);
+            default_text(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
+            if is_empty(get(spec, "volumeLifecycleModes")) {
+                super::json::set(spec, "volumeLifecycleModes", vec!["Persistent"]);
+            }
+            set_default(spec, "requiresRepublish", false);
+            set_default(spec, "seLinuxMount", false);
+        }
+    },
+    validate_update: |new, old| {
+        Errors::collect(|e| {
+            for field in ["attachRequired", "volumeLifecycleModes"] {
+                let path = Path::new("spec").child(field);
+                e.immutable(
+                    &path,
+                    get(get(new, "spec"), field),
+                    get(get(old, "spec"), field),
+                );
+            }
+        })
+    },
+    ..PLAIN
+};
+
+pub(super) const ATTACHMENT: Kind = Kind {
+    status: r#"{"attached":false}"#,
+    generation: false,
+    validate: |attachment| {
+        Errors::collect(|e| {
+            let spec = get(attachment, "spec");
+            for field in ["attacher", "nodeName"] {
+                if text(spec, field).is_empty() {
+                    e.required(&Path::new("spec").child(field), "");
+                }
+            }
+        })
+    },
+    validate_update: |new, old| {
+        Errors::collect(|e| {
+            e.immutable(&Path::new("spec"), get(new, "spec"), get(old, "spec"));
+        })
+    },
+    ..WITH_STATUS
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Rules;
+    use serde_json::json;
+
+    #[test]
+    fn claims() {
+        let mut claim = json!({"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "0.5Gi"}}}});
+        CLAIM.default(&mut claim);
+        assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "512Mi");
+        assert!(Rules::validate(&CLAIM, &claim).is_empty());
+        let mut bound = claim.clone();
+        bound["spec"]["volumeName"] = json!("pv1");
+        assert!(Rules::validate_update(&CLAIM, &bound, &claim).is_empty());
+        assert_eq!(
+            Rules::validate_update(&CLAIM, &claim, &bound)[0].field,
+            "spec"
+        );
+        let found = Rules::validate(&CLAIM, &json!({"spec": {}}));
+        assert_eq!(
+            found[0].message,
+            "Required value: at least 1 access mode is required"
+        );
+        assert_eq!(found[1].field, "spec.resources[storage]");
+    }
+
+    #[test]
+    fn volumes() {
+        let mut volume =
+            json!({"spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}}});
+        VOLUME.default(&mut volume);
+        assert_eq!(
+            Rules::validate(&VOLUME, &volume)[0].message,
+            "Required value: must specify a volume type"
+        );
+        volume["spec"]["hostPath"] = json!({"path": "/data"});
+        assert!(Rules::validate(&VOLUME, &volume).is_empty());
+    }
+}

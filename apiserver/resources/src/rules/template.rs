@@ -1,0 +1,66 @@
+//! Pod templates, shared by everything that makes pods.
+
+use super::field::{Errors, Path};
+use super::json::{ensure_object, get, has, object_mut, set_default, text};
+use super::kind::{Kind, PLAIN};
+use super::{labels, meta, pod};
+use serde_json::{Value, json};
+
+/// Fills in the pod spec of `bearer.template`.
+pub fn default_template(bearer: &mut Value) {
+    if let Some(template) = ensure_object(bearer, "template") {
+        set_default(template, "metadata", json!({}));
+        if let Some(spec) = object_mut(template, "spec") {
+            pod::default_spec(spec);
+        }
+    }
+}
+
+/// What is wrong with a template, its labels and annotations included.
+pub fn check(e: &mut Errors, path: &Path, template: &Value) {
+    meta::check_template(e, &path.child("metadata"), get(template, "metadata"));
+    pod::check_spec(e, &path.child("spec"), get(template, "spec"));
+    if has(get(template, "spec"), "ephemeralContainers") {
+        e.forbidden(
+            &path.child("spec.ephemeralContainers"),
+            "ephemeral containers not allowed in pod template",
+        );
+    }
+}
+
+/// A template of pods that always restart and are selected by `selector`.
+pub fn check_selected(
+    e: &mut Errors,
+    path: &Path,
+    template: &Value,
+    selector: &Value,
+    owner: &str,
+) {
+    let own = get(get(template, "metadata"), "labels");
+    if !super::json::is_empty(selector) && !labels::selects(selector, own) {
+        e.invalid(
+            &path.child("metadata.labels"),
+            own,
+            "`selector` does not match template `labels`",
+        );
+    }
+    check(e, path, template);
+    let spec = get(template, "spec");
+    let restart = text(spec, "restartPolicy");
+    if restart != "Always" && !restart.is_empty() {
+        e.not_supported(&path.child("spec.restartPolicy"), restart, &["Always"]);
+    }
+    if has(spec, "activeDeadlineSeconds") {
+        let detail = format!("activeDeadlineSeconds in {owner} is not Supported");
+        e.forbidden(&path.child("spec.activeDeadlineSeconds"), &detail);
+    }
+}
+
+/// The kind PodTemplate.
+pub(super) const POD_TEMPLATE: Kind = Kind {
+    default: default_template,
+    validate: |object| {
+        Errors::collect(|e| check(e, &Path::new("template"), get(object, "template")))
+    },
+    ..PLAIN
+};

@@ -1,0 +1,464 @@
+//! Controllers of pods that run on: ReplicationController, ReplicaSet,
+//! Deployment, DaemonSet, StatefulSet; and ControllerRevision.
+
+use super::field::{Errors, Path};
+use super::json::{
+    default_text, ensure_object, get, has, int, is_empty, list_mut, object_mut, set,
+    set_default, text,
+};
+use super::kind::{Kind, PLAIN, WITH_STATUS};
+use super::{labels, storage, template};
+use hardway_proto::names;
+use serde_json::{Value, json};
+
+type Selectable = Vec<(&'static str, String)>;
+
+fn replicas_field(object: &Value) -> Selectable {
+    let replicas = int(get(object, "status"), "replicas").unwrap_or_default();
+    vec![("status.replicas", replicas.to_string())]
+}
+
+fn spec_of(object: &Value) -> (Path, &Value) {
+    (Path::new("spec"), get(object, "spec"))
+}
+
+fn with_spec(object: &mut Value, fill: impl FnOnce(&mut Value)) {
+    if let Some(spec) = object_mut(object, "spec") {
+        template::default_template(spec);
+        fill(spec);
+    }
+}
+
+pub(super) const REPLICATION_CONTROLLER: Kind = Kind {
+    name: names::is_dns1123_subdomain,
+    status: r#"{"replicas":0}"#,
+    default: |object| {
+        with_spec(object, |spec| set_default(spec, "replicas", 1));
+        let spec = get(object, "spec");
+        let own = get(get(get(spec, "template"), "metadata"), "labels").clone();
+        if is_empty(&own) {
+            return;
+        }
+        if is_empty(get(spec, "selector"))
+            && let Some(spec) = object_mut(object, "spec")
+        {
+            set(spec, "selector", own.clone());
+        }
+        if let Some(meta) = ensure_object(object, "metadata")
+            && is_empty(get(meta, "labels"))
+        {
+            set(meta, "labels", own);
+        }
+    },
+    validate: |object| {
+        Errors::collect(|e| {
+            let (path, spec) = spec_of(object);
+            e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
+            let selector = get(spec, "selector");
+            if is_empty(selector) {
+                e.required(&path.child("selector"), "");
+            }
+            labels::check(e, &path.child("selector"), selector);
+            replicas(e, &path, spec);
+            check_template(e, &path, spec, selector, "ReplicationController");
+        })
+    },
+    fields: replicas_field,
+    ..WITH_STATUS
+};
+
+fn replicas(e: &mut Errors, path: &Path, spec: &Value) {
+    e.non_negative(&path.child("replicas"), int(spec, "replicas"));
+}
+
+fn check_template(e: &mut Errors, path: &Path, spec: &Value, selector: &Value, owner: &str) {
+    if !has(spec, "template") {
+        return e.required(&path.child("template"), "");
+    }
+    template::check_selected(
+        e,
+        &path.child("template"),
+        get(spec, "template"),
+        selector,
+        owner,
+    );
+}
+
+/// `spec.selector` of apps/v1: there, not empty, and well-formed.
+fn selector(e: &mut Errors, path: &Path, spec: &Value, kind: &str) {
+    let at = path.child("selector");
+    let selector = get(spec, "selector");
+    if selector.is_null() {
+        return e.required(&at, "");
+    }
+    labels::check_selector(e, &at, selector);
+    if is_empty(get(selector, "matchLabels")) && is_empty(get(selector, "matchExpressions")) {
+        let detail = format!("empty selector is invalid for {kind}");
+        e.invalid(&at, selector, &detail);
+    }
+}
+
+fn selector_stays(e: &mut Errors, new: &Value, old: &Value) {
+    let of = |object| get(get(object, "spec"), "selector");
+    e.immutable(&Path::new("spec.selector"), of(new), of(old));
+}
+
+fn immutable_selector(new: &Value, old: &Value) -> super::FieldErrors {
+    Errors::collect(|e| selector_stays(e, new, old))
+}
+
+pub(super) const REPLICA_SET: Kind = Kind {
+    status: r#"{"replicas":0}"#,
+    default: |object| with_spec(object, |spec| set_default(spec, "replicas", 1)),
+    validate: |object| {
+        Errors::collect(|e| {
+            let (path, spec) = spec_of(object);
+            replicas(e, &path, spec);
+            e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
+            selector(e, &path, spec, "replicaset");
+            check_template(e, &path, spec, get(spec, "selector"), "ReplicaSet");
+        })
+    },
+    validate_update: immutable_selector,
+    fields: replicas_field,
+    ..WITH_STATUS
+};
+
+pub(super) const DEPLOYMENT: Kind = Kind {
+    default: |object| {
+        with_spec(object, |spec| {
+            set_default(spec, "replicas", 1);
+            set_default(spec, "revisionHistoryLimit", 10);
+            set_default(spec, "progressDeadlineSeconds", 600);
+            if let Some(strategy) = ensure_object(spec, "strategy") {
+                default_text(strategy, "type", "RollingUpdate");
+                rolling(strategy, "25%", "25%");
+            }
+        });
+    },
+    validate: |object| {
+        Errors::collect(|e| {
+            let (path, spec) = spec_of(object);
+            replicas(e, &path, spec);
+            selector(e, &path, spec, "deployment");
+            check_template(e, &path, spec, get(spec, "selector"), "Deployment");
+            strategy(e, &path.child("strategy"), get(spec, "strategy"));
+            e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
+            e.non_negative(
+                &path.child("revisionHistoryLimit"),
+                int(spec, "revisionHistoryLimit"),
+            );
+            let deadline = int(spec, "progressDeadlineSeconds");
+            let at = path.child("progressDeadlineSeconds");
+            e.non_negative(&at, deadline);
+            if let Some(n) =
+                deadline.filter(|n| *n <= int(spec, "minReadySeconds").unwrap_or_default())
+            {
+                e.invalid(&at, n, "must be greater than minReadySeconds");
+            }
+        })
+    },
+    validate_update: immutable_selector,
+    ..WITH_STATUS
+};
+
+/// Fills in `rollingUpdate` where that is the strategy.
+fn rolling(strategy: &mut Value, unavailable: impl Into<Value>, surge: impl Into<Value>) {
+    if text(strategy, "type") == "RollingUpdate"
+        && let Some(rolling) = ensure_object(strategy, "rollingUpdate")
+    {
+        set_default(rolling, "maxUnavailable", unavailable);
+        set_default(rolling, "maxSurge", surge);
+    }
+}
+
+fn strategy(e: &mut Errors, path: &Path, strategy: &Value) {
+    let at = path.child("rollingUpdate");
+    match text(strategy, "type") {
+        "RollingUpdate" => check_rolling(e, &at, get(strategy, "rollingUpdate")),
+        "Recreate" => {
+            if has(strategy, "rollingUpdate") {
+                e.forbidden(
+                    &at,
+                    "may not be specified when strategy `type` is 'Recreate'",
+                );
+            }
+        }
+        other => e.not_supported(&path.child("type"), other, &["Recreate", "RollingUpdate"]),
+    }
+}
+
+fn check_rolling(e: &mut Errors, path: &Path, rolling: &Value) {
+    let unavailable = get(rolling, "maxUnavailable");
+    let surge = get(rolling, "maxSurge");
+    check_amount(e, &path.child("maxUnavailable"), unavailable);
+    check_amount(e, &path.child("maxSurge"), surge);
+    let zero = |v: &Value| v == &json!(0) || v == &json!("0%");
+    if zero(unavailable) && zero(surge) {
+        e.invalid(
+            &path.child("maxUnavailable"),
+            unavailable,
+            "may not be 0 when `maxSurge` is 0",
+        );
+    }
+}
+
+/// A number or percentage.
+pub(super) fn check_amount(e: &mut Errors, path: &Path, amount: &Value) {
+    match amount {
+        Value::String(text) => {
+            e.each(path, text, names::is_percent(text));
+            let percent = text
+                .trim_end_matches('%')
+                .parse::<i64>()
+                .unwrap_or_default();
+            if percent > 100
+                && names::is_percent(text).is_empty()
+                && !path.to_string().ends_with("maxSurge")
+            {
+                e.invalid(path, text, "must not be greater than 100%");
+            }
+        }
+        other => e.non_negative(path, other.as_i64()),
+    }
+}
+
+pub(super) const DAEMON_SET: Kind = Kind {
+    status: r#"{"currentNumberScheduled":0,"numberMisscheduled":0,"desiredNumberScheduled":0,"numberReady":0}"#,
+    default: |object| {
+        with_spec(object, |spec| {
+            set_default(spec, "revisionHistoryLimit", 10);
+            if let Some(strategy) = ensure_object(spec, "updateStrategy") {
+                default_text(strategy, "type", "RollingUpdate");
+                rolling(strategy, 1, 0);
+            }
+        });
+    },
+    validate: |object| {
+        Errors::collect(|e| {
+            let (path, spec) = spec_of(object);
+            selector(e, &path, spec, "daemonset");
+            check_template(e, &path, spec, get(spec, "selector"), "DaemonSet");
+            e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
+            e.non_negative(
+                &path.child("revisionHistoryLimit"),
+                int(spec, "revisionHistoryLimit"),
+            );
+            let (at, strategy) = (path.child("updateStrategy"), get(spec, "updateStrategy"));
+            match text(strategy, "type") {
+                "RollingUpdate" => check_rolling(
+                    e,
+                    &at.child("rollingUpdate"),
+                    get(strategy, "rollingUpdate"),
+                ),
+                "OnDelete" => {}
+                other => e.not_supported(&at.child("type"), other, &["RollingUpdate", "OnDelete"]),
+            }
+        })
+    },
+    validate_update: immutable_selector,
+    ..WITH_STATUS
+};
+
+pub(super) const STATEFUL_SET: Kind = Kind {
+    name: names::is_dns1123_subdomain,
+    status: r#"{"replicas":0,"availableReplicas":0}"#,
+    default: |object| {
+        with_spec(object, |spec| {
+            set_default(spec, "replicas", 1);
+            set_default(spec, "revisionHistoryLimit", 10);
+            default_text(spec, "podManagementPolicy", "OrderedReady");
+            if let Some(strategy) = ensure_object(spec, "updateStrategy") {
+                default_text(strategy, "type", "RollingUpdate");
+                if text(strategy, "type") == "RollingUpdate"
+                    && let Some(rolling) = ensure_object(strategy, "rollingUpdate")
+                {
+                    set_default(rolling, "partition", 0);
+                }
+            }
+            if let Some(policy) = ensure_object(spec, "persistentVolumeClaimRetentionPolicy") {
+                default_text(policy, "whenDeleted", "Retain");
+                default_text(policy, "whenScaled", "Retain");
+            }
+            for claim in list_mut(spec, "volumeClaimTemplates") {
+                set_default(claim, "apiVersion", "v1");
+                set_default(claim, "kind", "PersistentVolumeClaim");
+                storage::default_claim(claim);
+                set_default(claim, "status", json!({"phase": "Pending"}));
+            }
+        });
+    },
+    validate: |object| {
+        Errors::collect(|e| {
+            let (path, spec) = spec_of(object);
+            e.one_of(
+                &path.child("podManagementPolicy"),
+                text(spec, "podManagementPolicy"),
+                &["OrderedReady", "Parallel"],
+            );
+            let at = path.child("updateStrategy");
+            let strategy = get(spec, "updateStrategy");
+            match text(strategy, "type") {
+                "RollingUpdate" => {
+                    let rolling = get(strategy, "rollingUpdate");
+                    e.non_negative(
+                        &at.child("rollingUpdate.partition"),
+                        int(rolling, "partition"),
+                    );
+                }
+                "OnDelete" => {
+                    if has(strategy, "rollingUpdate") {
+                        e.invalid(
+                            &at.child("rollingUpdate"),
+                            get(strategy, "rollingUpdate"),
+                            "only allowed for updateStrategy 'RollingUpdate'",
+                        );
+                    }
+                }
+                other => e.invalid(&at, other, "must be 'RollingUpdate' or 'OnDelete'"),
+            }
+            replicas(e, &path, spec);
+            e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
+            selector(e, &path, spec, "statefulset");
+            check_template(e, &path, spec, get(spec, "selector"), "StatefulSet");
+        })
+    },
+    validate_update: |new, old| {
+        Errors::collect(|e| {
+            let allowed = [
+                "replicas",
+                "ordinals",
+                "template",
+                "updateStrategy",
+                "revisionHistoryLimit",
+                "persistentVolumeClaimRetentionPolicy",
+                "minReadySeconds",
+            ];
+            let (mut new, mut old) = (get(new, "spec").clone(), get(old, "spec").clone());
+            for field in allowed {
+                super::json::remove(&mut new, field);
+                super::json::remove(&mut old, field);
+            }
+            if new != old {
+                e.forbidden(&Path::new("spec"), "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
+            }
+        })
+    },
+    ..WITH_STATUS
+};
+
+pub(super) const CONTROLLER_REVISION: Kind = Kind {
+    validate: |object| {
+        Errors::collect(|e| {
+            e.non_negative(&Path::new("revision"), int(object, "revision"));
+            if !has(object, "data") {
+                e.required(&Path::new("data"), "data is mandatory");
+            }
+        })
+    },
+    validate_update: |new, old| {
+        Errors::collect(|e| e.immutable(&Path::new("data"), get(new, "data"), get(old, "data")))
+    },
+    ..PLAIN
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Rules;
+
+    fn spec(selector: Value, labels: Value) -> Value {
+        json!({"metadata": {"name": "web"}, "spec": {
+            "selector": selector,
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a", "image": "x:1"}]}},
+        }})
+    }
+
+    fn messages(causes: crate::rules::FieldErrors) -> Vec<String> {
+        causes
+            .iter()
+            .map(|c| format!("{}: {}", c.field, c.message))
+            .collect()
+    }
+
+    #[test]
+    fn replication_controllers_take_selector_and_labels_from_the_template() {
+        let mut rc = spec(Value::Null, json!({"name": "web"}));
+        REPLICATION_CONTROLLER.default(&mut rc);
+        assert_eq!(rc["spec"]["selector"], json!({"name": "web"}));
+        assert_eq!(rc["metadata"]["labels"], json!({"name": "web"}));
+        assert_eq!(rc["spec"]["replicas"], 1);
+        assert_eq!(
+            messages(Rules::validate(&REPLICATION_CONTROLLER, &rc)),
+            [""; 0]
+        );
+        rc["spec"]["selector"] = json!({"name": "db"});
+        assert_eq!(
+            messages(Rules::validate(&REPLICATION_CONTROLLER, &rc)),
+            [
+                r#"spec.template.metadata.labels: Invalid value: {"name":"web"}: `selector` does not match template `labels`"#
+            ]
+        );
+    }
+
+    #[test]
+    fn deployments() {
+        let mut deployment = spec(
+            json!({"matchLabels": {"app": "web"}}),
+            json!({"app": "web"}),
+        );
+        DEPLOYMENT.default(&mut deployment);
+        assert_eq!(
+            deployment["spec"]["strategy"],
+            json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}})
+        );
+        assert_eq!(deployment["spec"]["progressDeadlineSeconds"], 600);
+        assert_eq!(messages(Rules::validate(&DEPLOYMENT, &deployment)), [""; 0]);
+        let mut changed = deployment.clone();
+        changed["spec"]["selector"] = json!({"matchLabels": {"app": "db"}});
+        assert_eq!(
+            messages(Rules::validate_update(&DEPLOYMENT, &changed, &deployment)),
+            [r#"spec.selector: Invalid value: {"matchLabels":{"app":"db"}}: field is immutable"#]
+        );
+        changed["spec"]["strategy"] = json!({"type": "Replace"});
+        changed["spec"]["template"]["spec"]["restartPolicy"] = json!("Never");
+        changed["spec"]["replicas"] = json!(-1);
+        assert_eq!(
+            messages(Rules::validate(&DEPLOYMENT, &changed)),
+            [
+                "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
+                r#"spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`"#,
+                r#"spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always""#,
+                r#"spec.strategy.type: Unsupported value: "Replace": supported values: "Recreate", "RollingUpdate""#,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_missing_selector_is_required() {
+        let mut rs = spec(Value::Null, json!({"app": "web"}));
+        REPLICA_SET.default(&mut rs);
+        assert_eq!(
+            messages(Rules::validate(&REPLICA_SET, &rs)),
+            ["spec.selector: Required value"]
+        );
+    }
+
+    #[test]
+    fn stateful_sets_change_in_few_fields() {
+        let mut set = spec(
+            json!({"matchLabels": {"app": "web"}}),
+            json!({"app": "web"}),
+        );
+        STATEFUL_SET.default(&mut set);
+        let mut new = set.clone();
+        new["spec"]["replicas"] = json!(4);
+        assert!(Rules::validate_update(&STATEFUL_SET, &new, &set).is_empty());
+        new["spec"]["serviceName"] = json!("other");
+        assert_eq!(
+            Rules::validate_update(&STATEFUL_SET, &new, &set)[0].field,
+            "spec"
+        );
+        assert!(set["spec"].get("volumeClaimTemplates").is_none());
+    }
+}
