@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::process::Action;
-use crate::commands::{down, logs, node, process, status, test, up};
+use crate::commands::{certificates, down, logs, node, process, status, test, up};
 use crate::compile;
 use crate::failure::{OrFail, Result};
 use crate::lab::{Lab, init};
@@ -71,6 +71,8 @@ enum Command {
         #[command(subcommand)]
         action: node::Action,
     },
+    /// Make the certificates of a cluster on real hosts
+    Certificates(certificates::Options),
     /// Check format and lints, and run all tests
     Test(test::Options),
     /// The first process of a host; started by `up`
@@ -117,6 +119,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Command::Restart { process } => process::run(&lab()?, process, Action::Restart)?,
         Command::Kill { process } => process::run(&lab()?, process, Action::Kill)?,
         Command::Node { action } => node::run(&lab()?, action)?,
+        Command::Certificates(options) => certificates::run(options)?,
         Command::Test(options) => test::run(options)?,
         Command::NodeInit { name, disk } => init::run(name, disk)?,
     }

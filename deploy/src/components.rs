@@ -225,7 +225,6 @@ fn controller_manager(lab: &Lab, _host: &Host) -> Parts {
         10257,
     )
     .flag("cluster-cidr", POD_CIDR)
-    .flag("service-cluster-ip-range", SERVICE_CIDR)
     .file("root-ca-file", pki.certificate(CLUSTER_CA))
     .file("cluster-signing-cert-file", pki.certificate(CLUSTER_CA))
     .file("cluster-signing-key-file", pki.key(CLUSTER_CA))

@@ -2,51 +2,58 @@
 //! renewed one is picked up; for the administrator with everything inside, so
 //! the file can be carried elsewhere.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::failure::{OrFail, Result};
+use crate::failure::{Failure, OrFail, Result};
 use crate::pki::{CLUSTER_CA, Pki};
-use crate::plan::Plan;
+use crate::plan::{API_PORT, Host, Role};
 use crate::shell;
 
-/// Writes every kubeconfig of the lab into a folder.
-pub fn ensure(folder: &Path, pki: &Pki, plan: &Plan) -> Result<()> {
-    let mut components = vec!["controller-manager".to_owned(), "scheduler".to_owned()];
-    for host in plan.workers() {
-        components.extend(
-            ["kubelet", "kube-proxy", "flannel-lite"].map(|name| format!("{name}-{}", host.name)),
-        );
-    }
-    for name in components {
-        let path = |path: std::path::PathBuf| format!(": {}", quoted(&path.display().to_string()));
+/// Writes the kubeconfigs of a cluster with these hosts into a folder. The
+/// components' ones name the certificates where they are `installed`.
+pub fn ensure(folder: &Path, pki: &Pki, installed: &Pki, hosts: &[Host]) -> Result<()> {
+    let server = hosts
+        .iter()
+        .find(|host| host.role == Role::ControlPlane)
+        .map(|host| format!("https://{}:{API_PORT}", host.address))
+        .ok_or_else(|| Failure::new("write kubeconfigs", "no host is the control plane"))?;
+    for name in hosts.iter().flat_map(components) {
+        let path = |path: PathBuf| format!(": {}", quoted(&path.display().to_string()));
         let text = document(
-            &plan.api_url(),
+            &server,
             &name,
-            &path(pki.certificate(CLUSTER_CA)),
-            &path(pki.certificate(&name)),
-            &path(pki.key(&name)),
+            &path(installed.certificate(CLUSTER_CA)),
+            &path(installed.certificate(&name)),
+            &path(installed.key(&name)),
         );
-        shell::write_file(
-            &folder.join(format!("{name}.kubeconfig")),
-            text.as_bytes(),
-            0o600,
-        )?;
+        let file = folder.join(format!("{name}.kubeconfig"));
+        shell::write_file(&file, text.as_bytes(), 0o600)?;
     }
-    let data = |path: std::path::PathBuf| {
+    let data = |path: PathBuf| {
         let content = std::fs::read(&path).or_fail(|| format!("read {}", path.display()))?;
         Ok(format!("-data: {}", STANDARD.encode(content)))
     };
     let text = document(
-        &plan.api_url(),
+        &server,
         "kubernetes-admin",
         &data(pki.certificate(CLUSTER_CA))?,
         &data(pki.certificate("admin"))?,
         &data(pki.key("admin"))?,
     );
     shell::write_file(&folder.join("admin.kubeconfig"), text.as_bytes(), 0o600)
+}
+
+/// The components of a host that talk to the API, named as their certificates.
+pub fn components(host: &Host) -> Vec<String> {
+    match host.role {
+        Role::ControlPlane => vec!["controller-manager".to_owned(), "scheduler".to_owned()],
+        Role::Worker => ["kubelet", "kube-proxy", "flannel-lite"]
+            .map(|component| format!("{component}-{}", host.name))
+            .to_vec(),
+    }
 }
 
 /// A kubeconfig; the last three arguments follow the names of their fields.
@@ -84,17 +91,19 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
+    use crate::plan::Plan;
 
     #[test]
     fn components_refer_to_files_and_the_administrator_carries_data() {
         let folder = tempfile::tempdir().unwrap();
-        let plan = Plan {
+        let hosts = Plan {
             index: 0,
             workers: 1,
-        };
+        }
+        .hosts();
         let pki = Pki::new(&folder.path().join("pki"));
-        pki.ensure(&plan, SystemTime::now()).unwrap();
-        ensure(folder.path(), &pki, &plan).unwrap();
+        pki.ensure(&hosts, SystemTime::now()).unwrap();
+        ensure(folder.path(), &pki, &pki, &hosts).unwrap();
         let kubelet = shell::read_text(&folder.path().join("kubelet-worker-1.kubeconfig")).unwrap();
         assert!(kubelet.contains("server: https://10.88.0.10:6443\n"));
         assert!(kubelet.contains("pki/kubelet-worker-1.key\"\n"));

@@ -13,7 +13,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::failure::{Failure, OrFail, Result};
-use crate::plan::{CLUSTER_DOMAIN, KUBERNETES_SERVICE, Plan};
+use crate::plan::{CLUSTER_DOMAIN, Host, KUBERNETES_SERVICE, Role};
 use crate::shell;
 
 const YEAR: Duration = Duration::from_secs(365 * 86400);
@@ -45,12 +45,20 @@ pub struct Leaf {
     pub client: bool,
 }
 
-/// All certificates of a lab.
-pub fn leaves(plan: &Plan) -> Vec<Leaf> {
-    let control_plane = plan.control_plane();
-    let address = control_plane.address.to_string();
-    let here = |host: &str, address: &str| strings(&[host, address, "localhost", "127.0.0.1"]);
-    let client = |file: &str, ca, common_name: &str, groups: &[&str]| Leaf {
+/// All certificates of a cluster with these hosts.
+pub fn leaves(hosts: &[Host]) -> Vec<Leaf> {
+    let mut all = Vec::new();
+    for host in hosts {
+        match host.role {
+            Role::ControlPlane => all.extend(of_control_plane(host)),
+            Role::Worker => all.extend(of_worker(host)),
+        }
+    }
+    all
+}
+
+fn client(file: &str, ca: &'static str, common_name: &str, groups: &[&str]) -> Leaf {
+    Leaf {
         file: file.to_owned(),
         ca,
         common_name: common_name.to_owned(),
@@ -58,34 +66,48 @@ pub fn leaves(plan: &Plan) -> Vec<Leaf> {
         names: Vec::new(),
         server: false,
         client: true,
-    };
-    let server = |file: &str, ca, common_name: &str, names| Leaf {
+    }
+}
+
+fn server(file: &str, ca: &'static str, common_name: &str, names: Vec<String>) -> Leaf {
+    Leaf {
         names,
         server: true,
         client: false,
         ..client(file, ca, common_name, &[])
-    };
-    // A component's certificate serves its health port as well.
-    let both = |file: &str, common_name: &str, groups: &[&str], names| Leaf {
+    }
+}
+
+/// A component's certificate serves its health port as well.
+fn both(file: &str, common_name: &str, names: Vec<String>) -> Leaf {
+    Leaf {
         names,
         server: true,
-        ..client(file, CLUSTER_CA, common_name, groups)
-    };
+        ..client(file, CLUSTER_CA, common_name, &[])
+    }
+}
 
+/// What a host is called by others and by itself.
+fn names_of(host: &Host) -> Vec<String> {
+    strings(&[
+        &host.name,
+        &host.address.to_string(),
+        "localhost",
+        "127.0.0.1",
+    ])
+}
+
+fn of_control_plane(host: &Host) -> Vec<Leaf> {
     let mut api_names = strings(&["kubernetes", "kubernetes.default", "kubernetes.default.svc"]);
     api_names.push(format!("kubernetes.default.svc.{CLUSTER_DOMAIN}"));
-    api_names.extend(here(&control_plane.name, &address));
+    api_names.extend(names_of(host));
     api_names.push(KUBERNETES_SERVICE.to_string());
-
-    let mut all = vec![
+    let masters = &["system:masters"];
+    vec![
+        // etcd talks to its peers with the certificate it serves with.
         Leaf {
             client: true,
-            ..server(
-                "etcd-server",
-                ETCD_CA,
-                "etcd-server",
-                here(&control_plane.name, &address),
-            )
+            ..server("etcd-server", ETCD_CA, "etcd-server", names_of(host))
         },
         client(
             "apiserver-etcd-client",
@@ -98,51 +120,32 @@ pub fn leaves(plan: &Plan) -> Vec<Leaf> {
             "apiserver-kubelet-client",
             CLUSTER_CA,
             "kube-apiserver-kubelet-client",
-            &["system:masters"],
+            masters,
         ),
         both(
             "controller-manager",
             "system:kube-controller-manager",
-            &[],
-            here(&control_plane.name, &address),
+            names_of(host),
         ),
-        both(
-            "scheduler",
-            "system:kube-scheduler",
-            &[],
-            here(&control_plane.name, &address),
-        ),
-        client("admin", CLUSTER_CA, "kubernetes-admin", &["system:masters"]),
-    ];
-    for host in plan.workers() {
-        let names = || here(&host.name, &host.address.to_string());
-        let node = format!("system:node:{}", host.name);
-        all.push(client(
-            &format!("kubelet-{}", host.name),
+        both("scheduler", "system:kube-scheduler", names_of(host)),
+        client("admin", CLUSTER_CA, "kubernetes-admin", masters),
+    ]
+}
+
+fn of_worker(host: &Host) -> Vec<Leaf> {
+    let file = |component: &str| format!("{component}-{}", host.name);
+    let node = format!("system:node:{}", host.name);
+    vec![
+        client(&file("kubelet"), CLUSTER_CA, &node, &["system:nodes"]),
+        server(
+            &format!("{}-serving", file("kubelet")),
             CLUSTER_CA,
             &node,
-            &["system:nodes"],
-        ));
-        all.push(server(
-            &format!("kubelet-{}-serving", host.name),
-            CLUSTER_CA,
-            &node,
-            names(),
-        ));
-        all.push(both(
-            &format!("kube-proxy-{}", host.name),
-            "system:kube-proxy",
-            &[],
-            names(),
-        ));
-        all.push(both(
-            &format!("flannel-lite-{}", host.name),
-            "system:flannel-lite",
-            &[],
-            names(),
-        ));
-    }
-    all
+            names_of(host),
+        ),
+        both(&file("kube-proxy"), "system:kube-proxy", names_of(host)),
+        both(&file("flannel-lite"), "system:flannel-lite", names_of(host)),
+    ]
 }
 
 fn strings(items: &[&str]) -> Vec<String> {
@@ -174,7 +177,7 @@ impl Pki {
     }
 
     /// Makes everything exist and be valid; tells how much was issued.
-    pub fn ensure(&self, plan: &Plan, now: SystemTime) -> Result<String> {
+    pub fn ensure(&self, hosts: &[Host], now: SystemTime) -> Result<String> {
         let mut issued = 0;
         let mut authorities = Vec::new();
         for (name, title) in [(CLUSTER_CA, "kubernetes-ca"), (ETCD_CA, "etcd-ca")] {
@@ -184,7 +187,7 @@ impl Pki {
             }
             authorities.push((name, self.authority(name, now)?));
         }
-        let all = leaves(plan);
+        let all = leaves(hosts);
         for leaf in &all {
             let (_, authority) = authorities
                 .iter()
@@ -409,14 +412,14 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::plan::Plan;
 
-    const PLAN: Plan = Plan {
-        index: 0,
-        workers: 2,
-    };
+    fn hosts(workers: u8) -> Vec<Host> {
+        Plan { index: 0, workers }.hosts()
+    }
 
     fn leaf(file: &str) -> Leaf {
-        leaves(&PLAN)
+        leaves(&hosts(2))
             .into_iter()
             .find(|leaf| leaf.file == file)
             .unwrap()
@@ -446,8 +449,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pki = Pki::new(folder.path());
         let now = SystemTime::now();
-        assert_eq!(pki.ensure(&PLAN, now).unwrap(), "18 issued");
-        assert_eq!(pki.ensure(&PLAN, now).unwrap(), "all 18 kept");
+        assert_eq!(pki.ensure(&hosts(2), now).unwrap(), "18 issued");
+        assert_eq!(pki.ensure(&hosts(2), now).unwrap(), "all 18 kept");
         for name in ["ca", "sa", "admin", "apiserver"] {
             let mode = std::fs::metadata(pki.key(name))
                 .unwrap()
@@ -465,11 +468,8 @@ mod tests {
         // A changed plan, a lost key, another's key: only those are issued again.
         std::fs::remove_file(pki.key("scheduler")).unwrap();
         std::fs::copy(pki.key("admin"), pki.key("controller-manager")).unwrap();
-        assert_eq!(pki.ensure(&PLAN, now).unwrap(), "2 issued");
-        assert_eq!(
-            pki.ensure(&Plan { workers: 3, ..PLAN }, now).unwrap(),
-            "4 issued"
-        );
+        assert_eq!(pki.ensure(&hosts(2), now).unwrap(), "2 issued");
+        assert_eq!(pki.ensure(&hosts(3), now).unwrap(), "4 issued");
     }
 
     #[test]
@@ -477,11 +477,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pki = Pki::new(folder.path());
         let now = SystemTime::now();
-        pki.ensure(&PLAN, now).unwrap();
-        assert_eq!(pki.ensure(&PLAN, now + YEAR / 2).unwrap(), "all 18 kept");
+        pki.ensure(&hosts(2), now).unwrap();
+        assert_eq!(
+            pki.ensure(&hosts(2), now + YEAR / 2).unwrap(),
+            "all 18 kept"
+        );
         // The authorities and the service account key outlive the 15 others.
-        assert_eq!(pki.ensure(&PLAN, now + YEAR / 4 * 3).unwrap(), "15 issued");
+        assert_eq!(
+            pki.ensure(&hosts(2), now + YEAR / 4 * 3).unwrap(),
+            "15 issued"
+        );
         std::fs::remove_file(pki.key(ETCD_CA)).unwrap();
-        assert_eq!(pki.ensure(&PLAN, now + YEAR / 4 * 3).unwrap(), "3 issued");
+        assert_eq!(
+            pki.ensure(&hosts(2), now + YEAR / 4 * 3).unwrap(),
+            "3 issued"
+        );
     }
 }

@@ -95,11 +95,6 @@ impl Plan {
         hosts
     }
 
-    /// URL of the API as the hosts reach it.
-    pub fn api_url(&self) -> String {
-        format!("https://{}:{API_PORT}", self.control_plane().address)
-    }
-
     /// Address and port of the registry.
     pub fn registry(&self) -> String {
         format!("{}:{REGISTRY_PORT}", self.control_plane().address)
@@ -144,7 +139,6 @@ mod tests {
         };
         assert_eq!(plan.bridge(), "hardway0");
         assert_eq!(plan.gateway().to_string(), "10.88.0.1");
-        assert_eq!(plan.api_url(), "https://10.88.0.10:6443");
         let told: Vec<String> = plan
             .hosts()
             .iter()

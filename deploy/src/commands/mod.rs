@@ -1,5 +1,6 @@
 //! What the tool can be told to do, one file each.
 
+pub mod certificates;
 pub mod down;
 pub mod logs;
 pub mod node;

@@ -68,9 +68,14 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
     progress.step("Debian packages", packages::ensure)?;
     build(&lab, &progress)?;
     progress.step("certificates", || {
-        lab.pki().ensure(&lab.plan, SystemTime::now())
+        lab.pki().ensure(&lab.plan.hosts(), SystemTime::now())
     })?;
-    kubeconfig::ensure(&lab.kubeconfigs(), &lab.pki(), &lab.plan)?;
+    kubeconfig::ensure(
+        &lab.kubeconfigs(),
+        &lab.pki(),
+        &lab.pki(),
+        &lab.plan.hosts(),
+    )?;
     let images = progress
         .step("images", || publish::build(&lab).map(Counted))?
         .0;
