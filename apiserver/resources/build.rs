@@ -15,6 +15,9 @@ mod facts;
 mod kinds;
 #[path = "src/openapi/paths.rs"]
 mod paths;
+#[path = "src/openapi/protobuf.rs"]
+#[allow(dead_code)]
+mod protobuf;
 #[path = "src/rows/mod.rs"]
 #[allow(dead_code)]
 mod rows;

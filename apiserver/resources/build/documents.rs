@@ -1,6 +1,6 @@
 //! The OpenAPI documents of the built-in kinds, and the Rust file that embeds them.
 
-use crate::{paths, rows, v2, write_gzip};
+use crate::{paths, protobuf, rows, v2, write_gzip};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -17,6 +17,9 @@ const META: &[&str] = &[
     "io.k8s.apimachinery.pkg.apis.meta.v1.Status",
     "io.k8s.api.autoscaling.v1.Scale",
 ];
+
+const INFO: &str = r#"{"title":"Kubernetes","version":"v1.33.0"}"#;
+const SECURITY: &str = r#"{"BearerToken":{"description":"Bearer Token authentication","in":"header","name":"authorization","type":"apiKey"}}"#;
 
 pub fn write(out: &Path, definitions: &Map<String, Value>) -> Result<(), Box<dyn Error>> {
     let mut by_root: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
@@ -45,11 +48,17 @@ pub fn write(out: &Path, definitions: &Map<String, Value>) -> Result<(), Box<dyn
     }
     code.push_str("];\n");
 
-    let all_definitions = definitions
+    let all_definitions: Map<String, Value> = definitions
         .iter()
         .map(|(name, schema)| (name.clone(), v2::definition(name, schema)))
         .collect();
-    let text = v2::document(&all_definitions, &all_paths);
+    let text = format!(
+        r#"{}{}}},"info":{INFO},"security":[{{"BearerToken":[]}}],"securityDefinitions":{SECURITY},"paths":{{{}{}"#,
+        v2::START,
+        v2::entries(&all_definitions),
+        v2::entries(&all_paths),
+        v2::END,
+    );
     write_gzip(&out.join("v2.json.gz"), text.as_bytes())?;
     let embedded = embed("v2.json.gz");
     writeln!(
@@ -57,6 +66,11 @@ pub fn write(out: &Path, definitions: &Map<String, Value>) -> Result<(), Box<dyn
         "pub static V2: (&str, &[u8]) = ({:?}, {embedded});",
         hash(&text)
     )?;
+
+    let bytes = protobuf::document(&all_definitions, &all_paths);
+    write_gzip(&out.join("v2.pb.gz"), &bytes)?;
+    let embedded = embed("v2.pb.gz");
+    writeln!(code, "pub static V2_PROTOBUF: &[u8] = {embedded};")?;
 
     let references: Vec<Value> = META
         .iter()

@@ -8,7 +8,7 @@ use crate::resource::{Resource, ScalePaths, Scope, Subresource, Version};
 use crate::rows;
 use crate::rules::{FieldErrors, Rules, carry_over};
 use crate::schema::{self, Schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -114,6 +114,39 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         versions,
         kind,
         plural,
+    })
+}
+
+/// The status of a definition whose row is served: what `kubectl wait
+/// --for=condition=Established` waits for. Conditions that hold already keep
+/// their time; versions once stored stay listed.
+pub fn status(crd: &Value, now: &str) -> Value {
+    let old = &crd["status"];
+    let condition = |name: &str, reason: &str, message: &str| {
+        let before = array(&old["conditions"])
+            .iter()
+            .find(|c| c["type"] == name && c["status"] == "True");
+        before.cloned().unwrap_or_else(|| {
+            json!({"type": name, "status": "True", "lastTransitionTime": now,
+                "reason": reason, "message": message})
+        })
+    };
+    let mut stored = strings(&old["storedVersions"]);
+    let storage = array(&crd["spec"]["versions"])
+        .iter()
+        .find(|v| v["storage"] == true);
+    if let Some(name) = storage.map(|version| string(&version["name"]))
+        && !stored.contains(&name)
+    {
+        stored.push(name);
+    }
+    json!({
+        "acceptedNames": crd["spec"]["names"],
+        "conditions": [
+            condition("NamesAccepted", "NoConflicts", "no conflicts found"),
+            condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+        ],
+        "storedVersions": stored,
     })
 }
 
@@ -236,7 +269,6 @@ impl Rules for CustomRules {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     fn crontab() -> Resource {
         row(&json!({"metadata": {"name": "crontabs.example.com"}, "spec": {
@@ -298,6 +330,15 @@ mod tests {
                 r#"Invalid value: "string": spec.replicas in body must be of type integer: "string""#,
             ]
         );
+    }
+
+    #[test]
+    fn status_of_an_established_definition() {
+        let mut crd = json!({"spec": {"names": {"plural": "a"}, "versions": [{"name": "v1", "storage": true}]}});
+        crd["status"] = status(&crd, "2026-01-01T00:00:00Z");
+        assert_eq!(crd["status"]["conditions"][1]["type"], "Established");
+        assert_eq!(crd["status"]["storedVersions"], json!(["v1"]));
+        assert_eq!(status(&crd, "2027-01-01T00:00:00Z"), crd["status"]);
     }
 
     #[test]

@@ -4,13 +4,12 @@
 //! the binary: most clients take them as they are. Those of custom resources
 //! are made when asked for.
 
-#[allow(missing_docs)]
-pub mod paths;
-#[allow(missing_docs)]
-pub mod v2;
-
 mod custom;
 mod embedded;
+#[allow(missing_docs)]
+pub mod paths;
+mod protobuf;
+mod v2;
 
 use crate::registry::Snapshot;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
@@ -20,10 +19,13 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::io::{Read, Write};
 
+/// The content type of the v2 document in protobuf, as clients ask for it.
+pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
 /// A document, compressed, and the hash of what it says.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// gzip of the JSON text.
+    /// gzip of its JSON text (or protobuf).
     pub gzip: Cow<'static, [u8]>,
     /// Changes when the document does; also its ETag.
     pub hash: String,
@@ -39,7 +41,7 @@ impl Document {
         }
     }
 
-    /// The JSON text, for clients that don't take gzip.
+    /// The text, for clients that don't take gzip.
     pub fn text(&self) -> Vec<u8> {
         let mut text = Vec::new();
         GzDecoder::new(&*self.gzip)
@@ -59,7 +61,14 @@ fn hash(text: &[u8]) -> String {
 /// The documents for a table, the v2 one cached while the table stays.
 #[derive(Default)]
 pub struct OpenApi {
-    v2: Mutex<Option<(u64, Document)>>,
+    v2: Mutex<Option<(u64, Forms)>>,
+}
+
+/// The v2 document in its two encodings.
+#[derive(Clone)]
+struct Forms {
+    json: Document,
+    protobuf: Document,
 }
 
 impl OpenApi {
@@ -100,36 +109,57 @@ impl OpenApi {
         ))
     }
 
-    /// `/openapi/v2`.
+    /// `/openapi/v2` as JSON.
     pub fn v2(&self, table: &Snapshot) -> Document {
+        self.v2_forms(table).json
+    }
+
+    /// `/openapi/v2` as [`V2_PROTOBUF`].
+    pub fn v2_protobuf(&self, table: &Snapshot) -> Document {
+        self.v2_forms(table).protobuf
+    }
+
+    fn v2_forms(&self, table: &Snapshot) -> Forms {
         let mut cached = self.v2.lock();
-        if let Some((generation, document)) = &*cached
+        if let Some((generation, forms)) = &*cached
             && *generation == table.generation()
         {
-            return document.clone();
+            return forms.clone();
         }
-        let built_in = Document {
-            gzip: Cow::Borrowed(embedded::V2.1),
-            hash: embedded::V2.0.to_owned(),
-        };
-        let (paths, schemas) = custom::parts(table, |_| true, None);
-        let document = if paths.is_empty() {
-            built_in
-        } else {
-            let definitions: Map<String, Value> = schemas
-                .iter()
-                .filter(|(name, _)| !name.starts_with("io.k8s.api"))
-                .map(|(name, schema)| (name.clone(), v2::definition(name, schema)))
-                .collect();
-            let paths = paths
-                .iter()
-                .map(|(path, value)| (path.clone(), v2::path(value)))
-                .collect();
-            let text = String::from_utf8(built_in.text()).expect("JSON is UTF-8");
-            Document::of(v2::splice(&text, &definitions, &paths).as_bytes())
-        };
-        *cached = Some((table.generation(), document.clone()));
-        document
+        let forms = forms(table);
+        *cached = Some((table.generation(), forms.clone()));
+        forms
+    }
+}
+
+fn forms(table: &Snapshot) -> Forms {
+    let built_in = |gzip: &'static [u8]| Document {
+        gzip: Cow::Borrowed(gzip),
+        hash: embedded::V2.0.to_owned(),
+    };
+    let built_in = Forms {
+        json: built_in(embedded::V2.1),
+        protobuf: built_in(embedded::V2_PROTOBUF),
+    };
+    let (paths, schemas) = custom::parts(table, |_| true, None);
+    if paths.is_empty() {
+        return built_in;
+    }
+    let definitions: Map<String, Value> = schemas
+        .iter()
+        .filter(|(name, _)| !name.starts_with("io.k8s.api"))
+        .map(|(name, schema)| (name.clone(), v2::definition(name, schema)))
+        .collect();
+    let paths = paths
+        .iter()
+        .map(|(path, value)| (path.clone(), v2::path(value)))
+        .collect();
+    let text = String::from_utf8(built_in.json.text()).expect("JSON is UTF-8");
+    let mut protobuf = built_in.protobuf.text();
+    protobuf.extend(protobuf::document(&definitions, &paths));
+    Forms {
+        json: Document::of(v2::splice(&text, &definitions, &paths).as_bytes()),
+        protobuf: Document::of(&protobuf),
     }
 }
 

@@ -278,7 +278,7 @@ fn operation(served: &Served<'_>, sub: Option<&Sub<'_>>, verb: &str) -> Value {
         _ => &[],
     };
     for (name, ty, description) in sets.iter().copied().flatten() {
-        if !(verb == "deletecollection" && *name == "watch")
+        if (verb != "deletecollection" || *name != "watch")
             && !parameters.iter().any(|p: &Value| p["name"] == *name)
         {
             parameters.push(parameter(name, ty, description));

@@ -119,18 +119,11 @@ pub fn entries(map: &Map<String, Value>) -> String {
     text[1..text.len() - 1].to_owned()
 }
 
-/// A whole v2 document. Definitions come first and paths last, so that those
-/// of custom resources can be spliced in (see [`splice`]).
-pub fn document(definitions: &Map<String, Value>, paths: &Map<String, Value>) -> String {
-    format!(
-        r#"{START}{}}},"info":{{"title":"Kubernetes","version":"v1.33.0"}},"security":[{{"BearerToken":[]}}],"securityDefinitions":{{"BearerToken":{{"description":"Bearer Token authentication","in":"header","name":"authorization","type":"apiKey"}}}},"paths":{{{}{END}"#,
-        entries(definitions),
-        entries(paths),
-    )
-}
-
-const START: &str = r#"{"swagger":"2.0","definitions":{"#;
-const END: &str = "}}";
+/// How a v2 document starts, up to its definitions. They come first and paths
+/// last, so that those of custom resources can be spliced in.
+pub const START: &str = r#"{"swagger":"2.0","definitions":{"#;
+/// How it ends, after its paths.
+pub const END: &str = "}}";
 
 /// A document with more definitions and paths.
 pub fn splice(
