@@ -12,7 +12,7 @@ pub fn all(spec: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Names of the containers for which something holds.
-pub fn which<'a>(spec: &'a Value, holds: impl Fn(&Value) -> bool) -> Vec<&'a str> {
+pub fn which(spec: &Value, holds: impl Fn(&Value) -> bool) -> Vec<&str> {
     all(spec)
         .filter(|c| holds(c))
         .map(|c| text(c, "/name"))
