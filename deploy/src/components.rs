@@ -330,4 +330,30 @@ mod tests {
         }
         assert!(!etcd.command.iter().any(|word| word.contains("http://")));
     }
+
+    #[test]
+    fn the_units_for_real_hosts_have_the_same_flags() {
+        let lab = lab();
+        let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
+        for host in &lab.plan.hosts()[..2] {
+            // Debian brings a unit of its own for containerd; the registry is the lab's.
+            let ours = |spec: &Spec| !["containerd", "registry"].contains(&spec.name.as_str());
+            for spec in specs(&lab, host).into_iter().filter(ours) {
+                let unit = units.join(format!("hardway-{}.service", spec.name));
+                let text = shell::read_text(&unit).unwrap();
+                let name = |word: &str| word.split('=').next().unwrap_or_default().to_owned();
+                let here: Vec<String> = spec.command[1..].iter().map(|word| name(word)).collect();
+                let start = text
+                    .lines()
+                    .skip_while(|line| !line.starts_with("ExecStart="));
+                let flags = start.map(str::trim).filter(|line| line.starts_with("--"));
+                assert_eq!(
+                    flags.map(name).collect::<Vec<_>>(),
+                    here,
+                    "{}",
+                    unit.display()
+                );
+            }
+        }
+    }
 }

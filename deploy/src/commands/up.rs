@@ -132,7 +132,9 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
             .save()?;
         }
     }
-    farewell(&lab, &progress);
+    if lab.only.is_empty() {
+        farewell(&lab, &progress);
+    }
     Ok(())
 }
 
@@ -215,7 +217,9 @@ fn owner_note(plan: &Plan) -> PathBuf {
 /// The folder of the lab that runs under this number.
 pub fn owner(plan: &Plan) -> Option<PathBuf> {
     let text = fs::read_to_string(owner_note(plan)).ok()?;
-    Some(PathBuf::from(text.trim()))
+    let folder = PathBuf::from(text.trim());
+    // Of a lab whose folder was deleted the hosts are taken over and restarted.
+    folder.join("lab.json").exists().then_some(folder)
 }
 
 /// Forgets that a lab runs under this number.

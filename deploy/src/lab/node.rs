@@ -155,29 +155,37 @@ pub fn switch_off(lab: &Lab, host: &Host) -> Result<()> {
 
 /// Ends all processes of a host and waits until they are gone.
 fn end(lab: &Lab, host: &Host) -> Result<()> {
-    let Some(launcher) = launcher_pid(lab, host) else {
-        return Ok(());
-    };
-    let init = init_pid(lab, host);
-    for pid in init.into_iter().chain([launcher]) {
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-    }
     let deadline = Instant::now() + PATIENCE;
-    // A namespace's first process is gone only after all others in it are.
-    while [init, Some(launcher)]
-        .into_iter()
-        .flatten()
-        .any(|pid| start_time(pid).is_some())
-    {
+    loop {
+        let launcher = launcher_pid(lab, host);
+        // Others only when the notes were lost, by a lab whose folder was deleted.
+        let pids = launcher.into_iter().chain(pids_in(&host.namespace));
+        let pids: Vec<i32> = pids.filter(|pid| start_time(*pid).is_some()).collect();
+        if pids.is_empty() {
+            return Ok(());
+        }
         if Instant::now() > deadline {
-            return Err(Failure::new(
-                format!("switch off host {}", host.name),
-                "its processes do not end",
-            ));
+            let what = format!("switch off host {}", host.name);
+            return Err(Failure::new(what, "its processes do not end"));
+        }
+        // With its first process a namespace loses all others, pods included.
+        for pid in pids {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    Ok(())
+}
+
+/// Processes in a network namespace.
+fn pids_in(namespace: &str) -> Vec<i32> {
+    if !Path::new("/run/netns").join(namespace).exists() {
+        return Vec::new();
+    }
+    let listed = shell::run("ip", &["netns", "pids", namespace]).unwrap_or_default();
+    listed
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
 }
 
 /// Removes a host's cgroups, in each hierarchy the machine has.
