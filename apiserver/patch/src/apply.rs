@@ -35,6 +35,7 @@ pub fn apply(
     force: bool,
 ) -> Result<Value, Status> {
     check(applied, schema, writer)?;
+    let applied = &without_null_creation(applied);
     let nothing = json!({});
     let before = live.map(without_managed_fields);
     let live_object = before.as_ref().unwrap_or(&nothing);
@@ -139,6 +140,20 @@ fn check(applied: &Value, schema: &Schema, writer: &Writer<'_>) -> Result<(), St
             text("/kind"),
         ),
     ))
+}
+
+/// Generated manifests carry `creationTimestamp: null`, which must not unset
+/// the live object's.
+fn without_null_creation(applied: &Value) -> Value {
+    let mut applied = applied.clone();
+    if let Some(metadata) = applied.get_mut("metadata").and_then(Value::as_object_mut)
+        && metadata
+            .get("creationTimestamp")
+            .is_some_and(Value::is_null)
+    {
+        metadata.remove("creationTimestamp");
+    }
+    applied
 }
 
 /// Takes out what this manager applied last time and nobody owns any more.

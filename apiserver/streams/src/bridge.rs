@@ -23,9 +23,11 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_util::codec::Framed;
 
-/// How long the kubelet may take to accept the streams, and the client to
-/// answer a close.
+/// How long the kubelet may take to accept the streams.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a client may take to answer a close.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Larger messages are cut into data frames of this size.
 const CHUNK: usize = 64 << 10;
@@ -39,7 +41,7 @@ pub(crate) async fn translate<C: Io, S: Io>(
     plan: Plan,
     protocol: Protocol,
 ) {
-    let (to_client, from_client) = client.split();
+    let (to_client, mut from_client) = client.split();
     let (mut to_server, from_server) = Framed::new(server, Codec::default()).split();
     for channel in &plan.channels {
         let open = Frame::SynStream {
@@ -54,7 +56,7 @@ pub(crate) async fn translate<C: Io, S: Io>(
     let ready = Notify::new();
     let (pings, pinged) = mpsc::channel(8);
     let inward = Inward {
-        from_client,
+        from_client: &mut from_client,
         to_server,
         channels: &plan.channels,
         protocol,
@@ -71,14 +73,35 @@ pub(crate) async fn translate<C: Io, S: Io>(
         error_told: false,
     };
     tokio::select! {
-        () = inward.run() => {}
-        result = outward.run() => outward.finish(result).await,
+        () = inward.run() => return,
+        result = outward.run() => if result.is_err() { return },
+    }
+    close(&mut outward.to_client, &mut from_client).await;
+}
+
+/// Closes the connection to the client in good order: what it sends meanwhile
+/// is read, so that a reset can't overtake the last bytes towards it.
+async fn close<C: Io>(
+    to_client: &mut SplitSink<WebSocketStream<C>, Message>,
+    from_client: &mut SplitStream<WebSocketStream<C>>,
+) {
+    let frame = CloseFrame {
+        code: CloseCode::Normal,
+        reason: "".into(),
+    };
+    let closing = async {
+        to_client.send(Message::Close(Some(frame))).await?;
+        while let Some(Ok(_)) = from_client.next().await {}
+        to_client.close().await
+    };
+    if !matches!(tokio::time::timeout(FAREWELL, closing).await, Ok(Ok(()))) {
+        tracing::debug!("client did not answer the close");
     }
 }
 
 /// From the client to the kubelet.
 struct Inward<'a, C, S> {
-    from_client: SplitStream<WebSocketStream<C>>,
+    from_client: &'a mut SplitStream<WebSocketStream<C>>,
     to_server: SplitSink<Spdy<S>, Frame>,
     channels: &'a [Channel],
     protocol: Protocol,
@@ -249,19 +272,6 @@ impl<C: Io, S: Io> Outward<'_, C, S> {
     async fn tell(&mut self, channel: u8, data: &[u8]) -> Result<(), ClientGone> {
         let message = self.protocol.encode(channel, data);
         self.to_client.send(message).await.map_err(|_| ClientGone)
-    }
-
-    /// Closes the connection to the client in good order.
-    async fn finish(&mut self, result: Result<(), ClientGone>) {
-        if result.is_err() {
-            return;
-        }
-        let close = CloseFrame {
-            code: CloseCode::Normal,
-            reason: "".into(),
-        };
-        let closing = self.to_client.send(Message::Close(Some(close)));
-        let _ = tokio::time::timeout(PATIENCE, closing).await;
     }
 }
 

@@ -192,6 +192,23 @@ fn applying_again_changes_nothing() {
 }
 
 #[test]
+fn a_null_creation_timestamp_unsets_nothing() {
+    let mut applied = object(json!({"replicas": 1}));
+    applied["metadata"]["creationTimestamp"] = Value::Null;
+    let mut live = do_apply(None, &applied, "a", false).unwrap();
+    live["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let again = apply(
+        Some(&live),
+        &applied,
+        &deployment(),
+        &writer("a", 60),
+        false,
+    )
+    .unwrap();
+    assert_eq!(live, again);
+}
+
+#[test]
 fn kubectl_takes_over_what_client_side_apply_set() {
     let configuration = object(json!({"replicas": 1}));
     let mut live = configuration.clone();

@@ -219,6 +219,7 @@ pub(crate) mod tests {
     pub(crate) fn deployment() -> Schema {
         let meta = serde_json::json!({
             "name": "string", "namespace": "string", "uid": "string", "resourceVersion": "string",
+            "creationTimestamp": "string",
             "labels": {"*": "string"}, "annotations": {"*": "string"},
             "finalizers": ["set", "string"], "managedFields": "any"});
         schema(serde_json::json!({

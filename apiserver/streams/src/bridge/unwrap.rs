@@ -5,8 +5,6 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 /// Copies bytes out of messages and into messages until either side ends.
 pub(crate) async fn unwrap<C: Io, S: Io>(client: WebSocketStream<C>, server: S) {
@@ -39,14 +37,10 @@ pub(crate) async fn unwrap<C: Io, S: Io>(client: WebSocketStream<C>, server: S) 
                 }
             }
         }
-        let close = CloseFrame {
-            code: CloseCode::Normal,
-            reason: "".into(),
-        };
-        let _ = to_client.send(Message::Close(Some(close))).await;
     };
     tokio::select! {
-        () = inward => {}
+        () = inward => return,
         () = outward => {}
     }
+    super::close(&mut to_client, &mut from_client).await;
 }
