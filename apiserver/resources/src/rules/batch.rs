@@ -103,7 +103,7 @@ fn check_job_spec(e: &mut Errors, path: &Path, spec: &Value) {
 
 pub(super) const JOB: Kind = Kind {
     default: |job| {
-        if let Some(spec) = object_mut(job, "spec") {
+        if let Some(spec) = ensure_object(job, "spec") {
             default_job_spec(spec);
         }
         let own = get(get(get(get(job, "spec"), "template"), "metadata"), "labels").clone();

@@ -70,3 +70,59 @@ fn admission(kind: &str) -> Kind {
         _ => PLAIN,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows;
+    use serde_json::json;
+
+    #[test]
+    fn rules_bear_objects_of_any_shape() {
+        for row in rows::all() {
+            let rules = for_kind(row.group, row.kind);
+            for object in [
+                json!({}),
+                json!({"spec": null}),
+                json!({"spec": "text", "metadata": [], "status": 1}),
+                json!({"metadata": {"name": "a"}, "spec": {}, "status": {}}),
+                json!({"metadata": {"name": "a"}, "spec": {"template": {"spec": {"containers": [{}, null, 1]}}}}),
+            ] {
+                let mut once = object.clone();
+                rules.default(&mut once);
+                let mut twice = once.clone();
+                rules.default(&mut twice);
+                assert_eq!(once, twice, "defaults of {} settle", row.kind);
+                rules.validate(&once);
+                rules.validate_update(&once, &object);
+                rules.prepare_update(&mut once, &object);
+                rules.prepare_status_update(&mut once, &object);
+                rules.prepare_create(&mut twice);
+                let names = |o| -> Vec<_> {
+                    rules
+                        .selectable_fields(o)
+                        .into_iter()
+                        .map(|(n, _)| n)
+                        .collect()
+                };
+                assert_eq!(names(&once), names(&object));
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_subresource_means_a_status() {
+        for row in rows::all() {
+            let served = row.subresources.iter().any(|s| s.name == "status");
+            // A node comes with its status, so its rules treat it on their own.
+            if row.kind != "Node" {
+                assert_eq!(
+                    for_kind(row.group, row.kind).has_status(),
+                    served,
+                    "{}",
+                    row.kind
+                );
+            }
+        }
+    }
+}

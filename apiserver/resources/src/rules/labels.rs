@@ -1,7 +1,7 @@
 //! Checks of labels and of label selectors inside objects.
 
 use super::field::{Errors, Path};
-use super::json::{entries, get, list, text};
+use super::json::{get, list, text};
 use hardway_proto::names;
 use serde_json::Value;
 
@@ -81,6 +81,5 @@ pub fn selects(selector: &Value, labels: &Value) -> bool {
 }
 
 fn has_selector_form(selector: &Value) -> bool {
-    entries(selector, "matchLabels").next().is_some()
-        || !list(selector, "matchExpressions").is_empty()
+    get(selector, "matchLabels").is_object() || get(selector, "matchExpressions").is_array()
 }

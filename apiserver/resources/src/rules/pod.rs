@@ -29,7 +29,7 @@ use serde_json::json;
 pub(super) const POD: Kind = Kind {
     status: r#"{"phase":"Pending"}"#,
     default: |pod| {
-        if let Some(spec) = super::json::object_mut(pod, "spec") {
+        if let Some(spec) = super::json::ensure_object(pod, "spec") {
             default_spec(spec);
             // Only pods themselves, not templates of them.
             super::json::set_default(spec, "enableServiceLinks", true);
@@ -192,8 +192,8 @@ mod tests {
             [
                 r#"spec.volumes[0].hostPath.path: Invalid value: "/a/../b": must not contain '..'"#,
                 r#"spec.volumes[1].name: Duplicate value: "v""#,
-                r#"spec.containers[0].resources.requests[memory]: Invalid value: "-1": must be greater than or equal to 0"#,
                 r#"spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1"#,
+                r#"spec.containers[0].resources.requests[memory]: Invalid value: "-1": must be greater than or equal to 0"#,
                 r#"spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never""#,
             ]
         );
@@ -218,7 +218,7 @@ mod tests {
             [r#"spec.containers[1].ports[0].hostPort: Duplicate value: "TCP//80""#]
         );
         pod["spec"]["hostNetwork"] = json!(true);
-        assert!(messages(&pod)[0].ends_with("must match `hostPort` when `hostNetwork` is true"));
+        assert!(messages(&pod)[1].ends_with("must match `hostPort` when `hostNetwork` is true"));
     }
 
     #[test]

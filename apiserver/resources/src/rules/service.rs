@@ -2,8 +2,8 @@
 
 use super::field::{Errors, Path};
 use super::json::{
-    default_number, default_text, get, has, int, is_empty, list, list_mut, object_mut, set,
-    set_default, text,
+    default_number, default_text, ensure_object, get, has, int, is_empty, list, list_mut,
+    object_mut, set, set_default, text,
 };
 use super::kind::{Kind, PLAIN};
 use super::{labels, pod};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 fn default_service(service: &mut Value) {
-    let Some(spec) = object_mut(service, "spec") else {
+    let Some(spec) = ensure_object(service, "spec") else {
         return;
     };
     default_text(spec, "sessionAffinity", "None");
@@ -288,6 +288,17 @@ fn prepare_update(new: &mut Value, old: &Value) {
         return;
     };
     if after == "ExternalName" {
+        // What the old type had been given goes, unless the client changed it.
+        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            if get(spec, field) == get(&before, field) && text(&before, "type") != "ExternalName" {
+                super::json::remove(spec, field);
+            }
+        }
+        for port in list_mut(spec, "ports") {
+            super::json::remove(port, "nodePort");
+        }
+        super::json::remove(spec, "externalTrafficPolicy");
+        super::json::remove(spec, "internalTrafficPolicy");
         return;
     }
     // An address once given stays, even if the client's copy lacks it.

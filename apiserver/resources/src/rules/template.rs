@@ -1,7 +1,7 @@
 //! Pod templates, shared by everything that makes pods.
 
 use super::field::{Errors, Path};
-use super::json::{ensure_object, get, has, object_mut, set_default, text};
+use super::json::{ensure_object, get, has, set_default, text};
 use super::kind::{Kind, PLAIN};
 use super::{labels, meta, pod};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub fn default_template(bearer: &mut Value) {
     if let Some(template) = ensure_object(bearer, "template") {
         set_default(template, "metadata", json!({}));
-        if let Some(spec) = object_mut(template, "spec") {
+        if let Some(spec) = ensure_object(template, "spec") {
             pod::default_spec(spec);
         }
     }

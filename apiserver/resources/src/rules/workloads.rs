@@ -3,8 +3,8 @@
 
 use super::field::{Errors, Path};
 use super::json::{
-    default_text, ensure_object, get, has, int, is_empty, list_mut, object_mut, set,
-    set_default, text,
+    default_text, ensure_object, get, has, int, is_empty, list_mut, object_mut, set, set_default,
+    text,
 };
 use super::kind::{Kind, PLAIN, WITH_STATUS};
 use super::{labels, storage, template};
@@ -23,7 +23,7 @@ fn spec_of(object: &Value) -> (Path, &Value) {
 }
 
 fn with_spec(object: &mut Value, fill: impl FnOnce(&mut Value)) {
-    if let Some(spec) = object_mut(object, "spec") {
+    if let Some(spec) = ensure_object(object, "spec") {
         template::default_template(spec);
         fill(spec);
     }
@@ -33,7 +33,13 @@ pub(super) const REPLICATION_CONTROLLER: Kind = Kind {
     name: names::is_dns1123_subdomain,
     status: r#"{"replicas":0}"#,
     default: |object| {
-        with_spec(object, |spec| set_default(spec, "replicas", 1));
+        if let Some(spec) = ensure_object(object, "spec") {
+            set_default(spec, "replicas", 1);
+            // Unlike elsewhere a template left out is an error of its own.
+            if has(spec, "template") {
+                template::default_template(spec);
+            }
+        }
         let spec = get(object, "spec");
         let own = get(get(get(spec, "template"), "metadata"), "labels").clone();
         if is_empty(&own) {
@@ -397,6 +403,28 @@ mod tests {
             messages(Rules::validate(&REPLICATION_CONTROLLER, &rc)),
             [
                 r#"spec.template.metadata.labels: Invalid value: {"name":"web"}: `selector` does not match template `labels`"#
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let mut rc = json!({"metadata": {"name": "web"}});
+        REPLICATION_CONTROLLER.default(&mut rc);
+        assert_eq!(
+            messages(Rules::validate(&REPLICATION_CONTROLLER, &rc)),
+            [
+                "spec.selector: Required value",
+                "spec.template: Required value"
+            ]
+        );
+        let mut deployment = json!({"metadata": {"name": "web"}});
+        DEPLOYMENT.default(&mut deployment);
+        assert_eq!(
+            messages(Rules::validate(&DEPLOYMENT, &deployment)),
+            [
+                "spec.selector: Required value",
+                "spec.template.spec.containers: Required value"
             ]
         );
     }

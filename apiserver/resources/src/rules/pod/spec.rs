@@ -7,6 +7,8 @@ use super::{affinity, containers, security, volumes};
 use hardway_proto::names;
 use serde_json::Value;
 
+type NameCheck = fn(&str) -> Vec<String>;
+
 /// What is wrong with a pod's spec, in a pod or in a template.
 pub fn check_spec(e: &mut Errors, path: &Path, spec: &Value) {
     volumes::check(e, &path.child("volumes"), list(spec, "volumes"));
@@ -27,7 +29,7 @@ pub fn check_spec(e: &mut Errors, path: &Path, spec: &Value) {
     e.one_of(
         &path.child("dnsPolicy"),
         dns,
-        &["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"],
+        &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"],
     );
     labels::check(e, &path.child("nodeSelector"), get(spec, "nodeSelector"));
     security::check_pod(e, &path.child("securityContext"), spec);
@@ -50,7 +52,7 @@ pub fn check_spec(e: &mut Errors, path: &Path, spec: &Value) {
         &path.child("topologySpreadConstraints"),
         list(spec, "topologySpreadConstraints"),
     );
-    let named: [(&str, fn(&str) -> Vec<String>); 6] = [
+    let named: [(&str, NameCheck); 6] = [
         ("serviceAccountName", names::is_dns1123_subdomain),
         ("nodeName", names::is_dns1123_subdomain),
         ("hostname", names::is_dns1123_label),

@@ -38,14 +38,9 @@ fn check_source(e: &mut Errors, path: &Path, volume: &Value) {
         }
         count += 1;
         match kind.as_str() {
-            "emptyDir" => {
-                if has(source, "sizeLimit") {
-                    resources::check_quantity(
-                        e,
-                        &path.child("sizeLimit"),
-                        get(source, "sizeLimit"),
-                    );
-                }
+            "emptyDir" if has(source, "sizeLimit") => {
+                let at = path.child("sizeLimit");
+                resources::check_quantity(e, &at, get(source, "sizeLimit"));
             }
             "hostPath" => host_path(e, &path, source),
             "configMap" => keyed(e, &path, source, "name"),
@@ -57,10 +52,8 @@ fn check_source(e: &mut Errors, path: &Path, volume: &Value) {
             "csi" => need(e, &path, source, &["driver"]),
             "iscsi" => need(e, &path, source, &["targetPortal", "iqn"]),
             "flexVolume" => need(e, &path, source, &["driver"]),
-            "ephemeral" => {
-                if !has(source, "volumeClaimTemplate") {
-                    e.required(&path.child("volumeClaimTemplate"), "");
-                }
+            "ephemeral" if !has(source, "volumeClaimTemplate") => {
+                e.required(&path.child("volumeClaimTemplate"), "");
             }
             _ => {}
         }
