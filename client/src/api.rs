@@ -5,6 +5,7 @@ use crate::kubeconfig::Kubeconfig;
 use crate::tls;
 use futures_util::{Stream, StreamExt};
 use hardway_proto::api::{self, api_client::ApiClient};
+use hardway_proto::kind::PartialObject;
 use hardway_proto::{Kind, Status};
 use serde_json::{Value, json};
 use std::marker::PhantomData;
@@ -50,6 +51,12 @@ impl Client {
             dynamic: self.dynamic(id.group, id.version, id.resource, namespace),
             kind: PhantomData,
         }
+    }
+
+    /// The resources the apiserver serves now, custom ones included.
+    pub async fn discover(&self) -> Result<Vec<api::ResourceInfo>, Status> {
+        let answer = self.inner.clone().discover(api::DiscoverRequest {}).await?;
+        Ok(answer.into_inner().resources)
     }
 
     /// Objects of any resource, as bytes.
@@ -344,6 +351,16 @@ fn parse<K: Kind>(object: &api::Object) -> Result<K, Status> {
             object.name
         ))
     })
+}
+
+impl Api<PartialObject> {
+    /// The metadata of any resource's objects.
+    pub fn metadata_of(dynamic: DynamicApi) -> Self {
+        Self {
+            dynamic,
+            kind: PhantomData,
+        }
+    }
 }
 
 impl<K: Kind> Api<K> {

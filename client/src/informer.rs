@@ -47,7 +47,7 @@ pub struct Informer<K> {
     api: Api<K>,
     labels: String,
     fields: String,
-    indexes: Vec<(&'static str, IndexFn<K>)>,
+    store: Store<K>,
     handlers: Vec<Handler<K>>,
 }
 
@@ -58,7 +58,7 @@ impl<K: Kind> Informer<K> {
             api,
             labels: String::new(),
             fields: String::new(),
-            indexes: Vec::new(),
+            store: Store::default(),
             handlers: Vec::new(),
         }
     }
@@ -76,23 +76,38 @@ impl<K: Kind> Informer<K> {
     }
 
     /// Adds an index for [`Store::by_index`].
-    pub fn index(mut self, name: &'static str, values_of: IndexFn<K>) -> Self {
-        self.indexes.push((name, values_of));
+    pub fn index(self, name: &'static str, values_of: IndexFn<K>) -> Self {
+        self.store.add_index(name, values_of);
         self
+    }
+
+    /// The cache it will fill; usable at once, empty until started.
+    pub fn store(&self) -> Store<K> {
+        self.store.clone()
     }
 
     /// Calls `handler` for every change, in order. It must not block: it
     /// usually puts a key into a queue.
     pub fn on_change(mut self, handler: impl Fn(&Change<K>) + Send + Sync + 'static) -> Self {
-        self.handlers.push(Box::new(handler));
+        self.subscribe(handler);
         self
+    }
+
+    /// [`Informer::on_change`], for informers that several parties share.
+    pub fn subscribe(&mut self, handler: impl Fn(&Change<K>) + Send + Sync + 'static) {
+        self.handlers.push(Box::new(handler));
+    }
+
+    /// Lists and watches until dropped.
+    pub async fn run(self) {
+        let store = self.store();
+        run(self, store).await;
     }
 
     /// Starts; the task runs until it is aborted or the runtime ends.
     pub fn spawn(self) -> (Store<K>, JoinHandle<()>) {
-        let store = Store::new(&self.indexes);
-        let task = tokio::spawn(run(self, store.clone()));
-        (store, task)
+        let store = self.store();
+        (store, tokio::spawn(self.run()))
     }
 
     /// Starts, leaving the task to the runtime.

@@ -44,20 +44,29 @@ impl<K: Kind> Default for Store<K> {
 impl<K: Kind> Store<K> {
     /// An empty store with the named indexes.
     pub fn new(indexes: &[(&'static str, IndexFn<K>)]) -> Self {
-        let indexes = indexes
-            .iter()
-            .map(|&(name, values_of)| {
-                let keys = HashMap::new();
-                (name, Index { values_of, keys })
-            })
-            .collect();
-        Self {
+        let store = Self {
             inner: Arc::new(RwLock::new(Inner {
                 objects: BTreeMap::new(),
-                indexes,
+                indexes: HashMap::new(),
             })),
             synced: Arc::new(watch::Sender::new(false)),
+        };
+        for &(name, values_of) in indexes {
+            store.add_index(name, values_of);
         }
+        store
+    }
+
+    /// Adds a named index over what is there and what comes.
+    pub fn add_index(&self, name: &'static str, values_of: IndexFn<K>) {
+        let mut inner = self.inner.write();
+        let mut keys: HashMap<String, BTreeSet<ObjectKey>> = HashMap::new();
+        for (key, object) in &inner.objects {
+            for value in values_of(object) {
+                keys.entry(value).or_default().insert(key.clone());
+            }
+        }
+        inner.indexes.insert(name, Index { values_of, keys });
     }
 
     /// One object.

@@ -1,3 +1,105 @@
 //! The `hardway-controller-manager` process.
 
-fn main() {}
+use clap::Parser;
+use hardway_client::{flags, health::Checks, leader::Elector, signals};
+use hardway_controller_manager::context::{Context, Settings};
+use ipnetwork::IpNetwork;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Runs the controllers that keep the cluster as its objects say.
+#[derive(Parser)]
+#[command(name = "hardway-controller-manager", version)]
+struct Flags {
+    #[command(flatten)]
+    common: flags::Common,
+    /// Take turns with other instances through a Lease.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set)]
+    leader_elect: bool,
+    /// Range that nodes' pod subnets are allocated from; without it none are.
+    #[arg(long, value_name = "CIDR")]
+    cluster_cidr: Option<IpNetwork>,
+    /// Prefix length of a node's subnet.
+    #[arg(long, default_value_t = 24, value_name = "BITS")]
+    node_cidr_mask_size: u8,
+    /// CA certificate to publish in every namespace as kube-root-ca.crt.
+    #[arg(long, value_name = "FILE")]
+    root_ca_file: Option<PathBuf>,
+    /// CA certificate to sign certificate requests with.
+    #[arg(long, value_name = "FILE", requires = "cluster_signing_key_file")]
+    cluster_signing_cert_file: Option<PathBuf>,
+    /// Private key of that CA.
+    #[arg(long, value_name = "FILE", requires = "cluster_signing_cert_file")]
+    cluster_signing_key_file: Option<PathBuf>,
+    /// Days a signed certificate is valid at most.
+    #[arg(long, default_value_t = 365, value_name = "DAYS")]
+    cluster_signing_days: u32,
+    /// Seconds a node may be silent before it counts as unreachable.
+    #[arg(long, default_value_t = 50, value_name = "SECONDS")]
+    node_monitor_grace_period: u64,
+}
+
+impl Flags {
+    fn settings(&self) -> Result<Settings, String> {
+        if let Some(range) = self.cluster_cidr
+            && self.node_cidr_mask_size < range.prefix()
+        {
+            return Err(format!(
+                "--node-cidr-mask-size {} must not be smaller than the prefix of --cluster-cidr {range}",
+                self.node_cidr_mask_size
+            ));
+        }
+        Ok(Settings {
+            cluster_cidr: self.cluster_cidr,
+            node_cidr_mask_size: self.node_cidr_mask_size,
+            root_ca_file: self.root_ca_file.clone(),
+            signing: self
+                .cluster_signing_cert_file
+                .clone()
+                .zip(self.cluster_signing_key_file.clone()),
+            signing_duration: Duration::from_secs(u64::from(self.cluster_signing_days) * 86_400),
+            node_monitor_grace_period: Duration::from_secs(self.node_monitor_grace_period),
+        })
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Flags::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hardway-controller-manager: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
+    flags.common.init_logging()?;
+    let settings = Arc::new(flags.settings()?);
+    let client = flags.common.client("hardway-controller-manager")?;
+    let address = flags.common.serve_health(Checks::default()).await?;
+    tracing::info!(%address, "serving health and metrics");
+    let context = Context {
+        client: client.clone(),
+        settings,
+    };
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let identity = format!("{}_{}", host.trim(), std::process::id());
+    let work = async {
+        if flags.leader_elect {
+            let elector = Elector::new(&client, "kube-controller-manager", &identity);
+            elector
+                .run(|| hardway_controller_manager::run(context.clone()))
+                .await;
+        } else {
+            hardway_controller_manager::run(context.clone()).await;
+        }
+    };
+    tokio::select! {
+        () = work => Err("a controller failed; see the log".into()),
+        stop = signals::shutdown() => Ok(stop?),
+    }
+}

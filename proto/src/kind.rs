@@ -67,6 +67,39 @@ pub trait Kind: Clone + std::fmt::Debug + Send + Sync + 'static {
     }
 }
 
+/// An object of which only the metadata is read: for what treats all kinds
+/// alike, such as garbage collection. Belongs to whatever resource it was
+/// read from; writing it writes its metadata only.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct PartialObject {
+    /// The metadata.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+}
+
+impl Kind for PartialObject {
+    const RESOURCE: ResourceId = ResourceId {
+        group: "",
+        version: "",
+        resource: "",
+    };
+    const KIND: &'static str = "PartialObjectMetadata";
+    const NAMESPACED: bool = true;
+
+    fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(json)
+    }
+    fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("metadata has string keys only")
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
 macro_rules! kinds {
     ($($ty:ty, $group:literal, $version:literal, $plural:literal, $kind:literal, $namespaced:literal;)*) => {$(
         impl Kind for $ty {

@@ -1,0 +1,106 @@
+//! The caches that controllers share: every kind is watched once.
+
+use hardway_client::{Client, Informer};
+use hardway_proto::meta::controller_of;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Endpoints, Namespace, Node, Pod, ReplicationController, Service, ServiceAccount,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use tokio::task::JoinSet;
+
+/// Index of pods by the UID of their controller.
+pub const BY_CONTROLLER: &str = "controller";
+/// Index of pods by the node they are bound to.
+pub const BY_NODE: &str = "node";
+/// Index of endpoint slices by `namespace/service`.
+pub const BY_SERVICE: &str = "service";
+/// The ConfigMap that carries the cluster's CA.
+pub const ROOT_CA: &str = "kube-root-ca.crt";
+/// The label that ties an EndpointSlice to its Service.
+pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// Not yet started; controllers subscribe first.
+pub struct Informers {
+    /// Pods, with [`BY_CONTROLLER`] and [`BY_NODE`].
+    pub pods: Informer<Pod>,
+    /// Nodes.
+    pub nodes: Informer<Node>,
+    /// Heartbeats of nodes.
+    pub node_leases: Informer<Lease>,
+    /// Namespaces.
+    pub namespaces: Informer<Namespace>,
+    /// Services.
+    pub services: Informer<Service>,
+    /// Endpoints.
+    pub endpoints: Informer<Endpoints>,
+    /// Endpoint slices, with [`BY_SERVICE`].
+    pub endpoint_slices: Informer<EndpointSlice>,
+    /// Replication controllers.
+    pub replication_controllers: Informer<ReplicationController>,
+    /// Replica sets.
+    pub replica_sets: Informer<ReplicaSet>,
+    /// Service accounts.
+    pub service_accounts: Informer<ServiceAccount>,
+    /// The published CA, one per namespace.
+    pub root_cas: Informer<ConfigMap>,
+    /// Certificate signing requests.
+    pub signing_requests: Informer<CertificateSigningRequest>,
+}
+
+impl Informers {
+    /// Of the whole cluster.
+    pub fn new(client: &Client) -> Self {
+        Self {
+            pods: Informer::new(client.all())
+                .index(BY_CONTROLLER, |pod: &Pod| {
+                    let owner = controller_of(&pod.metadata);
+                    owner.map(|o| o.uid.clone()).into_iter().collect()
+                })
+                .index(BY_NODE, |pod: &Pod| {
+                    let node = pod.spec.as_ref().and_then(|s| s.node_name.clone());
+                    node.into_iter().collect()
+                }),
+            nodes: Informer::new(client.all()),
+            node_leases: Informer::new(client.namespaced("kube-node-lease")),
+            namespaces: Informer::new(client.all()),
+            services: Informer::new(client.all()),
+            endpoints: Informer::new(client.all()),
+            endpoint_slices: Informer::new(client.all()).index(
+                BY_SERVICE,
+                |slice: &EndpointSlice| {
+                    let labels = slice.metadata.labels.as_ref();
+                    let service = labels.and_then(|l| l.get(SERVICE_NAME_LABEL));
+                    let namespace = slice.metadata.namespace.as_deref().unwrap_or_default();
+                    service
+                        .map(|name| format!("{namespace}/{name}"))
+                        .into_iter()
+                        .collect()
+                },
+            ),
+            replication_controllers: Informer::new(client.all()),
+            replica_sets: Informer::new(client.all()),
+            service_accounts: Informer::new(client.all()),
+            root_cas: Informer::new(client.all()).fields(format!("metadata.name={ROOT_CA}")),
+            signing_requests: Informer::new(client.all()),
+        }
+    }
+
+    /// Starts all of them.
+    pub fn start(self, tasks: &mut JoinSet<()>) {
+        tasks.spawn(self.pods.run());
+        tasks.spawn(self.nodes.run());
+        tasks.spawn(self.node_leases.run());
+        tasks.spawn(self.namespaces.run());
+        tasks.spawn(self.services.run());
+        tasks.spawn(self.endpoints.run());
+        tasks.spawn(self.endpoint_slices.run());
+        tasks.spawn(self.replication_controllers.run());
+        tasks.spawn(self.replica_sets.run());
+        tasks.spawn(self.service_accounts.run());
+        tasks.spawn(self.root_cas.run());
+        tasks.spawn(self.signing_requests.run());
+    }
+}

@@ -1,0 +1,161 @@
+//! Removes pods that nobody else will: those bound to a node that is gone,
+//! and the oldest of very many finished ones.
+
+use crate::Work;
+use crate::context::Context;
+use crate::informers::{BY_NODE, Informers};
+use crate::pod_ranking::is_finished;
+use hardway_client::api::{DeleteParams, Patch};
+use hardway_client::controller::{self, Next};
+use hardway_client::informer::Change;
+use hardway_client::queue::WorkQueue;
+use hardway_client::{Client, Store};
+use hardway_proto::meta::ObjectKey;
+use hardway_proto::{Kind, Status};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A node that is missing may be about to register: wait before judging.
+const QUARANTINE: Duration = Duration::from_secs(40);
+/// Kubernetes' default `--terminated-pod-gc-threshold`.
+const MAX_FINISHED: usize = 12_500;
+
+/// What to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Task {
+    /// Pods of a node that seems to be gone.
+    Node(String),
+    /// The number of finished pods.
+    Finished,
+}
+
+struct Controller {
+    client: Client,
+    nodes: Store<Node>,
+    pods: Store<Pod>,
+}
+
+/// The controller.
+pub fn register(informers: &mut Informers, context: &Context) -> Work {
+    let queue = WorkQueue::new();
+    let controller = Controller {
+        client: context.client.clone(),
+        nodes: informers.nodes.store(),
+        pods: informers.pods.store(),
+    };
+    let on_node = queue.clone();
+    informers.nodes.subscribe(move |change| {
+        if let Change::Deleted(node) = change {
+            on_node.add_after(Task::Node(node.name().to_owned()), QUARANTINE);
+        }
+    });
+    let (on_pod, nodes) = (queue.clone(), informers.nodes.store());
+    informers.pods.subscribe(move |change| {
+        let Change::Applied { old, new } = change else {
+            return;
+        };
+        let node = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.clone());
+        if let Some(name) = node(new)
+            && old.as_ref().and_then(|old| node(old)).is_none()
+            && nodes.get(&ObjectKey::new("", &name)).is_none()
+        {
+            on_pod.add_after(Task::Node(name), QUARANTINE);
+        }
+        if is_finished(new) && !old.as_ref().is_some_and(|old| is_finished(old)) {
+            on_pod.add(Task::Finished);
+        }
+    });
+    Box::pin(async move {
+        controller.nodes.wait_synced().await;
+        controller.pods.wait_synced().await;
+        controller::run("pod-garbage-collector", queue, 1, |task| {
+            controller.reconcile(task)
+        })
+        .await;
+    })
+}
+
+/// The oldest finished pods beyond the limit.
+fn surplus(mut finished: Vec<Arc<Pod>>, limit: usize) -> Vec<Arc<Pod>> {
+    finished.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|t| t.0));
+    let count = finished.len().saturating_sub(limit);
+    finished.truncate(count);
+    finished
+}
+
+impl Controller {
+    async fn reconcile(&self, task: Task) -> Result<Next, Status> {
+        match task {
+            Task::Node(name) => self.collect_of(&name).await?,
+            Task::Finished => {
+                let mut finished = self.pods.list();
+                finished.retain(|pod| is_finished(pod));
+                for pod in surplus(finished, MAX_FINISHED) {
+                    self.delete(&pod).await?;
+                }
+            }
+        }
+        Ok(Next::Done)
+    }
+
+    async fn collect_of(&self, node: &str) -> Result<(), Status> {
+        let pods = self.pods.by_index(BY_NODE, node);
+        if pods.is_empty() || self.nodes.get(&ObjectKey::new("", node)).is_some() {
+            return Ok(());
+        }
+        // The cache may be behind: ask before pods are taken away for good.
+        if self.client.all::<Node>().get_opt(node).await?.is_some() {
+            return Ok(());
+        }
+        for pod in pods {
+            tracing::info!(pod = %ObjectKey::of(pod.as_ref()), node, "deleting a pod whose node is gone");
+            if !is_finished(&pod) {
+                let patch = json!({"status": {"phase": "Failed", "conditions": [{
+                    "type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC",
+                    "message": "PodGC: node no longer exists",
+                    "lastTransitionTime": Time(Timestamp::now()),
+                }]}});
+                let api = self.client.namespaced::<Pod>(pod.namespace());
+                match api.patch_status(pod.name(), Patch::Strategic(&patch)).await {
+                    Err(status) if !status.is_not_found() => return Err(status),
+                    _ => {}
+                }
+            }
+            self.delete(&pod).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, pod: &Pod) -> Result<(), Status> {
+        let api = self.client.namespaced::<Pod>(pod.namespace());
+        match api.delete(pod.name(), &DeleteParams::now(pod.uid())).await {
+            Err(status) if !status.is_not_found() && !status.is_conflict() => Err(status),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_beyond_the_limit_go() {
+        let pod = |name: &str, day: u8| -> Arc<Pod> {
+            let time = format!("2024-01-{day:02}T00:00:00Z");
+            Arc::new(
+                serde_json::from_value(
+                    json!({"metadata": {"name": name, "creationTimestamp": time}}),
+                )
+                .unwrap(),
+            )
+        };
+        let gone = surplus(vec![pod("b", 2), pod("c", 3), pod("a", 1)], 2);
+        assert_eq!(gone.len(), 1);
+        assert_eq!(gone[0].name(), "a");
+    }
+}

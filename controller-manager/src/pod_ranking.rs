@@ -1,0 +1,182 @@
+//! Facts about pods that several controllers judge by, and which of several
+//! replicas goes first (`ActivePodsWithRanks` in Kubernetes' controller utils).
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The pod's phase, or `""`.
+pub fn phase(pod: &Pod) -> &str {
+    let status = pod.status.as_ref();
+    status.and_then(|s| s.phase.as_deref()).unwrap_or_default()
+}
+
+/// Whether all its containers have ended for good.
+pub fn is_finished(pod: &Pod) -> bool {
+    matches!(phase(pod), "Succeeded" | "Failed")
+}
+
+/// Whether it counts as a replica: neither finished nor leaving.
+pub fn is_active(pod: &Pod) -> bool {
+    !is_finished(pod) && pod.metadata.deletion_timestamp.is_none()
+}
+
+/// One of its conditions.
+pub fn condition<'a>(pod: &'a Pod, r#type: &str) -> Option<&'a PodCondition> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    conditions.iter().find(|c| c.type_ == r#type)
+}
+
+/// Whether its Ready condition is true.
+pub fn is_ready(pod: &Pod) -> bool {
+    condition(pod, "Ready").is_some_and(|c| c.status == "True")
+}
+
+/// Since when it has been ready.
+pub fn ready_since(pod: &Pod) -> Option<Timestamp> {
+    let ready = condition(pod, "Ready").filter(|c| c.status == "True")?;
+    ready.last_transition_time.as_ref().map(|t| t.0)
+}
+
+/// Whether it has been ready for `min_ready_seconds`.
+pub fn is_available(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> bool {
+    if min_ready_seconds == 0 {
+        return is_ready(pod);
+    }
+    ready_since(pod)
+        .is_some_and(|since| now.duration_since(since).as_secs() >= i64::from(min_ready_seconds))
+}
+
+fn node(pod: &Pod) -> &str {
+    let spec = pod.spec.as_ref();
+    spec.and_then(|s| s.node_name.as_deref())
+        .unwrap_or_default()
+}
+
+fn deletion_cost(pod: &Pod) -> i32 {
+    let annotations = pod.metadata.annotations.as_ref();
+    annotations
+        .and_then(|a| a.get("controller.kubernetes.io/pod-deletion-cost"))
+        .and_then(|cost| cost.parse().ok())
+        .unwrap_or(0)
+}
+
+fn restarts(pod: &Pod) -> i32 {
+    let statuses = pod
+        .status
+        .iter()
+        .flat_map(|s| s.container_statuses.iter().flatten());
+    statuses.map(|c| c.restart_count).max().unwrap_or(0)
+}
+
+/// The `count` pods to delete: unassigned before assigned, pending before
+/// running, unready before ready, cheap before dear, crowded nodes first,
+/// younger before older.
+pub fn first_to_go(mut pods: Vec<Arc<Pod>>, count: usize) -> Vec<Arc<Pod>> {
+    let mut on_node: HashMap<String, usize> = HashMap::new();
+    for pod in pods.iter().filter(|p| is_active(p)) {
+        *on_node.entry(node(pod).to_owned()).or_default() += 1;
+    }
+    pods.sort_by_cached_key(|pod| {
+        let phase_rank = match phase(pod) {
+            "Pending" => 0,
+            "Running" => 2,
+            _ => 1,
+        };
+        let crowd = on_node.get(node(pod)).copied().unwrap_or(0);
+        (
+            !node(pod).is_empty(),
+            phase_rank,
+            is_ready(pod),
+            deletion_cost(pod),
+            Reverse(crowd),
+            Reverse(ready_since(pod)),
+            Reverse(restarts(pod)),
+            Reverse(pod.metadata.creation_timestamp.as_ref().map(|t| t.0)),
+        )
+    });
+    pods.truncate(count);
+    pods
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod(name: &str, rest: Value) -> Arc<Pod> {
+        let mut object = json!({"metadata": {"name": name}, "spec": {"containers": []}});
+        for (key, value) in rest.as_object().unwrap() {
+            for (field, inner) in value.as_object().unwrap() {
+                object[key][field] = inner.clone();
+            }
+        }
+        Arc::new(serde_json::from_value(object).unwrap())
+    }
+
+    fn order(pods: Vec<Arc<Pod>>) -> Vec<String> {
+        let count = pods.len();
+        let names = first_to_go(pods, count).into_iter();
+        names.map(|p| p.metadata.name.clone().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_least_useful_go_first() {
+        let ready = json!([{"type": "Ready", "status": "True", "lastTransitionTime": "2024-01-01T00:00:00Z"}]);
+        let pods = vec![
+            pod(
+                "ready",
+                json!({"spec": {"nodeName": "a"}, "status": {"phase": "Running", "conditions": ready}}),
+            ),
+            pod(
+                "unready",
+                json!({"spec": {"nodeName": "a"}, "status": {"phase": "Running"}}),
+            ),
+            pod(
+                "pending",
+                json!({"spec": {"nodeName": "a"}, "status": {"phase": "Pending"}}),
+            ),
+            pod("unassigned", json!({"status": {"phase": "Pending"}})),
+        ];
+        assert_eq!(order(pods), ["unassigned", "pending", "unready", "ready"]);
+    }
+
+    #[test]
+    fn cost_then_crowding_then_age() {
+        let running = |name, node, rest: Value| {
+            let mut all = json!({"spec": {"nodeName": node}, "status": {"phase": "Running"}});
+            all["metadata"] = rest;
+            pod(name, all)
+        };
+        let cheap = json!({"annotations": {"controller.kubernetes.io/pod-deletion-cost": "-1"}});
+        let pods = vec![
+            running(
+                "old",
+                "b",
+                json!({"creationTimestamp": "2024-01-01T00:00:00Z"}),
+            ),
+            running(
+                "crowded-old",
+                "a",
+                json!({"creationTimestamp": "2024-01-01T00:00:00Z"}),
+            ),
+            running(
+                "crowded-new",
+                "a",
+                json!({"creationTimestamp": "2024-01-02T00:00:00Z"}),
+            ),
+            running("cheap", "b", cheap),
+            running(
+                "a3",
+                "a",
+                json!({"creationTimestamp": "2023-01-01T00:00:00Z"}),
+            ),
+        ];
+        assert_eq!(
+            order(pods),
+            ["cheap", "crowded-new", "crowded-old", "a3", "old"]
+        );
+    }
+}

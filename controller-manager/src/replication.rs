@@ -1,0 +1,454 @@
+//! ReplicationControllers and ReplicaSets: as many pods as `spec.replicas`
+//! says. Both kinds are one controller; [`Replicated`] is what differs.
+
+use crate::Work;
+use crate::context::Context;
+use crate::expectations::Expectations;
+use crate::informers::Informers;
+use crate::pod_adoption;
+use crate::pod_ranking::{first_to_go, is_active, is_available, is_ready};
+use futures_util::future::join_all;
+use hardway_client::api::DeleteParams;
+use hardway_client::controller::{self, Next};
+use hardway_client::events::{EventType, Recorder, reference};
+use hardway_client::informer::Change;
+use hardway_client::queue::WorkQueue;
+use hardway_client::{Client, Informer, Store};
+use hardway_proto::labels::Selector;
+use hardway_proto::meta::{ObjectKey, controller_of, controller_ref};
+use hardway_proto::{Kind, Status};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition};
+use k8s_openapi::api::core::v1::{
+    Pod, PodTemplateSpec, ReplicationController, ReplicationControllerCondition,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// At most this many pods are created or deleted in one go.
+const BURST: usize = 500;
+const WORKERS: usize = 5;
+
+/// The replicas of an owner, counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    replicas: i32,
+    fully_labeled: i32,
+    ready: i32,
+    available: i32,
+    /// Why pods couldn't be created or deleted: reason and message.
+    failure: Option<(&'static str, String)>,
+}
+
+/// What ReplicationController and ReplicaSet have in common.
+trait Replicated: Kind {
+    fn selector(&self) -> Option<Selector>;
+    fn replicas(&self) -> i32;
+    fn min_ready_seconds(&self) -> i32;
+    fn template(&self) -> Option<&PodTemplateSpec>;
+    /// With its status set; `None` if it says so already.
+    fn with_status(&self, counts: &Counts, now: Timestamp) -> Option<Self>;
+}
+
+macro_rules! with_status {
+    ($condition:ident) => {
+        fn with_status(&self, counts: &Counts, now: Timestamp) -> Option<Self> {
+            let old = self.status.clone().unwrap_or_default();
+            let mut conditions = old.conditions.clone().unwrap_or_default();
+            let known = conditions.iter().position(|c| c.type_ == "ReplicaFailure");
+            match (&counts.failure, known) {
+                (Some((reason, message)), None) => conditions.push($condition {
+                    type_: "ReplicaFailure".into(),
+                    status: "True".into(),
+                    reason: Some((*reason).into()),
+                    message: Some(message.clone()),
+                    last_transition_time: Some(Time(now)),
+                }),
+                (None, Some(at)) => {
+                    conditions.remove(at);
+                }
+                _ => {}
+            }
+            let some = |count: i32| (count > 0).then_some(count);
+            let mut status = old;
+            status.replicas = counts.replicas;
+            status.fully_labeled_replicas = some(counts.fully_labeled);
+            status.ready_replicas = some(counts.ready);
+            status.available_replicas = some(counts.available);
+            status.observed_generation = self.metadata.generation;
+            status.conditions = (!conditions.is_empty()).then_some(conditions);
+            (self.status.as_ref() != Some(&status)).then(|| Self {
+                status: Some(status),
+                ..self.clone()
+            })
+        }
+    };
+}
+
+impl Replicated for ReplicationController {
+    fn selector(&self) -> Option<Selector> {
+        let labels = self.spec.as_ref()?.selector.as_ref()?;
+        Some(Selector::from_map(labels))
+    }
+    fn replicas(&self) -> i32 {
+        self.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1)
+    }
+    fn min_ready_seconds(&self) -> i32 {
+        self.spec
+            .as_ref()
+            .and_then(|s| s.min_ready_seconds)
+            .unwrap_or(0)
+    }
+    fn template(&self) -> Option<&PodTemplateSpec> {
+        self.spec.as_ref()?.template.as_ref()
+    }
+    with_status!(ReplicationControllerCondition);
+}
+
+impl Replicated for ReplicaSet {
+    fn selector(&self) -> Option<Selector> {
+        Selector::from_label_selector(&self.spec.as_ref()?.selector).ok()
+    }
+    fn replicas(&self) -> i32 {
+        self.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1)
+    }
+    fn min_ready_seconds(&self) -> i32 {
+        self.spec
+            .as_ref()
+            .and_then(|s| s.min_ready_seconds)
+            .unwrap_or(0)
+    }
+    fn template(&self) -> Option<&PodTemplateSpec> {
+        self.spec.as_ref()?.template.as_ref()
+    }
+    with_status!(ReplicaSetCondition);
+}
+
+/// The ReplicationController controller.
+pub fn replication_controllers(informers: &mut Informers, context: &Context) -> Work {
+    let recorder = context.recorder("replication-controller");
+    let (owners, pods) = (&mut informers.replication_controllers, &mut informers.pods);
+    register(owners, pods, context.client.clone(), recorder)
+}
+
+/// The ReplicaSet controller.
+pub fn replica_sets(informers: &mut Informers, context: &Context) -> Work {
+    let recorder = context.recorder("replicaset-controller");
+    let (owners, pods) = (&mut informers.replica_sets, &mut informers.pods);
+    register(owners, pods, context.client.clone(), recorder)
+}
+
+struct Controller<K> {
+    client: Client,
+    recorder: Recorder,
+    owners: Store<K>,
+    pods: Store<Pod>,
+    expectations: Arc<Expectations>,
+}
+
+fn register<K: Replicated>(
+    owners: &mut Informer<K>,
+    pods: &mut Informer<Pod>,
+    client: Client,
+    recorder: Recorder,
+) -> Work {
+    let queue = WorkQueue::new();
+    let expectations = Arc::new(Expectations::default());
+    let controller = Controller {
+        client,
+        recorder,
+        owners: owners.store(),
+        pods: pods.store(),
+        expectations: expectations.clone(),
+    };
+    let on_owner = queue.clone();
+    owners.subscribe(move |change| on_owner.add(ObjectKey::of(change.object().as_ref())));
+    let (on_pod, store) = (queue.clone(), owners.store());
+    pods.subscribe(move |change| pod_changed(change, &store, &expectations, &on_pod));
+    Box::pin(async move {
+        controller.owners.wait_synced().await;
+        controller.pods.wait_synced().await;
+        controller::run(K::KIND, queue, WORKERS, |key| controller.reconcile(key)).await;
+    })
+}
+
+/// Wakes the pod's owner, and its former one; an orphan wakes all that might
+/// adopt it.
+fn pod_changed<K: Replicated>(
+    change: &Change<Pod>,
+    owners: &Store<K>,
+    expectations: &Expectations,
+    queue: &WorkQueue<ObjectKey>,
+) {
+    let pod = change.object();
+    let owner_key = |pod: &Pod| {
+        let owner = controller_of(&pod.metadata).filter(|o| o.kind == K::KIND)?;
+        Some(ObjectKey::new(pod.namespace(), &owner.name))
+    };
+    let owner = owner_key(pod);
+    if let Some(key) = &owner {
+        let gone = matches!(change, Change::Deleted(_));
+        let leaving = gone || pod.metadata.deletion_timestamp.is_some();
+        expectations.observed(key, pod.uid(), leaving);
+        queue.add(key.clone());
+    }
+    if let Change::Applied { old: Some(old), .. } = change
+        && let Some(former) = owner_key(old)
+        && Some(&former) != owner.as_ref()
+    {
+        queue.add(former);
+    }
+    if controller_of(&pod.metadata).is_none() && is_active(pod) {
+        let labels = pod.metadata.labels.clone().unwrap_or_default();
+        for candidate in owners.in_namespace(pod.namespace()) {
+            if candidate.selector().is_some_and(|s| s.matches(&labels)) {
+                queue.add(ObjectKey::of(candidate.as_ref()));
+            }
+        }
+    }
+}
+
+/// What brings the number of active pods to what is wanted.
+#[derive(Debug, PartialEq)]
+enum Plan {
+    Create(usize),
+    Delete(Vec<Arc<Pod>>),
+    Nothing,
+}
+
+fn plan(wanted: i32, active: &[Arc<Pod>]) -> Plan {
+    let wanted = usize::try_from(wanted).unwrap_or(0);
+    if active.len() < wanted {
+        Plan::Create((wanted - active.len()).min(BURST))
+    } else if active.len() > wanted {
+        let surplus = (active.len() - wanted).min(BURST);
+        Plan::Delete(first_to_go(active.to_vec(), surplus))
+    } else {
+        Plan::Nothing
+    }
+}
+
+fn count<K: Replicated>(owner: &K, pods: &[Arc<Pod>], now: Timestamp) -> Counts {
+    let template_labels = owner
+        .template()
+        .and_then(|t| t.metadata.as_ref()?.labels.clone())
+        .unwrap_or_default();
+    let selector = Selector::from_map(&template_labels);
+    let mut counts = Counts::default();
+    for pod in pods.iter().filter(|p| is_active(p)) {
+        counts.replicas += 1;
+        let labels = pod.metadata.labels.clone().unwrap_or_default();
+        counts.fully_labeled += i32::from(selector.matches(&labels));
+        counts.ready += i32::from(is_ready(pod));
+        counts.available += i32::from(is_available(pod, owner.min_ready_seconds(), now));
+    }
+    counts
+}
+
+/// A pod made of the owner's template.
+fn pod_of<K: Replicated>(owner: &K) -> Option<Pod> {
+    let template = owner.template()?;
+    let mut pod = Pod {
+        spec: template.spec.clone(),
+        ..Default::default()
+    };
+    if let Some(meta) = &template.metadata {
+        pod.metadata.labels = meta.labels.clone();
+        pod.metadata.annotations = meta.annotations.clone();
+        pod.metadata.finalizers = meta.finalizers.clone();
+    }
+    pod.metadata.namespace = Some(owner.namespace().into());
+    pod.metadata.generate_name = Some(format!("{}-", owner.name()));
+    pod.metadata.owner_references = Some(vec![controller_ref(owner)]);
+    Some(pod)
+}
+
+impl<K: Replicated> Controller<K> {
+    async fn reconcile(&self, key: ObjectKey) -> Result<Next, Status> {
+        let Some(owner) = self.owners.get(&key) else {
+            self.expectations.forget(&key);
+            return Ok(Next::Done);
+        };
+        let Some(selector) = owner.selector() else {
+            return Ok(Next::Done);
+        };
+        // Judged before the pods are read: what is satisfied now is in the cache.
+        let trust_cache = self.expectations.satisfied(&key);
+        let all = self.pods.in_namespace(&key.namespace);
+        let claim = pod_adoption::claim(owner.as_ref(), &selector, all);
+        let pods = pod_adoption::carry_out(&self.client, owner.as_ref(), claim).await?;
+        let active: Vec<_> = pods.iter().filter(|p| is_active(p)).cloned().collect();
+        let mut outcome = Ok(());
+        if trust_cache && owner.meta().deletion_timestamp.is_none() {
+            outcome = match plan(owner.replicas(), &active) {
+                Plan::Create(number) => self.create(&key, &owner, number).await,
+                Plan::Delete(victims) => self.delete(&key, &owner, victims).await,
+                Plan::Nothing => Ok(()),
+            };
+        }
+        let now = Timestamp::now();
+        let mut counts = count(owner.as_ref(), &active, now);
+        if let Err(status) = &outcome {
+            let reason = if active.len() < owner.replicas() as usize {
+                "FailedCreate"
+            } else {
+                "FailedDelete"
+            };
+            counts.failure = Some((reason, status.message.clone()));
+        }
+        self.write_status(&owner, &counts, now).await?;
+        outcome?;
+        if counts.ready == owner.replicas() && counts.available < counts.ready {
+            return Ok(Next::After(Duration::from_secs(
+                owner.min_ready_seconds() as u64
+            )));
+        }
+        Ok(Next::Done)
+    }
+
+    async fn write_status(&self, owner: &K, counts: &Counts, now: Timestamp) -> Result<(), Status> {
+        let Some(updated) = owner.with_status(counts, now) else {
+            return Ok(());
+        };
+        let api = self.client.namespaced::<K>(owner.namespace());
+        match api.update_status(&updated).await {
+            Ok(_) => Ok(()),
+            Err(status) if status.is_not_found() => Ok(()),
+            Err(status) => Err(status),
+        }
+    }
+
+    /// Creates in batches that double as long as all goes well, so that a
+    /// refusal (quota, admission) costs one request and not hundreds.
+    async fn create(&self, key: &ObjectKey, owner: &Arc<K>, number: usize) -> Result<(), Status> {
+        let Some(pod) = pod_of(owner.as_ref()) else {
+            return Ok(());
+        };
+        let api = self.client.namespaced::<Pod>(&key.namespace);
+        let mut left = number;
+        let mut batch = 1;
+        while left > 0 {
+            let size = batch.min(left);
+            let results = join_all((0..size).map(|_| api.create(&pod))).await;
+            let mut failure = None;
+            for result in results {
+                match result {
+                    Ok(created) => {
+                        self.expectations.created(key, created.uid());
+                        if self.pods.get(&ObjectKey::of(&created)).is_some() {
+                            self.expectations.settle(key, created.uid());
+                        }
+                        let text = format!("Created pod: {}", created.name());
+                        self.event(owner, EventType::Normal, "SuccessfulCreate", text);
+                    }
+                    Err(status) => failure = Some(status),
+                }
+            }
+            if let Some(status) = failure {
+                // A namespace that is going away refuses for good.
+                if status.message.contains("because it is being terminated") {
+                    return Ok(());
+                }
+                let text = format!("Error creating: {status}");
+                self.event(owner, EventType::Warning, "FailedCreate", text);
+                return Err(status);
+            }
+            left -= size;
+            batch *= 2;
+        }
+        Ok(())
+    }
+
+    async fn delete(
+        &self,
+        key: &ObjectKey,
+        owner: &Arc<K>,
+        victims: Vec<Arc<Pod>>,
+    ) -> Result<(), Status> {
+        let api = self.client.namespaced::<Pod>(&key.namespace);
+        let deletions = victims.iter().map(|pod| async {
+            self.expectations.deleting(key, pod.uid());
+            match api.delete(pod.name(), &DeleteParams::of(pod.uid())).await {
+                Ok(()) => {
+                    let text = format!("Deleted pod: {}", pod.name());
+                    self.event(owner, EventType::Normal, "SuccessfulDelete", text);
+                    Ok(())
+                }
+                Err(status) => {
+                    self.expectations.settle(key, pod.uid());
+                    if status.is_not_found() {
+                        return Ok(());
+                    }
+                    let text = format!("Error deleting: {status}");
+                    self.event(owner, EventType::Warning, "FailedDelete", text);
+                    Err(status)
+                }
+            }
+        });
+        join_all(deletions).await.into_iter().collect()
+    }
+
+    fn event(&self, owner: &Arc<K>, r#type: EventType, reason: &str, message: String) {
+        self.recorder
+            .event(reference(owner.as_ref()), r#type, reason, message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(name: &str, ready: bool) -> Arc<Pod> {
+        let status = if ready { "True" } else { "False" };
+        Arc::new(
+            serde_json::from_value(json!({
+                "metadata": {"name": name, "labels": {"app": "web"}},
+                "spec": {"nodeName": "n", "containers": []},
+                "status": {"phase": "Running", "conditions": [
+                    {"type": "Ready", "status": status, "lastTransitionTime": "2024-01-01T00:00:00Z"}]},
+            }))
+            .unwrap(),
+        )
+    }
+
+    #[test]
+    fn plans_the_difference() {
+        let pods = [pod("a", true), pod("b", false)];
+        assert_eq!(plan(3, &pods), Plan::Create(1));
+        assert_eq!(plan(2, &pods), Plan::Nothing);
+        assert_eq!(plan(1, &pods), Plan::Delete(vec![pods[1].clone()]));
+        assert_eq!(plan(10_000, &pods), Plan::Create(BURST));
+    }
+
+    #[test]
+    fn pods_carry_the_template_and_their_owner() {
+        let rc: ReplicationController = serde_json::from_value(json!({
+            "metadata": {"name": "web", "namespace": "d", "uid": "1", "generation": 2},
+            "spec": {"replicas": 2, "selector": {"app": "web"}, "template": {
+                "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c"}]}}},
+        }))
+        .unwrap();
+        let made = pod_of(&rc).unwrap();
+        assert_eq!(made.metadata.generate_name.as_deref(), Some("web-"));
+        let owner = controller_of(&made.metadata).unwrap();
+        assert_eq!(
+            (owner.api_version.as_str(), owner.kind.as_str()),
+            ("v1", "ReplicationController")
+        );
+        assert_eq!(owner.block_owner_deletion, Some(true));
+
+        let counts = count(&rc, &[pod("a", true), pod("b", false)], Timestamp::now());
+        assert_eq!(
+            (counts.replicas, counts.ready, counts.fully_labeled),
+            (2, 1, 2)
+        );
+        let updated = rc.with_status(&counts, Timestamp::now()).unwrap();
+        assert_eq!(
+            updated.status.as_ref().unwrap().observed_generation,
+            Some(2)
+        );
+        assert!(updated.with_status(&counts, Timestamp::now()).is_none());
+    }
+}
