@@ -19,6 +19,16 @@ pub struct Rotation {
     pub max_backups: usize,
 }
 
+impl Default for Rotation {
+    /// Ten files of 100 MiB.
+    fn default() -> Self {
+        Self {
+            max_size: 100 << 20,
+            max_backups: 10,
+        }
+    }
+}
+
 /// The audit log. Dropping it writes what is queued.
 pub struct Log {
     policy: Policy,
