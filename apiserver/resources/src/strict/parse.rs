@@ -1,9 +1,9 @@
 //! JSON to [`Value`], noticing duplicate keys and where they are.
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::cell::RefCell;
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// Parses a document, adding `duplicate field "path"` for each key that comes
 /// twice in one object.
@@ -75,10 +75,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
         let length = self.0.borrow().path.len();
         let mut list = Vec::new();
         loop {
-            self.0
-                .borrow_mut()
-                .path
-                .push_str(&format!("[{}]", list.len()));
+            write!(self.0.borrow_mut().path, "[{}]", list.len()).map_err(A::Error::custom)?;
             let next = access.next_element_seed(self)?;
             self.0.borrow_mut().path.truncate(length);
             match next {

@@ -2,33 +2,61 @@
 
 use crate::schema::{Schema, Type};
 use base64::Engine;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// Where the walk is: the path with indexes (for unknown fields), without
-/// (as Go's decoder tells it), and the struct that holds the field.
+/// Where the walk is. Paths are only put together when there is something to
+/// tell, because every write walks every field.
 struct Place<'a> {
-    path: String,
-    field: String,
+    parent: Option<&'a Place<'a>>,
+    step: Step<'a>,
+    /// The struct that holds the field.
     holder: &'a str,
     /// Whether types are checked; not so in a custom resource's own fields.
     typed: bool,
 }
 
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Root,
+    Field(&'a str),
+    Key(&'a str),
+    Index(usize),
+}
+
 impl Place<'_> {
-    fn join(prefix: &str, name: &str) -> String {
-        if prefix.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{prefix}.{name}")
+    /// The path with keys and indexes, as unknown fields are told.
+    fn path(&self) -> String {
+        let mut path = self.parent.map(Place::path).unwrap_or_default();
+        match self.step {
+            Step::Root => {}
+            Step::Field(name) | Step::Key(name) => append(&mut path, name),
+            Step::Index(index) => path.push_str(&format!("[{index}]")),
         }
+        path
     }
+
+    /// The path of fields alone, as Go's decoder tells it.
+    fn fields(&self) -> String {
+        let mut path = self.parent.map(Place::fields).unwrap_or_default();
+        if let Step::Field(name) = self.step {
+            append(&mut path, name);
+        }
+        path
+    }
+}
+
+fn append(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
 }
 
 /// Checks and prunes in place; unknown fields are added to `unknown`.
 pub fn walk(schema: &Schema, value: &mut Value, unknown: &mut Vec<String>) -> Result<(), String> {
     let place = Place {
-        path: String::new(),
-        field: String::new(),
+        parent: None,
+        step: Step::Root,
         holder: "",
         typed: !schema.node().name.is_empty(),
     };
@@ -46,38 +74,22 @@ fn visit(
     if typed {
         scalar(schema, value, place)?;
     }
+    let inside = |step, holder| Place {
+        parent: Some(place),
+        step,
+        holder,
+        typed,
+    };
     match value {
         Value::Object(map) if matches!(node.ty, Type::Object) => {
-            let keep_null = |field: &Schema| !typed && field.node().nullable;
-            let open = node.additional.is_some();
-            map.retain(|name, value| match schema.field(name) {
-                Some(field) => !value.is_null() || open || keep_null(&field),
-                None if node.preserve_unknown => true,
-                None => {
-                    let path = Place::join(&place.path, name);
-                    unknown.push(format!("unknown field {path:?}"));
-                    false
-                }
-            });
+            prune(schema, map, typed, place, unknown);
             for (name, value) in map {
                 let Some(field) = schema.field(name) else {
                     continue;
                 };
-                let is_map = open && !node.fields.contains_key(name);
-                let inner = Place {
-                    path: Place::join(&place.path, name),
-                    // Go's decoder doesn't tell the keys of maps.
-                    field: if is_map {
-                        place.field.clone()
-                    } else {
-                        Place::join(&place.field, name)
-                    },
-                    holder: if is_map {
-                        place.holder
-                    } else {
-                        schema.struct_name()
-                    },
-                    typed,
+                let inner = match node.fields.contains_key(name) {
+                    true => inside(Step::Field(name), schema.struct_name()),
+                    false => inside(Step::Key(name), place.holder),
                 };
                 visit(&field, value, &inner, unknown)?;
             }
@@ -85,19 +97,41 @@ fn visit(
         Value::Array(list) => {
             if let Some(items) = schema.items() {
                 for (index, value) in list.iter_mut().enumerate() {
-                    let inner = Place {
-                        path: format!("{}[{index}]", place.path),
-                        field: place.field.clone(),
-                        holder: place.holder,
-                        typed,
-                    };
-                    visit(&items, value, &inner, unknown)?;
+                    visit(
+                        &items,
+                        value,
+                        &inside(Step::Index(index), place.holder),
+                        unknown,
+                    )?;
                 }
             }
         }
         _ => {}
     }
     Ok(())
+}
+
+/// Drops fields the schema doesn't know, and nulls, which mean "not set".
+fn prune(
+    schema: &Schema,
+    map: &mut Map<String, Value>,
+    typed: bool,
+    place: &Place<'_>,
+    unknown: &mut Vec<String>,
+) {
+    let node = schema.node();
+    map.retain(|name, value| match schema.field(name) {
+        Some(field) => {
+            !value.is_null() || node.additional.is_some() || (!typed && field.node().nullable)
+        }
+        None if node.preserve_unknown => true,
+        None => {
+            let mut path = place.path();
+            append(&mut path, name);
+            unknown.push(format!("unknown field {path:?}"));
+            false
+        }
+    });
 }
 
 fn scalar(schema: &Schema, value: &Value, place: &Place<'_>) -> Result<(), String> {
@@ -147,7 +181,8 @@ fn mismatch(schema: &Schema, value: &Value, place: &Place<'_>) -> String {
     }
     format!(
         "json: cannot unmarshal {found} into Go struct field {}.{} of type {wanted}",
-        place.holder, place.field
+        place.holder,
+        place.fields()
     )
 }
 
