@@ -50,6 +50,7 @@ pub fn refused(version: &str, kind: &str, problems: &[String]) -> Status {
 mod tests {
     use super::*;
     use crate::schema::builtin;
+    use serde_json::json;
 
     fn deployment(json: &str) -> Result<(Value, Vec<String>), String> {
         let schema = builtin::kind("apps", "v1", "Deployment").expect("built in");
@@ -109,11 +110,85 @@ mod tests {
     }
 
     #[test]
+    fn what_is_right_passes_untouched() {
+        let pass = |group: &str, kind: &str, object: Value| {
+            let schema = builtin::kind(group, "v1", kind).expect("built in");
+            let (value, problems) = check(&schema, object.to_string().as_bytes()).expect(kind);
+            assert_eq!((value, problems), (object, Vec::new()), "{kind}");
+        };
+        pass(
+            "apiextensions.k8s.io",
+            "CustomResourceDefinition",
+            json!({"metadata": {"name": "a.b.c"}, "spec": {"group": "b.c", "scope": "Namespaced",
+                "names": {"plural": "a", "kind": "A"}, "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "open": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                    "map": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "any": {"type": "object", "additionalProperties": true},
+                    "list": {"type": "array", "items": {"type": "integer", "enum": [1, 2]}, "default": [1]},
+                    "port": {"x-kubernetes-int-or-string": true}}}}}]}}),
+        );
+        pass(
+            "events.k8s.io",
+            "Event",
+            json!({"eventTime": "2026-01-01T00:00:00.123456Z", "regarding": {"kind": "Pod"}, "note": "n"}),
+        );
+        pass(
+            "networking.k8s.io",
+            "NetworkPolicy",
+            json!({"spec": {"podSelector": {}, "ingress": [{"ports": [{"port": 80}, {"port": "http"}]}]}}),
+        );
+        pass(
+            "",
+            "PersistentVolumeClaim",
+            json!({"spec": {"resources": {"requests": {"storage": "1.5Gi"}, "limits": {"storage": 1073741824}}}}),
+        );
+        pass(
+            "",
+            "ConfigMap",
+            json!({"data": {"a.b": ""}, "binaryData": {"x": "aGk="}}),
+        );
+        pass(
+            "apps",
+            "ControllerRevision",
+            json!({"revision": 1, "data": {"spec": {"anything": [1, null]}}}),
+        );
+    }
+
+    #[test]
+    fn custom_resources_are_pruned_but_not_typed_here() {
+        let schema =
+            crate::schema::custom::from_open_api(Some(&json!({"type": "object", "properties": {
+            "spec": {"type": "object", "properties": {"size": {"type": "integer"},
+                "open": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}})));
+        let (value, problems) = check(
+            &schema,
+            br#"{"apiVersion":"a/v1","kind":"A","metadata":{"name":"x","foo":1},
+                "spec":{"size":"big","what":1,"open":{"a":1}}}"#,
+        )
+        .expect("decodable");
+        assert_eq!(value["spec"], json!({"size": "big", "open": {"a": 1}}));
+        assert_eq!(
+            problems,
+            [
+                r#"unknown field "metadata.foo""#,
+                r#"unknown field "spec.what""#
+            ]
+        );
+        let why =
+            check(&schema, br#"{"metadata":{"labels":{"a":1}}}"#).expect_err("labels are strings");
+        assert!(
+            why.ends_with("Go struct field ObjectMeta.metadata.labels of type string"),
+            "{why}"
+        );
+    }
+
+    #[test]
     fn nulls_vanish() {
         let (value, problems) =
             deployment(r#"{"metadata":{"creationTimestamp":null,"name":"a"},"status":null}"#)
                 .expect("decodable");
-        assert_eq!(value, serde_json::json!({"metadata": {"name": "a"}}));
+        assert_eq!(value, json!({"metadata": {"name": "a"}}));
         assert!(problems.is_empty());
     }
 
