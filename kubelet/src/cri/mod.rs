@@ -3,6 +3,8 @@
 //! containers are labelled.
 
 pub mod client;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod labels;
 
 use futures_util::future::BoxFuture;

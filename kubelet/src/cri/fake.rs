@@ -1,0 +1,169 @@
+//! A runtime for tests: images and commands answer as told, the rest refuses.
+
+use super::*;
+use futures_util::FutureExt;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use tokio::sync::watch;
+
+/// Behaves as its fields say and notes what was asked of it.
+#[derive(Default)]
+pub struct Fake {
+    exits: Mutex<HashMap<Vec<String>, i32>>,
+    execs: Mutex<Vec<Vec<String>>>,
+    exec_count: watch::Sender<usize>,
+    pub images: Mutex<Vec<Image>>,
+    /// What a pull of an image answers; `Ok` adds the image.
+    pub pulls: Mutex<HashMap<String, Result<(), Error>>>,
+    /// Images pulled, with the user name shown to the registry.
+    pub pulled: Mutex<Vec<(String, Option<String>)>>,
+    pub reopened: Mutex<Vec<String>>,
+}
+
+fn refuse<T: Send + 'static>() -> Call<'static, T> {
+    let message = "the fake runtime can't do that".into();
+    let code = tonic::Code::Unimplemented;
+    async move { Err(Error { code, message }) }.boxed()
+}
+
+fn ready<T: Send + 'static>(value: T) -> Call<'static, T> {
+    async move { Ok(value) }.boxed()
+}
+
+impl Fake {
+    /// From now on a command ends with this code; unknown ones with 0.
+    pub fn exits(&self, command: &[&str], code: i32) {
+        let command = command.iter().map(|c| c.to_string()).collect();
+        self.exits.lock().insert(command, code);
+    }
+
+    /// Commands run so far.
+    pub fn execs(&self) -> Vec<Vec<String>> {
+        self.execs.lock().clone()
+    }
+
+    pub async fn wait_for_execs(&self, count: usize) {
+        let mut seen = self.exec_count.subscribe();
+        seen.wait_for(|seen| *seen >= count).await.unwrap();
+    }
+
+    pub fn add_image(&self, id: &str, tag: &str, size: u64) {
+        self.images.lock().push(Image {
+            id: id.into(),
+            repo_tags: vec![tag.into()],
+            size,
+            ..Default::default()
+        });
+    }
+}
+
+impl Runtime for Fake {
+    fn version(&self) -> Call<'_, VersionResponse> {
+        refuse()
+    }
+    fn status(&self) -> Call<'_, RuntimeStatus> {
+        refuse()
+    }
+    fn run_pod_sandbox(&self, _: PodSandboxConfig, _: String) -> Call<'_, String> {
+        refuse()
+    }
+    fn stop_pod_sandbox(&self, _: &str) -> Call<'_, ()> {
+        refuse()
+    }
+    fn remove_pod_sandbox(&self, _: &str) -> Call<'_, ()> {
+        refuse()
+    }
+    fn sandbox_status(&self, _: &str) -> Call<'_, PodSandboxStatus> {
+        refuse()
+    }
+    fn list_sandboxes(&self, _: BTreeMap<String, String>) -> Call<'_, Vec<PodSandbox>> {
+        refuse()
+    }
+    fn create_container(
+        &self,
+        _: &str,
+        _: ContainerConfig,
+        _: PodSandboxConfig,
+    ) -> Call<'_, String> {
+        refuse()
+    }
+    fn start_container(&self, _: &str) -> Call<'_, ()> {
+        refuse()
+    }
+    fn stop_container(&self, _: &str, _: Duration) -> Call<'_, ()> {
+        refuse()
+    }
+    fn remove_container(&self, _: &str) -> Call<'_, ()> {
+        refuse()
+    }
+    fn list_containers(&self, _: BTreeMap<String, String>) -> Call<'_, Vec<Container>> {
+        ready(Vec::new())
+    }
+    fn container_status(&self, _: &str) -> Call<'_, ContainerStatus> {
+        refuse()
+    }
+    fn update_resources(&self, _: &str, _: LinuxContainerResources) -> Call<'_, ()> {
+        refuse()
+    }
+    fn reopen_container_log(&self, id: &str) -> Call<'_, ()> {
+        self.reopened.lock().push(id.into());
+        ready(())
+    }
+
+    fn exec_sync(&self, _: &str, command: Vec<String>, _: Duration) -> Call<'_, ExecSyncResponse> {
+        let exit_code = self.exits.lock().get(&command).copied().unwrap_or_default();
+        self.execs.lock().push(command);
+        self.exec_count.send_modify(|count| *count += 1);
+        ready(ExecSyncResponse {
+            exit_code,
+            ..Default::default()
+        })
+    }
+    fn exec(&self, _: &str, _: Vec<String>, _: Streams) -> Call<'_, String> {
+        refuse()
+    }
+    fn attach(&self, _: &str, _: Streams) -> Call<'_, String> {
+        refuse()
+    }
+    fn port_forward(&self, _: &str, _: Vec<i32>) -> Call<'_, String> {
+        refuse()
+    }
+
+    fn container_stats(&self) -> Call<'_, Vec<ContainerStats>> {
+        refuse()
+    }
+    fn update_pod_cidr(&self, _: &str) -> Call<'_, ()> {
+        ready(())
+    }
+    fn events(&self) -> Call<'_, Events> {
+        refuse()
+    }
+
+    fn list_images(&self) -> Call<'_, Vec<Image>> {
+        ready(self.images.lock().clone())
+    }
+    fn image_status(&self, image: &str) -> Call<'_, Option<Image>> {
+        let images = self.images.lock();
+        let found = images
+            .iter()
+            .find(|i| i.id == image || i.repo_tags.iter().any(|t| t == image));
+        ready(found.cloned())
+    }
+    fn pull_image(&self, image: &str, auth: Option<AuthConfig>) -> Call<'_, String> {
+        let user = auth.map(|a| a.username);
+        self.pulled.lock().push((image.into(), user));
+        let outcome = self.pulls.lock().get(image).cloned().unwrap_or(Ok(()));
+        if outcome.is_ok() {
+            self.add_image(&format!("sha256:{image}"), image, 42);
+        }
+        let id = format!("sha256:{image}");
+        async move { outcome.map(|()| id) }.boxed()
+    }
+    fn remove_image(&self, image: &str) -> Call<'_, ()> {
+        self.images.lock().retain(|i| i.id != image);
+        ready(())
+    }
+    fn image_fs_info(&self) -> Call<'_, Vec<FilesystemUsage>> {
+        ready(Vec::new())
+    }
+}
