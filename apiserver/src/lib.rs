@@ -1,1 +1,15 @@
-//! hardway-apiserver.
+//! The apiserver: two doors (REST and gRPC), one pipeline, one table of
+//! resources, one store on etcd.
+
+pub mod bootstrap;
+pub mod cache;
+pub mod customs;
+pub mod flags;
+pub mod grpc;
+pub mod kubernetes_service;
+pub mod metrics;
+pub mod pipeline;
+pub mod rest;
+pub mod server;
+pub mod store;
+pub mod subresources;

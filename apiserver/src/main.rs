@@ -1,3 +1,33 @@
-//! The `hardway-apiserver` process.
+//! hardway-apiserver: the Kubernetes API, served from etcd.
 
-fn main() {}
+use clap::Parser;
+use hardway_apiserver::flags::Flags;
+use hardway_apiserver::server::Server;
+use hardway_client::{logging, signals};
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let flags = Flags::parse();
+    if let Err(error) = logging::init(&flags.log_level, flags.log_format) {
+        eprintln!("hardway-apiserver: {error}");
+        return ExitCode::FAILURE;
+    }
+    let server = match Server::start(&flags).await {
+        Ok(server) => server,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Ok(address) = server.address() {
+        tracing::info!(%address, "serving");
+    }
+    let stop = async {
+        if let Err(error) = signals::shutdown().await {
+            tracing::error!(%error, "cannot wait for signals, stopping");
+        }
+    };
+    server.run(stop).await;
+    ExitCode::SUCCESS
+}

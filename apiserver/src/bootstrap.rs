@@ -1,0 +1,63 @@
+//! Makes sure that what a cluster can't do without exists.
+
+use crate::pipeline::{Body, Pipeline, Request, Target, Verb, metadata};
+use crate::rest::health::Startup;
+use hardway_access::bootstrap;
+use hardway_proto::Status;
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long to wait before trying again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Creates what is missing, brings default roles and bindings up to date,
+/// and returns when all is there.
+pub async fn run(pipeline: Arc<Pipeline>, startup: Arc<Startup>) {
+    pipeline.cache.loaded().await;
+    for object in bootstrap::objects() {
+        while let Err(status) = ensure(&pipeline, &object).await {
+            let name = metadata::text(&object, "name");
+            tracing::warn!(kind = %object["kind"], name, %status, "bootstrap object, retrying");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+    startup.bootstrapped.store(true, Ordering::Release);
+    tracing::info!("bootstrap objects are there");
+}
+
+/// Where an object belongs, by its own account.
+pub fn target_of(pipeline: &Pipeline, object: &Value) -> Result<Target, Status> {
+    let api_version = object["apiVersion"].as_str().unwrap_or_default();
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let resource = pipeline
+        .registry
+        .lookup_kind(group, version, kind)
+        .ok_or_else(|| Status::internal(format!("no resource serves {api_version} {kind}")))?;
+    Ok(Target {
+        resource,
+        version: version.to_owned(),
+        namespace: metadata::text(object, "namespace").to_owned(),
+        name: metadata::text(object, "name").to_owned(),
+        subresource: String::new(),
+    })
+}
+
+async fn ensure(pipeline: &Pipeline, object: &Value) -> Result<(), Status> {
+    let target = target_of(pipeline, object)?;
+    if let Some(entry) = pipeline.cache_of(&target)?.get(&target.key()) {
+        let found = entry.value();
+        let Some(updated) = bootstrap::reconcile(&found, object) else {
+            return Ok(());
+        };
+        let request = Request::internal(Verb::Update, target, Body::Value(updated));
+        return pipeline.dispatch(&request).await.map(drop);
+    }
+    let request = Request::internal(Verb::Create, target, Body::Value(object.clone()));
+    match pipeline.dispatch(&request).await {
+        Err(status) if status.is_already_exists() => Ok(()),
+        outcome => outcome.map(drop),
+    }
+}

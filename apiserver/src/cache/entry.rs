@@ -1,0 +1,182 @@
+//! One cached object: its bytes and the little that selectors need.
+
+use crate::store::Stored;
+use crate::store::splice::Versioned;
+use bytes::Bytes;
+use hardway_resources::resource::Resource;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+
+/// A cached object.
+#[derive(Debug)]
+pub struct Entry {
+    /// `namespace/name`, or the name alone.
+    pub key: String,
+    /// The final JSON, resource version included.
+    json: Versioned,
+    /// Revision of its last change.
+    pub revision: i64,
+    /// Its UID.
+    pub uid: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its selectable fields, besides name and namespace.
+    pub fields: Box<[(&'static str, String)]>,
+}
+
+impl Entry {
+    /// Reads what etcd has. `None` (and a log line) if it is no object: such
+    /// a key is left alone and not served.
+    pub fn read(resource: &Resource, key: &str, stored: &Stored) -> Option<Self> {
+        let json = Versioned::new(&stored.value, stored.revision);
+        let value = serde_json::from_slice::<Value>(&stored.value).ok();
+        let (Some(json), Some(value)) = (json, value) else {
+            tracing::error!(key = stored.key, "not an object in JSON; it is not served");
+            return None;
+        };
+        Some(Self::new(resource, key, &value, json, stored.revision))
+    }
+
+    fn new(resource: &Resource, key: &str, value: &Value, json: Versioned, revision: i64) -> Self {
+        let metadata = &value["metadata"];
+        let labels = metadata["labels"].as_object().into_iter().flatten();
+        Self {
+            key: key.to_owned(),
+            json,
+            revision,
+            uid: metadata["uid"].as_str().unwrap_or_default().to_owned(),
+            labels: labels
+                .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+                .collect(),
+            fields: resource.rules.selectable_fields(value).into(),
+        }
+    }
+
+    /// The final JSON.
+    pub fn bytes(&self) -> &Bytes {
+        &self.json.bytes
+    }
+
+    /// The JSON as it is sent when the object goes: at the revision of that.
+    pub fn bytes_at(&self, revision: i64) -> Bytes {
+        self.json.at_revision(revision)
+    }
+
+    /// The object, parsed.
+    pub fn value(&self) -> Value {
+        serde_json::from_slice(self.bytes()).unwrap_or_default()
+    }
+
+    /// Its namespace, or `""`.
+    pub fn namespace(&self) -> &str {
+        self.key
+            .split_once('/')
+            .map_or("", |(namespace, _)| namespace)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.key.split_once('/').map_or(&self.key, |(_, name)| name)
+    }
+}
+
+/// What a watcher is told about an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It appeared (among those selected).
+    Added,
+    /// It changed.
+    Modified,
+    /// It is gone (from those selected).
+    Deleted,
+}
+
+impl Change {
+    /// As watch events name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
+/// One change of one object, shared by all who watch it.
+#[derive(Debug)]
+pub struct Event {
+    /// The revision it happened at.
+    pub revision: i64,
+    /// The object afterwards; `None` if it is gone.
+    pub entry: Option<Arc<Entry>>,
+    /// The object before; `None` if it is new.
+    pub previous: Option<Arc<Entry>>,
+    /// When it was seen.
+    pub seen: std::time::Instant,
+    frames: [OnceLock<Bytes>; 3],
+}
+
+impl Event {
+    pub(super) fn new(
+        revision: i64,
+        entry: Option<Arc<Entry>>,
+        previous: Option<Arc<Entry>>,
+    ) -> Self {
+        Self {
+            revision,
+            entry,
+            previous,
+            seen: std::time::Instant::now(),
+            frames: Default::default(),
+        }
+    }
+
+    /// What it is to somebody who sees only objects for which `matches` holds.
+    pub fn change(&self, matches: impl Fn(&Entry) -> bool) -> Option<Change> {
+        let before = self.previous.as_deref().is_some_and(&matches);
+        let after = self.entry.as_deref().is_some_and(&matches);
+        match (before, after) {
+            (false, true) => Some(Change::Added),
+            (true, true) => Some(Change::Modified),
+            (true, false) => Some(Change::Deleted),
+            (false, false) => None,
+        }
+    }
+
+    /// The object to send with that change.
+    pub fn object(&self, change: Change) -> Bytes {
+        match (change, &self.entry, &self.previous) {
+            (Change::Deleted, _, Some(previous)) => previous.bytes_at(self.revision),
+            (_, Some(entry), _) | (_, None, Some(entry)) => entry.bytes().clone(),
+            (_, None, None) => Bytes::new(),
+        }
+    }
+
+    /// The line of a JSON watch, made once for all watchers.
+    pub fn frame(&self, change: Change) -> Bytes {
+        self.frames[change as usize]
+            .get_or_init(|| frame(change.as_str(), &self.object(change)))
+            .clone()
+    }
+
+    /// What it costs to keep.
+    pub(super) fn size(&self) -> usize {
+        let previous = self
+            .previous
+            .as_ref()
+            .map_or(0, |entry| entry.bytes().len());
+        previous + 256
+    }
+}
+
+/// One line of a JSON watch.
+pub fn frame(kind: &str, object: &[u8]) -> Bytes {
+    let mut line = Vec::with_capacity(object.len() + 40);
+    line.extend_from_slice(b"{\"type\":\"");
+    line.extend_from_slice(kind.as_bytes());
+    line.extend_from_slice(b"\",\"object\":");
+    line.extend_from_slice(object);
+    line.extend_from_slice(b"}\n");
+    line.into()
+}

@@ -1,0 +1,206 @@
+//! The watch cache: everything in etcd, as the bytes that are served.
+//!
+//! One etcd watch over the whole key space feeds it, so every revision is an
+//! event and the cache knows which revision it shows. A consistent read
+//! confirms etcd's revision and waits until the cache has reached it.
+
+mod confirm;
+pub mod entry;
+mod feed;
+mod resource;
+
+pub use entry::{Change, Entry, Event};
+pub use resource::{ResourceCache, TooOld};
+
+use crate::store::{Store, StoreError, too_large_resource_version};
+use bytes::Bytes;
+use confirm::Confirm;
+use hardway_access::Objects;
+use hardway_proto::Status;
+use hardway_resources::resource::Resource;
+use parking_lot::RwLock;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// How long a read waits for the cache to catch up.
+const CATCH_UP: Duration = Duration::from_secs(3);
+
+/// The caches of all resources.
+pub struct Cache {
+    store: Store,
+    confirm: Confirm,
+    tables: RwLock<Tables>,
+    /// The revision everything up to which has been applied; 0 before the
+    /// first load.
+    revision: watch::Sender<i64>,
+    commands: mpsc::UnboundedSender<feed::Command>,
+}
+
+#[derive(Default)]
+struct Tables {
+    by_name: HashMap<String, HashMap<String, Arc<ResourceCache>>>,
+    by_prefix: HashMap<String, Arc<ResourceCache>>,
+}
+
+impl Cache {
+    /// A cache of these resources, which fills itself in the background.
+    pub fn start(store: Store, resources: impl IntoIterator<Item = Arc<Resource>>) -> Arc<Self> {
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let cache = Arc::new(Self {
+            confirm: Confirm::new(store.clone()),
+            store,
+            tables: RwLock::default(),
+            revision: watch::Sender::new(0),
+            commands,
+        });
+        for resource in resources {
+            cache.tables.write().insert(resource);
+        }
+        tokio::spawn(feed::run(cache.clone(), receiver));
+        cache
+    }
+
+    /// The cache of a resource.
+    pub fn of(&self, group: &str, plural: &str) -> Option<Arc<ResourceCache>> {
+        self.tables.read().by_name.get(group)?.get(plural).cloned()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<ResourceCache>> {
+        self.tables.read().by_prefix.values().cloned().collect()
+    }
+
+    /// Adds (or replaces) a resource and loads its objects; returns when they
+    /// are there.
+    pub async fn add(&self, resource: Arc<Resource>) {
+        let (done, loaded) = tokio::sync::oneshot::channel();
+        if self
+            .commands
+            .send(feed::Command::Add(resource, done))
+            .is_ok()
+        {
+            let _ = loaded.await;
+        }
+    }
+
+    /// Forgets a resource.
+    pub fn remove(&self, group: &str, plural: &str) {
+        let mut tables = self.tables.write();
+        let removed = tables.by_name.get_mut(group).and_then(|g| g.remove(plural));
+        if let Some(removed) = removed {
+            tables.by_prefix.remove(&removed.resource.storage_prefix);
+        }
+    }
+
+    /// The revision the cache shows; 0 before it is filled.
+    pub fn revision(&self) -> i64 {
+        *self.revision.borrow()
+    }
+
+    /// Waits until the cache shows at least this revision.
+    pub async fn wait_for(&self, revision: i64) -> Result<i64, Status> {
+        let mut shown = self.revision.subscribe();
+        let wait = shown.wait_for(|shown| *shown >= revision.max(1));
+        match tokio::time::timeout(CATCH_UP, wait).await {
+            Ok(Ok(shown)) => Ok(*shown),
+            _ => Err(too_large_resource_version(revision)),
+        }
+    }
+
+    /// Confirms etcd's current revision and waits until the cache shows it.
+    pub async fn fresh(&self) -> Result<i64, Status> {
+        let revision = self.confirm.revision().await?;
+        self.wait_for(revision).await
+    }
+
+    /// Waits for the first load.
+    pub async fn loaded(&self) {
+        let mut shown = self.revision.subscribe();
+        let _ = shown.wait_for(|shown| *shown > 0).await;
+    }
+
+    /// Objects of a resource exactly at a revision, read from etcd unless
+    /// nothing has changed since.
+    pub async fn list_at(
+        &self,
+        of: &ResourceCache,
+        from: &str,
+        to: &str,
+        limit: i64,
+        revision: i64,
+    ) -> Result<(Vec<Arc<Entry>>, bool, i64), StoreError> {
+        let prefix = &of.resource.storage_prefix;
+        let page = self
+            .store
+            .range(
+                &format!("{prefix}/{from}"),
+                &format!("{prefix}/{to}"),
+                limit,
+                revision,
+            )
+            .await?;
+        let items = page.items.iter().filter_map(|stored| {
+            let key = stored
+                .key
+                .strip_prefix(prefix.as_str())?
+                .strip_prefix('/')?;
+            Entry::read(&of.resource, key, stored).map(Arc::new)
+        });
+        Ok((items.collect(), page.more, page.count))
+    }
+}
+
+impl Tables {
+    fn insert(&mut self, resource: Arc<Resource>) -> Arc<ResourceCache> {
+        let cache = Arc::new(ResourceCache::new(resource.clone()));
+        self.by_prefix
+            .insert(resource.storage_prefix.clone(), cache.clone());
+        self.by_name
+            .entry(resource.group.clone())
+            .or_default()
+            .insert(resource.plural.clone(), cache.clone());
+        cache
+    }
+
+    /// The resource a key (below the root) belongs to, and the rest of it:
+    /// prefixes have one segment or two.
+    fn resolve<'k>(&self, key: &'k str) -> Option<(Arc<ResourceCache>, &'k str)> {
+        let first = key.find('/')?;
+        let second = key[first + 1..].find('/').map(|at| first + 1 + at);
+        [second, Some(first)].into_iter().flatten().find_map(|at| {
+            let cache = self.by_prefix.get(&key[..at])?;
+            Some((cache.clone(), &key[at + 1..]))
+        })
+    }
+}
+
+impl Objects for Cache {
+    fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Bytes> {
+        let entry = self.of(group, resource)?.get(&join(namespace, name))?;
+        Some(entry.bytes().clone())
+    }
+
+    fn list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Bytes> {
+        let Some(cache) = self.of(group, resource) else {
+            return Vec::new();
+        };
+        let (entries, _) = cache.list(namespace);
+        entries.iter().map(|entry| entry.bytes().clone()).collect()
+    }
+
+    fn revision(&self, group: &str, resource: &str) -> u64 {
+        self.of(group, resource)
+            .map_or(0, |cache| cache.revision() as u64)
+    }
+}
+
+/// `namespace/name`, or the name alone.
+pub fn join(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{namespace}/{name}")
+    }
+}

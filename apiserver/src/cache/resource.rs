@@ -1,0 +1,163 @@
+//! The cache of one resource: its objects and its latest events.
+
+use super::entry::{Entry, Event};
+use hardway_resources::resource::Resource;
+use parking_lot::RwLock;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Bounds of the event history: a watcher that falls behind further than
+/// this has to list anew.
+const MAX_EVENTS: usize = 20_000;
+const MAX_BYTES: usize = 32 << 20;
+const MAX_AGE: Duration = Duration::from_secs(300);
+/// Kept whatever their age.
+const MIN_EVENTS: usize = 100;
+
+/// The cache of one resource.
+pub struct ResourceCache {
+    /// Its row of the table.
+    pub resource: Arc<Resource>,
+    state: RwLock<State>,
+    changed: watch::Sender<i64>,
+}
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<String, Arc<Entry>>,
+    history: VecDeque<Arc<Event>>,
+    history_bytes: usize,
+    /// History is complete from here on.
+    horizon: i64,
+    /// Revision of the last change of any object.
+    revision: i64,
+}
+
+/// A watcher's place was lost: the history no longer reaches back to it.
+#[derive(Debug, Clone, Copy)]
+pub struct TooOld {
+    /// The oldest revision that a watch can start from.
+    pub oldest: i64,
+}
+
+impl ResourceCache {
+    pub(super) fn new(resource: Arc<Resource>) -> Self {
+        Self {
+            resource,
+            state: RwLock::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// One object by `namespace/name`.
+    pub fn get(&self, key: &str) -> Option<Arc<Entry>> {
+        self.state.read().objects.get(key).cloned()
+    }
+
+    /// Objects of a namespace, or all, in key order, with the revision of the
+    /// last change they contain.
+    pub fn list(&self, namespace: Option<&str>) -> (Vec<Arc<Entry>>, i64) {
+        let state = self.state.read();
+        let items = match namespace {
+            None => state.objects.values().cloned().collect(),
+            // '0' follows '/'.
+            Some(namespace) => state
+                .objects
+                .range(format!("{namespace}/")..format!("{namespace}0"))
+                .map(|(_, entry)| entry.clone())
+                .collect(),
+        };
+        (items, state.revision)
+    }
+
+    /// Revision of the last change.
+    pub fn revision(&self) -> i64 {
+        self.state.read().revision
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> usize {
+        self.state.read().objects.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// At most `limit` events after a revision.
+    pub fn events_after(&self, revision: i64, limit: usize) -> Result<Vec<Arc<Event>>, TooOld> {
+        let state = self.state.read();
+        if revision < state.horizon {
+            return Err(TooOld {
+                oldest: state.horizon,
+            });
+        }
+        let start = state
+            .history
+            .partition_point(|event| event.revision <= revision);
+        Ok(state.history.range(start..).take(limit).cloned().collect())
+    }
+
+    /// Tells of every change.
+    pub fn changes(&self) -> watch::Receiver<i64> {
+        self.changed.subscribe()
+    }
+
+    /// Applies one change of one key.
+    pub(super) fn apply(&self, key: &str, entry: Option<Entry>, revision: i64) {
+        let mut state = self.state.write();
+        let state = &mut *state;
+        let entry = entry.map(Arc::new);
+        let previous = match &entry {
+            Some(entry) => state.objects.insert(key.to_owned(), entry.clone()),
+            None => state.objects.remove(key),
+        };
+        state.revision = revision;
+        if entry.is_some() || previous.is_some() {
+            let event = Arc::new(Event::new(revision, entry, previous));
+            state.history_bytes += event.size();
+            state.history.push_back(event);
+            state.trim();
+        }
+    }
+
+    /// Wakes the watchers.
+    pub(super) fn notify(&self, revision: i64) {
+        self.changed.send_replace(revision);
+    }
+
+    /// Replaces everything: whoever watches from before has to list anew.
+    pub(super) fn reset(&self, entries: Vec<Entry>, revision: i64) {
+        let mut state = self.state.write();
+        *state = State {
+            objects: entries
+                .into_iter()
+                .map(|entry| (entry.key.clone(), Arc::new(entry)))
+                .collect(),
+            horizon: revision,
+            revision,
+            ..State::default()
+        };
+        drop(state);
+        self.notify(revision);
+    }
+}
+
+impl State {
+    fn trim(&mut self) {
+        while self.history.len() > MIN_EVENTS
+            && (self.history.len() > MAX_EVENTS
+                || self.history_bytes > MAX_BYTES
+                || self.history[0].seen.elapsed() > MAX_AGE)
+        {
+            let Some(event) = self.history.pop_front() else {
+                break;
+            };
+            self.history_bytes -= event.size();
+            self.horizon = event.revision;
+        }
+    }
+}

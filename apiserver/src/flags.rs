@@ -1,0 +1,276 @@
+//! Flags, under kube-apiserver's names; all of them are checked before
+//! anything is opened.
+
+use crate::pipeline::Network;
+use hardway_client::kubeconfig::Pem;
+use hardway_client::{logging, tls};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Serves the Kubernetes API from etcd.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(name = "hardway-apiserver", version, about)]
+pub struct Flags {
+    /// URLs of the etcd servers, with commas between them.
+    #[arg(long, required = true, value_delimiter = ',', value_name = "URL")]
+    pub etcd_servers: Vec<String>,
+    /// CA that signed etcd's certificate.
+    #[arg(long, value_name = "FILE")]
+    pub etcd_cafile: Option<PathBuf>,
+    /// Certificate to show to etcd.
+    #[arg(long, value_name = "FILE", requires = "etcd_keyfile")]
+    pub etcd_certfile: Option<PathBuf>,
+    /// Private key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "etcd_certfile")]
+    pub etcd_keyfile: Option<PathBuf>,
+    /// Certificate to serve with.
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert_file: PathBuf,
+    /// Private key of that certificate.
+    #[arg(long, value_name = "FILE")]
+    pub tls_private_key_file: PathBuf,
+    /// CA that clients' certificates must chain to.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: PathBuf,
+    /// Keys that verify service account tokens; repeatable. The signing key by default.
+    #[arg(long, value_name = "FILE")]
+    pub service_account_key_file: Vec<PathBuf>,
+    /// Key that signs service account tokens.
+    #[arg(long, value_name = "FILE")]
+    pub service_account_signing_key_file: Option<PathBuf>,
+    /// Issuer of service account tokens.
+    #[arg(
+        long,
+        default_value = "https://kubernetes.default.svc.cluster.local",
+        value_name = "URL"
+    )]
+    pub service_account_issuer: String,
+    /// Audiences of the API; the issuer by default.
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    pub api_audiences: Vec<String>,
+    /// Address that other members of the cluster reach this server at.
+    #[arg(long, value_name = "IP")]
+    pub advertise_address: Option<Ipv4Addr>,
+    /// Address to listen on.
+    #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
+    pub bind_address: IpAddr,
+    /// Port to listen on; 0 picks a free one.
+    #[arg(long, default_value_t = 6443, value_name = "PORT")]
+    pub secure_port: u16,
+    /// Network of the Services' cluster IPs.
+    #[arg(long, default_value = "10.96.0.0/16", value_name = "NETWORK")]
+    pub service_cluster_ip_range: Network,
+    /// Ports for NodePort Services.
+    #[arg(long, default_value = "30000-32767", value_name = "FROM-TO", value_parser = port_range)]
+    pub service_node_port_range: RangeInclusive<u16>,
+    /// How requests are authorised. Only this is known.
+    #[arg(long, default_value = "Node,RBAC", value_parser = ["Node,RBAC"])]
+    pub authorization_mode: String,
+    /// File to write the audit log to; none by default.
+    #[arg(long, value_name = "FILE")]
+    pub audit_log_path: Option<PathBuf>,
+    /// What the audit log tells; metadata of everything by default.
+    #[arg(long, value_name = "FILE", requires = "audit_log_path")]
+    pub audit_policy_file: Option<PathBuf>,
+    /// Reads worked on at once; 0: no limit.
+    #[arg(long, default_value_t = 400, value_name = "N")]
+    pub max_requests_inflight: usize,
+    /// Writes worked on at once; 0: no limit.
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub max_mutating_requests_inflight: usize,
+    /// How long Events are kept, in seconds.
+    #[arg(long, default_value = "3600", value_name = "SECONDS", value_parser = seconds)]
+    pub event_ttl: Duration,
+    /// CA that kubelets' certificates must chain to.
+    #[arg(long, value_name = "FILE")]
+    pub kubelet_certificate_authority: Option<PathBuf>,
+    /// Certificate to show to kubelets.
+    #[arg(long, value_name = "FILE", requires = "kubelet_client_key")]
+    pub kubelet_client_certificate: Option<PathBuf>,
+    /// Private key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "kubelet_client_certificate")]
+    pub kubelet_client_key: Option<PathBuf>,
+    /// What to log: a level or a tracing filter.
+    #[arg(long, default_value = "info", value_name = "FILTER")]
+    pub log_level: String,
+    /// How to log it.
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: logging::Format,
+}
+
+fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let invalid = || format!("{text:?} is no range of ports such as 30000-32767");
+    let (from, to) = text.split_once('-').ok_or_else(invalid)?;
+    let from: u16 = from.parse().map_err(|_| invalid())?;
+    let to: u16 = to.parse().map_err(|_| invalid())?;
+    match from > 0 && from <= to {
+        true => Ok(from..=to),
+        false => Err(invalid()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let text = text.strip_suffix('s').unwrap_or(text);
+    match text.parse::<u64>() {
+        Ok(seconds) if seconds >= 1 => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("{text:?} is no number of seconds")),
+    }
+}
+
+/// A flag that can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("--{flag}: {reason}")]
+pub struct FlagError {
+    flag: &'static str,
+    reason: String,
+}
+
+/// An error about a flag.
+pub fn invalid(flag: &'static str, reason: impl ToString) -> FlagError {
+    FlagError {
+        flag,
+        reason: reason.to_string(),
+    }
+}
+
+/// Reads a file that a flag names.
+pub fn read(flag: &'static str, path: &Path) -> Result<Vec<u8>, FlagError> {
+    std::fs::read(path)
+        .map_err(|error| invalid(flag, format!("cannot read {}: {error}", path.display())))
+}
+
+impl Flags {
+    /// Where to listen.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::new(self.bind_address, self.secure_port)
+    }
+
+    /// The address others reach this server at: the one told, the one listened
+    /// on, or that of the route to the outside.
+    pub fn advertised(&self) -> Ipv4Addr {
+        match (self.advertise_address, self.bind_address) {
+            (Some(address), _) => address,
+            (None, IpAddr::V4(address)) if !address.is_unspecified() => address,
+            _ => outgoing().unwrap_or(Ipv4Addr::LOCALHOST),
+        }
+    }
+
+    /// TLS for clients: certificates are verified when offered.
+    pub fn server_tls(&self) -> Result<rustls::ServerConfig, FlagError> {
+        let files = tls::ServerFiles {
+            certificate: self.tls_cert_file.clone(),
+            key: self.tls_private_key_file.clone(),
+            client_ca: self.client_ca_file.clone(),
+        };
+        tls::server(&files, false, &["h2", "http/1.1"]).map_err(|error| {
+            invalid(
+                "tls-cert-file, --tls-private-key-file, --client-ca-file",
+                error,
+            )
+        })
+    }
+
+    /// TLS towards kubelets, if the files are given.
+    pub fn kubelet_tls(&self) -> Result<Option<Arc<rustls::ClientConfig>>, FlagError> {
+        let (Some(ca), Some(certificate), Some(key)) = (
+            &self.kubelet_certificate_authority,
+            &self.kubelet_client_certificate,
+            &self.kubelet_client_key,
+        ) else {
+            return Ok(None);
+        };
+        let file = |path: &PathBuf| Pem::File(path.clone());
+        tls::client_from(&file(ca), file(certificate), file(key), &["http/1.1"])
+            .map(|tls| Some(Arc::new(tls)))
+            .map_err(|error| invalid("kubelet-client-certificate", error))
+    }
+
+    /// How to reach etcd.
+    pub fn etcd(&self) -> Result<crate::store::Options, FlagError> {
+        let ca = self.etcd_cafile.as_deref();
+        let identity = match (&self.etcd_certfile, &self.etcd_keyfile) {
+            (Some(certificate), Some(key)) => Some((
+                read("etcd-certfile", certificate)?,
+                read("etcd-keyfile", key)?,
+            )),
+            _ => None,
+        };
+        for url in &self.etcd_servers {
+            let secured = url.starts_with("https://");
+            if !secured && (ca.is_some() || identity.is_some()) {
+                return Err(invalid(
+                    "etcd-servers",
+                    format!("{url:?} must begin with https://"),
+                ));
+            }
+            url.parse::<http::Uri>()
+                .map_err(|error| invalid("etcd-servers", format!("{url:?}: {error}")))?;
+        }
+        Ok(crate::store::Options {
+            servers: self.etcd_servers.clone(),
+            ca: ca.map(|path| read("etcd-cafile", path)).transpose()?,
+            identity,
+            event_ttl: self.event_ttl,
+        })
+    }
+
+    /// Audiences of the API.
+    pub fn audiences(&self) -> Vec<String> {
+        match self.api_audiences.is_empty() {
+            true => vec![self.service_account_issuer.clone()],
+            false => self.api_audiences.clone(),
+        }
+    }
+}
+
+/// The address of the route to the outside; nothing is sent.
+fn outgoing() -> Option<Ipv4Addr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn parse(more: &[&str]) -> Result<Flags, clap::Error> {
+        let least = [
+            "hardway-apiserver",
+            "--etcd-servers=http://127.0.0.1:2379",
+            "--tls-cert-file=a",
+            "--tls-private-key-file=b",
+            "--client-ca-file=c",
+        ];
+        Flags::try_parse_from(least.iter().chain(more))
+    }
+
+    #[test]
+    fn bad_values_are_refused_at_once() {
+        assert!(parse(&[]).is_ok());
+        for bad in [
+            "--service-node-port-range=5-1",
+            "--service-cluster-ip-range=10.96.0.0",
+            "--event-ttl=0",
+            "--authorization-mode=AlwaysAllow",
+            "--etcd-certfile=x",
+        ] {
+            assert!(parse(&[bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_advertised_address_is_the_one_told() {
+        let flags = parse(&["--advertise-address=10.88.0.10"]).unwrap();
+        assert_eq!(flags.advertised(), Ipv4Addr::new(10, 88, 0, 10));
+        let flags = parse(&["--bind-address=127.0.0.1"]).unwrap();
+        assert_eq!(flags.advertised(), Ipv4Addr::LOCALHOST);
+    }
+}

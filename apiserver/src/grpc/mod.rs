@@ -1,0 +1,369 @@
+//! The gRPC door: `hardway.v1.Api`, for hardway's own components. Objects
+//! travel as their stored JSON in a typed envelope.
+
+mod convert;
+
+use crate::metrics;
+use crate::pipeline::{
+    Answer, Body, FieldValidation, Listing, Options, Origin, PatchKind, Pipeline, Request, Target,
+    Verb, present,
+};
+use crate::rest::{Identity, Peer, identify};
+use convert::{event, object_of, to_object};
+use futures_util::stream::{self, BoxStream, StreamExt};
+use hardway_access::Attributes;
+use hardway_proto::Status;
+use hardway_proto::api::{self, api_server};
+use std::sync::Arc;
+
+/// Messages taken are at most as large as REST bodies, and their envelope.
+const LARGEST: usize = crate::rest::body::LIMIT + (64 << 10);
+/// Pages of a list hold about this many bytes.
+const PAGE: usize = 1 << 20;
+
+/// The gRPC door.
+#[derive(Clone)]
+pub struct Door {
+    pipeline: Arc<Pipeline>,
+}
+
+/// The service to route gRPC requests to.
+pub type Service = api_server::ApiServer<Door>;
+
+/// A door into the pipeline.
+pub fn service(pipeline: Arc<Pipeline>) -> Service {
+    api_server::ApiServer::new(Door { pipeline })
+        .max_decoding_message_size(LARGEST)
+        .max_encoding_message_size(usize::MAX)
+}
+
+type Outcome<T> = Result<tonic::Response<T>, tonic::Status>;
+
+impl Door {
+    /// Who calls, from where.
+    fn caller<T>(&self, call: &tonic::Request<T>) -> Result<(Identity, Origin), Status> {
+        let peer = call
+            .extensions()
+            .get::<Peer>()
+            .ok_or_else(|| Status::internal("the connection has no peer"))?;
+        let headers = call.metadata().clone().into_headers();
+        let who = identify(&self.pipeline, "/hardway.v1.Api", &headers, peer)?;
+        let agent = headers
+            .get(http::header::USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let origin = Origin {
+            uri: String::new(),
+            address: peer.address.ip().to_string(),
+            agent: agent.to_owned(),
+            impersonator: who.impersonator.clone(),
+        };
+        Ok((who, origin))
+    }
+
+    /// Takes a call into the pipeline.
+    async fn call<T>(
+        &self,
+        call: &tonic::Request<T>,
+        verb: Verb,
+        target: Option<&api::Target>,
+        options: Options,
+        body: Body,
+    ) -> Result<(Target, Answer), Status> {
+        let (who, origin) = self.caller(call)?;
+        let target = self.target(target, verb)?;
+        let agent = origin.agent.clone();
+        let origin = Origin {
+            uri: uri(&target),
+            ..origin
+        };
+        let start = std::time::Instant::now();
+        let request = Request {
+            user: who.user,
+            verb,
+            target,
+            options,
+            body,
+            agent,
+            warnings: Default::default(),
+        };
+        let outcome = self.pipeline.run(&origin, &request).await;
+        crate::rest::record(&request, &outcome, start);
+        Ok((request.target, outcome?))
+    }
+
+    fn target(&self, target: Option<&api::Target>, verb: Verb) -> Result<Target, Status> {
+        let target = target.ok_or_else(|| Status::bad_request("the call has no target"))?;
+        let resource = self
+            .pipeline
+            .registry
+            .lookup(&target.group, &target.version, &target.resource)
+            .ok_or_else(Status::no_such_resource)?;
+        if !resource.namespaced() && !target.namespace.is_empty() {
+            return Err(Status::no_such_resource());
+        }
+        let named = matches!(verb, Verb::Get | Verb::Update | Verb::Patch | Verb::Delete);
+        if named && target.name.is_empty() {
+            return Err(Status::bad_request("the call names no object"));
+        }
+        Ok(Target {
+            resource,
+            version: target.version.clone(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            subresource: target.subresource.clone(),
+        })
+    }
+
+    async fn object<T>(
+        &self,
+        call: &tonic::Request<T>,
+        verb: Verb,
+        target: Option<&api::Target>,
+        options: Options,
+        body: Body,
+    ) -> Outcome<api::Object> {
+        match self.call(call, verb, target, options, body).await? {
+            (_, Answer::Object(object)) => Ok(tonic::Response::new(object_of(object.json))),
+            _ => Err(Status::internal("the answer is no object").into()),
+        }
+    }
+}
+
+/// The path that REST would have, for the audit log.
+fn uri(target: &Target) -> String {
+    let mut uri = match target.group() {
+        "" => format!("/api/{}", target.version),
+        group => format!("/apis/{group}/{}", target.version),
+    };
+    if !target.namespace.is_empty() {
+        uri.push_str(&format!("/namespaces/{}", target.namespace));
+    }
+    for part in [target.plural(), &target.name, &target.subresource] {
+        if !part.is_empty() {
+            uri.push('/');
+            uri.push_str(part);
+        }
+    }
+    uri
+}
+
+fn write_options(options: Option<&api::WriteOptions>) -> Result<Options, Status> {
+    let Some(options) = options else {
+        return Ok(Options {
+            field_validation: FieldValidation::Ignore,
+            ..Options::default()
+        });
+    };
+    Ok(Options {
+        dry_run: options.dry_run,
+        field_manager: options.field_manager.clone(),
+        field_validation: match options.field_validation.as_str() {
+            "" => FieldValidation::Ignore,
+            other => FieldValidation::parse(other)?,
+        },
+        ..Options::default()
+    })
+}
+
+fn delete_options(body: &[u8]) -> Result<Options, Status> {
+    let mut options = Options::default();
+    if !body.is_empty() {
+        let value = serde_json::from_slice(body).map_err(|error| {
+            Status::bad_request(format!("the body is no DeleteOptions: {error}"))
+        })?;
+        options.apply_delete_body(&value)?;
+    }
+    Ok(options)
+}
+
+#[tonic::async_trait]
+impl api_server::Api for Door {
+    type ListStream = BoxStream<'static, Result<api::ListPage, tonic::Status>>;
+    type WatchStream = BoxStream<'static, Result<api::WatchEvent, tonic::Status>>;
+
+    async fn discover(
+        &self,
+        call: tonic::Request<api::DiscoverRequest>,
+    ) -> Outcome<api::DiscoverResponse> {
+        let (who, _) = self.caller(&call)?;
+        self.pipeline
+            .authorizer
+            .check(&Attributes::path(&who.user, "get", "/apis"))?;
+        let resources = self.pipeline.registry.iter().map(|row| api::ResourceInfo {
+            group: row.group.clone(),
+            version: row.versions[0].name.clone(),
+            resource: row.plural.clone(),
+            kind: row.kind.clone(),
+            namespaced: row.namespaced(),
+            verbs: row.verbs.clone(),
+        });
+        Ok(tonic::Response::new(api::DiscoverResponse {
+            resources: resources.collect(),
+        }))
+    }
+
+    async fn get(&self, call: tonic::Request<api::GetRequest>) -> Outcome<api::Object> {
+        let message = call.get_ref();
+        let options = Options {
+            resource_version: message.resource_version.clone(),
+            ..Options::default()
+        };
+        self.object(
+            &call,
+            Verb::Get,
+            message.target.as_ref(),
+            options,
+            Body::Empty,
+        )
+        .await
+    }
+
+    async fn list(&self, call: tonic::Request<api::ListRequest>) -> Outcome<Self::ListStream> {
+        let message = call.get_ref();
+        let options = Options {
+            label_selector: message.label_selector.clone(),
+            field_selector: message.field_selector.clone(),
+            resource_version: message.resource_version.clone(),
+            resource_version_match: message.resource_version_match.clone(),
+            limit: usize::try_from(message.limit).unwrap_or_default(),
+            continuation: message.r#continue.clone(),
+            ..Options::default()
+        };
+        let target = message.target.as_ref();
+        match self
+            .call(&call, Verb::List, target, options, Body::Empty)
+            .await?
+        {
+            (_, Answer::List(listing)) => {
+                let pages = stream::iter(pages(listing)).map(Ok);
+                Ok(tonic::Response::new(pages.boxed()))
+            }
+            _ => Err(Status::internal("the answer is no list").into()),
+        }
+    }
+
+    async fn watch(&self, call: tonic::Request<api::WatchRequest>) -> Outcome<Self::WatchStream> {
+        let message = call.get_ref();
+        let options = Options {
+            label_selector: message.label_selector.clone(),
+            field_selector: message.field_selector.clone(),
+            resource_version: message.resource_version.clone(),
+            bookmarks: message.allow_bookmarks || message.send_initial_events,
+            initial_events: message.send_initial_events.then_some(true),
+            timeout_seconds: Some(u64::from(message.timeout_seconds)),
+            ..Options::default()
+        };
+        let target = message.target.as_ref();
+        let (_, Answer::Watch(watch)) = self
+            .call(&call, Verb::Watch, target, options, Body::Empty)
+            .await?
+        else {
+            return Err(Status::internal("the answer is no watch").into());
+        };
+        let running = metrics::long_running("WATCH");
+        let events = stream::unfold((watch, running), |(mut watch, running)| async move {
+            let item = watch.next().await?;
+            let event = event(&watch.target, item);
+            Some((Ok(event), (watch, running)))
+        });
+        Ok(tonic::Response::new(events.boxed()))
+    }
+
+    async fn create(&self, call: tonic::Request<api::CreateRequest>) -> Outcome<api::Object> {
+        let message = call.get_ref();
+        let options = write_options(message.options.as_ref())?;
+        let body = Body::Json(message.json.clone());
+        self.object(&call, Verb::Create, message.target.as_ref(), options, body)
+            .await
+    }
+
+    async fn update(&self, call: tonic::Request<api::UpdateRequest>) -> Outcome<api::Object> {
+        let message = call.get_ref();
+        let options = write_options(message.options.as_ref())?;
+        let body = Body::Json(message.json.clone());
+        self.object(&call, Verb::Update, message.target.as_ref(), options, body)
+            .await
+    }
+
+    async fn patch(&self, call: tonic::Request<api::PatchRequest>) -> Outcome<api::Object> {
+        let message = call.get_ref();
+        let kind = match message.r#type() {
+            api::PatchType::JsonPatch => PatchKind::Json,
+            api::PatchType::MergePatch => PatchKind::Merge,
+            api::PatchType::StrategicMergePatch => PatchKind::Strategic,
+            api::PatchType::ApplyPatch => PatchKind::Apply,
+            api::PatchType::Unspecified => {
+                return Err(Status::bad_request("the call has no type of patch").into());
+            }
+        };
+        let mut options = write_options(message.options.as_ref())?;
+        options.force = message.force;
+        options.force_given = message.force;
+        let body = Body::Patch(kind, message.patch.clone());
+        self.object(&call, Verb::Patch, message.target.as_ref(), options, body)
+            .await
+    }
+
+    async fn delete(&self, call: tonic::Request<api::DeleteRequest>) -> Outcome<api::Object> {
+        let message = call.get_ref();
+        let options = delete_options(&message.options)?;
+        self.object(
+            &call,
+            Verb::Delete,
+            message.target.as_ref(),
+            options,
+            Body::Empty,
+        )
+        .await
+    }
+
+    async fn delete_collection(
+        &self,
+        call: tonic::Request<api::DeleteCollectionRequest>,
+    ) -> Outcome<api::Object> {
+        let message = call.get_ref();
+        let options = Options {
+            label_selector: message.label_selector.clone(),
+            field_selector: message.field_selector.clone(),
+            ..delete_options(&message.options)?
+        };
+        let target = message.target.as_ref();
+        self.object(&call, Verb::DeleteCollection, target, options, Body::Empty)
+            .await
+    }
+}
+
+/// A list in pages; the last one tells about the list.
+fn pages(listing: Listing) -> impl Iterator<Item = api::ListPage> + Send {
+    let Listing {
+        target,
+        items,
+        revision,
+        next,
+        remaining,
+    } = listing;
+    let mut items = items.into_iter().peekable();
+    let mut done = false;
+    std::iter::from_fn(move || {
+        if done {
+            return None;
+        }
+        let mut page = api::ListPage::default();
+        let mut size = 0;
+        while size < PAGE
+            && let Some(entry) = items.next()
+        {
+            let json = present::serve(&target, entry.bytes());
+            size += json.len();
+            page.items.push(to_object(&entry, json, entry.revision));
+        }
+        if items.peek().is_none() {
+            done = true;
+            page.resource_version = revision;
+            page.r#continue = next.clone().unwrap_or_default();
+            page.remaining_item_count = remaining.unwrap_or_default();
+        }
+        Some(page)
+    })
+}

@@ -1,0 +1,174 @@
+//! Metrics, under Kubernetes' names.
+
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+fn histogram(name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+    let metric = HistogramVec::new(options, labels).expect("the name and labels are well-formed");
+    // Registering twice is the only way to fail, and each is made once.
+    let _ = prometheus::register(Box::new(metric.clone()));
+    metric
+}
+
+fn counter(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    let metric = IntCounterVec::new(Opts::new(name, help), labels)
+        .expect("the name and labels are well-formed");
+    let _ = prometheus::register(Box::new(metric.clone()));
+    metric
+}
+
+fn gauge(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    let metric = IntGaugeVec::new(Opts::new(name, help), labels)
+        .expect("the name and labels are well-formed");
+    let _ = prometheus::register(Box::new(metric.clone()));
+    metric
+}
+
+static REQUESTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "apiserver_request_total",
+        "Requests by verb, resource and answer.",
+        &[
+            "verb",
+            "group",
+            "version",
+            "resource",
+            "subresource",
+            "scope",
+            "code",
+        ],
+    )
+});
+static DURATION: LazyLock<HistogramVec> = LazyLock::new(|| {
+    histogram(
+        "apiserver_request_duration_seconds",
+        "How long requests take, watches excepted.",
+        &[
+            "verb",
+            "group",
+            "version",
+            "resource",
+            "subresource",
+            "scope",
+        ],
+    )
+});
+static INFLIGHT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauge(
+        "apiserver_current_inflight_requests",
+        "Requests being worked on.",
+        &["request_kind"],
+    )
+});
+static LONG_RUNNING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauge(
+        "apiserver_longrunning_requests",
+        "Watches and streams that are open.",
+        &["verb"],
+    )
+});
+static ETCD: LazyLock<HistogramVec> = LazyLock::new(|| {
+    histogram(
+        "etcd_request_duration_seconds",
+        "How long requests to etcd take.",
+        &["operation"],
+    )
+});
+static ETCD_ERRORS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "etcd_request_errors_total",
+        "Requests to etcd that failed.",
+        &["operation"],
+    )
+});
+static OBJECTS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauge(
+        "apiserver_storage_objects",
+        "Objects stored, by resource.",
+        &["resource"],
+    )
+});
+
+/// One request, as the metrics tell it apart.
+pub struct Labels<'a> {
+    /// As RBAC names it, in capitals.
+    pub verb: &'a str,
+    /// API group.
+    pub group: &'a str,
+    /// API version.
+    pub version: &'a str,
+    /// Plural name.
+    pub resource: &'a str,
+    /// Subresource, or empty.
+    pub subresource: &'a str,
+    /// `cluster`, `namespace` or `resource`.
+    pub scope: &'a str,
+}
+
+/// A request was answered.
+pub fn request(labels: &Labels, code: u16, took: Option<Duration>) {
+    let Labels {
+        verb,
+        group,
+        version,
+        resource,
+        subresource,
+        scope,
+    } = *labels;
+    REQUESTS
+        .with_label_values(&[
+            verb,
+            group,
+            version,
+            resource,
+            subresource,
+            scope,
+            &code.to_string(),
+        ])
+        .inc();
+    if let Some(took) = took {
+        DURATION
+            .with_label_values(&[verb, group, version, resource, subresource, scope])
+            .observe(took.as_secs_f64());
+    }
+}
+
+/// So many requests of a kind are being worked on.
+pub fn inflight(kind: &str, count: usize) {
+    INFLIGHT.with_label_values(&[kind]).set(count as i64);
+}
+
+/// Counts something long-running until it is dropped.
+pub struct LongRunning(&'static str);
+
+/// A watch or stream begins.
+pub fn long_running(verb: &'static str) -> LongRunning {
+    LONG_RUNNING.with_label_values(&[verb]).inc();
+    LongRunning(verb)
+}
+
+impl Drop for LongRunning {
+    fn drop(&mut self) {
+        LONG_RUNNING.with_label_values(&[self.0]).dec();
+    }
+}
+
+/// etcd answered.
+pub fn etcd_request(operation: &str, took: Duration, well: bool) {
+    let histogram: Histogram = ETCD.with_label_values(&[operation]);
+    histogram.observe(took.as_secs_f64());
+    if !well {
+        ETCD_ERRORS.with_label_values(&[operation]).inc();
+    }
+}
+
+/// So many objects of a resource are stored.
+pub fn objects(resource: &str, count: usize) {
+    OBJECTS.with_label_values(&[resource]).set(count as i64);
+}

@@ -1,0 +1,253 @@
+//! What becomes of metadata in a write, the same for every kind.
+
+use super::Target;
+use hardway_proto::Status;
+use jiff::Timestamp;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::{Map, Value, json};
+
+/// Fields of metadata that only the server sets.
+const FROM_OLD: [&str; 6] = [
+    "uid",
+    "creationTimestamp",
+    "generation",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "selfLink",
+];
+
+/// A time as objects have it: seconds, UTC.
+pub fn time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A random (version 4) UUID.
+pub fn uid() -> String {
+    let mut bytes = [0u8; 16];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .expect("the kernel provides randomness");
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let mut text = String::with_capacity(36);
+    for (i, byte) in bytes.iter().enumerate() {
+        if matches!(i, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
+
+/// The metadata of an object, made if it is missing.
+pub fn of(object: &mut Value) -> &mut Map<String, Value> {
+    if !object["metadata"].is_object() {
+        object["metadata"] = json!({});
+    }
+    object["metadata"]
+        .as_object_mut()
+        .expect("it was just made an object")
+}
+
+/// The text of a field of metadata, or `""`.
+pub fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object["metadata"][field].as_str().unwrap_or_default()
+}
+
+/// Whether the object is being deleted.
+pub fn is_terminating(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+/// Whether finalizers hold it.
+pub fn has_finalizers(object: &Value) -> bool {
+    object["metadata"]["finalizers"]
+        .as_array()
+        .is_some_and(|list| !list.is_empty())
+}
+
+/// Puts an object into the namespace of the request, or refuses.
+pub fn place(object: &mut Value, target: &Target) -> Result<(), Status> {
+    let metadata = of(object);
+    let given = metadata
+        .get("namespace")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if !target.resource.namespaced() {
+        metadata.remove("namespace");
+        return Ok(());
+    }
+    if !given.is_empty() && given != target.namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    metadata.insert("namespace".into(), target.namespace.as_str().into());
+    Ok(())
+}
+
+/// Metadata of an object about to be created.
+pub fn prepare_create(object: &mut Value, counts_generations: bool, now: Timestamp) {
+    let metadata = of(object);
+    for field in FROM_OLD {
+        metadata.remove(field);
+    }
+    metadata.remove("resourceVersion");
+    metadata.insert("uid".into(), uid().into());
+    metadata.insert("creationTimestamp".into(), time(now).into());
+    if counts_generations {
+        metadata.insert("generation".into(), 1.into());
+    }
+}
+
+/// Metadata of an object about to be updated: what clients can't change is
+/// taken from the old one.
+pub fn prepare_update(new: &mut Value, old: &Value) {
+    let metadata = of(new);
+    for field in FROM_OLD {
+        match old["metadata"].get(field) {
+            Some(value) => metadata.insert(field.into(), value.clone()),
+            None => metadata.remove(field),
+        };
+    }
+    if metadata.get("managedFields").is_none_or(Value::is_null)
+        && let Some(fields) = old["metadata"].get("managedFields")
+    {
+        metadata.insert("managedFields".into(), fields.clone());
+    }
+}
+
+/// Metadata that a write of a subresource can't change.
+pub fn keep_in_subresource(new: &mut Value, old: &Value) {
+    for field in [
+        "ownerReferences",
+        "finalizers",
+        "managedFields",
+        "generateName",
+    ] {
+        let metadata = of(new);
+        match old["metadata"].get(field) {
+            Some(value) => metadata.insert(field.into(), value.clone()),
+            None => metadata.remove(field),
+        };
+    }
+}
+
+/// Counts a new generation if anything but metadata and status has changed.
+pub fn count_generation(new: &mut Value, old: &Value) {
+    if differs(new, old, &["metadata", "status"]) {
+        let generation = old["metadata"]["generation"].as_i64().unwrap_or_default();
+        of(new).insert("generation".into(), (generation + 1).into());
+    }
+}
+
+/// Whether two objects differ in any top-level field but these.
+fn differs(a: &Value, b: &Value, except: &[&str]) -> bool {
+    let empty = Map::new();
+    let (a, b) = (
+        a.as_object().unwrap_or(&empty),
+        b.as_object().unwrap_or(&empty),
+    );
+    let counts = |key: &String| !except.contains(&key.as_str());
+    a.iter()
+        .any(|(key, value)| counts(key) && b.get(key) != Some(value))
+        || b.keys().any(|key| counts(key) && !a.contains_key(key))
+}
+
+/// Whether a write would change nothing: everything but the resource version
+/// and the times in managedFields is as it was.
+pub fn is_unchanged(new: &Value, old: &Value) -> bool {
+    if differs(new, old, &["metadata"]) {
+        return false;
+    }
+    let empty = Map::new();
+    let (new, old) = (
+        new["metadata"].as_object().unwrap_or(&empty),
+        old["metadata"].as_object().unwrap_or(&empty),
+    );
+    let plain = |map: &Map<String, Value>| {
+        let mut map = map.clone();
+        map.remove("resourceVersion");
+        for entry in map
+            .get_mut("managedFields")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            if let Some(entry) = entry.as_object_mut() {
+                entry.remove("time");
+            }
+        }
+        map
+    };
+    plain(new) == plain(old)
+}
+
+/// Adds a finalizer, or takes one out.
+pub fn set_finalizer(object: &mut Value, name: &str, present: bool) {
+    let metadata = of(object);
+    let mut list: Vec<Value> = metadata
+        .get("finalizers")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    list.retain(|finalizer| finalizer != name);
+    if present {
+        list.push(name.into());
+    }
+    if list.is_empty() {
+        metadata.remove("finalizers");
+    } else {
+        metadata.insert("finalizers".into(), list.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uids_are_version_4() {
+        let text = uid();
+        assert_eq!(text.len(), 36);
+        assert_eq!(&text[14..15], "4");
+        assert!(matches!(&text[19..20], "8" | "9" | "a" | "b"));
+        assert_ne!(text, uid());
+    }
+
+    #[test]
+    fn servers_fields_survive_updates() {
+        let old = json!({"metadata": {"uid": "u", "creationTimestamp": "t", "generation": 3,
+            "managedFields": [{"manager": "m"}]}, "spec": {"a": 1}});
+        let mut new = json!({"metadata": {"uid": "x", "deletionTimestamp": "now", "generation": 9},
+            "spec": {"a": 2}});
+        prepare_update(&mut new, &old);
+        assert_eq!(new["metadata"]["uid"], "u");
+        assert_eq!(new["metadata"].get("deletionTimestamp"), None);
+        assert_eq!(new["metadata"]["managedFields"], json!([{"manager": "m"}]));
+        count_generation(&mut new, &old);
+        assert_eq!(new["metadata"]["generation"], 4);
+    }
+
+    #[test]
+    fn times_of_managers_are_no_change() {
+        let object = |time: &str, manager: &str| {
+            json!({"metadata": {"resourceVersion": time,
+            "managedFields": [{"manager": manager, "time": time}]}})
+        };
+        assert!(is_unchanged(&object("1", "a"), &object("2", "a")));
+        assert!(!is_unchanged(&object("1", "a"), &object("1", "b")));
+        assert!(!is_unchanged(&json!({"spec": 1}), &json!({})));
+        assert!(!is_unchanged(&json!({}), &json!({"spec": 1})));
+    }
+
+    #[test]
+    fn finalizers_come_and_go() {
+        let mut object = json!({});
+        set_finalizer(&mut object, "orphan", true);
+        set_finalizer(&mut object, "orphan", true);
+        assert_eq!(object["metadata"]["finalizers"], json!(["orphan"]));
+        set_finalizer(&mut object, "orphan", false);
+        assert!(!has_finalizers(&object));
+    }
+}

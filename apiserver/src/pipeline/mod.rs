@@ -1,0 +1,280 @@
+//! The pipeline: what happens to every request, whichever door it came
+//! through. Audit, share fairly, authorise, decode, default, admit, validate,
+//! admit, store, answer.
+
+mod continuation;
+mod create;
+mod decode;
+mod delete;
+mod limits;
+pub mod metadata;
+mod modify;
+mod options;
+pub mod present;
+mod read;
+mod request;
+mod selection;
+mod services;
+mod subresource;
+mod update;
+mod watch;
+mod write;
+
+pub use limits::Limits;
+pub use options::{
+    DeleteOptions, FieldValidation, Options, Propagation, decode as url_decode, pairs,
+};
+pub use read::Listing;
+pub use request::{Answer, Body, Object, PatchKind, Request, Target, Verb};
+pub use selection::Selection;
+pub use services::{Network, Services};
+pub use watch::{Watch, WatchItem, bookmark};
+
+use crate::cache::Cache;
+use crate::store::Store;
+use hardway_access::{
+    Admission, Authenticator, Authorizer, Operation, Reviews, TokenIssuer, User, audit,
+};
+use hardway_proto::Status;
+use hardway_resources::Registry;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a request that is no watch or stream may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Everything requests need.
+pub struct Pipeline {
+    /// The table of resources.
+    pub registry: Arc<Registry>,
+    /// The watch cache.
+    pub cache: Arc<Cache>,
+    /// etcd.
+    pub store: Store,
+    /// Who sends a request.
+    pub authenticator: Arc<Authenticator>,
+    /// Who may do what.
+    pub authorizer: Arc<Authorizer>,
+    /// What is changed and refused.
+    pub admission: Admission,
+    /// The reviews API.
+    pub reviews: Reviews,
+    /// Signs service account tokens, if there is a key.
+    pub tokens: Option<Arc<TokenIssuer>>,
+    /// The audit log, if there is one.
+    pub audit: Option<audit::Log>,
+    /// How many requests are worked on at once.
+    pub limits: Limits,
+    /// Cluster IPs and node ports.
+    pub services: Services,
+}
+
+/// Where a request comes from, for the audit log.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// Path and query.
+    pub uri: String,
+    /// The client's address.
+    pub address: String,
+    /// Its user agent.
+    pub agent: String,
+    /// Who it really is, if it acts as somebody else.
+    pub impersonator: Option<User>,
+}
+
+impl Pipeline {
+    /// Takes a request all the way.
+    pub async fn run(&self, origin: &Origin, request: &Request) -> Result<Answer, Status> {
+        let target = &request.target;
+        let id = metadata::uid();
+        let addresses = [origin.address.clone()];
+        let mut entry = self.audit.as_ref().and_then(|log| {
+            log.begin(&audit::Request {
+                audit_id: &id,
+                user: origin.impersonator.as_ref().unwrap_or(&request.user),
+                impersonated: origin.impersonator.as_ref().map(|_| &request.user),
+                verb: request.verb.as_str(),
+                uri: &origin.uri,
+                source_ips: &addresses,
+                user_agent: &origin.agent,
+                group: target.group(),
+                version: &target.version,
+                resource: target.plural(),
+                subresource: &target.subresource,
+                namespace: &target.namespace,
+                name: &target.name,
+            })
+        });
+        if let (Some(entry), Body::Json(body)) = (&mut entry, &request.body)
+            && entry.wants_request()
+            && let Ok(object) = serde_json::from_slice(body)
+        {
+            entry.request_object(&object);
+        }
+        let outcome = self.admit(request).await;
+        if let Some(mut entry) = entry {
+            match &outcome {
+                Ok(Answer::Watch(_)) => {
+                    entry.response_started(200);
+                    entry.complete(200, "", "");
+                }
+                Ok(Answer::Object(object)) => {
+                    if entry.wants_response()
+                        && let Ok(object) = serde_json::from_slice(&object.json)
+                    {
+                        entry.response_object(&object);
+                    }
+                    entry.complete(if object.created { 201 } else { 200 }, "", "");
+                }
+                Ok(Answer::List(_)) => entry.complete(200, "", ""),
+                Err(status) => entry.complete(status.code, &status.reason, &status.message),
+            }
+        }
+        outcome
+    }
+
+    /// Waits its turn, checks permission, and does it.
+    async fn admit(&self, request: &Request) -> Result<Answer, Status> {
+        let _turn = match request.verb {
+            Verb::Watch => None,
+            verb => Some(self.limits.enter(&request.user, verb.is_read())?),
+        };
+        self.allows(request)?;
+        // A list or watch pinned to one name is permitted as that object is:
+        // kubelets follow single secrets and config maps this way.
+        let pinned = hardway_proto::fields::FieldSelector::parse(&request.options.field_selector)
+            .ok()
+            .and_then(|fields| fields.exact("metadata.name").map(str::to_owned))
+            .filter(|_| matches!(request.verb, Verb::List | Verb::Watch))
+            .map(|name| request.target.named(&request.target.namespace, &name));
+        let target = pinned.as_ref().unwrap_or(&request.target);
+        self.authorise(&request.user, target, request.verb.as_str())?;
+        tokio::time::timeout(TIMEOUT, self.dispatch(request))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Status::timeout(format!(
+                    "the request could not be completed within {} s",
+                    TIMEOUT.as_secs()
+                )))
+            })
+    }
+
+    /// May the user do this?
+    pub fn authorise(&self, user: &User, target: &Target, verb: &str) -> Result<(), Status> {
+        self.authorizer.check(&target.attributes(user, verb))
+    }
+
+    /// Whether the resource, or its subresource, knows the verb.
+    fn allows(&self, request: &Request) -> Result<(), Status> {
+        let target = &request.target;
+        let verb = request.verb.as_str();
+        let allowed = match target.subresource.as_str() {
+            "" => target.resource.allows(verb),
+            name => target
+                .resource
+                .subresource(name)
+                .ok_or_else(Status::no_such_resource)?
+                .verbs
+                .iter()
+                .any(|v| v == verb),
+        };
+        match allowed {
+            true => Ok(()),
+            false => Err(Status::method_not_allowed(
+                target.group(),
+                target.plural(),
+                verb,
+            )),
+        }
+    }
+
+    /// Does what is asked, past all checks of permission: the apiserver's own
+    /// requests start here.
+    pub async fn dispatch(&self, request: &Request) -> Result<Answer, Status> {
+        let target = &request.target;
+        if let Some(version) = target.resource.version(&target.version)
+            && let Some(text) = &version.deprecation
+        {
+            request.warn(text);
+        }
+        if let Some(answer) = self.virtual_resource(request).await? {
+            return Ok(Answer::Object(answer));
+        }
+        let subresource = target.subresource.as_str();
+        let object = match (request.verb, subresource) {
+            (Verb::List, _) => return Ok(Answer::List(self.list(request).await?)),
+            (Verb::Watch, _) => return Ok(Answer::Watch(Box::new(self.watch(request).await?))),
+            (Verb::Get, "scale") => self.as_scale(target, &self.get(request).await?),
+            (Verb::Get, _) => self.get(request).await,
+            (Verb::Create, "") => self.create(request).await,
+            (Verb::Create, _) => self.create_subresource(request).await,
+            (Verb::Update, "scale") => self.update_scale(request).await,
+            (Verb::Update, "approval" | "finalize" | "ephemeralcontainers") => {
+                self.update_special(request).await
+            }
+            (Verb::Update, _) => self.update(request).await,
+            (Verb::Patch, _) => self.patch(request).await,
+            (Verb::Delete, _) => self.delete(request).await,
+            (Verb::DeleteCollection, _) => self.delete_collection(request).await,
+        };
+        object.map(Answer::Object)
+    }
+
+    /// Resources that aren't stored: reviews, bindings, component statuses.
+    async fn virtual_resource(&self, request: &Request) -> Result<Option<Object>, Status> {
+        let target = &request.target;
+        match (target.group(), target.plural()) {
+            ("authentication.k8s.io" | "authorization.k8s.io", plural) => {
+                let body = decode::object(request)?;
+                self.cache.fresh().await?;
+                let answer =
+                    self.reviews
+                        .create(plural, &target.namespace, &body, &request.user)?;
+                Ok(Some(Object::of(&answer).created()))
+            }
+            ("", "bindings") => {
+                let body = decode::object(request)?;
+                let mut bound = Request::internal(
+                    Verb::Create,
+                    target.named(&target.namespace, metadata::text(&body, "name")),
+                    Body::Value(body),
+                );
+                bound.user = request.user.clone();
+                Ok(Some(self.bind(&bound).await?))
+            }
+            ("", "componentstatuses") => Ok(Some(self.component_statuses(request).await?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// etcd's health, in the shape of a resource long deprecated.
+    async fn component_statuses(&self, request: &Request) -> Result<Object, Status> {
+        let (status, message) = match self.store.revision().await {
+            Ok(_) => ("True", "ok".to_owned()),
+            Err(error) => ("False", error.to_string()),
+        };
+        let item = serde_json::json!({
+            "kind": "ComponentStatus",
+            "apiVersion": "v1",
+            "metadata": {"name": "etcd-0", "creationTimestamp": Value::Null},
+            "conditions": [{"type": "Healthy", "status": status, "message": message}],
+        });
+        match (request.verb, request.target.name.as_str()) {
+            (Verb::List, _) => Ok(Object::of(&serde_json::json!({
+                "kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": [item],
+            }))),
+            (_, "etcd-0") => Ok(Object::of(&item)),
+            _ => Err(request.target.not_found()),
+        }
+    }
+
+    /// May the user open this stream (exec, attach, proxy …)?
+    pub fn admit_connect(&self, user: &User, target: &Target, verb: &str) -> Result<(), Status> {
+        self.authorise(user, target, verb)?;
+        let request = Request::internal(Verb::Create, target.clone(), Body::Empty);
+        let mut review = write::review(&request, target, Operation::Connect);
+        review.user = user;
+        self.admission.validate(&review, None, None)
+    }
+}

@@ -1,0 +1,373 @@
+//! update and patch: read, change, compare and swap, again if need be.
+
+use super::write::{Change, own, review, take_warnings, writer};
+use super::{Object, Pipeline, Request, Target, create, metadata, present};
+use crate::store::{StoreError, Stored, Write};
+use hardway_access::Operation;
+use hardway_proto::Status;
+use hardway_proto::status::Cause;
+use hardway_resources::rules::meta;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// How often a write that is no conflict of the client's is tried.
+const TRIES: usize = 6;
+
+/// Which part of an object a write may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// All but status.
+    Main,
+    /// Status only.
+    Status,
+    /// What the edit itself changes; the kind's rules for updates don't apply.
+    Special,
+}
+
+/// A change of one object.
+#[derive(Clone, Copy)]
+pub(super) struct Plan<'a> {
+    /// What of.
+    pub part: Part,
+    /// From the object as it is (in the version asked for) to what it shall be.
+    pub edit: &'a (dyn Fn(&Value) -> Result<Value, Status> + Send + Sync),
+    /// Whether the edit keeps managedFields itself.
+    pub applied: bool,
+}
+
+/// An object as it was found.
+struct Current {
+    value: Value,
+    revision: i64,
+    /// It may be older than what etcd has.
+    cached: bool,
+}
+
+/// What a write comes to.
+enum Step {
+    /// Nothing changes.
+    Nothing(Value),
+    /// Store this.
+    Put(Value),
+    /// The last finalizer is gone: so goes the object.
+    Remove(Value),
+}
+
+impl Pipeline {
+    /// Changes an object. `None` if there is none.
+    pub(super) async fn modify(
+        &self,
+        request: &Request,
+        plan: Plan<'_>,
+    ) -> Result<Option<Object>, Status> {
+        let target = &request.target;
+        let mut current = match self.cache_of(target)?.get(&target.key()) {
+            Some(entry) => Current {
+                value: entry.value(),
+                revision: entry.revision,
+                cached: true,
+            },
+            None => match self.stored(target).await? {
+                Some(current) => current,
+                None => return Ok(None),
+            },
+        };
+        for _ in 0..TRIES {
+            let step = match self.step(request, &plan, &current) {
+                Ok(step) => step,
+                // It may have failed because the cache is behind.
+                Err(status) if current.cached => match self.stored(target).await? {
+                    Some(stored) if stored.revision != current.revision => {
+                        current = stored;
+                        continue;
+                    }
+                    Some(_) => return Err(status),
+                    None => return Ok(None),
+                },
+                Err(status) => return Err(status),
+            };
+            let outcome = match step {
+                Step::Nothing(value) => {
+                    return self.unchanged(request, current, value).await.map(Some);
+                }
+                Step::Put(value) | Step::Remove(value) if request.options.dry_run => {
+                    return Ok(Some(Object::of(&present::to_served(target, value))));
+                }
+                Step::Put(value) => self.put(target, &current, value).await?,
+                Step::Remove(value) => self.remove(target, &current, &value).await?,
+            };
+            match outcome {
+                Ok(object) => return Ok(Some(object)),
+                Err(None) => return Ok(None),
+                Err(Some(found)) => current = read(found)?,
+            }
+        }
+        Err(target.stale())
+    }
+
+    /// The object as etcd has it.
+    async fn stored(&self, target: &Target) -> Result<Option<Current>, Status> {
+        self.store
+            .get(&target.store_key())
+            .await?
+            .map(read)
+            .transpose()
+    }
+
+    /// A write that changes nothing isn't stored; but the object must still be
+    /// what it was.
+    async fn unchanged(
+        &self,
+        request: &Request,
+        current: Current,
+        value: Value,
+    ) -> Result<Object, Status> {
+        let mut value = value;
+        let mut revision = current.revision;
+        if current.cached
+            && let Some(entry) = {
+                self.cache.fresh().await?;
+                self.cache_of(&request.target)?.get(&request.target.key())
+            }
+        {
+            revision = entry.revision;
+            value = entry.value();
+        }
+        metadata::of(&mut value).insert("resourceVersion".into(), revision.to_string().into());
+        Ok(Object::of(&present::to_served(&request.target, value)))
+    }
+
+    /// Stores; or gives what was found instead.
+    async fn put(
+        &self,
+        target: &Target,
+        current: &Current,
+        mut object: Value,
+    ) -> Result<Result<Object, Option<Stored>>, Status> {
+        let mut causes = Vec::new();
+        let mut services =
+            self.services
+                .change(target, &mut object, Some(&current.value), &mut causes);
+        target.check(causes)?;
+        loop {
+            let claims = services.claims(&mut object)?;
+            let change = Change {
+                target,
+                object: &object,
+                write: Write {
+                    key: target.store_key(),
+                    expected: current.revision,
+                    value: None,
+                    expires: target.resource.storage_prefix == "events",
+                    claims: claims.take,
+                    releases: claims.give_back,
+                },
+            };
+            match self.commit(change).await {
+                Ok(object) => return Ok(Ok(object)),
+                Err(StoreError::Changed(found)) => return Ok(Err(found)),
+                Err(StoreError::Claimed(keys)) => services.claimed(target, &keys)?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn remove(
+        &self,
+        target: &Target,
+        current: &Current,
+        object: &Value,
+    ) -> Result<Result<Object, Option<Stored>>, Status> {
+        let write = Write {
+            key: target.store_key(),
+            expected: current.revision,
+            releases: self.services.held(target, &current.value),
+            ..Write::default()
+        };
+        match self.store.commit(write).await {
+            Ok(revision) => {
+                let mut object = object.clone();
+                metadata::of(&mut object)
+                    .insert("resourceVersion".into(), revision.to_string().into());
+                Ok(Ok(Object::of(&present::to_served(target, object))))
+            }
+            Err(StoreError::Changed(found)) => Ok(Err(found)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Everything between reading and storing.
+    fn step(&self, request: &Request, plan: &Plan<'_>, current: &Current) -> Result<Step, Status> {
+        let target = &request.target;
+        let rules = &target.resource.rules;
+        let old = &current.value;
+        let served = match present::converts(target) {
+            true => present::to_served(target, old.clone()),
+            false => old.clone(),
+        };
+        let mut new = (plan.edit)(&served)?;
+        if plan.part != Part::Special {
+            metadata::place(&mut new, target)?;
+        }
+        let name = metadata::text(&new, "name");
+        if name.is_empty() {
+            metadata::of(&mut new).insert("name".into(), target.name.as_str().into());
+        } else if name != target.name {
+            return Err(create::name_mismatch(name, &target.name));
+        }
+        check_identity(target, &new, current)?;
+        let now = Timestamp::now();
+        metadata::prepare_update(&mut new, old);
+        let mut new = present::to_stored(target, new);
+        match plan.part {
+            Part::Main => rules.prepare_update(&mut new, old),
+            Part::Status => {
+                metadata::keep_in_subresource(&mut new, old);
+                rules.prepare_status_update(&mut new, old);
+            }
+            Part::Special => {}
+        }
+        rules.default(&mut new);
+        let review = review(request, target, Operation::Update);
+        self.admission.mutate(&review, &mut new)?;
+        if plan.part == Part::Main && rules.has_generation() {
+            metadata::count_generation(&mut new, old);
+        }
+        // Old objects may lack defaults that came later: no change by itself.
+        if !plan.applied {
+            own(request, &mut new, Some(old), now);
+        }
+        if metadata::is_unchanged(&new, old) {
+            return Ok(Step::Nothing(old.clone()));
+        }
+        let mut causes = meta::validate_update(&new, old);
+        match plan.part {
+            Part::Main => {
+                causes.extend(rules.validate(&new));
+                causes.extend(rules.validate_update(&new, old));
+            }
+            Part::Status => causes.extend(rules.validate_status_update(&new, old)),
+            Part::Special => {}
+        }
+        target.check(causes)?;
+        if plan.part == Part::Main {
+            for warning in rules.warnings(&new, Some(old)) {
+                request.warn(warning);
+            }
+        }
+        self.admission.validate(&review, Some(&new), Some(old))?;
+        take_warnings(request, review);
+        Ok(match goes(target, &new) {
+            true => Step::Remove(new),
+            false => Step::Put(new),
+        })
+    }
+
+    /// The name and version under which an apply owns fields.
+    pub(super) fn apply(
+        request: &Request,
+        live: Option<&Value>,
+        applied: &Value,
+    ) -> Result<Value, Status> {
+        let target = &request.target;
+        let manager = request.manager();
+        let api_version = target.api_version();
+        let writer = writer(request, &manager, &api_version, Timestamp::now());
+        hardway_patch::apply(
+            live,
+            applied,
+            target.schema(),
+            &writer,
+            request.options.force,
+        )
+    }
+}
+
+/// Whether an object that is being deleted has nothing left to wait for.
+fn goes(target: &Target, object: &Value) -> bool {
+    let grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64();
+    metadata::is_terminating(object)
+        && !metadata::has_finalizers(object)
+        && grace.unwrap_or_default() == 0
+        && !is_held_namespace(target, object)
+}
+
+/// A namespace is held by `spec.finalizers`, too.
+pub(super) fn is_held_namespace(target: &Target, object: &Value) -> bool {
+    target.group().is_empty()
+        && target.plural() == "namespaces"
+        && object["spec"]["finalizers"]
+            .as_array()
+            .is_some_and(|list| !list.is_empty())
+}
+
+/// The UID and resource version in the new object, if any, must be those of
+/// the old one.
+fn check_identity(target: &Target, new: &Value, current: &Current) -> Result<(), Status> {
+    let uid = metadata::text(new, "uid");
+    let live = metadata::text(&current.value, "uid");
+    if !uid.is_empty() && uid != live {
+        return Err(target.conflict(&format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {live}"
+        )));
+    }
+    match metadata::text(new, "resourceVersion") {
+        "" | "0" if !unconditional(target) => target.check(vec![Cause {
+            reason: "FieldValueInvalid".into(),
+            message: "Invalid value: 0: must be specified for an update".into(),
+            field: "metadata.resourceVersion".into(),
+        }]),
+        "" | "0" => Ok(()),
+        version if version == current.revision.to_string() => Ok(()),
+        version if version.parse::<u64>().is_err() => Err(Status::bad_request(format!(
+            "metadata.resourceVersion: Invalid value: {version:?}: must be a number"
+        ))),
+        _ => Err(target.stale()),
+    }
+}
+
+/// Whether a PUT may come without resource version.
+fn unconditional(target: &Target) -> bool {
+    if target.resource.custom {
+        return false;
+    }
+    !matches!(
+        target.plural(),
+        "leases"
+            | "customresourcedefinitions"
+            | "endpointslices"
+            | "runtimeclasses"
+            | "poddisruptionbudgets"
+            | "csinodes"
+            | "csistoragecapacities"
+    )
+}
+
+/// Whether a PUT of an object that doesn't exist creates it.
+pub(super) fn creates_on_update(target: &Target) -> bool {
+    target.subresource.is_empty()
+        && matches!(
+            target.plural(),
+            "endpoints"
+                | "events"
+                | "leases"
+                | "limitranges"
+                | "resourcequotas"
+                | "services"
+                | "roles"
+                | "rolebindings"
+                | "clusterroles"
+                | "clusterrolebindings"
+        )
+}
+
+fn read(stored: Stored) -> Result<Current, Status> {
+    let mut value: Value = serde_json::from_slice(&stored.value)
+        .map_err(|error| Status::internal(format!("{}: {error}", stored.key)))?;
+    metadata::of(&mut value).insert("resourceVersion".into(), stored.revision.to_string().into());
+    Ok(Current {
+        value,
+        revision: stored.revision,
+        cached: false,
+    })
+}

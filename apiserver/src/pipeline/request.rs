@@ -1,0 +1,276 @@
+//! What both doors make of what they are asked.
+
+use bytes::Bytes;
+use hardway_access::{Attributes, User};
+use hardway_proto::Status;
+use hardway_resources::{Resource, Schema};
+use parking_lot::Mutex;
+use serde_json::Value;
+use std::sync::Arc;
+
+use crate::cache::join;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Verb {
+    Get,
+    List,
+    Watch,
+    Create,
+    Update,
+    Patch,
+    Delete,
+    DeleteCollection,
+}
+
+impl Verb {
+    /// As RBAC and discovery name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+        }
+    }
+
+    /// Whether nothing is changed by it.
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Get | Self::List | Self::Watch)
+    }
+}
+
+/// What a request is about.
+#[derive(Clone)]
+pub struct Target {
+    /// The resource's row.
+    pub resource: Arc<Resource>,
+    /// The version asked for; one of the row's.
+    pub version: String,
+    /// Namespace, or empty.
+    pub namespace: String,
+    /// Name, or empty.
+    pub name: String,
+    /// Subresource, or empty.
+    pub subresource: String,
+}
+
+impl Target {
+    /// API group.
+    pub fn group(&self) -> &str {
+        &self.resource.group
+    }
+
+    /// Plural resource name.
+    pub fn plural(&self) -> &str {
+        &self.resource.plural
+    }
+
+    /// The schema of the version asked for.
+    pub fn schema(&self) -> &Schema {
+        let versions = &self.resource.versions;
+        let named = versions.iter().find(|version| version.name == self.version);
+        &named.unwrap_or(&versions[0]).schema
+    }
+
+    /// `group/version`.
+    pub fn api_version(&self) -> String {
+        self.resource.api_version(&self.version)
+    }
+
+    /// The object's key in the cache.
+    pub fn key(&self) -> String {
+        join(&self.namespace, &self.name)
+    }
+
+    /// The object's key in the store.
+    pub fn store_key(&self) -> String {
+        format!("{}/{}", self.resource.storage_prefix, self.key())
+    }
+
+    /// The same for another object of the resource.
+    pub fn named(&self, namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+            ..self.clone()
+        }
+    }
+
+    /// 404 for the object.
+    pub fn not_found(&self) -> Status {
+        Status::not_found(self.group(), self.plural(), &self.name)
+    }
+
+    /// 409: it changed meanwhile.
+    pub fn stale(&self) -> Status {
+        Status::stale(self.group(), self.plural(), &self.name)
+    }
+
+    /// 409 for another reason.
+    pub fn conflict(&self, why: &str) -> Status {
+        Status::conflict(self.group(), self.plural(), &self.name, why)
+    }
+
+    /// 409: there is one already.
+    pub fn already_exists(&self) -> Status {
+        Status::already_exists(self.group(), self.plural(), &self.name)
+    }
+
+    /// 422 with these causes, or nothing if there are none.
+    pub fn check(&self, causes: Vec<hardway_proto::status::Cause>) -> Result<(), Status> {
+        if causes.is_empty() {
+            return Ok(());
+        }
+        Err(Status::invalid(
+            self.group(),
+            &self.resource.kind,
+            &self.name,
+            causes,
+        ))
+    }
+
+    /// What authorisation is asked.
+    pub fn attributes<'a>(&'a self, user: &'a User, verb: &'a str) -> Attributes<'a> {
+        Attributes {
+            user,
+            verb,
+            group: self.group(),
+            version: &self.version,
+            resource: self.plural(),
+            subresource: &self.subresource,
+            namespace: &self.namespace,
+            name: &self.name,
+            path: "",
+            is_resource: true,
+        }
+    }
+}
+
+/// How a patch is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchKind {
+    /// RFC 6902.
+    Json,
+    /// RFC 7386.
+    Merge,
+    /// Kubernetes' own.
+    Strategic,
+    /// Server-side apply.
+    Apply,
+}
+
+/// The body of a request.
+#[derive(Clone, Debug, Default)]
+pub enum Body {
+    /// None.
+    #[default]
+    Empty,
+    /// An object in JSON.
+    Json(Bytes),
+    /// An object in YAML.
+    Yaml(Bytes),
+    /// A patch (in YAML or JSON for apply, JSON for the others).
+    Patch(PatchKind, Bytes),
+    /// An object made inside.
+    Value(Value),
+}
+
+/// One request, whichever door it came through.
+pub struct Request {
+    /// Who asks.
+    pub user: User,
+    /// What is to be done.
+    pub verb: Verb,
+    /// With what.
+    pub target: Target,
+    /// How.
+    pub options: super::Options,
+    /// What is sent along.
+    pub body: Body,
+    /// The client program, for naming field managers.
+    pub agent: String,
+    /// To be sent as `Warning:` headers.
+    pub warnings: Mutex<Vec<String>>,
+}
+
+impl Request {
+    /// A request of the apiserver itself.
+    pub fn internal(verb: Verb, target: Target, body: Body) -> Self {
+        Self {
+            user: User::new("system:apiserver", [hardway_access::MASTERS]),
+            verb,
+            target,
+            options: super::Options::default(),
+            body,
+            agent: "hardway-apiserver".into(),
+            warnings: Mutex::default(),
+        }
+    }
+
+    /// Adds a warning.
+    pub fn warn(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut warnings = self.warnings.lock();
+        if !warnings.contains(&text) {
+            warnings.push(text);
+        }
+    }
+
+    /// The name under which fields are owned: what the client asks for, or
+    /// the first part of its user agent.
+    pub fn manager(&self) -> String {
+        let asked = &self.options.field_manager;
+        let name = match asked.is_empty() {
+            false => asked.as_str(),
+            true => self.agent.split('/').next().unwrap_or_default(),
+        };
+        let name: String = name.chars().filter(|c| !c.is_control()).take(128).collect();
+        match name.is_empty() {
+            true => "unknown".into(),
+            false => name,
+        }
+    }
+}
+
+/// One object as an answer.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// The final JSON.
+    pub json: Bytes,
+    /// Whether it was created: 201.
+    pub created: bool,
+}
+
+impl Object {
+    /// An object made on the spot.
+    pub fn of(value: &Value) -> Self {
+        Self {
+            json: crate::pipeline::present::to_bytes(value),
+            created: false,
+        }
+    }
+
+    /// The same, told as created.
+    pub fn created(self) -> Self {
+        Self {
+            created: true,
+            ..self
+        }
+    }
+}
+
+/// What a request is answered with.
+pub enum Answer {
+    /// An object (or a review, or a Status of success).
+    Object(Object),
+    /// A list.
+    List(super::Listing),
+    /// A watch.
+    Watch(Box<super::Watch>),
+}

@@ -1,0 +1,405 @@
+//! Subresources that are verbs of their own: binding, eviction, scale, token,
+//! approval, finalize, ephemeral containers.
+
+use super::modify::{Part, Plan};
+use super::update::carry_version;
+use super::{Body, Object, Pipeline, Request, Target, Verb, decode, metadata};
+use crate::pipeline::options::Options;
+use hardway_access::Operation;
+use hardway_proto::Status;
+use hardway_proto::labels::Selector;
+use hardway_proto::status::{Cause, Details};
+use hardway_resources::scale;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+impl Pipeline {
+    /// The scale of an object.
+    pub(super) fn as_scale(&self, target: &Target, object: &Object) -> Result<Object, Status> {
+        let value: Value = serde_json::from_slice(&object.json)
+            .map_err(|error| Status::internal(format!("{}: {error}", target.name)))?;
+        scale::read(&target.resource, &value)
+            .map(|scale| Object::of(&scale))
+            .ok_or_else(Status::no_such_resource)
+    }
+
+    /// Replaces the scale: its replicas become the object's.
+    pub(super) async fn update_scale(&self, request: &Request) -> Result<Object, Status> {
+        let target = &request.target;
+        let body = self.body(request, "autoscaling", "v1", "Scale")?;
+        let replicas = &body["spec"]["replicas"];
+        if replicas.as_i64().is_some_and(|count| count < 0) {
+            return Err(Status::invalid(
+                "autoscaling",
+                "Scale",
+                &target.name,
+                vec![Cause {
+                    reason: "FieldValueInvalid".into(),
+                    message: format!(
+                        "Invalid value: {replicas}: must be greater than or equal to 0"
+                    ),
+                    field: "spec.replicas".into(),
+                }],
+            ));
+        }
+        let edit = |old: &Value| {
+            let mut object = old.clone();
+            scale::write(&target.resource, &mut object, &body);
+            carry_version(&mut object, &body);
+            Ok(object)
+        };
+        let object = self.special(request, Part::Main, &edit).await?;
+        self.as_scale(target, &object)
+    }
+
+    /// Replaces the part of an object that a subresource is about.
+    pub(super) async fn update_special(&self, request: &Request) -> Result<Object, Status> {
+        let body = decode::object(request)?;
+        let pointer: &[&str] = match request.target.subresource.as_str() {
+            "approval" => &["status", "conditions"],
+            "finalize" => &["spec", "finalizers"],
+            "ephemeralcontainers" => &["spec", "ephemeralContainers"],
+            _ => return Err(Status::no_such_resource()),
+        };
+        let edit = |old: &Value| {
+            let mut object = old.clone();
+            object[pointer[0]][pointer[1]] = body[pointer[0]][pointer[1]].clone();
+            if object[pointer[0]][pointer[1]].is_null()
+                && let Some(map) = object[pointer[0]].as_object_mut()
+            {
+                map.remove(pointer[1]);
+            }
+            carry_version(&mut object, &body);
+            Ok(object)
+        };
+        self.special(request, Part::Special, &edit).await
+    }
+
+    async fn special(
+        &self,
+        request: &Request,
+        part: Part,
+        edit: &(dyn Fn(&Value) -> Result<Value, Status> + Send + Sync),
+    ) -> Result<Object, Status> {
+        let plan = Plan {
+            part,
+            edit,
+            applied: false,
+        };
+        let object = self.modify(request, plan).await?;
+        object.ok_or_else(|| request.target.not_found())
+    }
+
+    /// The body as a kind that isn't the target's.
+    fn body(
+        &self,
+        request: &Request,
+        group: &str,
+        version: &str,
+        kind: &str,
+    ) -> Result<Value, Status> {
+        let api_version = hardway_resources::resource::api_version(group, version);
+        if let Some(row) = self.registry.lookup_kind(group, version, kind)
+            && let Some(row) = row.version(version)
+        {
+            return decode::typed(request, &row.schema, &api_version, kind);
+        }
+        let json = match &request.body {
+            Body::Value(value) => return Ok(value.clone()),
+            Body::Yaml(bytes) => decode::yaml_to_json(bytes, kind)?,
+            Body::Json(bytes) | Body::Patch(_, bytes) => bytes.to_vec(),
+            Body::Empty => b"{}".to_vec(),
+        };
+        let mut value: Value = serde_json::from_slice(&json)
+            .map_err(|error| Status::bad_request(format!("the body is no {kind}: {error}")))?;
+        decode::identify(&mut value, &api_version, kind)?;
+        Ok(value)
+    }
+
+    /// Creates through a subresource.
+    pub(super) async fn create_subresource(&self, request: &Request) -> Result<Object, Status> {
+        let target = &request.target;
+        match (target.plural(), target.subresource.as_str()) {
+            ("pods", "binding") => self.bind(request).await,
+            ("pods", "eviction") => self.evict(request).await,
+            ("serviceaccounts", "token") => {
+                let body = self.body(request, "authentication.k8s.io", "v1", "TokenRequest")?;
+                let tokens = self.tokens.as_ref().ok_or_else(|| {
+                    Status::failure(404, "NotFound", "this server has no key to sign tokens with; start it with --service-account-signing-key-file")
+                })?;
+                self.cache.fresh().await?;
+                let review = super::write::review(request, target, Operation::Create);
+                self.admission.validate(&review, Some(&body), None)?;
+                let answer = tokens.create(&*self.cache, &target.namespace, &target.name, &body)?;
+                Ok(Object::of(&answer).created())
+            }
+            _ => Err(Status::method_not_allowed(
+                target.group(),
+                target.plural(),
+                "create",
+            )),
+        }
+    }
+
+    /// Binds a pod to a node.
+    pub(super) async fn bind(&self, request: &Request) -> Result<Object, Status> {
+        let body = self.body(request, "", "v1", "Binding")?;
+        let node = body["target"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let kind = body["target"]["kind"].as_str().unwrap_or_default();
+        if node.is_empty() || !matches!(kind, "" | "Node") {
+            let (field, message) = match node.is_empty() {
+                true => ("target.name", "Required value"),
+                false => (
+                    "target.kind",
+                    "Unsupported value: supported values: \"Node\"",
+                ),
+            };
+            return Err(Status::invalid(
+                "",
+                "Binding",
+                &request.target.name,
+                vec![Cause {
+                    reason: "FieldValueRequired".into(),
+                    message: message.into(),
+                    field: field.into(),
+                }],
+            ));
+        }
+        let pod = Request {
+            user: request.user.clone(),
+            verb: Verb::Update,
+            target: Target {
+                resource: self
+                    .registry
+                    .resource("", "pods")
+                    .ok_or_else(Status::no_such_resource)?,
+                subresource: "binding".into(),
+                ..request.target.clone()
+            },
+            options: request.options.clone(),
+            body: Body::Empty,
+            agent: request.agent.clone(),
+            warnings: Default::default(),
+        };
+        let edit = |old: &Value| bound(old, &node, &body);
+        self.special(&pod, Part::Special, &edit).await?;
+        let mut status = Status::success();
+        status.code = 201;
+        let value = serde_json::to_value(status).unwrap_or_default();
+        Ok(Object::of(&value).created())
+    }
+
+    /// Deletes a pod if its disruption budget allows.
+    async fn evict(&self, request: &Request) -> Result<Object, Status> {
+        let body = self.body(request, "policy", "v1", "Eviction")?;
+        let review = super::write::review(request, &request.target, Operation::Create);
+        self.admission.validate(&review, Some(&body), None)?;
+        let target = Target {
+            subresource: String::new(),
+            ..request.target.clone()
+        };
+        self.cache.fresh().await?;
+        let pod = self
+            .cache_of(&target)?
+            .get(&target.key())
+            .ok_or_else(|| target.not_found())?
+            .value();
+        let mut options = Options {
+            dry_run: request.options.dry_run,
+            ..Options::default()
+        };
+        options.apply_delete_body(&body["deleteOptions"])?;
+        if !goes_anyway(&pod) {
+            self.spend_budget(&target, &pod, options.dry_run).await?;
+            // What was decided upon must still be the same pod.
+            options
+                .delete
+                .uid
+                .get_or_insert_with(|| metadata::text(&pod, "uid").into());
+        }
+        let deletion = Request {
+            options,
+            ..Request::internal(Verb::Delete, target, Body::Empty)
+        };
+        self.delete(&deletion).await?;
+        let mut status = Status::success();
+        status.code = 201;
+        Ok(Object::of(&serde_json::to_value(status).unwrap_or_default()).created())
+    }
+
+    /// Takes one disruption from the pod's budget, if it has one.
+    async fn spend_budget(
+        &self,
+        pod: &Target,
+        object: &Value,
+        dry_run: bool,
+    ) -> Result<(), Status> {
+        let labels: BTreeMap<String, String> =
+            serde_json::from_value(object["metadata"]["labels"].clone()).unwrap_or_default();
+        let budgets = self.cache.of("policy", "poddisruptionbudgets");
+        let entries = budgets
+            .map(|of| of.list(Some(&pod.namespace)).0)
+            .unwrap_or_default();
+        let matching: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| {
+                let selector = Selector::from_json(&entry.value()["spec"]["selector"]);
+                selector.is_ok_and(|selector| selector.matches(&labels))
+            })
+            .collect();
+        let entry = match matching.as_slice() {
+            [] => return Ok(()),
+            [one] => one,
+            _ => {
+                return Err(Status::internal(
+                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+                ));
+            }
+        };
+        let resource = self
+            .registry
+            .resource("policy", "poddisruptionbudgets")
+            .ok_or_else(Status::no_such_resource)?;
+        let budget = Target {
+            version: resource.versions[0].name.clone(),
+            resource,
+            namespace: pod.namespace.clone(),
+            name: entry.name().into(),
+            subresource: "status".into(),
+        };
+        let edit = |old: &Value| spent(old, &pod.name);
+        let mut request = Request::internal(Verb::Update, budget, Body::Empty);
+        request.options.dry_run = dry_run;
+        self.special(&request, Part::Special, &edit).await?;
+        Ok(())
+    }
+}
+
+/// A pod that is gone, going or not running disturbs nobody by going.
+fn goes_anyway(pod: &Value) -> bool {
+    let phase = pod["status"]["phase"].as_str().unwrap_or_default();
+    metadata::is_terminating(pod) || matches!(phase, "Succeeded" | "Failed" | "Pending")
+}
+
+/// The pod, bound to a node.
+fn bound(old: &Value, node: &str, binding: &Value) -> Result<Value, Status> {
+    let name = metadata::text(old, "name");
+    let refuse = |why: String| Err(Status::conflict("", "pods/binding", name, &why));
+    if metadata::is_terminating(old) {
+        return refuse(format!(
+            "pod {name} is being deleted, cannot be assigned to a host"
+        ));
+    }
+    if let Some(other) = old["spec"]["nodeName"].as_str().filter(|n| !n.is_empty()) {
+        return refuse(format!("pod {name} is already assigned to node {other:?}"));
+    }
+    let uid = metadata::text(binding, "uid");
+    if !uid.is_empty() && uid != metadata::text(old, "uid") {
+        return refuse(format!(
+            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+            metadata::text(old, "uid")
+        ));
+    }
+    let mut pod = old.clone();
+    metadata::of(&mut pod).remove("resourceVersion");
+    pod["spec"]["nodeName"] = node.into();
+    for (key, value) in binding["metadata"]["annotations"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
+        pod["metadata"]["annotations"][key] = value.clone();
+    }
+    let scheduled = json!({
+        "type": "PodScheduled",
+        "status": "True",
+        "lastProbeTime": null,
+        "lastTransitionTime": metadata::time(Timestamp::now()),
+    });
+    let mut conditions = old["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    conditions.retain(|condition| condition["type"] != "PodScheduled");
+    conditions.push(scheduled);
+    pod["status"]["conditions"] = conditions.into();
+    Ok(pod)
+}
+
+/// The budget with one disruption less.
+fn spent(old: &Value, pod: &str) -> Result<Value, Status> {
+    let number = |field: &str| old["status"][field].as_i64().unwrap_or_default();
+    let name = metadata::text(old, "name");
+    let generation = old["metadata"]["generation"].as_i64().unwrap_or_default();
+    let refuse = |message: String, retry: i32| {
+        let mut status = Status::too_many_requests(
+            "Cannot evict pod as it would violate the pod's disruption budget.",
+            retry,
+        );
+        let details = status
+            .details
+            .get_or_insert_with(|| Box::new(Details::default()));
+        details.causes.push(Cause {
+            reason: "DisruptionBudget".into(),
+            message,
+            field: String::new(),
+        });
+        Err(status)
+    };
+    if number("observedGeneration") < generation {
+        return refuse(
+            format!("The disruption budget {name} is still being processed by the server."),
+            10,
+        );
+    }
+    if number("disruptionsAllowed") <= 0 {
+        return refuse(
+            format!(
+                "The disruption budget {name} needs {} healthy pods and has {} currently",
+                number("desiredHealthy"),
+                number("currentHealthy")
+            ),
+            0,
+        );
+    }
+    let mut budget = old.clone();
+    budget["status"]["disruptionsAllowed"] = (number("disruptionsAllowed") - 1).into();
+    budget["status"]["disruptedPods"][pod] = metadata::time(Timestamp::now()).into();
+    Ok(budget)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_is_bound_once() {
+        let pod = json!({"metadata": {"name": "a", "uid": "u"}, "spec": {}});
+        let bound_pod = bound(&pod, "n1", &json!({})).unwrap();
+        assert_eq!(bound_pod["spec"]["nodeName"], "n1");
+        assert_eq!(bound_pod["status"]["conditions"][0]["type"], "PodScheduled");
+        let status = bound(&bound_pod, "n2", &json!({})).unwrap_err();
+        assert_eq!(
+            status.message,
+            "Operation cannot be fulfilled on pods/binding \"a\": pod a is already assigned to node \"n1\""
+        );
+    }
+
+    #[test]
+    fn budgets_are_spent_one_by_one() {
+        let budget = json!({"metadata": {"name": "b", "generation": 1},
+            "status": {"observedGeneration": 1, "disruptionsAllowed": 1, "desiredHealthy": 2, "currentHealthy": 3}});
+        let after = spent(&budget, "p").unwrap();
+        assert_eq!(after["status"]["disruptionsAllowed"], 0);
+        let status = spent(&after, "q").unwrap_err();
+        assert_eq!(status.code, 429);
+        assert_eq!(
+            status.details.unwrap().causes[0].message,
+            "The disruption budget b needs 2 healthy pods and has 3 currently"
+        );
+    }
+}

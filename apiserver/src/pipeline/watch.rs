@@ -1,0 +1,227 @@
+//! watch: a place in a resource's history that moves on as things change.
+
+use super::read::parse_version;
+use super::{Pipeline, Request, Selection, Target};
+use crate::cache::{Cache, Change, Entry, Event, ResourceCache};
+use hardway_proto::Status;
+use hardway_proto::status::Cause;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How often a quiet watch tells where it is.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// Events taken from the history at once.
+const BATCH: usize = 256;
+/// How long a watch lasts if the client doesn't say: this and up to as much more.
+const MIN_DURATION: u64 = 1800;
+
+/// A running watch.
+pub struct Watch {
+    /// What is watched.
+    pub target: Target,
+    selection: Selection,
+    cache: Arc<Cache>,
+    of: Arc<ResourceCache>,
+    /// Everything up to here has been told.
+    cursor: i64,
+    initial: VecDeque<Arc<Entry>>,
+    /// The end of the initial events is still to be told.
+    initial_end: bool,
+    pending: VecDeque<Arc<Event>>,
+    changes: watch::Receiver<i64>,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    deadline: Instant,
+    done: bool,
+}
+
+/// What a watch tells.
+pub enum WatchItem {
+    /// An object that was there from the start.
+    Initial(Arc<Entry>),
+    /// A change.
+    Change(Change, Arc<Event>),
+    /// Everything up to this revision has been told.
+    Bookmark {
+        /// The revision.
+        revision: i64,
+        /// Whether it marks the end of the initial events.
+        initial_end: bool,
+    },
+    /// The watch ends with an error.
+    Error(Status),
+}
+
+impl Pipeline {
+    pub(super) async fn watch(&self, request: &Request) -> Result<Watch, Status> {
+        let options = &request.options;
+        let target = &request.target;
+        let selection = Selection::of(target, options)?;
+        let of = self.cache_of(target)?;
+        check_initial(request)?;
+        let version = options.resource_version.as_str();
+        let wants_initial = options.initial_events == Some(true);
+        let from_now = matches!(version, "" | "0") && options.initial_events == Some(false);
+        let from_start = matches!(version, "" | "0") && options.initial_events.is_none();
+        let mut initial = VecDeque::new();
+        let mut changes = of.changes();
+        changes.mark_unchanged();
+        let cursor = if wants_initial || from_start {
+            match version {
+                "" => self.cache.fresh().await?,
+                version => self.cache.wait_for(parse_version(version)?).await?,
+            };
+            let shown = self.cache.revision();
+            let (items, revision) = of.list(selection.namespace());
+            initial.extend(items.into_iter().filter(|entry| selection.matches(entry)));
+            shown.max(revision)
+        } else if from_now {
+            self.cache.fresh().await?
+        } else {
+            let revision = parse_version(version)?;
+            // A future revision is waited for by the watch itself.
+            self.cache.loaded().await;
+            revision
+        };
+        let seconds = options
+            .timeout_seconds
+            .filter(|s| *s > 0)
+            .unwrap_or_else(|| {
+                let random = RandomState::new().build_hasher().finish();
+                MIN_DURATION + random % MIN_DURATION
+            });
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        Ok(Watch {
+            target: target.clone(),
+            selection,
+            cache: self.cache.clone(),
+            of,
+            cursor,
+            initial,
+            initial_end: wants_initial && options.bookmarks,
+            pending: VecDeque::new(),
+            changes,
+            bookmarks: options.bookmarks,
+            next_bookmark: first_bookmark(deadline),
+            deadline,
+            done: false,
+        })
+    }
+}
+
+/// A quiet watch bookmarks every minute; a short one shortly before its end.
+fn first_bookmark(deadline: Instant) -> Instant {
+    let before_end = deadline
+        .checked_sub(Duration::from_secs(2))
+        .unwrap_or(deadline);
+    before_end.min(Instant::now() + BOOKMARK_EVERY)
+}
+
+impl Watch {
+    /// The next thing to tell; `None` when the watch is over.
+    pub async fn next(&mut self) -> Option<WatchItem> {
+        loop {
+            if self.done {
+                return None;
+            }
+            if let Some(item) = self.ready() {
+                return Some(item);
+            }
+            self.changes.borrow_and_update();
+            let shown = self.cache.revision();
+            match self.of.events_after(self.cursor, BATCH) {
+                Err(too_old) => {
+                    self.done = true;
+                    let message = format!(
+                        "too old resource version: {} ({})",
+                        self.cursor, too_old.oldest
+                    );
+                    return Some(WatchItem::Error(Status::expired(message)));
+                }
+                Ok(events) if !events.is_empty() => {
+                    self.pending.extend(events);
+                    continue;
+                }
+                // Nothing more up to what the cache shows.
+                Ok(_) => self.cursor = self.cursor.max(shown),
+            }
+            tokio::select! {
+                changed = self.changes.changed() => self.done = changed.is_err(),
+                () = tokio::time::sleep_until(self.deadline) => self.done = true,
+                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
+                    self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                    return Some(WatchItem::Bookmark { revision: self.cursor, initial_end: false });
+                }
+            }
+        }
+    }
+
+    /// What can be told without waiting.
+    pub fn ready(&mut self) -> Option<WatchItem> {
+        if let Some(entry) = self.initial.pop_front() {
+            return Some(WatchItem::Initial(entry));
+        }
+        if std::mem::take(&mut self.initial_end) {
+            return Some(WatchItem::Bookmark {
+                revision: self.cursor,
+                initial_end: true,
+            });
+        }
+        while let Some(event) = self.pending.pop_front() {
+            self.cursor = event.revision;
+            if let Some(change) = event.change(|entry| self.selection.matches(entry)) {
+                return Some(WatchItem::Change(change, event));
+            }
+        }
+        None
+    }
+}
+
+fn check_initial(request: &Request) -> Result<(), Status> {
+    let options = &request.options;
+    let message = match (
+        options.initial_events,
+        options.resource_version_match.as_str(),
+    ) {
+        (None, "") => return Ok(()),
+        (None, _) => {
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        }
+        (Some(_), "NotOlderThan") if options.bookmarks => return Ok(()),
+        // gRPC has no match: it means this one.
+        (Some(_), "") if request.options.bookmarks => return Ok(()),
+        (Some(_), "NotOlderThan" | "") => {
+            "sendInitialEvents requires setting allowWatchBookmarks to true"
+        }
+        (Some(_), _) => "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+    };
+    let cause = Cause {
+        reason: "FieldValueForbidden".into(),
+        message: format!("Forbidden: {message}"),
+        field: "sendInitialEvents".into(),
+    };
+    Err(Status::invalid(
+        "meta.k8s.io",
+        "ListOptions",
+        "",
+        vec![cause],
+    ))
+}
+
+/// The object of a BOOKMARK event.
+pub fn bookmark(target: &Target, revision: i64, initial_end: bool) -> serde_json::Value {
+    let mut object = serde_json::json!({
+        "kind": target.resource.kind,
+        "apiVersion": target.api_version(),
+        "metadata": {"resourceVersion": revision.to_string(), "creationTimestamp": null},
+    });
+    if initial_end {
+        object["metadata"]["annotations"] =
+            serde_json::json!({"k8s.io/initial-events-end": "true"});
+    }
+    object
+}

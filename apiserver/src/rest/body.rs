@@ -1,0 +1,224 @@
+//! Bodies: read with a limit, written as they are, in pieces or compressed.
+
+use super::negotiate::{Form, Media};
+use bytes::{Bytes, BytesMut};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::{Stream, StreamExt};
+use hardway_proto::Status;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
+use std::io::Write;
+
+pub use hardway_streams::{Body, BoxError};
+
+/// The largest body taken.
+pub const LIMIT: usize = 3 << 20;
+/// Answers larger than this are compressed, if the client likes.
+const COMPRESS_FROM: usize = 128 << 10;
+/// Long answers are sent in pieces of about this size.
+const PIECE: usize = 64 << 10;
+
+/// Reads a body that may not be too large.
+pub async fn read<B>(body: B, headers: &http::HeaderMap) -> Result<Bytes, Status>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let too_large = || Status::too_large(format!("Request entity too large: limit is {LIMIT}"));
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > LIMIT) {
+        return Err(too_large());
+    }
+    match Limited::new(body, LIMIT).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) => Err(Status::bad_request(format!("reading the body: {error}"))),
+    }
+}
+
+/// A body of known length.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Body::new(Full::new(bytes.into()).map_err(|never| match never {}))
+}
+
+/// A body that comes in pieces.
+pub fn stream(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Body {
+    Body::new(StreamBody::new(
+        pieces.map(|piece| Ok::<_, BoxError>(Frame::data(piece))),
+    ))
+}
+
+/// Plain text.
+pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
+    respond(code, "text/plain; charset=utf-8", full(text))
+}
+
+/// A response of three parts.
+pub fn respond(code: u16, content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, private"),
+    );
+    response
+}
+
+/// JSON in the form asked for.
+pub fn json(code: u16, json: Bytes, form: Form, gzip: bool) -> Response<Body> {
+    let (bytes, content_type) = match form.media {
+        Media::Yaml => (to_yaml(&json), "application/yaml"),
+        Media::Json if form.pretty => (prettify(&json), "application/json"),
+        Media::Json => (json, "application/json"),
+    };
+    if gzip && bytes.len() > COMPRESS_FROM {
+        return compressed(respond(code, content_type, full(compress(&bytes))));
+    }
+    respond(code, content_type, full(bytes))
+}
+
+/// JSON of many parts, written one after the other without being held at
+/// once.
+pub fn parts(
+    parts: impl Iterator<Item = Bytes> + Send + 'static,
+    size: usize,
+    gzip: bool,
+) -> Response<Body> {
+    if size <= COMPRESS_FROM {
+        let mut whole = BytesMut::with_capacity(size);
+        parts.for_each(|part| whole.extend_from_slice(&part));
+        return respond(200, "application/json", full(whole.freeze()));
+    }
+    let pieces = Pieces { parts };
+    if !gzip {
+        let body = stream(futures_util::stream::iter(pieces));
+        return respond(200, "application/json", body);
+    }
+    let body = stream(futures_util::stream::iter(Compressed {
+        pieces,
+        encoder: Some(GzEncoder::new(Vec::new(), Compression::fast())),
+    }));
+    compressed(respond(200, "application/json", body))
+}
+
+fn compressed(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    response
+}
+
+/// Collects small parts into pieces worth sending.
+struct Pieces<I> {
+    parts: I,
+}
+
+impl<I: Iterator<Item = Bytes>> Iterator for Pieces<I> {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let first = self.parts.next()?;
+        if first.len() >= PIECE {
+            return Some(first);
+        }
+        let mut piece = BytesMut::with_capacity(PIECE + PIECE / 4);
+        piece.extend_from_slice(&first);
+        while piece.len() < PIECE {
+            match self.parts.next() {
+                Some(part) => piece.extend_from_slice(&part),
+                None => break,
+            }
+        }
+        Some(piece.freeze())
+    }
+}
+
+struct Compressed<I> {
+    pieces: Pieces<I>,
+    encoder: Option<GzEncoder<Vec<u8>>>,
+}
+
+impl<I: Iterator<Item = Bytes>> Iterator for Compressed<I> {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let encoder = self.encoder.as_mut()?;
+        for piece in self.pieces.by_ref() {
+            // Writing to a Vec can't fail.
+            let _ = encoder.write_all(&piece);
+            if encoder.get_ref().len() >= PIECE / 4 {
+                return Some(std::mem::take(encoder.get_mut()).into());
+            }
+        }
+        let rest = self.encoder.take()?.finish().unwrap_or_default();
+        Some(rest.into())
+    }
+}
+
+fn compress(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to a Vec can't fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
+}
+
+fn to_yaml(json: &Bytes) -> Bytes {
+    serde_json::from_slice::<serde_json::Value>(json)
+        .ok()
+        .and_then(|value| serde_yaml::to_string(&value).ok())
+        .map_or_else(|| json.clone(), Bytes::from)
+}
+
+fn prettify(json: &Bytes) -> Bytes {
+    let pretty = serde_json::from_slice::<serde_json::Value>(json)
+        .ok()
+        .and_then(|value| serde_json::to_vec_pretty(&value).ok());
+    match pretty {
+        Some(mut pretty) => {
+            pretty.push(b'\n');
+            pretty.into()
+        }
+        None => json.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[tokio::test]
+    async fn long_answers_survive_compression() {
+        let parts: Vec<Bytes> = (0..5_000).map(|i| format!("part {i}, ").into()).collect();
+        let plain: Vec<u8> = parts.concat();
+        let size = usize::MAX;
+        let sent = super::parts(parts.clone().into_iter(), size, true);
+        assert_eq!(sent.headers()[header::CONTENT_ENCODING], "gzip");
+        let bytes = sent.into_body().collect().await.unwrap().to_bytes();
+        let mut back = Vec::new();
+        flate2::read::GzDecoder::new(&bytes[..])
+            .read_to_end(&mut back)
+            .unwrap();
+        assert_eq!(back, plain);
+        let sent = super::parts(parts.into_iter(), size, false);
+        assert_eq!(sent.into_body().collect().await.unwrap().to_bytes(), plain);
+    }
+
+    #[tokio::test]
+    async fn large_bodies_are_refused() {
+        let body = Full::new(Bytes::from(vec![0; LIMIT + 1])).map_err(|never| match never {});
+        let status = read::<http_body_util::combinators::MapErr<_, fn(_) -> BoxError>>(
+            body.map_err(|error: BoxError| error),
+            &http::HeaderMap::new(),
+        )
+        .await;
+        assert_eq!(status.unwrap_err().code, 413);
+    }
+}

@@ -1,0 +1,238 @@
+//! Documents: discovery, OpenAPI, version, keys. Made once for each state of
+//! the table and answered with an ETag.
+
+use super::body::{self, Body};
+use super::negotiate::Form;
+use crate::pipeline::{Pipeline, present};
+use bytes::Bytes;
+use hardway_access::TokenVerifier;
+use hardway_resources::discovery::{self, Aggregated};
+use hardway_resources::openapi::{self, OpenApi};
+use hardway_resources::registry::Snapshot;
+use http::{HeaderMap, HeaderValue, Response, header};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The Kubernetes version whose API is served.
+pub const GIT_VERSION: &str = concat!("v1.33.0+hardway", env!("CARGO_PKG_VERSION"));
+
+/// Makes and keeps documents.
+pub struct Documents {
+    address: String,
+    verifier: Option<Arc<TokenVerifier>>,
+    openapi: OpenApi,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    generation: u64,
+    documents: HashMap<String, Document>,
+}
+
+#[derive(Clone)]
+struct Document {
+    bytes: Bytes,
+    etag: String,
+    content_type: String,
+}
+
+impl Documents {
+    /// Documents of a server reached at `address`.
+    pub fn new(address: String, verifier: Option<Arc<TokenVerifier>>) -> Self {
+        Self {
+            address,
+            verifier,
+            openapi: OpenApi::default(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Answers the path of a document; `None` for any other.
+    pub fn respond(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        pipeline: &Pipeline,
+        form: Form,
+        gzip: bool,
+    ) -> Option<Response<Body>> {
+        let header = |name: header::HeaderName| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let table = pipeline.registry.snapshot();
+        let known = header(header::IF_NONE_MATCH);
+        if let Some(document) = self.openapi(path, &table) {
+            return Some(openapi_response(document, known, gzip));
+        }
+        let accept = header(header::ACCEPT);
+        let document = self.document(path, accept, &table)?;
+        if known == document.etag {
+            return Some(not_modified(&document.etag));
+        }
+        let mut response = body::json(200, document.bytes, form, gzip);
+        set(&mut response, header::ETAG, &document.etag);
+        response
+            .headers_mut()
+            .append(header::VARY, HeaderValue::from_static("Accept"));
+        if !document.content_type.is_empty() {
+            set(&mut response, header::CONTENT_TYPE, &document.content_type);
+        }
+        Some(response)
+    }
+
+    fn openapi(&self, path: &str, table: &Snapshot) -> Option<openapi::Document> {
+        match path.strip_prefix("/openapi/")? {
+            "v2" => Some(self.openapi.v2(table)),
+            rest => self.openapi.v3(table, rest.strip_prefix("v3/")?),
+        }
+    }
+
+    fn document(&self, path: &str, accept: &str, table: &Arc<Snapshot>) -> Option<Document> {
+        let path = path.trim_end_matches('/');
+        let aggregated = match path {
+            "/api" | "/apis" => Aggregated::from_accept(accept),
+            _ => None,
+        };
+        let key = format!("{path} {}", aggregated.map_or("", Aggregated::version));
+        let mut kept = self.kept.lock();
+        if kept.generation != table.generation() {
+            *kept = Kept {
+                generation: table.generation(),
+                ..Kept::default()
+            };
+        }
+        if let Some(document) = kept.documents.get(&key) {
+            return Some(document.clone());
+        }
+        let value = self.make(path, aggregated, table)?;
+        let bytes = present::to_bytes(&value);
+        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+        let hex: String = digest
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02X}"))
+            .collect();
+        let document = Document {
+            etag: format!("\"{hex}\""),
+            content_type: aggregated.map(Aggregated::content_type).unwrap_or_default(),
+            bytes,
+        };
+        kept.documents.insert(key, document.clone());
+        Some(document)
+    }
+
+    fn make(&self, path: &str, aggregated: Option<Aggregated>, table: &Snapshot) -> Option<Value> {
+        if let Some(form) = aggregated {
+            return Some(discovery::aggregated(table, form, path == "/api"));
+        }
+        match path {
+            "/api" => return Some(discovery::api_versions(&self.address)),
+            "/apis" => return Some(discovery::groups(table)),
+            "/openapi/v3" => return Some(self.openapi.index(table)),
+            "/version" => return Some(version()),
+            "" => return Some(json!({"paths": paths(table)})),
+            _ => {}
+        }
+        if let Some(verifier) = &self.verifier {
+            match path {
+                "/openid/v1/jwks" => return Some(verifier.jwks()),
+                "/.well-known/openid-configuration" => {
+                    let uri = format!("https://{}/openid/v1/jwks", self.address);
+                    return Some(verifier.discovery(&uri));
+                }
+                _ => {}
+            }
+        }
+        if let Some(version) = path.strip_prefix("/api/") {
+            return discovery::resources(table, "", version);
+        }
+        match path.strip_prefix("/apis/")?.split_once('/') {
+            None => discovery::group(table, path.strip_prefix("/apis/")?),
+            Some((group, version)) => discovery::resources(table, group, version),
+        }
+    }
+}
+
+/// An OpenAPI document lies compressed; most clients take it so.
+fn openapi_response(document: openapi::Document, known: &str, gzip: bool) -> Response<Body> {
+    let etag = format!("\"{}\"", document.hash);
+    if known == etag {
+        return not_modified(&etag);
+    }
+    let bytes = match gzip {
+        true => Bytes::from(document.gzip.into_owned()),
+        false => Bytes::from(document.text()),
+    };
+    let mut response = body::respond(200, "application/json", body::full(bytes));
+    if gzip {
+        set(&mut response, header::CONTENT_ENCODING, "gzip");
+    }
+    set(&mut response, header::VARY, "Accept-Encoding");
+    set(&mut response, header::ETAG, &etag);
+    response
+}
+
+fn not_modified(etag: &str) -> Response<Body> {
+    let mut response = body::respond(304, "application/json", body::full(""));
+    set(&mut response, header::ETAG, etag);
+    response
+}
+
+fn set(response: &mut Response<Body>, name: header::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+fn version() -> Value {
+    json!({
+        "major": "1",
+        "minor": "33",
+        "gitVersion": GIT_VERSION,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "none",
+        "compiler": "rustc",
+        "platform": "linux/amd64",
+    })
+}
+
+/// What is served at the root: all paths, as Kubernetes lists them.
+fn paths(table: &Snapshot) -> Vec<String> {
+    let mut paths: Vec<String> = [
+        "/.well-known/openid-configuration",
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/healthz",
+        "/healthz/etcd",
+        "/healthz/ping",
+        "/livez",
+        "/livez/ping",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/readyz/etcd",
+        "/readyz/ping",
+        "/version",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for group in table.groups() {
+        paths.push(format!("/apis/{group}"));
+        for version in table.versions(group) {
+            paths.push(format!("/apis/{group}/{version}"));
+        }
+    }
+    paths.sort();
+    paths
+}

@@ -1,0 +1,123 @@
+//! /livez, /readyz, /healthz, with `?verbose`, `?exclude=` and one path per
+//! check.
+
+use super::body::{self, Body};
+use crate::pipeline::{Pipeline, pairs};
+use crate::store::Store;
+use http::Response;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long etcd may take to be called healthy.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the checks look at.
+#[derive(Default)]
+pub struct Startup {
+    /// What must exist has been made sure of.
+    pub bootstrapped: AtomicBool,
+    /// Custom resources are served.
+    pub customs: AtomicBool,
+    /// The server is going down.
+    pub stopping: AtomicBool,
+}
+
+/// Answers a health path; `None` for any other.
+pub async fn respond(
+    path: &str,
+    query: &str,
+    pipeline: &Pipeline,
+    startup: &Arc<Startup>,
+) -> Option<Response<Body>> {
+    let path = path.trim_matches('/');
+    let (endpoint, only) = path.split_once('/').unwrap_or((path, ""));
+    if !matches!(endpoint, "livez" | "readyz" | "healthz") {
+        return None;
+    }
+    let checks = run(endpoint, pipeline, startup).await;
+    if !only.is_empty() {
+        let check = checks.into_iter().find(|(name, _)| *name == only);
+        return Some(match check {
+            Some((_, Ok(()))) => body::text(200, "ok"),
+            Some((name, Err(why))) => body::text(
+                500,
+                format!("internal server error: {name} check failed: {why}\n"),
+            ),
+            None => body::text(404, "404 page not found\n"),
+        });
+    }
+    let mut verbose = false;
+    let mut excluded = Vec::new();
+    for (name, value) in pairs(query) {
+        match name.as_str() {
+            "verbose" => verbose = true,
+            "exclude" => excluded.push(value),
+            _ => {}
+        }
+    }
+    let mut healthy = true;
+    let mut report = String::new();
+    for (name, outcome) in checks {
+        if excluded.iter().any(|excluded| excluded == name) {
+            report.push_str(&format!("[+]{name} excluded: ok\n"));
+            continue;
+        }
+        match outcome {
+            Ok(()) => report.push_str(&format!("[+]{name} ok\n")),
+            Err(why) => {
+                healthy = false;
+                report.push_str(&format!("[-]{name} failed: {why}\n"));
+            }
+        }
+    }
+    Some(match (healthy, verbose) {
+        (true, false) => body::text(200, "ok"),
+        (true, true) => body::text(200, format!("{report}{endpoint} check passed\n")),
+        (false, _) => body::text(500, format!("{report}{endpoint} check failed\n")),
+    })
+}
+
+type Check = (&'static str, Result<(), String>);
+
+async fn run(endpoint: &str, pipeline: &Pipeline, startup: &Startup) -> Vec<Check> {
+    let flag = |flag: &AtomicBool, why: &str| match flag.load(Ordering::Acquire) {
+        true => Ok(()),
+        false => Err(why.to_owned()),
+    };
+    let mut checks = vec![("ping", Ok(()))];
+    if endpoint != "livez" {
+        checks.push(("etcd", etcd(&pipeline.store).await));
+    }
+    if endpoint == "readyz" {
+        let filled = match pipeline.cache.revision() {
+            0 => Err("the watch cache is not filled yet".to_owned()),
+            _ => Ok(()),
+        };
+        checks.push(("informer-sync", filled));
+        let stopping = startup.stopping.load(Ordering::Acquire);
+        let shutdown = if stopping {
+            Err("process is shutting down".into())
+        } else {
+            Ok(())
+        };
+        checks.push(("shutdown", shutdown));
+    }
+    checks.push((
+        "poststarthook/hardway/bootstrap",
+        flag(&startup.bootstrapped, "not finished"),
+    ));
+    checks.push((
+        "poststarthook/crd-informer-synced",
+        flag(&startup.customs, "not finished"),
+    ));
+    checks
+}
+
+async fn etcd(store: &Store) -> Result<(), String> {
+    match tokio::time::timeout(PATIENCE, store.revision()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
+}

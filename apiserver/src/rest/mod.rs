@@ -1,0 +1,362 @@
+//! The REST door: HTTP as Kubernetes speaks it.
+
+pub mod body;
+mod documents;
+pub mod health;
+pub mod negotiate;
+mod objects;
+pub mod path;
+
+pub use documents::{Documents, GIT_VERSION};
+
+use crate::metrics;
+use crate::pipeline::{
+    Answer, Body as RequestBody, Options, Origin, PatchKind, Pipeline, Request, Target, Verb, pairs,
+};
+use crate::subresources::Upstreams;
+use body::Body;
+use hardway_access::{Attributes, User, authn};
+use hardway_proto::Status;
+use hardway_resources::table::Include;
+use health::Startup;
+use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts};
+use hyper::body::Incoming;
+use negotiate::Form;
+use objects::Wanted;
+use path::ResourcePath;
+use rustls_pki_types::CertificateDer;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The REST door.
+pub struct Rest {
+    /// Where requests go.
+    pub pipeline: Arc<Pipeline>,
+    /// Discovery and its like.
+    pub documents: Documents,
+    /// What health looks at.
+    pub startup: Arc<Startup>,
+    /// Kubelets, pods and services, for streams and proxies.
+    pub upstreams: Upstreams,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// Its certificate, verified.
+    pub certificate: Option<Arc<CertificateDer<'static>>>,
+}
+
+/// A user, and who acts as that user.
+pub struct Identity {
+    /// On whose behalf.
+    pub user: User,
+    /// Who it really is.
+    pub impersonator: Option<User>,
+}
+
+/// Who sends a request; impersonation included.
+pub fn identify(
+    pipeline: &Pipeline,
+    path: &str,
+    headers: &HeaderMap,
+    peer: &Peer,
+) -> Result<Identity, Status> {
+    let certificate = peer.certificate.as_deref();
+    let user = pipeline
+        .authenticator
+        .authenticate_path(path, headers, certificate)?;
+    match authn::impersonate(&user, headers)? {
+        None => Ok(Identity {
+            user,
+            impersonator: None,
+        }),
+        Some(wish) => {
+            for attributes in wish.checks(&user) {
+                pipeline.authorizer.check(&attributes)?;
+            }
+            let acting = wish.user.clone();
+            Ok(Identity {
+                user: acting,
+                impersonator: Some(user),
+            })
+        }
+    }
+}
+
+impl Rest {
+    /// Answers one request.
+    pub async fn handle(&self, request: http::Request<Incoming>, peer: Peer) -> Response<Body> {
+        let headers = request.headers();
+        let text = |name: header::HeaderName| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .unwrap_or_default()
+        };
+        let mut form = match Form::accepted(text(header::ACCEPT)) {
+            Ok(form) => form,
+            Err(status) => return objects::failure(&status, Form::default()),
+        };
+        form.pretty = pretty(
+            request.uri().query().unwrap_or_default(),
+            text(header::USER_AGENT),
+        );
+        let gzip = text(header::ACCEPT_ENCODING).contains("gzip");
+        match self.answer(request, &peer, form, gzip).await {
+            Ok(response) => response,
+            Err(status) => objects::failure(&status, form),
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: http::Request<Incoming>,
+        peer: &Peer,
+        form: Form,
+        gzip: bool,
+    ) -> Result<Response<Body>, Status> {
+        let path = request.uri().path().to_owned();
+        let who = identify(&self.pipeline, &path, request.headers(), peer)?;
+        if let Some(resource) = path::parse(&path)
+            && !path.starts_with("/openapi/")
+        {
+            return self
+                .resource(request, peer, who, resource, form, gzip)
+                .await;
+        }
+        let verb = request.method().as_str().to_ascii_lowercase();
+        self.pipeline
+            .authorizer
+            .check(&Attributes::path(&who.user, &verb, &path))?;
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return Err(match path.starts_with("/api") {
+                true => Status::method_not_allowed("", "", &verb),
+                false => Status::no_such_resource(),
+            });
+        }
+        let query = request.uri().query().unwrap_or_default();
+        if let Some(response) = health::respond(&path, query, &self.pipeline, &self.startup).await {
+            return Ok(response);
+        }
+        if path == "/metrics" {
+            for of in self.pipeline.cache.all() {
+                let resource = &of.resource;
+                let name = hardway_proto::status::qualified(&resource.group, &resource.plural);
+                metrics::objects(&name, of.len());
+            }
+            let text = hardway_client::metrics::render();
+            let content_type = hardway_client::metrics::CONTENT_TYPE;
+            return Ok(body::respond(200, content_type, body::full(text)));
+        }
+        self.documents
+            .respond(&path, request.headers(), &self.pipeline, form, gzip)
+            .ok_or_else(Status::no_such_resource)
+    }
+
+    async fn resource(
+        &self,
+        request: http::Request<Incoming>,
+        peer: &Peer,
+        who: Identity,
+        path: ResourcePath,
+        form: Form,
+        gzip: bool,
+    ) -> Result<Response<Body>, Status> {
+        let start = Instant::now();
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let registry = &self.pipeline.registry;
+        let resource = registry
+            .lookup(&path.group, &path.version, &path.resource)
+            .ok_or_else(Status::no_such_resource)?;
+        if !path.namespace.is_empty() && !resource.namespaced() {
+            return Err(Status::no_such_resource());
+        }
+        let target = Target {
+            version: path.version.clone(),
+            namespace: path.namespace.clone(),
+            name: path.name.clone(),
+            subresource: path.subresource.clone(),
+            resource,
+        };
+        let origin = Origin {
+            uri: request.uri().to_string(),
+            address: peer.address.ip().to_string(),
+            agent: header_text(request.headers(), header::USER_AGENT).to_owned(),
+            impersonator: who.impersonator,
+        };
+        if self.upstreams.serves(&target) {
+            return self
+                .upstreams
+                .forward(&self.pipeline, request, &who.user, target, &path.rest)
+                .await;
+        }
+        let include = pairs(&query)
+            .find(|(name, _)| name == "includeObject")
+            .and_then(|(_, value)| Include::parse(&value))
+            .unwrap_or_default();
+        let wanted = Wanted {
+            form,
+            include,
+            gzip,
+        };
+        let (parts, incoming) = request.into_parts();
+        let verb = verb(&parts.method, &query, &path)?;
+        let mut options = Options::from_query(&query)?;
+        let body = match verb.is_read() {
+            true => RequestBody::Empty,
+            false => read_body(&parts, incoming, verb, &mut options).await?,
+        };
+        if resource_needs_namespace(&target, verb) {
+            return Err(Status::bad_request(
+                "an empty namespace may not be set during creation",
+            ));
+        }
+        let request = Request {
+            user: who.user,
+            verb,
+            options,
+            body,
+            agent: origin.agent.clone(),
+            warnings: Default::default(),
+            target,
+        };
+        let outcome = self.pipeline.run(&origin, &request).await;
+        record(&request, &outcome, start);
+        let mut response = match outcome {
+            Ok(Answer::Object(object)) => objects::object(&request.target, &object, wanted),
+            Ok(Answer::List(listing)) => objects::list(listing, wanted),
+            Ok(Answer::Watch(watch)) => objects::watch(*watch, wanted),
+            Err(status) => objects::failure(&status, form),
+        };
+        for warning in request.warnings.into_inner() {
+            let text = warning.replace('\\', "\\\\").replace('"', "\\\"");
+            if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+                response.headers_mut().append(header::WARNING, value);
+            }
+        }
+        Ok(response)
+    }
+}
+
+pub(crate) fn record(request: &Request, outcome: &Result<Answer, Status>, start: Instant) {
+    let target = &request.target;
+    let (code, verb) = match outcome {
+        Ok(Answer::Object(object)) if object.created => (201, request.verb),
+        Ok(_) => (200, request.verb),
+        Err(status) => (status.code, request.verb),
+    };
+    let labels = metrics::Labels {
+        verb: &verb.as_str().to_ascii_uppercase(),
+        group: target.group(),
+        version: &target.version,
+        resource: target.plural(),
+        subresource: &target.subresource,
+        scope: match (target.name.is_empty(), target.namespace.is_empty()) {
+            (false, _) => "resource",
+            (true, false) => "namespace",
+            (true, true) => "cluster",
+        },
+    };
+    let took = (verb != Verb::Watch).then(|| start.elapsed());
+    metrics::request(&labels, code, took);
+}
+
+fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+fn resource_needs_namespace(target: &Target, verb: Verb) -> bool {
+    let reviews = target.resource.verbs == ["create"] && target.plural() != "bindings";
+    verb == Verb::Create && target.resource.namespaced() && target.namespace.is_empty() && !reviews
+}
+
+/// What a method means here.
+fn verb(method: &Method, query: &str, path: &ResourcePath) -> Result<Verb, Status> {
+    let watching = path.watch
+        || pairs(query).any(|(name, value)| {
+            name == "watch" && !matches!(value.as_str(), "false" | "0" | "False")
+        });
+    Ok(match (method, path.name.is_empty()) {
+        (&Method::GET | &Method::HEAD, _) if watching && path.subresource.is_empty() => Verb::Watch,
+        (&Method::GET | &Method::HEAD, true) => Verb::List,
+        (&Method::GET | &Method::HEAD, false) => Verb::Get,
+        (&Method::POST, _) => Verb::Create,
+        (&Method::PUT, false) => Verb::Update,
+        (&Method::PATCH, false) => Verb::Patch,
+        (&Method::DELETE, false) => Verb::Delete,
+        (&Method::DELETE, true) => Verb::DeleteCollection,
+        (method, _) => {
+            return Err(Status::method_not_allowed(
+                &path.group,
+                &path.resource,
+                &method.as_str().to_ascii_lowercase(),
+            ));
+        }
+    })
+}
+
+async fn read_body(
+    parts: &Parts,
+    incoming: Incoming,
+    verb: Verb,
+    options: &mut Options,
+) -> Result<RequestBody, Status> {
+    let bytes = body::read(incoming, &parts.headers).await?;
+    let content_type = header_text(&parts.headers, header::CONTENT_TYPE);
+    let media = content_type.split(';').next().unwrap_or_default().trim();
+    if verb == Verb::Patch {
+        let kind = match media {
+            "application/json-patch+json" => PatchKind::Json,
+            "application/merge-patch+json" => PatchKind::Merge,
+            "application/strategic-merge-patch+json" => PatchKind::Strategic,
+            "application/apply-patch+yaml" => PatchKind::Apply,
+            _ => {
+                return Err(Status::unsupported_media_type(
+                    "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
+                ));
+            }
+        };
+        return Ok(RequestBody::Patch(kind, bytes));
+    }
+    if bytes.is_empty() {
+        return Ok(RequestBody::Empty);
+    }
+    let body = match media {
+        "" | "application/json" | "*/*" => RequestBody::Json(bytes),
+        "application/yaml" | "application/x-yaml" | "text/yaml" => RequestBody::Yaml(bytes),
+        _ => {
+            return Err(Status::unsupported_media_type(
+                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml",
+            ));
+        }
+    };
+    if matches!(verb, Verb::Delete | Verb::DeleteCollection) {
+        let json: Value = match &body {
+            RequestBody::Yaml(bytes) => serde_yaml::from_slice(bytes).map_err(|e| e.to_string()),
+            RequestBody::Json(bytes) => serde_json::from_slice(bytes).map_err(|e| e.to_string()),
+            _ => Ok(Value::Null),
+        }
+        .map_err(|error| Status::bad_request(format!("the body is no DeleteOptions: {error}")))?;
+        options.apply_delete_body(&json)?;
+        return Ok(RequestBody::Empty);
+    }
+    Ok(body)
+}
+
+/// Indented answers for people: asked for, or by the looks of the client.
+fn pretty(query: &str, agent: &str) -> bool {
+    match pairs(query).find(|(name, _)| name == "pretty") {
+        Some((_, value)) => !matches!(value.as_str(), "false" | "0"),
+        None => ["curl", "Wget", "Mozilla/5.0"]
+            .iter()
+            .any(|start| agent.starts_with(start)),
+    }
+}

@@ -1,0 +1,248 @@
+//! Answers of the pipeline as HTTP responses.
+
+use super::body::{self, Body};
+use super::negotiate::{Form, Media, Shape};
+use crate::metrics;
+use crate::pipeline::{Listing, Object, Target, Watch, WatchItem, bookmark, present};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use hardway_proto::Status;
+use hardway_resources::table::{self, Include};
+use http::{Response, header};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// How the client wants an answer.
+#[derive(Clone, Copy)]
+pub struct Wanted {
+    /// Form and shape.
+    pub form: Form,
+    /// What rows of tables carry.
+    pub include: Include,
+    /// Whether it takes gzip.
+    pub gzip: bool,
+}
+
+/// An error, always as a plain Status.
+pub fn failure(status: &Status, form: Form) -> Response<Body> {
+    let bytes = serde_json::to_vec(status).unwrap_or_default();
+    let mut response = body::json(status.code, bytes.into(), form, false);
+    let retry = status
+        .details
+        .as_ref()
+        .map_or(0, |details| details.retry_after_seconds);
+    if retry > 0 {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, retry.into());
+    }
+    response
+}
+
+/// One object.
+pub fn object(target: &Target, object: &Object, wanted: Wanted) -> Response<Body> {
+    let code = if object.created { 201 } else { 200 };
+    let bytes = match wanted.form.shape {
+        Shape::Object => object.json.clone(),
+        shape => reshape_one(target, &object.json, shape, wanted.include),
+    };
+    body::json(code, bytes, wanted.form, wanted.gzip)
+}
+
+fn reshape_one(target: &Target, bytes: &Bytes, shape: Shape, include: Include) -> Bytes {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
+        return bytes.clone();
+    };
+    // A Status (of a deletion) or a review has no rows.
+    if value["kind"] != target.resource.kind.as_str() {
+        return bytes.clone();
+    }
+    let version = &value["metadata"]["resourceVersion"];
+    let reshaped = match (shape, target.resource.version(&target.version)) {
+        (Shape::Table, Some(row)) => table::render(
+            row.printer.as_ref(),
+            [&value],
+            json!({"resourceVersion": version}),
+            include,
+            true,
+            Timestamp::now(),
+        ),
+        _ => table::partial(&value),
+    };
+    present::to_bytes(&reshaped)
+}
+
+/// A list, as the bytes of its items.
+pub fn list(listing: Listing, wanted: Wanted) -> Response<Body> {
+    let target = listing.target.clone();
+    let metadata = list_metadata(&listing);
+    let simple = wanted.form.shape == Shape::Object
+        && wanted.form.media == Media::Json
+        && !wanted.form.pretty;
+    if simple {
+        let head = format!(
+            "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
+            json!(target.resource.list_kind),
+            json!(target.api_version()),
+            metadata,
+        );
+        let size = listing
+            .items
+            .iter()
+            .map(|item| item.bytes().len() + 1)
+            .sum::<usize>();
+        let items = listing
+            .items
+            .into_iter()
+            .enumerate()
+            .flat_map(move |(index, entry)| {
+                let comma = (index > 0).then(|| Bytes::from_static(b","));
+                comma
+                    .into_iter()
+                    .chain([present::serve(&target, entry.bytes())])
+            });
+        let parts = std::iter::once(Bytes::from(head))
+            .chain(items)
+            .chain([Bytes::from_static(b"]}")]);
+        return body::parts(parts, size, wanted.gzip);
+    }
+    let items: Vec<Value> = listing
+        .items
+        .iter()
+        .map(|entry| present::to_served(&target, entry.value()))
+        .collect();
+    let value = match (wanted.form.shape, target.resource.version(&target.version)) {
+        (Shape::Table, Some(version)) => table::render(
+            version.printer.as_ref(),
+            &items,
+            metadata,
+            wanted.include,
+            true,
+            Timestamp::now(),
+        ),
+        (Shape::Object, _) => json!({
+            "kind": target.resource.list_kind,
+            "apiVersion": target.api_version(),
+            "metadata": metadata,
+            "items": items,
+        }),
+        _ => json!({
+            "kind": "PartialObjectMetadataList",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": metadata,
+            "items": items.iter().map(table::partial).collect::<Vec<_>>(),
+        }),
+    };
+    body::json(200, present::to_bytes(&value), wanted.form, wanted.gzip)
+}
+
+fn list_metadata(listing: &Listing) -> Value {
+    let mut metadata = Map::new();
+    metadata.insert(
+        "resourceVersion".into(),
+        listing.revision.to_string().into(),
+    );
+    if let Some(next) = &listing.next {
+        metadata.insert("continue".into(), next.as_str().into());
+    }
+    if let Some(remaining) = listing.remaining {
+        metadata.insert("remainingItemCount".into(), remaining.into());
+    }
+    metadata.into()
+}
+
+/// Several events are sent together up to this size.
+const BATCH: usize = 32 << 10;
+
+/// A watch, one JSON line per event.
+pub fn watch(watch: Watch, wanted: Wanted) -> Response<Body> {
+    let running = metrics::long_running("WATCH");
+    let writer = WatchWriter {
+        watch,
+        wanted,
+        columns_sent: false,
+    };
+    let frames = stream::unfold((writer, running), |(mut writer, running)| async move {
+        let item = writer.watch.next().await?;
+        let first = writer.frame(item);
+        let Some(item) = writer.watch.ready() else {
+            return Some((first, (writer, running)));
+        };
+        let mut batch = BytesMut::from(&first[..]);
+        let mut next = Some(item);
+        while let Some(item) = next {
+            let frame = writer.frame(item);
+            batch.extend_from_slice(&frame);
+            next = if batch.len() < BATCH {
+                writer.watch.ready()
+            } else {
+                None
+            };
+        }
+        Some((batch.freeze(), (writer, running)))
+    });
+    body::respond(200, "application/json", body::stream(frames))
+}
+
+struct WatchWriter {
+    watch: Watch,
+    wanted: Wanted,
+    columns_sent: bool,
+}
+
+impl WatchWriter {
+    /// The line of one event.
+    fn frame(&mut self, item: WatchItem) -> Bytes {
+        let target = &self.watch.target;
+        let plain = self.wanted.form.shape == Shape::Object && !present::converts(target);
+        let (kind, object) = match item {
+            WatchItem::Change(change, event) if plain => return event.frame(change),
+            WatchItem::Change(change, event) => (change.as_str(), event.object(change)),
+            WatchItem::Initial(entry) => ("ADDED", entry.bytes().clone()),
+            WatchItem::Bookmark {
+                revision,
+                initial_end,
+            } => {
+                let object = bookmark(target, revision, initial_end);
+                return self.shaped("BOOKMARK", &object);
+            }
+            WatchItem::Error(status) => {
+                let status = serde_json::to_vec(&status).unwrap_or_default();
+                return crate::cache::entry::frame("ERROR", &status);
+            }
+        };
+        if plain {
+            return crate::cache::entry::frame(kind, &object);
+        }
+        match serde_json::from_slice(&object) {
+            Ok(value) => {
+                let value = present::to_served(target, value);
+                self.shaped(kind, &value)
+            }
+            Err(_) => crate::cache::entry::frame(kind, &object),
+        }
+    }
+
+    fn shaped(&mut self, kind: &str, object: &Value) -> Bytes {
+        let target = &self.watch.target;
+        let version = target.resource.version(&target.version);
+        let shaped = match (self.wanted.form.shape, version) {
+            (Shape::Table, Some(version)) => {
+                let first = !std::mem::replace(&mut self.columns_sent, true);
+                let rows = (kind != "BOOKMARK").then_some(object);
+                let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+                table::render(
+                    version.printer.as_ref(),
+                    rows,
+                    metadata,
+                    self.wanted.include,
+                    first,
+                    Timestamp::now(),
+                )
+            }
+            (Shape::Partial, _) => table::partial(object),
+            _ => object.clone(),
+        };
+        crate::cache::entry::frame(kind, &present::to_bytes(&shaped))
+    }
+}

@@ -1,0 +1,349 @@
+//! The store: objects in etcd, as Kubernetes lays them out.
+//!
+//! Keys are `/registry/<prefix>/[namespace/]name`, values the object's JSON
+//! without `metadata.resourceVersion`, which etcd knows better: it is spliced
+//! into the bytes on the way out.
+
+mod compact;
+mod leases;
+pub mod splice;
+
+pub use compact::compact_periodically;
+
+use crate::metrics;
+use bytes::Bytes;
+use etcd_client::{
+    Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, KvClient, PutOptions, Txn,
+    TxnOp, TxnOpResponse, WatchClient, WatchOptions, WatchStream,
+};
+use hardway_proto::Status;
+use leases::Leases;
+use std::time::{Duration, Instant};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+
+/// Where every object lives.
+pub const ROOT: &str = "/registry/";
+
+/// How long etcd may take for one request.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why a request to etcd failed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The comparison failed: the key isn't at the expected revision.
+    #[error("the object changed meanwhile")]
+    Changed(Option<Stored>),
+    /// Another object holds these keys.
+    #[error("already claimed: {0:?}")]
+    Claimed(Vec<String>),
+    /// The revision asked for has been compacted.
+    #[error("revision {0} has been compacted")]
+    Compacted(i64),
+    /// The revision asked for is in the future.
+    #[error("revision {0} is in the future")]
+    Future(i64),
+    /// The value is larger than etcd takes.
+    #[error("etcd refuses the object: {0}")]
+    TooLarge(String),
+    /// etcd didn't answer in time; whether a write was done is unknown.
+    #[error("etcd did not answer within {} s", TIMEOUT.as_secs())]
+    Timeout,
+    /// etcd can't be reached or refuses to work.
+    #[error("etcd is not available: {0}")]
+    Unavailable(String),
+}
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::Timeout => Status::timeout(format!(
+                "{message}; the request may be repeated once etcd is back"
+            )),
+            StoreError::Unavailable(_) => Status::unavailable(message),
+            StoreError::TooLarge(_) => Status::too_large(message),
+            StoreError::Compacted(revision) => Status::expired(format!(
+                "The resourceVersion for the provided list is too old: {revision}"
+            )),
+            StoreError::Future(revision) => too_large_resource_version(revision),
+            StoreError::Changed(_) | StoreError::Claimed(_) => {
+                Status::failure(409, "Conflict", message)
+            }
+        }
+    }
+}
+
+/// 504 as Kubernetes words it when a resource version lies in the future.
+pub fn too_large_resource_version(revision: i64) -> Status {
+    let mut status = Status::timeout(format!(
+        "Too large resource version: {revision}, please retry"
+    ));
+    let details = status.details.get_or_insert_with(Default::default);
+    details.retry_after_seconds = 1;
+    details.causes.push(hardway_proto::status::Cause {
+        reason: "ResourceVersionTooLarge".into(),
+        message: "Too large resource version".into(),
+        field: String::new(),
+    });
+    status
+}
+
+/// An object as etcd has it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The key, below [`ROOT`].
+    pub key: String,
+    /// The JSON, without resource version.
+    pub value: Bytes,
+    /// Revision of its last change.
+    pub revision: i64,
+}
+
+/// One write: a transaction that takes place only if nothing changed.
+#[derive(Default)]
+pub struct Write {
+    /// The key, below [`ROOT`].
+    pub key: String,
+    /// The revision the key must be at; 0: it must not exist.
+    pub expected: i64,
+    /// What to store; `None` deletes.
+    pub value: Option<Vec<u8>>,
+    /// Whether the key goes away by itself after the event TTL.
+    pub expires: bool,
+    /// Keys that must not exist yet and are written together with this one.
+    pub claims: Vec<String>,
+    /// Claims to give back.
+    pub releases: Vec<String>,
+}
+
+/// A page of a range.
+pub struct Page {
+    /// Its objects in key order.
+    pub items: Vec<Stored>,
+    /// The revision it shows.
+    pub revision: i64,
+    /// Whether more follow.
+    pub more: bool,
+    /// How many objects the whole range has.
+    pub count: i64,
+}
+
+/// How to reach etcd.
+pub struct Options {
+    /// URLs.
+    pub servers: Vec<String>,
+    /// PEM of the CA that signed etcd's certificate.
+    pub ca: Option<Vec<u8>>,
+    /// PEM of the client's certificate and key.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// How long Events live.
+    pub event_ttl: Duration,
+}
+
+/// A connection to etcd; cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    kv: KvClient,
+    watch: WatchClient,
+    leases: Leases,
+}
+
+impl Store {
+    /// Prepares the connection; etcd need not be up.
+    pub async fn open(options: Options) -> Result<Self, StoreError> {
+        let mut connect = ConnectOptions::new()
+            .with_connect_timeout(Duration::from_secs(2))
+            .with_keep_alive(Duration::from_secs(10), Duration::from_secs(5))
+            .with_keep_alive_while_idle(true)
+            .with_require_leader(true);
+        if options.ca.is_some() || options.identity.is_some() {
+            let mut tls = ClientTlsConfig::new();
+            if let Some(ca) = options.ca {
+                tls = tls.ca_certificate(Certificate::from_pem(ca));
+            }
+            if let Some((certificate, key)) = options.identity {
+                tls = tls.identity(Identity::from_pem(certificate, key));
+            }
+            connect = connect.with_tls(tls);
+        }
+        let client = Client::connect(&options.servers, Some(connect))
+            .await
+            .map_err(|error| StoreError::Unavailable(describe(&error)))?;
+        Ok(Self {
+            kv: client.kv_client().max_decoding_message_size(usize::MAX),
+            watch: client.watch_client().max_decoding_message_size(usize::MAX),
+            leases: Leases::new(client.lease_client(), options.event_ttl),
+        })
+    }
+
+    /// etcd's current revision, confirmed with a quorum.
+    pub async fn revision(&self) -> Result<i64, StoreError> {
+        let options = GetOptions::new().with_count_only();
+        let mut kv = self.kv.clone();
+        let response = timed("revision", kv.get(ROOT, Some(options))).await?;
+        Ok(response.header().map_or(0, |header| header.revision()))
+    }
+
+    /// One object, as it is now.
+    pub async fn get(&self, key: &str) -> Result<Option<Stored>, StoreError> {
+        let mut kv = self.kv.clone();
+        let mut response = timed("get", kv.get(full(key), None)).await?;
+        Ok(response.take_kvs().into_iter().next().map(stored))
+    }
+
+    /// Objects of keys from `from` up to, not including, `to`, in key order;
+    /// at a revision, or now if it is 0.
+    pub async fn range(
+        &self,
+        from: &str,
+        to: &str,
+        limit: i64,
+        revision: i64,
+    ) -> Result<Page, StoreError> {
+        let options = GetOptions::new()
+            .with_range(full(to))
+            .with_limit(limit)
+            .with_revision(revision);
+        let mut kv = self.kv.clone();
+        let result = timed("list", kv.get(full(from), Some(options))).await;
+        let mut response = result.map_err(|error| match error {
+            StoreError::Compacted(_) => StoreError::Compacted(revision),
+            StoreError::Future(_) => StoreError::Future(revision),
+            other => other,
+        })?;
+        Ok(Page {
+            revision: match revision {
+                0 => response.header().map_or(0, |header| header.revision()),
+                fixed => fixed,
+            },
+            more: response.more(),
+            count: response.count(),
+            items: response.take_kvs().into_iter().map(stored).collect(),
+        })
+    }
+
+    /// Every event in etcd from a revision on.
+    pub async fn watch(&self, from: i64) -> Result<WatchStream, StoreError> {
+        let options = WatchOptions::new()
+            .with_all_keys()
+            .with_start_revision(from);
+        let mut watch = self.watch.clone();
+        timed("watch", watch.watch("\0", Some(options))).await
+    }
+
+    /// Does a write; gives the revision it happened at.
+    pub async fn commit(&self, write: Write) -> Result<i64, StoreError> {
+        let key = full(&write.key);
+        let mut compares = vec![match write.expected {
+            0 => Compare::version(key.clone(), CompareOp::Equal, 0),
+            revision => Compare::mod_revision(key.clone(), CompareOp::Equal, revision),
+        }];
+        let lease = match write.expires {
+            true => Some(PutOptions::new().with_lease(self.leases.current().await?)),
+            false => None,
+        };
+        let operation = match write.value {
+            Some(value) => TxnOp::put(key.clone(), value, lease),
+            None => TxnOp::delete(key.clone(), None),
+        };
+        let mut operations = vec![operation];
+        let mut lookups = vec![TxnOp::get(key, None)];
+        for claim in &write.claims {
+            compares.push(Compare::version(full(claim), CompareOp::Equal, 0));
+            operations.push(TxnOp::put(full(claim), write.key.as_bytes(), None));
+            lookups.push(TxnOp::get(full(claim), None));
+        }
+        for release in &write.releases {
+            operations.push(TxnOp::delete(full(release), None));
+        }
+        let txn = Txn::new()
+            .when(compares)
+            .and_then(operations)
+            .or_else(lookups);
+        let mut kv = self.kv.clone();
+        let response = timed("txn", kv.txn(txn)).await?;
+        if response.succeeded() {
+            return Ok(response.header().map_or(0, |header| header.revision()));
+        }
+        let mut found = response.op_responses().into_iter().map(|op| match op {
+            TxnOpResponse::Get(mut get) => get.take_kvs().into_iter().next().map(stored),
+            _ => None,
+        });
+        let current = found.next().flatten();
+        if current.as_ref().map_or(0, |stored| stored.revision) != write.expected {
+            return Err(StoreError::Changed(current));
+        }
+        Err(StoreError::Claimed(
+            found.flatten().map(|stored| stored.key).collect(),
+        ))
+    }
+
+    /// Forgets all revisions before `revision`.
+    async fn compact(&self, revision: i64) -> Result<(), StoreError> {
+        let mut kv = self.kv.clone();
+        timed("compact", kv.compact(revision, None)).await?;
+        Ok(())
+    }
+}
+
+fn full(key: &str) -> Vec<u8> {
+    [ROOT.as_bytes(), key.as_bytes()].concat()
+}
+
+fn stored(pair: etcd_client::KeyValue) -> Stored {
+    let revision = pair.mod_revision();
+    let (key, value) = pair.into_key_value();
+    Stored {
+        key: below_root(&key),
+        value: value.into(),
+        revision,
+    }
+}
+
+/// A key without [`ROOT`].
+pub fn below_root(key: &[u8]) -> String {
+    let key = key.strip_prefix(ROOT.as_bytes()).unwrap_or(key);
+    String::from_utf8_lossy(key).into_owned()
+}
+
+async fn timed<T>(
+    operation: &str,
+    call: impl Future<Output = Result<T, Error>>,
+) -> Result<T, StoreError> {
+    let start = Instant::now();
+    let result = match tokio::time::timeout(TIMEOUT, call).await {
+        Ok(result) => result.map_err(|error| classify(&error)),
+        Err(_) => Err(StoreError::Timeout),
+    };
+    metrics::etcd_request(operation, start.elapsed(), result.is_ok());
+    result
+}
+
+fn classify(error: &Error) -> StoreError {
+    let text = describe(error);
+    if text.contains("required revision has been compacted") {
+        StoreError::Compacted(0)
+    } else if text.contains("future revision") {
+        StoreError::Future(0)
+    } else if text.contains("request is too large") {
+        StoreError::TooLarge(text)
+    } else if text.contains("request timed out") || text.contains("Timeout expired") {
+        StoreError::Timeout
+    } else {
+        StoreError::Unavailable(text)
+    }
+}
+
+/// The innermost message: tonic says only "transport error" at the top.
+fn describe(error: &Error) -> String {
+    if let Error::GRpcStatus(status) = error {
+        let mut text = status.message().to_owned();
+        let mut source = std::error::Error::source(status);
+        while let Some(inner) = source {
+            text = inner.to_string();
+            source = inner.source();
+        }
+        return text;
+    }
+    error.to_string()
+}

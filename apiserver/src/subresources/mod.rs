@@ -1,0 +1,168 @@
+//! Subresources that are streams from elsewhere: logs, exec, attach,
+//! port-forward, and the proxies to nodes, pods and services.
+
+mod kubelet;
+mod proxies;
+
+use crate::pipeline::{Pipeline, Target, metadata};
+use crate::rest::body::Body;
+use crate::{cache::join, metrics};
+use hardway_access::User;
+use hardway_proto::Status;
+use hardway_streams::upgrade::{self, Service};
+use hardway_streams::{Upstream, http_proxy};
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// How kubelets are spoken to.
+pub struct Upstreams {
+    /// TLS towards kubelets: their CA, and the certificate shown to them.
+    pub kubelets: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl Upstreams {
+    /// Whether a target is answered from here rather than from the store.
+    pub fn serves(&self, target: &Target) -> bool {
+        target.group().is_empty()
+            && matches!(
+                (target.plural(), target.subresource.as_str()),
+                ("pods", "log" | "exec" | "attach" | "portforward" | "proxy")
+                    | ("nodes" | "services", "proxy")
+            )
+    }
+
+    /// Passes a request on.
+    pub async fn forward(
+        &self,
+        pipeline: &Pipeline,
+        request: Request<Incoming>,
+        user: &User,
+        target: Target,
+        rest: &str,
+    ) -> Result<Response<Body>, Status> {
+        let verb = match *request.method() {
+            Method::POST => "create",
+            Method::PUT => "update",
+            Method::PATCH => "patch",
+            Method::DELETE => "delete",
+            _ => "get",
+        };
+        if target.subresource == "log" {
+            pipeline.authorise(user, &target, verb)?;
+        } else {
+            pipeline.admit_connect(user, &target, verb)?;
+        }
+        pipeline.cache.fresh().await?;
+        let _running = metrics::long_running("CONNECT");
+        let object = read(pipeline, &target, "", target.plural(), &target.name)?;
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        match (target.plural(), target.subresource.as_str()) {
+            ("pods", "log") => {
+                let path = kubelet::log_path(&target, &object, &query)?;
+                let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
+                Ok(http_proxy::forward(request, &upstream, None).await?)
+            }
+            ("pods", command @ ("exec" | "attach")) => {
+                let path = kubelet::command_path(command, &target, &object, &query)?;
+                let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
+                upgrade::proxy(request, &upstream, Service::Command).await
+            }
+            ("pods", "portforward") => {
+                let path = format!("/portForward/{}/{}", target.namespace, target.name);
+                let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
+                upgrade::proxy(request, &upstream, Service::PortForward).await
+            }
+            ("nodes", _) => {
+                let path = proxies::path(rest, &query);
+                let upstream = self.kubelet(pipeline, &target.name, &object, path)?;
+                Ok(http_proxy::forward(request, &upstream, None).await?)
+            }
+            _ => {
+                let upstream = proxies::upstream(pipeline, &target, &object, rest, &query)?;
+                Ok(http_proxy::forward(request, &upstream, None).await?)
+            }
+        }
+    }
+
+    /// The kubelet of a pod's node.
+    fn kubelet_of(
+        &self,
+        pipeline: &Pipeline,
+        target: &Target,
+        pod: &Value,
+        path: String,
+    ) -> Result<Upstream, Status> {
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        if node.is_empty() {
+            return Err(Status::bad_request(format!(
+                "pod {} does not have a host assigned",
+                target.name
+            )));
+        }
+        let object = pipeline
+            .cache
+            .of("", "nodes")
+            .and_then(|of| of.get(node))
+            .ok_or_else(|| Status::not_found("", "nodes", node))?
+            .value();
+        self.kubelet(pipeline, node, &object, path)
+    }
+
+    fn kubelet(
+        &self,
+        _pipeline: &Pipeline,
+        name: &str,
+        node: &Value,
+        path_and_query: String,
+    ) -> Result<Upstream, Status> {
+        let tls = self.kubelets.clone().ok_or_else(|| {
+            Status::unavailable(
+                "this server has no certificate for kubelets; start it with --kubelet-client-certificate, --kubelet-client-key and --kubelet-certificate-authority",
+            )
+        })?;
+        let (host, port) = kubelet::address(node).ok_or_else(|| {
+            Status::internal(format!(
+                "no preferred addresses found for node {name:?}; known addresses: []"
+            ))
+        })?;
+        Ok(Upstream {
+            address: join_port(&host, port),
+            server_name: host,
+            tls: Some(tls),
+            path_and_query,
+        })
+    }
+}
+
+/// `HOST:PORT`, with brackets where they are needed.
+fn join_port(host: &str, port: u64) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
+
+/// An object of the core group, from the cache. A name may carry a scheme and
+/// a port, which don't count.
+fn read(
+    pipeline: &Pipeline,
+    target: &Target,
+    group: &str,
+    plural: &str,
+    name: &str,
+) -> Result<Value, Status> {
+    let name = match plural {
+        "nodes" => name.split(':').next().unwrap_or_default(),
+        _ => proxies::split_name(name).1,
+    };
+    let entry = pipeline
+        .cache
+        .of(group, plural)
+        .and_then(|of| of.get(&join(&target.namespace, name)))
+        .ok_or_else(|| Status::not_found(group, plural, name))?;
+    let value = entry.value();
+    debug_assert_eq!(metadata::text(&value, "name"), name);
+    Ok(value)
+}
