@@ -1,1 +1,14 @@
-//! hardway-proxy.
+//! Services on one node, as nftables rules.
+//!
+//! [`service`] reads what a Service and its EndpointSlices mean for this
+//! node, [`elements`] says it as elements of nftables maps, [`desired`] keeps
+//! the sum and the difference to what the kernel has, [`nft`] talks to the
+//! kernel, and [`syncer`] ties them to the API.
+
+pub mod conntrack;
+pub mod desired;
+pub mod elements;
+pub mod nft;
+pub mod ruleset;
+pub mod service;
+pub mod syncer;

@@ -1,3 +1,59 @@
 //! The `hardway-proxy` process.
 
-fn main() {}
+use clap::Parser;
+use hardway_client::{flags, health::Checks, signals};
+use hardway_proxy::conntrack::ConntrackTool;
+use hardway_proxy::nft::NftTool;
+use hardway_proxy::ruleset::Layout;
+use hardway_proxy::syncer::Syncer;
+use ipnetwork::Ipv4Network;
+use std::process::ExitCode;
+
+/// Makes Services reachable on this node.
+#[derive(Parser)]
+#[command(name = "hardway-proxy", version)]
+struct Flags {
+    #[command(flatten)]
+    common: flags::Common,
+    /// Name of this node, if it isn't the host's.
+    #[arg(long, value_name = "NAME")]
+    hostname_override: Option<String>,
+    /// Range of all pods' addresses; traffic from elsewhere to Services is masqueraded.
+    #[arg(long, value_name = "CIDR")]
+    cluster_cidr: Ipv4Network,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Flags::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hardway-proxy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
+    flags.common.init_logging()?;
+    let node = match flags.hostname_override {
+        Some(name) => name,
+        None => std::fs::read_to_string("/proc/sys/kernel/hostname")?
+            .trim()
+            .to_owned(),
+    };
+    let client = flags.common.client("hardway-proxy")?;
+    let layout = Layout {
+        cluster_cidr: flags.cluster_cidr,
+    };
+    let syncer = Syncer::new(&client, node, layout, NftTool, ConntrackTool);
+    let health = syncer.health();
+    let checks = Checks::default().ready("sync", move || health.check());
+    let address = flags.common.serve_health(checks).await?;
+    tracing::info!(%address, "serving health and metrics");
+    tokio::select! {
+        () = syncer.run() => {}
+        stop = signals::shutdown() => stop?,
+    }
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! What a Service means on one node: addresses, ports, and which endpoints
+//! traffic may go to.
+
+use hardway_proto::Kind;
+use k8s_openapi::api::core::v1::{Service, ServicePort as ApiPort};
+use k8s_openapi::api::discovery::v1::{Endpoint as ApiEndpoint, EndpointSlice};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// Kubernetes' default `sessionAffinityConfig.clientIP.timeoutSeconds`.
+const DEFAULT_AFFINITY_SECONDS: i32 = 10_800;
+
+/// Transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+impl Protocol {
+    fn parse(name: Option<&str>) -> Option<Self> {
+        match name.unwrap_or("TCP") {
+            "TCP" => Some(Protocol::Tcp),
+            "UDP" => Some(Protocol::Udp),
+            "SCTP" => Some(Protocol::Sctp),
+            _ => None,
+        }
+    }
+
+    /// As nftables and conntrack spell it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+        }
+    }
+}
+
+/// Where traffic can go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// The pod's address.
+    pub ip: Ipv4Addr,
+    /// The pod's port.
+    pub port: u16,
+    /// Whether the pod is on this node.
+    pub local: bool,
+}
+
+/// One port of a Service, as this node has to treat it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Cluster IPs.
+    pub cluster_ips: Vec<Ipv4Addr>,
+    /// External and load balancer IPs.
+    pub external_ips: Vec<Ipv4Addr>,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Port on these addresses.
+    pub port: u16,
+    /// Port on every node.
+    pub node_port: Option<u16>,
+    /// Seconds a client sticks to an endpoint.
+    pub affinity: Option<u32>,
+    /// All usable endpoints.
+    pub endpoints: Vec<Endpoint>,
+    /// Endpoints for traffic to the cluster IP.
+    pub internal: Vec<Endpoint>,
+    /// Endpoints for traffic from outside the cluster.
+    pub external: Vec<Endpoint>,
+    /// Traffic from outside stays on this node, with its source address.
+    pub external_local: bool,
+}
+
+fn is_true(flag: Option<bool>) -> bool {
+    flag == Some(true)
+}
+
+/// Readiness in three steps: fit for new connections, fit if nothing better
+/// is left (leaving but still serving), unfit.
+fn usable(endpoint: &ApiEndpoint) -> (bool, bool) {
+    let Some(conditions) = &endpoint.conditions else {
+        return (true, false);
+    };
+    let ready = conditions.ready.unwrap_or(true);
+    let fallback = is_true(conditions.serving) && is_true(conditions.terminating);
+    (ready, fallback)
+}
+
+/// The endpoints of one Service port: the ready ones, or, if there are none,
+/// those that still serve while they are leaving.
+fn endpoints(
+    port: &ApiPort,
+    slices: &[Arc<EndpointSlice>],
+    node: &str,
+    local_only: bool,
+) -> Vec<Endpoint> {
+    let name = port.name.as_deref().unwrap_or_default();
+    let (mut ready, mut leaving) = (Vec::new(), Vec::new());
+    for slice in slices.iter().filter(|s| s.address_type == "IPv4") {
+        let number = slice
+            .ports
+            .iter()
+            .flatten()
+            .find(|p| p.name.as_deref().unwrap_or_default() == name)
+            .and_then(|p| u16::try_from(p.port?).ok());
+        let Some(number) = number else {
+            continue;
+        };
+        for endpoint in &slice.endpoints {
+            let local = endpoint.node_name.as_deref() == Some(node);
+            if local_only && !local {
+                continue;
+            }
+            let addresses = endpoint.addresses.iter().filter_map(|a| a.parse().ok());
+            let found = addresses.map(|ip| Endpoint {
+                ip,
+                port: number,
+                local,
+            });
+            match usable(endpoint) {
+                (true, _) => ready.extend(found),
+                (_, true) => leaving.extend(found),
+                _ => {}
+            }
+        }
+    }
+    let mut chosen = if ready.is_empty() { leaving } else { ready };
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen
+}
+
+/// Reads a Service with its slices for a node. Empty for headless ones and
+/// those that are just a name.
+pub fn read(service: &Service, slices: &[Arc<EndpointSlice>], node: &str) -> Vec<Port> {
+    let Some(spec) = &service.spec else {
+        return Vec::new();
+    };
+    let parse = |list: &Option<Vec<String>>| -> Vec<Ipv4Addr> {
+        list.iter()
+            .flatten()
+            .filter_map(|ip| ip.parse().ok())
+            .collect()
+    };
+    let mut cluster_ips = parse(&spec.cluster_ips);
+    cluster_ips.extend(
+        spec.cluster_ip
+            .iter()
+            .filter_map(|ip| ip.parse::<Ipv4Addr>().ok()),
+    );
+    cluster_ips.sort_unstable();
+    cluster_ips.dedup();
+    if cluster_ips.is_empty() || spec.type_.as_deref() == Some("ExternalName") {
+        return Vec::new();
+    }
+    let mut external_ips = parse(&spec.external_ips);
+    let ingress = service
+        .status
+        .as_ref()
+        .and_then(|s| s.load_balancer.as_ref()?.ingress.as_ref());
+    external_ips.extend(
+        ingress
+            .into_iter()
+            .flatten()
+            .filter(|i| i.ip_mode.as_deref() != Some("Proxy"))
+            .filter_map(|i| i.ip.as_ref()?.parse::<Ipv4Addr>().ok()),
+    );
+    let affinity = (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| {
+        let configured = spec
+            .session_affinity_config
+            .as_ref()
+            .and_then(|c| c.client_ip.as_ref()?.timeout_seconds);
+        u32::try_from(configured.unwrap_or(DEFAULT_AFFINITY_SECONDS)).unwrap_or(1)
+    });
+    let internal_local = spec.internal_traffic_policy.as_deref() == Some("Local");
+    let external_local = spec.external_traffic_policy.as_deref() == Some("Local");
+    let ports = spec.ports.iter().flatten();
+    ports
+        .filter_map(|port| {
+            let Some(protocol) = Protocol::parse(port.protocol.as_deref()) else {
+                tracing::warn!(service = service.name(), protocol = ?port.protocol, "unknown protocol");
+                return None;
+            };
+            Some(Port {
+                cluster_ips: cluster_ips.clone(),
+                external_ips: external_ips.clone(),
+                protocol,
+                port: u16::try_from(port.port).ok()?,
+                node_port: port
+                    .node_port
+                    .and_then(|p| u16::try_from(p).ok())
+                    .filter(|&p| p != 0),
+                affinity,
+                endpoints: endpoints(port, slices, node, false),
+                internal: endpoints(port, slices, node, internal_local),
+                external: endpoints(port, slices, node, external_local),
+                external_local,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn slice(endpoints: serde_json::Value) -> Vec<Arc<EndpointSlice>> {
+        let slice = json!({"metadata": {}, "addressType": "IPv4",
+            "ports": [{"name": "", "port": 3000}], "endpoints": endpoints});
+        vec![Arc::new(serde_json::from_value(slice).unwrap())]
+    }
+
+    fn service(spec: serde_json::Value) -> Service {
+        let mut all = json!({"clusterIP": "10.96.0.5", "clusterIPs": ["10.96.0.5"],
+            "ports": [{"port": 80, "nodePort": 30080}]});
+        all.as_object_mut()
+            .unwrap()
+            .extend(spec.as_object().unwrap().clone());
+        serde_json::from_value(json!({"metadata": {"name": "web"}, "spec": all})).unwrap()
+    }
+
+    fn endpoint(ip: &str, node: &str, ready: bool, leaving: bool) -> serde_json::Value {
+        json!({"addresses": [ip], "nodeName": node,
+            "conditions": {"ready": ready, "serving": true, "terminating": leaving}})
+    }
+
+    #[test]
+    fn ready_endpoints_or_else_those_that_still_serve() {
+        let both = json!([
+            endpoint("10.0.0.1", "a", true, false),
+            endpoint("10.0.0.2", "b", false, true)
+        ]);
+        let ports = read(&service(json!({})), &slice(both), "a");
+        assert_eq!(ports[0].endpoints.len(), 1);
+        assert!(ports[0].endpoints[0].local);
+        let last = json!([endpoint("10.0.0.2", "b", false, true)]);
+        assert_eq!(
+            read(&service(json!({})), &slice(last), "a")[0]
+                .endpoints
+                .len(),
+            1
+        );
+    }
+
+    #[test]
+    fn policies_keep_traffic_on_the_node() {
+        let both = || {
+            slice(json!([
+                endpoint("10.0.0.1", "a", true, false),
+                endpoint("10.0.0.2", "b", true, false)
+            ]))
+        };
+        let local =
+            service(json!({"externalTrafficPolicy": "Local", "internalTrafficPolicy": "Local"}));
+        let port = read(&local, &both(), "a").remove(0);
+        assert_eq!(
+            (
+                port.endpoints.len(),
+                port.internal.len(),
+                port.external.len()
+            ),
+            (2, 1, 1)
+        );
+        assert!(port.external_local);
+    }
+
+    #[test]
+    fn headless_services_have_no_rules() {
+        let headless = service(json!({"clusterIP": "None", "clusterIPs": ["None"]}));
+        assert!(read(&headless, &[], "a").is_empty());
+    }
+}

@@ -1,0 +1,209 @@
+//! Keeps the kernel's table as the API says: changed Services are read anew
+//! and the difference goes out in one transaction.
+
+use crate::conntrack::{self, Conntrack};
+use crate::desired::{Change, Desired};
+use crate::elements::of_service;
+use crate::nft::Nft;
+use crate::ruleset::Layout;
+use crate::service;
+use hardway_client::metrics::{Histogram, IntCounter, register_histogram, register_int_counter};
+use hardway_client::queue::backoff;
+use hardway_client::{Client, Informer, Store};
+use hardway_proto::Kind;
+use hardway_proto::meta::ObjectKey;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+const BY_SERVICE: &str = "service";
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+/// Services that others take care of.
+const NOT_OURS: &str = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name";
+/// First and longest pause after the kernel refused.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+/// Services whose rules have to be looked at.
+#[derive(Default)]
+struct Dirty {
+    keys: Mutex<BTreeSet<ObjectKey>>,
+    wake: Notify,
+}
+
+impl Dirty {
+    fn add(&self, key: ObjectKey) {
+        self.keys.lock().insert(key);
+        self.wake.notify_one();
+    }
+
+    fn take(&self) -> BTreeSet<ObjectKey> {
+        std::mem::take(&mut *self.keys.lock())
+    }
+}
+
+/// Whether the table is as it should be; clones share it.
+#[derive(Clone)]
+pub struct Health(Arc<Mutex<Result<(), String>>>);
+
+impl Health {
+    /// For a readiness check.
+    pub fn check(&self) -> Result<(), String> {
+        self.0.lock().clone()
+    }
+}
+
+struct Metrics {
+    duration: Histogram,
+    failures: IntCounter,
+}
+
+impl Metrics {
+    fn register() -> Self {
+        let registered = "metric names are registered once per process";
+        Self {
+            duration: register_histogram!(
+                "kubeproxy_sync_proxy_rules_duration_seconds",
+                "Latency of bringing a change to the kernel."
+            )
+            .expect(registered),
+            failures: register_int_counter!(
+                "kubeproxy_sync_proxy_rules_nftables_sync_failures_total",
+                "Transactions that the kernel refused."
+            )
+            .expect(registered),
+        }
+    }
+}
+
+/// The process' work.
+pub struct Syncer<N, C> {
+    node: String,
+    layout: Layout,
+    nft: N,
+    conntrack: C,
+    services: Informer<Service>,
+    slices: Informer<EndpointSlice>,
+    dirty: Arc<Dirty>,
+    health: Health,
+}
+
+fn service_of(slice: &EndpointSlice) -> Option<ObjectKey> {
+    let name = slice.metadata.labels.as_ref()?.get(SERVICE_NAME_LABEL)?;
+    Some(ObjectKey::new(slice.namespace(), name))
+}
+
+impl<N: Nft, C: Conntrack> Syncer<N, C> {
+    /// For one node.
+    pub fn new(client: &Client, node: String, layout: Layout, nft: N, conntrack: C) -> Self {
+        let dirty = Arc::new(Dirty::default());
+        let on_service = dirty.clone();
+        let services = Informer::new(client.all::<Service>())
+            .labels(NOT_OURS)
+            .on_change(move |change| on_service.add(ObjectKey::of(change.object().as_ref())));
+        let on_slice = dirty.clone();
+        let slices = Informer::new(client.all::<EndpointSlice>())
+            .labels(NOT_OURS)
+            .index(BY_SERVICE, |slice: &EndpointSlice| {
+                service_of(slice)
+                    .map(|key| key.to_string())
+                    .into_iter()
+                    .collect()
+            })
+            .on_change(move |change| {
+                if let Some(key) = service_of(change.object()) {
+                    on_slice.add(key);
+                }
+            });
+        Self {
+            node,
+            layout,
+            nft,
+            conntrack,
+            services,
+            slices,
+            dirty,
+            health: Health(Arc::new(Mutex::new(Err("rules not yet written".into())))),
+        }
+    }
+
+    /// For the readiness check.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Works until dropped. The table stays when the process ends, so traffic
+    /// flows on; the next start replaces it in one transaction.
+    pub async fn run(self) {
+        let metrics = Metrics::register();
+        let (services, slices) = (self.services.store(), self.slices.store());
+        tokio::spawn(self.services.run());
+        tokio::spawn(self.slices.run());
+        services.wait_synced().await;
+        slices.wait_synced().await;
+        let mut desired = Desired::default();
+        // The first transaction, and the one after a refusal, says it all.
+        let mut rebuild = true;
+        let mut failures = 0;
+        loop {
+            let change = collect(&self.dirty, &mut desired, &services, &slices, &self.node);
+            if rebuild || !change.is_empty() {
+                let started = Instant::now();
+                let commands = if rebuild {
+                    desired.rebuild(&self.layout)
+                } else {
+                    change.commands()
+                };
+                match self.nft.apply(&commands).await {
+                    Ok(()) => {
+                        (rebuild, failures) = (false, 0);
+                        *self.health.0.lock() = Ok(());
+                        metrics.duration.observe(started.elapsed().as_secs_f64());
+                    }
+                    Err(error) => {
+                        (rebuild, failures) = (true, failures + 1);
+                        metrics.failures.inc();
+                        tracing::error!(%error, "rules not written; will rebuild the table");
+                        *self.health.0.lock() = Err(error.to_string());
+                        tokio::time::sleep(backoff(failures, RETRY.0, RETRY.1)).await;
+                    }
+                }
+                for stale in conntrack::stale(change.gone.iter()) {
+                    self.conntrack.forget(&stale).await;
+                }
+            }
+            if !rebuild {
+                self.dirty.wake.notified().await;
+            }
+        }
+    }
+}
+
+/// Reads all changed Services anew and sums up the difference.
+fn collect(
+    dirty: &Dirty,
+    desired: &mut Desired,
+    services: &Store<Service>,
+    slices: &Store<EndpointSlice>,
+    node: &str,
+) -> Change {
+    let mut change = Change::default();
+    let mut keys = dirty.take();
+    while let Some(key) = keys.pop_first() {
+        let ports = services.get(&key).map_or_else(Vec::new, |service| {
+            let slices = slices.by_index(BY_SERVICE, &key.to_string());
+            service::read(&service, &slices, node)
+        });
+        let again = desired.replace(&key, of_service(&ports), &mut change);
+        // What another Service held may be theirs now; each gets one more look.
+        for other in again {
+            if other != key {
+                keys.insert(other);
+            }
+        }
+    }
+    change
+}

@@ -1,0 +1,115 @@
+//! The kernel takes the rules: tried in a network namespace of its own, so
+//! the host's rules are not touched. Needs root.
+
+use hardway_proto::meta::ObjectKey;
+use hardway_proxy::desired::{Change, Desired};
+use hardway_proxy::elements::of_service;
+use hardway_proxy::ruleset::Layout;
+use hardway_proxy::service::{Endpoint, Port, Protocol};
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+
+fn service(number: u8, endpoints: u8, affinity: Option<u32>, external_local: bool) -> Port {
+    let endpoints: Vec<Endpoint> = (0..endpoints)
+        .map(|at| Endpoint {
+            ip: Ipv4Addr::new(10, 244, at % 2, at + 2),
+            port: 3000,
+            local: at % 2 == 0,
+        })
+        .collect();
+    Port {
+        cluster_ips: vec![Ipv4Addr::new(10, 96, 0, number)],
+        external_ips: vec![Ipv4Addr::new(192, 0, 2, number)],
+        protocol: Protocol::Udp,
+        port: 80,
+        node_port: Some(30_000 + u16::from(number)),
+        affinity,
+        internal: endpoints.clone(),
+        external: endpoints
+            .iter()
+            .filter(|e| e.local || !external_local)
+            .copied()
+            .collect(),
+        endpoints,
+        external_local,
+    }
+}
+
+/// Runs the texts one after the other in one fresh network namespace; returns
+/// the resulting ruleset.
+fn load(texts: &[String]) -> String {
+    let mut script = String::new();
+    for (at, _) in texts.iter().enumerate() {
+        script.push_str(&format!("nft -f \"$DIR/{at}\" || exit 1\n"));
+    }
+    script.push_str("nft list ruleset\n");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for (at, text) in texts.iter().enumerate() {
+        let mut file = std::fs::File::create(dir.path().join(at.to_string())).expect("a file");
+        file.write_all(text.as_bytes()).expect("written");
+    }
+    let output = Command::new("unshare")
+        .args(["--net", "sh", "-c", &script])
+        .env("DIR", dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .expect("unshare runs");
+    assert!(
+        output.status.success(),
+        "refused: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn every_kind_of_service_loads_and_changes() {
+    let layout = Layout {
+        cluster_cidr: "10.244.0.0/16".parse().expect("a range"),
+    };
+    let mut desired = Desired::default();
+    let services = [
+        service(1, 3, None, false),
+        service(2, 2, Some(60), false),
+        service(3, 4, None, true),
+        service(4, 2, Some(10_800), true),
+        service(5, 0, None, false),
+    ];
+    for (at, port) in services.into_iter().enumerate() {
+        let key = ObjectKey::new("default", at.to_string());
+        desired.replace(&key, of_service(&[port]), &mut Change::default());
+    }
+    let full = desired.rebuild(&layout);
+    let mut change = Change::default();
+    let first = ObjectKey::new("default", "0");
+    desired.replace(
+        &first,
+        of_service(&[service(1, 7, None, false)]),
+        &mut change,
+    );
+    let gone = ObjectKey::new("default", "1");
+    desired.replace(&gone, of_service(&[]), &mut change);
+
+    let incremental = load(&[full, change.commands()]);
+    let rebuilt = load(&[desired.rebuild(&layout)]);
+    assert_eq!(sorted(&incremental), sorted(&rebuilt));
+    assert!(incremental.contains("10.244.0.8 . 3000"));
+}
+
+/// Elements and chains come in the order in which they were added.
+fn sorted(ruleset: &str) -> Vec<String> {
+    let mut words: Vec<String> = ruleset
+        .split(['\n', ','])
+        .map(|word| {
+            word.trim()
+                .trim_start_matches("elements = { ")
+                .trim_end_matches(" }")
+                .to_owned()
+        })
+        .filter(|word| !word.is_empty())
+        .collect();
+    words.sort();
+    words.dedup();
+    words
+}
