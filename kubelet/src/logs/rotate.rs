@@ -1,0 +1,197 @@
+//! Rotation: a log that has grown too large is moved away and the runtime made
+//! to begin a new one; older ones are compressed, the oldest removed.
+
+use crate::cri::{self, ContainerState};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often logs are looked at.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Keeps the logs of running containers within bounds.
+pub struct Rotator {
+    runtime: cri::Handle,
+    max_bytes: u64,
+    max_files: usize,
+    /// Where containers log, so that the runtime is asked once for each.
+    paths: Mutex<HashMap<String, PathBuf>>,
+}
+
+impl Rotator {
+    /// Logs of up to `max_bytes`, of which `max_files` are kept, the current
+    /// one included.
+    pub fn new(runtime: cri::Handle, max_bytes: u64, max_files: usize) -> Self {
+        Self {
+            runtime,
+            max_bytes,
+            max_files: max_files.max(2),
+            paths: Mutex::default(),
+        }
+    }
+
+    /// Rotates for ever.
+    pub async fn run(&self) {
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.sweep().await {
+                tracing::debug!(%error, "cannot look at logs");
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), cri::Error> {
+        let containers = self.runtime.list_containers(BTreeMap::new()).await?;
+        let running: Vec<String> = containers
+            .into_iter()
+            .filter(|c| c.state() == ContainerState::ContainerRunning)
+            .map(|c| c.id)
+            .collect();
+        self.paths.lock().retain(|id, _| running.contains(id));
+        for id in running {
+            let known = self.paths.lock().get(&id).cloned();
+            let path = match known {
+                Some(path) => path,
+                None => {
+                    let status = self.runtime.container_status(&id).await?;
+                    let path = PathBuf::from(status.log_path);
+                    self.paths.lock().insert(id.clone(), path.clone());
+                    path
+                }
+            };
+            if let Err(error) = self.check(&id, &path).await {
+                tracing::warn!(container = id, path = %path.display(), error, "cannot rotate log");
+            }
+        }
+        Ok(())
+    }
+
+    /// Rotates one log if it is too large; true if it was.
+    pub async fn check(&self, id: &str, path: &Path) -> Result<bool, String> {
+        let size = match fs::metadata(path) {
+            Ok(metadata) => metadata.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error.to_string()),
+        };
+        if size < self.max_bytes {
+            return Ok(false);
+        }
+        let (current, max_files) = (path.to_owned(), self.max_files);
+        let tidy = tokio::task::spawn_blocking(move || tidy_up(&current, max_files - 2)).await;
+        tidy.map_err(|e| e.to_string())?
+            .map_err(|e| e.to_string())?;
+        let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
+        let moved = with_suffix(path, &stamp);
+        fs::rename(path, &moved).map_err(|e| e.to_string())?;
+        if let Err(error) = self.runtime.reopen_container_log(id).await {
+            // The runtime still writes to the moved file: undo.
+            fs::rename(&moved, path).map_err(|e| e.to_string())?;
+            return Err(error.to_string());
+        }
+        Ok(true)
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+/// Rotated logs of a log, oldest first: their names begin with the time.
+fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(Vec::new());
+    };
+    let prefix = format!("{}.", name.to_string_lossy());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Removes the oldest rotated logs down to `keep` and compresses the rest.
+fn tidy_up(path: &Path, keep: usize) -> io::Result<()> {
+    let mut logs = Vec::new();
+    for log in rotated(path)? {
+        if log.extension().is_some_and(|e| e == "tmp") {
+            // A compression that was interrupted.
+            fs::remove_file(log)?;
+        } else {
+            logs.push(log);
+        }
+    }
+    let surplus = logs.len().saturating_sub(keep);
+    for log in logs.drain(..surplus) {
+        fs::remove_file(log)?;
+    }
+    for log in logs {
+        if log.extension().is_none_or(|e| e != "gz") {
+            compress(&log)?;
+        }
+    }
+    Ok(())
+}
+
+fn compress(log: &Path) -> io::Result<()> {
+    let (unfinished, finished) = (with_suffix(log, "tmp"), with_suffix(log, "gz"));
+    let mut encoder = GzEncoder::new(File::create(&unfinished)?, Compression::default());
+    io::copy(&mut File::open(log)?, &mut encoder)?;
+    encoder.finish()?;
+    fs::rename(unfinished, finished)?;
+    fs::remove_file(log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cri::fake::Fake;
+    use flate2::read::GzDecoder;
+    use std::io::Read;
+    use std::sync::Arc;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_large_log_is_moved_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("0.log");
+        let runtime = Arc::new(Fake::default());
+        let rotator = Rotator::new(runtime.clone(), 5, 3);
+        assert_eq!(rotator.check("c", &path).await, Ok(false), "not there yet");
+        fs::write(&path, "1234").unwrap();
+        assert_eq!(rotator.check("c", &path).await, Ok(false));
+        fs::write(&path, "12345").unwrap();
+        fs::write(with_suffix(&path, "20260101-000000.gz"), "old").unwrap();
+        fs::write(with_suffix(&path, "20260102-000000"), "text").unwrap();
+        assert_eq!(rotator.check("c", &path).await, Ok(true));
+        assert_eq!(*runtime.reopened.lock(), ["c"]);
+        let left = names(dir.path());
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert_eq!(left[0], "0.log.20260102-000000.gz");
+        let mut text = String::new();
+        let packed = File::open(dir.path().join(&left[0])).unwrap();
+        GzDecoder::new(packed).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text");
+    }
+}
