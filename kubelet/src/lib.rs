@@ -6,16 +6,32 @@
 //! observed comes from the runtime ([`cri`]) alone, so pods survive a restart
 //! of this process untouched.
 
+pub mod admission;
+pub mod cgroups;
+pub mod container;
+pub mod context;
 pub mod cri;
 pub mod dns;
 pub mod downward;
 pub mod env;
 pub mod expansion;
+pub mod flags;
+pub mod garbage;
 pub mod hooks;
 pub mod hosts;
 pub mod images;
 pub mod logs;
+pub mod manager;
+pub mod node;
+mod notify;
 pub mod objects;
+pub mod pleg;
+pub mod pod;
 pub mod probes;
+pub mod qos;
+pub mod sandbox;
+pub mod security_context;
 pub mod static_pods;
+pub mod status;
 pub mod volumes;
+pub mod worker;

@@ -1,0 +1,206 @@
+//! The cgroups that pods live in: `ROOT/kubepods/[burstable|besteffort]/podUID`,
+//! made and removed by the kubelet, with the pod's limits on them.
+
+use crate::cri::LinuxContainerResources;
+use crate::qos::{self, Class};
+use hardway_proto::Kind;
+use k8s_openapi::api::core::v1::Pod;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Controllers in which pods are limited; the runtime makes its own
+/// directories in all others.
+const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+
+/// The tree of one node's pods.
+#[derive(Clone, Debug)]
+pub struct Cgroups {
+    mount: PathBuf,
+    root: String,
+    pids_limit: Option<i64>,
+}
+
+impl Cgroups {
+    /// Below `root` (`/` for the top) of the hierarchy mounted at `mount`.
+    pub fn new(mount: impl Into<PathBuf>, root: &str, pids_limit: Option<i64>) -> Self {
+        Self {
+            mount: mount.into(),
+            root: root.trim_end_matches('/').to_owned(),
+            pids_limit,
+        }
+    }
+
+    /// The cgroup of a pod, as the runtime is told.
+    pub fn pod_parent(&self, pod: &Pod) -> String {
+        let class = match qos::class(pod) {
+            Class::Guaranteed => "",
+            Class::Burstable => "burstable/",
+            Class::BestEffort => "besteffort/",
+        };
+        format!("{}/kubepods/{class}pod{}", self.root, pod.uid())
+    }
+
+    fn is_unified(&self) -> bool {
+        self.mount.join("cgroup.controllers").exists()
+    }
+
+    /// Makes a pod's cgroup and sets its limits.
+    pub fn create(&self, pod: &Pod) -> io::Result<()> {
+        let parent = self.pod_parent(pod);
+        let resources = qos::pod_resources(pod);
+        if self.is_unified() {
+            return self.create_unified(&parent, &resources);
+        }
+        for controller in CONTROLLERS {
+            let top = self.mount.join(controller);
+            if !top.exists() {
+                continue;
+            }
+            let directory = top.join(parent.trim_start_matches('/'));
+            fs::create_dir_all(&directory)?;
+            match controller {
+                "cpu" => {
+                    set(&directory, "cpu.shares", resources.cpu_shares)?;
+                    if resources.cpu_quota > 0 {
+                        set(&directory, "cpu.cfs_period_us", resources.cpu_period)?;
+                        set(&directory, "cpu.cfs_quota_us", resources.cpu_quota)?;
+                    }
+                }
+                "memory" if resources.memory_limit_in_bytes > 0 => {
+                    let limit = resources.memory_limit_in_bytes;
+                    set(&directory, "memory.limit_in_bytes", limit)?;
+                }
+                "pids" => {
+                    if let Some(limit) = self.pids_limit {
+                        set(&directory, "pids.max", limit)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn create_unified(&self, parent: &str, resources: &LinuxContainerResources) -> io::Result<()> {
+        let mut directory = self.mount.clone();
+        for part in parent.split('/').filter(|p| !p.is_empty()) {
+            // A controller that isn't there leaves that limit to others.
+            for controller in CONTROLLERS {
+                let _ = fs::write(
+                    directory.join("cgroup.subtree_control"),
+                    format!("+{controller}"),
+                );
+            }
+            directory.push(part);
+            fs::create_dir_all(&directory)?;
+        }
+        let weight = 1 + (resources.cpu_shares - 2) * 9999 / 262_142;
+        set(&directory, "cpu.weight", weight)?;
+        if resources.cpu_quota > 0 {
+            let max = format!("{} {}", resources.cpu_quota, resources.cpu_period);
+            set(&directory, "cpu.max", max)?;
+        }
+        if resources.memory_limit_in_bytes > 0 {
+            set(&directory, "memory.max", resources.memory_limit_in_bytes)?;
+        }
+        if let Some(limit) = self.pids_limit {
+            set(&directory, "pids.max", limit)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a pod's cgroups, whatever its class was. What is still busy
+    /// stays for the next attempt.
+    pub fn remove(&self, uid: &str) {
+        for hierarchy in self.hierarchies() {
+            for class in ["", "burstable", "besteffort"] {
+                let directory = hierarchy
+                    .join(self.root.trim_start_matches('/'))
+                    .join("kubepods")
+                    .join(class)
+                    .join(format!("pod{uid}"));
+                remove_tree(&directory);
+            }
+        }
+    }
+
+    fn hierarchies(&self) -> Vec<PathBuf> {
+        if self.is_unified() {
+            return vec![self.mount.clone()];
+        }
+        let entries = fs::read_dir(&self.mount).into_iter().flatten().flatten();
+        let mut list: Vec<PathBuf> = entries
+            // Combined controllers have links as further names.
+            .filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir()))
+            .map(|entry| entry.path())
+            .collect();
+        list.sort();
+        list
+    }
+
+    /// UIDs of the pods that have cgroups.
+    pub fn pods(&self) -> Vec<String> {
+        let mut uids = Vec::new();
+        for hierarchy in self.hierarchies() {
+            for class in ["", "burstable", "besteffort"] {
+                let directory = hierarchy
+                    .join(self.root.trim_start_matches('/'))
+                    .join("kubepods")
+                    .join(class);
+                let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+                for entry in entries {
+                    let name = entry.file_name();
+                    if let Some(uid) = name.to_str().and_then(|n| n.strip_prefix("pod")) {
+                        uids.push(uid.to_owned());
+                    }
+                }
+            }
+        }
+        uids.sort();
+        uids.dedup();
+        uids
+    }
+}
+
+fn set(directory: &Path, file: &str, value: impl ToString) -> io::Result<()> {
+    let path = directory.join(file);
+    fs::write(&path, value.to_string())
+        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+}
+
+/// Removes a cgroup and those below it; only directories can be removed, the
+/// files in them are the kernel's.
+fn remove_tree(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            remove_tree(&entry.path());
+        }
+    }
+    if let Err(error) = fs::remove_dir(directory) {
+        tracing::debug!(directory = %directory.display(), %error, "cgroup stays");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_follow_the_class_and_removal_needs_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pod = Pod::default();
+        pod.metadata.uid = Some("u1".into());
+        let cgroups = Cgroups::new(dir.path(), "/lab-a", None);
+        assert_eq!(cgroups.pod_parent(&pod), "/lab-a/kubepods/besteffort/podu1");
+        let path = dir.path().join("memory/lab-a/kubepods/besteffort/podu1/c1");
+        fs::create_dir_all(&path).unwrap();
+        assert_eq!(cgroups.pods(), ["u1"]);
+        cgroups.remove("u1");
+        assert!(!path.parent().unwrap().exists());
+        assert!(cgroups.pods().is_empty());
+    }
+}

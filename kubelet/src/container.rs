@@ -1,0 +1,135 @@
+//! What the runtime is told about a container.
+
+use crate::cri::api::{ContainerMetadata, ImageSpec, KeyValue, LinuxContainerConfig};
+use crate::cri::{ContainerConfig, Image, Mount, labels};
+use crate::env::{self, ConfigError};
+use crate::sandbox;
+use crate::{pod, qos, security_context};
+use k8s_openapi::api::core::v1::{Container, Pod};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Everything that a container's configuration is made of.
+pub struct Parts<'a> {
+    /// The pod.
+    pub pod: &'a Pod,
+    /// The container.
+    pub container: &'a Container,
+    /// Restarts before this life.
+    pub restart_count: i32,
+    /// The image's reference, as the runtime knows it.
+    pub image_ref: String,
+    /// The image.
+    pub image: Option<&'a Image>,
+    /// The environment.
+    pub environment: Vec<(String, String)>,
+    /// What is mounted.
+    pub mounts: Vec<Mount>,
+    /// The node's memory in bytes.
+    pub memory_capacity: i64,
+    /// Directory of seccomp profiles.
+    pub seccomp: &'a Path,
+}
+
+/// Makes the configuration.
+pub fn config(parts: Parts<'_>) -> Result<ContainerConfig, ConfigError> {
+    let Parts { pod, container, .. } = parts;
+    let (command, args) = env::command(container, &parts.environment);
+    let security_context =
+        security_context::of_container(pod, container, parts.image, parts.seccomp)?;
+    let attempt = u32::try_from(parts.restart_count).unwrap_or(0);
+    let mut all_labels = sandbox::pod_labels(pod);
+    all_labels.insert(labels::CONTAINER_NAME.into(), container.name.clone());
+    Ok(ContainerConfig {
+        metadata: Some(ContainerMetadata {
+            name: container.name.clone(),
+            attempt,
+        }),
+        image: Some(ImageSpec {
+            image: parts.image_ref,
+            user_specified_image: container.image.clone().unwrap_or_default(),
+            ..Default::default()
+        }),
+        command,
+        args,
+        working_dir: container.working_dir.clone().unwrap_or_default(),
+        envs: parts
+            .environment
+            .into_iter()
+            .map(|(key, value)| KeyValue { key, value })
+            .collect(),
+        mounts: parts.mounts,
+        devices: Vec::new(),
+        labels: all_labels,
+        annotations: annotations(pod, container, parts.restart_count),
+        log_path: format!("{}/{}.log", container.name, parts.restart_count),
+        stdin: container.stdin.unwrap_or(false),
+        stdin_once: container.stdin_once.unwrap_or(false),
+        tty: container.tty.unwrap_or(false),
+        linux: Some(LinuxContainerConfig {
+            resources: Some(qos::container_resources(
+                pod,
+                container,
+                parts.memory_capacity,
+            )),
+            security_context: Some(security_context),
+        }),
+    })
+}
+
+fn annotations(pod: &Pod, container: &Container, restarts: i32) -> BTreeMap<String, String> {
+    let or =
+        |value: &Option<String>, default: &str| value.clone().unwrap_or_else(|| default.to_owned());
+    BTreeMap::from([
+        (labels::HASH.to_owned(), pod::container_hash(container)),
+        (labels::RESTART_COUNT.to_owned(), restarts.to_string()),
+        (
+            labels::TERMINATION_MESSAGE_PATH.to_owned(),
+            or(&container.termination_message_path, "/dev/termination-log"),
+        ),
+        (
+            labels::TERMINATION_MESSAGE_POLICY.to_owned(),
+            or(&container.termination_message_policy, "File"),
+        ),
+        (
+            labels::POD_GRACE_PERIOD.to_owned(),
+            pod::grace_period(pod).to_string(),
+        ),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_can_be_known_again() {
+        let container = Container {
+            name: "web".into(),
+            image: Some("web:1".into()),
+            args: Some(vec!["$(A)".into()]),
+            ..Default::default()
+        };
+        let pod = Pod::default();
+        let made = config(Parts {
+            pod: &pod,
+            container: &container,
+            restart_count: 3,
+            image_ref: "sha256:1".into(),
+            image: None,
+            environment: vec![("A".into(), "b".into())],
+            mounts: Vec::new(),
+            memory_capacity: 1 << 30,
+            seccomp: Path::new("/"),
+        })
+        .unwrap();
+        assert_eq!(made.log_path, "web/3.log");
+        assert_eq!(made.args, ["b"]);
+        assert_eq!(made.annotations[labels::RESTART_COUNT], "3");
+        assert_eq!(
+            made.annotations[labels::HASH],
+            pod::container_hash(&container)
+        );
+        assert_eq!(made.labels[labels::CONTAINER_NAME], "web");
+    }
+}

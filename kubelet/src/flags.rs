@@ -1,0 +1,87 @@
+//! Command-line flags.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// The port of the kubelet's API.
+pub const PORT: u16 = 10250;
+
+/// What the kubelet is told when it starts.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(
+    name = "hardway-kubelet",
+    version,
+    about = "Runs the pods bound to this node"
+)]
+pub struct Flags {
+    /// Flags that all components share.
+    #[command(flatten)]
+    pub common: hardway_client::flags::Common,
+    /// Name of the node; the host's name if it isn't given.
+    #[arg(long, value_name = "NAME")]
+    pub hostname_override: Option<String>,
+    /// Address of the node; that of the route to the apiserver if it isn't given.
+    #[arg(long, value_name = "IP")]
+    pub node_ip: Option<IpAddr>,
+    /// Socket of the container runtime.
+    #[arg(
+        long,
+        default_value = "unix:///run/containerd/containerd.sock",
+        value_name = "ENDPOINT"
+    )]
+    pub container_runtime_endpoint: String,
+    /// Directory for what belongs to pods: volumes, termination messages.
+    #[arg(long, default_value = "/var/lib/hardway/kubelet", value_name = "DIR")]
+    pub root_dir: PathBuf,
+    /// Directory for the logs of pods.
+    #[arg(long, default_value = "/var/log/pods", value_name = "DIR")]
+    pub pod_logs_dir: PathBuf,
+    /// Cgroup below which pods get theirs.
+    #[arg(long, default_value = "/", value_name = "PATH")]
+    pub cgroup_root: String,
+    /// Directory of static pods' manifests.
+    #[arg(long, value_name = "DIR")]
+    pub pod_manifest_path: Option<PathBuf>,
+    /// Addresses of the cluster's DNS service; repeatable.
+    #[arg(long, value_delimiter = ',', value_name = "IP")]
+    pub cluster_dns: Vec<IpAddr>,
+    /// Domain of the cluster.
+    #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
+    pub cluster_domain: String,
+    /// Resolver configuration that pods get from the node.
+    #[arg(long, default_value = "/etc/resolv.conf", value_name = "FILE")]
+    pub resolv_conf: PathBuf,
+    /// How many pods the node runs at most.
+    #[arg(long, default_value_t = 110, value_name = "N")]
+    pub max_pods: u32,
+    /// How many processes a pod may have; no limit if it isn't given.
+    #[arg(long, value_name = "N")]
+    pub pod_max_pids: Option<i64>,
+    /// Labels for the node when it registers: `key=value`, repeatable.
+    #[arg(long, value_delimiter = ',', value_name = "LABEL")]
+    pub node_labels: Vec<String>,
+    /// Taints for the node when it registers: `key=value:effect`, repeatable.
+    #[arg(long, value_delimiter = ',', value_name = "TAINT")]
+    pub register_with_taints: Vec<String>,
+    /// CPU kept from pods, e.g. `500m`.
+    #[arg(long, default_value = "0", value_name = "QUANTITY")]
+    pub reserved_cpu: String,
+    /// Memory kept from pods, e.g. `256Mi`; the memory that eviction keeps free comes on top.
+    #[arg(long, default_value = "0", value_name = "QUANTITY")]
+    pub reserved_memory: String,
+    /// Part of the disk that must be free, in percent, lest the node is under disk pressure.
+    #[arg(long, default_value_t = 10, value_name = "PERCENT")]
+    pub eviction_disk_percent: u8,
+    /// Largest size of a container's log before it is rotated, in bytes.
+    #[arg(long, default_value_t = 10 << 20, value_name = "BYTES")]
+    pub container_log_max_size: u64,
+    /// How many files of a container's log are kept.
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub container_log_max_files: usize,
+}
+
+/// The host's name, in lower case.
+pub fn host_name() -> std::io::Result<String> {
+    let name = nix::unistd::gethostname()?;
+    Ok(name.to_string_lossy().trim().to_lowercase())
+}

@@ -1,0 +1,321 @@
+//! Which pods there are on this node, and who works on them: hands changes of
+//! the API, of static pods, of containers and of probes to the pods' workers.
+
+use crate::admission;
+use crate::context::Context;
+use crate::pleg::{Happening, Identity};
+use crate::probes;
+use crate::worker::Worker;
+use crate::worker::mailbox::{Mail, Mailbox};
+use crate::{pod, status};
+use hardway_client::Store;
+use hardway_client::informer::Change;
+use hardway_proto::Kind;
+use hardway_proto::meta::ObjectKey;
+use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What the manager hears of.
+#[derive(Debug)]
+pub enum Event {
+    /// A pod bound to this node changed.
+    Pod(Change<Pod>),
+    /// All that the API has for this node is known now.
+    Synced,
+    /// A static pod is there, or changed.
+    Static(Arc<Pod>),
+    /// A static pod's file is gone; its UID.
+    StaticGone(String),
+    /// Something happened to containers.
+    Runtime(Happening),
+    /// A probe found something.
+    Probe(probes::Update),
+    /// Something that a pod refers to changed; its UID.
+    Reference(String),
+    /// A worker is done with a pod; its UID.
+    Finished(String),
+}
+
+/// The pods of this node, as others may look at them.
+#[derive(Clone, Default)]
+pub struct Pods(Arc<Mutex<BTreeMap<String, Arc<Mailbox>>>>);
+
+impl Pods {
+    fn mailbox(&self, uid: &str) -> Option<Arc<Mailbox>> {
+        self.0.lock().get(uid).cloned()
+    }
+
+    /// All pods that are wanted here, with the status last computed.
+    pub fn list(&self, context: &Context) -> Vec<Pod> {
+        let mails: Vec<Mail> = self.0.lock().values().map(|m| m.mail()).collect();
+        mails
+            .into_iter()
+            .filter(|mail| !mail.removed)
+            .map(|mail| current(mail, context))
+            .collect()
+    }
+
+    /// A pod by name, and by UID too if that is given. Static pods answer to
+    /// their mirror's UID as well.
+    pub fn find(&self, namespace: &str, name: &str, uid: Option<&str>) -> Option<Arc<Pod>> {
+        let boxes = self.0.lock();
+        let mut mails = boxes.values().map(|m| m.mail());
+        let found = mails.find(|mail| {
+            let by_uid = uid.is_none_or(|uid| {
+                mail.pod.uid() == uid || mail.mirror.as_ref().is_some_and(|m| m.uid() == uid)
+            });
+            !mail.removed && mail.pod.name() == name && mail.pod.namespace() == namespace && by_uid
+        });
+        found.map(|mail| mail.pod)
+    }
+
+    /// Pods that use the node's resources.
+    fn active(&self) -> Vec<Arc<Pod>> {
+        let boxes = self.0.lock();
+        let mails = boxes.values().map(|m| m.mail());
+        mails
+            .filter(|mail| !mail.removed && mail.verdict.is_none() && !pod::is_terminal(&mail.pod))
+            .map(|mail| mail.pod)
+            .collect()
+    }
+
+    /// UIDs of all pods that have a worker.
+    pub fn uids(&self) -> BTreeSet<String> {
+        self.0.lock().keys().cloned().collect()
+    }
+}
+
+fn current(mail: Mail, context: &Context) -> Pod {
+    let target = mail.mirror.as_ref().unwrap_or(&mail.pod);
+    let mut pod = (*mail.pod).clone();
+    if let Some(status) = context.statuses.get(target.uid()) {
+        pod.status = Some(status);
+    }
+    pod
+}
+
+/// The manager.
+pub struct Manager {
+    context: Arc<Context>,
+    pods: Pods,
+    node: Store<Node>,
+    own: mpsc::UnboundedSender<Event>,
+    /// Static pods' mirrors by namespace and name.
+    mirrors: HashMap<ObjectKey, Arc<Pod>>,
+    /// What the runtime has, by UID.
+    present: HashMap<String, Identity>,
+    synced: bool,
+}
+
+impl Manager {
+    /// A manager; `own` sends to the channel that it will be run on.
+    pub fn new(
+        context: Arc<Context>,
+        pods: Pods,
+        node: Store<Node>,
+        own: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        Self {
+            context,
+            pods,
+            node,
+            own,
+            mirrors: HashMap::new(),
+            present: HashMap::new(),
+            synced: false,
+        }
+    }
+
+    /// Handles events until their senders are gone.
+    pub async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) {
+        while let Some(event) = events.recv().await {
+            self.handle(event);
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Pod(Change::Applied { new, .. }) if pod::is_mirror(&new) => {
+                self.mirror(ObjectKey::of(new.as_ref()), Some(new));
+            }
+            Event::Pod(Change::Deleted(old)) if pod::is_mirror(&old) => {
+                self.context.statuses.forget(old.uid());
+                self.mirror(ObjectKey::of(old.as_ref()), None);
+            }
+            Event::Pod(Change::Applied { new, .. }) | Event::Static(new) => self.want(new),
+            Event::Pod(Change::Deleted(old)) => self.unwant(old.uid(), Some(old.clone())),
+            Event::StaticGone(uid) => self.unwant(&uid, None),
+            Event::Synced => {
+                self.synced = true;
+                let present: Vec<Identity> = self.present.values().cloned().collect();
+                for identity in present {
+                    self.adopt(&identity);
+                }
+                self.sweep();
+            }
+            Event::Runtime(happening) => self.happened(happening),
+            Event::Probe(update) => {
+                if let Some(mailbox) = self.pods.mailbox(&update.pod_uid) {
+                    mailbox.find(update);
+                }
+            }
+            Event::Reference(uid) => self.poke(&uid),
+            Event::Finished(uid) => {
+                self.pods.0.lock().remove(&uid);
+            }
+        }
+    }
+
+    fn poke(&self, uid: &str) {
+        if let Some(mailbox) = self.pods.mailbox(uid) {
+            mailbox.poke();
+        }
+    }
+
+    fn mirror(&mut self, key: ObjectKey, mirror: Option<Arc<Pod>>) {
+        match &mirror {
+            Some(pod) => self.mirrors.insert(key.clone(), pod.clone()),
+            None => self.mirrors.remove(&key),
+        };
+        let boxes: Vec<Arc<Mailbox>> = self.pods.0.lock().values().cloned().collect();
+        for mailbox in boxes {
+            let pod = mailbox.mail().pod;
+            if pod::is_static(&pod) && ObjectKey::of(pod.as_ref()) == key {
+                mailbox.update(|mail| mail.mirror.clone_from(&mirror));
+            }
+        }
+    }
+
+    /// A pod should be as the object says.
+    fn want(&mut self, new: Arc<Pod>) {
+        if let Some(mailbox) = self.pods.mailbox(new.uid()) {
+            mailbox.update(|mail| {
+                mail.removed = false;
+                // What has ended stays ended, even if that isn't written yet.
+                let mut new = new;
+                if pod::is_terminal(&mail.pod) && !pod::is_terminal(&new) {
+                    let mut ended = (*new).clone();
+                    ended.status.clone_from(&mail.pod.status);
+                    new = Arc::new(ended);
+                }
+                mail.pod = new;
+            });
+            return;
+        }
+        let verdict = self.refusal(&new);
+        if let Some(verdict) = &verdict {
+            self.context
+                .pod_event(&new, true, &verdict.reason, verdict.message.as_str());
+        }
+        let mirror = self.mirrors.get(&ObjectKey::of(new.as_ref())).cloned();
+        self.employ(Mail {
+            mirror: mirror.filter(|_| pod::is_static(&new)),
+            pod: new,
+            removed: false,
+            verdict,
+        });
+    }
+
+    /// Why a new pod can't run here. One that ran here before isn't new.
+    fn refusal(&self, new: &Pod) -> Option<status::Verdict> {
+        let begun = new.status.as_ref().is_some_and(|s| s.start_time.is_some());
+        let over = pod::is_deleting(new) || pod::is_terminal(new);
+        if begun || over || self.present.contains_key(new.uid()) {
+            return None;
+        }
+        let node = self.node.list().into_iter().next()?;
+        let active = self.pods.active();
+        let others: Vec<&Pod> = active.iter().map(|p| p.as_ref()).collect();
+        admission::check(new, &others, &node).err()
+    }
+
+    /// A pod isn't wanted here any more. `last` is how the API last had it.
+    fn unwant(&mut self, uid: &str, last: Option<Arc<Pod>>) {
+        if let Some(mailbox) = self.pods.mailbox(uid) {
+            mailbox.update(|mail| {
+                mail.removed = true;
+                if let Some(last) = last {
+                    mail.pod = last;
+                }
+            });
+        }
+    }
+
+    fn happened(&mut self, happening: Happening) {
+        let Happening { uid, identity } = happening;
+        match identity {
+            Some(identity) => {
+                self.present.insert(uid.clone(), identity.clone());
+                if self.synced {
+                    self.adopt(&identity);
+                }
+            }
+            None => {
+                self.present.remove(&uid);
+            }
+        }
+        self.poke(&uid);
+    }
+
+    /// What runs and is nobody's gets a worker that ends it.
+    fn adopt(&mut self, identity: &Identity) {
+        if self.pods.mailbox(&identity.uid).is_some() {
+            return;
+        }
+        tracing::info!(
+            pod = format!("{}/{}", identity.namespace, identity.name),
+            uid = identity.uid,
+            "ends a pod that isn't wanted on this node"
+        );
+        let mut orphan = Pod::default();
+        orphan.metadata.name = Some(identity.name.clone());
+        orphan.metadata.namespace = Some(identity.namespace.clone());
+        orphan.metadata.uid = Some(identity.uid.clone());
+        orphan.spec = Some(PodSpec {
+            termination_grace_period_seconds: identity.grace,
+            ..Default::default()
+        });
+        self.employ(Mail {
+            pod: Arc::new(orphan),
+            mirror: None,
+            removed: true,
+            verdict: None,
+        });
+    }
+
+    fn employ(&mut self, mail: Mail) {
+        let uid = mail.pod.uid().to_owned();
+        let mailbox = Mailbox::new(mail);
+        self.pods.0.lock().insert(uid.clone(), mailbox.clone());
+        let worker = Worker::new(self.context.clone(), mailbox);
+        let own = self.own.clone();
+        tokio::spawn(async move {
+            worker.run().await;
+            // Nobody listens when the process ends.
+            let _ = own.send(Event::Finished(uid));
+        });
+    }
+
+    /// Removes directories and cgroups of pods that are neither wanted nor
+    /// present in the runtime: what a crash has left.
+    fn sweep(&self) {
+        let mut known = self.pods.uids();
+        known.extend(self.present.keys().cloned());
+        for uid in self.context.cgroups.pods() {
+            if !known.contains(&uid) {
+                self.context.cgroups.remove(&uid);
+            }
+        }
+        for uid in self.context.volumes.orphans(&known) {
+            let context = self.context.clone();
+            tokio::spawn(async move {
+                if let Err(error) = context.volumes.unmount(&uid).await {
+                    tracing::warn!(uid, %error, "volumes of a pod that is gone stay");
+                }
+            });
+        }
+    }
+}

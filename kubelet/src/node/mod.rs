@@ -1,0 +1,278 @@
+//! This node in the API: registration, status and Lease.
+
+pub mod lease;
+pub mod machine;
+pub mod status;
+
+use crate::cri;
+use hardway_client::api::{Api, Client, Patch};
+use hardway_proto::{Kind, Status};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeSpec, NodeStatus, Taint};
+use machine::Usage;
+use serde_json::{Value, json};
+use status::Facts;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often we look whether something has changed.
+const LOOK: Duration = Duration::from_secs(10);
+/// And while the node isn't ready.
+const EAGER_LOOK: Duration = Duration::from_secs(1);
+/// How often the status is written if nothing has.
+const HEARTBEAT: Duration = Duration::from_secs(300);
+
+/// What the node is registered as.
+#[derive(Clone)]
+pub struct Registration {
+    /// Facts that don't change.
+    pub facts: Facts,
+    /// Labels besides Kubernetes' own.
+    pub labels: BTreeMap<String, String>,
+    /// Taints of a new node.
+    pub taints: Vec<Taint>,
+    /// The directory whose disk counts.
+    pub root: PathBuf,
+}
+
+/// Labels that every node has.
+fn standard_labels(facts: &Facts) -> BTreeMap<String, String> {
+    let pairs = [
+        ("kubernetes.io/hostname", facts.name.as_str()),
+        ("kubernetes.io/os", "linux"),
+        ("kubernetes.io/arch", facts.machine.architecture),
+        ("beta.kubernetes.io/os", "linux"),
+        ("beta.kubernetes.io/arch", facts.machine.architecture),
+    ];
+    pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+}
+
+/// Reads `key=value` pairs.
+pub fn parse_labels(texts: &[String]) -> Result<BTreeMap<String, String>, String> {
+    texts
+        .iter()
+        .map(|text| {
+            let (key, value) = text
+                .split_once('=')
+                .ok_or_else(|| format!("--node-labels {text:?}: must be key=value"))?;
+            Ok((key.to_owned(), value.to_owned()))
+        })
+        .collect()
+}
+
+/// Reads `key[=value]:effect`.
+pub fn parse_taints(texts: &[String]) -> Result<Vec<Taint>, String> {
+    texts
+        .iter()
+        .map(|text| {
+            let invalid = || {
+                format!(
+                    "--register-with-taints {text:?}: must be key=value:effect with effect NoSchedule, PreferNoSchedule or NoExecute"
+                )
+            };
+            let (pair, effect) = text.rsplit_once(':').ok_or_else(invalid)?;
+            if !matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") {
+                return Err(invalid());
+            }
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok(Taint {
+                key: key.into(),
+                value: (!value.is_empty()).then(|| value.to_owned()),
+                effect: effect.into(),
+                time_added: None,
+            })
+        })
+        .collect()
+}
+
+/// Keeps the node in the API up to date for as long as the future lives.
+pub async fn keep(client: Client, runtime: cri::Handle, registration: Registration) {
+    let api = client.all::<Node>();
+    let mut facts = registration.facts.clone();
+    let mut written: Option<(NodeStatus, Instant)> = None;
+    let mut cidr = String::new();
+    loop {
+        refresh(&mut facts, runtime.as_ref(), &registration).await;
+        let mut wanted = status::compute(&facts);
+        if let Some((last, at)) = &written {
+            keep_transitions(&mut wanted, last);
+            if !differs(&wanted, last) && at.elapsed() < HEARTBEAT {
+                tokio::time::sleep(pause(&wanted)).await;
+                continue;
+            }
+        }
+        let outcome = write(&api, &registration, &mut wanted, written.is_none()).await;
+        match outcome {
+            Ok(node) => {
+                let assigned = node.spec.and_then(|s| s.pod_cidr).unwrap_or_default();
+                if !assigned.is_empty() && assigned != cidr {
+                    if let Err(error) = runtime.update_pod_cidr(&assigned).await {
+                        tracing::debug!(%error, "the runtime takes no pod range");
+                    }
+                    cidr = assigned;
+                }
+                let wait = pause(&wanted);
+                written = Some((wanted, Instant::now()));
+                tokio::time::sleep(wait).await;
+            }
+            Err(status) => {
+                tracing::warn!(node = facts.name, %status, "the node can't be written; will try again");
+                if status.is_not_found() {
+                    written = None;
+                }
+                tokio::time::sleep(EAGER_LOOK).await;
+            }
+        }
+    }
+}
+
+fn pause(status: &NodeStatus) -> Duration {
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    let ready = |c: &&NodeCondition| c.type_ == "Ready" && c.status == "True";
+    if conditions.iter().any(|c| ready(&c)) {
+        LOOK
+    } else {
+        EAGER_LOOK
+    }
+}
+
+async fn refresh(facts: &mut Facts, runtime: &dyn cri::Runtime, registration: &Registration) {
+    facts.usage = Usage::look(&registration.root);
+    facts.huge_pages = machine::huge_pages();
+    match runtime.status().await {
+        Ok(status) => facts.runtime = Some(Ok(status)),
+        Err(error) => facts.runtime = Some(Err(error.to_string())),
+    }
+    if facts.version.runtime_name.is_empty()
+        && let Ok(version) = runtime.version().await
+    {
+        facts.version = version;
+    }
+    if let Ok(images) = runtime.list_images().await {
+        facts.images = images;
+    }
+}
+
+/// Conditions that are as before keep the time of their transition.
+fn keep_transitions(wanted: &mut NodeStatus, last: &NodeStatus) {
+    let old = last.conditions.as_deref().unwrap_or_default();
+    for condition in wanted.conditions.iter_mut().flatten() {
+        let same = old
+            .iter()
+            .find(|c| c.type_ == condition.type_ && c.status == condition.status);
+        if let Some(same) = same {
+            condition.last_transition_time = same.last_transition_time.clone();
+        }
+    }
+}
+
+/// Whether anything but heartbeats differs.
+fn differs(a: &NodeStatus, b: &NodeStatus) -> bool {
+    let still = |status: &NodeStatus| {
+        let mut status = status.clone();
+        for condition in status.conditions.iter_mut().flatten() {
+            condition.last_heartbeat_time = None;
+        }
+        status
+    };
+    still(a) != still(b)
+}
+
+async fn write(
+    api: &Api<Node>,
+    registration: &Registration,
+    wanted: &mut NodeStatus,
+    first: bool,
+) -> Result<Node, Status> {
+    let name = &registration.facts.name;
+    if first {
+        let node = register(api, registration).await?;
+        if let Some(old) = &node.status {
+            keep_transitions(wanted, old);
+        }
+    }
+    let body = json!({"status": patch(wanted)});
+    api.patch_status(name, Patch::Strategic(&body)).await
+}
+
+/// The status as a patch: conditions are merged with those of others,
+/// everything else is as we say.
+fn patch(wanted: &NodeStatus) -> Value {
+    let mut value = serde_json::to_value(wanted).unwrap_or_default();
+    if let Some(addresses) = value.get_mut("addresses").and_then(Value::as_array_mut) {
+        addresses.insert(0, json!({"$patch": "replace"}));
+    }
+    value
+}
+
+/// Creates the node, or brings the labels of an existing one up to date.
+async fn register(api: &Api<Node>, registration: &Registration) -> Result<Node, Status> {
+    let name = &registration.facts.name;
+    let mut labels = standard_labels(&registration.facts);
+    labels.extend(registration.labels.clone());
+    let annotation = json!({"volumes.kubernetes.io/controller-managed-attach-detach": "true"});
+    if let Some(node) = api.get_opt(name).await? {
+        let present = node.metadata.labels.clone().unwrap_or_default();
+        if labels.iter().all(|(k, v)| present.get(k) == Some(v)) {
+            return Ok(node);
+        }
+        let body = json!({"metadata": {"labels": labels, "annotations": annotation}});
+        return api.patch(name, Patch::Merge(&body)).await;
+    }
+    let mut node = Node::default();
+    node.metadata.name = Some(name.clone());
+    node.metadata.labels = Some(labels);
+    node.metadata.annotations = serde_json::from_value(annotation).ok();
+    node.spec = Some(NodeSpec {
+        taints: (!registration.taints.is_empty()).then(|| registration.taints.clone()),
+        ..Default::default()
+    });
+    // A status from the start: nobody takes the node for one that fell silent.
+    node.status = Some(status::compute(&registration.facts));
+    match api.create(&node).await {
+        Err(status) if status.is_already_exists() => api.get(name).await,
+        outcome => {
+            let node = outcome?;
+            tracing::info!(node = node.name(), "registered");
+            Ok(node)
+        }
+    }
+}
+
+/// The address of this node on the way to the apiserver.
+pub async fn own_ip(server: &str) -> std::io::Result<std::net::IpAddr> {
+    let (host, port) =
+        hardway_client::channel::host_and_port(server).map_err(std::io::Error::other)?;
+    // Nothing is sent: connecting a datagram socket only asks the routes.
+    let socket = tokio::net::UdpSocket::bind("0.0.0.0:0").await?;
+    socket.connect((host, port)).await?;
+    Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags() {
+        let list = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        let taints = parse_taints(&list(&["a=b:NoSchedule", "c:NoExecute"])).unwrap();
+        assert_eq!(taints[0].value.as_deref(), Some("b"));
+        assert_eq!(taints[1].key, "c");
+        assert!(parse_taints(&list(&["a:Sometimes"])).is_err());
+        assert_eq!(parse_labels(&list(&["a=b"])).unwrap()["a"], "b");
+        assert!(parse_labels(&list(&["a"])).is_err());
+    }
+
+    #[test]
+    fn heartbeats_alone_are_no_difference() {
+        let first = status::compute(&Facts::default());
+        let mut second = first.clone();
+        let later = crate::status::time(2_000_000_000_000_000_000);
+        second.conditions.as_mut().unwrap()[0].last_heartbeat_time = Some(later);
+        assert!(!differs(&first, &second));
+        second.conditions.as_mut().unwrap()[0].status = "Unknown".into();
+        assert!(differs(&first, &second));
+    }
+}

@@ -1,0 +1,289 @@
+//! Security contexts of sandboxes and containers.
+
+use crate::cri::Image;
+use crate::cri::api::{
+    Capability, Int64Value, LinuxContainerSecurityContext, LinuxSandboxSecurityContext,
+    NamespaceMode, NamespaceOption, SeLinuxOption, SecurityProfile, security_profile::ProfileType,
+};
+use crate::env::ConfigError;
+use crate::pod;
+use k8s_openapi::api::core::v1::{
+    Container, Pod, PodSecurityContext, SELinuxOptions, SeccompProfile, SecurityContext,
+};
+use std::path::Path;
+
+/// What of `/proc` and `/sys` containers don't see.
+const MASKED: [&str; 11] = [
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+];
+/// What of `/proc` containers can't write.
+const READ_ONLY: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+fn pod_context(pod: &Pod) -> PodSecurityContext {
+    pod::spec(pod).security_context.clone().unwrap_or_default()
+}
+
+fn context(container: &Container) -> SecurityContext {
+    container.security_context.clone().unwrap_or_default()
+}
+
+fn number(value: Option<i64>) -> Option<Int64Value> {
+    value.map(|value| Int64Value { value })
+}
+
+fn namespaces(pod: &Pod) -> NamespaceOption {
+    let spec = pod::spec(pod);
+    let node_or = |host: Option<bool>, otherwise| {
+        if host == Some(true) {
+            NamespaceMode::Node
+        } else {
+            otherwise
+        }
+    };
+    let shared = match spec.share_process_namespace {
+        Some(true) => NamespaceMode::Pod,
+        _ => NamespaceMode::Container,
+    };
+    NamespaceOption {
+        network: node_or(spec.host_network, NamespaceMode::Pod).into(),
+        pid: node_or(spec.host_pid, shared).into(),
+        ipc: node_or(spec.host_ipc, NamespaceMode::Pod).into(),
+        target_id: String::new(),
+    }
+}
+
+fn seccomp(profile: Option<&SeccompProfile>, directory: &Path) -> SecurityProfile {
+    let (kind, reference) = match profile.map(|p| (p.type_.as_str(), &p.localhost_profile)) {
+        Some(("RuntimeDefault", _)) => (ProfileType::RuntimeDefault, String::new()),
+        Some(("Localhost", Some(file))) => {
+            let path = directory.join(file);
+            (ProfileType::Localhost, path.display().to_string())
+        }
+        _ => (ProfileType::Unconfined, String::new()),
+    };
+    SecurityProfile {
+        profile_type: kind.into(),
+        localhost_ref: reference,
+    }
+}
+
+fn selinux(options: Option<&SELinuxOptions>) -> Option<SeLinuxOption> {
+    let options = options?.clone();
+    Some(SeLinuxOption {
+        user: options.user.unwrap_or_default(),
+        role: options.role.unwrap_or_default(),
+        r#type: options.type_.unwrap_or_default(),
+        level: options.level.unwrap_or_default(),
+    })
+}
+
+fn groups(context: &PodSecurityContext) -> Vec<i64> {
+    let more = context.supplemental_groups.iter().flatten().copied();
+    context.fs_group.into_iter().chain(more).collect()
+}
+
+/// Whether a container is privileged.
+pub fn is_privileged(container: &Container) -> bool {
+    let context = container.security_context.as_ref();
+    context.and_then(|c| c.privileged) == Some(true)
+}
+
+/// The sandbox's context.
+pub fn of_sandbox(pod: &Pod, seccomp_directory: &Path) -> LinuxSandboxSecurityContext {
+    let context = pod_context(pod);
+    LinuxSandboxSecurityContext {
+        namespace_options: Some(namespaces(pod)),
+        selinux_options: selinux(context.se_linux_options.as_ref()),
+        run_as_user: number(context.run_as_user),
+        // A group without a user is an error to runtimes.
+        run_as_group: number(context.run_as_user.and(context.run_as_group)),
+        supplemental_groups: groups(&context),
+        privileged: pod::all_containers(pod).any(is_privileged),
+        seccomp: Some(seccomp(context.seccomp_profile.as_ref(), seccomp_directory)),
+        ..Default::default()
+    }
+}
+
+/// A container's context: its own settings before the pod's.
+pub fn of_container(
+    pod: &Pod,
+    container: &Container,
+    image: Option<&Image>,
+    seccomp_directory: &Path,
+) -> Result<LinuxContainerSecurityContext, ConfigError> {
+    let general = pod_context(pod);
+    let own = context(container);
+    verify_non_root(pod, container, image)?;
+    let user = own.run_as_user.or(general.run_as_user);
+    let group = own.run_as_group.or(general.run_as_group);
+    let image_user = image.and_then(|i| i.uid);
+    let image_name = image.map(|i| i.username.clone()).unwrap_or_default();
+    let privileged = is_privileged(container);
+    let capabilities = own.capabilities.unwrap_or_default();
+    let unmasked = own.proc_mount.as_deref() == Some("Unmasked") || privileged;
+    let list = |paths: &[&str]| match unmasked {
+        true => Vec::new(),
+        false => paths.iter().map(|p| (*p).to_owned()).collect(),
+    };
+    let profile = own.seccomp_profile.or(general.seccomp_profile.clone());
+    let may_escalate = own.allow_privilege_escalation.unwrap_or(true) || privileged;
+    Ok(LinuxContainerSecurityContext {
+        capabilities: Some(Capability {
+            add_capabilities: capabilities.add.unwrap_or_default(),
+            drop_capabilities: capabilities.drop.unwrap_or_default(),
+            add_ambient_capabilities: Vec::new(),
+        }),
+        privileged,
+        namespace_options: Some(namespaces(pod)),
+        selinux_options: selinux(
+            own.se_linux_options
+                .as_ref()
+                .or(general.se_linux_options.as_ref()),
+        ),
+        run_as_user: number(user).or(if image_name.is_empty() {
+            image_user
+        } else {
+            None
+        }),
+        run_as_username: if user.is_none() && image_user.is_none() {
+            image_name
+        } else {
+            String::new()
+        },
+        run_as_group: number(group),
+        readonly_rootfs: own.read_only_root_filesystem.unwrap_or(false),
+        supplemental_groups: groups(&general),
+        no_new_privs: !may_escalate,
+        masked_paths: list(&MASKED),
+        readonly_paths: list(&READ_ONLY),
+        seccomp: Some(if privileged {
+            seccomp(None, seccomp_directory)
+        } else {
+            seccomp(profile.as_ref(), seccomp_directory)
+        }),
+        ..Default::default()
+    })
+}
+
+/// `runAsNonRoot` is kept: by the user given, else by the image's.
+fn verify_non_root(
+    pod: &Pod,
+    container: &Container,
+    image: Option<&Image>,
+) -> Result<(), ConfigError> {
+    let general = pod_context(pod);
+    let own = context(container);
+    if own.run_as_non_root.or(general.run_as_non_root) != Some(true) {
+        return Ok(());
+    }
+    let fail = |what: String| {
+        Err(ConfigError(format!(
+            "{what} (pod: \"{}\", container: {})",
+            pod::full_name(pod),
+            container.name
+        )))
+    };
+    match own.run_as_user.or(general.run_as_user) {
+        Some(0) => {
+            return fail("container's runAsUser breaks non-root policy".into());
+        }
+        Some(_) => return Ok(()),
+        None => {}
+    }
+    let Some(image) = image else {
+        return Ok(());
+    };
+    match &image.uid {
+        Some(uid) if uid.value == 0 => {
+            fail("container has runAsNonRoot and image will run as root".into())
+        }
+        Some(_) => Ok(()),
+        None if image.username.is_empty() => {
+            fail("container has runAsNonRoot and image will run as root".into())
+        }
+        None => fail(format!(
+            "container has runAsNonRoot and image has non-numeric user ({}), cannot verify user is non-root",
+            image.username
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::PodSpec;
+
+    fn pod(context: PodSecurityContext) -> Pod {
+        let mut pod = Pod::default();
+        pod.metadata.name = Some("a".into());
+        pod.metadata.namespace = Some("ns".into());
+        pod.metadata.uid = Some("u".into());
+        pod.spec = Some(PodSpec {
+            security_context: Some(context),
+            ..Default::default()
+        });
+        pod
+    }
+
+    #[test]
+    fn a_root_image_breaks_run_as_non_root() {
+        let pod = pod(PodSecurityContext {
+            run_as_non_root: Some(true),
+            ..Default::default()
+        });
+        let container = Container {
+            name: "web".into(),
+            ..Default::default()
+        };
+        let image = Image {
+            uid: number(Some(0)),
+            ..Default::default()
+        };
+        let error = of_container(&pod, &container, Some(&image), Path::new("/")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "container has runAsNonRoot and image will run as root (pod: \"a_ns(u)\", container: web)"
+        );
+    }
+
+    #[test]
+    fn the_container_goes_before_the_pod() {
+        let pod = pod(PodSecurityContext {
+            run_as_user: Some(1000),
+            fs_group: Some(7),
+            ..Default::default()
+        });
+        let container = Container {
+            security_context: Some(SecurityContext {
+                run_as_user: Some(5),
+                allow_privilege_escalation: Some(false),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let made = of_container(&pod, &container, None, Path::new("/")).unwrap();
+        assert_eq!(made.run_as_user.unwrap().value, 5);
+        assert_eq!(made.supplemental_groups, [7]);
+        assert!(made.no_new_privs);
+        assert_eq!(
+            made.seccomp.unwrap().profile_type,
+            i32::from(ProfileType::Unconfined)
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! The status of one container.
+
+use super::{Notes, time};
+use crate::pod;
+use crate::worker::health::Health;
+use crate::worker::observed::{Instance, Observed, State};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
+    ContainerStateWaiting, ContainerStatus, Pod,
+};
+
+/// Runtime that container ids are of; part of the id in the API.
+const RUNTIME: &str = "containerd";
+
+/// An id as the API has it.
+pub fn container_id(id: &str) -> String {
+    format!("{RUNTIME}://{id}")
+}
+
+/// Computes it. `initial` says that it is an init container.
+pub fn status(
+    pod: &Pod,
+    container: &Container,
+    initial: bool,
+    observed: &Observed,
+    health: &Health,
+    notes: &Notes,
+) -> ContainerStatus {
+    let latest = observed.latest(&container.name);
+    let note = notes.waiting.get(&container.name);
+    let running = latest.is_some_and(|i| i.state == State::Running);
+    let sidecar = initial && pod::is_sidecar(container);
+    let known = recorded(pod, &container.name, initial);
+    let (state, last) = match latest {
+        None => match known {
+            // The runtime has lost it: nobody knows how it ended.
+            Some(old) if old.container_id.is_some() && notes.over => (
+                old.state.clone().unwrap_or_default(),
+                old.last_state.clone().unwrap_or_default(),
+            ),
+            _ => (
+                waiting(pod, initial, note, notes.over),
+                ContainerState::default(),
+            ),
+        },
+        Some(instance) => {
+            let previous = observed
+                .previous(&container.name)
+                .map(|i| terminated(i, notes))
+                .unwrap_or_else(|| recorded_end(known, instance));
+            match (instance.state, note) {
+                (State::Running, _) => (
+                    ContainerState {
+                        running: Some(ContainerStateRunning {
+                            started_at: Some(time(instance.started_at)),
+                        }),
+                        ..Default::default()
+                    },
+                    previous,
+                ),
+                (State::Created, _) => (waiting(pod, initial, note, notes.over), previous),
+                // It comes again: what there is is the past.
+                (_, Some(_)) if !notes.over => (
+                    waiting(pod, initial, note, false),
+                    terminated(instance, notes),
+                ),
+                _ => (terminated(instance, notes), previous),
+            }
+        }
+    };
+    let ready = if initial && !sidecar {
+        latest.is_some_and(Instance::succeeded)
+    } else {
+        running && health.is_ready(container)
+    };
+    let mut restart_count = latest.map_or(0, |i| i.restart_count);
+    if let (None, Some(old)) = (latest, known) {
+        restart_count = old.restart_count;
+    }
+    let image = container.image.clone().unwrap_or_default();
+    ContainerStatus {
+        name: container.name.clone(),
+        container_id: latest.map(|i| container_id(&i.id)),
+        image: latest
+            .map(|i| i.image.clone())
+            .filter(|i| !i.is_empty() && !i.starts_with("sha256:"))
+            .unwrap_or(image),
+        image_id: latest.map(|i| i.image_ref.clone()).unwrap_or_default(),
+        ready,
+        started: Some(running && health.is_started(container)),
+        restart_count,
+        state: Some(state),
+        last_state: (last != ContainerState::default()).then_some(last),
+        ..Default::default()
+    }
+}
+
+fn waiting(
+    pod: &Pod,
+    initial: bool,
+    note: Option<&(String, String)>,
+    over: bool,
+) -> ContainerState {
+    let default = if initial || !pod::init_containers(pod).is_empty() {
+        "PodInitializing"
+    } else {
+        "ContainerCreating"
+    };
+    let (reason, message) = match note {
+        Some((reason, message)) if !over => (reason.clone(), Some(message.clone())),
+        _ => (default.to_owned(), None),
+    };
+    ContainerState {
+        waiting: Some(ContainerStateWaiting {
+            reason: Some(reason),
+            message: message.filter(|m| !m.is_empty()),
+        }),
+        ..Default::default()
+    }
+}
+
+fn terminated(instance: &Instance, notes: &Notes) -> ContainerState {
+    let reason = match instance.reason.as_str() {
+        "" if instance.state == State::Unknown => "ContainerStatusUnknown",
+        "" if instance.exit_code == 0 => "Completed",
+        "" => "Error",
+        reason => reason,
+    };
+    let written = notes.messages.get(&instance.id).cloned();
+    let said = (!instance.message.is_empty()).then(|| instance.message.clone());
+    // A life that never began has no start; the API wants one all the same.
+    let moment = |nanos: i64| (nanos > 0).then(|| time(nanos));
+    ContainerState {
+        terminated: Some(ContainerStateTerminated {
+            container_id: Some(container_id(&instance.id)),
+            exit_code: instance.exit_code,
+            reason: Some(reason.into()),
+            message: written.or(said),
+            started_at: moment(instance.started_at).or_else(|| Some(time(0))),
+            finished_at: moment(instance.finished_at).or_else(|| Some(time(0))),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn recorded<'a>(pod: &'a Pod, name: &str, initial: bool) -> Option<&'a ContainerStatus> {
+    let status = pod.status.as_ref()?;
+    let list = if initial {
+        status.init_container_statuses.as_ref()
+    } else {
+        status.container_statuses.as_ref()
+    };
+    list?.iter().find(|s| s.name == name)
+}
+
+/// How the life before this one ended, as the API has it: the runtime's trace
+/// of it may have been collected.
+fn recorded_end(known: Option<&ContainerStatus>, instance: &Instance) -> ContainerState {
+    let Some(known) = known.filter(|_| instance.restart_count > 0) else {
+        return ContainerState::default();
+    };
+    let is_older = |state: &ContainerState| {
+        let ended = state.terminated.as_ref();
+        let id = ended.and_then(|t| t.container_id.as_deref());
+        ended.is_some() && id != Some(container_id(&instance.id).as_str())
+    };
+    let states = [known.state.as_ref(), known.last_state.as_ref()];
+    states
+        .into_iter()
+        .flatten()
+        .find(|s| is_older(s))
+        .cloned()
+        .unwrap_or_default()
+}

@@ -1,0 +1,281 @@
+//! Writes statuses to the apiserver: the newest of each pod, promptly, until
+//! it is there; and takes pods that are over out of the API.
+
+use super::conditions::OWNED;
+use super::now;
+use crate::pod;
+use hardway_client::api::{Client, DeleteParams, Patch};
+use hardway_client::controller::{self, Next};
+use hardway_client::queue::WorkQueue;
+use hardway_proto::{Kind, Status};
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How many pods are written at once.
+const WORKERS: usize = 8;
+
+struct Entry {
+    namespace: String,
+    name: String,
+    wanted: PodStatus,
+    /// What the apiserver was last told, or had when we first saw the pod.
+    written: Option<PodStatus>,
+    /// Whether the pod goes once the status is there.
+    remove: bool,
+}
+
+/// Takes statuses; clones share.
+#[derive(Clone)]
+pub struct Writer {
+    entries: Arc<Mutex<HashMap<String, Entry>>>,
+    queue: WorkQueue<String>,
+}
+
+impl Writer {
+    /// Starts writing in the background.
+    pub fn start(client: Client) -> Self {
+        let writer = Self {
+            entries: Arc::default(),
+            queue: WorkQueue::new(),
+        };
+        let this = writer.clone();
+        tokio::spawn(async move {
+            let queue = this.queue.clone();
+            controller::run("pod-status", queue, WORKERS, |uid: String| {
+                let (this, client) = (this.clone(), client.clone());
+                async move { this.write(&client, &uid).await }
+            })
+            .await;
+        });
+        writer
+    }
+
+    /// The status of a pod is this now. `pod` is the API's object (for a
+    /// static pod: its mirror). Answers what it will look like, with the
+    /// times of conditions.
+    pub fn set(&self, pod: &Pod, status: PodStatus) -> PodStatus {
+        let uid = pod.uid().to_owned();
+        let mut entries = self.entries.lock();
+        let entry = entries.entry(uid.clone()).or_insert_with(|| Entry {
+            namespace: pod.namespace().into(),
+            name: pod.name().into(),
+            wanted: pod.status.clone().unwrap_or_default(),
+            written: pod.status.clone(),
+            remove: false,
+        });
+        let wanted = with_times(status, &entry.wanted);
+        if entry.wanted != wanted || entry.written.as_ref() != Some(&wanted) {
+            entry.wanted = wanted.clone();
+            self.queue.add(uid);
+        }
+        wanted
+    }
+
+    /// The pod has ended and nothing of it is left on this node: once its
+    /// status is written, it goes.
+    pub fn remove(&self, pod: &Pod) {
+        let mut entries = self.entries.lock();
+        let entry = entries
+            .entry(pod.uid().to_owned())
+            .or_insert_with(|| Entry {
+                namespace: pod.namespace().into(),
+                name: pod.name().into(),
+                wanted: pod.status.clone().unwrap_or_default(),
+                written: pod.status.clone(),
+                remove: true,
+            });
+        entry.remove = true;
+        self.queue.add(pod.uid().to_owned());
+    }
+
+    /// The pod isn't in the API any more.
+    pub fn forget(&self, uid: &str) {
+        self.entries.lock().remove(uid);
+    }
+
+    /// The status last set.
+    pub fn get(&self, uid: &str) -> Option<PodStatus> {
+        self.entries.lock().get(uid).map(|e| e.wanted.clone())
+    }
+
+    async fn write(&self, client: &Client, uid: &str) -> Result<Next, Status> {
+        let (namespace, name, patch, wanted, remove) = {
+            let entries = self.entries.lock();
+            let Some(entry) = entries.get(uid) else {
+                return Ok(Next::Done);
+            };
+            let patch = difference(entry.written.as_ref(), &entry.wanted);
+            let (namespace, name) = (entry.namespace.clone(), entry.name.clone());
+            (namespace, name, patch, entry.wanted.clone(), entry.remove)
+        };
+        let api = client.namespaced::<Pod>(&namespace);
+        if let Some(status) = patch {
+            let body = json!({"metadata": {"uid": uid}, "status": status});
+            match api.patch_status(&name, Patch::Strategic(&body)).await {
+                Ok(_) => self.note_written(uid, wanted),
+                Err(status) => return self.gone_or(status, uid),
+            }
+        }
+        if remove {
+            match api.delete(&name, &DeleteParams::now(uid)).await {
+                Ok(()) => {}
+                Err(status) => return self.gone_or(status, uid),
+            }
+        }
+        Ok(Next::Done)
+    }
+
+    fn note_written(&self, uid: &str, written: PodStatus) {
+        if let Some(entry) = self.entries.lock().get_mut(uid) {
+            entry.written = Some(written);
+        }
+    }
+
+    /// A pod that isn't there, or is another one by now, needs no status.
+    fn gone_or(&self, status: Status, uid: &str) -> Result<Next, Status> {
+        if status.is_not_found() || status.is_conflict() {
+            tracing::debug!(uid, %status, "the pod is gone from the apiserver");
+            Ok(Next::Done)
+        } else {
+            Err(status)
+        }
+    }
+}
+
+/// Conditions get the time of their last transition: that of before, if they
+/// are as they were.
+fn with_times(mut status: PodStatus, old: &PodStatus) -> PodStatus {
+    let before = old.conditions.as_deref().unwrap_or_default();
+    for condition in status.conditions.iter_mut().flatten() {
+        let same = before
+            .iter()
+            .find(|b| b.type_ == condition.type_ && b.status == condition.status);
+        condition.last_transition_time = same
+            .and_then(|b| b.last_transition_time.clone())
+            .or_else(|| Some(now()));
+    }
+    status
+}
+
+fn as_map(status: &PodStatus) -> Map<String, Value> {
+    match serde_json::to_value(status) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+/// The strategic merge patch from one status to another; `None` if there is
+/// nothing to tell. Conditions of others are left out, and so untouched.
+fn difference(old: Option<&PodStatus>, new: &PodStatus) -> Option<Value> {
+    let old = old.cloned().unwrap_or_default();
+    let owned = |status: &PodStatus| {
+        let mut list: Vec<PodCondition> = status.conditions.clone().unwrap_or_default();
+        list.retain(|c| OWNED.contains(&c.type_.as_str()));
+        list
+    };
+    let before = owned(&old);
+    let (old_map, mut new_map) = (as_map(&old), as_map(new));
+    let changed: Vec<PodCondition> = new
+        .conditions
+        .iter()
+        .flatten()
+        .filter(|c| !before.contains(c))
+        .cloned()
+        .collect();
+    let mut patch = Map::new();
+    if !changed.is_empty()
+        && let Ok(value) = serde_json::to_value(&changed)
+    {
+        patch.insert("conditions".into(), value);
+    }
+    new_map.remove("conditions");
+    for (field, value) in new_map.iter() {
+        if old_map.get(field) != Some(value) {
+            let mut value = value.clone();
+            if matches!(field.as_str(), "podIPs" | "hostIPs") {
+                // Merged by address: say that these are all.
+                if let Value::Array(items) = &mut value {
+                    items.insert(0, json!({"$patch": "replace"}));
+                }
+            }
+            patch.insert(field.clone(), value);
+        }
+    }
+    for field in old_map.keys() {
+        // What others set stays theirs.
+        let foreign = matches!(
+            field.as_str(),
+            "conditions"
+                | "nominatedNodeName"
+                | "resize"
+                | "resourceClaimStatuses"
+                | "ephemeralContainerStatuses"
+                | "observedGeneration"
+                | "qosClass"
+                | "startTime"
+        );
+        if !foreign && !new_map.contains_key(field) {
+            patch.insert(field.clone(), Value::Null);
+        }
+    }
+    (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+/// Whether the apiserver's copy lost what was written (somebody overwrote it).
+pub fn has_drifted(pod: &Pod, wanted: &PodStatus) -> bool {
+    !pod::is_mirror(pod) && difference(pod.status.as_ref(), wanted).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(phase: &str, conditions: &[(&str, &str)]) -> PodStatus {
+        let list = conditions.iter().map(|(kind, value)| PodCondition {
+            type_: (*kind).into(),
+            status: (*value).into(),
+            ..Default::default()
+        });
+        PodStatus {
+            phase: Some(phase.into()),
+            conditions: Some(list.collect()),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_written() {
+        let old = status(
+            "Pending",
+            &[("Ready", "False"), ("example.com/gate", "True")],
+        );
+        let mut new = status("Running", &[("Ready", "False")]);
+        new.pod_ip = Some("10.0.0.1".into());
+        let patch = difference(Some(&old), &new).unwrap();
+        assert_eq!(patch, json!({"phase": "Running", "podIP": "10.0.0.1"}));
+        assert_eq!(difference(Some(&new), &new), None);
+        let back = difference(Some(&new), &old).unwrap();
+        assert_eq!(back["podIP"], Value::Null);
+    }
+
+    #[test]
+    fn conditions_keep_their_time_until_they_change() {
+        let stamped =
+            |value| with_times(status("Running", &[("Ready", value)]), &Default::default());
+        let mut first = stamped("True");
+        let long_ago = super::super::time(1_000_000_000);
+        first.conditions.as_mut().unwrap()[0].last_transition_time = Some(long_ago.clone());
+        let time = |s: &PodStatus| {
+            s.conditions.as_ref().unwrap()[0]
+                .last_transition_time
+                .clone()
+        };
+        let same = with_times(status("Running", &[("Ready", "True")]), &first);
+        assert_eq!(time(&same), Some(long_ago.clone()));
+        let other = with_times(status("Running", &[("Ready", "False")]), &first);
+        assert_ne!(time(&other), Some(long_ago));
+    }
+}

@@ -1,0 +1,111 @@
+//! How a pod's worker is told of changes: only the newest of each kind counts.
+
+use super::health::Health;
+use crate::pod;
+use crate::probes::Update;
+use crate::status::Verdict;
+use k8s_openapi::api::core::v1::Pod;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// What is to be known about the pod now.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    /// The pod as it should be.
+    pub pod: Arc<Pod>,
+    /// The API's copy of a static pod.
+    pub mirror: Option<Arc<Pod>>,
+    /// It isn't wanted on this node any more: gone from the API, or its file.
+    pub removed: bool,
+    /// It failed as a whole.
+    pub verdict: Option<Verdict>,
+}
+
+impl Mail {
+    /// Whether the pod is to end.
+    pub fn is_ending(&self) -> bool {
+        self.removed
+            || self.verdict.is_some()
+            || pod::is_deleting(&self.pod)
+            || pod::is_terminal(&self.pod)
+    }
+
+    /// Seconds its containers have to stop.
+    pub fn grace(&self) -> i64 {
+        pod::grace_period(&self.pod).max(1)
+    }
+}
+
+struct State {
+    mail: Mail,
+    findings: Vec<Update>,
+}
+
+/// A worker's inbox.
+pub struct Mailbox {
+    state: Mutex<State>,
+    wake: Notify,
+    changed: Notify,
+}
+
+impl Mailbox {
+    /// For a new worker, which will look into it at once.
+    pub fn new(mail: Mail) -> Arc<Self> {
+        let this = Self {
+            state: Mutex::new(State {
+                mail,
+                findings: Vec::new(),
+            }),
+            wake: Notify::new(),
+            changed: Notify::new(),
+        };
+        Arc::new(this)
+    }
+
+    /// What is known now.
+    pub fn mail(&self) -> Mail {
+        self.state.lock().mail.clone()
+    }
+
+    /// Changes what is known, and wakes the worker.
+    pub fn update(&self, change: impl FnOnce(&mut Mail)) {
+        change(&mut self.state.lock().mail);
+        self.changed.notify_one();
+        self.wake.notify_one();
+    }
+
+    /// Something happened in the runtime, or to what the pod refers to.
+    pub fn poke(&self) {
+        self.wake.notify_one();
+    }
+
+    /// A probe found something.
+    pub fn find(&self, finding: Update) {
+        self.state.lock().findings.push(finding);
+        self.wake.notify_one();
+    }
+
+    /// Moves what probes found into `health`.
+    pub fn drain_findings(&self, health: &mut Health) {
+        for finding in self.state.lock().findings.drain(..) {
+            health.apply(&finding);
+        }
+    }
+
+    /// Waits for anything new.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Waits until the pod is to end, or to end sooner than in `grace` seconds.
+    pub async fn hurried(&self, grace: Option<i64>) {
+        loop {
+            let mail = self.mail();
+            if mail.is_ending() && grace.is_none_or(|grace| mail.grace() < grace) {
+                return;
+            }
+            self.changed.notified().await;
+        }
+    }
+}

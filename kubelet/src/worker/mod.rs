@@ -1,0 +1,366 @@
+//! One worker per pod: it compares what is wanted with what the runtime shows,
+//! decides ([`decide`]) and acts ([`start`], [`stop`]), again and again, until
+//! the pod is gone.
+
+pub mod backoff;
+pub mod decide;
+pub mod health;
+pub mod mailbox;
+mod message;
+pub mod observed;
+mod start;
+mod stop;
+
+use crate::context::Context;
+use crate::probes::Target;
+use crate::status::{self, Notes, Verdict};
+use crate::{cri, garbage, pod};
+use backoff::Backoff;
+use decide::{Plan, Situation, decide};
+use hardway_client::queue;
+use hardway_proto::Kind;
+use health::Health;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use mailbox::{Mail, Mailbox};
+use observed::{Observed, State, observe};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Steps of one pass: after this many the worker breathes before it goes on.
+const STEPS: usize = 16;
+/// First and longest pause after something failed.
+const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+/// Why a pass couldn't be finished.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Runtime(#[from] cri::Error),
+    /// Told already, by an event or a container's status.
+    #[error("{0}")]
+    Told(String),
+}
+
+/// How a pass ended.
+enum Outcome {
+    /// Nothing to do until something changes, or until then.
+    Wait(Option<Instant>),
+    /// All containers have ended for good.
+    Over,
+}
+
+/// The worker of one pod.
+pub struct Worker {
+    context: Arc<Context>,
+    mailbox: Arc<Mailbox>,
+    health: Health,
+    backoff: Backoff,
+    notes: Notes,
+    /// What went wrong with containers: reason and message by name.
+    troubles: BTreeMap<String, (String, String)>,
+    /// Where the pod's volumes are, once they are mounted.
+    volumes: Option<BTreeMap<String, PathBuf>>,
+    /// Back-offs that were told as events.
+    told: BTreeMap<String, i64>,
+    failures: u32,
+    /// Volumes and cgroups are gone.
+    cleaned: bool,
+    /// Hooks before the end have run, for these containers.
+    pre_stopped: Arc<parking_lot::Mutex<std::collections::BTreeSet<String>>>,
+}
+
+fn now() -> i64 {
+    i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
+}
+
+impl Worker {
+    /// A worker that reads this mailbox.
+    pub fn new(context: Arc<Context>, mailbox: Arc<Mailbox>) -> Self {
+        let pod = mailbox.mail().pod;
+        let recorded = pod.status.as_ref().and_then(|s| s.start_time.clone());
+        let notes = Notes {
+            host_ips: context.facts.host_ips.clone(),
+            start_time: recorded.or_else(|| Some(status::now())),
+            ..Notes::default()
+        };
+        Self {
+            context,
+            mailbox,
+            health: Health::default(),
+            backoff: Backoff::default(),
+            notes,
+            troubles: BTreeMap::new(),
+            volumes: None,
+            told: BTreeMap::new(),
+            failures: 0,
+            cleaned: false,
+            pre_stopped: Arc::default(),
+        }
+    }
+
+    /// Works until the pod is gone from this node and from the API.
+    pub async fn run(mut self) {
+        let mailbox = self.mailbox.clone();
+        loop {
+            let mail = mailbox.mail();
+            let (outcome, wake) = if mail.is_ending() {
+                let grace = Some(mail.grace());
+                tokio::select! {
+                    outcome = self.end(&mail) => match outcome {
+                        Ok(true) => return,
+                        Ok(false) => (Ok(()), None),
+                        Err(error) => (Err(error), None),
+                    },
+                    () = mailbox.hurried(grace) => continue,
+                }
+            } else {
+                // What runs is left as it is when the pod is to end: the next
+                // pass looks anew.
+                tokio::select! {
+                    outcome = self.sync(&mail) => match outcome {
+                        Ok(Outcome::Over) => continue,
+                        Ok(Outcome::Wait(until)) => (Ok(()), until),
+                        Err(error) => (Err(error), None),
+                    },
+                    () = mailbox.hurried(None) => continue,
+                }
+            };
+            let wake = match outcome {
+                Ok(()) => {
+                    self.failures = 0;
+                    wake
+                }
+                Err(error) => {
+                    self.failures += 1;
+                    let pause = queue::backoff(self.failures, RETRY, LONGEST_RETRY);
+                    let name = pod::full_name(&mail.pod);
+                    tracing::warn!(pod = name, %error, ?pause, "will try again");
+                    Some(Instant::now() + pause)
+                }
+            };
+            match wake {
+                Some(at) => {
+                    let _ = tokio::time::timeout_at(at, mailbox.woken()).await;
+                }
+                None => mailbox.woken().await,
+            }
+        }
+    }
+
+    /// One pass over a pod that should run.
+    async fn sync(&mut self, mail: &Mail) -> Result<Outcome, Error> {
+        let pod = mail.pod.clone();
+        self.context.objects.register(&pod);
+        if let Some(deadline) = self.deadline(&pod)
+            && deadline <= now()
+        {
+            self.exceed_deadline(&pod);
+            return Ok(Outcome::Over);
+        }
+        self.refresh_volumes(&pod).await;
+        for _ in 0..STEPS {
+            let observed = observe(self.context.runtime.as_ref(), pod.uid()).await?;
+            self.take_note(&pod, &observed).await;
+            let plan = decide(&Situation {
+                pod: &pod,
+                observed: &observed,
+                health: &self.health,
+                backoff: &self.backoff,
+                now: now(),
+            });
+            self.note_waiting(&pod, &plan);
+            if plan.finished {
+                self.publish(mail, &observed, true);
+                self.mailbox.update(|mail| {
+                    // Over is over: the status says so from now on.
+                    let mut ended = (*mail.pod).clone();
+                    ended.status = self.context.statuses.get(status_uid(mail));
+                    mail.pod = Arc::new(ended);
+                });
+                return Ok(Outcome::Over);
+            }
+            self.publish(mail, &observed, false);
+            if !has_work(&plan) {
+                garbage::collect(self.context.runtime.as_ref(), &observed).await;
+                return Ok(Outcome::Wait(self.next_look(&pod, &plan)));
+            }
+            if let Err(error) = self.act(&pod, &observed, &plan).await {
+                let observed = observe(self.context.runtime.as_ref(), pod.uid()).await?;
+                self.take_note(&pod, &observed).await;
+                self.note_waiting(&pod, &Plan::default());
+                self.publish(mail, &observed, false);
+                return Err(error);
+            }
+        }
+        self.mailbox.poke();
+        Ok(Outcome::Wait(None))
+    }
+
+    async fn act(&mut self, pod: &Pod, observed: &Observed, plan: &Plan) -> Result<(), Error> {
+        if plan.reset {
+            self.context.pod_event(
+                pod,
+                false,
+                "SandboxChanged",
+                "Pod sandbox changed, it will be killed and re-created.",
+            );
+            self.stop_all(pod, observed, pod::grace_period(pod)).await?;
+        }
+        if let Some(attempt) = plan.sandbox {
+            return self.create_sandbox(pod, attempt).await;
+        }
+        for kill in &plan.kill {
+            self.stop_for(pod, observed, kill).await?;
+        }
+        let mut outcome = Ok(());
+        for start in &plan.start {
+            let started = self.start(pod, observed, start).await;
+            outcome = outcome.and(started);
+        }
+        outcome
+    }
+
+    /// Keeps up with containers that came and went: probes, messages, health.
+    async fn take_note(&mut self, pod: &Arc<Pod>, observed: &Observed) {
+        self.mailbox.drain_findings(&mut self.health);
+        let gone: Vec<(String, String)> = self
+            .health
+            .known()
+            .filter(|(name, id)| {
+                let latest = observed.latest(name);
+                !latest.is_some_and(|i| i.state == State::Running && i.id == *id)
+            })
+            .map(|(name, id)| (name.to_owned(), id.to_owned()))
+            .collect();
+        for (name, id) in gone {
+            self.health.end(&name);
+            self.context.probes.stop(&id);
+        }
+        let ips = status::pod_ips(pod, observed, &self.notes);
+        for container in pod::all_containers(pod) {
+            let Some(instance) = observed.latest(&container.name) else {
+                continue;
+            };
+            if instance.state == State::Running {
+                self.troubles.remove(&container.name);
+                if self.health.begin(&container.name, &instance.id) {
+                    self.recall(pod, container, &instance.id);
+                    self.context.probes.start(Target {
+                        pod: pod.clone(),
+                        container: container.clone(),
+                        id: instance.id.clone(),
+                        ip: ips.first().cloned().unwrap_or_default(),
+                        started_at: instance.started_at,
+                    });
+                }
+            }
+        }
+        for instance in observed.containers.iter().filter(|i| i.finished_at > 0) {
+            if !self.notes.messages.contains_key(&instance.id)
+                && let Some(container) = pod::container(pod, &instance.name)
+            {
+                let text = message::read(container, instance).await;
+                self.notes
+                    .messages
+                    .extend(text.map(|t| (instance.id.clone(), t)));
+            }
+        }
+        self.notes
+            .messages
+            .retain(|id, _| observed.containers.iter().any(|i| i.id == *id));
+    }
+
+    /// After a restart of this process the last status still holds for
+    /// containers that run on: they don't become unready in between.
+    fn recall(&mut self, pod: &Pod, container: &k8s_openapi::api::core::v1::Container, id: &str) {
+        let status = pod.status.as_ref();
+        let main = status.and_then(|s| s.container_statuses.as_deref());
+        let init = status.and_then(|s| s.init_container_statuses.as_deref());
+        let lists = main.into_iter().chain(init).flatten();
+        let full = status::container_id(id);
+        for known in lists {
+            if known.name == container.name && known.container_id.as_ref() == Some(&full) {
+                let started = known.started == Some(true);
+                self.health.recall(&container.name, started, known.ready);
+            }
+        }
+    }
+
+    fn note_waiting(&mut self, pod: &Pod, plan: &Plan) {
+        self.notes.waiting = self.troubles.clone();
+        for (name, wait) in &plan.waiting {
+            let text = format!(
+                "back-off {} restarting failed container={name} pod={}",
+                go_duration(wait.delay),
+                pod::full_name(pod)
+            );
+            let note = ("CrashLoopBackOff".to_owned(), text);
+            self.notes.waiting.insert(name.clone(), note);
+            if self.told.insert(name.clone(), wait.until) != Some(wait.until) {
+                let message = format!(
+                    "Back-off restarting failed container {name} in pod {}",
+                    pod::full_name(pod)
+                );
+                self.context
+                    .container_event(pod, name, true, "BackOff", message);
+            }
+        }
+    }
+
+    fn publish(&mut self, mail: &Mail, observed: &Observed, over: bool) {
+        self.notes.over = over;
+        self.notes.verdict = mail.verdict.clone();
+        let status = status::compute(&mail.pod, observed, &self.health, &self.notes);
+        let target = mail.mirror.as_ref().unwrap_or(&mail.pod);
+        if mail.mirror.is_some() || !pod::is_static(&mail.pod) {
+            self.context.statuses.set(target, status);
+        }
+    }
+
+    fn next_look(&self, pod: &Pod, plan: &Plan) -> Option<Instant> {
+        let backoffs = plan.waiting.iter().map(|(_, wait)| wait.until);
+        let first = backoffs.chain(self.deadline(pod)).min()?;
+        let nanos = u64::try_from(first.saturating_sub(now())).unwrap_or(0);
+        Some(Instant::now() + Duration::from_nanos(nanos))
+    }
+
+    /// When the pod has been active for as long as it may.
+    fn deadline(&self, pod: &Pod) -> Option<i64> {
+        let seconds = pod::spec(pod).active_deadline_seconds?;
+        let start = self.notes.start_time.as_ref()?.0.as_second();
+        Some(start.saturating_add(seconds).saturating_mul(1_000_000_000))
+    }
+
+    fn exceed_deadline(&self, pod: &Pod) {
+        let message = "Pod was active on the node longer than the specified deadline";
+        self.context
+            .pod_event(pod, false, "DeadlineExceeded", message);
+        let verdict = Verdict {
+            reason: "DeadlineExceeded".into(),
+            message: message.into(),
+        };
+        self.mailbox.update(|mail| mail.verdict = Some(verdict));
+    }
+}
+
+/// UID under which the pod's status is written.
+fn status_uid(mail: &Mail) -> &str {
+    mail.mirror.as_ref().unwrap_or(&mail.pod).uid()
+}
+
+fn has_work(plan: &Plan) -> bool {
+    plan.reset || plan.sandbox.is_some() || !plan.kill.is_empty() || !plan.start.is_empty()
+}
+
+/// A duration as Go prints it: `10s`, `1m20s`, `5m0s`.
+fn go_duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..60 => format!("{seconds}s"),
+        seconds => format!("{}m{}s", seconds / 60, seconds % 60),
+    }
+}

@@ -1,0 +1,279 @@
+//! Bringing sandboxes and containers up.
+
+use super::decide::{Start, backoff_key};
+use super::observed::Observed;
+use super::{Error, Worker, now};
+use crate::downward::Facts;
+use crate::env::{self, ConfigError};
+use crate::hooks::Hooks;
+use crate::volumes::Request;
+use crate::{container, cri, dns, hosts, pod, sandbox};
+use hardway_proto::Kind;
+use k8s_openapi::api::core::v1::{Container, Pod};
+use std::path::Path;
+
+/// A container that can't be started: reason and message for its status.
+struct Trouble {
+    reason: String,
+    message: String,
+    /// Whether an event has told it.
+    told: bool,
+}
+
+impl Trouble {
+    fn new(reason: &str, message: impl ToString) -> Self {
+        Self {
+            reason: reason.into(),
+            message: message.to_string(),
+            told: false,
+        }
+    }
+
+    fn config(error: ConfigError) -> Self {
+        Self::new("CreateContainerConfigError", error)
+    }
+}
+
+impl Worker {
+    /// Mounts the pod's volumes, if that wasn't done yet.
+    async fn mount(&mut self, pod: &Pod) -> Result<(), Error> {
+        if self.volumes.is_some() {
+            return Ok(());
+        }
+        match self.context.volumes.mount(pod).await {
+            Ok(paths) => {
+                self.volumes = Some(paths);
+                Ok(())
+            }
+            Err(error) => {
+                let text = error.to_string();
+                self.context
+                    .pod_event(pod, true, "FailedMount", text.as_str());
+                Err(Error::Told(text))
+            }
+        }
+    }
+
+    /// Brings the contents of volumes up to date when what they show changed.
+    pub(super) async fn refresh_volumes(&mut self, pod: &Pod) {
+        if self.volumes.is_some()
+            && let Err(error) = self.context.volumes.refresh(pod).await
+        {
+            let text = error.to_string();
+            self.context.pod_event(pod, true, "FailedMount", text);
+        }
+    }
+
+    fn sandbox_config(&self, pod: &Pod, attempt: u32) -> cri::PodSandboxConfig {
+        let context = &self.context;
+        let names = hosts::names(pod, &context.cluster_domain);
+        let (resolver, warnings) = dns::for_pod(pod, &context.dns);
+        for warning in warnings {
+            context.pod_event(pod, true, warning.reason, warning.message);
+        }
+        sandbox::config(
+            pod,
+            attempt,
+            &names,
+            resolver,
+            &context.cgroups,
+            &context.places,
+        )
+    }
+
+    /// Makes a sandbox, after all that it rests on.
+    pub(super) async fn create_sandbox(&mut self, pod: &Pod, attempt: u32) -> Result<(), Error> {
+        self.mount(pod).await?;
+        let config = self.sandbox_config(pod, attempt);
+        let context = &self.context;
+        let prepared = context
+            .cgroups
+            .create(pod)
+            .and_then(|()| std::fs::create_dir_all(&config.log_directory));
+        if let Err(error) = prepared {
+            let text = format!("Failed to create pod sandbox: {error}");
+            context.pod_event(pod, true, "FailedCreatePodSandBox", text.as_str());
+            return Err(Error::Told(text));
+        }
+        context.nudge.notify_one();
+        let handler = pod::spec(pod).runtime_class_name.clone();
+        let made = context
+            .runtime
+            .run_pod_sandbox(config, handler.unwrap_or_default())
+            .await;
+        if let Err(error) = made {
+            let text = format!("Failed to create pod sandbox: {error}");
+            context.pod_event(pod, true, "FailedCreatePodSandBox", text.as_str());
+            return Err(Error::Told(text));
+        }
+        Ok(())
+    }
+
+    /// Starts a container; what goes wrong is told in its status and an event.
+    pub(super) async fn start(
+        &mut self,
+        pod: &Pod,
+        observed: &Observed,
+        start: &Start,
+    ) -> Result<(), Error> {
+        let Some(container) = pod::container(pod, &start.name) else {
+            return Ok(());
+        };
+        self.mount(pod).await?;
+        let key = backoff_key(container);
+        if let Some(finished_at) = start.finished_at {
+            self.backoff.started(&key, finished_at, now());
+        }
+        match self.try_start(pod, container, observed, start).await {
+            Ok(()) => {
+                self.troubles.remove(&start.name);
+                Ok(())
+            }
+            Err(trouble) => {
+                if !trouble.told {
+                    let text = format!("Error: {}", trouble.message);
+                    self.context
+                        .container_event(pod, &start.name, true, "Failed", text);
+                }
+                let text = format!("{}: {}: {}", start.name, trouble.reason, trouble.message);
+                let note = (trouble.reason, trouble.message);
+                self.troubles.insert(start.name.clone(), note);
+                Err(Error::Told(text))
+            }
+        }
+    }
+
+    async fn try_start(
+        &self,
+        pod: &Pod,
+        container: &Container,
+        observed: &Observed,
+        start: &Start,
+    ) -> Result<(), Trouble> {
+        let context = &self.context;
+        let name = &container.name;
+        let image_ref = context
+            .images
+            .ensure(pod, container)
+            .await
+            .map_err(|e| Trouble {
+                told: true,
+                ..Trouble::new(&e.reason, e.message)
+            })?;
+        let sandbox = observed
+            .ready_sandbox()
+            .ok_or_else(|| Trouble::new("CreateContainerError", "the sandbox is gone"))?;
+        let image = context
+            .runtime
+            .image_status(&image_ref)
+            .await
+            .map_err(|e| Trouble::new("CreateContainerError", e.message))?;
+        let host_ips = context.facts.host_ips.clone();
+        let facts = Facts {
+            pod_ips: if sandbox.host_network {
+                host_ips
+            } else {
+                sandbox.ips.clone()
+            },
+            ..context.facts.clone()
+        };
+        let environment = env::build(pod, container, context.objects.as_ref(), &facts)
+            .await
+            .map_err(Trouble::config)?;
+        let names = hosts::names(pod, &context.cluster_domain);
+        let host_file = std::fs::read_to_string(&context.hosts_file).unwrap_or_default();
+        let hosts = hosts::content(pod, &facts.pod_ips, &names, &host_file);
+        let none = Default::default();
+        let mounts = context
+            .volumes
+            .container_mounts(&Request {
+                pod,
+                container,
+                volumes: self.volumes.as_ref().unwrap_or(&none),
+                environment: &environment,
+                hosts: &hosts,
+            })
+            .map_err(Trouble::config)?;
+        let config = container::config(container::Parts {
+            pod,
+            container,
+            restart_count: start.restart_count,
+            image_ref,
+            image: image.as_ref(),
+            environment,
+            mounts,
+            memory_capacity: context.memory_capacity,
+            seccomp: &context.places.seccomp,
+        })
+        .map_err(Trouble::config)?;
+        let sandbox_config = self.sandbox_config(pod, sandbox.attempt);
+        let logs = Path::new(&sandbox_config.log_directory).join(name);
+        std::fs::create_dir_all(&logs).map_err(|e| {
+            Trouble::new("CreateContainerError", format!("{}: {e}", logs.display()))
+        })?;
+        let id = context
+            .runtime
+            .create_container(&sandbox.id, config, sandbox_config)
+            .await
+            .map_err(|e| Trouble::new("CreateContainerError", e.message))?;
+        context.container_event(
+            pod,
+            name,
+            false,
+            "Created",
+            format!("Created container: {name}"),
+        );
+        context
+            .runtime
+            .start_container(&id)
+            .await
+            .map_err(|e| Trouble::new("RunContainerError", e.message))?;
+        context.container_event(
+            pod,
+            name,
+            false,
+            "Started",
+            format!("Started container {name}"),
+        );
+        let ip = facts.pod_ips.first().map(String::as_str);
+        self.post_start(pod, container, &id, ip.unwrap_or_default())
+            .await
+    }
+
+    async fn post_start(
+        &self,
+        pod: &Pod,
+        container: &Container,
+        id: &str,
+        ip: &str,
+    ) -> Result<(), Trouble> {
+        let context = &self.context;
+        let hooks = Hooks {
+            runtime: &context.runtime,
+            recorder: &context.recorder,
+            pod,
+            container,
+            id,
+            ip,
+        };
+        let Err(error) = hooks.post_start().await else {
+            return Ok(());
+        };
+        let name = &container.name;
+        context.container_event(
+            pod,
+            name,
+            false,
+            "Killing",
+            format!("Container {name} failed PostStartHook, will be restarted"),
+        );
+        let grace = std::time::Duration::from_secs(pod::grace_period(pod).unsigned_abs());
+        if let Err(error) = context.runtime.stop_container(id, grace).await {
+            tracing::warn!(pod = pod.name(), name, %error, "cannot be stopped");
+        }
+        Err(Trouble {
+            told: true,
+            ..Trouble::new("PostStartHookError", error)
+        })
+    }
+}

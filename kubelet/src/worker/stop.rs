@@ -1,0 +1,180 @@
+//! Bringing containers and pods down.
+
+use super::decide::Kill;
+use super::mailbox::Mail;
+use super::observed::{Instance, Observed, observe};
+use super::{Error, Worker};
+use crate::cri;
+use crate::hooks::Hooks;
+use crate::sandbox::log_directory;
+use crate::{garbage, pod};
+use hardway_proto::Kind;
+use k8s_openapi::api::core::v1::Pod;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a container gets at least after its hook has used up the time.
+const MINIMUM: Duration = Duration::from_secs(2);
+
+fn seconds(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+impl Worker {
+    /// Ends a pod: containers, sandboxes, volumes, cgroups, in this order;
+    /// then tells the API. True if the worker has nothing left to do.
+    pub(super) async fn end(&mut self, mail: &Mail) -> Result<bool, Error> {
+        let pod = &mail.pod;
+        let mut observed = observe(self.context.runtime.as_ref(), pod.uid()).await?;
+        self.take_note(pod, &observed).await;
+        self.notes.waiting.clear();
+        if !observed.is_still() {
+            self.publish(mail, &observed, false);
+            self.stop_all(pod, &observed, mail.grace()).await?;
+            observed = observe(self.context.runtime.as_ref(), pod.uid()).await?;
+            self.take_note(pod, &observed).await;
+        }
+        self.publish(mail, &observed, true);
+        if !self.cleaned {
+            self.clean(pod).await?;
+        }
+        if mail.removed {
+            self.vanish(pod, &observed).await?;
+            return Ok(true);
+        }
+        if pod::is_deleting(pod) {
+            self.context.statuses.remove(pod);
+        }
+        Ok(false)
+    }
+
+    /// Gives back what the node holds for the pod.
+    async fn clean(&mut self, pod: &Pod) -> Result<(), Error> {
+        let context = self.context.clone();
+        context
+            .volumes
+            .unmount(pod.uid())
+            .await
+            .map_err(|e| Error::Told(e.to_string()))?;
+        self.volumes = None;
+        context.objects.unregister(pod.uid());
+        context.cgroups.remove(pod.uid());
+        self.cleaned = true;
+        Ok(())
+    }
+
+    /// Takes every trace of the pod off the node.
+    async fn vanish(&self, pod: &Pod, observed: &Observed) -> Result<(), Error> {
+        let context = &self.context;
+        garbage::remove_all(context.runtime.as_ref(), observed).await?;
+        context.cgroups.remove(pod.uid());
+        let logs = log_directory(&context.places.logs, pod.namespace(), pod.name(), pod.uid());
+        if let Err(error) = tokio::fs::remove_dir_all(&logs).await
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(logs = %logs.display(), %error, "logs stay");
+        }
+        context.statuses.forget(pod.uid());
+        Ok(())
+    }
+
+    /// Stops all containers, sidecars last, then all sandboxes.
+    pub(super) async fn stop_all(
+        &self,
+        pod: &Pod,
+        observed: &Observed,
+        grace: i64,
+    ) -> Result<(), Error> {
+        let until = Instant::now() + seconds(grace);
+        let is_sidecar = |instance: &Instance| {
+            let init = pod::init_containers(pod).iter();
+            init.filter(|c| pod::is_sidecar(c))
+                .any(|c| c.name == instance.name)
+        };
+        let (sidecars, others): (Vec<_>, Vec<_>) = observed.alive().partition(|i| is_sidecar(i));
+        let stops = others.iter().map(|instance| {
+            let message = format!("Stopping container {}", instance.name);
+            self.stop_one(pod, observed, instance, message, until)
+        });
+        futures_util::future::try_join_all(stops).await?;
+        let mut in_order = sidecars;
+        in_order.sort_by_key(|instance| {
+            let mut init = pod::init_containers(pod).iter();
+            std::cmp::Reverse(init.position(|c| c.name == instance.name))
+        });
+        for instance in in_order {
+            let message = format!("Stopping container {}", instance.name);
+            self.stop_one(pod, observed, instance, message, until)
+                .await?;
+        }
+        for sandbox in observed.sandboxes.iter().filter(|s| s.ready) {
+            let stopped = self.context.runtime.stop_pod_sandbox(&sandbox.id).await;
+            ignore_missing(stopped).inspect_err(|error| {
+                let text = format!("error killing pod: {error}");
+                self.context.pod_event(pod, true, "FailedKillPod", text);
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Stops one container for the reason given.
+    pub(super) async fn stop_for(
+        &self,
+        pod: &Pod,
+        observed: &Observed,
+        kill: &Kill,
+    ) -> Result<(), Error> {
+        let Some(instance) = observed.containers.iter().find(|c| c.id == kill.id) else {
+            return Ok(());
+        };
+        let grace = kill.grace.unwrap_or_else(|| pod::grace_period(pod));
+        let until = Instant::now() + seconds(grace);
+        self.stop_one(pod, observed, instance, kill.message.clone(), until)
+            .await
+    }
+
+    async fn stop_one(
+        &self,
+        pod: &Pod,
+        observed: &Observed,
+        instance: &Instance,
+        message: String,
+        until: Instant,
+    ) -> Result<(), Error> {
+        let context = &self.context;
+        let first = self.pre_stopped.lock().insert(instance.id.clone());
+        if first {
+            context.container_event(pod, &instance.name, false, "Killing", message);
+            context.probes.terminating(&instance.id);
+            self.pre_stop(pod, observed, instance, until).await;
+        }
+        let left = until.saturating_duration_since(Instant::now()).max(MINIMUM);
+        let stopped = context.runtime.stop_container(&instance.id, left).await;
+        Ok(ignore_missing(stopped)?)
+    }
+
+    async fn pre_stop(&self, pod: &Pod, observed: &Observed, instance: &Instance, until: Instant) {
+        let Some(container) = pod::container(pod, &instance.name) else {
+            return;
+        };
+        let ip = observed.sandbox().and_then(|s| s.ips.first());
+        let ip = ip.or(self.context.facts.host_ips.first());
+        let left = until.saturating_duration_since(Instant::now());
+        let hooks = Hooks {
+            runtime: &self.context.runtime,
+            recorder: &self.context.recorder,
+            pod,
+            container,
+            id: &instance.id,
+            ip: ip.map(String::as_str).unwrap_or_default(),
+        };
+        hooks.pre_stop(left).await;
+    }
+}
+
+fn ignore_missing(outcome: Result<(), cri::Error>) -> Result<(), cri::Error> {
+    match outcome {
+        Err(error) if error.is_not_found() => Ok(()),
+        other => other,
+    }
+}
