@@ -145,4 +145,29 @@ mod tests {
             [Path::new("/k/pods/a/with space"), Path::new("/k/pods/a")]
         );
     }
+
+    #[test]
+    fn the_kernel_mounts_and_unmounts() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let (memory, there) = (root.join("memory"), root.join("there"));
+        std::fs::create_dir_all(&memory).unwrap();
+        std::fs::write(&there, "").unwrap();
+        match Kernel.mount_tmpfs(&memory, Some(1 << 20)) {
+            // Only root may mount.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return,
+            outcome => outcome.unwrap(),
+        }
+        std::fs::write(memory.join("f"), "x").unwrap();
+        Kernel.bind(&memory.join("f"), &there).unwrap();
+        assert!(Kernel.is_mounted(&memory).unwrap());
+        assert!(!Kernel.is_mounted(&root).unwrap());
+        assert_eq!(std::fs::read_to_string(&there).unwrap(), "x");
+        let mounted = Kernel.mounted_below(&root).unwrap();
+        assert_eq!(mounted, [there, memory]);
+        for path in mounted {
+            Kernel.unmount(&path).unwrap();
+        }
+        assert!(Kernel.mounted_below(&root).unwrap().is_empty());
+    }
 }
