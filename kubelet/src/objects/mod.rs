@@ -95,14 +95,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts watching services. UIDs of pods whose references changed are
-    /// sent to `changed`.
+    /// Starts watching services. UIDs of pods whose references changed, or
+    /// whose tokens are due for renewal, are sent to `changed`.
     pub fn new(client: Client, changed: mpsc::UnboundedSender<String>) -> Self {
         Self {
             config_maps: Watches::new(client.clone(), changed.clone()),
-            secrets: Watches::new(client.clone(), changed),
+            secrets: Watches::new(client.clone(), changed.clone()),
             services: Informer::new(client.all::<Service>()).start(),
-            tokens: tokens::Tokens::new(client),
+            tokens: tokens::Tokens::new(client, changed),
         }
     }
 

@@ -9,6 +9,12 @@ use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+/// When to try again where a renewal failed.
+const RETRY: SignedDuration = SignedDuration::from_secs(60);
 
 /// No token is used longer than this, whatever its life.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
@@ -28,26 +34,60 @@ struct Token {
 }
 
 impl Token {
-    /// Whether four fifths of its life are over.
-    fn is_stale(&self, now: Timestamp) -> bool {
+    /// When four fifths of its life are over.
+    fn renewal(&self) -> Timestamp {
         let life = self.expires.duration_since(self.issued);
-        let age = now.duration_since(self.issued);
-        age > MAX_AGE || age * 5 > life * 4
+        let age = (life * 4 / 5).min(MAX_AGE);
+        // Additions to times near now don't overflow.
+        self.issued.checked_add(age).unwrap_or(self.expires)
+    }
+
+    fn is_stale(&self, now: Timestamp) -> bool {
+        now >= self.renewal()
+    }
+}
+
+/// A token and the task that will ask for its renewal.
+struct Entry {
+    token: Token,
+    reminder: AbortHandle,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.reminder.abort();
     }
 }
 
 /// The tokens of this node's pods.
 pub(super) struct Tokens {
     client: Client,
-    cache: Mutex<HashMap<Key, Token>>,
+    /// Told the UID of a pod whose token should be renewed.
+    due: mpsc::UnboundedSender<String>,
+    cache: Mutex<HashMap<Key, Entry>>,
 }
 
 impl Tokens {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Client, due: mpsc::UnboundedSender<String>) -> Self {
         Self {
             client,
+            due,
             cache: Mutex::default(),
         }
+    }
+
+    /// Keeps a token and has the pod looked at again at that time.
+    fn keep(&self, key: Key, token: Token, again: Timestamp) {
+        let wait = again.duration_since(Timestamp::now());
+        let wait = Duration::try_from(wait).unwrap_or_default();
+        let (due, uid) = (self.due.clone(), key.pod_uid.clone());
+        let reminder = tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            // Nobody listens any more when the kubelet stops.
+            let _ = due.send(uid);
+        });
+        let reminder = reminder.abort_handle();
+        self.cache.lock().insert(key, Entry { token, reminder });
     }
 
     pub(super) async fn get(
@@ -62,21 +102,23 @@ impl Tokens {
             expiration_seconds,
         };
         let now = Timestamp::now();
-        let cached = self.cache.lock().get(&key).cloned();
+        let cached = self.cache.lock().get(&key).map(|e| e.token.clone());
         if let Some(token) = cached.as_ref().filter(|t| !t.is_stale(now)) {
             return Ok(token.text.clone());
         }
         match self.request(pod, &key, now).await {
             Ok(token) => {
-                let text = token.text.clone();
-                self.cache.lock().insert(key, token);
+                let (text, renewal) = (token.text.clone(), token.renewal());
+                self.keep(key, token, renewal);
                 Ok(text)
             }
             // A stale token still works until it expires.
             Err(error) => match cached.filter(|t| t.expires > now) {
                 Some(token) => {
                     tracing::warn!(pod = pod.name(), %error, "keeping the previous token");
-                    Ok(token.text)
+                    let text = token.text.clone();
+                    self.keep(key, token, now + RETRY);
+                    Ok(text)
                 }
                 None => Err(error),
             },
@@ -140,15 +182,15 @@ mod tests {
     fn stale_after_four_fifths_of_its_life() {
         let json = br#"{"status": {"token": "t", "expirationTimestamp": "2026-01-01T01:00:00Z"}}"#;
         let token = read(json, "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
-        assert!(!token.is_stale("2026-01-01T00:48:00Z".parse().unwrap()));
-        assert!(token.is_stale("2026-01-01T00:48:01Z".parse().unwrap()));
+        assert!(!token.is_stale("2026-01-01T00:47:59Z".parse().unwrap()));
+        assert!(token.is_stale("2026-01-01T00:48:00Z".parse().unwrap()));
     }
 
     #[test]
     fn stale_after_a_day_in_any_case() {
         let json = br#"{"status": {"token": "t", "expirationTimestamp": "2027-01-01T00:00:00Z"}}"#;
         let token = read(json, "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
-        assert!(!token.is_stale("2026-01-02T00:00:00Z".parse().unwrap()));
-        assert!(token.is_stale("2026-01-02T00:00:01Z".parse().unwrap()));
+        assert!(!token.is_stale("2026-01-01T23:59:59Z".parse().unwrap()));
+        assert!(token.is_stale("2026-01-02T00:00:00Z".parse().unwrap()));
     }
 }

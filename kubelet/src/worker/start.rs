@@ -56,7 +56,9 @@ impl Worker {
 
     /// Brings the contents of volumes up to date when what they show changed.
     pub(super) async fn refresh_volumes(&mut self, pod: &Pod) {
-        if self.volumes.is_some()
+        // A pod that ran on while this process was restarted has volumes too.
+        let resumed = || self.failures == 0 && self.context.volumes.pod_dir(pod.uid()).exists();
+        if (self.volumes.is_some() || resumed())
             && let Err(error) = self.context.volumes.refresh(pod).await
         {
             let text = error.to_string();
@@ -158,7 +160,7 @@ impl Worker {
             .await
             .map_err(|e| Trouble {
                 told: true,
-                ..Trouble::new(&e.reason, e.message)
+                ..Trouble::new(e.reason, e.message)
             })?;
         let sandbox = observed
             .ready_sandbox()
