@@ -19,7 +19,6 @@ const LABEL: &str = "apiserver.kubernetes.io/identity";
 
 /// Keeps Service and endpoints as they should be, for ever.
 pub async fn run(pipeline: Arc<Pipeline>, cluster_ip: Ipv4Addr, address: Ipv4Addr, port: u16) {
-    pipeline.cache.loaded().await;
     let mut tick = tokio::time::interval(RENEW);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -47,6 +46,10 @@ async fn reconcile(
         found["spec"]["ports"] = wanted["spec"]["ports"].clone();
     })
     .await?;
+    if address.is_loopback() {
+        // Nobody else could reach it; Endpoints refuse it, too.
+        return Ok(());
+    }
     pipeline.cache.fresh().await?;
     let leases = pipeline.cache.of("coordination.k8s.io", "leases");
     let leases = leases

@@ -110,14 +110,13 @@ impl Server {
         });
         let startup = Arc::new(Startup::default());
         let advertised = flags.advertised();
-        tokio::spawn(bootstrap::run(pipeline.clone(), startup.clone()));
         tokio::spawn(customs::run(pipeline.clone(), startup.clone()));
-        tokio::spawn(kubernetes_service::run(
-            pipeline.clone(),
-            flags.service_cluster_ip_range.nth(1),
-            advertised,
-            port,
-        ));
+        let service_ip = flags.service_cluster_ip_range.nth(1);
+        let (behind, ready) = (pipeline.clone(), startup.clone());
+        tokio::spawn(async move {
+            bootstrap::run(behind.clone(), ready).await;
+            kubernetes_service::run(behind, service_ip, advertised, port).await;
+        });
         Ok(Self {
             listener,
             acceptor: TlsAcceptor::from(Arc::new(tls)),

@@ -73,6 +73,10 @@ impl Pipeline {
         let mut object = present::to_stored(target, object);
         rules.prepare_create(&mut object);
         rules.default(&mut object);
+        // What admission adds belongs to nobody.
+        if !applied {
+            super::write::own(request, &mut object, None, now);
+        }
         let review = super::write::review(request, target, Operation::Create);
         self.admission.mutate(&review, &mut object)?;
         rules.default(&mut object);
@@ -85,9 +89,6 @@ impl Pipeline {
         }
         self.admission.validate(&review, Some(&object), None)?;
         super::write::take_warnings(request, review);
-        if !applied {
-            super::write::own(request, &mut object, None, now);
-        }
         if request.options.dry_run {
             self.cache.fresh().await?;
             if self.cache_of(target)?.get(&target.key()).is_some() {

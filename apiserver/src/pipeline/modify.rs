@@ -228,14 +228,14 @@ impl Pipeline {
             Part::Special => {}
         }
         rules.default(&mut new);
+        // What admission adds belongs to nobody.
+        if !plan.applied {
+            own(request, &mut new, Some(old), now);
+        }
         let review = review(request, target, Operation::Update);
         self.admission.mutate(&review, &mut new)?;
         if plan.part == Part::Main && rules.has_generation() {
             metadata::count_generation(&mut new, old);
-        }
-        // Old objects may lack defaults that came later: no change by itself.
-        if !plan.applied {
-            own(request, &mut new, Some(old), now);
         }
         if metadata::is_unchanged(&new, old) {
             return Ok(Step::Nothing(old.clone()));

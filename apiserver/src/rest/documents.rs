@@ -180,6 +180,8 @@ fn openapi_response(document: openapi::Document, known: &str, gzip: bool) -> Res
 
 fn not_modified(etag: &str) -> Response<Body> {
     let mut response = body::respond(304, "application/json", body::full(""));
+    // Caches take over the headers of a 304.
+    response.headers_mut().remove(header::CONTENT_TYPE);
     set(&mut response, header::ETAG, etag);
     response
 }

@@ -6,6 +6,7 @@ pub mod health;
 pub mod negotiate;
 mod objects;
 pub mod path;
+mod protobuf;
 
 pub use documents::{Documents, GIT_VERSION};
 
@@ -331,10 +332,11 @@ async fn read_body(
     }
     let body = match media {
         "" | "application/json" | "*/*" => RequestBody::Json(bytes),
+        protobuf::MEDIA_TYPE => RequestBody::Json(protobuf::to_json(&bytes)?.into()),
         "application/yaml" | "application/x-yaml" | "text/yaml" => RequestBody::Yaml(bytes),
         _ => {
             return Err(Status::unsupported_media_type(
-                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml",
+                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
             ));
         }
     };
