@@ -45,6 +45,8 @@ pub struct Context {
     pub hosts_file: PathBuf,
     /// The node's addresses and what it can give.
     pub facts: Facts,
+    /// The node's name.
+    pub node_name: String,
     /// The node's memory in bytes.
     pub memory_capacity: i64,
 }

@@ -7,6 +7,7 @@
 //! of this process untouched.
 
 pub mod admission;
+pub mod app;
 pub mod cgroups;
 pub mod container;
 pub mod context;
@@ -22,6 +23,7 @@ pub mod hosts;
 pub mod images;
 pub mod logs;
 pub mod manager;
+pub mod mirrors;
 pub mod node;
 mod notify;
 pub mod objects;
@@ -31,6 +33,7 @@ pub mod probes;
 pub mod qos;
 pub mod sandbox;
 pub mod security_context;
+pub mod server;
 pub mod static_pods;
 pub mod status;
 pub mod volumes;

@@ -1,0 +1,321 @@
+//! Puts the rooms together and runs them.
+
+use crate::cgroups::Cgroups;
+use crate::context::Context;
+use crate::cri;
+use crate::downward;
+use crate::flags::{self, Flags};
+use crate::images::{self, Puller};
+use crate::logs::Rotator;
+use crate::manager::{Event, Manager, Pods};
+use crate::node::machine::{self, Machine, Usage};
+use crate::node::{self, Registration};
+use crate::objects::{Cluster, Objects};
+use crate::sandbox::Places;
+use crate::server::Server;
+use crate::status::writer::Writer;
+use crate::{dns, mirrors, pleg, probes, static_pods, volumes};
+use hardway_client::api::Client;
+use hardway_client::events::Recorder;
+use hardway_client::health::Checks;
+use hardway_client::informer::Informer;
+use hardway_client::queue::WorkQueue;
+use hardway_client::{Store, signals};
+use hardway_proto::meta::ObjectKey;
+use hardway_proto::quantity::Quantity;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+/// How often images that nobody uses are looked for.
+const IMAGE_COLLECTION: Duration = Duration::from_secs(300);
+
+/// Why the kubelet can't run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A flag, a certificate or a port.
+    #[error(transparent)]
+    Flags(#[from] hardway_client::flags::Error),
+    /// A flag of the kubelet's own.
+    #[error("{0}")]
+    Flag(String),
+    /// A directory or the host's name.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+fn quantity(flag: &str, text: &str) -> Result<Quantity, Error> {
+    text.parse()
+        .map_err(|e| Error::Flag(format!("{flag} {text:?}: {e}")))
+}
+
+/// What the flags say about this node.
+async fn registration(flags: &Flags) -> Result<Registration, Error> {
+    let name = match &flags.hostname_override {
+        Some(name) => name.to_lowercase(),
+        None => flags::host_name()?,
+    };
+    let ip = match flags.node_ip {
+        Some(ip) => ip,
+        None => {
+            let config = flags.common.kubeconfig()?;
+            let server = config.servers.first().cloned().unwrap_or_default();
+            node::own_ip(&server).await?
+        }
+    };
+    let facts = node::status::Facts {
+        machine: Machine::look(),
+        usage: Usage::look(&flags.root_dir),
+        name,
+        ips: vec![ip.to_string()],
+        port: port(flags),
+        max_pods: flags.max_pods,
+        reserved_cpu: quantity("--reserved-cpu", &flags.reserved_cpu)?.milli_value(),
+        reserved_memory: quantity("--reserved-memory", &flags.reserved_memory)?.value(),
+        huge_pages: machine::huge_pages(),
+        disk_percent: flags.eviction_disk_percent,
+        ..Default::default()
+    };
+    Ok(Registration {
+        facts,
+        labels: node::parse_labels(&flags.node_labels).map_err(Error::Flag)?,
+        taints: node::parse_taints(&flags.register_with_taints).map_err(Error::Flag)?,
+        root: flags.root_dir.clone(),
+    })
+}
+
+fn port(flags: &Flags) -> u16 {
+    match flags.common.secure_port {
+        0 => flags::PORT,
+        port => port,
+    }
+}
+
+/// Runs until the process is told to stop. Pods go on without us.
+pub async fn run(flags: Flags) -> Result<(), Error> {
+    let registration = registration(&flags).await?;
+    std::fs::create_dir_all(&flags.root_dir)?;
+    std::fs::create_dir_all(&flags.pod_logs_dir)?;
+    let client = flags.common.client("kubelet")?;
+    let address = SocketAddr::new(flags.common.bind_address, port(&flags));
+    let listener = hardway_client::health::bind(address).await?;
+    let files = flags.common.server_files();
+    hardway_client::tls::server(&files, false, &[]).map_err(hardway_client::flags::Error::Tls)?;
+    let runtime: cri::Handle = Arc::new(cri::Client::connect(&flags.container_runtime_endpoint));
+    let name = registration.facts.name.clone();
+    let (events, inbox) = mpsc::unbounded_channel();
+    let context = context(&flags, &registration, &client, &runtime, &events);
+
+    let node = Informer::new(client.all::<Node>())
+        .fields(format!("metadata.name={name}"))
+        .start();
+    let pods = Pods::default();
+    let manager = Manager::new(context.clone(), pods.clone(), node.clone(), events.clone());
+    tokio::spawn(manager.run(inbox));
+    tokio::spawn(node::lease::keep(client.clone(), name.clone()));
+    tokio::spawn(node::keep(
+        client.clone(),
+        runtime.clone(),
+        registration.clone(),
+    ));
+    let (statics, mirror_queue) = follow_statics(&flags, &name, &events);
+    let store = follow_pods(&client, &name, &events, mirror_queue.clone());
+    tokio::spawn(mirrors::keep(
+        client.clone(),
+        node,
+        store.clone(),
+        statics,
+        mirror_queue,
+    ));
+    follow_runtime(&context, &events, store.clone());
+    keep_house(&flags, &runtime);
+
+    let ready = store;
+    let checks = Checks::default().ready("pods", move || match ready.is_synced() {
+        true => Ok(()),
+        false => Err("the pods of this node aren't known yet".into()),
+    });
+    let server = Server::new(context, pods, client, name.clone(), checks);
+    tracing::info!(node = name, %address, "started");
+    tokio::select! {
+        served = server.serve(listener, &files) => {
+            served.map_err(hardway_client::flags::Error::Tls)?;
+        }
+        stopped = signals::shutdown() => stopped?,
+    }
+    tracing::info!(node = name, "stops; pods go on");
+    Ok(())
+}
+
+fn context(
+    flags: &Flags,
+    registration: &Registration,
+    client: &Client,
+    runtime: &cri::Handle,
+    events: &mpsc::UnboundedSender<Event>,
+) -> Arc<Context> {
+    let name = &registration.facts.name;
+    let recorder = Recorder::new(client.clone(), "kubelet", Some(name));
+    let objects = Arc::new(Cluster::new(
+        client.clone(),
+        forward(events, Event::Reference),
+    ));
+    let shared: Arc<dyn Objects> = objects.clone();
+    let (_, allocatable) = node::status::amounts(&registration.facts);
+    let facts = downward::Facts {
+        pod_ips: Vec::new(),
+        host_ips: registration.facts.ips.clone(),
+        allocatable: allocatable
+            .into_iter()
+            .filter_map(|(name, amount)| Some((name, amount.0.parse().ok()?)))
+            .collect(),
+    };
+    let probes = probes::Manager::new(
+        runtime.clone(),
+        recorder.clone(),
+        forward(events, Event::Probe),
+    );
+    let resolver = std::fs::read_to_string(&flags.resolv_conf).unwrap_or_default();
+    Arc::new(Context {
+        runtime: runtime.clone(),
+        volumes: Arc::new(volumes::Manager::new(
+            &flags.root_dir,
+            shared.clone(),
+            Arc::new(volumes::Kernel),
+            facts.clone(),
+        )),
+        objects,
+        images: Arc::new(Puller::new(
+            runtime.clone(),
+            recorder.clone(),
+            shared,
+            images::PARALLEL_PULLS,
+        )),
+        probes: Arc::new(probes),
+        nudge: Arc::new(Notify::new()),
+        recorder,
+        statuses: Writer::start(client.clone()),
+        cgroups: Cgroups::new("/sys/fs/cgroup", &flags.cgroup_root, flags.pod_max_pids),
+        places: Places {
+            logs: flags.pod_logs_dir.clone(),
+            seccomp: flags.root_dir.join("seccomp"),
+        },
+        dns: dns::Node {
+            cluster_dns: flags.cluster_dns.iter().map(ToString::to_string).collect(),
+            cluster_domain: flags.cluster_domain.clone(),
+            host: dns::parse(&resolver),
+        },
+        cluster_domain: flags.cluster_domain.clone(),
+        hosts_file: Path::new("/etc/hosts").to_owned(),
+        facts,
+        node_name: name.clone(),
+        memory_capacity: registration.facts.machine.memory,
+    })
+}
+
+/// A sender whose messages arrive as events.
+fn forward<T: Send + 'static>(
+    events: &mpsc::UnboundedSender<Event>,
+    wrap: impl Fn(T) -> Event + Send + 'static,
+) -> mpsc::UnboundedSender<T> {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let events = events.clone();
+    tokio::spawn(async move {
+        while let Some(message) = receiver.recv().await {
+            if events.send(wrap(message)).is_err() {
+                return;
+            }
+        }
+    });
+    sender
+}
+
+fn follow_pods(
+    client: &Client,
+    node: &str,
+    events: &mpsc::UnboundedSender<Event>,
+    mirrors: WorkQueue<ObjectKey>,
+) -> Store<Pod> {
+    let events = events.clone();
+    Informer::new(client.all::<Pod>())
+        .fields(format!("spec.nodeName={node}"))
+        .on_change(move |change| {
+            if crate::pod::is_mirror(change.object()) {
+                mirrors.add(ObjectKey::of(change.object().as_ref()));
+            }
+            // The manager lives as long as the process.
+            let _ = events.send(Event::Pod(change.clone()));
+        })
+        .start()
+}
+
+/// Static pods run whether or not there is an apiserver.
+fn follow_statics(
+    flags: &Flags,
+    node: &str,
+    events: &mpsc::UnboundedSender<Event>,
+) -> (watch::Receiver<static_pods::Pods>, WorkQueue<ObjectKey>) {
+    let (sender, receiver) = watch::channel(static_pods::Pods::new());
+    let queue = WorkQueue::new();
+    if let Some(directory) = flags.pod_manifest_path.clone() {
+        tokio::spawn(static_pods::follow(directory, node.to_owned(), sender));
+    }
+    let (mut changes, events, keys) = (receiver.clone(), events.clone(), queue.clone());
+    tokio::spawn(async move {
+        let mut known = static_pods::Pods::new();
+        while changes.changed().await.is_ok() {
+            let now = changes.borrow_and_update().clone();
+            for (uid, pod) in known.iter().filter(|(uid, _)| !now.contains_key(*uid)) {
+                let _ = events.send(Event::StaticGone(uid.clone()));
+                keys.add(ObjectKey::of(pod.as_ref()));
+            }
+            for (_, pod) in now.iter().filter(|(uid, _)| !known.contains_key(*uid)) {
+                let _ = events.send(Event::Static(pod.clone()));
+                keys.add(ObjectKey::of(pod.as_ref()));
+            }
+            known = now;
+        }
+    });
+    (receiver, queue)
+}
+
+/// Nothing that runs is taken for an orphan before both sides are known: what
+/// the runtime has and what the API wants.
+fn follow_runtime(context: &Arc<Context>, events: &mpsc::UnboundedSender<Event>, pods: Store<Pod>) {
+    let (first, looked) = oneshot::channel();
+    let happenings = forward(events, Event::Runtime);
+    tokio::spawn(pleg::run(
+        context.runtime.clone(),
+        context.nudge.clone(),
+        happenings,
+        Some(first),
+    ));
+    let events = events.clone();
+    tokio::spawn(async move {
+        // An error means that the watcher ended, and with it the process.
+        let _ = looked.await;
+        pods.wait_synced().await;
+        let _ = events.send(Event::Synced);
+    });
+}
+
+fn keep_house(flags: &Flags, runtime: &cri::Handle) {
+    let rotator = Rotator::new(
+        runtime.clone(),
+        flags.container_log_max_size,
+        flags.container_log_max_files,
+    );
+    tokio::spawn(async move { rotator.run().await });
+    let collector = images::gc::Collector::new(runtime.clone(), images::gc::Policy::default());
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(IMAGE_COLLECTION).await;
+            if let Err(error) = collector.collect().await {
+                tracing::warn!(%error, "images can't be collected");
+            }
+        }
+    });
+}

@@ -1,0 +1,236 @@
+//! The kubelet's API on port 10250: HTTPS with client certificates, for the
+//! apiserver: logs, streams, pods, figures, health.
+
+mod access;
+mod logs;
+mod query;
+mod stats;
+mod streams;
+
+use crate::context::Context;
+use crate::manager::Pods;
+use access::{Access, Identity};
+use bytes::Bytes;
+use hardway_client::api::Client;
+use hardway_client::health::{self, Checks};
+use hardway_client::tls;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use k8s_openapi::api::core::v1::Pod;
+use query::Query;
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// How long a client may take to say who it is.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// An answer that isn't what was asked for: status and text.
+#[derive(Debug)]
+struct Refusal(StatusCode, String);
+
+impl Refusal {
+    fn not_found(text: impl Into<String>) -> Self {
+        Self(StatusCode::NOT_FOUND, text.into())
+    }
+
+    fn bad_request(text: impl Into<String>) -> Self {
+        Self(StatusCode::BAD_REQUEST, text.into())
+    }
+
+    fn internal(error: impl ToString) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+/// The server's state.
+pub struct Server {
+    context: Arc<Context>,
+    pods: Pods,
+    access: Access,
+    checks: Checks,
+}
+
+impl Server {
+    /// A server that lets those in whom the apiserver allows.
+    pub fn new(
+        context: Arc<Context>,
+        pods: Pods,
+        client: Client,
+        node: String,
+        checks: Checks,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            context,
+            pods,
+            access: Access::new(client, node),
+            checks,
+        })
+    }
+
+    /// Serves until the future is dropped.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        files: &tls::ServerFiles,
+    ) -> Result<(), tls::Error> {
+        let config = tls::server(files, false, &["http/1.1"])?;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        loop {
+            let (tcp, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    // Out of descriptors: give others time to close some.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let (this, acceptor) = (self.clone(), acceptor.clone());
+            tokio::spawn(async move {
+                // Keystrokes shouldn't wait to be bundled.
+                let _ = tcp.set_nodelay(true);
+                let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp));
+                let Ok(Ok(stream)) = handshake.await else {
+                    tracing::debug!(%peer, "TLS handshake failed");
+                    return;
+                };
+                let certificates = stream.get_ref().1.peer_certificates();
+                let identity = certificates
+                    .and_then(|list| list.first())
+                    .and_then(|der| Identity::of(der))
+                    .map(Arc::new);
+                let service = service_fn(move |request| {
+                    let (this, identity) = (this.clone(), identity.clone());
+                    async move { Ok::<_, Infallible>(this.answer(request, identity).await) }
+                });
+                let served = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .with_upgrades();
+                if let Err(error) = served.await {
+                    tracing::debug!(%peer, %error, "connection ended");
+                }
+            });
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        identity: Option<Arc<Identity>>,
+    ) -> Response<Body> {
+        match self.route(request, identity).await {
+            Ok(response) => response,
+            Err(Refusal(status, message)) => {
+                text(status, "text/plain; charset=utf-8", message + "\n")
+            }
+        }
+    }
+
+    async fn route(
+        &self,
+        request: Request<Incoming>,
+        identity: Option<Arc<Identity>>,
+    ) -> Result<Response<Body>, Refusal> {
+        let uri = request.uri().clone();
+        let path = uri.path();
+        let allowed = match path {
+            "/healthz" | "/livez" | "/readyz" => true,
+            _ => {
+                let identity = identity
+                    .as_deref()
+                    .ok_or_else(|| Refusal(StatusCode::UNAUTHORIZED, "Unauthorized".into()))?;
+                self.access.check(identity, request.method(), path).await?;
+                true
+            }
+        };
+        let health = health::respond(&self.checks, request.method(), path, uri.query(), allowed);
+        if let Some(response) = health {
+            return Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()));
+        }
+        let query = Query::parse(uri.query().unwrap_or_default());
+        let parts: Vec<String> = path
+            .trim_matches('/')
+            .split('/')
+            .map(query::decode)
+            .collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let get = request.method() == Method::GET;
+        match parts.as_slice() {
+            ["pods"] if get => self.list_pods(false).await,
+            ["runningpods"] if get => self.list_pods(true).await,
+            ["stats", "summary"] if get => stats::summary(&self.context, &self.pods).await,
+            ["containerLogs", namespace, name, container] if get => {
+                let pod = self.pod(namespace, name, None)?;
+                logs::answer(self.context.clone(), &pod, container, &query).await
+            }
+            [
+                what @ ("exec" | "attach" | "run"),
+                namespace,
+                name,
+                rest @ ..,
+            ] => {
+                let (uid, container) = match rest {
+                    [container] => (None, *container),
+                    [uid, container] => (Some(*uid), *container),
+                    _ => return Err(Refusal::not_found("404 page not found")),
+                };
+                let pod = self.pod(namespace, name, uid)?;
+                match *what {
+                    "run" => streams::run(&self.context, &pod, container, &query).await,
+                    "exec" => streams::exec(&self.context, &pod, container, &query, request).await,
+                    _ => streams::attach(&self.context, &pod, container, &query, request).await,
+                }
+            }
+            ["portForward", namespace, name, rest @ ..] => {
+                let pod = self.pod(namespace, name, rest.first().copied())?;
+                streams::port_forward(&self.context, &pod, &query, request).await
+            }
+            _ => Err(Refusal::not_found("404 page not found")),
+        }
+    }
+
+    fn pod(&self, namespace: &str, name: &str, uid: Option<&str>) -> Result<Arc<Pod>, Refusal> {
+        self.pods
+            .find(namespace, name, uid)
+            .ok_or_else(|| Refusal::not_found(format!("pod {name:?} not found")))
+    }
+
+    async fn list_pods(&self, running: bool) -> Result<Response<Body>, Refusal> {
+        let mut items = self.pods.list(&self.context);
+        if running {
+            items.retain(|pod| crate::pod::phase(pod) == "Running");
+        }
+        let list = k8s_openapi::List::<Pod> {
+            items,
+            ..Default::default()
+        };
+        json(&list)
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Response<Body>, Refusal> {
+    let body = serde_json::to_vec(value).map_err(Refusal::internal)?;
+    Ok(text(StatusCode::OK, "application/json", body))
+}
+
+fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let body = Full::new(body.into()).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    response
+}
