@@ -34,7 +34,6 @@ pub async fn keep(
         };
         async move {
             let present = mirrors.get(&key).filter(|p| pod::is_mirror(p));
-            let node = node.list().into_iter().next();
             // A mirror is its node's: without the node it comes later.
             let mirror = match (wanted, node.list().into_iter().next()) {
                 (None, _) => None,

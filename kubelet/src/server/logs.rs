@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::io::ReaderStream;
+use tokio_util::sync::CancellationToken;
 
 /// How much waits for a slow reader.
 const BUFFER: usize = 64 << 10;
@@ -65,13 +66,21 @@ pub async fn answer(
     let path = PathBuf::from(&instance.log_path);
     let (mut sink, source) = tokio::io::duplex(BUFFER);
     let id = instance.id.clone();
+    // Readers go without a word while nothing is written: what they hold tells.
+    let reader = CancellationToken::new();
+    let gone = reader.clone();
+    let held = reader.drop_guard();
     tokio::spawn(async move {
         let ended = ended(&context, &id);
-        if let Err(error) = logs::read(&path, &options, ended, &mut sink).await {
-            tracing::debug!(path = %path.display(), %error, "the reader of a log went away");
+        let copy = logs::read(&path, &options, ended, &mut sink);
+        if let Some(Err(error)) = gone.run_until_cancelled(copy).await {
+            tracing::debug!(path = %path.display(), %error, "cannot copy a log");
         }
     });
-    let frames = ReaderStream::new(source).map_ok(Frame::data);
+    let frames = ReaderStream::new(source).map_ok(move |bytes| {
+        let _reader_is_there = &held;
+        Frame::data(bytes)
+    });
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
     response.headers_mut().insert(
         header::CONTENT_TYPE,
