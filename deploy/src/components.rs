@@ -30,7 +30,7 @@ pub const CONTROL_PLANE: &[&str] = &[
     "scheduler",
 ];
 /// Processes of a worker in the order they start.
-pub const WORKER: &[&str] = &["containerd", "flannel-lite", "kubelet", "proxy"];
+pub const WORKER: &[&str] = &["containerd", "kubelet", "flannel-lite", "proxy"];
 
 /// The processes of a host that this lab runs, in the order they start.
 pub fn specs(lab: &Lab, host: &Host) -> Vec<Spec> {

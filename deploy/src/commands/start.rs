@@ -40,11 +40,20 @@ pub fn wait_healthy(lab: &Lab, host: &Host, name: &str) -> Result<()> {
     })
 }
 
-/// Starts all processes of a host in order, each when those before do their work.
+/// Starts all processes of a host and waits until each does its work. The others
+/// need the store or the container runtime, so those come first.
 pub fn start_all(lab: &Lab, host: &Host) -> Result<()> {
-    for spec in components::specs(lab, host) {
-        process::converge(lab, host, &spec)?;
-        wait_healthy(lab, host, &spec.name)?;
+    let specs = components::specs(lab, host);
+    let (first, others): (Vec<_>, Vec<_>) = specs
+        .iter()
+        .partition(|spec| ["etcd", "containerd"].contains(&spec.name.as_str()));
+    for group in [first, others] {
+        for spec in &group {
+            process::converge(lab, host, spec)?;
+        }
+        for spec in &group {
+            wait_healthy(lab, host, &spec.name)?;
+        }
     }
     Ok(())
 }

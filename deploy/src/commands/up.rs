@@ -111,7 +111,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
     changed |= converge(
         &lab,
         &workers,
-        &wanted(&["flannel-lite", "kubelet", "proxy"]),
+        &wanted(&["kubelet", "flannel-lite", "proxy"]),
         &progress,
     )?;
     if lab.only.is_empty() {
