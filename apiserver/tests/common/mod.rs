@@ -1,0 +1,451 @@
+//! A real etcd and an apiserver on it, with certificates of their own, driven
+//! over HTTP. Everything ends with the value.
+
+#![allow(dead_code)]
+
+use bytes::Bytes;
+use clap::Parser;
+use hardway_apiserver::flags::Flags;
+use hardway_apiserver::server::Server;
+use hardway_client::kubeconfig::Pem;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls_pki_types::ServerName;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// How long anything may take that is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// etcd, apiserver and a client.
+pub struct Lab {
+    pub dir: tempfile::TempDir,
+    pub address: SocketAddr,
+    pub etcd: Etcd,
+    stop: Option<oneshot::Sender<()>>,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+/// An etcd process.
+pub struct Etcd {
+    child: Option<Child>,
+    dir: PathBuf,
+    port: u16,
+    peer: u16,
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Etcd {
+    fn new(dir: &Path) -> Self {
+        let mut etcd = Self {
+            child: None,
+            dir: dir.to_owned(),
+            port: free_port(),
+            peer: free_port(),
+        };
+        etcd.start();
+        etcd
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    pub fn start(&mut self) {
+        let file = |name: &str| self.dir.join(name);
+        let peer = format!("http://127.0.0.1:{}", self.peer);
+        let child = Command::new("etcd")
+            .args([
+                "--name=test",
+                "--logger=zap",
+                "--log-level=error",
+                "--client-cert-auth",
+            ])
+            .args([format!("--listen-client-urls={}", self.url())])
+            .args([format!("--advertise-client-urls={}", self.url())])
+            .args([format!("--listen-peer-urls={peer}")])
+            .args([format!("--initial-advertise-peer-urls={peer}")])
+            .args([format!("--initial-cluster=test={peer}")])
+            .arg("--data-dir")
+            .arg(file("etcd"))
+            .arg("--cert-file")
+            .arg(file("server.crt"))
+            .arg("--key-file")
+            .arg(file("server.key"))
+            .arg("--trusted-ca-file")
+            .arg(file("ca.crt"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("etcd is installed (Debian: etcd-server)");
+        self.child = Some(child);
+    }
+
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A CA, a server certificate and those of clients, as files.
+fn certificates(dir: &Path) {
+    let write = |name: &str, text: String| std::fs::write(dir.join(name), text).unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "test-ca");
+    let key = KeyPair::generate().unwrap();
+    let ca = params.self_signed(&key).unwrap();
+    write("ca.crt", ca.pem());
+    let issuer = Issuer::new(params, key);
+    for (file, name, group) in [
+        ("server", "kube-apiserver", ""),
+        ("admin", "admin", "system:masters"),
+        ("jane", "jane", "dev"),
+    ] {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        if !group.is_empty() {
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, group);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        write(&format!("{file}.crt"), certificate.pem());
+        write(&format!("{file}.key"), key.serialize_pem());
+    }
+    write("sa.key", KeyPair::generate().unwrap().serialize_pem());
+}
+
+impl Lab {
+    pub async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        certificates(dir.path());
+        let etcd = Etcd::new(dir.path());
+        let mut lab = Self {
+            address: ([127, 0, 0, 1], 0).into(),
+            tls: tls(dir.path(), "admin"),
+            stop: None,
+            etcd,
+            dir,
+        };
+        lab.serve().await;
+        lab
+    }
+
+    /// Starts an apiserver (another one, if there was one) and waits for it.
+    pub async fn serve(&mut self) {
+        let file = |name: &str| self.dir.path().join(name).display().to_string();
+        let flags = Flags::try_parse_from([
+            "hardway-apiserver".to_owned(),
+            format!("--etcd-servers={}", self.etcd.url()),
+            format!("--etcd-cafile={}", file("ca.crt")),
+            format!("--etcd-certfile={}", file("admin.crt")),
+            format!("--etcd-keyfile={}", file("admin.key")),
+            format!("--tls-cert-file={}", file("server.crt")),
+            format!("--tls-private-key-file={}", file("server.key")),
+            format!("--client-ca-file={}", file("ca.crt")),
+            format!("--service-account-signing-key-file={}", file("sa.key")),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--secure-port=0".to_owned(),
+        ])
+        .unwrap();
+        let server = Server::start(&flags).await.unwrap();
+        self.address = server.address().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        self.stop = Some(stop);
+        tokio::spawn(server.run(async move {
+            let _ = stopped.await;
+        }));
+        self.until("the server is ready", async || {
+            self.try_call(Method::GET, "/readyz", "", Bytes::new())
+                .await
+                .is_some_and(|response| response.status() == 200)
+        })
+        .await;
+    }
+
+    /// The same lab, seen by another user.
+    pub fn acting(&self, user: &str) -> Arc<rustls::ClientConfig> {
+        tls(self.dir.path(), user)
+    }
+
+    /// What hardway's own client needs.
+    pub fn kubeconfig(&self) -> hardway_client::kubeconfig::Kubeconfig {
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
+             clusters: [{{name: c, cluster: {{server: 'https://{}', certificate-authority: ca.crt}}}}]\n\
+             users: [{{name: u, user: {{client-certificate: admin.crt, client-key: admin.key}}}}]\n\
+             contexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n",
+            self.address
+        );
+        let path = self.dir.path().join("kubeconfig");
+        std::fs::write(&path, text).unwrap();
+        hardway_client::kubeconfig::Kubeconfig::load(&path).unwrap()
+    }
+
+    /// Waits for a condition.
+    pub async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition().await {
+            assert!(Instant::now() < deadline, "timed out: {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn connect(
+        &self,
+        tls: &Arc<rustls::ClientConfig>,
+    ) -> Option<hyper::client::conn::http1::SendRequest<Full<Bytes>>> {
+        let tcp = tokio::net::TcpStream::connect(self.address).await.ok()?;
+        let connector = tokio_rustls::TlsConnector::from(tls.clone());
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = connector.connect(name, tcp).await.ok()?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .ok()?;
+        tokio::spawn(connection);
+        Some(sender)
+    }
+
+    async fn try_call(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Option<Response<Incoming>> {
+        self.try_call_as(&self.tls, method, path, content_type, body)
+            .await
+    }
+
+    async fn try_call_as(
+        &self,
+        tls: &Arc<rustls::ClientConfig>,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> Option<Response<Incoming>> {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost")
+            .header("user-agent", "test/1");
+        if !content_type.is_empty() {
+            request = request.header("content-type", content_type);
+        }
+        let request = request.body(Full::new(body)).unwrap();
+        let mut sender = self.connect(tls).await?;
+        sender.send_request(request).await.ok()
+    }
+
+    /// A request with any body; code and answer.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> (u16, Value) {
+        let response = self
+            .try_call(method, path, content_type, body.into())
+            .await
+            .expect("the apiserver answers");
+        read(response).await
+    }
+
+    pub async fn send_as(
+        &self,
+        user: &str,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> (u16, Value) {
+        let body = Bytes::from(body.to_string());
+        let tls = self.acting(user);
+        let response = self
+            .try_call_as(&tls, method, path, "application/json", body)
+            .await
+            .expect("the apiserver answers");
+        read(response).await
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        self.send(Method::GET, path, "", "").await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.send(Method::POST, path, "application/json", body.to_string())
+            .await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.send(Method::PUT, path, "application/json", body.to_string())
+            .await
+    }
+
+    pub async fn merge(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.send(
+            Method::PATCH,
+            path,
+            "application/merge-patch+json",
+            body.to_string(),
+        )
+        .await
+    }
+
+    pub async fn delete(&self, path: &str, options: &Value) -> (u16, Value) {
+        let body = if options.is_null() {
+            String::new()
+        } else {
+            options.to_string()
+        };
+        self.send(Method::DELETE, path, "application/json", body)
+            .await
+    }
+
+    /// Creates and expects success.
+    pub async fn create(&self, path: &str, body: &Value) -> Value {
+        let (code, object) = self.post(path, body).await;
+        assert_eq!(code, 201, "{object}");
+        object
+    }
+
+    /// Begins a watch.
+    pub async fn watch(&self, path: &str) -> Watch {
+        let response = self
+            .try_call(Method::GET, path, "", Bytes::new())
+            .await
+            .expect("the apiserver answers");
+        Watch {
+            body: response.into_body(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Makes etcd forget everything before now.
+    pub async fn compact(&self) {
+        let file = |name: &str| std::fs::read(self.dir.path().join(name)).unwrap();
+        let tls = tonic::transport::ClientTlsConfig::new()
+            .ca_certificate(tonic::transport::Certificate::from_pem(file("ca.crt")))
+            .identity(tonic::transport::Identity::from_pem(
+                file("admin.crt"),
+                file("admin.key"),
+            ));
+        let options = etcd_client::ConnectOptions::new().with_tls(tls);
+        let mut client = etcd_client::Client::connect([self.etcd.url()], Some(options))
+            .await
+            .unwrap();
+        let revision = client
+            .get("x", None)
+            .await
+            .unwrap()
+            .header()
+            .unwrap()
+            .revision();
+        client.compact(revision, None).await.unwrap();
+    }
+}
+
+async fn read(response: Response<Incoming>) -> (u16, Value) {
+    let code = response.status().as_u16();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let value = serde_json::from_slice(&bytes)
+        .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into());
+    (code, value)
+}
+
+fn tls(dir: &Path, user: &str) -> Arc<rustls::ClientConfig> {
+    let file = |name: String| Pem::File(dir.join(name));
+    let config = hardway_client::tls::client_from(
+        &file("ca.crt".into()),
+        file(format!("{user}.crt")),
+        file(format!("{user}.key")),
+        &["http/1.1"],
+    );
+    Arc::new(config.unwrap())
+}
+
+/// A running watch.
+pub struct Watch {
+    body: Incoming,
+    buffer: Vec<u8>,
+}
+
+impl Watch {
+    /// The next event; `None` at the end.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).unwrap());
+            }
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame())
+                .await
+                .expect("an event in time")?;
+            if let Some(data) = frame.ok()?.data_ref() {
+                self.buffer.extend_from_slice(data);
+            }
+        }
+    }
+
+    /// Type and name of the next event.
+    pub async fn told(&mut self) -> (String, String) {
+        let event = self.next().await.expect("the watch goes on");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        (
+            text(&event["type"]),
+            text(&event["object"]["metadata"]["name"]),
+        )
+    }
+}
+
+/// A ConfigMap.
+pub fn config_map(name: &str) -> Value {
+    serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name}, "data": {"a": "1"}})
+}
+
+/// A pod that has what it needs to be accepted.
+pub fn pod(name: &str) -> Value {
+    serde_json::json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {"containers": [{"name": "c", "image": "busybox"}]}})
+}
+
+/// The path of ConfigMaps.
+pub const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+/// The path of pods.
+pub const PODS: &str = "/api/v1/namespaces/default/pods";
+
+/// The service account that pods need.
+pub async fn service_account(lab: &Lab) {
+    let account = serde_json::json!({"metadata": {"name": "default"}});
+    lab.create("/api/v1/namespaces/default/serviceaccounts", &account)
+        .await;
+}

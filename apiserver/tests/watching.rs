@@ -1,0 +1,245 @@
+//! Lists and watches: pages, resuming, what is too old, and etcd going away.
+
+mod common;
+
+use common::{Lab, MAPS, config_map};
+use hardway_client::{Client, WatchParams};
+use hardway_proto::Kind;
+use http::Method;
+use k8s_openapi::api::core::v1::ConfigMap;
+use serde_json::{Value, json};
+
+fn version(list: &Value) -> String {
+    list["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    let items = list["items"].as_array().unwrap();
+    items
+        .iter()
+        .map(|item| item["metadata"]["name"].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_goes_on_where_a_list_ended() {
+    let lab = Lab::start().await;
+    lab.create(MAPS, &config_map("before")).await;
+    let (_, list) = lab.get(MAPS).await;
+    assert_eq!(names(&list), ["before"]);
+    lab.create(MAPS, &config_map("a")).await;
+    let mut watch = lab
+        .watch(&format!(
+            "{MAPS}?watch=true&resourceVersion={}",
+            version(&list)
+        ))
+        .await;
+    assert_eq!(watch.told().await, ("ADDED".into(), "a".into()));
+    lab.merge(&format!("{MAPS}/a"), &json!({"data": {"x": "y"}}))
+        .await;
+    let event = watch.next().await.unwrap();
+    assert_eq!(event["type"], "MODIFIED");
+    let resume = version(&event["object"]);
+    lab.delete(&format!("{MAPS}/a"), &Value::Null).await;
+    let gone = watch.next().await.unwrap();
+    assert_eq!(
+        (&gone["type"], &gone["object"]["data"]["x"]),
+        (&json!("DELETED"), &json!("y"))
+    );
+    assert!(version(&gone["object"]).parse::<u64>().unwrap() > resume.parse().unwrap());
+
+    // Resumed elsewhere, the same is told again.
+    let mut again = lab
+        .watch(&format!("{MAPS}?watch=1&resourceVersion={resume}"))
+        .await;
+    assert_eq!(again.told().await, ("DELETED".into(), "a".into()));
+
+    // With selectors, leaving and entering is deletion and addition.
+    let mut few = lab
+        .watch(&format!(
+            "{MAPS}?watch=1&labelSelector=in%3Dyes&resourceVersion={resume}"
+        ))
+        .await;
+    lab.create(MAPS, &config_map("b")).await;
+    let label = |value: Value| json!({"metadata": {"labels": {"in": value}}});
+    lab.merge(&format!("{MAPS}/b"), &label(json!("yes"))).await;
+    assert_eq!(few.told().await, ("ADDED".into(), "b".into()));
+    lab.merge(&format!("{MAPS}/b"), &label(Value::Null)).await;
+    assert_eq!(few.told().await, ("DELETED".into(), "b".into()));
+
+    // Too old: told as the first and last event.
+    let mut old = lab
+        .watch(&format!("{MAPS}?watch=1&resourceVersion=1"))
+        .await;
+    let error = old.next().await.unwrap();
+    assert_eq!(
+        (&error["type"], &error["object"]["code"]),
+        (&json!("ERROR"), &json!(410))
+    );
+    assert_eq!(error["object"]["reason"], "Expired");
+    assert!(old.next().await.is_none());
+
+    // The initial events and their end.
+    let query =
+        "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let mut initial = lab.watch(&format!("{MAPS}?{query}")).await;
+    assert_eq!(initial.told().await, ("ADDED".into(), "b".into()));
+    assert_eq!(initial.told().await, ("ADDED".into(), "before".into()));
+    let end = initial.next().await.unwrap();
+    assert_eq!(end["type"], "BOOKMARK");
+    assert_eq!(
+        end["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"],
+        "true"
+    );
+
+    // A watch ends when its time is up.
+    let (_, list) = lab.get(MAPS).await;
+    let mut short = lab
+        .watch(&format!(
+            "{MAPS}?watch=1&timeoutSeconds=1&resourceVersion={}",
+            version(&list)
+        ))
+        .await;
+    assert!(short.next().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_show_one_revision() {
+    let lab = Lab::start().await;
+    for i in 0..7 {
+        lab.create(MAPS, &config_map(&format!("m{i}"))).await;
+    }
+    let (_, first) = lab.get(&format!("{MAPS}?limit=3")).await;
+    assert_eq!(names(&first), ["m0", "m1", "m2"]);
+    assert_eq!(first["metadata"]["remainingItemCount"], 4);
+    let next = |list: &Value| list["metadata"]["continue"].as_str().unwrap().to_owned();
+    // What happens between the pages isn't seen.
+    lab.delete(&format!("{MAPS}/m5"), &Value::Null).await;
+    lab.create(MAPS, &config_map("m9")).await;
+    let (_, second) = lab
+        .get(&format!("{MAPS}?limit=3&continue={}", next(&first)))
+        .await;
+    assert_eq!(names(&second), ["m3", "m4", "m5"]);
+    assert_eq!(version(&second), version(&first));
+    let (_, third) = lab
+        .get(&format!("{MAPS}?limit=3&continue={}", next(&second)))
+        .await;
+    assert_eq!(names(&third), ["m6"]);
+    assert_eq!(third["metadata"].get("continue"), None);
+
+    let exact = format!(
+        "{MAPS}?resourceVersionMatch=Exact&resourceVersion={}",
+        version(&first)
+    );
+    assert_eq!(names(&lab.get(&exact).await.1).len(), 7);
+    lab.compact().await;
+    assert_eq!(lab.get(&exact).await.0, 410);
+    let (code, expired) = lab
+        .get(&format!("{MAPS}?limit=3&continue={}", next(&first)))
+        .await;
+    assert_eq!((code, &expired["reason"]), (410, &json!("Expired")));
+    let (code, rest) = lab
+        .get(&format!("{MAPS}?continue={}", next(&expired)))
+        .await;
+    assert_eq!((code, names(&rest)), (200, vec!["m3", "m4", "m6", "m9"]));
+
+    let future = format!("{MAPS}?resourceVersion=99999999");
+    assert_eq!(lab.get(&future).await.0, 504);
+    let field = format!("{MAPS}?fieldSelector=metadata.name%3Dm3");
+    assert_eq!(names(&lab.get(&field).await.1), ["m3"]);
+    assert_eq!(
+        lab.get(&format!("{MAPS}?fieldSelector=spec.nope%3D1"))
+            .await
+            .0,
+        400
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_and_metadata_alone() {
+    let lab = Lab::start().await;
+    lab.create(MAPS, &config_map("a")).await;
+    let (code, _) = lab.get("/openapi/v3").await;
+    assert_eq!(code, 200);
+    let (_, version) = lab.get("/version").await;
+    assert_eq!(
+        (&version["major"], &version["minor"]),
+        (&json!("1"), &json!("33"))
+    );
+    let (code, resources) = lab.get("/api/v1").await;
+    assert_eq!((code, &resources["kind"]), (200, &json!("APIResourceList")));
+    let (code, metrics) = lab.get("/metrics").await;
+    assert_eq!(code, 200);
+    assert!(
+        metrics
+            .as_str()
+            .unwrap()
+            .contains("apiserver_request_total")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn etcd_away_is_told_and_nothing_is_lost() {
+    let mut lab = Lab::start().await;
+    lab.create(MAPS, &config_map("before")).await;
+    let (_, list) = lab.get(MAPS).await;
+    let mut watch = lab
+        .watch(&format!(
+            "{MAPS}?watch=1&resourceVersion={}",
+            version(&list)
+        ))
+        .await;
+    lab.etcd.kill();
+    let (code, status) = lab.post(MAPS, &config_map("lost")).await;
+    assert!(matches!(code, 503 | 504), "{status}");
+    assert_eq!(status["kind"], "Status");
+    let (code, _) = lab.get(&format!("{MAPS}/before")).await;
+    assert!(matches!(code, 503 | 504));
+    // What the cache has can be read by those who don't mind.
+    let (code, cached) = lab.get(&format!("{MAPS}?resourceVersion=0")).await;
+    assert_eq!((code, names(&cached)), (200, vec!["before"]));
+    assert_eq!(lab.get("/readyz").await.0, 500);
+    assert_eq!(lab.get("/livez").await.0, 200);
+    lab.etcd.start();
+    lab.until("writes work again", async || {
+        matches!(lab.post(MAPS, &config_map("after")).await.0, 201 | 409)
+    })
+    .await;
+    assert_eq!(watch.told().await, ("ADDED".into(), "after".into()));
+    assert_eq!(names(&lab.get(MAPS).await.1), ["after", "before"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_loses_nothing() {
+    let mut lab = Lab::start().await;
+    lab.create(MAPS, &config_map("a")).await;
+    let (_, before) = lab.get(MAPS).await;
+    lab.serve().await;
+    assert_eq!(lab.get(MAPS).await.1["items"], before["items"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_other_door_shows_the_same() {
+    let lab = Lab::start().await;
+    let client = Client::new(&lab.kubeconfig(), "test").unwrap();
+    let maps = client.namespaced::<ConfigMap>("default");
+    let map = ConfigMap::parse(config_map("a").to_string().as_bytes()).unwrap();
+    let made = maps.create(&map).await.unwrap();
+    let (_, seen) = lab.get(&format!("{MAPS}/a")).await;
+    assert_eq!(seen["metadata"]["uid"], made.uid());
+    assert!(maps.create(&map).await.unwrap_err().is_already_exists());
+    assert_eq!(maps.list("", "").await.unwrap().items.len(), 1);
+    let infos = client.discover().await.unwrap();
+    assert!(
+        infos
+            .iter()
+            .any(|info| info.resource == "pods" && info.namespaced)
+    );
+    let _ = WatchParams::default();
+    let (code, _) = lab.send(Method::DELETE, &format!("{MAPS}/a"), "", "").await;
+    assert_eq!(code, 200);
+    assert!(maps.get("a").await.unwrap_err().is_not_found());
+}
