@@ -27,7 +27,7 @@ pub struct Context {
     pub images: Arc<Puller>,
     /// Probes.
     pub probes: Arc<probes::Manager>,
-    /// Told when something is about to run.
+    /// Told when something runs that didn't before.
     pub nudge: Arc<tokio::sync::Notify>,
     /// Events.
     pub recorder: Recorder,

@@ -3,6 +3,7 @@
 use crate::downward::{self, Facts};
 use crate::expansion;
 use crate::objects::{self, Objects};
+use crate::pod;
 use hardway_proto::Kind;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, Pod, Service, ServicePort};
@@ -47,7 +48,11 @@ pub async fn build(
     facts: &Facts,
 ) -> Result<Vec<(String, String)>, ConfigError> {
     let links = pod.spec.as_ref().and_then(|s| s.enable_service_links);
-    let services = objects.services()?;
+    let services = match objects.services() {
+        // Static pods don't wait for an apiserver: it may be one of them.
+        Err(objects::Error::NotSynced) if pod::is_static(pod) => Vec::new(),
+        known => known?,
+    };
     let services = of_services(&services, pod.namespace(), links != Some(false));
     let mut variables = Variables::default();
     env_from(pod, container, objects, &mut variables).await?;

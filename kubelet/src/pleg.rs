@@ -102,7 +102,7 @@ fn compare(old: &Snapshot, new: &Snapshot) -> Vec<Happening> {
 }
 
 /// Tells of everything that happens until the receiver is gone. `nudge` says
-/// that something is about to run; `first` is told when all that is there
+/// that something runs now; `first` is told when all that is there
 /// has been told.
 pub async fn run(
     runtime: cri::Handle,

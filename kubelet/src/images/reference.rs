@@ -43,12 +43,8 @@ fn parse(image: &str) -> Result<Parts<'_>, String> {
         Some((host, path)) if is_host(host) => (Some(host), path),
         _ => (None, name),
     };
-    if name.chars().any(|c| c.is_ascii_uppercase())
-        && path
-            .split('/')
-            .all(|p| is_path_component(&p.to_ascii_lowercase()))
-        && path.chars().any(|c| c.is_ascii_uppercase())
-    {
+    // Told apart from other mistakes because it is the most common one.
+    if path.chars().any(|c| c.is_ascii_uppercase()) {
         let shown = if host.is_none() && !path.contains('/') {
             format!("library/{path}")
         } else {

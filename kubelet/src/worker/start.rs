@@ -97,7 +97,6 @@ impl Worker {
             context.pod_event(pod, true, "FailedCreatePodSandBox", text.as_str());
             return Err(Error::Told(text));
         }
-        context.nudge.notify_one();
         let handler = pod::spec(pod).runtime_class_name.clone();
         let made = context
             .runtime
@@ -108,6 +107,7 @@ impl Worker {
             context.pod_event(pod, true, "FailedCreatePodSandBox", text.as_str());
             return Err(Error::Told(text));
         }
+        context.nudge.notify_one();
         Ok(())
     }
 
