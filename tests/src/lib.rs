@@ -1,1 +1,23 @@
-//! hardway-tests.
+//! What the end-to-end tests share: stock kubectl, the lab's hosts, plain HTTP and
+//! TLS, terminals, waiting, and cleaning up.
+//!
+//! The tests themselves are in `tests/`, one file for each subject. They need a lab
+//! (`cargo hardway test` brings one up) and are ignored without it. Everything here
+//! panics where a test would: what went wrong is then the test's failure.
+
+pub mod cleanup;
+pub mod http;
+pub mod kubectl;
+pub mod lab;
+pub mod manifest;
+pub mod pods;
+pub mod steps;
+pub mod terminal;
+pub mod text;
+pub mod tls;
+pub mod wait;
+
+pub use cleanup::{Namespace, defer};
+pub use kubectl::Kubectl;
+pub use lab::Lab;
+pub use wait::{until, within};
