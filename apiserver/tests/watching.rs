@@ -26,7 +26,7 @@ fn names(list: &Value) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_watch_goes_on_where_a_list_ended() {
-    let lab = Lab::start().await;
+    let mut lab = Lab::start().await;
     lab.create(MAPS, &config_map("before")).await;
     let (_, list) = lab.get(MAPS).await;
     assert_eq!(names(&list), ["before"]);
@@ -70,18 +70,6 @@ async fn a_watch_goes_on_where_a_list_ended() {
     lab.merge(&format!("{MAPS}/b"), &label(Value::Null)).await;
     assert_eq!(few.told().await, ("DELETED".into(), "b".into()));
 
-    // Too old: told as the first and last event.
-    let mut old = lab
-        .watch(&format!("{MAPS}?watch=1&resourceVersion=1"))
-        .await;
-    let error = old.next().await.unwrap();
-    assert_eq!(
-        (&error["type"], &error["object"]["code"]),
-        (&json!("ERROR"), &json!(410))
-    );
-    assert_eq!(error["object"]["reason"], "Expired");
-    assert!(old.next().await.is_none());
-
     // The initial events and their end.
     let query =
         "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
@@ -104,6 +92,20 @@ async fn a_watch_goes_on_where_a_list_ended() {
         ))
         .await;
     assert!(short.next().await.is_none());
+
+    // A new server knows nothing of what was before it: too old, told as the
+    // first and last event.
+    lab.serve().await;
+    let mut old = lab
+        .watch(&format!("{MAPS}?watch=1&resourceVersion=1"))
+        .await;
+    let error = old.next().await.unwrap();
+    assert_eq!(
+        (&error["type"], &error["object"]["code"]),
+        (&json!("ERROR"), &json!(410))
+    );
+    assert_eq!(error["object"]["reason"], "Expired");
+    assert!(old.next().await.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

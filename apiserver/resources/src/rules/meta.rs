@@ -124,14 +124,6 @@ fn finalizers(e: &mut Errors, path: &Path, meta: &Value) {
     for (i, finalizer) in list(meta, "finalizers").iter().enumerate() {
         let name = finalizer.as_str().unwrap_or_default();
         e.each(&path.index(i), name, names::is_qualified_name(name));
-        let known = ["orphan", "foregroundDeletion", "kubernetes"].contains(&name);
-        if !name.contains('/') && !known {
-            e.invalid(
-                &path.index(i),
-                name,
-                "name is neither a standard finalizer name nor is it fully qualified",
-            );
-        }
     }
     if all.contains("orphan") && all.contains("foregroundDeletion") {
         e.invalid(
@@ -210,10 +202,7 @@ mod tests {
             found[2],
             r#"metadata.ownerReferences.uid: Invalid value: "": uid must not be empty"#
         );
-        assert_eq!(
-            found[3],
-            r#"metadata.finalizers[0]: Invalid value: "odd": name is neither a standard finalizer name nor is it fully qualified"#
-        );
+        assert_eq!(found.len(), 3, "any qualified name may be a finalizer");
         let nameless = validate(&json!({"metadata": {}}), &names::is_dns1123_subdomain);
         assert_eq!(
             messages(nameless),
