@@ -178,18 +178,16 @@ fn difference(old: Option<&PodStatus>, new: &PodStatus) -> Option<Value> {
     };
     let before = owned(&old);
     let (old_map, mut new_map) = (as_map(&old), as_map(new));
-    let changed: Vec<PodCondition> = new
+    let changed: Vec<Value> = new
         .conditions
         .iter()
         .flatten()
         .filter(|c| !before.contains(c))
-        .cloned()
+        .map(|c| condition_patch(before.iter().find(|b| b.type_ == c.type_), c))
         .collect();
     let mut patch = Map::new();
-    if !changed.is_empty()
-        && let Ok(value) = serde_json::to_value(&changed)
-    {
-        patch.insert("conditions".into(), value);
+    if !changed.is_empty() {
+        patch.insert("conditions".into(), changed.into());
     }
     new_map.remove("conditions");
     for (field, value) in new_map.iter() {
@@ -222,6 +220,24 @@ fn difference(old: Option<&PodStatus>, new: &PodStatus) -> Option<Value> {
         }
     }
     (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+/// A condition is merged into the one of its type: say what it hasn't any more.
+fn condition_patch(old: Option<&PodCondition>, new: &PodCondition) -> Value {
+    let mut patch = json!(new);
+    for (field, had, has) in [
+        ("reason", old.and_then(|c| c.reason.as_ref()), &new.reason),
+        (
+            "message",
+            old.and_then(|c| c.message.as_ref()),
+            &new.message,
+        ),
+    ] {
+        if had.is_some() && has.is_none() {
+            patch[field] = Value::Null;
+        }
+    }
+    patch
 }
 
 /// Whether the apiserver's copy lost what was written (somebody overwrote it).
@@ -259,6 +275,16 @@ mod tests {
         assert_eq!(difference(Some(&new), &new), None);
         let back = difference(Some(&new), &old).unwrap();
         assert_eq!(back["podIP"], Value::Null);
+    }
+
+    #[test]
+    fn what_a_condition_lost_is_taken_from_it() {
+        let mut old = status("Running", &[("Ready", "False")]);
+        old.conditions.as_mut().unwrap()[0].message = Some("why".into());
+        let new = status("Running", &[("Ready", "True")]);
+        let patch = difference(Some(&old), &new).unwrap();
+        let ready = json!({"type": "Ready", "status": "True", "message": null});
+        assert_eq!(patch, json!({ "conditions": [ready] }));
     }
 
     #[test]
