@@ -60,6 +60,12 @@ pub fn all(programs: &Path) -> Result<Vec<Image>> {
         },
         web("1")?,
         web("2")?,
+        Image {
+            name: format!("{OWN_IMAGES}/test/echo:1"),
+            entries: with("echo", read("echo")?),
+            entrypoint: program("echo"),
+            ..Image::default()
+        },
     ])
 }
 
