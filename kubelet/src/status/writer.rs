@@ -3,8 +3,7 @@
 
 use super::conditions::OWNED;
 use super::now;
-use crate::pod;
-use hardway_client::api::{Client, DeleteParams, Patch};
+use hardway_client::api::{Api, Client, DeleteParams, Patch};
 use hardway_client::controller::{self, Next};
 use hardway_client::queue::WorkQueue;
 use hardway_proto::{Kind, Status};
@@ -116,13 +115,13 @@ impl Writer {
             let body = json!({"metadata": {"uid": uid}, "status": status});
             match api.patch_status(&name, Patch::Strategic(&body)).await {
                 Ok(_) => self.note_written(uid, wanted),
-                Err(status) => return self.gone_or(status, uid),
+                Err(status) => return self.gone_or(&api, &name, uid, status).await,
             }
         }
         if remove {
             match api.delete(&name, &DeleteParams::now(uid)).await {
                 Ok(()) => {}
-                Err(status) => return self.gone_or(status, uid),
+                Err(status) => return self.gone_or(&api, &name, uid, status).await,
             }
         }
         Ok(Next::Done)
@@ -135,13 +134,24 @@ impl Writer {
     }
 
     /// A pod that isn't there, or is another one by now, needs no status.
-    fn gone_or(&self, status: Status, uid: &str) -> Result<Next, Status> {
-        if status.is_not_found() || status.is_conflict() {
-            tracing::debug!(uid, %status, "the pod is gone from the apiserver");
-            Ok(Next::Done)
+    async fn gone_or(
+        &self,
+        api: &Api<Pod>,
+        name: &str,
+        uid: &str,
+        status: Status,
+    ) -> Result<Next, Status> {
+        let gone = if status.is_conflict() {
+            let present = api.get_opt(name).await?;
+            present.is_none_or(|pod| pod.uid() != uid)
         } else {
-            Err(status)
+            status.is_not_found()
+        };
+        if !gone {
+            return Err(status);
         }
+        tracing::debug!(uid, %status, "the pod is gone from the apiserver");
+        Ok(Next::Done)
     }
 }
 
@@ -238,11 +248,6 @@ fn condition_patch(old: Option<&PodCondition>, new: &PodCondition) -> Value {
         }
     }
     patch
-}
-
-/// Whether the apiserver's copy lost what was written (somebody overwrote it).
-pub fn has_drifted(pod: &Pod, wanted: &PodStatus) -> bool {
-    !pod::is_mirror(pod) && difference(pod.status.as_ref(), wanted).is_some()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use hardway_client::queue;
 use hardway_proto::Kind;
 use health::Health;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use mailbox::{Mail, Mailbox};
 use observed::{Observed, State, observe};
 use std::collections::BTreeMap;
@@ -175,11 +175,11 @@ impl Worker {
             });
             self.note_waiting(&pod, &plan);
             if plan.finished {
-                self.publish(mail, &observed, true);
+                let status = self.publish(mail, &observed, true);
                 self.mailbox.update(|mail| {
                     // Over is over: the status says so from now on.
                     let mut ended = (*mail.pod).clone();
-                    ended.status = self.context.statuses.get(status_uid(mail));
+                    ended.status = Some(status);
                     mail.pod = Arc::new(ended);
                 });
                 return Ok(Outcome::Over);
@@ -202,13 +202,15 @@ impl Worker {
     }
 
     async fn act(&mut self, pod: &Pod, observed: &Observed, plan: &Plan) -> Result<(), Error> {
-        if plan.reset {
+        if plan.sandbox.is_some_and(|attempt| attempt > 0) {
             self.context.pod_event(
                 pod,
                 false,
                 "SandboxChanged",
                 "Pod sandbox changed, it will be killed and re-created.",
             );
+        }
+        if plan.reset {
             self.stop_all(pod, observed, pod::grace_period(pod)).await?;
         }
         if let Some(attempt) = plan.sandbox {
@@ -312,14 +314,15 @@ impl Worker {
         }
     }
 
-    fn publish(&mut self, mail: &Mail, observed: &Observed, over: bool) {
+    fn publish(&mut self, mail: &Mail, observed: &Observed, over: bool) -> PodStatus {
         self.notes.over = over;
         self.notes.verdict = mail.verdict.clone();
         let status = status::compute(&mail.pod, observed, &self.health, &self.notes);
         let target = mail.mirror.as_ref().unwrap_or(&mail.pod);
         if mail.mirror.is_some() || !pod::is_static(&mail.pod) {
-            self.context.statuses.set(target, status);
+            return self.context.statuses.set(target, status);
         }
+        status
     }
 
     fn next_look(&self, pod: &Pod, plan: &Plan) -> Option<Instant> {
@@ -346,11 +349,6 @@ impl Worker {
         };
         self.mailbox.update(|mail| mail.verdict = Some(verdict));
     }
-}
-
-/// UID under which the pod's status is written.
-fn status_uid(mail: &Mail) -> &str {
-    mail.mirror.as_ref().unwrap_or(&mail.pod).uid()
 }
 
 fn has_work(plan: &Plan) -> bool {
