@@ -18,6 +18,10 @@ use std::sync::Arc;
 /// The Kubernetes version whose API is served.
 pub const GIT_VERSION: &str = concat!("v1.33.0+hardway", env!("CARGO_PKG_VERSION"));
 
+/// What the OpenAPI v2 document in protobuf is called. Clients ask for it with
+/// an `@` in the name, too, which is no media type.
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
 /// Makes and keeps documents.
 pub struct Documents {
     address: String,
@@ -67,10 +71,14 @@ impl Documents {
         };
         let table = pipeline.registry.snapshot();
         let known = header(header::IF_NONE_MATCH);
-        if let Some(document) = self.openapi(path, &table) {
-            return Some(openapi_response(document, known, gzip));
-        }
         let accept = header(header::ACCEPT);
+        if path == "/openapi/v2" && wants_protobuf(accept) {
+            let document = self.openapi.v2_protobuf(&table);
+            return Some(openapi_response(document, V2_PROTOBUF, known, gzip));
+        }
+        if let Some(document) = self.openapi(path, &table) {
+            return Some(openapi_response(document, "application/json", known, gzip));
+        }
         let document = self.document(path, accept, &table)?;
         if known == document.etag {
             return Some(not_modified(&document.etag));
@@ -159,8 +167,19 @@ impl Documents {
     }
 }
 
+/// Whether a client asks for the OpenAPI v2 document in protobuf, by either of
+/// its names.
+pub fn wants_protobuf(accept: &str) -> bool {
+    accept.contains("proto-openapi.spec.v2")
+}
+
 /// An OpenAPI document lies compressed; most clients take it so.
-fn openapi_response(document: openapi::Document, known: &str, gzip: bool) -> Response<Body> {
+fn openapi_response(
+    document: openapi::Document,
+    content_type: &'static str,
+    known: &str,
+    gzip: bool,
+) -> Response<Body> {
     let etag = format!("\"{}\"", document.hash);
     if known == etag {
         return not_modified(&etag);
@@ -169,11 +188,11 @@ fn openapi_response(document: openapi::Document, known: &str, gzip: bool) -> Res
         true => Bytes::from(document.gzip.into_owned()),
         false => Bytes::from(document.text()),
     };
-    let mut response = body::respond(200, "application/json", body::full(bytes));
+    let mut response = body::respond(200, content_type, body::full(bytes));
     if gzip {
         set(&mut response, header::CONTENT_ENCODING, "gzip");
     }
-    set(&mut response, header::VARY, "Accept-Encoding");
+    set(&mut response, header::VARY, "Accept, Accept-Encoding");
     set(&mut response, header::ETAG, &etag);
     response
 }

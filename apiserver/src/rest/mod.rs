@@ -99,8 +99,10 @@ impl Rest {
                 .and_then(|value| value.to_str().ok())
                 .unwrap_or_default()
         };
-        let mut form = match Form::accepted(text(header::ACCEPT)) {
+        let accept = text(header::ACCEPT);
+        let mut form = match Form::accepted(accept) {
             Ok(form) => form,
+            Err(_) if documents::wants_protobuf(accept) => Form::default(),
             Err(status) => return objects::failure(&status, Form::default()),
         };
         form.pretty = pretty(
@@ -185,7 +187,10 @@ impl Rest {
             resource,
         };
         let origin = Origin {
-            uri: request.uri().to_string(),
+            uri: request
+                .uri()
+                .path_and_query()
+                .map_or_else(String::new, ToString::to_string),
             address: peer.address.ip().to_string(),
             agent: header_text(request.headers(), header::USER_AGENT).to_owned(),
             impersonator: who.impersonator,

@@ -62,7 +62,11 @@ impl Upstreams {
             ("pods", "log") => {
                 let path = kubelet::log_path(&target, &object, &query)?;
                 let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
-                Ok(http_proxy::forward(request, &upstream, None).await?)
+                let answer = http_proxy::forward(request, &upstream, None).await;
+                answer.map_err(|error| {
+                    let url = format!("https://{}{}", upstream.address, upstream.path_and_query);
+                    Status::failure(500, "", format!("Get {url:?}: {error}"))
+                })
             }
             ("pods", command @ ("exec" | "attach")) => {
                 let path = kubelet::command_path(command, &target, &object, &query)?;
@@ -76,7 +80,7 @@ impl Upstreams {
             }
             ("nodes", _) => {
                 let path = proxies::path(rest, &query);
-                let upstream = self.kubelet(pipeline, &target.name, &object, path)?;
+                let upstream = self.kubelet(&target.name, &object, path)?;
                 Ok(http_proxy::forward(request, &upstream, None).await?)
             }
             _ => {
@@ -107,12 +111,11 @@ impl Upstreams {
             .and_then(|of| of.get(node))
             .ok_or_else(|| Status::not_found("", "nodes", node))?
             .value();
-        self.kubelet(pipeline, node, &object, path)
+        self.kubelet(node, &object, path)
     }
 
     fn kubelet(
         &self,
-        _pipeline: &Pipeline,
         name: &str,
         node: &Value,
         path_and_query: String,
