@@ -10,16 +10,17 @@ use crate::service_endpoints::{
 use hardway_client::api::DeleteParams;
 use hardway_client::controller::{self, Next};
 use hardway_client::queue::WorkQueue;
-use hardway_client::{Client, Store};
+use hardway_client::{Api, Client, Store};
 use hardway_proto::meta::{ObjectKey, controller_ref};
 use hardway_proto::{Kind, Status};
-use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::core::v1::{EndpointSubset, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 const MAX_PER_SLICE: usize = 100;
-const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
+/// Says which controller keeps a slice.
+pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
@@ -72,19 +73,27 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
 }
 
 fn is_ours(slice: &EndpointSlice) -> bool {
+    is_managed_by(slice, MANAGER)
+}
+
+/// Whether a slice is kept by the named controller.
+pub fn is_managed_by(slice: &EndpointSlice, manager: &str) -> bool {
     let labels = slice.metadata.labels.as_ref();
     labels
         .and_then(|l| l.get(MANAGED_BY_LABEL))
         .map(String::as_str)
-        == Some(MANAGER)
+        == Some(manager)
 }
 
 /// What to do so that the slices say what they should.
 #[derive(Debug, Default, PartialEq)]
-struct Plan {
-    create: Vec<EndpointSlice>,
-    update: Vec<EndpointSlice>,
-    delete: Vec<Arc<EndpointSlice>>,
+pub struct Plan {
+    /// New slices.
+    pub create: Vec<EndpointSlice>,
+    /// Changed slices.
+    pub update: Vec<EndpointSlice>,
+    /// Slices nobody needs.
+    pub delete: Vec<Arc<EndpointSlice>>,
 }
 
 /// Keeps endpoints in the slices they are in, fills what has room, and makes
@@ -231,27 +240,43 @@ impl Controller {
             .map(|b| (ports(&service, &b.pod), self.endpoint(&service, b)))
             .collect();
         let plan = plan(&service, wanted, &current);
-        for slice in &plan.update {
-            match api.update(slice).await {
-                Err(status) if !status.is_not_found() => return Err(status),
-                _ => {}
-            }
-        }
-        for slice in &plan.create {
-            match api.create(slice).await {
-                Err(status) if status.code != 403 => return Err(status),
-                _ => {}
-            }
-        }
-        delete_all(&api, &plan.delete).await?;
+        apply_plan(&api, &plan).await?;
         Ok(Next::Done)
     }
 }
 
-async fn delete_all(
-    api: &hardway_client::Api<EndpointSlice>,
-    slices: &[Arc<EndpointSlice>],
-) -> Result<(), Status> {
+/// Carries a plan out.
+pub async fn apply_plan(api: &Api<EndpointSlice>, plan: &Plan) -> Result<(), Status> {
+    for slice in &plan.update {
+        match api.update(slice).await {
+            Err(status) if !status.is_not_found() => return Err(status),
+            _ => {}
+        }
+    }
+    for slice in &plan.create {
+        match api.create(slice).await {
+            // The namespace is going: nothing more can be made in it.
+            Err(status) if status.code != 403 => return Err(status),
+            _ => {}
+        }
+    }
+    delete_all(api, &plan.delete).await
+}
+
+/// The ports of an Endpoints subset as slices list them.
+pub fn endpoint_ports(subset: &EndpointSubset) -> Vec<EndpointPort> {
+    let ports = subset.ports.iter().flatten();
+    ports
+        .map(|port| EndpointPort {
+            name: Some(port.name.clone().unwrap_or_default()),
+            port: Some(port.port),
+            protocol: Some(port.protocol.clone().unwrap_or_else(|| "TCP".into())),
+            app_protocol: port.app_protocol.clone(),
+        })
+        .collect()
+}
+
+async fn delete_all(api: &Api<EndpointSlice>, slices: &[Arc<EndpointSlice>]) -> Result<(), Status> {
     for slice in slices {
         match api
             .delete(slice.name(), &DeleteParams::of(slice.uid()))

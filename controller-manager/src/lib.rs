@@ -7,6 +7,7 @@ pub mod informers;
 
 mod certificates;
 mod endpoint_slice;
+mod endpoint_slice_mirroring;
 mod endpoints;
 mod expectations;
 mod garbage_collector;
@@ -38,6 +39,7 @@ pub async fn run(context: Context) {
         replication::replica_sets(&mut informers, &context),
         endpoints::register(&mut informers, &context),
         endpoint_slice::register(&mut informers, &context),
+        endpoint_slice_mirroring::register(&mut informers, &context),
         namespace::register(&mut informers, &context),
         node_lifecycle::register(&mut informers, &context),
         taint_eviction::register(&mut informers, &context),
