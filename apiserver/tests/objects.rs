@@ -455,3 +455,32 @@ async fn who_may_do_what() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_object_in_several_versions() {
+    let lab = Lab::start().await;
+    let hpas = |version: &str| {
+        format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers")
+    };
+    let hpa = json!({"metadata": {"name": "h"}, "spec": {"maxReplicas": 3,
+        "targetCPUUtilizationPercentage": 70,
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}}});
+    let made = lab.create(&hpas("v1"), &hpa).await;
+    assert_eq!(made["apiVersion"], "autoscaling/v1");
+    assert_eq!(made["spec"]["targetCPUUtilizationPercentage"], 70);
+    let (_, newer) = lab.get(&path(&hpas("v2"), "h")).await;
+    assert_eq!(newer["apiVersion"], "autoscaling/v2");
+    assert_eq!(
+        newer["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"],
+        70
+    );
+    let events = "namespaces/default/events";
+    let event = json!({"metadata": {"name": "e"}, "message": "m", "reason": "R", "type": "Normal",
+        "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}});
+    lab.create(&format!("/api/v1/{events}"), &event).await;
+    let (_, new) = lab.get(&format!("/apis/events.k8s.io/v1/{events}/e")).await;
+    assert_eq!(
+        (&new["note"], &new["regarding"]["name"]),
+        (&json!("m"), &json!("p"))
+    );
+}
