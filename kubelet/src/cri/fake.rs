@@ -1,5 +1,7 @@
-//! A runtime for tests: images and commands answer as told, the rest refuses.
+//! A runtime for tests: images, commands, sandboxes and containers behave as
+//! told, the rest refuses.
 
+use super::fake_world::World;
 use super::*;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -18,6 +20,7 @@ pub struct Fake {
     /// Images pulled, with the user name shown to the registry.
     pub pulled: Mutex<Vec<(String, Option<String>)>>,
     pub reopened: Mutex<Vec<String>>,
+    pub world: World,
 }
 
 fn refuse<T: Send + 'static>() -> Call<'static, T> {
@@ -64,43 +67,48 @@ impl Runtime for Fake {
     fn status(&self) -> Call<'_, RuntimeStatus> {
         refuse()
     }
-    fn run_pod_sandbox(&self, _: PodSandboxConfig, _: String) -> Call<'_, String> {
-        refuse()
+    fn run_pod_sandbox(&self, config: PodSandboxConfig, _: String) -> Call<'_, String> {
+        ready(self.world.run_sandbox(config))
     }
-    fn stop_pod_sandbox(&self, _: &str) -> Call<'_, ()> {
-        refuse()
+    fn stop_pod_sandbox(&self, id: &str) -> Call<'_, ()> {
+        self.world.stop_sandbox(id);
+        ready(())
     }
-    fn remove_pod_sandbox(&self, _: &str) -> Call<'_, ()> {
-        refuse()
+    fn remove_pod_sandbox(&self, id: &str) -> Call<'_, ()> {
+        self.world.remove_sandbox(id);
+        ready(())
     }
-    fn sandbox_status(&self, _: &str) -> Call<'_, PodSandboxStatus> {
-        refuse()
+    fn sandbox_status(&self, id: &str) -> Call<'_, PodSandboxStatus> {
+        std::future::ready(self.world.sandbox(id)).boxed()
     }
-    fn list_sandboxes(&self, _: BTreeMap<String, String>) -> Call<'_, Vec<PodSandbox>> {
-        refuse()
+    fn list_sandboxes(&self, labels: BTreeMap<String, String>) -> Call<'_, Vec<PodSandbox>> {
+        ready(self.world.sandboxes(&labels))
     }
     fn create_container(
         &self,
-        _: &str,
-        _: ContainerConfig,
+        sandbox: &str,
+        config: ContainerConfig,
         _: PodSandboxConfig,
     ) -> Call<'_, String> {
-        refuse()
+        ready(self.world.create(sandbox, config))
     }
-    fn start_container(&self, _: &str) -> Call<'_, ()> {
-        refuse()
+    fn start_container(&self, id: &str) -> Call<'_, ()> {
+        self.world.start(id);
+        ready(())
     }
-    fn stop_container(&self, _: &str, _: Duration) -> Call<'_, ()> {
-        refuse()
+    fn stop_container(&self, id: &str, _: Duration) -> Call<'_, ()> {
+        self.world.end(id, 143);
+        ready(())
     }
-    fn remove_container(&self, _: &str) -> Call<'_, ()> {
-        refuse()
+    fn remove_container(&self, id: &str) -> Call<'_, ()> {
+        self.world.remove(id);
+        ready(())
     }
-    fn list_containers(&self, _: BTreeMap<String, String>) -> Call<'_, Vec<Container>> {
-        ready(Vec::new())
+    fn list_containers(&self, labels: BTreeMap<String, String>) -> Call<'_, Vec<Container>> {
+        ready(self.world.containers(&labels))
     }
-    fn container_status(&self, _: &str) -> Call<'_, ContainerStatus> {
-        refuse()
+    fn container_status(&self, id: &str) -> Call<'_, ContainerStatus> {
+        std::future::ready(self.world.container(id)).boxed()
     }
     fn update_resources(&self, _: &str, _: LinuxContainerResources) -> Call<'_, ()> {
         refuse()

@@ -5,6 +5,8 @@
 pub mod client;
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod fake_world;
 pub mod labels;
 
 use futures_util::future::BoxFuture;

@@ -362,3 +362,6 @@ fn go_duration(duration: Duration) -> String {
         seconds => format!("{}m{}s", seconds / 60, seconds % 60),
     }
 }
+
+#[cfg(test)]
+mod tests;
