@@ -8,8 +8,10 @@ use futures_util::{Stream, StreamExt};
 use hardway_proto::Status;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Frame;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody};
 use std::io::Write;
+use std::pin::pin;
+use std::time::Duration;
 
 pub use hardway_streams::{Body, BoxError};
 
@@ -20,23 +22,48 @@ const COMPRESS_FROM: usize = 128 << 10;
 /// Long answers are sent in pieces of about this size.
 const PIECE: usize = 64 << 10;
 
+/// Of a body that is too large, this much more is read and thrown away: a
+/// client that sends before it reads would see its connection reset instead
+/// of the answer.
+const DISCARD: usize = 8 * LIMIT;
+const DISCARD_TIME: Duration = Duration::from_secs(10);
+
 /// Reads a body that may not be too large.
-pub async fn read<B>(body: B, headers: &http::HeaderMap) -> Result<Bytes, Status>
+pub async fn read<B>(body: B) -> Result<Bytes, Status>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let too_large = || Status::too_large(format!("Request entity too large: limit is {LIMIT}"));
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > LIMIT) {
-        return Err(too_large());
+    let mut body = pin!(body);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame
+            .map_err(|error| Status::bad_request(format!("reading the body: {}", error.into())))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if whole.len() + data.len() > LIMIT {
+            let _ = tokio::time::timeout(DISCARD_TIME, discard(body)).await;
+            return Err(Status::too_large(format!(
+                "Request entity too large: limit is {LIMIT}"
+            )));
+        }
+        whole.extend_from_slice(&data);
     }
-    match Limited::new(body, LIMIT).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => Err(Status::bad_request(format!("reading the body: {error}"))),
+    Ok(whole.freeze())
+}
+
+async fn discard<B>(mut body: std::pin::Pin<&mut B>)
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    let mut left = DISCARD;
+    while let Some(Ok(frame)) = body.frame().await {
+        let size = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(size) else {
+            return;
+        };
+        left = rest;
     }
 }
 
@@ -213,12 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_bodies_are_refused() {
-        let body = Full::new(Bytes::from(vec![0; LIMIT + 1])).map_err(|never| match never {});
-        let status = read::<http_body_util::combinators::MapErr<_, fn(_) -> BoxError>>(
-            body.map_err(|error: BoxError| error),
-            &http::HeaderMap::new(),
-        )
-        .await;
+        let status = read(Full::new(Bytes::from(vec![0; LIMIT + 1]))).await;
         assert_eq!(status.unwrap_err().code, 413);
     }
 }

@@ -315,7 +315,7 @@ async fn read_body(
     verb: Verb,
     options: &mut Options,
 ) -> Result<RequestBody, Status> {
-    let bytes = body::read(incoming, &parts.headers).await?;
+    let bytes = body::read(incoming).await?;
     let content_type = header_text(&parts.headers, header::CONTENT_TYPE);
     let media = content_type.split(';').next().unwrap_or_default().trim();
     if verb == Verb::Patch {
