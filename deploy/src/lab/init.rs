@@ -44,6 +44,7 @@ pub fn run(name: &str, folder: &Path) -> Result<()> {
     // The socket must be where the tool sees it, so it comes before /run is hidden.
     let listener = control::listen(folder)?;
     set_up_mounts(folder)?;
+    set_up_identity(folder)?;
     set_up_kernel();
     let table = Arc::new(Table::default());
     let served = Arc::clone(&table);
@@ -70,6 +71,34 @@ fn set_up_mounts(folder: &Path) -> Result<()> {
         shell::make_directory(&disk)?;
         mount(Some(&disk), *own, none, MsFlags::MS_BIND, none)
             .or_fail(|| format!("mount the host's own {own}"))?;
+    }
+    Ok(())
+}
+
+/// A host has a machine identity that stays and a boot identity that does not,
+/// as nodes report both.
+fn set_up_identity(folder: &Path) -> Result<()> {
+    let random = || shell::read_text(Path::new("/proc/sys/kernel/random/uuid"));
+    let machine = folder.join("own/machine-id");
+    if !machine.exists() {
+        let text = random()?.replace('-', "");
+        shell::write_file(&machine, text.as_bytes(), 0o444)?;
+    }
+    let boot = Path::new("/run/boot-id");
+    shell::write_file(boot, random()?.as_bytes(), 0o444)?;
+    let places = [
+        ("/etc/machine-id", machine.as_path()),
+        ("/proc/sys/kernel/random/boot_id", boot),
+    ];
+    for (place, file) in places.iter().filter(|(place, _)| Path::new(place).exists()) {
+        mount(
+            Some(*file),
+            *place,
+            None::<&str>,
+            MsFlags::MS_BIND,
+            None::<&str>,
+        )
+        .or_fail(|| format!("mount the host's own {place}"))?;
     }
     Ok(())
 }
