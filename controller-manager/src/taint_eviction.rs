@@ -11,6 +11,7 @@ use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Store};
 use hardway_proto::meta::ObjectKey;
+use hardway_proto::placement::tolerates;
 use hardway_proto::{Kind, Status};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, Taint, Toleration};
@@ -71,17 +72,6 @@ fn no_execute(node: &Node) -> Vec<Taint> {
     let mut taints = taints.unwrap_or_default();
     taints.retain(|t| t.effect == "NoExecute");
     taints
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let (effect, key) = (text(&toleration.effect), text(&toleration.key));
-    (effect.is_empty() || effect == taint.effect)
-        && (key.is_empty() || key == taint.key)
-        && match toleration.operator.as_deref().unwrap_or("Equal") {
-            "Exists" => true,
-            _ => !key.is_empty() && text(&toleration.value) == text(&taint.value),
-        }
 }
 
 /// When a pod has to leave.

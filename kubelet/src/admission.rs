@@ -4,10 +4,9 @@
 use crate::status::Verdict;
 use crate::{pod, qos};
 use hardway_proto::Kind;
+use hardway_proto::placement::{allows_node, host_ports, pod_tolerates};
 use hardway_proto::quantity::Quantity;
-use k8s_openapi::api::core::v1::{
-    Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, Toleration,
-};
+use k8s_openapi::api::core::v1::{Node, Pod};
 use std::collections::BTreeMap;
 
 fn predicate(name: &str, why: &str) -> Verdict {
@@ -77,104 +76,27 @@ fn fits(new: &Pod, others: &[&Pod], node: &Node) -> Result<(), Verdict> {
     Ok(())
 }
 
-fn host_ports(pod: &Pod) -> impl Iterator<Item = (&str, &str, i32)> {
-    let ports = pod::all_containers(pod).flat_map(|c| c.ports.iter().flatten());
-    ports.filter_map(|port| {
-        let number = port.host_port.filter(|n| *n != 0)?;
-        let protocol = port.protocol.as_deref().unwrap_or("TCP");
-        let ip = match port.host_ip.as_deref() {
-            None | Some("") => "0.0.0.0",
-            Some(ip) => ip,
-        };
-        Some((ip, protocol, number))
-    })
-}
-
 fn ports_conflict(a: &Pod, b: &Pod) -> bool {
-    host_ports(a).any(|(ip, protocol, number)| {
-        host_ports(b).any(|(other, p, n)| {
-            p == protocol && n == number && (ip == other || ip == "0.0.0.0" || other == "0.0.0.0")
-        })
-    })
+    let taken = host_ports(pod::spec(b));
+    host_ports(pod::spec(a))
+        .iter()
+        .any(|wanted| taken.iter().any(|port| wanted.collides(port)))
 }
 
 fn selects(pod: &Pod, node: &Node) -> bool {
-    let labels = node.metadata.labels.clone().unwrap_or_default();
-    let spec = pod::spec(pod);
-    let by_label = spec
-        .node_selector
-        .iter()
-        .flatten()
-        .all(|(key, value)| labels.get(key) == Some(value));
-    let affinity = spec
-        .affinity
-        .as_ref()
-        .and_then(|a| a.node_affinity.as_ref());
-    let required = affinity.and_then(|a| {
-        a.required_during_scheduling_ignored_during_execution
-            .as_ref()
-    });
-    let by_affinity = required.is_none_or(|selector| {
-        let mut terms = selector.node_selector_terms.iter();
-        terms.any(|term| term_matches(term, &labels, node.name()))
-    });
-    by_label && by_affinity
-}
-
-fn term_matches(term: &NodeSelectorTerm, labels: &BTreeMap<String, String>, name: &str) -> bool {
-    let expressions = term.match_expressions.as_deref().unwrap_or_default();
-    let fields = term.match_fields.as_deref().unwrap_or_default();
-    // An empty term selects nothing.
-    !(expressions.is_empty() && fields.is_empty())
-        && expressions
-            .iter()
-            .all(|r| matches(r, labels.get(&r.key).map(String::as_str)))
-        && fields
-            .iter()
-            .all(|r| matches(r, (r.key == "metadata.name").then_some(name)))
-}
-
-fn matches(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let contains = value.is_some_and(|v| values.iter().any(|w| w == v));
-    let compare = |wanted: std::cmp::Ordering| {
-        let (a, b) = (
-            value.map(str::parse::<i64>),
-            values.first().map(|v| v.parse::<i64>()),
-        );
-        matches!((a, b), (Some(Ok(a)), Some(Ok(b))) if a.cmp(&b) == wanted)
-    };
-    match requirement.operator.as_str() {
-        "In" => contains,
-        "NotIn" => !contains,
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => compare(std::cmp::Ordering::Greater),
-        "Lt" => compare(std::cmp::Ordering::Less),
-        _ => false,
-    }
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+    let labels = node.metadata.labels.as_ref().unwrap_or(&NONE);
+    allows_node(pod::spec(pod), node.name(), labels)
 }
 
 /// Only `NoExecute` keeps a pod out here; `NoSchedule` is the scheduler's.
 fn tolerates(pod: &Pod, node: &Node) -> bool {
     let taints = node.spec.as_ref().and_then(|s| s.taints.as_deref());
-    let tolerations = pod::spec(pod).tolerations.as_deref().unwrap_or_default();
-    let tolerated = |toleration: &Toleration, key: &str, value: &str| {
-        let effect = toleration.effect.as_deref().unwrap_or_default();
-        let wanted = toleration.key.as_deref().unwrap_or_default();
-        let exists = toleration.operator.as_deref() == Some("Exists");
-        (effect.is_empty() || effect == "NoExecute")
-            && (wanted == key || wanted.is_empty() && exists)
-            && (exists || toleration.value.as_deref().unwrap_or_default() == value)
-    };
     taints
         .unwrap_or_default()
         .iter()
         .filter(|taint| taint.effect == "NoExecute")
-        .all(|taint| {
-            let value = taint.value.as_deref().unwrap_or_default();
-            tolerations.iter().any(|t| tolerated(t, &taint.key, value))
-        })
+        .all(|taint| pod_tolerates(pod::spec(pod), taint))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod kind;
 pub mod labels;
 pub mod meta;
 pub mod names;
+pub mod placement;
 pub mod quantity;
 mod selector_text;
 pub mod status;

@@ -3,48 +3,11 @@
 use crate::framework::{ClusterEvent, Plugin, Prepared, Rejection, default_normalize};
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
-use k8s_openapi::api::core::v1::{
-    NodeAffinity as Affinity, NodeSelectorRequirement, NodeSelectorTerm,
-};
+use hardway_proto::placement::{allows_node, term_matches};
+use k8s_openapi::api::core::v1::NodeAffinity as Affinity;
 
 /// The plugin.
 pub struct NodeAffinity;
-
-fn requirement_holds(requirement: &NodeSelectorRequirement, actual: Option<&str>) -> bool {
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let listed = || actual.is_some_and(|a| values.iter().any(|v| v == a));
-    let compare = || -> Option<std::cmp::Ordering> {
-        let actual: i64 = actual?.parse().ok()?;
-        let wanted: i64 = values.first()?.parse().ok()?;
-        Some(actual.cmp(&wanted))
-    };
-    match requirement.operator.as_str() {
-        "In" => listed(),
-        "NotIn" => !listed(),
-        "Exists" => actual.is_some(),
-        "DoesNotExist" => actual.is_none(),
-        "Gt" => compare().is_some_and(|o| o.is_gt()),
-        "Lt" => compare().is_some_and(|o| o.is_lt()),
-        _ => false,
-    }
-}
-
-/// Whether a node matches a term; a term without requirements matches none.
-fn term_matches(term: &NodeSelectorTerm, node: &NodeInfo) -> bool {
-    let expressions = term.match_expressions.as_deref().unwrap_or_default();
-    let fields = term.match_fields.as_deref().unwrap_or_default();
-    if expressions.is_empty() && fields.is_empty() {
-        return false;
-    }
-    let labels = node.labels();
-    expressions
-        .iter()
-        .all(|r| requirement_holds(r, labels.get(&r.key).map(String::as_str)))
-        && fields.iter().all(|r| {
-            let value = (r.key == "metadata.name").then_some(node.name.as_str());
-            requirement_holds(r, value)
-        })
-}
 
 fn affinity(pod: &PodInfo) -> Option<&Affinity> {
     pod.spec()?.affinity.as_ref()?.node_affinity.as_ref()
@@ -52,16 +15,8 @@ fn affinity(pod: &PodInfo) -> Option<&Affinity> {
 
 /// Whether a node is one the pod's selector and required affinity allow.
 pub fn allows(pod: &PodInfo, node: &NodeInfo) -> bool {
-    let selector = pod.spec().and_then(|s| s.node_selector.as_ref());
-    let selected = selector
-        .into_iter()
-        .flatten()
-        .all(|(key, value)| node.labels().get(key) == Some(value));
-    let required = affinity(pod).and_then(|a| {
-        a.required_during_scheduling_ignored_during_execution
-            .as_ref()
-    });
-    selected && required.is_none_or(|r| r.node_selector_terms.iter().any(|t| term_matches(t, node)))
+    pod.spec()
+        .is_none_or(|spec| allows_node(spec, &node.name, node.labels()))
 }
 
 impl Plugin for NodeAffinity {
@@ -89,7 +44,7 @@ impl Plugin for NodeAffinity {
         preferred
             .into_iter()
             .flatten()
-            .filter(|term| term_matches(&term.preference, node))
+            .filter(|term| term_matches(&term.preference, &node.name, node.labels()))
             .map(|term| i64::from(term.weight))
             .sum()
     }

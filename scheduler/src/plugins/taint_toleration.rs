@@ -3,37 +3,15 @@
 use crate::framework::{ClusterEvent, Plugin, Prepared, Rejection, default_normalize};
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
-use k8s_openapi::api::core::v1::{Taint, Toleration};
+use hardway_proto::placement::pod_tolerates;
+use k8s_openapi::api::core::v1::Taint;
 
 /// The plugin.
 pub struct TaintToleration;
 
-/// Whether one toleration covers a taint, as `core/v1` helpers define it.
-fn covers(toleration: &Toleration, taint: &Taint) -> bool {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let effect = text(&toleration.effect);
-    let key = text(&toleration.key);
-    if !effect.is_empty() && effect != taint.effect {
-        return false;
-    }
-    if !key.is_empty() && key != taint.key {
-        return false;
-    }
-    match toleration.operator.as_deref().unwrap_or("Equal") {
-        "Exists" => true,
-        "Equal" | "" => !key.is_empty() && text(&toleration.value) == text(&taint.value),
-        _ => false,
-    }
-}
-
-fn tolerations(pod: &PodInfo) -> &[Toleration] {
-    let list = pod.spec().and_then(|s| s.tolerations.as_deref());
-    list.unwrap_or_default()
-}
-
 /// Whether a pod tolerates a taint.
 pub fn tolerates(pod: &PodInfo, taint: &Taint) -> bool {
-    tolerations(pod).iter().any(|t| covers(t, taint))
+    pod.spec().is_some_and(|spec| pod_tolerates(spec, taint))
 }
 
 impl Plugin for TaintToleration {
