@@ -23,7 +23,8 @@ struct Flags {
     cluster_cidr: Ipv4Network,
 }
 
-#[tokio::main]
+// One thread is plenty for what it does, and keeps it small.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     match run(Flags::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
