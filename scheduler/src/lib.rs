@@ -14,5 +14,6 @@ pub mod preemption;
 pub mod queue;
 pub mod resources;
 pub mod scheduler;
+pub mod selection;
 
 pub use scheduler::Scheduler;

@@ -25,6 +25,9 @@ pub struct NodeInfo {
     pub scored_requested: Resources,
     /// The pods on it, assumed ones included.
     pub pods: HashMap<ObjectKey, Arc<PodInfo>>,
+    /// How many of them have wishes about other pods: mostly none, and then
+    /// nobody needs to look through them.
+    pub pods_with_affinity: usize,
     /// Sizes of the images it has, by every name they go by.
     pub images: HashMap<String, i64>,
 }
@@ -65,6 +68,7 @@ impl NodeInfo {
         self.remove_pod(&pod.key);
         self.requested.add(&pod.requests, 1);
         self.scored_requested.add(&pod.scored_requests, 1);
+        self.pods_with_affinity += usize::from(pod.has_pod_affinity());
         self.pods.insert(pod.key.clone(), pod);
     }
 
@@ -73,6 +77,7 @@ impl NodeInfo {
         let pod = self.pods.remove(key)?;
         self.requested.add(&pod.requests, -1);
         self.scored_requested.add(&pod.scored_requests, -1);
+        self.pods_with_affinity -= usize::from(pod.has_pod_affinity());
         Some(pod)
     }
 

@@ -44,6 +44,13 @@ impl PodInfo {
         self.pod.spec.as_ref()
     }
 
+    /// Whether it wants to be near, or far from, other pods.
+    pub fn has_pod_affinity(&self) -> bool {
+        self.spec()
+            .and_then(|spec| spec.affinity.as_ref())
+            .is_some_and(|a| a.pod_affinity.is_some() || a.pod_anti_affinity.is_some())
+    }
+
     /// Name of the node it runs on, or is to run on.
     pub fn node(&self) -> Option<&str> {
         self.spec()?.node_name.as_deref().filter(|n| !n.is_empty())

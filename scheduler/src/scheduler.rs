@@ -3,11 +3,11 @@
 use crate::cache::Cache;
 use crate::fit_error::FitError;
 use crate::framework::{ClusterEvent, Framework, Nodes};
-use crate::node_info::NodeInfo;
 use crate::plugins;
 use crate::pod_info::PodInfo;
 use crate::preemption::{self, Preemption};
 use crate::queue::Queue;
+use crate::selection::Selection;
 use hardway_client::api::{DeleteParams, Patch};
 use hardway_client::events::{EventType, Recorder, reference};
 use hardway_client::informer::Change;
@@ -23,24 +23,17 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use parking_lot::Mutex;
 use serde_json::json;
-use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The name pods ask for in `spec.schedulerName`, and events are signed with.
 const NAME: &str = "default-scheduler";
-/// With more nodes than this, not all are looked at (Kubernetes'
-/// `percentageOfNodesToScore`, adaptive by default).
-const MIN_FEASIBLE: usize = 100;
 
 struct State {
     cache: Cache,
     queue: Queue,
-    /// Pods that wait for their victims to go, and where.
-    nominated: HashMap<ObjectKey, (String, Arc<PodInfo>)>,
-    /// Where to start looking, so that equal nodes take turns.
-    start: usize,
+    selection: Selection,
 }
 
 struct Inner {
@@ -105,8 +98,7 @@ impl Scheduler {
             state: Mutex::new(State {
                 cache: Cache::default(),
                 queue: Queue::default(),
-                nominated: HashMap::new(),
-                start: 0,
+                selection: Selection::default(),
             }),
             wake: Notify::new(),
             metrics: Metrics::register(),
@@ -186,7 +178,7 @@ impl Inner {
             Change::Deleted(pod) => {
                 let key = ObjectKey::of(pod.as_ref());
                 state.queue.remove(&key);
-                state.nominated.remove(&key);
+                state.selection.denominate(&key);
                 state.cache.remove_pod(&key);
                 self.tell(&mut state, ClusterEvent::PodFreed);
             }
@@ -197,7 +189,7 @@ impl Inner {
         let info = Arc::new(PodInfo::new(pod.clone()));
         if info.node().is_some() {
             state.queue.remove(&info.key);
-            state.nominated.remove(&info.key);
+            state.selection.denominate(&info.key);
             state.cache.apply_pod(pod);
             let moved = old.is_none_or(|old| {
                 old.metadata.labels != pod.metadata.labels || old.spec != pod.spec
@@ -225,10 +217,13 @@ impl Inner {
         let started = std::time::Instant::now();
         let mut guard = inner.state.lock();
         let state = &mut *guard;
-        let result = match inner.find_node(state, pod) {
+        let found = state
+            .selection
+            .find_node(&inner.framework, state.cache.nodes(), pod);
+        let result = match found {
             Ok(node) => {
                 state.cache.assume(pod, &node);
-                state.nominated.remove(&pod.key);
+                state.selection.denominate(&pod.key);
                 tokio::spawn(inner.clone().bind(pod.clone(), node));
                 "scheduled"
             }
@@ -261,58 +256,6 @@ impl Inner {
         }
     }
 
-    /// The best node for a pod, or why none will do.
-    fn find_node(&self, state: &mut State, pod: &PodInfo) -> Result<String, FitError> {
-        let nodes = state.cache.nodes();
-        let total = nodes.iter().filter(|n| n.node.is_some()).count();
-        let wanted = feasible_to_find(total);
-        let cycle = self.framework.prepare(pod, nodes);
-        let mut feasible = Vec::new();
-        let mut rejections = Vec::new();
-        for turn in 0..nodes.len() {
-            let at = (state.start + turn) % nodes.len();
-            let node = &nodes[at];
-            if node.node.is_none() {
-                continue;
-            }
-            let verdict = match with_nominated(&state.nominated, pod, node) {
-                None => self.framework.filter(&cycle, pod, node),
-                Some(crowded) => self
-                    .framework
-                    .filter(&cycle, pod, &crowded)
-                    .and_then(|()| self.framework.filter(&cycle, pod, node)),
-            };
-            match verdict {
-                Ok(()) => feasible.push(node),
-                Err(rejection) => rejections.push((at, rejection)),
-            }
-            if feasible.len() >= wanted {
-                break;
-            }
-        }
-        let best = match feasible.as_slice() {
-            [] => None,
-            [only] => Some(only.name.clone()),
-            many => {
-                let scores = self.framework.score(&cycle, pod, many);
-                // The first of the best: the start moves on, so equals take turns.
-                let mut best = 0;
-                for (at, score) in scores.iter().enumerate() {
-                    if *score > scores[best] {
-                        best = at;
-                    }
-                }
-                Some(many[best].name.clone())
-            }
-        };
-        state.start = state.start.wrapping_add(1) % nodes.len().max(1);
-        best.ok_or(FitError {
-            nodes: total,
-            rejections,
-            preemption: None,
-        })
-    }
-
     /// A pod that fits nowhere waits; others may have to go for it.
     fn reject(&self, inner: Arc<Self>, state: &mut State, pod: &Arc<PodInfo>, mut fit: FitError) {
         let mut preemption = None;
@@ -320,8 +263,7 @@ impl Inner {
             let nodes: Nodes<'_> = state.cache.nodes();
             match preemption::find(&self.framework, pod, nodes, &fit) {
                 Ok(found) => {
-                    let nomination = (found.node.clone(), pod.clone());
-                    state.nominated.insert(pod.key.clone(), nomination);
+                    state.selection.nominate(pod.clone(), &found.node);
                     preemption = Some(found);
                 }
                 Err(why) => fit.preemption = Some(why),
@@ -459,45 +401,9 @@ fn is_ours(pod: &Pod) -> bool {
     name == NAME && !gated && pod.metadata.deletion_timestamp.is_none()
 }
 
-/// The node with the pods that are nominated to it and at least as important,
-/// if there are any.
-fn with_nominated(
-    nominated: &HashMap<ObjectKey, (String, Arc<PodInfo>)>,
-    pod: &PodInfo,
-    node: &NodeInfo,
-) -> Option<NodeInfo> {
-    let mut crowded: Option<NodeInfo> = None;
-    for (key, (name, other)) in nominated {
-        if *name == node.name && *key != pod.key && other.priority >= pod.priority {
-            crowded
-                .get_or_insert_with(|| node.clone())
-                .add_pod(other.clone());
-        }
-    }
-    crowded
-}
-
-/// How many feasible nodes are enough: all of up to 100, then a share that
-/// shrinks from 50% to 5% as the cluster grows.
-fn feasible_to_find(nodes: usize) -> usize {
-    if nodes < MIN_FEASIBLE {
-        return nodes.max(1);
-    }
-    let percentage = 50usize.saturating_sub(nodes / 125).max(5);
-    (nodes * percentage / 100).max(MIN_FEASIBLE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn large_clusters_are_sampled() {
-        assert_eq!(feasible_to_find(3), 3);
-        assert_eq!(feasible_to_find(150), 100);
-        assert_eq!(feasible_to_find(1000), 420);
-        assert_eq!(feasible_to_find(5000), 500);
-    }
 
     #[test]
     fn gated_and_foreign_pods_are_left_alone() {

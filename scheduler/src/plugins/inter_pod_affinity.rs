@@ -53,7 +53,11 @@ impl Plugin for InterPodAffinity {
                 *scores.entry(domain).or_default() += weight;
             }
         };
+        let has_wishes = pod.has_pod_affinity();
         for node in nodes {
+            if !has_wishes && node.pods_with_affinity == 0 {
+                continue;
+            }
             for other in node.pods.values() {
                 if !facts.affinity.is_empty() && facts.affinity.iter().all(|t| t.matches(other)) {
                     facts
@@ -65,7 +69,7 @@ impl Plugin for InterPodAffinity {
                 for (weight, term) in wishes.iter().filter(|(_, t)| t.matches(other)) {
                     add(&mut facts.scores, term, node, *weight);
                 }
-                if other.spec().is_none_or(|s| s.affinity.is_none()) {
+                if !other.has_pod_affinity() {
                     continue;
                 }
                 let hating = required_anti_affinity(other);

@@ -1,0 +1,187 @@
+//! Which node a pod gets: filters, then scores.
+
+use crate::fit_error::FitError;
+use crate::framework::{Framework, Nodes};
+use crate::node_info::NodeInfo;
+use crate::pod_info::PodInfo;
+use hardway_proto::meta::ObjectKey;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// With more nodes than this, not all are looked at (Kubernetes'
+/// `percentageOfNodesToScore`, adaptive by default).
+const MIN_FEASIBLE: usize = 100;
+
+/// What one choice leaves behind for the next.
+#[derive(Default)]
+pub struct Selection {
+    /// Pods that wait for their victims to go, and where.
+    nominated: HashMap<ObjectKey, (String, Arc<PodInfo>)>,
+    /// Where to start looking, so that nodes take turns.
+    start: usize,
+}
+
+impl Selection {
+    /// Keeps room on a node for a pod whose victims are leaving.
+    pub fn nominate(&mut self, pod: Arc<PodInfo>, node: &str) {
+        self.nominated
+            .insert(pod.key.clone(), (node.to_owned(), pod));
+    }
+
+    /// Keeps no room for a pod any more.
+    pub fn denominate(&mut self, key: &ObjectKey) {
+        self.nominated.remove(key);
+    }
+
+    /// The best node for a pod, or why none will do.
+    pub fn find_node(
+        &mut self,
+        framework: &Framework,
+        nodes: Nodes<'_>,
+        pod: &PodInfo,
+    ) -> Result<String, FitError> {
+        let total = nodes.iter().filter(|n| n.node.is_some()).count();
+        let wanted = feasible_to_find(total);
+        let cycle = framework.prepare(pod, nodes);
+        let mut feasible = Vec::new();
+        let mut rejections = Vec::new();
+        let mut seen = 0;
+        while seen < nodes.len() && feasible.len() < wanted {
+            let at = (self.start + seen) % nodes.len();
+            seen += 1;
+            let node = &nodes[at];
+            if node.node.is_none() {
+                continue;
+            }
+            let verdict = match self.with_nominated(pod, node) {
+                None => framework.filter(&cycle, pod, node),
+                Some(crowded) => framework
+                    .filter(&cycle, pod, &crowded)
+                    .and_then(|()| framework.filter(&cycle, pod, node)),
+            };
+            match verdict {
+                Ok(()) => feasible.push(node),
+                Err(rejection) => rejections.push((at, rejection)),
+            }
+        }
+        // Next time the nodes not seen now come first; where all were seen,
+        // another one does, so that equally good nodes take turns.
+        let step = if seen == nodes.len() { 1 } else { seen };
+        self.start = (self.start + step) % nodes.len().max(1);
+        let best = match feasible.as_slice() {
+            [] => None,
+            [only] => Some(only.name.clone()),
+            many => {
+                let scores = framework.score(&cycle, pod, many);
+                let mut best = 0;
+                for (at, score) in scores.iter().enumerate() {
+                    if *score > scores[best] {
+                        best = at;
+                    }
+                }
+                Some(many[best].name.clone())
+            }
+        };
+        best.ok_or(FitError {
+            nodes: total,
+            rejections,
+            preemption: None,
+        })
+    }
+
+    /// The node with the pods that are nominated to it and at least as
+    /// important, if there are any.
+    fn with_nominated(&self, pod: &PodInfo, node: &NodeInfo) -> Option<NodeInfo> {
+        let mut crowded: Option<NodeInfo> = None;
+        for (key, (name, other)) in &self.nominated {
+            if *name == node.name && *key != pod.key && other.priority >= pod.priority {
+                crowded
+                    .get_or_insert_with(|| node.clone())
+                    .add_pod(other.clone());
+            }
+        }
+        crowded
+    }
+}
+
+/// How many feasible nodes are enough: all of up to 100, then a share that
+/// shrinks from 50% to 5% as the cluster grows.
+fn feasible_to_find(nodes: usize) -> usize {
+    if nodes < MIN_FEASIBLE {
+        return nodes.max(1);
+    }
+    let percentage = 50usize.saturating_sub(nodes / 125).max(5);
+    (nodes * percentage / 100).max(MIN_FEASIBLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::default_profile;
+    use serde_json::json;
+
+    #[test]
+    fn large_clusters_are_sampled() {
+        assert_eq!(feasible_to_find(3), 3);
+        assert_eq!(feasible_to_find(150), 100);
+        assert_eq!(feasible_to_find(1000), 420);
+        assert_eq!(feasible_to_find(5000), 500);
+    }
+
+    fn pod(name: &str, priority: i32) -> PodInfo {
+        let requests = json!({"cpu": "3"});
+        let object = json!({
+            "metadata": {"namespace": "d", "name": name, "uid": name},
+            "spec": {"priority": priority, "containers": [{"name": "c", "resources": {"requests": requests}}]},
+        });
+        PodInfo::new(Arc::new(serde_json::from_value(object).unwrap()))
+    }
+
+    fn nodes(count: usize) -> Vec<Arc<NodeInfo>> {
+        let node = |number: usize| {
+            let name = format!("n{number}");
+            let object = json!({"metadata": {"name": name},
+                "status": {"allocatable": {"cpu": "4", "memory": "1Gi", "pods": "10"}}});
+            let mut info = NodeInfo::named(&name);
+            info.set_node(Arc::new(serde_json::from_value(object).unwrap()));
+            Arc::new(info)
+        };
+        (0..count).map(node).collect()
+    }
+
+    #[test]
+    fn equally_good_nodes_take_turns() {
+        let (framework, nodes) = (default_profile(), nodes(2));
+        let mut selection = Selection::default();
+        let first = selection
+            .find_node(&framework, &nodes, &pod("a", 0))
+            .unwrap();
+        let second = selection
+            .find_node(&framework, &nodes, &pod("b", 0))
+            .unwrap();
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn room_is_kept_for_a_nominated_pod() {
+        let (framework, nodes) = (default_profile(), nodes(1));
+        let mut selection = Selection::default();
+        selection.nominate(Arc::new(pod("vip", 100)), "n0");
+        assert!(
+            selection
+                .find_node(&framework, &nodes, &pod("a", 0))
+                .is_err()
+        );
+        assert!(
+            selection
+                .find_node(&framework, &nodes, &pod("b", 200))
+                .is_ok()
+        );
+        selection.denominate(&ObjectKey::new("d", "vip"));
+        assert!(
+            selection
+                .find_node(&framework, &nodes, &pod("a", 0))
+                .is_ok()
+        );
+    }
+}
