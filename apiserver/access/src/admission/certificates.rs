@@ -1,6 +1,7 @@
-//! CertificateApproval, CertificateSigning, CertificateSubjectRestriction.
+//! Who asks for a certificate; CertificateApproval, CertificateSigning,
+//! CertificateSubjectRestriction.
 
-use super::{Context, Plugin, Review};
+use super::{Context, Plugin, Review, object_at};
 use crate::{Attributes, text};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hardway_proto::Status;
@@ -12,6 +13,9 @@ use x509_parser::prelude::FromDer;
 const GROUP: &str = "certificates.k8s.io";
 const RESOURCE: &str = "certificatesigningrequests";
 
+/// Whoever asks is written into the request by the server: approvers decide
+/// by it, so nobody may claim to be somebody else.
+pub struct Requester;
 /// Only approvers of a signer approve its requests.
 pub struct Approval;
 /// Only signers sign.
@@ -31,6 +35,22 @@ fn may(cx: &Context, review: &Review, verb: &str, signer: &str) -> bool {
             let asked = Attributes::resource(review.user, verb, GROUP, "signers", "", name);
             cx.authorizer.authorize(&asked).is_allowed()
         })
+}
+
+impl Plugin for Requester {
+    fn mutate(&self, _: &Context, review: &Review, request: &mut Value) -> Result<(), Status> {
+        if !review.creates(GROUP, RESOURCE) {
+            return Ok(());
+        }
+        let spec = object_at(request, "spec");
+        for field in ["username", "uid", "groups", "extra"] {
+            spec.remove(field);
+        }
+        if let Value::Object(user) = review.user.to_json() {
+            spec.extend(user);
+        }
+        Ok(())
+    }
 }
 
 impl Plugin for Approval {
@@ -152,6 +172,23 @@ mod tests {
                 .message,
             r#"certificatesigningrequests.certificates.k8s.io "c" is forbidden: use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"#
         );
+    }
+
+    #[test]
+    fn nobody_asks_in_another_name() {
+        let bench = Bench::new();
+        let forged = json!({"metadata": {"name": "c"}, "spec": {
+            "signerName": "kubernetes.io/kube-apiserver-client-kubelet",
+            "username": "system:node:n1", "uid": "u", "extra": {"k": ["v"]},
+            "groups": ["system:nodes", "system:bootstrappers"]}});
+        let stored = bench.create(GROUP, RESOURCE, forged).unwrap();
+        assert_eq!(stored["spec"]["username"], "jane");
+        assert_eq!(
+            stored["spec"]["groups"],
+            json!(["dev", "system:authenticated"])
+        );
+        assert_eq!(stored["spec"].get("uid"), None);
+        assert_eq!(stored["spec"].get("extra"), None);
     }
 
     #[test]

@@ -216,8 +216,11 @@ impl Admission {
         authorizer: Arc<Authorizer>,
         wanted: impl Fn(&str, bool) -> bool,
     ) -> Self {
-        // What protects RBAC itself can't be switched off.
-        let always: Box<dyn Plugin> = Box::new(escalation::Escalation);
+        // What protects RBAC and identities can't be switched off.
+        let always: [Box<dyn Plugin>; 2] = [
+            Box::new(escalation::Escalation),
+            Box::new(certificates::Requester),
+        ];
         let chosen = PLUGINS
             .iter()
             .filter(|(name, default, _)| wanted(name, *default))
@@ -227,7 +230,7 @@ impl Admission {
                 objects,
                 authorizer,
             },
-            plugins: std::iter::once(always).chain(chosen).collect(),
+            plugins: always.into_iter().chain(chosen).collect(),
         }
     }
 
