@@ -44,24 +44,27 @@ impl Impersonation {
 
 /// Whom the `Impersonate-*` headers ask to act as, if they do.
 pub fn impersonate(by: &User, headers: &HeaderMap) -> Result<Option<Impersonation>, Status> {
-    let all = |name: &str| -> Vec<String> {
-        let values = headers.get_all(name).iter();
-        values
-            .filter_map(|v| v.to_str().ok())
-            .filter(|v| !v.is_empty())
-            .map(str::to_owned)
-            .collect()
+    // A value that can't be read must not count as none: the request would be
+    // done in the impersonator's own name.
+    let all = |name: &str| -> Result<Vec<String>, Status> {
+        let mut all = Vec::new();
+        for value in headers.get_all(name) {
+            let text = std::str::from_utf8(value.as_bytes())
+                .map_err(|_| Status::bad_request(format!("the header {name} is no UTF-8 text")))?;
+            all.extend(Some(text.to_owned()).filter(|text| !text.is_empty()));
+        }
+        Ok(all)
     };
-    let first = |name: &str| all(name).into_iter().next().unwrap_or_default();
+    let first = |name: &str| Ok::<_, Status>(all(name)?.into_iter().next().unwrap_or_default());
     let mut acting = User {
-        name: first("impersonate-user"),
-        uid: first("impersonate-uid"),
-        groups: all("impersonate-group"),
+        name: first("impersonate-user")?,
+        uid: first("impersonate-uid")?,
+        groups: all("impersonate-group")?,
         ..User::default()
     };
     for name in headers.keys() {
         if let Some(key) = name.as_str().strip_prefix(EXTRA) {
-            let values = all(name.as_str());
+            let values = all(name.as_str())?;
             acting.extra.insert(percent_decode(key), values);
         }
     }
@@ -205,6 +208,19 @@ mod tests {
             (check.resource, check.namespace, check.name),
             ("serviceaccounts", "a", "b")
         );
+    }
+
+    #[test]
+    fn names_beyond_ascii_are_read_and_garbage_is_refused() {
+        let asked = |bytes: &[u8]| {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_bytes(bytes).unwrap();
+            headers.insert("impersonate-user", value);
+            impersonate(&User::default(), &headers)
+        };
+        let wish = asked("jürgen".as_bytes()).unwrap().unwrap();
+        assert_eq!(wish.user.name, "jürgen");
+        assert_eq!(asked(b"j\xfcrgen").unwrap_err().code, 400);
     }
 
     #[test]
