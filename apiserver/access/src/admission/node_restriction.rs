@@ -118,8 +118,11 @@ impl Attempt<'_> {
             ("\"serviceAccountName\":\"", "a service account"),
             ("\"secret\":{", "secrets"),
             ("\"secretKeyRef\":", "secrets"),
+            ("\"secretRef\":", "secrets"),
+            ("\"imagePullSecrets\":[{", "secrets"),
             ("\"configMap\":{", "configmaps"),
             ("\"configMapKeyRef\":", "configmaps"),
+            ("\"configMapRef\":", "configmaps"),
             ("\"persistentVolumeClaim\":", "persistentvolumeclaims"),
         ];
         if let Some((_, what)) = refers.iter().find(|(mark, _)| spec.contains(mark)) {
@@ -384,6 +387,13 @@ mod tests {
         assert_eq!(
             attempt(Operation::Create, "pods", "", mirror.clone(), Value::Null),
             Ok(())
+        );
+        let mut from = mirror.clone();
+        from["spec"]["containers"] = json!([{"envFrom": [{"secretRef": {"name": "x"}}]}]);
+        assert!(
+            attempt(Operation::Create, "pods", "", from, Value::Null)
+                .unwrap_err()
+                .ends_with("reference secrets")
         );
         mirror["spec"]["volumes"] = json!([{"name": "s", "secret": {"secretName": "x"}}]);
         assert!(
