@@ -6,6 +6,12 @@ use serde_json::Value;
 
 /// More operations than this in one JSON patch are refused.
 const MAX_OPERATIONS: usize = 10_000;
+/// What the copies of one JSON patch may add up to in bytes: each may double
+/// what there is.
+const MAX_COPIED: usize = 3 << 20;
+/// How deep an object may be nested after a patch. JSON deeper than 128 can't
+/// be read again.
+const MAX_DEPTH: usize = 100;
 
 /// Applies a JSON patch (RFC 6902).
 ///
@@ -24,8 +30,31 @@ pub fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, Status> {
     let operations: json_patch::Patch =
         serde_json::from_value(operations).map_err(|_| unprocessable())?;
     let mut patched = object.clone();
-    json_patch::patch(&mut patched, &operations).map_err(|_| unprocessable())?;
-    Ok(patched)
+    let mut copied = 0;
+    for operation in &operations.0 {
+        if let json_patch::PatchOperation::Copy(copy) = operation {
+            let source = patched.pointer(copy.from.as_str());
+            copied += source.map_or(0, |value| value.to_string().len());
+            if copied > MAX_COPIED {
+                return Err(unprocessable());
+            }
+        }
+        let one = std::slice::from_ref(operation);
+        json_patch::patch(&mut patched, one).map_err(|_| unprocessable())?;
+    }
+    match is_deeper(&patched, MAX_DEPTH) {
+        true => Err(unprocessable()),
+        false => Ok(patched),
+    }
+}
+
+/// Whether a value is nested deeper than `levels`.
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Object(map) => levels == 0 || map.values().any(|v| is_deeper(v, levels - 1)),
+        Value::Array(list) => levels == 0 || list.iter().any(|v| is_deeper(v, levels - 1)),
+        _ => false,
+    }
 }
 
 /// Applies a JSON merge patch (RFC 7386): objects merge, null deletes,
@@ -69,6 +98,30 @@ mod tests {
             json_patch(&object, patch).unwrap(),
             json!({"metadata": {"labels": {"x/y": "z"}}, "spec": {"replicas": 3, "list": [1, 2, 3]}})
         );
+    }
+
+    #[test]
+    fn copies_do_not_multiply_without_bound() {
+        let object = json!({"data": {"a": "x".repeat(1 << 10)}});
+        let copies = |count: usize| {
+            let copy = |n| json!({"op": "copy", "from": "/data", "path": format!("/data/{n}")});
+            json!((0..count).map(copy).collect::<Vec<_>>()).to_string()
+        };
+        assert!(json_patch(&object, copies(3).as_bytes()).is_ok());
+        // Each doubles what there is: the last would make 1 TiB of 1 KiB.
+        let status = json_patch(&object, copies(30).as_bytes()).unwrap_err();
+        assert_eq!(status.code, 422);
+    }
+
+    #[test]
+    fn patches_do_not_nest_deeper_than_json_can_be_read() {
+        let object = json!({"data": {}});
+        let steps: Vec<Value> = (0..MAX_DEPTH)
+            .map(|n| json!({"op": "add", "path": format!("/data{}", "/x".repeat(n + 1)), "value": {}}))
+            .collect();
+        let patch = |steps: &[Value]| json_patch(&object, json!(steps).to_string().as_bytes());
+        assert!(patch(&steps[..MAX_DEPTH - 2]).is_ok());
+        assert_eq!(patch(&steps).unwrap_err().code, 422);
     }
 
     #[test]
