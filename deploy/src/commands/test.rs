@@ -20,7 +20,10 @@ pub struct Options {
     /// Do only these parts
     #[arg(long, value_delimiter = ',', value_enum)]
     pub only: Vec<Part>,
-    /// Passed on to the end-to-end tests, e.g. a part of their names
+    /// Only these end-to-end suites: names of files in tests/tests
+    #[arg(long, value_delimiter = ',')]
+    pub suite: Vec<String>,
+    /// Passed on to the end-to-end tests, e.g. a part of a test's name
     #[arg(last = true)]
     pub arguments: Vec<String>,
 }
@@ -72,8 +75,8 @@ pub fn run(options: &Options) -> Result<()> {
                 "-D",
                 "warnings",
             ]),
-            Part::Unit => cargo(&["test", "--workspace"]),
-            Part::E2e => end_to_end(&options.arguments),
+            Part::Unit => cargo(&["test", "--workspace", "--no-fail-fast"]),
+            Part::E2e => end_to_end(options),
         };
         if let Err(failure) = &result {
             println!("{failure}");
@@ -117,18 +120,13 @@ fn cargo(arguments: &[&str]) -> Result<()> {
 }
 
 /// Brings up a lab, runs the suite in it, and takes it down whatever happened.
-fn end_to_end(arguments: &[String]) -> Result<()> {
+fn end_to_end(options: &Options) -> Result<()> {
     let suites = suites(&compile::repository()?.join("tests/tests"))?;
-    if suites.is_empty() {
-        return Err(Failure::new(
-            "run the end-to-end tests",
-            "tests/tests holds none",
-        ));
-    }
+    let suites = choose(suites, &options.suite)?;
     let target = compile::binaries(compile::Profile::Release)?;
     let folder = target.with_file_name("test-lab");
     down::run(&folder, true)?;
-    let result = in_lab(&folder, &suites, arguments);
+    let result = in_lab(&folder, &suites, &options.arguments);
     if result.is_err() {
         let logs = target.with_file_name("test-lab-logs");
         match keep_logs(&folder, &logs) {
@@ -156,7 +154,7 @@ fn in_lab(folder: &Path, suites: &[String], arguments: &[String]) -> Result<()> 
     up::run(folder, &options)?;
     let mut command = compile::cargo()?;
     // The same selection as the unit tests', so that nothing is built anew.
-    command.args(["test", "--workspace"]);
+    command.args(["test", "--workspace", "--no-fail-fast"]);
     for suite in suites {
         command.args(["--test", suite]);
     }
@@ -170,6 +168,21 @@ fn in_lab(folder: &Path, suites: &[String], arguments: &[String]) -> Result<()> 
     );
     command.env("KUBECONFIG", folder.join("kubeconfig/admin.kubeconfig"));
     compile::finish(command, "run the end-to-end tests")
+}
+
+/// The suites asked for, or all.
+fn choose(suites: Vec<String>, asked: &[String]) -> Result<Vec<String>> {
+    if let Some(unknown) = asked.iter().find(|name| !suites.contains(name)) {
+        return Err(
+            Failure::new(format!("run suite {unknown}"), "there is none of that name")
+                .way_out(format!("suites are: {}", suites.join(", "))),
+        );
+    }
+    Ok(if asked.is_empty() {
+        suites
+    } else {
+        asked.to_vec()
+    })
 }
 
 /// Names of the suites: the files in a folder.
@@ -224,6 +237,10 @@ mod tests {
         }
         assert_eq!(suites(folder.path()).unwrap(), ["faults", "tutorial"]);
         assert!(suites(&folder.path().join("none")).unwrap().is_empty());
+        let all = || vec!["faults".to_owned(), "tutorial".to_owned()];
+        assert_eq!(choose(all(), &[]).unwrap(), all());
+        assert_eq!(choose(all(), &all()[1..]).unwrap(), ["tutorial"]);
+        assert!(choose(all(), &["fault".to_owned()]).is_err());
     }
 
     #[test]
