@@ -40,7 +40,17 @@ pub(super) fn write(
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let old = current.map(|target| dir.join(target));
+    // Only a link to one of our own versions is followed, and in the end removed.
+    let is_ours = |target: &Path| {
+        let mut parts = target.components();
+        matches!(
+            (parts.next(), parts.next()),
+            (Some(Component::Normal(_)), None)
+        )
+    };
+    let old = current
+        .filter(|target| is_ours(target))
+        .map(|target| dir.join(target));
     let up_to_date = old.as_ref().is_some_and(|old| holds(old, payload));
     if !up_to_date {
         let name = Timestamp::now()
@@ -195,6 +205,22 @@ mod tests {
         assert!(version(dir.path()).to_string_lossy().starts_with("..20"));
         let mode = fs::metadata(dir.path().join("a")).unwrap().mode();
         assert_eq!(mode & 0o777, 0o640);
+    }
+
+    #[test]
+    fn links_elsewhere_are_replaced_and_what_they_point_to_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (volume, other) = (dir.path().join("v"), dir.path().join("other"));
+        fs::create_dir_all(&volume).unwrap();
+        fs::create_dir_all(&other).unwrap();
+        fs::write(other.join("file"), "precious").unwrap();
+        for target in [&other, Path::new("../other")] {
+            let _ = fs::remove_file(volume.join(DATA));
+            symlink(target, volume.join(DATA)).unwrap();
+            put(&volume, &[("a", "1")]).unwrap();
+            assert_eq!(fs::read_to_string(volume.join("a")).unwrap(), "1");
+            assert!(other.join("file").exists());
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What is mounted into a container, and where.
 
-use super::{Manager, subpath};
+use super::{Manager, Source, subpath};
 use crate::cri::{Mount, MountPropagation};
 use crate::env::ConfigError;
 use crate::expansion;
@@ -101,8 +101,12 @@ impl Manager {
             Some("Bidirectional") => MountPropagation::PropagationBidirectional,
             _ => MountPropagation::PropagationPrivate,
         };
+        // The kubelet writes these itself, following links it has made: nobody
+        // else may put others in their place.
+        let is_files = super::volumes_of(request.pod)
+            .any(|volume| volume.name == mount.name && Source::of(volume).is_files());
         Ok(Mount {
-            readonly: mount.read_only == Some(true),
+            readonly: is_files || mount.read_only == Some(true),
             propagation: propagation.into(),
             ..plain(&absolute(&mount.mount_path), host_path)
         })

@@ -187,6 +187,35 @@ async fn containers_get_their_mounts() {
 }
 
 #[tokio::test]
+async fn only_the_kubelet_writes_what_it_writes() {
+    let house = house();
+    let sources = [
+        json!({"configMap": {"name": "cm"}}),
+        json!({"secret": {"secretName": "sec"}}),
+        json!({"downwardAPI": {"items": []}}),
+        json!({"projected": {"sources": []}}),
+    ];
+    for mut source in sources {
+        source["name"] = json!("v");
+        let mut pod = pod(json!([source]));
+        let container = &mut pod.spec.as_mut().unwrap().containers[0];
+        let mounts = container.volume_mounts.as_mut().unwrap();
+        mounts.truncate(1);
+        mounts[0].read_only = Some(false);
+        let volumes = house.manager.mount(&pod).await.unwrap();
+        let request = Request {
+            pod: &pod,
+            container: &pod.spec.as_ref().unwrap().containers[0],
+            volumes: &volumes,
+            environment: &[],
+            hosts: "",
+        };
+        let mounts = house.manager.container_mounts(&request).unwrap();
+        assert!(mounts[0].readonly, "{source}");
+    }
+}
+
+#[tokio::test]
 async fn taking_down_unmounts_before_it_removes() {
     let house = house();
     let pod = pod(json!([{"name": "s", "secret": {"secretName": "sec"}}]));
