@@ -49,7 +49,7 @@ pub async fn read<W: AsyncWrite + Unpin>(
     let watch = options
         .follow
         .then(|| Watch::new(path.parent().unwrap_or(Path::new("/"))));
-    let mut file = File::open(path).await?;
+    let mut file = open(path).await?;
     if let Some(lines) = options.tail {
         let start = tail_start(&mut file, lines).await?;
         file.seek(SeekFrom::Start(start)).await?;
@@ -89,12 +89,22 @@ pub async fn read<W: AsyncWrite + Unpin>(
     }
 }
 
+/// Opens a log, but no link put in its place by who may write beside it: that
+/// would tell any file of the host to whoever may read the log.
+pub async fn open(path: &Path) -> io::Result<File> {
+    tokio::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(path)
+        .await
+}
+
 /// The file that is at the path now, if it isn't the one being read.
 async fn rotated(reader: &BufReader<File>, path: &Path) -> io::Result<Option<File>> {
     let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
     let here = reader.get_ref().metadata().await?;
     match tokio::fs::metadata(path).await {
-        Ok(there) if identity(&there) != identity(&here) => Ok(Some(File::open(path).await?)),
+        Ok(there) if identity(&there) != identity(&here) => Ok(Some(open(path).await?)),
         Ok(_) => Ok(None),
         // Between being moved away and being made anew.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -41,6 +41,17 @@ async fn content_without_its_frame() {
 }
 
 #[tokio::test]
+async fn links_are_not_followed() {
+    let log = log(LOG);
+    let link = log.path.with_file_name("1.log");
+    std::os::unix::fs::symlink(&log.path, &link).unwrap();
+    let mut out = Vec::new();
+    let options = Options::default();
+    let outcome = read(&link, &options, std::future::pending(), &mut out).await;
+    assert!(outcome.is_err() && out.is_empty());
+}
+
+#[tokio::test]
 async fn options_as_kubectl_has_them() {
     let since = Some("2026-01-01T00:00:02Z".parse().unwrap());
     let recent = Options {

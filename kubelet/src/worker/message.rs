@@ -31,7 +31,7 @@ pub async fn read(container: &Container, instance: &Instance) -> Option<String> 
 }
 
 async fn tail(path: &Path, size: u64) -> Option<String> {
-    let mut file = tokio::fs::File::open(path).await.ok()?;
+    let mut file = crate::logs::open(path).await.ok()?;
     let length = file.metadata().await.ok()?.len();
     let start = length.saturating_sub(size);
     file.seek(std::io::SeekFrom::Start(start)).await.ok()?;
