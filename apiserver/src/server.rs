@@ -156,6 +156,7 @@ impl Server {
         self.rest.startup.stopping.store(true, Ordering::Release);
         drop(self.listener);
         tracing::info!("stopping");
+        self.rest.pipeline.cache.stop_watches();
         if tokio::time::timeout(DRAIN, graceful.shutdown())
             .await
             .is_err()

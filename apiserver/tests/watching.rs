@@ -219,8 +219,16 @@ async fn a_restart_loses_nothing() {
     let mut lab = Lab::start().await;
     lab.create(MAPS, &config_map("a")).await;
     let (_, before) = lab.get(MAPS).await;
+    let watching = format!("{MAPS}?watch=true&resourceVersion={}", version(&before));
+    let mut watch = lab.watch(&watching).await;
     lab.serve().await;
     assert_eq!(lab.get(MAPS).await.1["items"], before["items"]);
+    let end = tokio::time::timeout(std::time::Duration::from_secs(5), watch.next()).await;
+    assert_eq!(
+        end,
+        Ok(None),
+        "a server that stops ends its watches at once"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

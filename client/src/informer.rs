@@ -41,6 +41,9 @@ type Handler<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
 
 /// Longest pause between attempts to reach the apiserver.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// A watch that breaks is nothing special; one that can't be had after so many
+/// attempts is.
+const TELL_AFTER: u32 = 3;
 
 /// A list+watch not yet started.
 pub struct Informer<K> {
@@ -126,13 +129,20 @@ async fn run<K: Kind>(informer: Informer<K>, store: Store<K>) {
             follow(&informer, &store, &mut version).await
         };
         match outcome {
-            Ok(()) => failures = 0,
+            Ok(()) => {
+                if failures >= TELL_AFTER {
+                    tracing::info!(kind = K::KIND, "the apiserver answers again");
+                }
+                failures = 0;
+            }
             Err(status) => {
                 if status.is_expired() {
                     version.clear();
                 } else {
                     failures += 1;
-                    tracing::debug!(kind = K::KIND, %status, "watch interrupted");
+                    if failures == TELL_AFTER {
+                        tracing::warn!(kind = K::KIND, %status, "cannot list or watch; still trying");
+                    }
                     let pause = backoff(failures, Duration::from_millis(100), MAX_BACKOFF);
                     tokio::time::sleep(pause).await;
                 }

@@ -59,11 +59,15 @@ impl Elector {
     }
 
     async fn acquire(&mut self) {
+        let mut told = false;
         loop {
             match self.try_take().await {
                 Ok(true) => return,
                 Ok(false) => {}
-                Err(error) => tracing::debug!(lease = self.name, %error, "cannot take the lease"),
+                Err(error) if !std::mem::replace(&mut told, true) => {
+                    tracing::warn!(lease = self.name, %error, "cannot take the lease; still trying");
+                }
+                Err(_) => {}
             }
             tokio::time::sleep(RETRY_PERIOD).await;
         }

@@ -36,6 +36,8 @@ pub struct Cache {
     /// first load.
     revision: watch::Sender<i64>,
     commands: mpsc::UnboundedSender<feed::Command>,
+    /// The process is ending: watches end, too.
+    stopping: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -45,6 +47,16 @@ struct Tables {
 }
 
 impl Cache {
+    /// Ends all watches, so that their clients go elsewhere at once.
+    pub fn stop_watches(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Becomes true when watches have to end.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
     /// A cache of these resources, which fills itself in the background.
     pub fn start(store: Store, resources: impl IntoIterator<Item = Arc<Resource>>) -> Arc<Self> {
         let (commands, receiver) = mpsc::unbounded_channel();
@@ -54,6 +66,7 @@ impl Cache {
             tables: RwLock::default(),
             revision: watch::Sender::new(0),
             commands,
+            stopping: watch::Sender::new(false),
         });
         for resource in resources {
             cache.tables.write().insert(resource);

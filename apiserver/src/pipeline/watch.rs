@@ -36,6 +36,7 @@ pub struct Watch {
     bookmarks: bool,
     next_bookmark: Instant,
     deadline: Instant,
+    stopping: watch::Receiver<bool>,
     done: bool,
 }
 
@@ -108,6 +109,7 @@ impl Pipeline {
             bookmarks: options.bookmarks,
             next_bookmark: first_bookmark(deadline),
             deadline,
+            stopping: self.cache.stopping(),
             done: false,
         })
     }
@@ -151,6 +153,7 @@ impl Watch {
             }
             tokio::select! {
                 changed = self.changes.changed() => self.done = changed.is_err(),
+                _ = self.stopping.wait_for(|stopping| *stopping) => self.done = true,
                 () = tokio::time::sleep_until(self.deadline) => self.done = true,
                 () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
                     self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
