@@ -121,5 +121,6 @@ fn view(
         verbs: row.verbs.to_vec(),
         subresources: subresources.collect(),
         definition: rows::definition(row.group, version, row.kind),
+        strategic: true,
     }
 }

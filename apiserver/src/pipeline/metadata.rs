@@ -86,9 +86,25 @@ pub fn place(object: &mut Value, target: &Target) -> Result<(), Status> {
     Ok(())
 }
 
+/// Takes out what is empty: to clients an empty map or list is none.
+fn drop_empty(metadata: &mut Map<String, Value>) {
+    for field in ["labels", "annotations", "ownerReferences", "finalizers"] {
+        let empty = match metadata.get(field) {
+            Some(Value::Object(map)) => map.is_empty(),
+            Some(Value::Array(list)) => list.is_empty(),
+            Some(value) => value.is_null(),
+            None => false,
+        };
+        if empty {
+            metadata.remove(field);
+        }
+    }
+}
+
 /// Metadata of an object about to be created.
 pub fn prepare_create(object: &mut Value, counts_generations: bool, now: Timestamp) {
     let metadata = of(object);
+    drop_empty(metadata);
     for field in FROM_OLD {
         metadata.remove(field);
     }
@@ -104,6 +120,7 @@ pub fn prepare_create(object: &mut Value, counts_generations: bool, now: Timesta
 /// taken from the old one.
 pub fn prepare_update(new: &mut Value, old: &Value) {
     let metadata = of(new);
+    drop_empty(metadata);
     for field in FROM_OLD {
         match old["metadata"].get(field) {
             Some(value) => metadata.insert(field.into(), value.clone()),

@@ -197,6 +197,10 @@ impl<'a> Parsed<'a> {
 
 /// A patch that doesn't fit is told about the object it didn't fit.
 fn name_it(request: &Request, mut status: Status) -> Status {
+    // Where nothing is told about a field, kubectl shows the message itself.
+    if status.reason == "Invalid" && status.details.as_ref().is_none_or(|d| d.causes.is_empty()) {
+        return status;
+    }
     let details = status.details.get_or_insert_with(Default::default);
     if details.name.is_empty() {
         details.name.clone_from(&request.target.name);

@@ -82,6 +82,7 @@ fn view<'a>(row: &'a Resource, version: &'a str) -> paths::Served<'a> {
         verbs: row.verbs.iter().map(String::as_str).collect(),
         subresources: subresources.collect(),
         definition: name(&row.group, version, &row.kind),
+        strategic: false,
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Served<'a> {
     pub subresources: Vec<Sub<'a>>,
     /// The kind's definition.
     pub definition: String,
+    /// Whether it takes strategic merge patches: custom resources don't.
+    pub strategic: bool,
 }
 
 /// A subresource.
@@ -321,6 +323,7 @@ fn operation(served: &Served<'_>, sub: Option<&Sub<'_>>, verb: &str) -> Value {
             let patch = of_meta("Patch");
             let content: Map<String, Value> = kinds
                 .iter()
+                .filter(|kind| served.strategic || !kind.contains("strategic"))
                 .map(|kind| ((*kind).to_owned(), json!({"schema": patch})))
                 .collect();
             Some(Value::Object(content))

@@ -63,7 +63,8 @@ pub(super) const CONFIG_MAP: Kind = Kind {
             }
             size += keys(e, object, "binaryData") / 4 * 3;
             if size > LIMIT {
-                e.too_long(&Path::default(), LIMIT);
+                // A path without a name, as Kubernetes shows it.
+                e.too_long(&Path::new("[]"), LIMIT);
             }
         })
     },
