@@ -5,7 +5,7 @@ use std::process::Command;
 use hardway_tests::kubectl::{Kubectl, finish};
 use hardway_tests::manifest::{IDLE, container, pod};
 use hardway_tests::text::assert_has;
-use hardway_tests::{Namespace, http, pods, steps, until, wait};
+use hardway_tests::{Lab, Namespace, http, pods, steps, tls, until, wait};
 use serde_json::{Value, json};
 
 /// A namespace with a pod that every client looks into.
@@ -154,7 +154,7 @@ fn the_api_answers_as_kubernetes_does() {
         ("diff", diff),
         ("watch", watch),
         ("watch with bookmarks", bookmarks),
-        ("watch from a version that is gone", too_old),
+        ("a version that is yet to come", from_the_future),
         ("pages", pages),
         ("selectors", selectors),
         ("generated names", generated_names),
@@ -345,13 +345,24 @@ fn bookmarks(namespace: &Namespace) {
     );
 }
 
-fn too_old(namespace: &Namespace) {
+/// Asked over a plain connection: kubectl would ask again and again.
+fn from_the_future(namespace: &Namespace) {
+    let lab = Lab::open();
+    let api = format!("{}:6443", lab.control_plane());
     let path = format!(
-        "/api/v1/namespaces/{}/configmaps?resourceVersion=9999999999&timeoutSeconds=2",
+        "/api/v1/namespaces/{}/configmaps?resourceVersion=9999999999",
         namespace.name
     );
-    let told = namespace.refused(&format!("get --raw '{path}'"), "");
-    assert!(told.contains("Too large resource version"), "{told}");
+    let answer = tls::get(&lab, "ca", &api, &path, Some("admin")).expect("an answer");
+    assert_eq!(answer.status, 504);
+    let status: Value = serde_json::from_str(&answer.body).expect("a Status");
+    assert_eq!(status["reason"], "Timeout");
+    assert!(
+        status["message"]
+            .as_str()
+            .is_some_and(|m| m.starts_with("Too large resource version: 9999999999, current: ")),
+        "{status}"
+    );
 }
 
 fn pages(namespace: &Namespace) {

@@ -827,16 +827,21 @@ fn static_pod(namespace: &Namespace) {
 }
 
 fn update_image(namespace: &Namespace) {
-    create(namespace, "updated", container("main", IDLE), json!({}));
+    let version =
+        |number| json!({"name": "main", "image": format!("hardway.example/busmeme/web:{number}")});
+    create(namespace, "updated", version(1), json!({}));
     let before = pods::wait_pod(namespace, "updated");
-    namespace.run("set image pod/updated main=busybox:latest");
+    namespace.run("set image pod/updated main=hardway.example/busmeme/web:2");
     let after = pods::wait_until(namespace, "updated", "of the new image", |pod| {
-        let image = pod.container("main")["image"].as_str().unwrap_or_default();
-        image.ends_with("busybox:latest") && pod.ready()
+        pod.container("main")["restartCount"] == 1 && pod.ready()
     });
     assert_eq!(after.uid(), before.uid());
     assert_eq!(after.ip(), before.ip());
-    assert_eq!(after.container("main")["restartCount"], 1);
+    assert_eq!(
+        after.container("main")["image"],
+        "hardway.example/busmeme/web:2"
+    );
+    assert_eq!(sh(namespace, "updated", "echo $BUSMEME_VERSION"), "2\n");
     remove(namespace, "updated");
 }
 

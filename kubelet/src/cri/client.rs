@@ -158,7 +158,8 @@ impl Runtime for Client {
     fn stop_container(&self, id: &str, timeout: Duration) -> Call<'_, ()> {
         let request = api::StopContainerRequest {
             container_id: id.into(),
-            timeout: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+            // CRI counts whole seconds: part of one left is not none.
+            timeout: i64::try_from(timeout.as_millis().div_ceil(1000)).unwrap_or(i64::MAX),
         };
         call!(self.runtime.stop_container(request), timeout + GRACE, _ => ())
     }

@@ -37,6 +37,7 @@ pub fn label(application: &Application) {
         "{refused}"
     );
     // A pod that loses the controller's label is let go, and replaced.
+    let _gone = defer(|| drop(namespace.try_run("delete pods -l name=stray")));
     namespace.run(&format!("label pod {name} name=stray --overwrite"));
     until("the controller makes up for the stray pod", || {
         let web = pods::try_list(namespace, "name=web")?;
@@ -47,8 +48,6 @@ pub fn label(application: &Application) {
         stray.value()["metadata"]["ownerReferences"].is_null(),
         "{stray:?}"
     );
-    namespace.run(&format!("delete pod {name}"));
-    application.pods(2);
 }
 
 pub fn annotate(application: &Application) {
