@@ -54,8 +54,19 @@ fn unhealthy(what: String, answer: &http::Answer) -> Failure {
     Failure::new(what, format!("{} {}", answer.status, body.trim()))
 }
 
-/// Names of the nodes and whether each is Ready.
-pub fn nodes(lab: &Lab) -> Result<Vec<(String, bool)>> {
+/// What the cluster says of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Whether its Ready condition is true.
+    pub ready: bool,
+    /// The subnet of its pods, once it has one.
+    pub pod_cidr: Option<String>,
+}
+
+/// The nodes of the cluster.
+pub fn nodes(lab: &Lab) -> Result<Vec<Node>> {
     let host = lab.plan.control_plane();
     let address = SocketAddr::from((host.address, crate::plan::API_PORT));
     let answer = http::get_tls(address, "/api/v1/nodes", &lab.administrator())?;
@@ -65,32 +76,20 @@ pub fn nodes(lab: &Lab) -> Result<Vec<(String, bool)>> {
     parse_nodes(&answer.body)
 }
 
-fn parse_nodes(body: &[u8]) -> Result<Vec<(String, bool)>> {
+fn parse_nodes(body: &[u8]) -> Result<Vec<Node>> {
     let list: serde_json::Value = serde_json::from_slice(body)
         .map_err(|error| Failure::new("read the list of nodes", error))?;
-    let nodes = list["items"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let ready = |node: &serde_json::Value| {
-        let conditions = node["status"]["conditions"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        conditions
-            .iter()
-            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+    let array = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let ready = |condition: &serde_json::Value| {
+        condition["type"] == "Ready" && condition["status"] == "True"
     };
-    Ok(nodes
+    Ok(array(&list["items"])
         .iter()
-        .map(|node| {
-            (
-                node["metadata"]["name"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned(),
-                ready(node),
-            )
+        .map(|node| Node {
+            name: text(&node["metadata"]["name"]).unwrap_or_default(),
+            ready: array(&node["status"]["conditions"]).iter().any(ready),
+            pod_cidr: text(&node["spec"]["podCIDR"]),
         })
         .collect())
 }
@@ -102,16 +101,21 @@ mod tests {
     #[test]
     fn a_node_is_ready_when_it_says_so() {
         let body = br#"{"items":[
-            {"metadata":{"name":"a"},"status":{"conditions":[{"type":"Ready","status":"True"}]}},
+            {"metadata":{"name":"a"},"spec":{"podCIDR":"10.244.0.0/24"},"status":{"conditions":[{"type":"Ready","status":"True"}]}},
             {"metadata":{"name":"b"},"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}},
             {"metadata":{"name":"c"}}]}"#;
+        let node = |name: &str, ready, pod_cidr: Option<&str>| Node {
+            name: name.to_owned(),
+            ready,
+            pod_cidr: pod_cidr.map(str::to_owned),
+        };
         let told = parse_nodes(body).unwrap();
         assert_eq!(
             told,
             [
-                ("a".to_owned(), true),
-                ("b".to_owned(), false),
-                ("c".to_owned(), false)
+                node("a", true, Some("10.244.0.0/24")),
+                node("b", false, None),
+                node("c", false, None)
             ]
         );
         assert!(parse_nodes(b"no").is_err());

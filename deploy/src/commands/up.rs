@@ -116,6 +116,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
     )?;
     if lab.only.is_empty() {
         progress.step("all nodes Ready", || wait_for_nodes(&lab))?;
+        route_to_pods(&lab)?;
         if changed {
             let at = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -308,15 +309,31 @@ fn wait_for_nodes(lab: &Lab) -> Result<()> {
     for host in lab.plan.workers() {
         start::wait(lab, &host, "kubelet", Duration::from_secs(60), || {
             let nodes = health::nodes(lab)?;
-            match nodes.iter().find(|(name, _)| *name == host.name) {
-                Some((_, true)) => Ok(()),
-                Some((name, false)) => Err(Failure::new(format!("node {name}"), "it is not Ready")),
+            match nodes.iter().find(|node| node.name == host.name) {
+                Some(node) if node.ready => Ok(()),
+                Some(node) => {
+                    let what = format!("node {}", node.name);
+                    Err(Failure::new(what, "it is not Ready"))
+                }
                 None => Err(Failure::new(
                     format!("node {}", host.name),
                     "it has not registered",
                 )),
             }
         })?;
+    }
+    Ok(())
+}
+
+/// The control plane's host is no node, so no overlay reaches it: it gets a route
+/// to each worker's pods, for the apiserver to proxy to them.
+fn route_to_pods(lab: &Lab) -> Result<()> {
+    let workers = lab.plan.workers();
+    for node in health::nodes(lab)? {
+        let worker = workers.iter().find(|host| host.name == node.name);
+        if let (Some(worker), Some(subnet)) = (worker, &node.pod_cidr) {
+            network::ensure_route(&lab.plan.control_plane(), subnet, worker)?;
+        }
     }
     Ok(())
 }

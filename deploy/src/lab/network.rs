@@ -105,6 +105,16 @@ pub fn ensure_host(plan: &Plan, host: &Host) -> Result<()> {
     Ok(())
 }
 
+/// Sends packets for a subnet from one host to another.
+pub fn ensure_route(from: &Host, subnet: &str, to: &Host) -> Result<()> {
+    let (space, via) = (from.namespace.as_str(), to.address.to_string());
+    run(
+        "ip",
+        &["-n", space, "route", "replace", subnet, "via", &via],
+    )?;
+    Ok(())
+}
+
 /// Takes a host's namespace away, and with it links, routes and rules inside.
 pub fn remove_host(host: &Host) -> Result<()> {
     // The link goes with the namespace, but only when the kernel gets to it.
