@@ -1,6 +1,6 @@
 //! From the bytes of a body to an object of the right kind.
 
-use super::{Body, FieldValidation, Request};
+use super::{Body, FieldValidation, Request, yaml};
 use hardway_proto::Status;
 use hardway_resources::{Schema, strict};
 use serde_json::Value;
@@ -101,8 +101,7 @@ fn unrecognised(kind: &str, why: &str) -> Status {
 
 /// YAML as JSON. Keys that appear twice are refused.
 pub fn yaml_to_json(yaml: &[u8], kind: &str) -> Result<Vec<u8>, Status> {
-    let value: serde_yaml::Value = serde_yaml::from_slice(yaml)
-        .map_err(|error| unrecognised(kind, &format!("yaml: {error}")))?;
+    let value = yaml::read(yaml).map_err(|error| unrecognised(kind, &format!("yaml: {error}")))?;
     serde_json::to_vec(&value).map_err(|error| unrecognised(kind, &error.to_string()))
 }
 

@@ -19,6 +19,7 @@ mod subresource;
 mod update;
 mod watch;
 mod write;
+pub mod yaml;
 
 pub use limits::Limits;
 pub use options::{

@@ -12,7 +12,8 @@ pub use documents::{Documents, GIT_VERSION};
 
 use crate::metrics;
 use crate::pipeline::{
-    Answer, Body as RequestBody, Options, Origin, PatchKind, Pipeline, Request, Target, Verb, pairs,
+    Answer, Body as RequestBody, Options, Origin, PatchKind, Pipeline, Request, Target, Verb,
+    pairs, yaml,
 };
 use crate::subresources::Upstreams;
 use body::Body;
@@ -347,7 +348,7 @@ async fn read_body(
     };
     if matches!(verb, Verb::Delete | Verb::DeleteCollection) {
         let json: Value = match &body {
-            RequestBody::Yaml(bytes) => serde_yaml::from_slice(bytes).map_err(|e| e.to_string()),
+            RequestBody::Yaml(bytes) => yaml::read(bytes),
             RequestBody::Json(bytes) => serde_json::from_slice(bytes).map_err(|e| e.to_string()),
             _ => Ok(Value::Null),
         }
