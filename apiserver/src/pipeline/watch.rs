@@ -18,6 +18,8 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 const BATCH: usize = 256;
 /// How long a watch lasts if the client doesn't say: this and up to as much more.
 const MIN_DURATION: u64 = 1800;
+/// How long a watch lasts at most; the clock has an end, too.
+const MAX_DURATION: u64 = 365 * 24 * 3600;
 
 /// A running watch.
 pub struct Watch {
@@ -95,7 +97,7 @@ impl Pipeline {
                 let random = RandomState::new().build_hasher().finish();
                 MIN_DURATION + random % MIN_DURATION
             });
-        let deadline = Instant::now() + Duration::from_secs(seconds);
+        let deadline = Instant::now() + Duration::from_secs(seconds.min(MAX_DURATION));
         Ok(Watch {
             target: target.clone(),
             selection,
