@@ -21,7 +21,7 @@ mod watch;
 mod write;
 pub mod yaml;
 
-pub use limits::Limits;
+pub use limits::{Limits, Turn};
 pub use options::{
     DeleteOptions, FieldValidation, Options, Propagation, decode as url_decode, pairs,
 };
@@ -87,6 +87,25 @@ pub struct Origin {
 impl Pipeline {
     /// Takes a request all the way.
     pub async fn run(&self, origin: &Origin, request: &Request) -> Result<Answer, Status> {
+        let turn = self.turn(&request.user, request.verb);
+        self.run_in(turn, origin, request).await
+    }
+
+    /// A place among the requests that are worked on. Watches need none.
+    pub fn turn(&self, user: &User, verb: Verb) -> Result<Option<Turn<'_>>, Status> {
+        match verb {
+            Verb::Watch => Ok(None),
+            verb => self.limits.enter(user, verb.is_read()).map(Some),
+        }
+    }
+
+    /// Takes a request all the way in its turn, or tells why it gets none.
+    pub async fn run_in(
+        &self,
+        turn: Result<Option<Turn<'_>>, Status>,
+        origin: &Origin,
+        request: &Request,
+    ) -> Result<Answer, Status> {
         let target = &request.target;
         let id = metadata::uid();
         let addresses = [origin.address.clone()];
@@ -113,7 +132,10 @@ impl Pipeline {
         {
             entry.request_object(&object);
         }
-        let outcome = self.admit(request).await;
+        let outcome = match turn {
+            Ok(_held) => self.admit(request).await,
+            Err(status) => Err(status),
+        };
         if let Some(mut entry) = entry {
             match &outcome {
                 Ok(Answer::Watch(_)) => {
@@ -135,12 +157,8 @@ impl Pipeline {
         outcome
     }
 
-    /// Waits its turn, checks permission, and does it.
+    /// Checks permission, and does it.
     async fn admit(&self, request: &Request) -> Result<Answer, Status> {
-        let _turn = match request.verb {
-            Verb::Watch => None,
-            verb => Some(self.limits.enter(&request.user, verb.is_read())?),
-        };
         self.allows(request)?;
         // A list or watch pinned to one name is permitted as that object is:
         // kubelets follow single secrets and config maps this way.

@@ -28,8 +28,41 @@ const PIECE: usize = 64 << 10;
 const DISCARD: usize = 8 * LIMIT;
 const DISCARD_TIME: Duration = Duration::from_secs(10);
 
-/// Reads a body that may not be too large.
+/// How long a client may take to send a body.
+const READ_TIME: Duration = Duration::from_secs(60);
+
+/// Reads a body that may be neither too large nor too slow.
 pub async fn read<B>(body: B) -> Result<Bytes, Status>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    read_within(READ_TIME, body).await
+}
+
+async fn read_within<B>(time: Duration, body: B) -> Result<Bytes, Status>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let read = tokio::time::timeout(time, whole(body)).await;
+    read.unwrap_or_else(|_| {
+        Err(Status::timeout(format!(
+            "the body of the request did not come within {} s",
+            time.as_secs()
+        )))
+    })
+}
+
+/// Throws away a body that is of no use any more.
+pub async fn skip<B>(body: B)
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    let _ = tokio::time::timeout(DISCARD_TIME, discard(pin!(body))).await;
+}
+
+async fn whole<B>(body: B) -> Result<Bytes, Status>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -236,6 +269,13 @@ mod tests {
         assert_eq!(back, plain);
         let sent = super::parts(parts.into_iter(), size, false);
         assert_eq!(sent.into_body().collect().await.unwrap().to_bytes(), plain);
+    }
+
+    #[tokio::test]
+    async fn slow_bodies_are_refused() {
+        let silence = futures_util::stream::pending::<Result<Frame<Bytes>, BoxError>>();
+        let status = read_within(Duration::from_millis(10), StreamBody::new(silence)).await;
+        assert_eq!(status.unwrap_err().code, 504);
     }
 
     #[tokio::test]

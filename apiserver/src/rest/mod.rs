@@ -214,9 +214,21 @@ impl Rest {
         let (parts, incoming) = request.into_parts();
         let verb = verb(&parts.method, &query, &path)?;
         let mut options = Options::from_query(&query)?;
-        let body = match verb.is_read() {
-            true => RequestBody::Empty,
-            false => read_body(&parts, incoming, verb, &mut options).await?,
+        // Of who has to wait, or may not do this, no body is kept in memory.
+        let turn = self.pipeline.turn(&who.user, verb).and_then(|turn| {
+            if !verb.is_read() {
+                let verb = verb.as_str();
+                self.pipeline.authorise(&who.user, &target, verb)?;
+            }
+            Ok(turn)
+        });
+        let body = match &turn {
+            _ if verb.is_read() => RequestBody::Empty,
+            Ok(_) => read_body(&parts, incoming, verb, &mut options).await?,
+            Err(_) => {
+                body::skip(incoming).await;
+                RequestBody::Empty
+            }
         };
         if resource_needs_namespace(&target, verb) {
             return Err(Status::bad_request(
@@ -232,7 +244,7 @@ impl Rest {
             warnings: Default::default(),
             target,
         };
-        let outcome = self.pipeline.run(&origin, &request).await;
+        let outcome = self.pipeline.run_in(turn, &origin, &request).await;
         record(&request, &outcome, start);
         let mut response = match outcome {
             Ok(Answer::Object(object)) => objects::object(&request.target, &object, wanted),
