@@ -8,6 +8,7 @@ pub mod flags;
 pub mod grpc;
 pub mod kubernetes_service;
 pub mod metrics;
+mod patience;
 pub mod pipeline;
 pub mod rest;
 pub mod server;

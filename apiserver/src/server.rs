@@ -2,6 +2,7 @@
 
 use crate::cache::Cache;
 use crate::flags::{FlagError, Flags, invalid, read};
+use crate::patience::Patient;
 use crate::pipeline::{Limits, Pipeline, Services};
 use crate::rest::body::Body;
 use crate::rest::health::Startup;
@@ -33,6 +34,10 @@ use tower::ServiceExt;
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long a TLS handshake, or the head of a request, may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Bytes with which every HTTP/2 client begins. HTTP/1 has a time limit for
+/// heads, but nothing else has one for these.
+const H2_GREETING: usize = 24;
 
 /// Why the server can't run.
 #[derive(Debug, thiserror::Error)]
@@ -182,7 +187,10 @@ impl Server {
                 }
                 Err(_) => return,
             };
-            let certificates = stream.get_ref().1.peer_certificates();
+            let session = stream.get_ref().1;
+            // Who wants HTTP/2 says so in the handshake.
+            let h2 = session.alpn_protocol() == Some(b"h2");
+            let certificates = session.peer_certificates();
             let peer = Peer {
                 address,
                 certificate: certificates
@@ -205,7 +213,12 @@ impl Server {
                 .adaptive_window(true)
                 .keep_alive_interval(Some(Duration::from_secs(30)))
                 .keep_alive_timeout(Duration::from_secs(15));
-            let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let (server, greeting) = match h2 {
+                true => (server.http2_only(), H2_GREETING),
+                false => (server.http1_only(), 0),
+            };
+            let stream = TokioIo::new(Patient::new(stream, greeting, HANDSHAKE));
+            let connection = server.serve_connection_with_upgrades(stream, service);
             if let Err(error) = watcher.watch(connection.into_owned()).await {
                 tracing::debug!(%address, error, "connection ended");
             }
