@@ -130,6 +130,7 @@ impl Upstreams {
                 "no preferred addresses found for node {name:?}; known addresses: []"
             ))
         })?;
+        proxies::proxyable(&host)?;
         Ok(Upstream {
             address: join_port(&host, port),
             server_name: host,
@@ -158,7 +159,8 @@ fn read(
 ) -> Result<Value, Status> {
     let name = match plural {
         "nodes" => name.split(':').next().unwrap_or_default(),
-        _ => proxies::split_name(name).1,
+        _ if target.subresource == "proxy" => proxies::split_name(name).1,
+        _ => name,
     };
     let entry = pipeline
         .cache

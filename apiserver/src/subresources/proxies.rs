@@ -5,6 +5,7 @@ use crate::pipeline::{Pipeline, Target};
 use hardway_proto::Status;
 use hardway_streams::Upstream;
 use serde_json::Value;
+use std::net::IpAddr;
 
 /// `[scheme:]name[:port]` in its parts.
 pub fn split_name(name: &str) -> (&str, &str, &str) {
@@ -48,6 +49,7 @@ pub fn upstream(
             Status::unavailable(format!("no endpoints available for service {name:?}"))
         })?,
     };
+    proxyable(&host)?;
     Ok(Upstream {
         address: join_port(&host, port),
         server_name: host,
@@ -102,12 +104,63 @@ fn service(
             continue;
         };
         for address in subset["addresses"].as_array().into_iter().flatten() {
-            found.extend(address["ip"].as_str().map(|ip| (ip.to_owned(), port)));
+            let pod = |name: &str| {
+                let key = format!("{}/{name}", target.namespace);
+                Some(pipeline.cache.of("", "pods")?.get(&key)?.value())
+            };
+            let ip = pod_address(address, &target.namespace, pod);
+            found.extend(ip.map(|ip| (ip.to_owned(), port)));
         }
     }
     // Spread over all of them, as good as at random.
     let index = pipeline.cache.revision() as usize % found.len().max(1);
     found.into_iter().nth(index)
+}
+
+/// The IP of an endpoint, if it really is that of a pod of the namespace:
+/// whoever writes Endpoints must not choose where the server connects to.
+fn pod_address<'a>(
+    address: &'a Value,
+    namespace: &str,
+    find: impl FnOnce(&str) -> Option<Value>,
+) -> Option<&'a str> {
+    let (ip, reference) = (address["ip"].as_str()?, &address["targetRef"]);
+    let home = reference["namespace"].as_str().unwrap_or(namespace);
+    if reference["kind"] != "Pod" || home != namespace {
+        return None;
+    }
+    let pod = find(reference["name"].as_str()?)?;
+    let status = &pod["status"];
+    let all = status["podIPs"].as_array().into_iter().flatten();
+    let mut ips = all.map(|one| &one["ip"]).chain([&status["podIP"]]);
+    ips.any(|own| own == ip).then_some(ip)
+}
+
+/// Refuses addresses that mean this host or its link rather than a pod or a node.
+pub fn proxyable(host: &str) -> Result<(), Status> {
+    let forbidden = match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => {
+            ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_unspecified()
+                || ip.is_multicast()
+                || ip.is_broadcast()
+        }
+        Ok(IpAddr::V6(ip)) => {
+            ip.is_loopback()
+                || ip.is_unicast_link_local()
+                || ip.is_unspecified()
+                || ip.is_multicast()
+        }
+        Err(_) => {
+            let name = host.trim_end_matches('.').to_ascii_lowercase();
+            name == "localhost" || name.ends_with(".localhost")
+        }
+    };
+    match forbidden {
+        true => Err(Status::bad_request(format!("address not allowed: {host}"))),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +183,50 @@ mod tests {
         assert_eq!(pod(&object, "81"), Some(("10.1.1.1".into(), 81)));
         assert_eq!(pod(&object, ""), Some(("10.1.1.1".into(), 3000)));
         assert_eq!(pod(&object, "nope"), None);
+    }
+
+    #[test]
+    fn the_server_itself_is_no_target() {
+        for host in [
+            "127.0.0.1",
+            "127.8.8.8",
+            "169.254.169.254",
+            "0.0.0.0",
+            "224.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "::ffff:127.0.0.1",
+            "localhost",
+            "LocalHost.",
+            "a.localhost",
+        ] {
+            assert_eq!(proxyable(host).unwrap_err().code, 400, "{host}");
+        }
+        for host in ["10.244.1.5", "fd00::5", "worker-1"] {
+            assert!(proxyable(host).is_ok(), "{host}");
+        }
+    }
+
+    #[test]
+    fn only_endpoints_that_are_pods_are_reached() {
+        let find = |name: &str| {
+            (name == "p")
+                .then(|| json!({"status": {"podIP": "10.1.1.1", "podIPs": [{"ip": "fd00::1"}]}}))
+        };
+        let reference = json!({"kind": "Pod", "namespace": "shop", "name": "p"});
+        let ok = |ip: &str, reference: &Value| {
+            let address = json!({"ip": ip, "targetRef": reference});
+            pod_address(&address, "shop", find).is_some()
+        };
+        assert!(ok("10.1.1.1", &reference) && ok("fd00::1", &reference));
+        assert!(!ok("10.88.0.10", &reference));
+        assert!(!ok("10.1.1.1", &Value::Null));
+        for (field, value) in [("kind", "Node"), ("namespace", "other"), ("name", "q")] {
+            let mut other = reference.clone();
+            other[field] = value.into();
+            assert!(!ok("10.1.1.1", &other), "{field}");
+        }
     }
 
     #[test]
