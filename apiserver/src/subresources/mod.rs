@@ -134,6 +134,7 @@ impl Upstreams {
         Ok(Upstream {
             address: join_port(&host, port),
             server_name: host,
+            common_name: Some(format!("system:node:{}", metadata::text(node, "name"))),
             tls: Some(tls),
             path_and_query,
         })

@@ -53,6 +53,7 @@ pub fn upstream(
     Ok(Upstream {
         address: join_port(&host, port),
         server_name: host,
+        common_name: None,
         tls: None,
         path_and_query: path(rest, query),
     })

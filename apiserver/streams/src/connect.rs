@@ -27,6 +27,9 @@ pub struct Upstream {
     pub address: String,
     /// The name its certificate must carry: a host name or an IP address.
     pub server_name: String,
+    /// Whom the certificate must name, if that matters: a host that tells a
+    /// wrong address must not lead us to somebody else's.
+    pub common_name: Option<String>,
     /// How to speak TLS to it, with the client certificate to present;
     /// `None` for plain HTTP.
     pub tls: Option<Arc<rustls::ClientConfig>>,
@@ -67,6 +70,13 @@ pub enum Unreachable {
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
+/// The common name in a certificate's subject.
+fn common_name(certificate: &[u8]) -> Option<String> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let name = parsed.subject().iter_common_name().next()?.as_str().ok()?;
+    Some(name.to_owned())
+}
+
 impl Upstream {
     async fn connect(&self) -> Result<Box<dyn Io>, Unreachable> {
         let dial = |cause: String| Unreachable::Dial {
@@ -96,6 +106,16 @@ impl Upstream {
             .await
             .map_err(|_| tls("TLS handshake timeout".into()))?
             .map_err(|e| tls(e.to_string()))?;
+        if let Some(wanted) = &self.common_name {
+            let leaf = session.get_ref().1.peer_certificates();
+            let found = leaf.and_then(|chain| common_name(chain.first()?));
+            if found.as_ref() != Some(wanted) {
+                return Err(tls(format!(
+                    "its certificate is of {:?} rather than of {wanted:?}",
+                    found.unwrap_or_default()
+                )));
+            }
+        }
         Ok(Box::new(session))
     }
 

@@ -26,6 +26,7 @@ async fn start(path: &str, service: Service) -> (SocketAddr, UnboundedReceiver<S
     let upstream = Upstream {
         address: address.to_string(),
         server_name: "127.0.0.1".into(),
+        common_name: None,
         tls: Some(tls.client),
         path_and_query: path.into(),
     };
@@ -275,6 +276,7 @@ async fn nobody_there_is_told_with_the_address() {
     let upstream = Upstream {
         address: address.clone(),
         server_name: "127.0.0.1".into(),
+        common_name: None,
         tls: None,
         path_and_query: EXEC.into(),
     };
@@ -303,6 +305,7 @@ async fn a_kubelet_with_another_certificate_is_not_trusted() {
     let upstream = Upstream {
         address: address.to_string(),
         server_name: "127.0.0.1".into(),
+        common_name: None,
         tls: Some(tls().client),
         path_and_query: EXEC.into(),
     };
@@ -315,11 +318,31 @@ async fn a_kubelet_with_another_certificate_is_not_trusted() {
 }
 
 #[tokio::test]
+async fn a_kubelet_of_another_node_is_not_trusted() {
+    let tls = tls();
+    let (address, _seen) = kubelet(tls.server).await;
+    let upstream = Upstream {
+        address: address.to_string(),
+        server_name: "127.0.0.1".into(),
+        common_name: Some("system:node:n1".into()),
+        tls: Some(tls.client),
+        path_and_query: EXEC.into(),
+    };
+    let front = apiserver(upstream, Some(Service::Command)).await;
+    let (code, message) = websocket(front, "/", "v5.channel.k8s.io")
+        .await
+        .unwrap_err();
+    assert_eq!(code, 500);
+    assert!(message.contains("rather than of"), "{message}");
+}
+
+#[tokio::test]
 async fn bodies_stream_as_they_come() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let upstream = Upstream {
         address: listener.local_addr().unwrap().to_string(),
         server_name: "127.0.0.1".into(),
+        common_name: None,
         tls: None,
         path_and_query: "/containerLogs/default/web/app?follow=true".into(),
     };
