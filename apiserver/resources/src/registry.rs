@@ -172,6 +172,18 @@ impl Snapshot {
     }
 }
 
+/// What clients of a deprecated kind are warned of.
+fn deprecation(kind: &str) -> Option<String> {
+    let text = match kind {
+        "ComponentStatus" => "v1 ComponentStatus is deprecated in v1.19+",
+        "Endpoints" => {
+            "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
 fn built_in(row: &rows::Row) -> Resource {
     let versions = row.versions.iter().map(|version| Version {
         name: (*version).to_owned(),
@@ -179,7 +191,7 @@ fn built_in(row: &rows::Row) -> Resource {
             .expect("the build script refuses rows without a schema"),
         printer: printers::for_kind(row.group, version, row.kind),
         open_api: None,
-        deprecation: None,
+        deprecation: deprecation(row.kind),
     });
     let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
     let subresources = row.subresources.iter().map(|sub| Subresource {

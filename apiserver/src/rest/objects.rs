@@ -53,15 +53,20 @@ fn reshape_one(target: &Target, bytes: &Bytes, shape: Shape, include: Include) -
     let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
         return bytes.clone();
     };
-    // A Status (of a deletion) or a review has no rows.
-    if value["kind"] != target.resource.kind.as_str() {
-        return bytes.clone();
-    }
+    let items: Vec<&Value> = match value["kind"].as_str() {
+        Some(kind) if kind == target.resource.kind => vec![&value],
+        // Lists made on the spot: of what isn't stored, or was deleted.
+        Some(kind) if kind == target.resource.list_kind && shape == Shape::Table => {
+            value["items"].as_array().into_iter().flatten().collect()
+        }
+        // A Status (of a deletion) or a review has no rows.
+        _ => return bytes.clone(),
+    };
     let version = &value["metadata"]["resourceVersion"];
     let reshaped = match (shape, target.resource.version(&target.version)) {
         (Shape::Table, Some(row)) => table::render(
             row.printer.as_ref(),
-            [&value],
+            items,
             json!({"resourceVersion": version}),
             include,
             true,

@@ -150,11 +150,12 @@ pub fn validate_update(new: &Value, old: &Value) -> FieldErrors {
             let added: Vec<String> = list(new, "finalizers")
                 .iter()
                 .filter(|f| !before.contains(f))
-                .map(|f| f.as_str().unwrap_or_default().to_owned())
+                .map(|f| format!("{:?}", f.as_str().unwrap_or_default()))
                 .collect();
             if !added.is_empty() {
                 let detail = format!(
-                    "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+                    "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                    added.join(", ")
                 );
                 e.forbidden(&path.child("finalizers"), &detail);
             }
@@ -220,7 +221,7 @@ mod tests {
             messages(validate_update(&new, &old)),
             [
                 r#"metadata.uid: Invalid value: "2": field is immutable"#,
-                r#"metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers ["a.b/c"]"#,
+                r#"metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"a.b/c"}"#,
             ]
         );
     }
