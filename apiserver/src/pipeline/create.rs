@@ -43,7 +43,10 @@ impl Pipeline {
         let generated = name.is_empty() && !base.is_empty();
         let tries = if generated { NAMES_TRIED } else { 1 };
         let mut outcome = Err(target.not_found());
-        for _ in 0..tries {
+        let seen = self.cache.revision();
+        let mut looked_again = false;
+        let mut tried = 0;
+        while tried < tries {
             let mut object = object.clone();
             if generated {
                 let name = names::generate_name(&base);
@@ -51,7 +54,16 @@ impl Pipeline {
             }
             outcome = self.create_once(request, object, applied).await;
             match &outcome {
-                Err(status) if generated && status.is_already_exists() => {}
+                Err(status) if generated && status.is_already_exists() => tried += 1,
+                // Admission may not have seen the namespace, the service
+                // account or the quota that was written a moment ago.
+                Err(status)
+                    if matches!(status.code, 403 | 404)
+                        && !looked_again
+                        && self.cache.fresh().await? > seen =>
+                {
+                    looked_again = true;
+                }
                 _ => return outcome,
             }
         }
