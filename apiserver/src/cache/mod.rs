@@ -118,7 +118,7 @@ impl Cache {
         let wait = shown.wait_for(|shown| *shown >= revision.max(1));
         match tokio::time::timeout(CATCH_UP, wait).await {
             Ok(Ok(shown)) => Ok(*shown),
-            _ => Err(too_large_resource_version(revision)),
+            _ => Err(too_large_resource_version(revision, Some(self.revision()))),
         }
     }
 

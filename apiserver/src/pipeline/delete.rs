@@ -134,20 +134,21 @@ impl Pipeline {
 
 fn preconditions(target: &Target, options: &DeleteOptions, object: &Value) -> Result<(), Status> {
     let checks = [
-        ("UID", "uid", &options.uid),
+        ("UID", "uid", &options.uid, "deleted and then recreated"),
         (
             "ResourceVersion",
             "resourceVersion",
             &options.resource_version,
+            "modified",
         ),
     ];
-    for (name, field, wanted) in checks {
+    for (name, field, wanted, fate) in checks {
         let found = metadata::text(object, field);
         if let Some(wanted) = wanted
             && wanted != found
         {
             return Err(target.conflict(&format!(
-                "Precondition failed: {name} in precondition: {wanted}, {name} in object meta: {found}"
+                "the {name} in the precondition ({wanted}) does not match the {name} in record ({found}). The object might have been {fate}"
             )));
         }
     }
@@ -181,14 +182,14 @@ fn decide(target: &Target, options: &DeleteOptions, old: &Value, now: Timestamp)
             return Fate::Gone;
         }
         if asked < left {
-            set_deletion(&mut object, now, asked);
+            set_deletion(target, &mut object, now, asked);
         }
         return changed(object, old);
     }
     if grace == 0 && !held {
         return Fate::Gone;
     }
-    set_deletion(&mut object, now, grace);
+    set_deletion(target, &mut object, now, grace);
     if let Some(generation) = old["metadata"]["generation"].as_i64().filter(|n| *n > 0) {
         metadata::of(&mut object).insert("generation".into(), (generation + 1).into());
     }
@@ -205,13 +206,16 @@ fn changed(object: Value, old: &Value) -> Fate {
     }
 }
 
-fn set_deletion(object: &mut Value, now: Timestamp, grace: i64) {
+fn set_deletion(target: &Target, object: &mut Value, now: Timestamp, grace: i64) {
     let at = now
         .checked_add(SignedDuration::from_secs(grace))
         .unwrap_or(now);
     let metadata = metadata::of(object);
     metadata.insert("deletionTimestamp".into(), metadata::time(at).into());
-    metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
+    // Namespaces know no grace: their contents take the time they take.
+    if target.resource.kind != "Namespace" {
+        metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
+    }
 }
 
 /// A pod that no kubelet looks after, or that has ended, needs no grace.

@@ -115,10 +115,10 @@ impl Options {
                 "fieldSelector" => options.field_selector = value,
                 "resourceVersion" => options.resource_version = value,
                 "resourceVersionMatch" => options.resource_version_match = value,
-                "limit" => options.limit = number(&name, &value)?.max(0) as usize,
+                "limit" => options.limit = number(&value)?.max(0) as usize,
                 "continue" => options.continuation = value,
                 "timeoutSeconds" => {
-                    options.timeout_seconds = Some(number(&name, &value)?.max(0) as u64);
+                    options.timeout_seconds = Some(number(&value)?.max(0) as u64);
                 }
                 "allowWatchBookmarks" => options.bookmarks = boolean(&value),
                 "sendInitialEvents" => options.initial_events = Some(boolean(&value)),
@@ -130,7 +130,7 @@ impl Options {
                     options.force_given = true;
                 }
                 "gracePeriodSeconds" => {
-                    options.delete.grace_period = Some(number(&name, &value)?);
+                    options.delete.grace_period = Some(number(&value)?);
                 }
                 "propagationPolicy" => {
                     options.delete.propagation = Some(Propagation::parse(&value)?);
@@ -227,10 +227,10 @@ fn invalid_delete(field: &str, message: String) -> Status {
     Status::invalid("meta.k8s.io", "DeleteOptions", "", vec![cause])
 }
 
-fn number(name: &str, value: &str) -> Result<i64, Status> {
+fn number(value: &str) -> Result<i64, Status> {
     value.parse().map_err(|_| {
         Status::bad_request(format!(
-            "{name}: Invalid value: strconv.ParseInt: parsing {value:?}: invalid syntax"
+            "strconv.ParseInt: parsing {value:?}: invalid syntax"
         ))
     })
 }

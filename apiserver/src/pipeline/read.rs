@@ -205,11 +205,11 @@ fn page(
 fn age(request: &Request) -> Result<Age, Status> {
     let options = &request.options;
     let version = options.resource_version.as_str();
-    let refused = |message: &str| {
+    let refuse = |field: &str, message: &str| {
         let cause = Cause {
             reason: "FieldValueForbidden".into(),
             message: format!("Forbidden: {message}"),
-            field: "resourceVersionMatch".into(),
+            field: field.into(),
         };
         Err(Status::invalid(
             "meta.k8s.io",
@@ -218,6 +218,13 @@ fn age(request: &Request) -> Result<Age, Status> {
             vec![cause],
         ))
     };
+    if options.initial_events.is_some() {
+        return refuse(
+            "sendInitialEvents",
+            "sendInitialEvents is forbidden for list",
+        );
+    }
+    let refused = |message: &str| refuse("resourceVersionMatch", message);
     match (options.resource_version_match.as_str(), version) {
         ("", "") => Ok(Age::Fresh),
         ("", "0") => Ok(Age::NotOlderThan(0)),

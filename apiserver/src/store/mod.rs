@@ -65,7 +65,7 @@ impl From<StoreError> for Status {
             StoreError::Compacted(revision) => Status::expired(format!(
                 "The resourceVersion for the provided list is too old: {revision}"
             )),
-            StoreError::Future(revision) => too_large_resource_version(revision),
+            StoreError::Future(revision) => too_large_resource_version(revision, None),
             StoreError::Changed(_) | StoreError::Claimed(_) => {
                 Status::failure(409, "Conflict", message)
             }
@@ -74,10 +74,9 @@ impl From<StoreError> for Status {
 }
 
 /// 504 as Kubernetes words it when a resource version lies in the future.
-pub fn too_large_resource_version(revision: i64) -> Status {
-    let mut status = Status::timeout(format!(
-        "Too large resource version: {revision}, please retry"
-    ));
+pub fn too_large_resource_version(revision: i64, current: Option<i64>) -> Status {
+    let current = current.map_or_else(String::new, |at| format!(", current: {at}"));
+    let mut status = Status::timeout(format!("Too large resource version: {revision}{current}"));
     let details = status.details.get_or_insert_with(Default::default);
     details.retry_after_seconds = 1;
     details.causes.push(hardway_proto::status::Cause {
