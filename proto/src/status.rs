@@ -233,15 +233,15 @@ impl Status {
         Self::failure(410, "Expired", message)
     }
 
-    /// 405: the resource hasn't that verb.
-    pub fn method_not_allowed(group: &str, resource: &str, verb: &str) -> Self {
-        let what = qualified(group, resource);
-        Self::failure(
+    /// 405, as Kubernetes' router words it: it knows no more than the path.
+    pub fn method_not_allowed() -> Self {
+        let mut status = Self::failure(
             405,
             "MethodNotAllowed",
-            format!("{verb} is not supported on resources of kind {what:?}"),
-        )
-        .about(group, resource, "")
+            "the server does not allow this method on the requested resource",
+        );
+        status.details = Some(Box::default());
+        status
     }
 
     /// 415: the body's content type isn't understood.

@@ -106,26 +106,12 @@ impl Pipeline {
         origin: &Origin,
         request: &Request,
     ) -> Result<Answer, Status> {
-        let target = &request.target;
-        let id = metadata::uid();
-        let addresses = [origin.address.clone()];
-        let mut entry = self.audit.as_ref().and_then(|log| {
-            log.begin(&audit::Request {
-                audit_id: &id,
-                user: origin.impersonator.as_ref().unwrap_or(&request.user),
-                impersonated: origin.impersonator.as_ref().map(|_| &request.user),
-                verb: request.verb.as_str(),
-                uri: &origin.uri,
-                source_ips: &addresses,
-                user_agent: &origin.agent,
-                group: target.group(),
-                version: &target.version,
-                resource: target.plural(),
-                subresource: &target.subresource,
-                namespace: &target.namespace,
-                name: &target.name,
-            })
-        });
+        let mut entry = self.begin_audit(
+            origin,
+            &request.user,
+            request.verb.as_str(),
+            &request.target,
+        );
         if let (Some(entry), Body::Json(body)) = (&mut entry, &request.body)
             && entry.wants_request()
             && let Ok(object) = serde_json::from_slice(body)
@@ -155,6 +141,31 @@ impl Pipeline {
             }
         }
         outcome
+    }
+
+    /// The audit log's entry for a request that has come in.
+    pub fn begin_audit(
+        &self,
+        origin: &Origin,
+        user: &User,
+        verb: &str,
+        target: &Target,
+    ) -> Option<audit::Entry<'_>> {
+        self.audit.as_ref()?.begin(&audit::Request {
+            audit_id: &metadata::uid(),
+            user: origin.impersonator.as_ref().unwrap_or(user),
+            impersonated: origin.impersonator.as_ref().map(|_| user),
+            verb,
+            uri: &origin.uri,
+            source_ips: std::slice::from_ref(&origin.address),
+            user_agent: &origin.agent,
+            group: target.group(),
+            version: &target.version,
+            resource: target.plural(),
+            subresource: &target.subresource,
+            namespace: &target.namespace,
+            name: &target.name,
+        })
     }
 
     /// Checks permission, and does it.
@@ -200,11 +211,7 @@ impl Pipeline {
         };
         match allowed {
             true => Ok(()),
-            false => Err(Status::method_not_allowed(
-                target.group(),
-                target.plural(),
-                verb,
-            )),
+            false => Err(Status::method_not_allowed()),
         }
     }
 

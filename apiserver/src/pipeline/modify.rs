@@ -1,7 +1,7 @@
 //! update and patch: read, change, compare and swap, again if need be.
 
 use super::write::{Change, own, review, take_warnings, writer};
-use super::{Object, Pipeline, Request, Target, create, metadata, present};
+use super::{Object, Pipeline, Request, Target, create, metadata, present, subresource};
 use crate::store::{StoreError, Stored, Write};
 use hardway_access::Operation;
 use hardway_proto::Status;
@@ -247,6 +247,10 @@ impl Pipeline {
                 causes.extend(rules.validate_update(&new, old));
             }
             Part::Status => causes.extend(rules.validate_status_update(&new, old)),
+            Part::Special if target.subresource == "ephemeralcontainers" => {
+                causes.extend(rules.validate(&new));
+                causes.extend(subresource::only_added(&new, old));
+            }
             Part::Special => {}
         }
         target.check(causes)?;

@@ -14,6 +14,52 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
+/// Where in an object the part is that a subresource alone may change.
+pub(super) fn special_part(target: &Target) -> Option<[&'static str; 2]> {
+    match target.subresource.as_str() {
+        "approval" => Some(["status", "conditions"]),
+        "finalize" => Some(["spec", "finalizers"]),
+        "ephemeralcontainers" => Some(["spec", "ephemeralContainers"]),
+        _ => None,
+    }
+}
+
+/// Ephemeral containers come, but neither change nor go.
+pub(super) fn only_added(new: &Value, old: &Value) -> Vec<Cause> {
+    let list = |pod: &Value| pod["spec"]["ephemeralContainers"].as_array().cloned();
+    let now = list(new).unwrap_or_default();
+    let before = list(old).unwrap_or_default();
+    before
+        .iter()
+        .filter(|one| !now.contains(one))
+        .map(|one| {
+            let name = &one["name"];
+            let fate = match now.iter().any(|other| other["name"] == *name) {
+                true => "changed",
+                false => "removed",
+            };
+            Cause {
+                reason: "FieldValueForbidden".into(),
+                message: format!(
+                    "Forbidden: existing ephemeral containers {name} may not be {fate}\n"
+                ),
+                field: "spec.ephemeralContainers".into(),
+            }
+        })
+        .collect()
+}
+
+/// An object with that part of another.
+pub(super) fn with_part(old: &Value, new: &Value, [outer, inner]: [&str; 2]) -> Value {
+    let mut object = old.clone();
+    match new[outer].get(inner).filter(|value| !value.is_null()) {
+        Some(value) => object[outer][inner] = value.clone(),
+        None => drop(object[outer].as_object_mut().map(|map| map.remove(inner))),
+    }
+    carry_version(&mut object, new);
+    object
+}
+
 impl Pipeline {
     /// The scale of an object.
     pub(super) fn as_scale(&self, target: &Target, object: &Object) -> Result<Object, Status> {
@@ -56,27 +102,12 @@ impl Pipeline {
     /// Replaces the part of an object that a subresource is about.
     pub(super) async fn update_special(&self, request: &Request) -> Result<Object, Status> {
         let body = decode::object(request)?;
-        let pointer: &[&str] = match request.target.subresource.as_str() {
-            "approval" => &["status", "conditions"],
-            "finalize" => &["spec", "finalizers"],
-            "ephemeralcontainers" => &["spec", "ephemeralContainers"],
-            _ => return Err(Status::no_such_resource()),
-        };
-        let edit = |old: &Value| {
-            let mut object = old.clone();
-            object[pointer[0]][pointer[1]] = body[pointer[0]][pointer[1]].clone();
-            if object[pointer[0]][pointer[1]].is_null()
-                && let Some(map) = object[pointer[0]].as_object_mut()
-            {
-                map.remove(pointer[1]);
-            }
-            carry_version(&mut object, &body);
-            Ok(object)
-        };
+        let part = special_part(&request.target).ok_or_else(Status::no_such_resource)?;
+        let edit = |old: &Value| Ok(with_part(old, &body, part));
         self.special(request, Part::Special, &edit).await
     }
 
-    async fn special(
+    pub(super) async fn special(
         &self,
         request: &Request,
         part: Part,
@@ -134,11 +165,7 @@ impl Pipeline {
                 let answer = tokens.create(&*self.cache, &target.namespace, &target.name, &body)?;
                 Ok(Object::of(&answer).created())
             }
-            _ => Err(Status::method_not_allowed(
-                target.group(),
-                target.plural(),
-                "create",
-            )),
+            _ => Err(Status::method_not_allowed()),
         }
     }
 

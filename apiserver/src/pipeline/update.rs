@@ -1,6 +1,7 @@
 //! The bodies of PUT and PATCH as edits of an object.
 
 use super::modify::{Part, Plan, creates_on_update};
+use super::subresource::{special_part, with_part};
 use super::{Body, Object, PatchKind, Pipeline, Request, decode, metadata};
 use bytes::Bytes;
 use hardway_proto::Status;
@@ -62,8 +63,10 @@ impl Pipeline {
             ));
         }
         let patch = Parsed::read(*kind, bytes)?;
+        let special = special_part(target);
         let part = match target.subresource.as_str() {
             "" | "scale" => Part::Main,
+            _ if special.is_some() => Part::Special,
             _ => Part::Status,
         };
         let edit = |old: &Value| match target.subresource.as_str() {
@@ -83,7 +86,10 @@ impl Pipeline {
                 })?;
                 decode::report(request, &target.version, &target.resource.kind, &problems)?;
                 decode::identify(&mut new, &target.api_version(), &target.resource.kind)?;
-                Ok(new)
+                Ok(match special {
+                    Some(part) => with_part(old, &new, part),
+                    None => new,
+                })
             }
         };
         let plan = Plan {
@@ -124,6 +130,13 @@ impl Pipeline {
         {
             return Err(Status::bad_request("metadata.managedFields must be nil"));
         }
+        let given = applied["apiVersion"].as_str().unwrap_or_default();
+        if given != target.api_version() {
+            return Err(Status::bad_request(format!(
+                "Incorrect version specified in apply patch. Specified patch version: {given}, expected: {}",
+                target.api_version()
+            )));
+        }
         let mut applied = applied;
         decode::report(request, &target.version, kind, &problems)?;
         decode::identify(&mut applied, &target.api_version(), kind)?;
@@ -144,6 +157,12 @@ impl Pipeline {
             }
             if !target.subresource.is_empty() {
                 return Err(target.not_found());
+            }
+            let uid = metadata::text(&applied, "uid");
+            if !uid.is_empty() {
+                return Err(target.conflict(&format!(
+                    "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                )));
             }
             self.authorise(&request.user, target, "create")?;
             let mut object = Self::apply(request, None, &applied)?;
@@ -184,28 +203,12 @@ impl<'a> Parsed<'a> {
     }
 
     fn apply(&self, request: &Request, old: &Value) -> Result<Value, Status> {
-        let patched = match self {
+        match self {
             Self::Json(bytes) => hardway_patch::json_patch(old, bytes),
             Self::Merge(patch) => hardway_patch::merge_patch(old, patch),
             Self::Strategic(patch) => {
                 hardway_patch::strategic_merge(old, patch, request.target.schema())
             }
-        };
-        patched.map_err(|status| name_it(request, status))
+        }
     }
-}
-
-/// A patch that doesn't fit is told about the object it didn't fit.
-fn name_it(request: &Request, mut status: Status) -> Status {
-    // Where nothing is told about a field, kubectl shows the message itself.
-    if status.reason == "Invalid" && status.details.as_ref().is_none_or(|d| d.causes.is_empty()) {
-        return status;
-    }
-    let details = status.details.get_or_insert_with(Default::default);
-    if details.name.is_empty() {
-        details.name.clone_from(&request.target.name);
-        details.group = request.target.group().into();
-        details.kind = request.target.plural().into();
-    }
-    status
 }

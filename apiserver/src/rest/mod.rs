@@ -15,7 +15,7 @@ use crate::pipeline::{
     Answer, Body as RequestBody, Options, Origin, PatchKind, Pipeline, Request, Target, Verb,
     pairs, yaml,
 };
-use crate::subresources::Upstreams;
+use crate::subresources::{self, Upstreams};
 use body::Body;
 use hardway_access::{Attributes, User, authn};
 use hardway_proto::Status;
@@ -138,10 +138,10 @@ impl Rest {
             .authorizer
             .check(&Attributes::path(&who.user, &verb, &path))?;
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            return Err(match path.starts_with("/api") {
-                true => Status::method_not_allowed("", "", &verb),
-                false => Status::no_such_resource(),
-            });
+            return match path.starts_with("/api") {
+                true => Err(Status::method_not_allowed()),
+                false => Ok(no_such_page()),
+            };
         }
         let query = request.uri().query().unwrap_or_default();
         if let Some(response) = health::respond(&path, query, &self.pipeline, &self.startup).await {
@@ -157,9 +157,37 @@ impl Rest {
             let content_type = hardway_client::metrics::CONTENT_TYPE;
             return Ok(body::respond(200, content_type, body::full(text)));
         }
-        self.documents
+        Ok(self
+            .documents
             .respond(&path, request.headers(), &self.pipeline, form, gzip)
-            .ok_or_else(Status::no_such_resource)
+            .unwrap_or_else(no_such_page))
+    }
+
+    /// A path to a resource that isn't there. Who may not ask isn't told so.
+    fn unknown(
+        &self,
+        method: &Method,
+        query: &str,
+        path: &ResourcePath,
+        user: &User,
+    ) -> Result<Response<Body>, Status> {
+        self.pipeline.authorizer.check(&Attributes {
+            user,
+            verb: verb(method, query, path)?.as_str(),
+            group: &path.group,
+            version: &path.version,
+            resource: &path.resource,
+            subresource: &path.subresource,
+            namespace: &path.namespace,
+            name: &path.name,
+            path: "",
+            is_resource: true,
+        })?;
+        let served = self.pipeline.registry.snapshot();
+        match served.of_version(&path.group, &path.version).is_empty() {
+            true => Ok(no_such_page()),
+            false => Err(Status::no_such_resource()),
+        }
     }
 
     async fn resource(
@@ -174,12 +202,13 @@ impl Rest {
         let start = Instant::now();
         let query = request.uri().query().unwrap_or_default().to_owned();
         let registry = &self.pipeline.registry;
-        let resource = registry
+        let found = registry
             .lookup(&path.group, &path.version, &path.resource)
-            .ok_or_else(Status::no_such_resource)?;
-        if !path.namespace.is_empty() && !resource.namespaced() {
-            return Err(Status::no_such_resource());
-        }
+            .filter(|found| path.namespace.is_empty() || found.namespaced());
+        let Some(resource) = found else {
+            return self.unknown(request.method(), &query, &path, &who.user);
+        };
+        path::check_name(&path.name)?;
         let target = Target {
             version: path.version.clone(),
             namespace: path.namespace.clone(),
@@ -197,10 +226,23 @@ impl Rest {
             impersonator: who.impersonator,
         };
         if self.upstreams.serves(&target) {
-            return self
+            let verb = subresources::verb(request.method());
+            let entry = self.pipeline.begin_audit(&origin, &who.user, verb, &target);
+            let outcome = self
                 .upstreams
                 .forward(&self.pipeline, request, &who.user, target, &path.rest)
                 .await;
+            if let Some(mut entry) = entry {
+                match &outcome {
+                    Ok(answer) => {
+                        let code = answer.status().as_u16();
+                        entry.response_started(code);
+                        entry.complete(code, "", "");
+                    }
+                    Err(status) => entry.complete(status.code, &status.reason, &status.message),
+                }
+            }
+            return outcome;
         }
         let include = pairs(&query)
             .find(|(name, _)| name == "includeObject")
@@ -307,19 +349,19 @@ fn verb(method: &Method, query: &str, path: &ResourcePath) -> Result<Verb, Statu
         (&Method::GET | &Method::HEAD, _) if watching && path.subresource.is_empty() => Verb::Watch,
         (&Method::GET | &Method::HEAD, true) => Verb::List,
         (&Method::GET | &Method::HEAD, false) => Verb::Get,
-        (&Method::POST, _) => Verb::Create,
+        (&Method::POST, true) => Verb::Create,
+        (&Method::POST, false) if !path.subresource.is_empty() => Verb::Create,
         (&Method::PUT, false) => Verb::Update,
         (&Method::PATCH, false) => Verb::Patch,
         (&Method::DELETE, false) => Verb::Delete,
         (&Method::DELETE, true) => Verb::DeleteCollection,
-        (method, _) => {
-            return Err(Status::method_not_allowed(
-                &path.group,
-                &path.resource,
-                &method.as_str().to_ascii_lowercase(),
-            ));
-        }
+        _ => return Err(Status::method_not_allowed()),
     })
+}
+
+/// What is below no API is answered like any web page that isn't there.
+fn no_such_page() -> Response<Body> {
+    body::text(404, "404 page not found\n")
 }
 
 async fn read_body(

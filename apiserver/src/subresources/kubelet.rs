@@ -1,7 +1,9 @@
 //! Paths of a kubelet's API, and which container is meant.
 
 use crate::pipeline::{Target, pairs};
+use crate::rest::body::{self, Body};
 use hardway_proto::Status;
+use http::Response;
 use serde_json::Value;
 
 /// Where a kubelet listens: its internal address and the port it tells.
@@ -20,6 +22,22 @@ pub fn address(node: &Value) -> Option<(String, u64)> {
         .as_u64()
         .filter(|port| *port > 0);
     Some((host.to_owned(), port.unwrap_or(10250)))
+}
+
+/// What a kubelet says in plain text when it refuses, as clients expect it.
+pub async fn refused(answer: Response<Body>) -> Result<Response<Body>, Status> {
+    let code = answer.status().as_u16();
+    if (100..300).contains(&code) {
+        return Ok(answer);
+    }
+    let text = body::read(answer.into_body()).await?;
+    let text = String::from_utf8_lossy(&text).trim_end().to_owned();
+    Err(match code {
+        400 => Status::bad_request(text),
+        404 => Status::failure(404, "NotFound", text),
+        500 => Status::internal(text),
+        _ => Status::failure(code, "", text),
+    })
 }
 
 /// The container asked for, or the only (or the default) one.

@@ -22,6 +22,17 @@ pub struct Upstreams {
     pub kubelets: Option<Arc<rustls::ClientConfig>>,
 }
 
+/// What permission a method needs here.
+pub fn verb(method: &Method) -> &'static str {
+    match *method {
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ => "get",
+    }
+}
+
 impl Upstreams {
     /// Whether a target is answered from here rather than from the store.
     pub fn serves(&self, target: &Target) -> bool {
@@ -42,13 +53,7 @@ impl Upstreams {
         target: Target,
         rest: &str,
     ) -> Result<Response<Body>, Status> {
-        let verb = match *request.method() {
-            Method::POST => "create",
-            Method::PUT => "update",
-            Method::PATCH => "patch",
-            Method::DELETE => "delete",
-            _ => "get",
-        };
+        let verb = verb(request.method());
         if target.subresource == "log" {
             pipeline.authorise(user, &target, verb)?;
         } else {
@@ -63,10 +68,11 @@ impl Upstreams {
                 let path = kubelet::log_path(&target, &object, &query)?;
                 let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
                 let answer = http_proxy::forward(request, &upstream, None).await;
-                answer.map_err(|error| {
+                let answer = answer.map_err(|error| {
                     let url = format!("https://{}{}", upstream.address, upstream.path_and_query);
                     Status::failure(500, "", format!("Get {url:?}: {error}"))
-                })
+                })?;
+                kubelet::refused(answer).await
             }
             ("pods", command @ ("exec" | "attach")) => {
                 let path = kubelet::command_path(command, &target, &object, &query)?;

@@ -1,0 +1,152 @@
+//! What the apiserver refuses, in the words that clients know.
+
+mod common;
+
+use common::{Lab, MAPS, PODS, config_map, pod, service_account};
+use http::Method;
+use serde_json::{Value, json};
+
+/// Expects a failure with this code and message.
+fn refused((code, answer): (u16, Value), expected: u16, message: &str) {
+    assert_eq!(
+        (code, answer["message"].as_str().unwrap_or_default()),
+        (expected, message),
+        "{answer}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn paths_and_methods() {
+    let lab = Lab::start().await;
+    // Below an API the answer is a Status; elsewhere it is a page.
+    refused(
+        lab.get("/api/v1/nosuch").await,
+        404,
+        "the server could not find the requested resource",
+    );
+    for path in ["/apis/nosuch", "/apis/nosuch/v1/things", "/nosuch"] {
+        let (code, page) = lab.get(path).await;
+        assert_eq!((code, page), (404, json!("404 page not found\n")), "{path}");
+    }
+    // Who may not ask isn't told what there is.
+    refused(
+        lab.send_as("jane", Method::GET, "/api/v1/nosuch", &json!({}))
+            .await,
+        403,
+        "nosuch is forbidden: User \"jane\" cannot list resource \"nosuch\" in API group \"\" at the cluster scope",
+    );
+    let not_allowed = "the server does not allow this method on the requested resource";
+    let one = format!("{MAPS}/a");
+    refused(lab.post(&one, &config_map("a")).await, 405, not_allowed);
+    refused(
+        lab.delete("/api/v1/namespaces", &Value::Null).await,
+        405,
+        not_allowed,
+    );
+    refused(
+        lab.get(&format!("{MAPS}/..%2fpods")).await,
+        400,
+        "Name parameter invalid: \"../pods\": may not contain '/'",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn options_and_patches() {
+    let lab = Lab::start().await;
+    lab.create(MAPS, &config_map("a")).await;
+    let one = format!("{MAPS}/a");
+    refused(
+        lab.get(&format!("{MAPS}?limit=x")).await,
+        400,
+        "strconv.ParseInt: parsing \"x\": invalid syntax",
+    );
+    refused(
+        lab.get(&format!("{MAPS}?sendInitialEvents=true")).await,
+        422,
+        "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list",
+    );
+    let (code, future) = lab.get(&format!("{MAPS}?resourceVersion=99999999")).await;
+    let message = future["message"].as_str().unwrap();
+    assert!(
+        code == 504 && message.starts_with("Too large resource version: 99999999, current: "),
+        "{future}"
+    );
+
+    // kubectl prints the message of a Status only if it names no object.
+    let patch = r#"[{"op":"remove","path":"/data/nosuch"}]"#;
+    let (code, failed) = lab
+        .send(Method::PATCH, &one, "application/json-patch+json", patch)
+        .await;
+    assert_eq!((code, &failed["details"]), (422, &json!({})), "{failed}");
+
+    let apply = |name: &str, body: Value| {
+        let path = format!("{MAPS}/{name}?fieldManager=me");
+        let body = body.to_string();
+        let lab = &lab;
+        async move {
+            lab.send(Method::PATCH, &path, "application/apply-patch+yaml", body)
+                .await
+        }
+    };
+    refused(
+        apply("b", json!({"metadata": {"name": "b"}})).await,
+        400,
+        "Incorrect version specified in apply patch. Specified patch version: , expected: v1",
+    );
+    let mut gone = config_map("b");
+    gone["apiVersion"] = json!("v1");
+    gone["kind"] = json!("ConfigMap");
+    gone["metadata"]["uid"] = json!("u");
+    refused(
+        apply("b", gone).await,
+        409,
+        "Operation cannot be fulfilled on configmaps \"b\": uid mismatch: the provided object specified uid u, and no existing object was found",
+    );
+
+    let uid = lab.get(&one).await.1["metadata"]["uid"].clone();
+    refused(
+        lab.delete(&one, &json!({"preconditions": {"uid": "u"}}))
+            .await,
+        409,
+        &format!(
+            "Operation cannot be fulfilled on configmaps \"a\": the UID in the precondition (u) does not match the UID in record ({}). The object might have been deleted and then recreated",
+            uid.as_str().unwrap()
+        ),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ephemeral_containers_are_only_added() {
+    let lab = Lab::start().await;
+    service_account(&lab).await;
+    lab.create(PODS, &pod("p")).await;
+    let path = format!("{PODS}/p/ephemeralcontainers");
+    let patch = |containers: Value| {
+        let body = json!({"spec": {"ephemeralContainers": containers}});
+        let (lab, path) = (&lab, &path);
+        async move { lab.merge(path, &body).await }
+    };
+    let (code, changed) = patch(json!([{"name": "look", "image": "i"}])).await;
+    assert_eq!(code, 200, "{changed}");
+    let container = &changed["spec"]["ephemeralContainers"][0];
+    assert_eq!(container["terminationMessagePolicy"], "File", "{changed}");
+    refused(
+        patch(json!([])).await,
+        422,
+        "Pod \"p\" is invalid: spec.ephemeralContainers: Forbidden: existing ephemeral containers \"look\" may not be removed\n",
+    );
+    let (code, nameless) = patch(json!([container, {"image": "i"}])).await;
+    assert_eq!(code, 422, "{nameless}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn admission_sees_what_was_just_written() {
+    let lab = Lab::start().await;
+    for round in 0..20 {
+        let name = format!("fresh-{round}");
+        let namespace = json!({"metadata": {"name": name}});
+        lab.create("/api/v1/namespaces", &namespace).await;
+        let maps = format!("/api/v1/namespaces/{name}/configmaps");
+        lab.create(&maps, &config_map("a")).await;
+    }
+}
