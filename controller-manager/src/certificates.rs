@@ -141,8 +141,12 @@ fn check(
             }
         }
         API_CLIENT => {
-            if !uses("client auth") {
-                return Err("usages must contain client auth".into());
+            let allowed = [&signature_and_encipherment[..], &["client auth"]].concat();
+            if !uses("client auth") || !only(&allowed) {
+                return Err(
+                    "usages must be client auth and optionally digital signature and key encipherment"
+                        .into(),
+                );
             }
         }
         other => return Err(format!("signer {other:?} is not this cluster's")),
@@ -168,9 +172,8 @@ fn approves(
         .any(|g| g == "system:bootstrappers");
     match spec.signer_name.as_str() {
         KUBELET_CLIENT => own || bootstrapping,
-        // The apiserver's certificates say which names a node may use only
-        // through the node itself, so its own word is all there is to go by.
-        KUBELET_SERVING => own,
+        // Which names are a node's there is only its own word for, and it could
+        // name the apiserver: somebody who knows has to approve those.
         _ => false,
     }
 }
@@ -373,5 +376,18 @@ mod tests {
             &["client auth", "server auth"],
         );
         assert!(check(&greedy, &request("system:node:a", "system:nodes")).is_err());
+        let greedy = spec("jane", API_CLIENT, &["client auth", "server auth"]);
+        assert!(check(&greedy, &request("jane", "dev")).is_err());
+    }
+
+    #[test]
+    fn a_node_does_not_choose_the_names_it_serves() {
+        let usages = ["server auth", "digital signature"];
+        let mut params = request("system:node:a", "system:nodes");
+        let name = "kubernetes.default.svc".try_into().unwrap();
+        params.params.subject_alt_names = vec![SanType::DnsName(name)];
+        let spec = spec("system:node:a", KUBELET_SERVING, &usages);
+        assert_eq!(check(&spec, &params), Ok(()));
+        assert!(!approves(&spec, &params));
     }
 }

@@ -6,9 +6,11 @@ use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, Pod, ReplicationController, Service, ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
+    ReplicationController, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use tokio::task::JoinSet;
 
 /// Index of pods by the UID of their controller.
@@ -46,6 +48,12 @@ pub struct Informers {
     pub service_accounts: Informer<ServiceAccount>,
     /// The published CA, one per namespace.
     pub root_cas: Informer<ConfigMap>,
+    /// Disruption budgets.
+    pub disruption_budgets: Informer<PodDisruptionBudget>,
+    /// Claims of storage.
+    pub claims: Informer<PersistentVolumeClaim>,
+    /// Storage.
+    pub volumes: Informer<PersistentVolume>,
     /// Certificate signing requests.
     pub signing_requests: Informer<CertificateSigningRequest>,
 }
@@ -84,6 +92,9 @@ impl Informers {
             replica_sets: Informer::new(client.all()),
             service_accounts: Informer::new(client.all()),
             root_cas: Informer::new(client.all()).fields(format!("metadata.name={ROOT_CA}")),
+            disruption_budgets: Informer::new(client.all()),
+            claims: Informer::new(client.all()),
+            volumes: Informer::new(client.all()),
             signing_requests: Informer::new(client.all()),
         }
     }
@@ -101,6 +112,9 @@ impl Informers {
         tasks.spawn(self.replica_sets.run());
         tasks.spawn(self.service_accounts.run());
         tasks.spawn(self.root_cas.run());
+        tasks.spawn(self.disruption_budgets.run());
+        tasks.spawn(self.claims.run());
+        tasks.spawn(self.volumes.run());
         tasks.spawn(self.signing_requests.run());
     }
 }

@@ -6,6 +6,7 @@ pub mod context;
 pub mod informers;
 
 mod certificates;
+mod disruption;
 mod endpoint_slice;
 mod endpoint_slice_mirroring;
 mod endpoints;
@@ -22,6 +23,7 @@ mod root_ca;
 mod service_account;
 mod service_endpoints;
 mod taint_eviction;
+mod volume_protection;
 
 use context::Context;
 use informers::Informers;
@@ -44,6 +46,8 @@ pub async fn run(context: Context) {
         node_lifecycle::register(&mut informers, &context),
         taint_eviction::register(&mut informers, &context),
         pod_gc::register(&mut informers, &context),
+        disruption::register(&mut informers, &context),
+        volume_protection::register(&mut informers, &context),
         service_account::register(&mut informers, &context),
         garbage_collector::register(&context),
     ];

@@ -1,0 +1,139 @@
+//! Lets go of claims and volumes that are being deleted once nobody uses them.
+//! The finalizers that hold them are put on when they are created.
+
+use crate::Work;
+use crate::context::Context;
+use crate::informers::Informers;
+use crate::pod_ranking::is_finished;
+use hardway_client::api::Patch;
+use hardway_client::controller::{self, Next};
+use hardway_client::queue::WorkQueue;
+use hardway_client::{Api, Client, Store};
+use hardway_proto::meta::ObjectKey;
+use hardway_proto::{Kind, Status};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use serde_json::json;
+
+const CLAIM_FINALIZER: &str = "kubernetes.io/pvc-protection";
+const VOLUME_FINALIZER: &str = "kubernetes.io/pv-protection";
+
+/// What to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Task {
+    Claim(ObjectKey),
+    Volume(String),
+}
+
+struct Controller {
+    client: Client,
+    pods: Store<Pod>,
+    claims: Store<PersistentVolumeClaim>,
+    volumes: Store<PersistentVolume>,
+}
+
+/// The controller.
+pub fn register(informers: &mut Informers, context: &Context) -> Work {
+    let queue = WorkQueue::new();
+    let controller = Controller {
+        client: context.client.clone(),
+        pods: informers.pods.store(),
+        claims: informers.claims.store(),
+        volumes: informers.volumes.store(),
+    };
+    let on_claim = queue.clone();
+    informers.claims.subscribe(move |change| {
+        on_claim.add(Task::Claim(ObjectKey::of(change.object().as_ref())));
+    });
+    let on_volume = queue.clone();
+    informers.volumes.subscribe(move |change| {
+        on_volume.add(Task::Volume(change.object().name().to_owned()));
+    });
+    let on_pod = queue.clone();
+    informers.pods.subscribe(move |change| {
+        let pod = change.object();
+        for name in claim_names(pod) {
+            on_pod.add(Task::Claim(ObjectKey::new(pod.namespace(), name)));
+        }
+    });
+    Box::pin(async move {
+        controller.pods.wait_synced().await;
+        controller.claims.wait_synced().await;
+        controller.volumes.wait_synced().await;
+        controller::run("volume-protection", queue, 1, |task| {
+            controller.reconcile(task)
+        })
+        .await;
+    })
+}
+
+fn claim_names(pod: &Pod) -> impl Iterator<Item = &str> {
+    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
+    volumes.filter_map(|v| Some(v.persistent_volume_claim.as_ref()?.claim_name.as_str()))
+}
+
+/// Whether a pod that has, or may yet get, a node needs the claim.
+fn is_used(claim: &str, pods: &[std::sync::Arc<Pod>]) -> bool {
+    pods.iter()
+        .filter(|pod| !is_finished(pod))
+        .any(|pod| claim_names(pod).any(|name| name == claim))
+}
+
+impl Controller {
+    async fn reconcile(&self, task: Task) -> Result<Next, Status> {
+        match task {
+            Task::Claim(key) => {
+                let Some(claim) = self.claims.get(&key) else {
+                    return Ok(Next::Done);
+                };
+                if !is_used(&key.name, &self.pods.in_namespace(&key.namespace)) {
+                    let api = self.client.namespaced(&key.namespace);
+                    release(&api, claim.as_ref(), CLAIM_FINALIZER).await?;
+                }
+            }
+            Task::Volume(name) => {
+                let Some(volume) = self.volumes.get(&ObjectKey::new("", &name)) else {
+                    return Ok(Next::Done);
+                };
+                let phase = volume.status.as_ref().and_then(|s| s.phase.as_deref());
+                if phase != Some("Bound") {
+                    release(&self.client.all(), volume.as_ref(), VOLUME_FINALIZER).await?;
+                }
+            }
+        }
+        Ok(Next::Done)
+    }
+}
+
+/// Takes the finalizer off an object that is being deleted.
+async fn release<K: Kind>(api: &Api<K>, object: &K, finalizer: &str) -> Result<(), Status> {
+    let finalizers = object.meta().finalizers.clone().unwrap_or_default();
+    if object.meta().deletion_timestamp.is_none() || !finalizers.iter().any(|f| f == finalizer) {
+        return Ok(());
+    }
+    let left: Vec<_> = finalizers.into_iter().filter(|f| f != finalizer).collect();
+    let patch = json!({"metadata": {
+        "uid": object.uid(), "resourceVersion": object.resource_version(), "finalizers": left,
+    }});
+    match api.patch(object.name(), Patch::Merge(&patch)).await {
+        Err(status) if !status.is_not_found() => Err(status),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_claim_is_used_while_a_living_pod_names_it() {
+        let pod = |phase: &str| -> Arc<Pod> {
+            let volume = json!({"name": "v", "persistentVolumeClaim": {"claimName": "data"}});
+            let object = json!({"spec": {"containers": [], "volumes": [volume]}, "status": {"phase": phase}});
+            Arc::new(serde_json::from_value(object).unwrap())
+        };
+        assert!(is_used("data", &[pod("Running")]));
+        assert!(!is_used("other", &[pod("Running")]));
+        assert!(!is_used("data", &[pod("Succeeded")]));
+    }
+}
