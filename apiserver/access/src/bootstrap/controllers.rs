@@ -10,7 +10,7 @@ pub const CONTROLLERS: &[(&str, &[&str])] = &[
         &[
             "read,delete certificates.k8s.io certificatesigningrequests",
             "update,patch certificates.k8s.io certificatesigningrequests/status,certificatesigningrequests/approval",
-            "approve certificates.k8s.io signers kubernetes.io/kube-apiserver-client-kubelet,kubernetes.io/kubelet-serving",
+            "approve certificates.k8s.io signers kubernetes.io/kube-apiserver-client-kubelet",
             "sign certificates.k8s.io signers kubernetes.io/legacy-unknown,kubernetes.io/kubelet-serving,kubernetes.io/kube-apiserver-client,kubernetes.io/kube-apiserver-client-kubelet",
             "create authorization.k8s.io subjectaccessreviews",
             EVENTS,
