@@ -90,6 +90,8 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
         let mut state = self.state.lock();
         let id = state.next_delayed;
         state.next_delayed += 1;
+        // Later than the clock can tell is as good as any time far away.
+        let delay = delay.min(Duration::from_secs(u32::MAX.into()));
         state.delayed.push(Reverse((Instant::now() + delay, id)));
         state.delayed_keys.insert(id, key);
         drop(state);
@@ -208,6 +210,7 @@ mod tests {
     async fn delayed_keys_come_in_time() {
         let queue = WorkQueue::new();
         let start = Instant::now();
+        queue.add_after("never", Duration::MAX);
         queue.add_after("late", Duration::from_secs(60));
         queue.add_after("soon", Duration::from_secs(1));
         assert_eq!(queue.next().await, "soon");

@@ -16,8 +16,10 @@ use tokio::time::Instant;
 /// What a container gets at least after its hook has used up the time.
 const MINIMUM: Duration = Duration::from_secs(2);
 
+/// A grace period; one that is longer than clocks can tell is a very long one.
 fn seconds(seconds: i64) -> Duration {
-    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    let longest = i64::from(u32::MAX);
+    Duration::from_secs(u64::try_from(seconds.min(longest)).unwrap_or(0))
 }
 
 impl Worker {
@@ -176,5 +178,17 @@ fn ignore_missing(outcome: Result<(), cri::Error>) -> Result<(), cri::Error> {
     match outcome {
         Err(error) if error.is_not_found() => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_grace_period_has_an_end() {
+        assert_eq!(seconds(30), Duration::from_secs(30));
+        assert_eq!(seconds(-1), Duration::ZERO);
+        assert!(Instant::now() + seconds(i64::MAX) > Instant::now());
     }
 }
