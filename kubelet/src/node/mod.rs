@@ -5,7 +5,9 @@ pub mod machine;
 pub mod status;
 
 use crate::cri;
+use hardway_client::Informer;
 use hardway_client::api::{Api, Client, Patch};
+use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeSpec, NodeStatus, Taint};
 use machine::Usage;
@@ -13,8 +15,11 @@ use serde_json::{Value, json};
 use status::Facts;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 /// How often we look whether something has changed.
 const LOOK: Duration = Duration::from_secs(10);
@@ -90,6 +95,15 @@ pub fn parse_taints(texts: &[String]) -> Result<Vec<Taint>, String> {
 pub async fn keep(client: Client, runtime: cri::Handle, registration: Registration) {
     let api = client.all::<Node>();
     let mut facts = registration.facts.clone();
+    // Others may say of this node what it knows better: after a time out of
+    // touch, that nothing is known of it.
+    let told = Arc::new(Notify::new());
+    let on_change = told.clone();
+    let (own, watch) = Informer::new(client.all::<Node>())
+        .fields(format!("metadata.name={}", facts.name))
+        .on_change(move |_| on_change.notify_one())
+        .spawn();
+    let _watch = AbortOnDropHandle::new(watch);
     let mut written: Option<(NodeStatus, Instant)> = None;
     let mut cidr = String::new();
     loop {
@@ -97,8 +111,11 @@ pub async fn keep(client: Client, runtime: cri::Handle, registration: Registrati
         let mut wanted = status::compute(&facts);
         if let Some((last, at)) = &written {
             keep_transitions(&mut wanted, last);
-            if !differs(&wanted, last) && at.elapsed() < HEARTBEAT {
-                tokio::time::sleep(pause(&wanted)).await;
+            let contradicted = own
+                .get(&ObjectKey::new("", &facts.name))
+                .is_some_and(|node| contradicts(&node, &wanted));
+            if !differs(&wanted, last) && at.elapsed() < HEARTBEAT && !contradicted {
+                let _ = tokio::time::timeout(pause(&wanted), told.notified()).await;
                 continue;
             }
         }
@@ -114,7 +131,7 @@ pub async fn keep(client: Client, runtime: cri::Handle, registration: Registrati
                 }
                 let wait = pause(&wanted);
                 written = Some((wanted, Instant::now()));
-                tokio::time::sleep(wait).await;
+                let _ = tokio::time::timeout(wait, told.notified()).await;
             }
             Err(status) => {
                 tracing::warn!(node = facts.name, %status, "the node can't be written; will try again");
@@ -165,6 +182,16 @@ fn keep_transitions(wanted: &mut NodeStatus, last: &NodeStatus) {
             condition.last_transition_time = same.last_transition_time.clone();
         }
     }
+}
+
+/// Whether the API says other than the kubelet about one of its conditions.
+fn contradicts(node: &Node, wanted: &NodeStatus) -> bool {
+    let told = node.status.as_ref().and_then(|s| s.conditions.as_deref());
+    let told = told.unwrap_or_default();
+    wanted.conditions.iter().flatten().any(|ours| {
+        told.iter()
+            .any(|theirs| theirs.type_ == ours.type_ && theirs.status != ours.status)
+    })
 }
 
 /// Whether anything but heartbeats differs.
@@ -274,5 +301,20 @@ mod tests {
         assert!(!differs(&first, &second));
         second.conditions.as_mut().unwrap()[0].status = "Unknown".into();
         assert!(differs(&first, &second));
+    }
+
+    #[test]
+    fn what_others_say_of_the_node_is_noticed() {
+        let wanted = status::compute(&Facts::default());
+        let mut node = Node {
+            status: Some(wanted.clone()),
+            ..Default::default()
+        };
+        assert!(!contradicts(&node, &wanted));
+        let told = node.status.as_mut().unwrap().conditions.as_mut().unwrap();
+        told[0].status = "Unknown".into();
+        assert!(contradicts(&node, &wanted));
+        told[0].type_ = "NetworkUnavailable".into();
+        assert!(!contradicts(&node, &wanted), "not the kubelet's to say");
     }
 }
