@@ -135,6 +135,12 @@ async fn ephemeral_containers_are_only_added() {
         422,
         "Pod \"p\" is invalid: spec.ephemeralContainers: Forbidden: existing ephemeral containers \"look\" may not be removed\n",
     );
+    // A pod without a node has said nothing yet.
+    assert_eq!(
+        lab.get(&format!("{PODS}/p/log")).await,
+        (200, json!("")),
+        "no log yet"
+    );
     let (code, nameless) = patch(json!([container, {"image": "i"}])).await;
     assert_eq!(code, 422, "{nameless}");
 }

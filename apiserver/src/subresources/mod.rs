@@ -5,7 +5,7 @@ mod kubelet;
 mod proxies;
 
 use crate::pipeline::{Pipeline, Target, metadata};
-use crate::rest::body::Body;
+use crate::rest::body::{self, Body};
 use crate::{cache::join, metrics};
 use hardway_access::User;
 use hardway_proto::Status;
@@ -64,6 +64,14 @@ impl Upstreams {
         let object = read(pipeline, &target, "", target.plural(), &target.name)?;
         let query = request.uri().query().unwrap_or_default().to_owned();
         match (target.plural(), target.subresource.as_str()) {
+            // A pod that runs nowhere yet has said nothing.
+            ("pods", "log")
+                if object["spec"]["nodeName"]
+                    .as_str()
+                    .is_none_or(str::is_empty) =>
+            {
+                Ok(body::text(200, ""))
+            }
             ("pods", "log") => {
                 let path = kubelet::log_path(&target, &object, &query)?;
                 let upstream = self.kubelet_of(pipeline, &target, &object, path)?;

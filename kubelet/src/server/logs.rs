@@ -113,7 +113,7 @@ async fn find(
     let begun = lives.find(|i| i.state != State::Created);
     begun.ok_or_else(|| {
         let reason = waiting_reason(context, pod, name);
-        let reason = reason.unwrap_or_else(|| "ContainerCreating".to_owned());
+        let reason = waits_for(reason.as_deref().unwrap_or("ContainerCreating"));
         Refusal(
             StatusCode::BAD_REQUEST,
             format!(
@@ -122,6 +122,15 @@ async fn find(
             ),
         )
     })
+}
+
+/// A reason to wait, in the words of log requests.
+fn waits_for(reason: &str) -> &str {
+    match reason {
+        "ErrImagePull" => "image can't be pulled",
+        "ImagePullBackOff" => "trying and failing to pull image",
+        other => other,
+    }
 }
 
 fn waiting_reason(context: &Context, pod: &Pod, name: &str) -> Option<String> {
@@ -153,6 +162,16 @@ async fn ended(context: &Context, id: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_to_wait_are_told_in_full() {
+        assert_eq!(waits_for("ErrImagePull"), "image can't be pulled");
+        assert_eq!(
+            waits_for("ImagePullBackOff"),
+            "trying and failing to pull image"
+        );
+        assert_eq!(waits_for("PodInitializing"), "PodInitializing");
+    }
 
     #[test]
     fn parameters_are_those_of_kubernetes() {
