@@ -306,15 +306,21 @@ mod tests {
     #[test]
     fn what_others_say_of_the_node_is_noticed() {
         let wanted = status::compute(&Facts::default());
-        let mut node = Node {
-            status: Some(wanted.clone()),
-            ..Default::default()
+        let told = |r#type: &str, status: &str| {
+            let mut told = wanted.clone();
+            let conditions = told.conditions.as_mut().unwrap();
+            conditions[0].type_ = r#type.into();
+            conditions[0].status = status.into();
+            Node {
+                status: Some(told),
+                ..Default::default()
+            }
         };
-        assert!(!contradicts(&node, &wanted));
-        let told = node.status.as_mut().unwrap().conditions.as_mut().unwrap();
-        told[0].status = "Unknown".into();
-        assert!(contradicts(&node, &wanted));
-        told[0].type_ = "NetworkUnavailable".into();
+        let first = &wanted.conditions.as_ref().unwrap()[0];
+        let (ours, unknown) = (first.type_.as_str(), "Unknown");
+        assert!(!contradicts(&told(ours, &first.status), &wanted));
+        assert!(contradicts(&told(ours, unknown), &wanted));
+        let node = told("NetworkUnavailable", unknown);
         assert!(!contradicts(&node, &wanted), "not the kubelet's to say");
     }
 }
