@@ -214,6 +214,7 @@ impl Worker {
             self.stop_all(pod, observed, pod::grace_period(pod)).await?;
         }
         if let Some(attempt) = plan.sandbox {
+            self.release(observed).await?;
             return self.create_sandbox(pod, attempt).await;
         }
         for kill in &plan.kill {

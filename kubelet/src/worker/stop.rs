@@ -119,6 +119,15 @@ impl Worker {
         Ok(())
     }
 
+    /// Stops sandboxes that have died, after a power cut for example: only that
+    /// gives their addresses back.
+    pub(super) async fn release(&self, observed: &Observed) -> Result<(), Error> {
+        for sandbox in observed.sandboxes.iter().filter(|s| !s.ready) {
+            ignore_missing(self.context.runtime.stop_pod_sandbox(&sandbox.id).await)?;
+        }
+        Ok(())
+    }
+
     /// Stops one container for the reason given.
     pub(super) async fn stop_for(
         &self,
