@@ -9,6 +9,9 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
+/// Seconds that are left to containers of a pod deleted by force.
+const FORCED: i64 = 2;
+
 /// What is to be known about the pod now.
 #[derive(Clone, Debug)]
 pub struct Mail {
@@ -31,9 +34,15 @@ impl Mail {
             || pod::is_terminal(&self.pod)
     }
 
-    /// Seconds its containers have to stop.
+    /// Seconds its containers have to stop. A pod that left the API before its
+    /// containers ended was deleted by force: they get little.
     pub fn grace(&self) -> i64 {
-        pod::grace_period(&self.pod).max(1)
+        let grace = pod::grace_period(&self.pod).max(1);
+        if self.removed && !pod::is_static(&self.pod) {
+            grace.min(FORCED)
+        } else {
+            grace
+        }
     }
 }
 
@@ -107,5 +116,30 @@ impl Mailbox {
             }
             self.changed.notified().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_pod_deleted_by_force_gets_little_time_and_a_static_one_its_own() {
+        let mail = |source: &str, removed| {
+            let pod = json!({
+                "metadata": {"annotations": {pod::SOURCE: source}},
+                "spec": {"containers": [], "terminationGracePeriodSeconds": 300},
+            });
+            Mail {
+                pod: Arc::new(serde_json::from_value(pod).unwrap()),
+                mirror: None,
+                removed,
+                verdict: None,
+            }
+        };
+        assert_eq!(mail("api", false).grace(), 300);
+        assert_eq!(mail("api", true).grace(), FORCED);
+        assert_eq!(mail("file", true).grace(), 300);
     }
 }
