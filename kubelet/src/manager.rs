@@ -145,7 +145,11 @@ impl Manager {
                 self.context.statuses.forget(old.uid());
                 self.mirror(ObjectKey::of(old.as_ref()), None);
             }
-            Event::Pod(Change::Applied { new, .. }) | Event::Static(new) => self.want(new),
+            Event::Pod(Change::Applied { new, .. }) => {
+                self.context.statuses.observe(&new);
+                self.want(new);
+            }
+            Event::Static(new) => self.want(new),
             Event::Pod(Change::Deleted(old)) => self.unwant(old.uid(), Some(old.clone())),
             Event::StaticGone(uid) => self.unwant(&uid, None),
             Event::Synced => {

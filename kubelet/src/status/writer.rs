@@ -73,6 +73,22 @@ impl Writer {
         wanted
     }
 
+    /// The API shows a pod. While its node was out of touch others may have
+    /// said that it isn't ready: what the kubelet knows is written again.
+    pub fn observe(&self, pod: &Pod) {
+        let Some(told) = &pod.status else {
+            return;
+        };
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.get_mut(pod.uid())
+            && entry.written.as_ref() == Some(&entry.wanted)
+            && contradicts(told, &entry.wanted)
+        {
+            entry.written = Some(told.clone());
+            self.queue.add(pod.uid().to_owned());
+        }
+    }
+
     /// The pod has ended and nothing of it is left on this node: once its
     /// status is written, it goes.
     pub fn remove(&self, pod: &Pod) {
@@ -153,6 +169,15 @@ impl Writer {
         tracing::debug!(uid, %status, "the pod is gone from the apiserver");
         Ok(Next::Done)
     }
+}
+
+/// Whether the API says other than the kubelet about one of its conditions.
+fn contradicts(told: &PodStatus, wanted: &PodStatus) -> bool {
+    let told = told.conditions.as_deref().unwrap_or_default();
+    wanted.conditions.iter().flatten().any(|ours| {
+        told.iter()
+            .any(|theirs| theirs.type_ == ours.type_ && theirs.status != ours.status)
+    })
 }
 
 /// Conditions get the time of their last transition: that of before, if they
@@ -265,6 +290,20 @@ mod tests {
             conditions: Some(list.collect()),
             ..Default::default()
         }
+    }
+
+    #[test]
+    fn what_others_say_of_a_condition_is_noticed() {
+        let wanted = status("Running", &[("Ready", "True")]);
+        assert!(!contradicts(&wanted, &wanted));
+        assert!(contradicts(
+            &status("Running", &[("Ready", "False")]),
+            &wanted
+        ));
+        assert!(!contradicts(
+            &status("Running", &[("Other", "False")]),
+            &wanted
+        ));
     }
 
     #[test]
