@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Lab, MAPS, config_map};
-use hardway_client::{Client, WatchParams};
+use hardway_client::Client;
 use hardway_proto::Kind;
 use http::Method;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -248,7 +248,6 @@ async fn the_other_door_shows_the_same() {
             .iter()
             .any(|info| info.resource == "pods" && info.namespaced)
     );
-    let _ = WatchParams::default();
     let (code, _) = lab.send(Method::DELETE, &format!("{MAPS}/a"), "", "").await;
     assert_eq!(code, 200);
     assert!(maps.get("a").await.unwrap_err().is_not_found());
