@@ -465,7 +465,10 @@ fn delete_collection(namespace: &Namespace) {
 
 fn namespace_goes(namespace: &Namespace) {
     let other = Namespace::new("going");
-    other.create(&config_map("inside", json!({})));
+    // Holds the namespace in its last state until this test has looked at it.
+    let mut held = config_map("inside", json!({}));
+    held["metadata"]["finalizers"] = json!(["example.com/look-first"]);
+    other.create(&held);
     other.create(&pod(
         "inside",
         json!({"containers": [container("main", IDLE)]}),
@@ -478,6 +481,15 @@ fn namespace_goes(namespace: &Namespace) {
         other.name
     );
     assert!(told.contains(&expected), "{told}");
+    until("the namespace tells what holds it", || {
+        let told = other.json(&format!("get namespace {}", other.name))["status"]["conditions"]
+            .to_string();
+        wait::holds(
+            told.contains("example.com/look-first in 1 resource instances"),
+            told,
+        )
+    });
+    other.run(r#"patch configmap inside --type=merge -p {"metadata":{"finalizers":null}}"#);
     until("the namespace is gone", || {
         let told = namespace.try_run(&format!("get namespace {}", other.name));
         wait::holds(told.stderr.contains("(NotFound)"), format!("{told:?}"))

@@ -421,8 +421,10 @@ fn a_worker_may_be_cut_off() {
         before,
         "within the time tolerated nothing is replaced"
     );
-    let node = Kubectl::stock().json(&format!("get node {}", victim.name));
-    assert!(node["spec"]["taints"].is_null(), "{}", node["spec"]);
+    until("the node is told to be whole", || {
+        let node = Kubectl::stock().json(&format!("get node {}", victim.name));
+        wait::holds(node["spec"]["taints"].is_null(), node["spec"].clone())
+    });
     for address in workload.addresses() {
         until("the service answers everywhere", || {
             traffic::visit(&address)
