@@ -2,4 +2,5 @@
 
 pub mod content;
 pub mod oci;
+pub mod program;
 pub mod publish;
