@@ -85,7 +85,27 @@ pub fn cargo() -> Result<Command> {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(repository()?).stdin(Stdio::null());
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(is_about_this_package) {
+            command.env_remove(name);
+        }
+    }
     Ok(command)
+}
+
+/// Whether `cargo run` set the variable to tell this tool of itself. Build scripts of
+/// dependencies watch some of these: passed on, they would have everything built anew
+/// each time, once with them and once without.
+fn is_about_this_package(variable: &str) -> bool {
+    [
+        "CARGO_MANIFEST_",
+        "CARGO_PKG_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+        "CARGO_PRIMARY_",
+    ]
+    .iter()
+    .any(|prefix| variable.starts_with(prefix))
 }
 
 /// Runs a command whose output goes to the terminal.
@@ -104,4 +124,24 @@ fn host_triple() -> Result<String> {
         .find_map(|line| line.strip_prefix("host: "))
         .map(str::to_owned)
         .ok_or_else(|| Failure::new("ask rustc for its host", "it does not say"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cargo_run_says_of_this_tool_is_not_passed_on() {
+        let command = cargo().expect("a cargo");
+        let removed: Vec<_> = command
+            .get_envs()
+            .filter(|(_, value)| value.is_none())
+            .filter_map(|(name, _)| name.to_str())
+            .collect();
+        // Cargo sets these for tests as it does for `cargo run`.
+        assert!(removed.contains(&"CARGO_MANIFEST_DIR"), "{removed:?}");
+        assert!(removed.contains(&"CARGO_PKG_NAME"), "{removed:?}");
+        assert!(!is_about_this_package("CARGO_HOME"));
+        assert!(!is_about_this_package("CARGO_TARGET_DIR"));
+    }
 }

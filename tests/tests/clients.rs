@@ -489,7 +489,7 @@ fn namespace_goes(namespace: &Namespace) {
             told,
         )
     });
-    other.run(r#"patch configmap inside --type=merge -p {"metadata":{"finalizers":null}}"#);
+    other.run(r#"patch configmap inside --type=merge -p '{"metadata":{"finalizers":null}}'"#);
     until("the namespace is gone", || {
         let told = namespace.try_run(&format!("get namespace {}", other.name));
         wait::holds(told.stderr.contains("(NotFound)"), format!("{told:?}"))
