@@ -116,10 +116,18 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     let manager = Manager::new(context.clone(), pods.clone(), node.clone(), events.clone());
     tokio::spawn(manager.run(inbox));
     tokio::spawn(node::lease::keep(client.clone(), name.clone()));
+    let facts = &registration.facts;
+    let teller = node::events::Teller::new(context.recorder.clone(), &name);
+    teller.starting(
+        context
+            .cgroups
+            .enforce(facts.machine.memory - facts.reserved_memory),
+    );
     tokio::spawn(node::keep(
         client.clone(),
         runtime.clone(),
         registration.clone(),
+        teller,
     ));
     let (statics, mirror_queue) = follow_statics(&flags, &name, &events);
     let store = follow_pods(&client, &name, &events, mirror_queue.clone());

@@ -45,6 +45,23 @@ impl Cgroups {
         self.mount.join("cgroup.controllers").exists()
     }
 
+    /// Limits all pods together to the memory that is theirs, in bytes.
+    pub fn enforce(&self, memory: i64) -> io::Result<()> {
+        let all = format!("{}/kubepods", self.root);
+        let all = all.trim_start_matches('/');
+        if self.is_unified() {
+            let directory = self.make_unified(all)?;
+            return set(&directory, "memory.max", memory);
+        }
+        let top = self.mount.join("memory");
+        if !top.exists() {
+            return Ok(());
+        }
+        let directory = top.join(all);
+        fs::create_dir_all(&directory)?;
+        set(&directory, "memory.limit_in_bytes", memory)
+    }
+
     /// Makes a pod's cgroup and sets its limits.
     pub fn create(&self, pod: &Pod) -> io::Result<()> {
         let parent = self.pod_parent(pod);
@@ -82,9 +99,10 @@ impl Cgroups {
         Ok(())
     }
 
-    fn create_unified(&self, parent: &str, resources: &LinuxContainerResources) -> io::Result<()> {
+    /// Makes a directory of the one hierarchy, with the controllers in it.
+    fn make_unified(&self, path: &str) -> io::Result<PathBuf> {
         let mut directory = self.mount.clone();
-        for part in parent.split('/').filter(|p| !p.is_empty()) {
+        for part in path.split('/').filter(|p| !p.is_empty()) {
             // A controller that isn't there leaves that limit to others.
             for controller in CONTROLLERS {
                 let _ = fs::write(
@@ -95,6 +113,11 @@ impl Cgroups {
             directory.push(part);
             fs::create_dir_all(&directory)?;
         }
+        Ok(directory)
+    }
+
+    fn create_unified(&self, parent: &str, resources: &LinuxContainerResources) -> io::Result<()> {
+        let directory = self.make_unified(parent)?;
         let weight = 1 + (resources.cpu_shares - 2) * 9999 / 262_142;
         set(&directory, "cpu.weight", weight)?;
         if resources.cpu_quota > 0 {
@@ -188,6 +211,22 @@ fn remove_tree(directory: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_pods_together_are_limited() {
+        let dir = tempfile::tempdir().unwrap();
+        let cgroups = Cgroups::new(dir.path(), "/lab-a", None);
+        fs::create_dir(dir.path().join("memory")).unwrap();
+        cgroups.enforce(1 << 30).unwrap();
+        let limit = dir
+            .path()
+            .join("memory/lab-a/kubepods/memory.limit_in_bytes");
+        assert_eq!(fs::read_to_string(limit).unwrap(), "1073741824");
+        fs::write(dir.path().join("cgroup.controllers"), "memory").unwrap();
+        cgroups.enforce(1 << 30).unwrap();
+        let limit = dir.path().join("lab-a/kubepods/memory.max");
+        assert_eq!(fs::read_to_string(limit).unwrap(), "1073741824");
+    }
 
     #[test]
     fn paths_follow_the_class_and_removal_needs_none() {

@@ -27,6 +27,8 @@ pub struct Parts<'a> {
     pub mounts: Vec<Mount>,
     /// The node's memory in bytes.
     pub memory_capacity: i64,
+    /// The runtime's id of the container whose processes it is to see.
+    pub target: Option<&'a str>,
     /// Directory of seccomp profiles.
     pub seccomp: &'a Path,
 }
@@ -36,7 +38,7 @@ pub fn config(parts: Parts<'_>) -> Result<ContainerConfig, ConfigError> {
     let Parts { pod, container, .. } = parts;
     let (command, args) = env::command(container, &parts.environment);
     let security_context =
-        security_context::of_container(pod, container, parts.image, parts.seccomp)?;
+        security_context::of_container(pod, container, parts.image, parts.target, parts.seccomp)?;
     let attempt = u32::try_from(parts.restart_count).unwrap_or(0);
     let mut all_labels = sandbox::pod_labels(pod);
     all_labels.insert(labels::CONTAINER_NAME.into(), container.name.clone());
@@ -120,6 +122,7 @@ mod tests {
             environment: vec![("A".into(), "b".into())],
             mounts: Vec::new(),
             memory_capacity: 1 << 30,
+            target: None,
             seccomp: Path::new("/"),
         })
         .unwrap();

@@ -1,7 +1,8 @@
 //! Facts about a pod that can be read off its object.
 
 use hardway_proto::Kind;
-use k8s_openapi::api::core::v1::{Container, ObjectReference, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ObjectReference, Pod, PodSpec};
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// Annotation: where a pod came from: `api` or `file`.
@@ -24,14 +25,76 @@ pub fn init_containers(pod: &Pod) -> &[Container] {
     spec(pod).init_containers.as_deref().unwrap_or_default()
 }
 
-/// All containers, init containers first.
+/// Containers of the pod itself, init containers first; ephemeral ones are not
+/// among them.
 pub fn all_containers(pod: &Pod) -> impl Iterator<Item = &Container> {
     init_containers(pod).iter().chain(&spec(pod).containers)
 }
 
-/// A container of the pod by name, of either kind.
-pub fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
-    all_containers(pod).find(|c| c.name == name)
+/// Containers that were added to the running pod to look into it.
+pub fn ephemeral_containers(pod: &Pod) -> impl Iterator<Item = &EphemeralContainer> {
+    spec(pod).ephemeral_containers.iter().flatten()
+}
+
+/// An ephemeral container as one like the others: what it can't have is unset.
+pub fn ordinary(ephemeral: &EphemeralContainer) -> Container {
+    let of = ephemeral.clone();
+    Container {
+        name: of.name,
+        image: of.image,
+        image_pull_policy: of.image_pull_policy,
+        command: of.command,
+        args: of.args,
+        working_dir: of.working_dir,
+        env: of.env,
+        env_from: of.env_from,
+        volume_mounts: of.volume_mounts,
+        security_context: of.security_context,
+        stdin: of.stdin,
+        stdin_once: of.stdin_once,
+        tty: of.tty,
+        termination_message_path: of.termination_message_path,
+        termination_message_policy: of.termination_message_policy,
+        ..Container::default()
+    }
+}
+
+/// A container of the pod by name, of any sort.
+pub fn container<'a>(pod: &'a Pod, name: &str) -> Option<Cow<'a, Container>> {
+    let own = all_containers(pod).find(|c| c.name == name);
+    own.map(Cow::Borrowed)
+        .or_else(|| ephemeral(pod, name).map(|c| Cow::Owned(ordinary(c))))
+}
+
+fn ephemeral<'a>(pod: &'a Pod, name: &str) -> Option<&'a EphemeralContainer> {
+    ephemeral_containers(pod).find(|c| c.name == name)
+}
+
+/// The container whose processes an ephemeral one is to see, if it names one.
+pub fn target<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
+    let target = ephemeral(pod, name)?.target_container_name.as_deref();
+    target.filter(|target| !target.is_empty())
+}
+
+/// What a container is in its pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// What the pod is there for.
+    Main,
+    /// What prepares it, or runs beside it.
+    Init,
+    /// What was added to look into it.
+    Ephemeral,
+}
+
+fn role(pod: &Pod, name: &str) -> Role {
+    if init_containers(pod).iter().any(|c| c.name == name) {
+        Role::Init
+    } else if ephemeral(pod, name).is_some() {
+        Role::Ephemeral
+    } else {
+        Role::Main
+    }
 }
 
 /// Whether an init container keeps running beside the others.
@@ -106,8 +169,11 @@ pub fn grace_period(pod: &Pod) -> i64 {
 
 /// A reference to one of its containers, for events.
 pub fn container_reference(pod: &Pod, container: &str) -> ObjectReference {
-    let init = init_containers(pod).iter().any(|c| c.name == container);
-    let list = if init { "initContainers" } else { "containers" };
+    let list = match role(pod, container) {
+        Role::Main => "containers",
+        Role::Init => "initContainers",
+        Role::Ephemeral => "ephemeralContainers",
+    };
     ObjectReference {
         field_path: Some(format!("spec.{list}{{{container}}}")),
         ..hardway_client::events::reference(pod)
@@ -146,6 +212,31 @@ mod tests {
         assert_eq!(container_hash(&container), before);
         container.image = Some("a:2".into());
         assert_ne!(container_hash(&container), before);
+    }
+
+    #[test]
+    fn ephemeral_containers_are_found_like_the_others() {
+        let pod: Pod = serde_json::from_value(serde_json::json!({"spec": {
+            "initContainers": [{"name": "init"}],
+            "containers": [{"name": "web"}],
+            "ephemeralContainers": [
+                {"name": "debugger", "image": "tools:1", "tty": true, "targetContainerName": "web"},
+                {"name": "other"},
+            ],
+        }}))
+        .unwrap();
+        let found = container(&pod, "debugger").unwrap();
+        assert_eq!(
+            (found.image.as_deref(), found.tty),
+            (Some("tools:1"), Some(true))
+        );
+        assert_eq!(target(&pod, "debugger"), Some("web"));
+        assert_eq!((target(&pod, "other"), target(&pod, "web")), (None, None));
+        assert!(container(&pod, "none").is_none());
+        let path = |name| container_reference(&pod, name).field_path.unwrap();
+        assert_eq!(path("debugger"), "spec.ephemeralContainers{debugger}");
+        assert_eq!(path("init"), "spec.initContainers{init}");
+        assert_eq!(path("web"), "spec.containers{web}");
     }
 
     #[test]

@@ -120,11 +120,28 @@ pub fn of_sandbox(pod: &Pod, seccomp_directory: &Path) -> LinuxSandboxSecurityCo
     }
 }
 
-/// A container's context: its own settings before the pod's.
+/// The namespaces of a container that may have to share the processes of
+/// another one, given by its id; where they are shared already there is
+/// nothing to do.
+fn namespaces_with(pod: &Pod, target: Option<&str>) -> NamespaceOption {
+    let own = namespaces(pod);
+    match target {
+        Some(id) if own.pid == i32::from(NamespaceMode::Container) => NamespaceOption {
+            pid: NamespaceMode::Target.into(),
+            target_id: id.to_owned(),
+            ..own
+        },
+        _ => own,
+    }
+}
+
+/// A container's context: its own settings before the pod's. `target` is the
+/// container whose processes it is to see.
 pub fn of_container(
     pod: &Pod,
     container: &Container,
     image: Option<&Image>,
+    target: Option<&str>,
     seccomp_directory: &Path,
 ) -> Result<LinuxContainerSecurityContext, ConfigError> {
     let general = pod_context(pod);
@@ -150,7 +167,7 @@ pub fn of_container(
             add_ambient_capabilities: Vec::new(),
         }),
         privileged,
-        namespace_options: Some(namespaces(pod)),
+        namespace_options: Some(namespaces_with(pod, target)),
         selinux_options: selinux(
             own.se_linux_options
                 .as_ref()
@@ -255,11 +272,25 @@ mod tests {
             uid: number(Some(0)),
             ..Default::default()
         };
-        let error = of_container(&pod, &container, Some(&image), Path::new("/")).unwrap_err();
+        let error = of_container(&pod, &container, Some(&image), None, Path::new("/")).unwrap_err();
         assert_eq!(
             error.to_string(),
             "container has runAsNonRoot and image will run as root (pod: \"a_ns(u)\", container: web)"
         );
+    }
+
+    #[test]
+    fn processes_are_shared_with_the_target_unless_they_are_all_shared() {
+        let mut pod = Pod::default();
+        let own = namespaces_with(&pod, Some("c1"));
+        assert_eq!(own.pid, i32::from(NamespaceMode::Target));
+        assert_eq!(own.target_id, "c1");
+        assert_eq!(namespaces_with(&pod, None), namespaces(&pod));
+        pod.spec = Some(PodSpec {
+            share_process_namespace: Some(true),
+            ..Default::default()
+        });
+        assert_eq!(namespaces_with(&pod, Some("c1")), namespaces(&pod));
     }
 
     #[test]
@@ -277,7 +308,7 @@ mod tests {
             }),
             ..Default::default()
         };
-        let made = of_container(&pod, &container, None, Path::new("/")).unwrap();
+        let made = of_container(&pod, &container, None, None, Path::new("/")).unwrap();
         assert_eq!(made.run_as_user.unwrap().value, 5);
         assert_eq!(made.supplemental_groups, [7]);
         assert!(made.no_new_privs);

@@ -1,10 +1,12 @@
 //! This node in the API: registration, status and Lease.
 
+pub mod events;
 pub mod lease;
 pub mod machine;
 pub mod status;
 
 use crate::cri;
+use events::Teller;
 use hardway_client::Informer;
 use hardway_client::api::{Api, Client, Patch};
 use hardway_proto::meta::ObjectKey;
@@ -92,7 +94,12 @@ pub fn parse_taints(texts: &[String]) -> Result<Vec<Taint>, String> {
 }
 
 /// Keeps the node in the API up to date for as long as the future lives.
-pub async fn keep(client: Client, runtime: cri::Handle, registration: Registration) {
+pub async fn keep(
+    client: Client,
+    runtime: cri::Handle,
+    registration: Registration,
+    mut teller: Teller,
+) {
     let api = client.all::<Node>();
     let mut facts = registration.facts.clone();
     // Others may say of this node what it knows better: after a time out of
@@ -109,19 +116,40 @@ pub async fn keep(client: Client, runtime: cri::Handle, registration: Registrati
     loop {
         refresh(&mut facts, runtime.as_ref(), &registration).await;
         let mut wanted = status::compute(&facts);
+        let shown = own.get(&ObjectKey::new("", &facts.name));
+        if let Some(node) = &shown {
+            teller.seen(node);
+        }
         if let Some((last, at)) = &written {
             keep_transitions(&mut wanted, last);
-            let contradicted = own
-                .get(&ObjectKey::new("", &facts.name))
-                .is_some_and(|node| contradicts(&node, &wanted));
+            let contradicted = shown.as_ref().is_some_and(|n| contradicts(n, &wanted));
             if !differs(&wanted, last) && at.elapsed() < HEARTBEAT && !contradicted {
                 let _ = tokio::time::timeout(pause(&wanted), told.notified()).await;
                 continue;
             }
         }
-        let outcome = write(&api, &registration, &mut wanted, written.is_none()).await;
+        let known = match &written {
+            None => register(&api, &registration).await,
+            // What others said meanwhile counts: to the API it was so.
+            Some((last, _)) => Ok(known_as(shown.as_deref(), last)),
+        };
+        let outcome = match &known {
+            Ok(known) => {
+                if let (None, Some(old)) = (&written, known) {
+                    keep_transitions(&mut wanted, old);
+                }
+                write(&api, &facts.name, &wanted).await
+            }
+            Err(status) => Err(status.clone()),
+        };
         match outcome {
             Ok(node) => {
+                let known = known.ok().flatten();
+                if written.is_none() {
+                    teller.registered(known.as_ref(), &wanted);
+                } else {
+                    teller.changed(events::conditions(known.as_ref()), &wanted);
+                }
                 let assigned = node.spec.and_then(|s| s.pod_cidr).unwrap_or_default();
                 if !assigned.is_empty() && assigned != cidr {
                     if let Err(error) = runtime.update_pod_cidr(&assigned).await {
@@ -206,19 +234,13 @@ fn differs(a: &NodeStatus, b: &NodeStatus) -> bool {
     still(a) != still(b)
 }
 
-async fn write(
-    api: &Api<Node>,
-    registration: &Registration,
-    wanted: &mut NodeStatus,
-    first: bool,
-) -> Result<Node, Status> {
-    let name = &registration.facts.name;
-    if first {
-        let node = register(api, registration).await?;
-        if let Some(old) = &node.status {
-            keep_transitions(wanted, old);
-        }
-    }
+/// The status as the API has it, or as it was written last.
+fn known_as(shown: Option<&Node>, last: &NodeStatus) -> Option<NodeStatus> {
+    let shown = shown.and_then(|node| node.status.clone());
+    shown.or_else(|| Some(last.clone()))
+}
+
+async fn write(api: &Api<Node>, name: &str, wanted: &NodeStatus) -> Result<Node, Status> {
     let body = json!({"status": patch(wanted)});
     api.patch_status(name, Patch::Strategic(&body)).await
 }
@@ -234,7 +256,11 @@ fn patch(wanted: &NodeStatus) -> Value {
 }
 
 /// Creates the node, or brings the labels of an existing one up to date.
-async fn register(api: &Api<Node>, registration: &Registration) -> Result<Node, Status> {
+/// Answers the status that an existing one had.
+async fn register(
+    api: &Api<Node>,
+    registration: &Registration,
+) -> Result<Option<NodeStatus>, Status> {
     let name = &registration.facts.name;
     let mut labels = standard_labels(&registration.facts);
     labels.extend(registration.labels.clone());
@@ -242,10 +268,11 @@ async fn register(api: &Api<Node>, registration: &Registration) -> Result<Node, 
     if let Some(node) = api.get_opt(name).await? {
         let present = node.metadata.labels.clone().unwrap_or_default();
         if labels.iter().all(|(k, v)| present.get(k) == Some(v)) {
-            return Ok(node);
+            return Ok(node.status);
         }
         let body = json!({"metadata": {"labels": labels, "annotations": annotation}});
-        return api.patch(name, Patch::Merge(&body)).await;
+        let node = api.patch(name, Patch::Merge(&body)).await?;
+        return Ok(node.status);
     }
     let mut node = Node::default();
     node.metadata.name = Some(name.clone());
@@ -258,11 +285,10 @@ async fn register(api: &Api<Node>, registration: &Registration) -> Result<Node, 
     // A status from the start: nobody takes the node for one that fell silent.
     node.status = Some(status::compute(&registration.facts));
     match api.create(&node).await {
-        Err(status) if status.is_already_exists() => api.get(name).await,
+        Err(status) if status.is_already_exists() => Ok(api.get(name).await?.status),
         outcome => {
-            let node = outcome?;
-            tracing::info!(node = node.name(), "registered");
-            Ok(node)
+            tracing::info!(node = outcome?.name(), "registered");
+            Ok(None)
         }
     }
 }

@@ -99,8 +99,12 @@ impl Cluster {
     /// whose tokens are due for renewal, are sent to `changed`.
     pub fn new(client: Client, changed: mpsc::UnboundedSender<String>) -> Self {
         Self {
-            config_maps: Watches::new(client.clone(), changed.clone()),
-            secrets: Watches::new(client.clone(), changed.clone()),
+            config_maps: Watches::new(client.clone(), changed.clone(), |map: &ConfigMap| {
+                map.immutable == Some(true)
+            }),
+            secrets: Watches::new(client.clone(), changed.clone(), |secret: &Secret| {
+                secret.immutable == Some(true)
+            }),
             services: Informer::new(client.all::<Service>()).start(),
             tokens: tokens::Tokens::new(client, changed),
         }
@@ -169,18 +173,25 @@ struct Watched<K> {
 
 type Entries<K> = Arc<Mutex<HashMap<ObjectKey, Watched<K>>>>;
 
-/// Watches of single objects of one kind, each as long as a pod needs it.
+/// Watches of single objects of one kind, each as long as a pod needs it and
+/// the object may change.
 struct Watches<K> {
     client: Client,
     changed: mpsc::UnboundedSender<String>,
+    is_immutable: fn(&K) -> bool,
     entries: Entries<K>,
 }
 
 impl<K: Kind> Watches<K> {
-    fn new(client: Client, changed: mpsc::UnboundedSender<String>) -> Self {
+    fn new(
+        client: Client,
+        changed: mpsc::UnboundedSender<String>,
+        is_immutable: fn(&K) -> bool,
+    ) -> Self {
         Self {
             client,
             changed,
+            is_immutable,
             entries: Entries::default(),
         }
     }
@@ -218,13 +229,21 @@ impl<K: Kind> Watches<K> {
 
     fn watch(&self, key: &ObjectKey) -> Watched<K> {
         let (entries, changed) = (self.entries.clone(), self.changed.clone());
-        let of = key.clone();
+        let (of, is_immutable) = (key.clone(), self.is_immutable);
         let (store, task) = Informer::new(self.client.namespaced::<K>(&key.namespace))
             .fields(format!("metadata.name={}", key.name))
-            .on_change(move |_| {
-                for pod in entries.lock().get(&of).iter().flat_map(|w| &w.pods) {
+            .on_change(move |change| {
+                let entries = entries.lock();
+                let Some(watched) = entries.get(&of) else {
+                    return;
+                };
+                for pod in &watched.pods {
                     // Nobody listens any more when the kubelet stops.
                     let _ = changed.send(pod.clone());
+                }
+                // The store keeps it for these pods; there is nothing more to hear.
+                if is_immutable(change.object()) {
+                    watched.task.abort();
                 }
             })
             .spawn();

@@ -76,12 +76,6 @@ pub struct Update {
     pub success: bool,
 }
 
-/// What is said of a container that a probe ends.
-pub fn kill_message(kind: Kind, container: &str) -> String {
-    let kind = kind.to_string().to_lowercase();
-    format!("Container {container} failed {kind} probe, will be restarted")
-}
-
 /// Seconds a container has to stop that a probe ends, if the probe says so.
 pub fn kill_grace(kind: Kind, container: &Container) -> Option<i64> {
     of(container, kind)?.termination_grace_period_seconds
@@ -108,6 +102,11 @@ pub struct Target {
     pub ip: String,
     /// When it started, in nanoseconds since the epoch.
     pub started_at: i64,
+    /// Whether it is known to have come up: its startup probe has passed, or
+    /// it has none.
+    pub started: bool,
+    /// Whether its readiness probe is known to have passed.
+    pub ready: bool,
 }
 
 type Tasks = HashMap<String, Vec<(Kind, JoinHandle<()>)>>;
@@ -136,20 +135,24 @@ impl Manager {
     }
 
     /// Starts the probes of a container; nothing if they run already. Before
-    /// the first verdict a container counts as live, not ready, not started.
+    /// the first verdict a container counts as live, and for the rest as what
+    /// is known of it: not started and not ready if it is new.
     pub fn start(&self, target: Target) {
         let mut tasks = self.tasks.lock();
         if tasks.contains_key(&target.id) {
             return;
         }
         let target = Arc::new(target);
-        let has_startup = target.container.startup_probe.is_some();
-        let started = Arc::new(watch::Sender::new(!has_startup));
+        let started = Arc::new(watch::Sender::new(target.started));
         let mut list = Vec::new();
         for kind in [Kind::Startup, Kind::Liveness, Kind::Readiness] {
             let Some(probe) = of(&target.container, kind).cloned() else {
                 continue;
             };
+            // What has come up once isn't asked again.
+            if kind == Kind::Startup && target.started {
+                continue;
+            }
             let worker = Worker {
                 kind,
                 probe,
@@ -213,13 +216,16 @@ fn seconds(value: Option<i32>, default: u64) -> Duration {
 
 impl Worker {
     async fn run(self) {
-        if self.kind != Kind::Startup {
+        let mut delay = self.initial_delay();
+        if self.kind != Kind::Startup && !self.target.started {
             let mut started = self.started.subscribe();
             // The sender lives in self, so the channel can't be closed.
             let _ = started.wait_for(|started| *started).await;
+            // Then the delay begins only now.
+            delay = seconds(self.probe.initial_delay_seconds, 0);
         }
-        tokio::time::sleep(self.initial_delay()).await;
-        let mut tally = Tally::new(self.kind, &self.probe);
+        tokio::time::sleep(delay).await;
+        let mut tally = Tally::new(self.kind, &self.probe, self.target.ready);
         let period = seconds(self.probe.period_seconds, 10);
         loop {
             let next = tokio::time::Instant::now() + period;

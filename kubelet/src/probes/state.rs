@@ -19,9 +19,9 @@ fn threshold(value: Option<i32>, default: u32) -> u32 {
 }
 
 impl Tally {
-    /// Before anything is known a container is live, not ready, and neither
-    /// started nor failed.
-    pub fn new(kind: Kind, probe: &Probe) -> Self {
+    /// Before anything is found a container is live, neither started nor
+    /// failed, and as ready as it is known to be.
+    pub fn new(kind: Kind, probe: &Probe, ready: bool) -> Self {
         Self {
             success_threshold: threshold(probe.success_threshold, 1),
             failure_threshold: threshold(probe.failure_threshold, 3),
@@ -30,7 +30,7 @@ impl Tally {
             verdict: match kind {
                 Kind::Startup => None,
                 Kind::Liveness => Some(true),
-                Kind::Readiness => Some(false),
+                Kind::Readiness => Some(ready),
             },
         }
     }
@@ -66,7 +66,7 @@ mod tests {
             failure_threshold: Some(failure),
             ..Default::default()
         };
-        let mut tally = Tally::new(kind, &probe);
+        let mut tally = Tally::new(kind, &probe, false);
         results.iter().map(|r| tally.count(*r)).collect()
     }
 
@@ -98,6 +98,13 @@ mod tests {
     }
 
     #[test]
+    fn what_was_ready_before_can_cease_to_be() {
+        let mut tally = Tally::new(Kind::Readiness, &Probe::default(), true);
+        let verdicts = [true, false, false, false].map(|found| tally.count(found));
+        assert_eq!(verdicts, [None, None, None, Some(false)]);
+    }
+
+    #[test]
     fn startup_ends_either_way() {
         assert_eq!(
             verdicts(Kind::Startup, 1, 2, &[false, true]),
@@ -111,7 +118,7 @@ mod tests {
 
     #[test]
     fn defaults_are_one_and_three() {
-        let mut tally = Tally::new(Kind::Liveness, &Probe::default());
+        let mut tally = Tally::new(Kind::Liveness, &Probe::default(), false);
         assert_eq!(
             [0; 3].map(|_| tally.count(false)),
             [None, None, Some(false)]

@@ -30,6 +30,7 @@ fn setup() -> Setup {
 fn target(probes: serde_json::Value) -> Target {
     let mut container = probes;
     container["name"] = "web".into();
+    let started = container.get("startupProbe").is_none();
     let pod = json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}});
     Target {
         pod: Arc::new(serde_json::from_value(pod).unwrap()),
@@ -37,6 +38,8 @@ fn target(probes: serde_json::Value) -> Target {
         id: "c1".into(),
         ip: "127.0.0.1".into(),
         started_at: i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap(),
+        started,
+        ready: false,
     }
 }
 
@@ -79,6 +82,41 @@ async fn the_others_wait_for_the_startup_probe() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn delays_begin_when_the_container_has_come_up() {
+    let mut setup = setup();
+    setup.runtime.exits(&["up"], 1);
+    setup.manager.start(target(json!({
+        "startupProbe": {"exec": {"command": ["up"]}, "failureThreshold": 100},
+        "readinessProbe": {"exec": {"command": ["ready"]}, "initialDelaySeconds": 60},
+    })));
+    setup.runtime.wait_for_execs(20).await;
+    setup.runtime.exits(&["up"], 0);
+    assert_eq!(setup.next().await, (Kind::Startup, true));
+    let begin = tokio::time::Instant::now();
+    assert_eq!(setup.next().await, (Kind::Readiness, true));
+    let took = begin.elapsed().as_secs();
+    assert!((59..=61).contains(&took), "{took}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_up_before_is_not_asked_again_and_may_become_unready() {
+    let mut setup = setup();
+    setup.runtime.exits(&["up"], 1);
+    setup.runtime.exits(&["ready"], 1);
+    let target = target(json!({
+        "startupProbe": {"exec": {"command": ["up"]}, "failureThreshold": 1},
+        "readinessProbe": {"exec": {"command": ["ready"]}},
+    }));
+    setup.manager.start(Target {
+        started: true,
+        ready: true,
+        ..target
+    });
+    assert_eq!(setup.next().await, (Kind::Readiness, false));
+    assert!(setup.runtime.execs().iter().all(|c| c == &["ready"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_terminating_container_is_only_probed_for_readiness() {
     let mut setup = setup();
     setup.runtime.exits(&["live"], 1);
@@ -96,10 +134,6 @@ async fn a_terminating_container_is_only_probed_for_readiness() {
 
 #[test]
 fn wording() {
-    assert_eq!(
-        kill_message(Kind::Liveness, "web"),
-        "Container web failed liveness probe, will be restarted"
-    );
     assert_eq!(
         format!("{} probe failed: x", Kind::Startup),
         "Startup probe failed: x"

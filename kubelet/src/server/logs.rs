@@ -137,7 +137,8 @@ fn waiting_reason(context: &Context, pod: &Pod, name: &str) -> Option<String> {
     let status = context.statuses.get(pod.uid())?;
     let main = status.container_statuses.unwrap_or_default();
     let init = status.init_container_statuses.unwrap_or_default();
-    let mut all = main.into_iter().chain(init);
+    let ephemeral = status.ephemeral_container_statuses.unwrap_or_default();
+    let mut all = main.into_iter().chain(init).chain(ephemeral);
     let found = all.find(|s| s.name == name)?;
     found.state?.waiting?.reason
 }

@@ -1,7 +1,7 @@
 //! The status of one container.
 
 use super::{Notes, time};
-use crate::pod;
+use crate::pod::{self, Role};
 use crate::worker::health::Health;
 use crate::worker::observed::{Instance, Observed, State};
 use k8s_openapi::api::core::v1::{
@@ -17,11 +17,11 @@ pub fn container_id(id: &str) -> String {
     format!("{RUNTIME}://{id}")
 }
 
-/// Computes it. `initial` says that it is an init container.
+/// Computes it.
 pub fn status(
     pod: &Pod,
     container: &Container,
-    initial: bool,
+    role: Role,
     observed: &Observed,
     health: &Health,
     notes: &Notes,
@@ -29,8 +29,9 @@ pub fn status(
     let latest = observed.latest(&container.name);
     let note = notes.waiting.get(&container.name);
     let running = latest.is_some_and(|i| i.state == State::Running);
+    let initial = role == Role::Init;
     let sidecar = initial && pod::is_sidecar(container);
-    let known = recorded(pod, &container.name, initial);
+    let known = recorded(pod, &container.name, role);
     let (state, last) = match latest {
         None => match known {
             // The runtime has lost it: nobody knows how it ended.
@@ -68,11 +69,13 @@ pub fn status(
             }
         }
     };
-    let ready = if initial && !sidecar {
-        latest.is_some_and(Instance::succeeded)
-    } else {
-        running && health.is_ready(container)
+    let ready = match role {
+        Role::Init if !sidecar => latest.is_some_and(Instance::succeeded),
+        Role::Init | Role::Main => running && health.is_ready(container),
+        // Nobody waits for those.
+        Role::Ephemeral => false,
     };
+    let started = running && health.is_started(container);
     let mut restart_count = latest.map_or(0, |i| i.restart_count);
     if let (None, Some(old)) = (latest, known) {
         restart_count = old.restart_count;
@@ -87,7 +90,7 @@ pub fn status(
             .unwrap_or(image),
         image_id: latest.map(|i| i.image_ref.clone()).unwrap_or_default(),
         ready,
-        started: Some(running && health.is_started(container)),
+        started: (role != Role::Ephemeral).then_some(started),
         restart_count,
         state: Some(state),
         last_state: (last != ContainerState::default()).then_some(last),
@@ -144,12 +147,12 @@ fn terminated(instance: &Instance, notes: &Notes) -> ContainerState {
     }
 }
 
-fn recorded<'a>(pod: &'a Pod, name: &str, initial: bool) -> Option<&'a ContainerStatus> {
+fn recorded<'a>(pod: &'a Pod, name: &str, role: Role) -> Option<&'a ContainerStatus> {
     let status = pod.status.as_ref()?;
-    let list = if initial {
-        status.init_container_statuses.as_ref()
-    } else {
-        status.container_statuses.as_ref()
+    let list = match role {
+        Role::Main => status.container_statuses.as_ref(),
+        Role::Init => status.init_container_statuses.as_ref(),
+        Role::Ephemeral => status.ephemeral_container_statuses.as_ref(),
     };
     list?.iter().find(|s| s.name == name)
 }

@@ -8,11 +8,12 @@ pub mod writer;
 
 pub use containers::container_id;
 
+use crate::pod::{self, Role};
+use crate::qos;
 use crate::worker::health::Health;
 use crate::worker::observed::Observed;
-use crate::{pod, qos};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{HostIP, Pod, PodCondition, PodIP, PodStatus};
+use k8s_openapi::api::core::v1::{Container, HostIP, Pod, PodCondition, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::BTreeMap;
 
@@ -66,14 +67,15 @@ fn condition(kind: &str, met: bool, reason: &str, message: String) -> PodConditi
 
 /// The status that tells what is observed.
 pub fn compute(pod: &Pod, observed: &Observed, health: &Health, notes: &Notes) -> PodStatus {
-    let of = |list: &[k8s_openapi::api::core::v1::Container], initial: bool| -> Vec<_> {
+    let of = |list: &[Container], role: Role| -> Vec<_> {
         list.iter()
-            .map(|c| containers::status(pod, c, initial, observed, health, notes))
+            .map(|c| containers::status(pod, c, role, observed, health, notes))
             .collect()
     };
-    let spec = pod::spec(pod);
-    let init = of(pod::init_containers(pod), true);
-    let main = of(&spec.containers, false);
+    let ephemeral: Vec<Container> = pod::ephemeral_containers(pod).map(pod::ordinary).collect();
+    let init = of(pod::init_containers(pod), Role::Init);
+    let main = of(&pod::spec(pod).containers, Role::Main);
+    let ephemeral = of(&ephemeral, Role::Ephemeral);
     let mut phase = phase::phase(pod, &init, &main);
     if notes.verdict.is_some() {
         phase = "Failed";
@@ -114,6 +116,7 @@ pub fn compute(pod: &Pod, observed: &Observed, health: &Health, notes: &Notes) -
         qos_class: Some(qos::class(pod).as_str().into()),
         init_container_statuses: (!init.is_empty()).then_some(init),
         container_statuses: (!main.is_empty()).then_some(main),
+        ephemeral_container_statuses: (!ephemeral.is_empty()).then_some(ephemeral),
         ..Default::default()
     }
 }

@@ -245,7 +245,6 @@ fn difference(old: Option<&PodStatus>, new: &PodStatus) -> Option<Value> {
                 | "nominatedNodeName"
                 | "resize"
                 | "resourceClaimStatuses"
-                | "ephemeralContainerStatuses"
                 | "observedGeneration"
                 | "qosClass"
                 | "startTime"

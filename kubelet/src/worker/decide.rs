@@ -95,13 +95,36 @@ pub fn decide(situation: &Situation<'_>) -> Plan {
             ..Plan::default()
         };
     }
-    let mut plan = Plan::default();
+    let mut plan = Plan {
+        start: newcomers(pod, observed),
+        ..Plan::default()
+    };
     match initialise(situation, &mut plan) {
         Progress::Done => run(situation, &mut plan),
         Progress::Under => {}
         Progress::Failed => plan.finished = true,
     }
     plan
+}
+
+/// Ephemeral containers that were never made: they run once, whatever the
+/// others are at.
+fn newcomers(pod: &Pod, observed: &Observed) -> Vec<Start> {
+    let statuses = pod.status.as_ref();
+    let statuses = statuses.and_then(|s| s.ephemeral_container_statuses.as_deref());
+    let is_new = |name: &str| {
+        let mut told = statuses.into_iter().flatten();
+        // Of one that is gone from the runtime the API still knows.
+        observed.latest(name).is_none() && !told.any(|s| s.name == name && s.container_id.is_some())
+    };
+    pod::ephemeral_containers(pod)
+        .filter(|c| is_new(&c.name))
+        .map(|c| Start {
+            name: c.name.clone(),
+            restart_count: 0,
+            finished_at: None,
+        })
+        .collect()
 }
 
 /// Whether a pod without a sandbox has anything left to run in one.

@@ -130,6 +130,28 @@ fn sidecars_start_before_and_end_after_the_containers() {
 }
 
 #[test]
+fn ephemeral_containers_run_once() {
+    let mut pod = pod("Always", vec![container("i")], &["a"]);
+    let ephemeral = serde_json::from_value(serde_json::json!([{"name": "e", "image": "image:1"}]));
+    pod.spec.as_mut().unwrap().ephemeral_containers = ephemeral.unwrap();
+    let initialising = vec![instance("i", State::Running, 0)];
+    assert_eq!(starts(&plan(&pod, &observed(true, initialising))), ["e"]);
+    let mut present = vec![instance("a", State::Running, 0)];
+    assert_eq!(starts(&plan(&pod, &observed(true, present.clone()))), ["e"]);
+    assert_eq!(starts(&plan(&pod, &observed(false, vec![]))), [""; 0]);
+    present.push(instance("e", State::Exited, 1));
+    assert_eq!(
+        plan(&pod, &observed(true, present.clone())),
+        Plan::default()
+    );
+    present.pop();
+    let told = serde_json::json!({"ephemeralContainerStatuses": [{"name": "e", "image": "",
+        "imageID": "", "ready": false, "restartCount": 0, "containerID": "containerd://e"}]});
+    pod.status = Some(serde_json::from_value(told).unwrap());
+    assert_eq!(plan(&pod, &observed(true, present)), Plan::default());
+}
+
+#[test]
 fn restart_policies() {
     let ended = |code| observed(true, vec![instance("a", State::Exited, code)]);
     for (policy, code, comes_again) in [

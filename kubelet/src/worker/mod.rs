@@ -28,10 +28,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use stop::Stopper;
 use tokio::time::Instant;
 
 /// Steps of one pass: after this many the worker breathes before it goes on.
 const STEPS: usize = 16;
+/// How often it is told that a container waits for its back-off.
+const REMIND: Duration = Duration::from_secs(12);
 /// First and longest pause after something failed.
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
@@ -65,13 +68,12 @@ pub struct Worker {
     troubles: BTreeMap<String, (String, String)>,
     /// Where the pod's volumes are, once they are mounted.
     volumes: Option<BTreeMap<String, PathBuf>>,
-    /// Back-offs that were told as events.
-    told: BTreeMap<String, i64>,
+    /// Which back-offs were told as events, and when: by name.
+    told: BTreeMap<String, (i64, Instant)>,
     failures: u32,
     /// Volumes and cgroups are gone.
     cleaned: bool,
-    /// Hooks before the end have run, for these containers.
-    pre_stopped: Arc<parking_lot::Mutex<std::collections::BTreeSet<String>>>,
+    stopper: Stopper,
 }
 
 fn now() -> i64 {
@@ -89,6 +91,7 @@ impl Worker {
             ..Notes::default()
         };
         Self {
+            stopper: Stopper::new(context.clone()),
             context,
             mailbox,
             health: Health::default(),
@@ -99,7 +102,6 @@ impl Worker {
             told: BTreeMap::new(),
             failures: 0,
             cleaned: false,
-            pre_stopped: Arc::default(),
         }
     }
 
@@ -192,7 +194,7 @@ impl Worker {
             if let Err(error) = self.act(&pod, &observed, &plan).await {
                 let observed = observe(self.context.runtime.as_ref(), pod.uid()).await?;
                 self.take_note(&pod, &observed).await;
-                self.note_waiting(&pod, &Plan::default());
+                self.note_waiting(&pod, &plan);
                 self.publish(mail, &observed, false);
                 return Err(error);
             }
@@ -211,14 +213,16 @@ impl Worker {
             );
         }
         if plan.reset {
-            self.stop_all(pod, observed, pod::grace_period(pod)).await?;
+            self.stopper
+                .stop_all(pod, observed, pod::grace_period(pod))
+                .await?;
         }
         if let Some(attempt) = plan.sandbox {
-            self.release(observed).await?;
+            self.stopper.release(observed).await?;
             return self.create_sandbox(pod, attempt).await;
         }
         for kill in &plan.kill {
-            self.stop_for(pod, observed, kill).await?;
+            self.stopper.stop_for(pod, observed, kill).await?;
         }
         let mut outcome = Ok(());
         for start in &plan.start {
@@ -253,12 +257,15 @@ impl Worker {
                 self.troubles.remove(&container.name);
                 if self.health.begin(&container.name, &instance.id) {
                     self.recall(pod, container, &instance.id);
+                    let has_probe = container.readiness_probe.is_some();
                     self.context.probes.start(Target {
                         pod: pod.clone(),
                         container: container.clone(),
                         id: instance.id.clone(),
                         ip: ips.first().cloned().unwrap_or_default(),
                         started_at: instance.started_at,
+                        started: self.health.is_started(container),
+                        ready: has_probe && self.health.is_ready(container),
                     });
                 }
             }
@@ -267,7 +274,7 @@ impl Worker {
             if !self.notes.messages.contains_key(&instance.id)
                 && let Some(container) = pod::container(pod, &instance.name)
             {
-                let text = message::read(container, instance).await;
+                let text = message::read(&container, instance).await;
                 self.notes
                     .messages
                     .extend(text.map(|t| (instance.id.clone(), t)));
@@ -304,7 +311,13 @@ impl Worker {
             );
             let note = ("CrashLoopBackOff".to_owned(), text);
             self.notes.waiting.insert(name.clone(), note);
-            if self.told.insert(name.clone(), wait.until) != Some(wait.until) {
+            let now = Instant::now();
+            let due = self
+                .told
+                .get(name)
+                .is_none_or(|(until, at)| *until != wait.until || now - *at >= REMIND);
+            if due {
+                self.told.insert(name.clone(), (wait.until, now));
                 let message = format!(
                     "Back-off restarting failed container {name} in pod {}",
                     pod::full_name(pod)
@@ -330,7 +343,12 @@ impl Worker {
         let backoffs = plan.waiting.iter().map(|(_, wait)| wait.until);
         let first = backoffs.chain(self.deadline(pod)).min()?;
         let nanos = u64::try_from(first.saturating_sub(now())).unwrap_or(0);
-        Some(Instant::now() + Duration::from_nanos(nanos))
+        let first = Instant::now() + Duration::from_nanos(nanos);
+        let reminders = plan
+            .waiting
+            .iter()
+            .filter_map(|(name, _)| self.told.get(name));
+        reminders.map(|(_, at)| *at + REMIND).chain([first]).min()
     }
 
     /// When the pod has been active for as long as it may.

@@ -122,11 +122,11 @@ impl Worker {
             return Ok(());
         };
         self.mount(pod).await?;
-        let key = backoff_key(container);
+        let key = backoff_key(&container);
         if let Some(finished_at) = start.finished_at {
             self.backoff.started(&key, finished_at, now());
         }
-        match self.try_start(pod, container, observed, start).await {
+        match self.try_start(pod, &container, observed, start).await {
             Ok(()) => {
                 self.troubles.remove(&start.name);
                 Ok(())
@@ -165,6 +165,12 @@ impl Worker {
         let sandbox = observed
             .ready_sandbox()
             .ok_or_else(|| Trouble::new("CreateContainerError", "the sandbox is gone"))?;
+        let target = pod::target(pod, name).map(|target| {
+            let found = observed.latest(target).map(|i| i.id.as_str());
+            let missing = || ConfigError(format!("unable to find target container {target}"));
+            found.ok_or_else(missing)
+        });
+        let target = target.transpose().map_err(Trouble::config)?;
         let image = context
             .runtime
             .image_status(&image_ref)
@@ -205,6 +211,7 @@ impl Worker {
             environment,
             mounts,
             memory_capacity: context.memory_capacity,
+            target,
             seccomp: &context.places.seccomp,
         })
         .map_err(Trouble::config)?;

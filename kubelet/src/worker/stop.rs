@@ -4,12 +4,16 @@ use super::decide::Kill;
 use super::mailbox::Mail;
 use super::observed::{Instance, Observed, observe};
 use super::{Error, Worker};
+use crate::context::Context;
 use crate::cri;
 use crate::hooks::Hooks;
 use crate::sandbox::log_directory;
 use crate::{garbage, pod};
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::Pod;
+use parking_lot::Mutex;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -32,7 +36,7 @@ impl Worker {
         self.notes.waiting.clear();
         if !observed.is_still() {
             self.publish(mail, &observed, false);
-            self.stop_all(pod, &observed, mail.grace()).await?;
+            self.stop_looking_on(mail, &observed).await?;
             observed = observe(self.context.runtime.as_ref(), pod.uid()).await?;
             self.take_note(pod, &observed).await;
         }
@@ -48,6 +52,30 @@ impl Worker {
             self.context.statuses.remove(pod);
         }
         Ok(false)
+    }
+
+    /// Stops everything, and tells meanwhile what becomes of it: readiness is
+    /// probed to the end, and containers end one after the other.
+    async fn stop_looking_on(&mut self, mail: &Mail, observed: &Observed) -> Result<(), Error> {
+        let (stopper, mailbox) = (self.stopper.clone(), self.mailbox.clone());
+        let stopping = stopper.stop_all(&mail.pod, observed, mail.grace());
+        tokio::pin!(stopping);
+        loop {
+            tokio::select! {
+                stopped = &mut stopping => {
+                    // What woke us may have been more than we looked at.
+                    mailbox.poke();
+                    return stopped;
+                }
+                () = mailbox.woken() => {
+                    // What can't be seen now is seen at the end.
+                    if let Ok(now) = observe(self.context.runtime.as_ref(), mail.pod.uid()).await {
+                        self.take_note(&mail.pod, &now).await;
+                        self.publish(mail, &now, false);
+                    }
+                }
+            }
+        }
     }
 
     /// Gives back what the node holds for the pod.
@@ -78,6 +106,24 @@ impl Worker {
         }
         context.statuses.forget(pod.uid());
         Ok(())
+    }
+}
+
+/// Brings containers down, while the worker may look on; clones share what
+/// has been done.
+#[derive(Clone)]
+pub(super) struct Stopper {
+    context: Arc<Context>,
+    /// Containers whose end was told and whose hook has run.
+    pre_stopped: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Stopper {
+    pub(super) fn new(context: Arc<Context>) -> Self {
+        Self {
+            context,
+            pre_stopped: Arc::default(),
+        }
     }
 
     /// Stops all containers, sidecars last, then all sandboxes.
@@ -175,7 +221,7 @@ impl Worker {
             runtime: &self.context.runtime,
             recorder: &self.context.recorder,
             pod,
-            container,
+            container: &container,
             id: &instance.id,
             ip: ip.map(String::as_str).unwrap_or_default(),
         };
