@@ -1,0 +1,590 @@
+//! What is ill is restarted, what is not ready gets no visitors, what leaves does so
+//! without a request lost; and people are told all of it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use hardway_tests::manifest::{IDLE, container, pod, replication_controller, service, web_server};
+use hardway_tests::pods::{self, sh};
+use hardway_tests::terminal::Terminal;
+use hardway_tests::text::{assert_has, squeezed};
+use hardway_tests::{Kubectl, Lab, Namespace, http, steps, until, wait, within};
+use serde_json::{Value, json};
+
+#[test]
+#[ignore = "needs a lab: cargo hardway test"]
+fn the_cluster_heals_itself() {
+    let namespace = Namespace::new("healing");
+    let steps: &[steps::Step<Namespace>] = &[
+        ("liveness and its back-off", liveness),
+        ("startup probe that fails", startup),
+        ("grace period of a probe", probe_grace),
+        ("sidecar with probes", sidecar),
+        ("readiness comes and goes", readiness),
+        ("leaving, the last one serves", leaving),
+        ("debugging", debugging),
+        ("events of nodes", node_events),
+    ];
+    steps::run_side_by_side(&namespace, &namespace, steps);
+}
+
+#[test]
+#[ignore = "needs a lab: cargo hardway test"]
+fn pods_leave_without_a_request_lost() {
+    departures(&Namespace::new("departures"));
+}
+
+/// A pod of one container that has something more.
+fn create(namespace: &Namespace, name: &str, mut main: Value, more: Value, spec: Value) {
+    for (key, value) in more.as_object().into_iter().flatten() {
+        main[key] = value.clone();
+    }
+    let mut spec = spec;
+    spec["containers"] = json!([main]);
+    namespace.create(&pod(name, spec));
+}
+
+/// Waits until `describe` has lines, each with all of its parts.
+#[track_caller]
+fn wait_told(kubectl: &Kubectl, what: &str, lines: &[&[&str]]) {
+    until(&format!("describe {what} tells it all"), || {
+        let told = squeezed(&kubectl.try_run(&format!("describe {what}")).ok()?);
+        let has = |parts: &&[&str]| {
+            let mut lines = told.lines();
+            lines.any(|line| parts.iter().all(|part| line.contains(part)))
+        };
+        match lines.iter().find(|parts| !has(parts)) {
+            None => Ok(()),
+            Some(missing) => Err(format!("{missing:?} is missing in\n{told}")),
+        }
+    });
+}
+
+/// The probe of the tutorial: it looks for a file that isn't there any more.
+fn liveness(namespace: &Namespace) {
+    let script = "touch /tmp/healthy; sleep 2; rm /tmp/healthy; trap 'exit 3' TERM; while :; do sleep 1000 & wait; done";
+    let probe = json!({
+        "imagePullPolicy": "Always",
+        "livenessProbe": {
+            "exec": {"command": ["cat", "/tmp/healthy"]},
+            "initialDelaySeconds": 1, "periodSeconds": 1, "failureThreshold": 2,
+        },
+    });
+    create(
+        namespace,
+        "doomed",
+        container("main", script),
+        probe,
+        json!({}),
+    );
+    pods::wait_until(namespace, "doomed", "running", |pod| {
+        pod.phase() == "Running"
+    });
+    let looping = pods::wait_until(namespace, "doomed", "in CrashLoopBackOff", |pod| {
+        pod.container("main")["state"]["waiting"]["reason"] == "CrashLoopBackOff"
+    });
+    assert_has(
+        &namespace.run("get pod doomed"),
+        &["doomed 0/1 CrashLoopBackOff 1"],
+    );
+    let status = looping.container("main");
+    let full_name = format!("doomed_{}({})", namespace.name, looping.uid());
+    assert_eq!(
+        status["state"]["waiting"]["message"],
+        format!("back-off 10s restarting failed container=main pod={full_name}")
+    );
+    let last = &status["lastState"]["terminated"];
+    assert_eq!(
+        (&last["reason"], &last["exitCode"]),
+        (&json!("Error"), &json!(3))
+    );
+    assert_eq!(looping.phase(), "Running");
+    pods::wait_until(namespace, "doomed", "told to wait longer", |pod| {
+        let message = pod.container("main")["state"]["waiting"]["message"].as_str();
+        message.is_some_and(|message| message.starts_with("back-off 20s "))
+    });
+    let assigned = format!("Successfully assigned {}/doomed to worker-", namespace.name);
+    let back_off = format!("Back-off restarting failed container main in pod {full_name}");
+    wait_told(
+        namespace,
+        "pod doomed",
+        &[
+            &["Restart Count: 2"],
+            &["Normal Scheduled", "default-scheduler", &assigned],
+            &[
+                "Normal Pulling",
+                "(x3 over",
+                "kubelet Pulling image \"busybox:1.36\"",
+            ],
+            &[
+                "Normal Pulled",
+                "Successfully pulled image \"busybox:1.36\" in",
+                "including waiting). Image size:",
+                "bytes.",
+            ],
+            &["Normal Created", "(x3 over", "Created container: main"],
+            &["Normal Started", "(x3 over", "Started container main"],
+            &[
+                "Warning Unhealthy",
+                "(x6 over",
+                "Liveness probe failed: cat: can't open '/tmp/healthy': No such file or directory",
+            ],
+            &[
+                "Normal Killing",
+                "(x3 over",
+                "Container main failed liveness probe, will be restarted",
+            ],
+            &["Warning BackOff", "over", &back_off],
+        ],
+    );
+    let events =
+        namespace.json("get events --field-selector involvedObject.name=doomed,reason=Unhealthy");
+    let event = &events["items"][0];
+    assert_eq!(
+        event["involvedObject"]["fieldPath"],
+        "spec.containers{main}"
+    );
+    assert_eq!(event["source"]["component"], "kubelet");
+    assert_eq!(event["source"]["host"], json!(looping.node()));
+    assert!(event["firstTimestamp"].as_str() < event["lastTimestamp"].as_str());
+    namespace.run("delete pod doomed --wait=false");
+}
+
+fn startup(namespace: &Namespace) {
+    let probes = json!({
+        "ports": [{"name": "web", "containerPort": 8080}],
+        "startupProbe": {
+            "httpGet": {"path": "/none", "port": "web"},
+            "periodSeconds": 1, "failureThreshold": 2, "initialDelaySeconds": 2,
+        },
+        // Not asked before the start is over: it would pass.
+        "readinessProbe": {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1},
+    });
+    create(namespace, "unstarted", web_server("web"), probes, json!({}));
+    let up = pods::wait_until(namespace, "unstarted", "restarted", |pod| {
+        let status = pod.container("web");
+        assert!(
+            status["ready"] != true && status["started"] != true,
+            "{status}"
+        );
+        status["restartCount"].as_u64() >= Some(1)
+    });
+    assert!(!up.ready());
+    wait_told(
+        namespace,
+        "pod unstarted",
+        &[
+            &[
+                "Warning Unhealthy",
+                "Startup probe failed: HTTP probe failed with statuscode: 404",
+            ],
+            &[
+                "Normal Killing",
+                "Container web failed startup probe, will be restarted",
+            ],
+        ],
+    );
+    namespace.run("delete pod unstarted --wait=false");
+}
+
+/// A probe's own grace period goes before the pod's.
+fn probe_grace(namespace: &Namespace) {
+    let probe = json!({"livenessProbe": {
+        "tcpSocket": {"port": 1}, "periodSeconds": 1, "failureThreshold": 1,
+        "terminationGracePeriodSeconds": 1,
+    }});
+    let stubborn = "trap '' TERM; while :; do sleep 1; done";
+    let spec = json!({"terminationGracePeriodSeconds": 600});
+    create(
+        namespace,
+        "stubborn",
+        container("main", stubborn),
+        probe,
+        spec,
+    );
+    let pod = pods::wait_until(namespace, "stubborn", "restarted", |pod| {
+        pod.container("main")["restartCount"].as_u64() >= Some(1)
+    });
+    assert_eq!(
+        pod.container("main")["lastState"]["terminated"]["exitCode"],
+        137
+    );
+    wait_told(
+        namespace,
+        "pod stubborn",
+        &[&[
+            "Liveness probe failed: dial tcp",
+            ":1: connect: connection refused",
+        ]],
+    );
+    namespace.run("delete pod stubborn --force");
+}
+
+/// A sidecar holds the others back until it has started, counts for readiness, and
+/// is restarted alone.
+fn sidecar(namespace: &Namespace) {
+    let exists = |file: &str| json!({"exec": {"command": ["test", "-e", file]}, "periodSeconds": 1, "failureThreshold": 1});
+    let mut beside = container(
+        "beside",
+        &format!("sleep 2; touch /tmp/started /tmp/live; {IDLE}"),
+    );
+    beside["restartPolicy"] = json!("Always");
+    beside["startupProbe"] = exists("/tmp/started");
+    beside["startupProbe"]["failureThreshold"] = json!(30);
+    beside["livenessProbe"] = exists("/tmp/live");
+    beside["readinessProbe"] = exists("/tmp/ready");
+    let spec = json!({"initContainers": [beside], "containers": [container("main", IDLE)]});
+    namespace.create(&pod("accompanied", spec));
+    let running = pods::wait_until(namespace, "accompanied", "running", |pod| {
+        let (main, beside) = (pod.container("main"), pod.container("beside"));
+        let runs = !main["state"]["running"].is_null();
+        assert!(
+            !runs || beside["started"] == true,
+            "{}",
+            pod.value()["status"]
+        );
+        runs
+    });
+    assert!(!running.ready());
+    assert_has(
+        &namespace.run("get pod accompanied"),
+        &["accompanied 1/2 Running 0"],
+    );
+    let inside = |script: &str| {
+        let call = [
+            "exec",
+            "accompanied",
+            "-c",
+            "beside",
+            "--",
+            "sh",
+            "-c",
+            script,
+        ];
+        assert!(namespace.try_call(&call, "").success, "{script}");
+    };
+    inside("touch /tmp/ready");
+    pods::wait_pod(namespace, "accompanied");
+    inside("rm /tmp/live");
+    let restarted = pods::wait_until(namespace, "accompanied", "restarted in part", |pod| {
+        pod.container("beside")["restartCount"] == 1
+    });
+    assert_eq!(restarted.container("main")["restartCount"], 0);
+    wait_told(
+        namespace,
+        "pod accompanied",
+        &[&[
+            "Killing",
+            "Container beside failed liveness probe, will be restarted",
+        ]],
+    );
+    namespace.run("delete pod accompanied --wait=false");
+}
+
+/// Addresses behind a service: address, ready, serving, terminating.
+fn endpoints(namespace: &Namespace, service: &str) -> Result<Vec<[Value; 4]>, String> {
+    let slices = format!("get endpointslices -l kubernetes.io/service-name={service}");
+    let slices = namespace.try_json(&slices)?;
+    let slices = slices["items"].as_array().into_iter().flatten();
+    let all = slices.filter_map(|slice| slice["endpoints"].as_array());
+    let of = |endpoint: &Value| {
+        let is = |condition: &str| endpoint["conditions"][condition].clone();
+        let address = endpoint["addresses"][0].clone();
+        [address, is("ready"), is("serving"), is("terminating")]
+    };
+    Ok(all.flatten().map(of).collect())
+}
+
+#[track_caller]
+fn wait_endpoint(namespace: &Namespace, service: &str, conditions: [bool; 3]) {
+    until(
+        &format!("the endpoint of {service} is {conditions:?}"),
+        || {
+            let found = endpoints(namespace, service)?;
+            let good = found.len() == 1 && found[0][1..] == conditions.map(Value::Bool);
+            wait::holds(good, format!("{found:?}"))
+        },
+    );
+}
+
+fn readiness(namespace: &Namespace) {
+    let probe = json!({"readinessProbe": {
+        "exec": {"command": ["cat", "/tmp/ready"]}, "periodSeconds": 1, "failureThreshold": 2, "successThreshold": 2,
+    }});
+    create(
+        namespace,
+        "moody",
+        container("main", IDLE),
+        probe,
+        json!({}),
+    );
+    namespace.create(&service("moody", "moody", json!({})));
+    wait_endpoint(namespace, "moody", [false, false, false]);
+    sh(namespace, "moody", "touch /tmp/ready");
+    wait_endpoint(namespace, "moody", [true, true, false]);
+    let ip = pods::get(namespace, "moody").ip();
+    wait_told(
+        namespace,
+        "service moody",
+        &[&[&format!("Endpoints: {ip}:8080")]],
+    );
+    sh(namespace, "moody", "rm /tmp/ready");
+    wait_endpoint(namespace, "moody", [false, false, false]);
+    wait_told(
+        namespace,
+        "pod moody",
+        &[
+            &[
+                "Warning Unhealthy",
+                "over",
+                "Readiness probe failed: cat: can't open '/tmp/ready': No such file or directory",
+            ],
+            &["ContainersReady False"],
+        ],
+    );
+    assert_eq!(
+        pods::get(namespace, "moody").container("main")["restartCount"],
+        0
+    );
+    namespace.run("delete pod moody --wait=false");
+}
+
+/// Asks a service that sends back what it is sent.
+fn echo(stream: &mut TcpStream, word: &str) -> Result<(), String> {
+    let patience = Some(Duration::from_secs(5));
+    let asked = stream
+        .set_read_timeout(patience)
+        .and_then(|()| writeln!(stream, "{word}"));
+    asked.map_err(|error| error.to_string())?;
+    let mut line = String::new();
+    let read = BufReader::new(stream).read_line(&mut line);
+    read.map_err(|error| error.to_string())?;
+    wait::holds(
+        line.trim_end() == word,
+        format!("{line:?} instead of {word:?}"),
+    )
+}
+
+fn node_ports(namespace: &Namespace, service: &str) -> Vec<String> {
+    let port =
+        namespace.json(&format!("get service {service}"))["spec"]["ports"][0]["nodePort"].clone();
+    let workers = Lab::open().workers();
+    let addresses = workers
+        .iter()
+        .map(|worker| format!("{}:{port}", worker.address));
+    addresses.collect()
+}
+
+/// The only pod of a service leaves: nobody else is there, so it serves to its end,
+/// old visitors and new ones; unless it says that it can't.
+fn leaving(namespace: &Namespace) {
+    let mut main = container("main", "exec nc -ll -p 8080 -e cat");
+    main["readinessProbe"] = json!({"exec": {"command": ["test", "!", "-e", "/tmp/unwell"]}, "periodSeconds": 1, "failureThreshold": 1});
+    main["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 25}}});
+    create(
+        namespace,
+        "leaving",
+        main,
+        json!({}),
+        json!({"terminationGracePeriodSeconds": 27}),
+    );
+    namespace.create(&service("leaving", "leaving", json!({"type": "NodePort"})));
+    wait_endpoint(namespace, "leaving", [true, true, false]);
+    let address = node_ports(namespace, "leaving").remove(0);
+    let mut old = until("the service answers", || {
+        let mut stream = TcpStream::connect(&address).map_err(|error| error.to_string())?;
+        echo(&mut stream, "before").map(|()| stream)
+    });
+    namespace.run("delete pod leaving --wait=false");
+    wait_endpoint(namespace, "leaving", [false, true, true]);
+    assert_has(
+        &namespace.run("get pod leaving"),
+        &["leaving 1/1 Terminating 0"],
+    );
+    let mut new = TcpStream::connect(&address).expect("the last one still takes visitors");
+    assert_eq!(echo(&mut new, "new"), Ok(()));
+    assert_eq!(echo(&mut old, "old"), Ok(()));
+    // It is asked to the end whether it serves.
+    sh(namespace, "leaving", "touch /tmp/unwell");
+    wait_endpoint(namespace, "leaving", [false, false, true]);
+    assert_eq!(echo(&mut old, "still there"), Ok(()));
+    namespace.run("delete pod leaving --force");
+}
+
+/// Visitors of two node ports while one pod after the other is deleted.
+fn departures(namespace: &Namespace) {
+    let mut server = web_server("web");
+    server["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 2}}});
+    let mut controller = replication_controller("leavers", 2, json!({"containers": [server]}));
+    controller["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(4);
+    namespace.create(&controller);
+    namespace.create(&service("leavers", "leavers", json!({"type": "NodePort"})));
+    pods::wait_ready(namespace, "app=leavers", 2);
+    let addresses = node_ports(namespace, "leavers");
+    for address in &addresses {
+        until("the node port answers", || visit(address));
+    }
+    let over = AtomicBool::new(false);
+    let answers: Mutex<BTreeMap<String, Instant>> = Mutex::default();
+    let failures: Mutex<Vec<String>> = Mutex::default();
+    let mut deleted = Vec::new();
+    let visits: usize = std::thread::scope(|scope| {
+        let visitors = addresses.iter().map(|address| {
+            scope.spawn(|| {
+                let mut visits = 0;
+                while !over.load(Ordering::Relaxed) {
+                    let asked = Instant::now();
+                    match visit(address) {
+                        Ok(pod) => drop(answers.lock().unwrap().insert(pod, asked)),
+                        Err(error) => failures.lock().unwrap().push(error),
+                    }
+                    visits += 1;
+                    // Many visits, but the machine has other things to do.
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                visits
+            })
+        });
+        let visitors: Vec<_> = visitors.collect();
+        for _ in 0..10 {
+            let ready = pods::wait_ready(namespace, "app=leavers", 2);
+            let oldest = ready
+                .iter()
+                .min_by_key(|pod| pod.value()["metadata"]["creationTimestamp"].to_string());
+            let name = oldest.expect("two pods are ready").name();
+            namespace.run(&format!("delete pod {name} --wait=false"));
+            deleted.push((name, Instant::now()));
+        }
+        pods::wait_ready(namespace, "app=leavers", 2);
+        within(Duration::from_secs(20), "the last one is gone", || {
+            let name = &deleted.last().expect("some were deleted").0;
+            let left = namespace.try_run(&format!("get pod {name}"));
+            wait::holds(!left.success, left.stdout)
+        });
+        over.store(true, Ordering::Relaxed);
+        visitors
+            .into_iter()
+            .map(|visitor| visitor.join().unwrap())
+            .sum()
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(
+        failures.is_empty(),
+        "{} of {visits} failed: {failures:?}",
+        failures.len()
+    );
+    let answers = answers.into_inner().unwrap();
+    let late = deleted.iter().filter_map(|(name, at)| {
+        let last = answers.get(name)?;
+        Some(last.saturating_duration_since(*at))
+    });
+    let late = late.max().unwrap_or_default();
+    eprintln!(
+        "   {visits} visits, none failed; the last to a pod that left came {late:.1?} after its deletion"
+    );
+    assert!(late < Duration::from_secs(2), "{late:?}");
+}
+
+fn visit(address: &str) -> Result<String, String> {
+    let answer = http::get(address, "/").map_err(|error| error.to_string())?;
+    wait::holds(answer.status == 200, format!("{answer:?}"))?;
+    Ok(answer.body.trim().to_owned())
+}
+
+/// `kubectl debug` puts a container of its own into a running pod.
+fn debugging(namespace: &Namespace) {
+    create(
+        namespace,
+        "patient",
+        container("main", IDLE),
+        json!({}),
+        json!({}),
+    );
+    let before = pods::wait_pod(namespace, "patient").containers();
+    let line = "debug -it patient --image=busybox:1.36 --target=main --container=tools -- sh";
+    let mut terminal = Terminal::open(namespace, line, 24, 100);
+    terminal.wait_for("/ #");
+    // It sees the processes of its target.
+    terminal.type_in("echo found-$(ps | grep -c '[s]leep 1000')\n");
+    terminal.wait_for("found-1");
+    terminal.type_in("exit 7\n");
+    terminal.wait_end();
+    let ephemeral = |pod: &pods::Pod, name: &str| -> Value {
+        let statuses = pod.value()["status"]["ephemeralContainerStatuses"].as_array();
+        let mut statuses = statuses.into_iter().flatten();
+        statuses
+            .find(|s| s["name"] == name)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let ended = pods::wait_until(namespace, "patient", "left by the debugger", |pod| {
+        ephemeral(pod, "tools")["state"]["terminated"]["exitCode"] == 7
+    });
+    assert_eq!(ephemeral(&ended, "tools")["restartCount"], 0);
+    assert!(namespace.run("logs patient -c tools").contains("found-1"));
+    // One that wants no terminal, and sees only itself.
+    let script =
+        r#"debug patient --image=busybox:1.36 --container=teller -- sh -c "ps; echo told""#;
+    namespace.run(script);
+    let told = until("the log tells", || {
+        let log = namespace.try_run("logs patient -c teller").ok()?;
+        wait::holds(log.contains("told"), &log).map(|()| log)
+    });
+    assert!(!told.contains("sleep 1000"), "{told}");
+    let after = pods::wait_until(namespace, "patient", "as before", |pod| {
+        !ephemeral(pod, "teller")["state"]["terminated"].is_null()
+    });
+    assert_eq!(after.containers(), before, "the pod itself is untouched");
+    assert!(after.ready());
+    wait_told(
+        namespace,
+        "pod patient",
+        &[
+            &["Ephemeral Containers:"],
+            &["Started", "Started container tools"],
+        ],
+    );
+    let refused = namespace.refused("debug patient --image=busybox:1.36 --target=nobody", "");
+    assert!(refused.contains("nobody"), "{refused}");
+    namespace.run("delete pod patient --wait=false");
+}
+
+fn node_events(_: &Namespace) {
+    let stock = Kubectl::stock();
+    let node = Lab::open().workers()[0].name.clone();
+    wait_told(
+        &stock,
+        &format!("node {node}"),
+        &[
+            &["Normal Starting", "kubelet Starting kubelet."],
+            &[
+                "Normal NodeHasSufficientMemory",
+                &format!("kubelet Node {node} status is now: NodeHasSufficientMemory"),
+            ],
+            &[
+                "Normal NodeHasNoDiskPressure",
+                "status is now: NodeHasNoDiskPressure",
+            ],
+            &[
+                "Normal NodeHasSufficientPID",
+                "status is now: NodeHasSufficientPID",
+            ],
+            &[
+                "Normal NodeAllocatableEnforced",
+                "Updated Node Allocatable limit across pods",
+            ],
+            &[
+                "Normal NodeReady",
+                &format!("kubelet Node {node} status is now: NodeReady"),
+            ],
+            &[
+                "Normal RegisteredNode",
+                &format!("node-controller Node {node} event: Registered Node {node} in Controller"),
+            ],
+        ],
+    );
+}
