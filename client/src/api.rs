@@ -1,5 +1,6 @@
 //! The apiserver's verbs, typed ([`Api`]) and untyped ([`DynamicApi`]).
 
+use crate::bearer::Bearer;
 use crate::channel;
 use crate::kubeconfig::Kubeconfig;
 use crate::tls;
@@ -9,16 +10,19 @@ use hardway_proto::kind::PartialObject;
 use hardway_proto::{Kind, Status};
 use serde_json::{Value, json};
 use std::marker::PhantomData;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 /// Largest message taken from the apiserver, in bytes. Lists come in pages,
 /// so this bounds one object plus its envelope.
 const MAX_MESSAGE: usize = 16 << 20;
 
+type Rpc = ApiClient<InterceptedService<Channel, Bearer>>;
+
 /// A connection to the apiserver; cheap to clone, reconnects by itself.
 #[derive(Clone)]
 pub struct Client {
-    inner: ApiClient<Channel>,
+    inner: Rpc,
     field_manager: String,
 }
 
@@ -26,13 +30,18 @@ impl Client {
     /// Connects lazily as the kubeconfig's user. `field_manager` is the name
     /// under which writes appear in managedFields.
     pub fn new(config: &Kubeconfig, field_manager: &str) -> Result<Self, tls::Error> {
-        Ok(Self::from_channel(channel::connect(config)?, field_manager))
+        let bearer = Bearer::of(&config.credentials);
+        Ok(Self::over(channel::connect(config)?, bearer, field_manager))
     }
 
     /// On a channel made elsewhere (tests).
     pub fn from_channel(channel: Channel, field_manager: &str) -> Self {
+        Self::over(channel, Bearer::default(), field_manager)
+    }
+
+    fn over(channel: Channel, bearer: Bearer, field_manager: &str) -> Self {
         Self {
-            inner: ApiClient::new(channel)
+            inner: ApiClient::with_interceptor(channel, bearer)
                 .max_decoding_message_size(MAX_MESSAGE)
                 .max_encoding_message_size(MAX_MESSAGE),
             field_manager: field_manager.into(),
@@ -130,7 +139,7 @@ impl DynamicApi {
         })
     }
 
-    fn rpc(&self) -> ApiClient<Channel> {
+    fn rpc(&self) -> Rpc {
         self.client.inner.clone()
     }
 

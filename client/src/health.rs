@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -113,13 +114,23 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
         .map_err(|e| std::io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))
 }
 
+/// Protocols spoken, for who makes the TLS configuration.
+pub const ALPN: &[&str] = &["h2", "http/1.1"];
+
 /// Serves until the task is dropped.
 pub async fn serve(
     listener: TcpListener,
     files: &tls::ServerFiles,
     checks: Checks,
 ) -> Result<(), tls::Error> {
-    let config = tls::server(files, false, &["h2", "http/1.1"])?;
+    let config = tls::server(files, false, ALPN)?;
+    serve_with(listener, config, checks).await;
+    Ok(())
+}
+
+/// The same with a TLS configuration made elsewhere; it must not insist on
+/// client certificates.
+pub async fn serve_with(listener: TcpListener, config: ServerConfig, checks: Checks) {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let checks = Arc::new(checks);
     loop {

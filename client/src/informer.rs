@@ -52,6 +52,7 @@ pub struct Informer<K> {
     fields: String,
     store: Store<K>,
     handlers: Vec<Handler<K>>,
+    trim: Option<fn(&mut K)>,
 }
 
 impl<K: Kind> Informer<K> {
@@ -63,7 +64,14 @@ impl<K: Kind> Informer<K> {
             fields: String::new(),
             store: Store::default(),
             handlers: Vec::new(),
+            trim: None,
         }
+    }
+
+    /// Throws away what need not be kept of each object, before anybody sees it.
+    pub fn trim(mut self, trim: fn(&mut K)) -> Self {
+        self.trim = Some(trim);
+        self
     }
 
     /// Only objects whose labels match.
@@ -218,7 +226,10 @@ fn parse<K: Kind>(object: &Object) -> Result<K, Status> {
         .map_err(|e| Status::internal(format!("{} {:?}: {e}", K::KIND, object.name)))
 }
 
-fn apply<K: Kind>(informer: &Informer<K>, store: &Store<K>, object: K) {
+fn apply<K: Kind>(informer: &Informer<K>, store: &Store<K>, mut object: K) {
+    if let Some(trim) = informer.trim {
+        trim(&mut object);
+    }
     let new = Arc::new(object);
     let old = store.insert(new.clone());
     let unchanged = old

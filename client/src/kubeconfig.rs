@@ -52,10 +52,23 @@ pub struct Kubeconfig {
     pub servers: Vec<String>,
     /// Certificates the apiserver's must chain to.
     pub certificate_authority: Pem,
-    /// Client certificate chain.
-    pub client_certificate: Pem,
-    /// Its private key.
-    pub client_key: Pem,
+    /// How the client shows who it is.
+    pub credentials: Credentials,
+}
+
+/// How a client shows who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// By a client certificate.
+    Certificate {
+        /// The chain.
+        certificate: Pem,
+        /// Its private key.
+        key: Pem,
+    },
+    /// By the bearer token that a file holds, read anew for every call since
+    /// the tokens of service accounts are replaced while they are in use.
+    TokenFile(PathBuf),
 }
 
 #[derive(Deserialize)]
@@ -99,6 +112,8 @@ struct UserEntry {
     client_certificate_data: Option<String>,
     client_key: Option<PathBuf>,
     client_key_data: Option<String>,
+    #[serde(rename = "tokenFile")]
+    token_file: Option<PathBuf>,
 }
 
 impl Kubeconfig {
@@ -134,15 +149,24 @@ impl Kubeconfig {
                 &cluster.certificate_authority,
                 &cluster.certificate_authority_data,
             )?,
-            client_certificate: pem(
-                base,
-                "client-certificate",
-                &user.client_certificate,
-                &user.client_certificate_data,
-            )?,
-            client_key: pem(base, "client-key", &user.client_key, &user.client_key_data)?,
+            credentials: credentials(base, user)?,
         })
     }
+}
+
+fn credentials(base: &Path, user: &UserEntry) -> Result<Credentials, String> {
+    if let Some(file) = &user.token_file {
+        return Ok(Credentials::TokenFile(base.join(file)));
+    }
+    Ok(Credentials::Certificate {
+        certificate: pem(
+            base,
+            "client-certificate",
+            &user.client_certificate,
+            &user.client_certificate_data,
+        )?,
+        key: pem(base, "client-key", &user.client_key, &user.client_key_data)?,
+    })
 }
 
 fn find<'a, T>(list: &'a [Named<T>], name: &str, what: &str) -> Result<&'a T, String> {
@@ -189,8 +213,17 @@ users: [{name: u, user: {client-certificate-data: Zm9v, client-key: /k/u.key}}]
             config.certificate_authority,
             Pem::File("/etc/hardway/ca.crt".into())
         );
-        assert_eq!(config.client_certificate, Pem::Inline(b"foo".to_vec()));
-        assert_eq!(config.client_key, Pem::File("/k/u.key".into()));
+        let credentials = Credentials::Certificate {
+            certificate: Pem::Inline(b"foo".to_vec()),
+            key: Pem::File("/k/u.key".into()),
+        };
+        assert_eq!(config.credentials, credentials);
+        let token = TEXT.replace("client-key: /k/u.key", "tokenFile: t");
+        let config = Kubeconfig::parse(&token, Path::new("/etc/hardway/a.kubeconfig")).unwrap();
+        assert_eq!(
+            config.credentials,
+            Credentials::TokenFile("/etc/hardway/t".into())
+        );
     }
 
     #[test]

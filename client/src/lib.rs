@@ -8,11 +8,13 @@
 //! [`health`], and wait for [`signals::shutdown`].
 
 pub mod api;
+mod bearer;
 pub mod channel;
 pub mod controller;
 pub mod events;
 pub mod flags;
 pub mod health;
+pub mod in_cluster;
 pub mod informer;
 pub mod kubeconfig;
 pub mod leader;

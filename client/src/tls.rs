@@ -1,12 +1,12 @@
 //! rustls configurations from PEM files. Certificates are read anew when
 //! their files change, so a renewal needs no restart.
 
-use crate::kubeconfig::{Kubeconfig, Pem};
+use crate::kubeconfig::{Credentials, Kubeconfig, Pem};
 use parking_lot::Mutex;
-use rustls::client::ResolvesClientCert;
+use rustls::client::{ResolvesClientCert, WantsClientCert};
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
@@ -140,12 +140,17 @@ impl ResolvesClientCert for ReloadingKey {
 
 /// A client configuration with the kubeconfig's identity and trust.
 pub fn client(config: &Kubeconfig, alpn: &[&str]) -> Result<ClientConfig, Error> {
-    client_from(
-        &config.certificate_authority,
-        config.client_certificate.clone(),
-        config.client_key.clone(),
-        alpn,
-    )
+    let ca = &config.certificate_authority;
+    match &config.credentials {
+        Credentials::Certificate { certificate, key } => {
+            client_from(ca, certificate.clone(), key.clone(), alpn)
+        }
+        // The token goes with every request, inside the connection.
+        Credentials::TokenFile(_) => {
+            let tls = trusting(ca)?.with_no_client_auth();
+            Ok(speaking(tls, alpn))
+        }
+    }
 }
 
 /// A client configuration that trusts `ca` and shows a certificate.
@@ -155,13 +160,20 @@ pub fn client_from(
     key: Pem,
     alpn: &[&str],
 ) -> Result<ClientConfig, Error> {
+    let key = ReloadingKey::load(certificate, key)?;
+    let tls = trusting(ca)?.with_client_cert_resolver(key);
+    Ok(speaking(tls, alpn))
+}
+
+fn trusting(ca: &Pem) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
     install_provider();
     let roots = roots(&ca.read()?).map_err(|e| invalid(name(ca), e))?;
-    let mut tls = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_client_cert_resolver(ReloadingKey::load(certificate, key)?);
+    Ok(ClientConfig::builder().with_root_certificates(roots))
+}
+
+fn speaking(mut tls: ClientConfig, alpn: &[&str]) -> ClientConfig {
     tls.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
-    Ok(tls)
+    tls
 }
 
 /// Files a server needs: its certificate, key, and the CA of its clients.
@@ -183,23 +195,30 @@ pub fn server(
     require_client: bool,
     alpn: &[&str],
 ) -> Result<ServerConfig, Error> {
-    install_provider();
     let read = |path: &Path| Pem::File(path.to_owned());
-    let ca = read(&files.client_ca);
-    let roots = roots(&ca.read()?).map_err(|e| invalid(name(&ca), e))?;
+    let key = ReloadingKey::load(read(&files.certificate), read(&files.key))?;
+    server_from(key, &read(&files.client_ca), require_client, alpn)
+}
+
+/// The same with a certificate that may come from elsewhere than files.
+pub fn server_from(
+    key: Arc<ReloadingKey>,
+    client_ca: &Pem,
+    require_client: bool,
+    alpn: &[&str],
+) -> Result<ServerConfig, Error> {
+    install_provider();
+    let roots = roots(&client_ca.read()?).map_err(|e| invalid(name(client_ca), e))?;
     let verifier = WebPkiClientVerifier::builder(Arc::new(roots));
     let verifier = if require_client {
         verifier
     } else {
         verifier.allow_unauthenticated()
     };
-    let verifier = verifier.build().map_err(|e| invalid(name(&ca), e))?;
+    let verifier = verifier.build().map_err(|e| invalid(name(client_ca), e))?;
     let mut tls = ServerConfig::builder()
         .with_client_cert_verifier(verifier)
-        .with_cert_resolver(ReloadingKey::load(
-            read(&files.certificate),
-            read(&files.key),
-        )?);
+        .with_cert_resolver(key);
     tls.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
     Ok(tls)
 }

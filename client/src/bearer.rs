@@ -1,0 +1,67 @@
+//! Bearer tokens on calls, for clients without a certificate.
+
+use crate::kubeconfig::Credentials;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::service::Interceptor;
+use tonic::{Request, Status};
+
+/// Adds the token that a file holds, if there is such a file.
+#[derive(Clone, Debug, Default)]
+pub struct Bearer {
+    file: Option<Arc<PathBuf>>,
+}
+
+impl Bearer {
+    /// What these credentials need on every call.
+    pub fn of(credentials: &Credentials) -> Self {
+        let file = match credentials {
+            Credentials::Certificate { .. } => None,
+            Credentials::TokenFile(path) => Some(Arc::new(path.clone())),
+        };
+        Self { file }
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let Some(file) = &self.file else {
+            return Ok(request);
+        };
+        let no = |reason: &dyn std::fmt::Display| {
+            Status::unauthenticated(format!("no token in {}: {reason}", file.display()))
+        };
+        let token = std::fs::read_to_string(file.as_path()).map_err(|e| no(&e))?;
+        let value = AsciiMetadataValue::try_from(format!("Bearer {}", token.trim()));
+        let mut value = value.map_err(|e| no(&e))?;
+        value.set_sensitive(true);
+        request.metadata_mut().insert("authorization", value);
+        Ok(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(credentials: &Credentials) -> Result<Option<String>, Status> {
+        let request = Bearer::of(credentials).call(Request::new(()))?;
+        let value = request.metadata().get("authorization");
+        Ok(value.map(|value| value.to_str().unwrap().to_owned()))
+    }
+
+    #[test]
+    fn the_token_is_the_one_the_file_holds_now() {
+        let file = std::env::temp_dir().join(format!("hardway-token-{}", std::process::id()));
+        let credentials = Credentials::TokenFile(file.clone());
+        std::fs::write(&file, "one\n").unwrap();
+        assert_eq!(sent(&credentials).unwrap().unwrap(), "Bearer one");
+        std::fs::write(&file, "two").unwrap();
+        assert_eq!(sent(&credentials).unwrap().unwrap(), "Bearer two");
+        std::fs::remove_file(&file).unwrap();
+        let refused = sent(&credentials).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+        assert!(refused.message().contains("hardway-token-"), "{refused}");
+    }
+}

@@ -1,0 +1,73 @@
+//! The `hardway-dns` process.
+
+use clap::Parser;
+use hardway_client::{Client, health::Checks, logging, signals};
+use hardway_dns::authority::Authority;
+use hardway_dns::forward::Forwarder;
+use hardway_dns::records::Records;
+use hardway_dns::resolver::Resolver;
+use hardway_dns::server::Server;
+use hardway_dns::settings::Flags;
+use hardway_dns::{metrics, serving};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+// One thread answers more questions than a cluster asks, and keeps it small.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(Flags::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hardway-dns: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
+    logging::init(&flags.log_level, flags.log_format)?;
+    let zone = flags.zone()?;
+    let (scope, servers) = flags.scope()?;
+    let kubeconfig = flags.kubeconfig()?;
+    let client = Client::new(&kubeconfig, "hardway-dns")?;
+    let server = Server::bind(flags.listen).await?;
+    let authority = Authority::new(Records::watch(&client, zone), scope);
+    let resolver = Arc::new(Resolver::new(authority, Forwarder::new(&servers)));
+
+    let stopping = Arc::new(AtomicBool::new(false));
+    let (synced, stops) = (resolver.clone(), stopping.clone());
+    let checks = Checks::default()
+        .ready("kubernetes", move || match synced.is_synced() {
+            true => Ok(()),
+            false => Err("the cluster's names are not known yet".into()),
+        })
+        .ready("lameduck", move || match stops.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err("stopping".into()),
+        });
+    let health = SocketAddr::new(flags.bind_address, flags.secure_port);
+    let ca = &kubeconfig.certificate_authority;
+    let health = serving::health(health, ca, checks).await?;
+    metrics::BUILD
+        .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        .set(1);
+    tracing::info!(address = %server.address()?, %health, ?servers, "answering");
+
+    let forwarder = resolver.forwarder().clone();
+    tokio::spawn(async move { forwarder.look_for_loops().await });
+    tokio::spawn(server.run(resolver));
+    signals::shutdown().await?;
+    stopping.store(true, Ordering::Relaxed);
+    tracing::info!(
+        seconds = flags.lameduck,
+        "going on until clients have found others"
+    );
+    tokio::select! {
+        () = tokio::time::sleep(flags.lameduck()) => {}
+        // Asked twice, it doesn't wait.
+        again = signals::shutdown() => again?,
+    }
+    Ok(())
+}
