@@ -37,7 +37,8 @@ fn frozen(new: &Value, old: &Value, fields: &[&str]) -> super::FieldErrors {
     })
 }
 
-fn keys(e: &mut Errors, object: &Value, field: &str) -> usize {
+/// Checks the keys of a map; gives what all its values weigh.
+fn keys(e: &mut Errors, object: &Value, field: &str, weigh: fn(&str) -> usize) -> usize {
     let mut size = 0;
     for (key, value) in entries(object, field) {
         e.each(
@@ -45,23 +46,32 @@ fn keys(e: &mut Errors, object: &Value, field: &str) -> usize {
             key,
             names::is_config_map_key(key),
         );
-        size += value.as_str().map_or(0, str::len);
+        size += value.as_str().map_or(0, weigh);
     }
     size
+}
+
+/// How many bytes a text in base64 stands for.
+fn decoded(text: &str) -> usize {
+    let padding = text.bytes().rev().take_while(|byte| *byte == b'=').count();
+    (text.len() / 4 * 3).saturating_sub(padding)
 }
 
 pub(super) const CONFIG_MAP: Kind = Kind {
     validate: |object| {
         Errors::collect(|e| {
             let binary = get(object, "binaryData");
-            let mut size = keys(e, object, "data");
+            let mut size = keys(e, object, "data", str::len);
+            size += keys(e, object, "binaryData", decoded);
             for (key, _) in entries(object, "data") {
                 if has(binary, key) {
-                    let path = Path::new("data").key(key);
-                    e.invalid(&path, key, "duplicate of key present in binaryData");
+                    for (field, other) in [("data", "binaryData"), ("binaryData", "data")] {
+                        let path = Path::new(field).key(key);
+                        let reason = format!("duplicate of key present in {other}");
+                        e.invalid(&path, key, &reason);
+                    }
                 }
             }
-            size += keys(e, object, "binaryData") / 4 * 3;
             if size > LIMIT {
                 // A path without a name, as Kubernetes shows it.
                 e.too_long(&Path::new("[]"), LIMIT);
@@ -84,7 +94,7 @@ fn needed(kind: &str) -> &'static [&'static str] {
 }
 
 fn check_secret(e: &mut Errors, secret: &Value) {
-    let size = keys(e, secret, "data") / 4 * 3;
+    let size = keys(e, secret, "data", decoded);
     if size > LIMIT {
         e.too_long(&Path::new("data"), LIMIT);
     }
@@ -93,6 +103,7 @@ fn check_secret(e: &mut Errors, secret: &Value) {
         let path = Path::new("data").key(key);
         match data.get(*key).and_then(Value::as_str) {
             None => e.required(&path, ""),
+            Some("") if kind == "kubernetes.io/ssh-auth" => e.required(&path, ""),
             Some(value) if key.starts_with(".docker") => {
                 let parsed = BASE64_STANDARD
                     .decode(value)
@@ -187,6 +198,47 @@ mod tests {
         assert_eq!(
             found[0].message,
             r#"Invalid value: "b": field is immutable"#
+        );
+    }
+
+    #[test]
+    fn data_weighs_what_it_stands_for() {
+        let told = |secret: Value| -> Vec<String> {
+            let found = Rules::validate(&SECRET, &secret);
+            found
+                .iter()
+                .map(|cause| format!("{}: {}", cause.field, cause.message))
+                .collect()
+        };
+        let of = |sizes: &[usize]| {
+            let data = sizes.iter().enumerate();
+            let data: serde_json::Map<String, Value> = data
+                .map(|(n, size)| {
+                    let value = BASE64_STANDARD.encode(vec![b'x'; *size]);
+                    (format!("k{n}"), value.into())
+                })
+                .collect();
+            json!({"type": "Opaque", "data": data})
+        };
+        assert!(told(of(&[LIMIT])).is_empty());
+        assert!(told(of(&[LIMIT - 2, 1, 1])).is_empty());
+        assert_eq!(
+            told(of(&[LIMIT - 2, 1, 2])),
+            ["data: Too long: may not be more than 1048576 bytes"]
+        );
+        let key = json!({"type": "kubernetes.io/ssh-auth", "data": {"ssh-privatekey": ""}});
+        assert_eq!(told(key), ["data[ssh-privatekey]: Required value"]);
+    }
+
+    #[test]
+    fn a_key_is_text_or_bytes() {
+        let map = json!({"data": {"a": "x"}, "binaryData": {"a": "eA==", "b": "eA=="}});
+        let found = Rules::validate(&CONFIG_MAP, &map);
+        let told: Vec<&str> = found.iter().map(|cause| cause.field.as_str()).collect();
+        assert_eq!(told, ["data[a]", "binaryData[a]"]);
+        assert_eq!(
+            found[1].message,
+            r#"Invalid value: "a": duplicate of key present in data"#
         );
     }
 
