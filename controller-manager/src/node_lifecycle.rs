@@ -75,6 +75,17 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
                 {
                     heard.lock().insert(name.clone(), Instant::now());
                 }
+                if old.as_ref().is_some_and(|old| ready_status(old) == "True")
+                    && ready_status(new) != "True"
+                {
+                    let text = format!("Node {name} status is now: NodeNotReady");
+                    recorder.event(
+                        reference(node.as_ref()),
+                        EventType::Normal,
+                        "NodeNotReady",
+                        text,
+                    );
+                }
                 if old.is_none() {
                     let text = format!("Node {name} event: Registered Node {name} in Controller");
                     recorder.event(
@@ -226,13 +237,6 @@ impl Controller {
             let now = Timestamp::now();
             let conditions = silent_conditions(&node, now);
             if !conditions.is_empty() {
-                let text = format!("Node {name} status is now: NodeNotReady");
-                self.recorder.event(
-                    reference(node.as_ref()),
-                    EventType::Normal,
-                    "NodeNotReady",
-                    text,
-                );
                 let patch = json!({"status": {"conditions": conditions}});
                 let api = self.client.all::<Node>();
                 node = match api.patch_status(&name, Patch::Strategic(&patch)).await {
