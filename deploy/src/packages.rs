@@ -35,6 +35,8 @@ const PACKAGES: &[(&str, Sign)] = &[
     ("docker-registry", Sign::Program("docker-registry")),
     ("skopeo", Sign::Program("skopeo")),
     ("busybox-static", Sign::StaticBusybox),
+    // Redis' server is in it under this name; the package redis-server would start one.
+    ("redis-tools", Sign::Program("redis-check-rdb")),
     ("gcc", Sign::Program("cc")),
     ("libc6-dev", Sign::StaticLibrary),
     ("protobuf-compiler", Sign::Program("protoc")),

@@ -1,23 +1,46 @@
 //! What the programs inside the images share.
 
+pub mod http;
+pub mod redis;
 pub mod store;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{SigSet, Signal};
+
+/// How long a server goes on after it was asked to end. Whoever sends visitors here
+/// needs a moment to hear that this pod is leaving.
+const DRAIN: Duration = Duration::from_secs(2);
 
 /// Runs `work` in a thread and ends the process when it is asked to terminate:
 /// process 1 of a container hears only the signals it listens to.
 pub fn run_until_terminated(work: impl FnOnce() + Send + 'static) -> nix::Result<()> {
+    let signal = work_until_signal(work)?;
+    log(&format!("{signal} received, good bye"));
+    Ok(())
+}
+
+/// The same for a server whose visitors must not notice that it leaves: it goes on
+/// for a moment after it was asked to end.
+pub fn run_until_drained(work: impl FnOnce() + Send + 'static) -> nix::Result<()> {
+    let signal = work_until_signal(work)?;
+    log(&format!(
+        "{signal} received, going on for {} s",
+        DRAIN.as_secs()
+    ));
+    std::thread::sleep(DRAIN);
+    log("good bye");
+    Ok(())
+}
+
+fn work_until_signal(work: impl FnOnce() + Send + 'static) -> nix::Result<Signal> {
     let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
     signals.thread_block()?;
     std::thread::spawn(move || {
         work();
         std::process::exit(1);
     });
-    let signal = signals.wait()?;
-    log(&format!("{signal} received, good bye"));
-    Ok(())
+    signals.wait()
 }
 
 /// Prints a line to the log with the time of day in UTC.

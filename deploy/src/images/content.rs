@@ -35,6 +35,27 @@ pub fn all(programs: &Path) -> Result<Vec<Image>> {
             ..Image::default()
         })
     };
+    // lb-app says its version, the update demo shows its creature.
+    let lb_app = |version: &str| -> Result<Image> {
+        Ok(Image {
+            name: format!("{OWN_IMAGES}/lb-app:{version}"),
+            entries: with("lb-app", read("lb_app")?),
+            entrypoint: program("lb-app"),
+            environment: vec![format!("VERSION={version}")],
+            port: Some(9999),
+            ..Image::default()
+        })
+    };
+    let update_demo = |creature: &str, colour: &str| -> Result<Image> {
+        Ok(Image {
+            name: format!("{OWN_IMAGES}/update-demo:{creature}"),
+            entries: with("update-demo", read("update_demo")?),
+            entrypoint: program("update-demo"),
+            environment: vec![format!("CREATURE={creature}"), format!("COLOUR={colour}")],
+            port: Some(80),
+            ..Image::default()
+        })
+    };
     let plain = |name: &str| Image {
         name: name.to_owned(),
         entries: base.clone(),
@@ -60,6 +81,18 @@ pub fn all(programs: &Path) -> Result<Vec<Image>> {
         },
         web("1")?,
         web("2")?,
+        lb_app("1")?,
+        lb_app("2")?,
+        update_demo("heron", "slateblue")?,
+        update_demo("otter", "sienna")?,
+        Image {
+            name: format!("{OWN_IMAGES}/guestbook/frontend:1"),
+            entries: with("guestbook", read("guestbook")?),
+            entrypoint: program("guestbook"),
+            port: Some(80),
+            ..Image::default()
+        },
+        redis(base.clone())?,
         Image {
             name: format!("{OWN_IMAGES}/test/echo:1"),
             entries: with("echo", read("echo")?),
@@ -67,6 +100,24 @@ pub fn all(programs: &Path) -> Result<Vec<Image>> {
             ..Image::default()
         },
     ])
+}
+
+/// Debian's Redis. It is one program: under which name it is called decides whether it
+/// serves or checks files.
+fn redis(mut entries: Vec<Entry>) -> Result<Image> {
+    let path = shell::find_program("redis-check-rdb")
+        .ok_or_else(|| Failure::new("build the image of Redis", "redis-check-rdb is missing"))?;
+    entries.extend(super::program::entries(
+        &path,
+        "/usr/local/bin/redis-server",
+    )?);
+    Ok(Image {
+        name: format!("{OWN_IMAGES}/guestbook/redis:1"),
+        entries,
+        entrypoint: vec!["/usr/local/bin/redis-server".to_owned()],
+        port: Some(6379),
+        ..Image::default()
+    })
 }
 
 /// A small system around the machine's static busybox.

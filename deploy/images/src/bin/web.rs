@@ -2,9 +2,10 @@
 //! and tells which pod it came from.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
+use hardway_images::http::{self, Answer};
 use hardway_images::{log, run_until_terminated, setting};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -18,47 +19,17 @@ fn main() -> nix::Result<()> {
 }
 
 fn serve() -> io::Result<()> {
-    let port = setting("PORT", "3000");
-    let listener = TcpListener::bind(format!("0.0.0.0:{port}"))?;
-    log(&format!(
-        "{} listens on port {port}",
-        setting("SITE_TITLE", "Busmeme")
-    ));
-    for stream in listener.incoming() {
-        let stream = stream?;
-        std::thread::spawn(move || {
-            if let Err(error) = answer(&stream) {
-                log(&format!("request failed: {error}"));
-            }
-        });
-    }
-    Ok(())
-}
-
-fn answer(mut stream: &TcpStream) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut lines = BufReader::new(stream).lines();
-    let request = lines.next().transpose()?.unwrap_or_default();
-    for line in lines {
-        if line?.is_empty() {
-            break;
+    let title = setting("SITE_TITLE", "Busmeme");
+    http::serve(&title, &setting("PORT", "3000"), |request| {
+        match request.path.as_str() {
+            "/" => page(),
+            "/healthz" => Answer::text("ok\n".to_owned()),
+            path => Answer::nothing_at(path),
         }
-    }
-    let path = request.split(' ').nth(1).unwrap_or("/");
-    let (status, body) = match path {
-        "/" => page(),
-        "/healthz" => ("200 OK", "ok\n".to_owned()),
-        _ => ("404 Not Found", format!("there is nothing at {path}\n")),
-    };
-    log(&format!("{request} {status}"));
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
+    })
 }
 
-fn page() -> (&'static str, String) {
+fn page() -> Answer {
     let counted = count();
     let (status, visits) = match &counted {
         Ok(visits) => ("200 OK", format!("visits: {visits}")),
@@ -74,7 +45,10 @@ fn page() -> (&'static str, String) {
         setting("HOSTNAME", "unknown"),
         setting("BUSMEME_VERSION", "unknown"),
     );
-    (status, body)
+    Answer {
+        status,
+        ..Answer::page(body)
+    }
 }
 
 /// Counts one more visit in the database.

@@ -1,0 +1,153 @@
+//! Just enough of an HTTP server for small pages: one request on each connection.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::log;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longer bodies are cut: nobody writes that much into a form.
+const LONGEST_BODY: u64 = 64 * 1024;
+
+/// What a visitor asks.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Request {
+    /// GET, POST …
+    pub method: String,
+    /// The path, as sent.
+    pub path: String,
+    /// What it carries.
+    pub body: String,
+}
+
+/// What the visitor is told.
+#[derive(Debug)]
+pub struct Answer {
+    /// Code and phrase.
+    pub status: &'static str,
+    /// Type of the body.
+    pub kind: &'static str,
+    /// The body.
+    pub body: String,
+    /// Where the visitor should go on.
+    pub location: Option<&'static str>,
+}
+
+impl Answer {
+    /// A page.
+    pub fn page(body: String) -> Self {
+        Self::of("200 OK", "text/html; charset=utf-8", body)
+    }
+
+    /// A text.
+    pub fn text(body: String) -> Self {
+        Self::of("200 OK", "text/plain; charset=utf-8", body)
+    }
+
+    /// A text that says why there is no page.
+    pub fn failure(status: &'static str, why: String) -> Self {
+        Self::of(status, "text/plain; charset=utf-8", why)
+    }
+
+    /// For paths that lead nowhere.
+    pub fn nothing_at(path: &str) -> Self {
+        Self::failure("404 Not Found", format!("there is nothing at {path}\n"))
+    }
+
+    fn of(status: &'static str, kind: &'static str, body: String) -> Self {
+        Self {
+            status,
+            kind,
+            body,
+            location: None,
+        }
+    }
+}
+
+/// Answers visitors at a port, each in a thread of its own.
+pub fn serve(
+    name: &str,
+    port: &str,
+    answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+) -> io::Result<()> {
+    let listener = TcpListener::bind(format!("0.0.0.0:{port}"))?;
+    log(&format!("{name} listens on port {port}"));
+    let answer = Arc::new(answer);
+    for stream in listener.incoming() {
+        let (stream, answer) = (stream?, Arc::clone(&answer));
+        std::thread::spawn(move || {
+            if let Err(error) = converse(&stream, answer.as_ref()) {
+                log(&format!("request failed: {error}"));
+            }
+        });
+    }
+    Ok(())
+}
+
+fn converse(mut stream: &TcpStream, answer: &dyn Fn(&Request) -> Answer) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let request = read(&mut BufReader::new(stream))?;
+    let answer = answer(&request);
+    log(&format!(
+        "{} {} {}",
+        request.method, request.path, answer.status
+    ));
+    let location = answer
+        .location
+        .map_or_else(String::new, |location| format!("Location: {location}\r\n"));
+    write!(
+        stream,
+        "HTTP/1.1 {}\r\nContent-Type: {}\r\n{location}Content-Length: {}\r\nConnection: close\r\n\r\n{}",
+        answer.status,
+        answer.kind,
+        answer.body.len(),
+        answer.body
+    )
+}
+
+fn read(from: &mut impl BufRead) -> io::Result<Request> {
+    let mut line = String::new();
+    from.read_line(&mut line)?;
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (method, path) = (words.next(), words.next());
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        if from.read_line(&mut header)? == 0 || header.trim_end().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = header.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    let mut body = Vec::new();
+    from.take(length.min(LONGEST_BODY)).read_to_end(&mut body)?;
+    Ok(Request {
+        method: method.unwrap_or_default(),
+        path: path.unwrap_or_else(|| "/".to_owned()),
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_taken_apart() {
+        let text = "POST /add HTTP/1.1\r\nHost: x\r\ncontent-length: 3\r\n\r\na=b and more";
+        let request = read(&mut text.as_bytes()).unwrap();
+        assert_eq!(request.method, "POST");
+        assert_eq!(request.path, "/add");
+        assert_eq!(request.body, "a=b");
+        let request = read(&mut "GET / HTTP/1.1\r\n\r\n".as_bytes()).unwrap();
+        assert_eq!(
+            (request.method.as_str(), request.body.as_str()),
+            ("GET", "")
+        );
+    }
+}
