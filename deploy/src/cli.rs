@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::process::Action;
-use crate::commands::{certificates, down, logs, node, process, status, test, up};
+use crate::commands::{certificates, down, logs, node, process, status, test, tutorial, up};
 use crate::compile;
 use crate::failure::{OrFail, Result};
 use crate::lab::{Lab, init};
@@ -73,6 +73,8 @@ enum Command {
     },
     /// Make the certificates of a cluster on real hosts
     Certificates(certificates::Options),
+    /// Walk through the tutorial, showing each command and what it proves
+    Tutorial(tutorial::Options),
     /// Check format and lints, and run all tests
     Test(test::Options),
     /// The first process of a host; started by `up`
@@ -120,6 +122,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Command::Kill { process } => process::run(&lab()?, process, Action::Kill)?,
         Command::Node { action } => node::run(&lab()?, action)?,
         Command::Certificates(options) => certificates::run(options)?,
+        Command::Tutorial(options) => return tutorial::run(&lab()?, options),
         Command::Test(options) => test::run(options)?,
         Command::NodeInit { name, disk } => init::run(name, disk)?,
     }

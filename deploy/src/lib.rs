@@ -16,3 +16,4 @@ pub mod pki;
 pub mod plan;
 pub mod progress;
 pub mod shell;
+pub mod tutorial;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::kubectl::{Kubectl, Output, finish};
 use crate::text::words;
@@ -41,8 +42,14 @@ impl Lab {
 
     /// Runs the tool.
     pub fn try_tool(&self, line: &str) -> Output {
+        self.try_tool_within(Duration::from_secs(200), line)
+    }
+
+    /// The same with a patience of its own.
+    pub fn try_tool_within(&self, patience: Duration, line: &str) -> Output {
         let mut command = Command::new("timeout");
-        command.args(["--kill-after=5", "200"]).arg(&self.tool);
+        let patience = patience.as_secs().to_string();
+        command.args(["--kill-after=5", &patience]).arg(&self.tool);
         command.arg("--dir").arg(&self.folder).args(words(line));
         finish(&mut command, "")
     }

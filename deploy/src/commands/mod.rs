@@ -8,4 +8,5 @@ pub mod process;
 pub mod start;
 pub mod status;
 pub mod test;
+pub mod tutorial;
 pub mod up;
