@@ -2,7 +2,7 @@
 
 use hardway_client::{Client, Informer};
 use hardway_proto::meta::controller_of;
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -42,6 +42,8 @@ pub struct Informers {
     pub endpoint_slices: Informer<EndpointSlice>,
     /// Replication controllers.
     pub replication_controllers: Informer<ReplicationController>,
+    /// Deployments.
+    pub deployments: Informer<Deployment>,
     /// Replica sets.
     pub replica_sets: Informer<ReplicaSet>,
     /// Service accounts.
@@ -89,6 +91,7 @@ impl Informers {
                 },
             ),
             replication_controllers: Informer::new(client.all()),
+            deployments: Informer::new(client.all()),
             replica_sets: Informer::new(client.all()),
             service_accounts: Informer::new(client.all()),
             root_cas: Informer::new(client.all()).fields(format!("metadata.name={ROOT_CA}")),
@@ -109,6 +112,7 @@ impl Informers {
         tasks.spawn(self.endpoints.run());
         tasks.spawn(self.endpoint_slices.run());
         tasks.spawn(self.replication_controllers.run());
+        tasks.spawn(self.deployments.run());
         tasks.spawn(self.replica_sets.run());
         tasks.spawn(self.service_accounts.run());
         tasks.spawn(self.root_cas.run());

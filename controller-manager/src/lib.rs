@@ -5,7 +5,9 @@
 pub mod context;
 pub mod informers;
 
+mod adoption;
 mod certificates;
+mod deployment;
 mod disruption;
 mod endpoint_slice;
 mod endpoint_slice_mirroring;
@@ -15,7 +17,6 @@ mod garbage_collector;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
-mod pod_adoption;
 mod pod_gc;
 mod pod_ranking;
 mod replication;
@@ -39,6 +40,7 @@ pub async fn run(context: Context) {
     let mut controllers: Vec<Work> = vec![
         replication::replication_controllers(&mut informers, &context),
         replication::replica_sets(&mut informers, &context),
+        deployment::register(&mut informers, &context),
         endpoints::register(&mut informers, &context),
         endpoint_slice::register(&mut informers, &context),
         endpoint_slice_mirroring::register(&mut informers, &context),

@@ -1,11 +1,12 @@
 //! Facts about pods that several controllers judge by, and which of several
 //! replicas goes first (`ActivePodsWithRanks` in Kubernetes' controller utils).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The pod's phase, or `""`.
 pub fn phase(pod: &Pod) -> &str {
@@ -49,6 +50,16 @@ pub fn is_available(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> bool {
         .is_some_and(|since| now.duration_since(since).as_secs() >= i64::from(min_ready_seconds))
 }
 
+/// In how long a ready pod will count as available, if it doesn't yet.
+pub fn available_in(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> Option<Duration> {
+    if is_available(pod, min_ready_seconds, now) {
+        return None;
+    }
+    let since = ready_since(pod)?;
+    let at = since.checked_add(SignedDuration::from_secs(min_ready_seconds.into()));
+    now.duration_until(at.ok()?).try_into().ok()
+}
+
 fn node(pod: &Pod) -> &str {
     let spec = pod.spec.as_ref();
     spec.and_then(|s| s.node_name.as_deref())
@@ -73,10 +84,10 @@ fn restarts(pod: &Pod) -> i32 {
 
 /// The `count` pods to delete: unassigned before assigned, pending before
 /// running, unready before ready, cheap before dear, crowded nodes first,
-/// younger before older.
-pub fn first_to_go(mut pods: Vec<Arc<Pod>>, count: usize) -> Vec<Arc<Pod>> {
+/// younger before older. How crowded a node is, the `related` pods tell.
+pub fn first_to_go(mut pods: Vec<Arc<Pod>>, related: &[Arc<Pod>], count: usize) -> Vec<Arc<Pod>> {
     let mut on_node: HashMap<String, usize> = HashMap::new();
-    for pod in pods.iter().filter(|p| is_active(p)) {
+    for pod in related.iter().filter(|p| is_active(p)) {
         *on_node.entry(node(pod).to_owned()).or_default() += 1;
     }
     pods.sort_by_cached_key(|pod| {
@@ -118,7 +129,7 @@ mod tests {
 
     fn order(pods: Vec<Arc<Pod>>) -> Vec<String> {
         let count = pods.len();
-        let names = first_to_go(pods, count).into_iter();
+        let names = first_to_go(pods.clone(), &pods, count).into_iter();
         names.map(|p| p.metadata.name.clone().unwrap()).collect()
     }
 
@@ -177,6 +188,39 @@ mod tests {
         assert_eq!(
             order(pods),
             ["cheap", "crowded-new", "crowded-old", "a3", "old"]
+        );
+    }
+
+    #[test]
+    fn siblings_crowd_a_node() {
+        let on = |name: &str, node: &str| {
+            pod(
+                name,
+                json!({"spec": {"nodeName": node}, "status": {"phase": "Running"}}),
+            )
+        };
+        let own = vec![on("a", "1"), on("b", "2")];
+        let related = [own.clone(), vec![on("sibling", "2")]].concat();
+        let first = first_to_go(own, &related, 1);
+        assert_eq!(first[0].metadata.name.as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn availability_takes_its_time() {
+        let since = json!([{"type": "Ready", "status": "True", "lastTransitionTime": "2024-01-01T00:00:00Z"}]);
+        let ready = pod(
+            "a",
+            json!({"status": {"phase": "Running", "conditions": since}}),
+        );
+        let at = |second: &str| format!("2024-01-01T00:00:{second}Z").parse().unwrap();
+        assert!(!is_available(&ready, 10, at("09.5")));
+        let left = available_in(&ready, 10, at("09.5"));
+        assert_eq!(left, Some(Duration::from_millis(500)));
+        assert!(is_available(&ready, 10, at("10")));
+        assert_eq!(available_in(&ready, 10, at("10")), None);
+        assert_eq!(
+            available_in(&pod("b", json!({"status": {}})), 10, at("10")),
+            None
         );
     }
 }

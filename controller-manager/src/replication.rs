@@ -2,11 +2,11 @@
 //! says. Both kinds are one controller; [`Replicated`] is what differs.
 
 use crate::Work;
+use crate::adoption;
 use crate::context::Context;
 use crate::expectations::Expectations;
-use crate::informers::Informers;
-use crate::pod_adoption;
-use crate::pod_ranking::{first_to_go, is_active, is_available, is_ready};
+use crate::informers::{BY_CONTROLLER, Informers};
+use crate::pod_ranking::{available_in, first_to_go, is_active, is_available, is_ready};
 use futures_util::future::join_all;
 use hardway_client::api::DeleteParams;
 use hardway_client::controller::{self, Next};
@@ -24,7 +24,6 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// At most this many pods are created or deleted in one go.
 const BURST: usize = 500;
@@ -217,13 +216,15 @@ enum Plan {
     Nothing,
 }
 
-fn plan(wanted: i32, active: &[Arc<Pod>]) -> Plan {
+/// `related` tells of the pods that count when nodes are compared for how
+/// crowded they are.
+fn plan(wanted: i32, active: &[Arc<Pod>], related: impl FnOnce() -> Vec<Arc<Pod>>) -> Plan {
     let wanted = usize::try_from(wanted).unwrap_or(0);
     if active.len() < wanted {
         Plan::Create((wanted - active.len()).min(BURST))
     } else if active.len() > wanted {
         let surplus = (active.len() - wanted).min(BURST);
-        Plan::Delete(first_to_go(active.to_vec(), surplus))
+        Plan::Delete(first_to_go(active.to_vec(), &related(), surplus))
     } else {
         Plan::Nothing
     }
@@ -276,12 +277,13 @@ impl<K: Replicated> Controller<K> {
         // Judged before the pods are read: what is satisfied now is in the cache.
         let trust_cache = self.expectations.satisfied(&key);
         let all = self.pods.in_namespace(&key.namespace);
-        let claim = pod_adoption::claim(owner.as_ref(), &selector, all);
-        let pods = pod_adoption::carry_out(&self.client, owner.as_ref(), claim).await?;
+        let claim = adoption::claim(owner.as_ref(), &selector, all, is_active);
+        let pods = adoption::carry_out(&self.client, owner.as_ref(), claim).await?;
         let active: Vec<_> = pods.iter().filter(|p| is_active(p)).cloned().collect();
         let mut outcome = Ok(());
         if trust_cache && owner.meta().deletion_timestamp.is_none() {
-            outcome = match plan(owner.replicas(), &active) {
+            let related = || self.related(owner.as_ref(), &active);
+            outcome = match plan(owner.replicas(), &active, related) {
                 Plan::Create(number) => self.create(&key, &owner, number).await,
                 Plan::Delete(victims) => self.delete(&key, &owner, victims).await,
                 Plan::Nothing => Ok(()),
@@ -299,12 +301,26 @@ impl<K: Replicated> Controller<K> {
         }
         self.write_status(&owner, &counts, now).await?;
         outcome?;
-        if counts.ready == owner.replicas() && counts.available < counts.ready {
-            return Ok(Next::After(Duration::from_secs(
-                owner.min_ready_seconds() as u64
-            )));
-        }
-        Ok(Next::Done)
+        let soon = active
+            .iter()
+            .filter_map(|pod| available_in(pod, owner.min_ready_seconds(), now))
+            .min();
+        Ok(soon.map_or(Next::Done, Next::After))
+    }
+
+    /// The owner's pods, and those of all that have the same controller: the
+    /// ReplicaSets of a Deployment spread their pods together.
+    fn related(&self, owner: &K, own: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
+        let Some(controller) = controller_of(owner.meta()) else {
+            return own.to_vec();
+        };
+        let siblings = self.owners.in_namespace(owner.namespace());
+        let siblings = siblings.iter().filter(|sibling| {
+            controller_of(sibling.meta()).is_some_and(|c| c.uid == controller.uid)
+        });
+        siblings
+            .flat_map(|sibling| self.pods.by_index(BY_CONTROLLER, sibling.uid()))
+            .collect()
     }
 
     async fn write_status(&self, owner: &K, counts: &Counts, now: Timestamp) -> Result<(), Status> {
@@ -416,10 +432,11 @@ mod tests {
     #[test]
     fn plans_the_difference() {
         let pods = [pod("a", true), pod("b", false)];
-        assert_eq!(plan(3, &pods), Plan::Create(1));
-        assert_eq!(plan(2, &pods), Plan::Nothing);
-        assert_eq!(plan(1, &pods), Plan::Delete(vec![pods[1].clone()]));
-        assert_eq!(plan(10_000, &pods), Plan::Create(BURST));
+        let plan = |wanted| plan(wanted, &pods, || pods.to_vec());
+        assert_eq!(plan(3), Plan::Create(1));
+        assert_eq!(plan(2), Plan::Nothing);
+        assert_eq!(plan(1), Plan::Delete(vec![pods[1].clone()]));
+        assert_eq!(plan(10_000), Plan::Create(BURST));
     }
 
     #[test]

@@ -1,49 +1,57 @@
-//! Which pods belong to a controller: it adopts orphans that its selector
-//! matches and releases pods that it doesn't match any more.
+//! Which objects belong to a controller: it adopts orphans that its selector
+//! matches and releases what it doesn't match any more. Pods of a ReplicaSet,
+//! ReplicaSets of a Deployment.
 
-use crate::pod_ranking::is_active;
 use hardway_client::Client;
 use hardway_client::api::Patch;
 use hardway_proto::labels::Selector;
 use hardway_proto::meta::{controller_of, controller_ref};
 use hardway_proto::{Kind, Status};
-use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use std::sync::Arc;
 
-/// What to do with the pods of the owner's namespace.
-#[derive(Debug, Default)]
-pub struct Claim {
-    /// Pods that are the owner's.
-    pub owned: Vec<Arc<Pod>>,
+/// What to do with the objects of the owner's namespace.
+#[derive(Debug)]
+pub struct Claim<C> {
+    /// Those that are the owner's.
+    pub owned: Vec<Arc<C>>,
     /// Orphans to adopt.
-    pub adopt: Vec<Arc<Pod>>,
-    /// Pods to let go.
-    pub release: Vec<Arc<Pod>>,
+    pub adopt: Vec<Arc<C>>,
+    /// Those to let go.
+    pub release: Vec<Arc<C>>,
 }
 
 /// Decides by owner references and labels. An owner that is being deleted
-/// adopts nothing and releases nothing.
-pub fn claim<K: Kind>(owner: &K, selector: &Selector, pods: Vec<Arc<Pod>>) -> Claim {
-    let mut claim = Claim::default();
+/// adopts nothing and releases nothing; orphans that are not `adoptable` stay.
+pub fn claim<K: Kind, C: Kind>(
+    owner: &K,
+    selector: &Selector,
+    objects: Vec<Arc<C>>,
+    adoptable: impl Fn(&C) -> bool,
+) -> Claim<C> {
+    let mut claim = Claim {
+        owned: Vec::new(),
+        adopt: Vec::new(),
+        release: Vec::new(),
+    };
     let leaving = owner.meta().deletion_timestamp.is_some();
-    for pod in pods {
-        let matches = match &pod.metadata.labels {
+    for object in objects {
+        let matches = match &object.meta().labels {
             Some(labels) => selector.matches(labels),
             None => selector.matches_with(|_| None),
         };
-        match controller_of(&pod.metadata) {
+        match controller_of(object.meta()) {
             Some(reference) if reference.uid == owner.uid() => {
                 if matches || leaving {
-                    claim.owned.push(pod);
-                } else if pod.metadata.deletion_timestamp.is_none() {
-                    claim.release.push(pod);
+                    claim.owned.push(object);
+                } else if object.meta().deletion_timestamp.is_none() {
+                    claim.release.push(object);
                 }
             }
             Some(_) => {}
             None => {
-                if matches && !leaving && is_active(&pod) {
-                    claim.adopt.push(pod);
+                if matches && !leaving && adoptable(&object) {
+                    claim.adopt.push(object);
                 }
             }
         }
@@ -51,13 +59,13 @@ pub fn claim<K: Kind>(owner: &K, selector: &Selector, pods: Vec<Arc<Pod>>) -> Cl
     claim
 }
 
-/// Carries a claim out; returns the pods that are the owner's afterwards.
-pub async fn carry_out<K: Kind>(
+/// Carries a claim out; returns the objects that are the owner's afterwards.
+pub async fn carry_out<K: Kind, C: Kind>(
     client: &Client,
     owner: &K,
-    claim: Claim,
-) -> Result<Vec<Arc<Pod>>, Status> {
-    let api = client.namespaced::<Pod>(owner.namespace());
+    claim: Claim<C>,
+) -> Result<Vec<Arc<C>>, Status> {
+    let api = client.namespaced::<C>(owner.namespace());
     let mut owned = claim.owned;
     if !claim.adopt.is_empty() {
         // The cache may be behind: adopt only for an owner that still stands.
@@ -74,19 +82,19 @@ pub async fn carry_out<K: Kind>(
             ));
         }
     }
-    for pod in claim.adopt {
+    for object in claim.adopt {
         let patch =
-            json!({"metadata": {"uid": pod.uid(), "ownerReferences": [controller_ref(owner)]}});
-        match api.patch(pod.name(), Patch::Strategic(&patch)).await {
+            json!({"metadata": {"uid": object.uid(), "ownerReferences": [controller_ref(owner)]}});
+        match api.patch(object.name(), Patch::Strategic(&patch)).await {
             Ok(adopted) => owned.push(Arc::new(adopted)),
             Err(status) if status.is_not_found() || status.is_conflict() || status.code == 422 => {}
             Err(status) => return Err(status),
         }
     }
-    for pod in claim.release {
+    for object in claim.release {
         let reference = json!({"$patch": "delete", "uid": owner.uid()});
-        let patch = json!({"metadata": {"uid": pod.uid(), "ownerReferences": [reference]}});
-        match api.patch(pod.name(), Patch::Strategic(&patch)).await {
+        let patch = json!({"metadata": {"uid": object.uid(), "ownerReferences": [reference]}});
+        match api.patch(object.name(), Patch::Strategic(&patch)).await {
             Ok(_) => {}
             Err(status) if status.is_not_found() || status.is_conflict() || status.code == 422 => {}
             Err(status) => return Err(status),
@@ -98,7 +106,8 @@ pub async fn carry_out<K: Kind>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use k8s_openapi::api::core::v1::ReplicationController;
+    use crate::pod_ranking::is_active;
+    use k8s_openapi::api::core::v1::{Pod, ReplicationController};
     use std::collections::BTreeMap;
 
     fn pod(name: &str, app: &str, owner: Option<&str>) -> Arc<Pod> {
@@ -125,14 +134,14 @@ mod tests {
         };
         let names =
             |pods: &[Arc<Pod>]| pods.iter().map(|p| p.name().to_owned()).collect::<Vec<_>>();
-        let result = claim(&rc, &selector, pods());
+        let result = claim(&rc, &selector, pods(), is_active);
         assert_eq!(names(&result.owned), ["mine"]);
         assert_eq!(names(&result.adopt), ["orphan"]);
         assert_eq!(names(&result.release), ["relabelled"]);
         rc.metadata.deletion_timestamp = Some(
             k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::now()),
         );
-        let result = claim(&rc, &selector, pods());
+        let result = claim(&rc, &selector, pods(), is_active);
         assert!(result.adopt.is_empty() && result.release.is_empty());
     }
 }

@@ -1,0 +1,122 @@
+//! Deployments: each template gets a ReplicaSet of its own, and pods move from
+//! the old ones to the new one as the strategy says.
+//!
+//! The decisions are pure and have a file each: [`plan`] says what comes next,
+//! by [`rolling`] and [`scaling`]; [`status`] what the Deployment shows of it;
+//! [`revision`] and [`history`] which templates are remembered. [`controller`]
+//! carries out.
+
+mod conditions;
+mod controller;
+mod history;
+mod plan;
+mod revision;
+mod rollback;
+mod rolling;
+mod scaling;
+mod sets;
+mod status;
+mod template;
+#[cfg(test)]
+mod testing;
+mod wanted;
+
+use crate::Work;
+use crate::context::Context;
+use crate::informers::Informers;
+use crate::pod_ranking::is_finished;
+use controller::Controller;
+use hardway_client::Store;
+use hardway_client::controller::run;
+use hardway_client::informer::Change;
+use hardway_client::queue::WorkQueue;
+use hardway_proto::Kind;
+use hardway_proto::labels::Selector;
+use hardway_proto::meta::{ObjectKey, controller_of};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::Pod;
+
+const WORKERS: usize = 5;
+
+/// The controller.
+pub fn register(informers: &mut Informers, context: &Context) -> Work {
+    let queue = WorkQueue::new();
+    let controller = Controller {
+        client: context.client.clone(),
+        recorder: context.recorder("deployment-controller"),
+        deployments: informers.deployments.store(),
+        sets: informers.replica_sets.store(),
+        pods: informers.pods.store(),
+    };
+    let on_deployment = queue.clone();
+    informers
+        .deployments
+        .subscribe(move |change| on_deployment.add(ObjectKey::of(change.object().as_ref())));
+    let (on_set, deployments) = (queue.clone(), informers.deployments.store());
+    informers
+        .replica_sets
+        .subscribe(move |change| set_changed(change, &deployments, &on_set));
+    let (on_pod, sets) = (queue.clone(), informers.replica_sets.store());
+    informers.pods.subscribe(move |change| {
+        if let Some(key) = ended(change, &sets) {
+            on_pod.add(key);
+        }
+    });
+    Box::pin(async move {
+        controller.deployments.wait_synced().await;
+        controller.sets.wait_synced().await;
+        controller.pods.wait_synced().await;
+        run("deployment", queue, WORKERS, |key| {
+            controller.reconcile(key)
+        })
+        .await;
+    })
+}
+
+fn owner_of(set: &ReplicaSet) -> Option<ObjectKey> {
+    let owner = controller_of(&set.metadata).filter(|o| o.kind == Deployment::KIND)?;
+    Some(ObjectKey::new(set.namespace(), &owner.name))
+}
+
+/// Wakes the ReplicaSet's owner, and its former one; an orphan wakes all that
+/// might adopt it.
+fn set_changed(
+    change: &Change<ReplicaSet>,
+    deployments: &Store<Deployment>,
+    queue: &WorkQueue<ObjectKey>,
+) {
+    let set = change.object();
+    let owner = owner_of(set);
+    if let Change::Applied { old: Some(old), .. } = change
+        && let Some(former) = owner_of(old)
+        && Some(&former) != owner.as_ref()
+    {
+        queue.add(former);
+    }
+    if let Some(owner) = owner {
+        return queue.add(owner);
+    }
+    if controller_of(&set.metadata).is_some() || matches!(change, Change::Deleted(_)) {
+        return;
+    }
+    let labels = set.metadata.labels.clone().unwrap_or_default();
+    for candidate in deployments.in_namespace(set.namespace()) {
+        let selector = candidate.spec.as_ref().map(|s| &s.selector);
+        let selector = selector.and_then(|s| Selector::from_label_selector(s).ok());
+        if selector.is_some_and(|s| s.matches(&labels)) {
+            queue.add(ObjectKey::of(candidate.as_ref()));
+        }
+    }
+}
+
+/// The Deployment of a pod that has ended: it may be the last old one that a
+/// recreation waits for.
+fn ended(change: &Change<Pod>, sets: &Store<ReplicaSet>) -> Option<ObjectKey> {
+    let pod = change.object();
+    if !matches!(change, Change::Deleted(_)) && !is_finished(pod) {
+        return None;
+    }
+    let owner = controller_of(&pod.metadata).filter(|o| o.kind == ReplicaSet::KIND)?;
+    let set = sets.get(&ObjectKey::new(pod.namespace(), &owner.name))?;
+    owner_of(&set).filter(|_| set.uid() == owner.uid)
+}

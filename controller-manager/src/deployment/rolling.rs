@@ -1,0 +1,132 @@
+//! Rolling updates: the new ReplicaSet grows and the old ones shrink, within
+//! the bounds of surge and unavailability.
+
+use super::sets::{Scale, available, size, total};
+use super::wanted::Wanted;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use std::sync::Arc;
+
+/// The next step: grow what is new as far as the surge allows, else shrink
+/// what is old as far as availability allows.
+pub fn step(wanted: &Wanted, new: &Arc<ReplicaSet>, old: &[Arc<ReplicaSet>]) -> Vec<Scale> {
+    let pods = size(new) + total(old, size);
+    match new_size(wanted, size(new), pods) {
+        grown if grown != size(new) => vec![Scale::new(new, grown)],
+        _ => shrink(wanted, new, old),
+    }
+}
+
+/// How large the new ReplicaSet may be, which has `current` of `pods` pods now.
+pub fn new_size(wanted: &Wanted, current: i32, pods: i32) -> i32 {
+    let missing = wanted.replicas - current;
+    if missing <= 0 || !wanted.rolling {
+        return wanted.replicas;
+    }
+    current + (wanted.max_pods() - pods).clamp(0, missing)
+}
+
+/// Takes from the old ones, oldest first. Pods that aren't available go before
+/// any that are: they serve nobody, and may never come to.
+fn shrink(wanted: &Wanted, new: &Arc<ReplicaSet>, old: &[Arc<ReplicaSet>]) -> Vec<Scale> {
+    let pods = size(new) + total(old, size);
+    let new_unavailable = size(new) - available(new);
+    let spare = pods - wanted.min_available() - new_unavailable;
+    if spare <= 0 {
+        return Vec::new();
+    }
+    let mut sizes: Vec<i32> = old.iter().map(|set| size(set)).collect();
+    let mut left = spare;
+    for (set, size) in old.iter().zip(&mut sizes) {
+        let unhealthy = (*size - available(set)).clamp(0, left);
+        *size -= unhealthy;
+        left -= unhealthy;
+    }
+    let serving = available(new) + total(old, available);
+    let mut left = (serving - wanted.min_available()).max(0);
+    for size in &mut sizes {
+        let taken = left.min(*size);
+        *size -= taken;
+        left -= taken;
+    }
+    let changed = old.iter().zip(sizes).filter(|(set, to)| size(set) != *to);
+    changed.map(|(set, to)| Scale::new(set, to)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{set, sizes, wanted};
+    use super::*;
+
+    /// A step from (new size, available), (old size, available).
+    fn from(wanted: &Wanted, new: (i32, i32), old: (i32, i32)) -> Vec<(String, i32)> {
+        let old = [set("old", old.0, old.1)];
+        let scales = step(wanted, &set("new", new.0, new.1), &old);
+        let owned = |(name, to): (&str, i32)| (name.to_owned(), to);
+        sizes(&scales).into_iter().map(owned).collect()
+    }
+
+    #[test]
+    fn grows_within_the_surge_and_shrinks_as_pods_become_available() {
+        let wanted = wanted(10, 3, 2);
+        let to = |name: &str, size| vec![(name.to_owned(), size)];
+        assert_eq!(from(&wanted, (0, 0), (10, 10)), to("new", 3));
+        assert_eq!(from(&wanted, (3, 0), (10, 10)), to("old", 8));
+        assert_eq!(from(&wanted, (3, 0), (8, 8)), to("new", 5));
+        assert_eq!(
+            from(&wanted, (5, 0), (8, 8)),
+            [],
+            "nothing may go, nothing may come"
+        );
+        assert_eq!(from(&wanted, (5, 2), (8, 8)), to("old", 6));
+        assert_eq!(from(&wanted, (10, 10), (1, 1)), to("old", 0));
+        assert_eq!(from(&wanted, (10, 10), (0, 0)), []);
+    }
+
+    #[test]
+    fn without_surge_old_pods_go_first() {
+        let wanted = wanted(3, 0, 1);
+        let to = |name: &str, size| vec![(name.to_owned(), size)];
+        assert_eq!(from(&wanted, (0, 0), (3, 3)), to("old", 2));
+        assert_eq!(from(&wanted, (0, 0), (2, 2)), to("new", 1));
+        assert_eq!(from(&wanted, (1, 0), (2, 2)), []);
+        assert_eq!(from(&wanted, (1, 1), (2, 2)), to("old", 1));
+    }
+
+    #[test]
+    fn a_new_one_that_is_too_large_shrinks() {
+        assert_eq!(
+            from(&wanted(2, 1, 0), (5, 5), (0, 0)),
+            [("new".to_owned(), 2)]
+        );
+    }
+
+    #[test]
+    fn unhealthy_pods_of_a_failed_rollout_do_not_stand_in_the_way() {
+        let wanted = wanted(10, 3, 2);
+        let old = [set("first", 8, 8), set("broken", 5, 0)];
+        let scales = step(&wanted, &set("new", 0, 0), &old);
+        assert_eq!(
+            sizes(&scales),
+            [("broken", 0)],
+            "13 pods, 8 must be available"
+        );
+        let scales = step(&wanted, &set("new", 0, 0), &[set("first", 8, 8)]);
+        assert_eq!(sizes(&scales), [("new", 5)]);
+    }
+
+    #[test]
+    fn the_oldest_are_emptied_first() {
+        let old = [set("a", 2, 2), set("b", 3, 3)];
+        let scales = step(&wanted(4, 1, 1), &set("new", 3, 3), &old);
+        assert_eq!(sizes(&scales), [("a", 0), ("b", 0)]);
+        let scales = step(&wanted(4, 1, 1), &set("new", 0, 0), &old);
+        assert_eq!(sizes(&scales), [("a", 0)]);
+    }
+
+    #[test]
+    fn recreated_all_at_once() {
+        let mut wanted = wanted(4, 0, 0);
+        wanted.rolling = false;
+        assert_eq!(new_size(&wanted, 0, 0), 4);
+    }
+}
