@@ -12,6 +12,7 @@ use crate::plan::{API_PORT, CLUSTER_DNS, CLUSTER_DOMAIN, Host, POD_CIDR, Role, S
 use crate::shell;
 
 /// Packages of the workspace that make up a cluster; each has a binary of its name.
+/// DNS runs in the cluster, all others on its hosts.
 pub const PACKAGES: &[&str] = &[
     "hardway-apiserver",
     "hardway-controller-manager",
@@ -19,6 +20,7 @@ pub const PACKAGES: &[&str] = &[
     "hardway-kubelet",
     "hardway-proxy",
     "hardway-flannel-lite",
+    "hardway-dns",
 ];
 
 /// Processes of the control plane's host in the order they start.
@@ -174,6 +176,8 @@ fn apiserver(lab: &Lab, host: &Host) -> Parts {
         .file("etcd-cafile", pki.certificate(ETCD_CA))
         .file("etcd-certfile", pki.certificate("apiserver-etcd-client"))
         .file("etcd-keyfile", pki.key("apiserver-etcd-client"))
+        .path("encryption-provider-config", &lab.encryption())
+        .flag("encryption-provider-config-automatic-reload", true)
         .flag("bind-address", "0.0.0.0")
         .flag("advertise-address", host.address)
         .flag("secure-port", API_PORT)

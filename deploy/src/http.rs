@@ -1,5 +1,6 @@
-//! Just enough of an HTTP client to ask processes how they are: GET over TLS
-//! with a client certificate, or in the clear to the registry.
+//! Just enough of an HTTP client to ask processes how they are, and the apiserver
+//! for what a cluster needs: over TLS with a client certificate, or in the clear
+//! to the registry.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -47,9 +48,39 @@ impl Answer {
     }
 }
 
+/// What is sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// Path and query.
+    pub path: &'a str,
+    /// What the body is; unless there is none.
+    pub content_type: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// A GET.
+    pub fn get(path: &'a str) -> Self {
+        Self {
+            method: "GET",
+            path,
+            content_type: "",
+            body: &[],
+        }
+    }
+}
+
 /// GET over TLS; the server's certificate must be for the address asked.
 pub fn get_tls(address: SocketAddr, path: &str, identity: &Identity) -> Result<Answer> {
-    let what = || format!("GET https://{address}{path}");
+    send_tls(address, &Request::get(path), identity)
+}
+
+/// Any request over TLS.
+pub fn send_tls(address: SocketAddr, request: &Request<'_>, identity: &Identity) -> Result<Answer> {
+    let what = || format!("{} https://{address}{}", request.method, request.path);
     let config = client_config(identity)?;
     let name = ServerName::from(address.ip());
     let connection = ClientConnection::new(Arc::new(config), name).or_fail(what)?;
@@ -57,7 +88,7 @@ pub fn get_tls(address: SocketAddr, path: &str, identity: &Identity) -> Result<A
     exchange(
         StreamOwned::new(connection, stream),
         &address.to_string(),
-        path,
+        request,
         "",
     )
     .or_fail(what)
@@ -72,7 +103,8 @@ pub fn get_plain(address: SocketAddr, path: &str, accept: &str) -> Result<Answer
     } else {
         format!("Accept: {accept}\r\n")
     };
-    exchange(stream, &address.to_string(), path, &header).or_fail(what)
+    let request = Request::get(path);
+    exchange(stream, &address.to_string(), &request, &header).or_fail(what)
 }
 
 fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
@@ -103,13 +135,23 @@ fn client_config(identity: &Identity) -> Result<ClientConfig> {
 fn exchange(
     mut stream: impl Read + Write,
     host: &str,
-    path: &str,
+    request: &Request<'_>,
     headers: &str,
 ) -> std::io::Result<Answer> {
+    let Request { method, path, .. } = request;
     write!(
         stream,
-        "GET {path} HTTP/1.0\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n"
+        "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{headers}"
     )?;
+    if !request.content_type.is_empty() {
+        let (kind, length) = (request.content_type, request.body.len());
+        write!(
+            stream,
+            "Content-Type: {kind}\r\nContent-Length: {length}\r\n"
+        )?;
+    }
+    write!(stream, "Connection: close\r\n\r\n")?;
+    stream.write_all(request.body)?;
     stream.flush()?;
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {

@@ -1,10 +1,12 @@
 //! The operator's side of hardway: certificates, kubeconfigs, images, and a lab
 //! of several hosts on one machine, each a network namespace of its own.
 
+pub mod addons;
 pub mod cli;
 pub mod commands;
 pub mod compile;
 pub mod components;
+pub mod encryption;
 pub mod failure;
 pub mod health;
 pub mod http;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::start;
+use crate::addons;
 use crate::compile::{self, Profile};
 use crate::components;
 use crate::failure::{Failure, OrFail, Result};
@@ -15,7 +16,7 @@ use crate::lab::process::Change;
 use crate::lab::{Lab, Ready, network, node};
 use crate::plan::{Host, Plan};
 use crate::progress::{Progress, seconds};
-use crate::{health, kubeconfig, packages, shell};
+use crate::{encryption, health, kubeconfig, packages, shell};
 
 /// What `up` may be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -70,6 +71,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
     progress.step("certificates", || {
         lab.pki().ensure(&lab.plan.hosts(), SystemTime::now())
     })?;
+    encryption::ensure(&lab.encryption())?;
     kubeconfig::ensure(
         &lab.kubeconfigs(),
         &lab.pki(),
@@ -131,6 +133,10 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
                 ..lab.clone()
             }
             .save()?;
+        }
+        if !workers.is_empty() {
+            progress.step("add-ons", || addons::apply(&lab, &images))?;
+            progress.step("available", || addons::wait(&lab))?;
         }
     }
     if lab.only.is_empty() {

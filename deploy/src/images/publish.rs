@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::content;
 use super::oci::Written;
+use crate::addons;
 use crate::compile;
 use crate::failure::Result;
 use crate::http;
@@ -15,10 +16,12 @@ use crate::shell;
 pub fn build(lab: &Lab) -> Result<Vec<Written>> {
     let programs = compile::image_programs()?;
     let folder = lab.folder.join("images");
-    content::all(&programs)?
-        .iter()
-        .map(|image| image.write(&folder))
-        .collect()
+    let mut images = content::all(&programs)?;
+    // Who works on a part of hardway has no add-ons.
+    if lab.only.is_empty() {
+        images.extend(addons::images(&lab.binaries)?);
+    }
+    images.iter().map(|image| image.write(&folder)).collect()
 }
 
 /// Publishes what the registry does not have yet; says what was done.

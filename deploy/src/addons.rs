@@ -1,0 +1,306 @@
+//! Add-ons: what a cluster needs that runs in the cluster itself. Their
+//! manifests are applied as anybody could with kubectl.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::failure::{Failure, OrFail, Result};
+use crate::http::{self, Answer, Identity};
+use crate::images::oci::{Image, Written};
+use crate::images::program;
+use crate::lab::Lab;
+use crate::lab::config::OWN_IMAGES;
+use crate::plan::API_PORT;
+
+/// The manifests of all add-ons.
+const MANIFESTS: &[&str] = &[include_str!("../addons/dns.yml")];
+/// Under this name the add-ons' fields are ours.
+const MANAGER: &str = "hardway-up";
+/// How long an add-on may take to be available.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The images of the add-ons, out of the components' binaries.
+pub fn images(binaries: &Path) -> Result<Vec<Image>> {
+    let at = "/usr/local/bin/hardway-dns";
+    Ok(vec![Image {
+        name: format!("{OWN_IMAGES}/hardway/dns:{}", env!("CARGO_PKG_VERSION")),
+        entries: program::entries(&binaries.join("hardway-dns"), at)?,
+        entrypoint: vec![at.to_owned()],
+        user: "65532:65532".to_owned(),
+        ..Image::default()
+    }])
+}
+
+/// Brings the add-ons' objects to what the manifests say; tells what changed.
+pub fn apply(lab: &Lab, images: &[Written]) -> Result<String> {
+    let mut api = Api::of(lab);
+    let (mut created, mut changed) = (0, 0);
+    for mut object in objects()? {
+        pin(&mut object, images);
+        let path = api.path(&object)?;
+        let before = api.get(&path)?;
+        let after = api.apply(&path, &object)?;
+        match before {
+            None => created += 1,
+            Some(before) if version(&before) != version(&after) => changed += 1,
+            Some(_) => {}
+        }
+    }
+    Ok(match (created, changed) {
+        (0, 0) => "as they should be".to_owned(),
+        (created, 0) => format!("{created} objects created"),
+        (0, changed) => format!("{changed} objects changed"),
+        (created, changed) => format!("{created} objects created, {changed} changed"),
+    })
+}
+
+/// Waits until all Deployments of the add-ons are available.
+pub fn wait(lab: &Lab) -> Result<String> {
+    let mut api = Api::of(lab);
+    let began = Instant::now();
+    let mut told = Vec::new();
+    let deployments = objects()?.into_iter();
+    for object in deployments.filter(|object| object["kind"] == "Deployment") {
+        let path = api.path(&object)?;
+        loop {
+            let complaint = match api.get(&path)? {
+                Some(deployment) => match lacking(&deployment) {
+                    None => break,
+                    Some(complaint) => complaint,
+                },
+                None => "it is gone".to_owned(),
+            };
+            if began.elapsed() > PATIENCE {
+                let name = text(&object["metadata"]["name"]);
+                let namespace = text(&object["metadata"]["namespace"]);
+                return Err(
+                    Failure::new(format!("wait for {name}"), complaint).way_out(format!(
+                        "see what its pods say:  kubectl --namespace {namespace} describe pods"
+                    )),
+                );
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        told.push(text(&object["metadata"]["name"]).to_owned());
+    }
+    Ok(told.join(", "))
+}
+
+/// What a Deployment still lacks.
+fn lacking(deployment: &Value) -> Option<String> {
+    let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_i64);
+    let status = |field: &str| number(&format!("/status/{field}")).unwrap_or(0);
+    let wanted = number("/spec/replicas").unwrap_or(1);
+    if status("observedGeneration") < number("/metadata/generation").unwrap_or(0) {
+        return Some("the controller manager has not looked at it".to_owned());
+    }
+    let (updated, available) = (status("updatedReplicas"), status("availableReplicas"));
+    let all = status("replicas");
+    if updated < wanted {
+        return Some(format!(
+            "{updated} of {wanted} replicas are of this version"
+        ));
+    }
+    if available < wanted {
+        return Some(format!("{available} of {wanted} replicas are available"));
+    }
+    (all > wanted).then(|| format!("{} old replicas are still there", all - wanted))
+}
+
+/// The objects of all manifests, in their order.
+fn objects() -> Result<Vec<Value>> {
+    let documents = MANIFESTS
+        .iter()
+        .flat_map(|text| serde_yaml::Deserializer::from_str(text));
+    documents
+        .map(|document| Value::deserialize(document).or_fail(|| "read the add-ons' manifests"))
+        .collect()
+}
+
+/// Names the images of an object's pods by digest, so that a new build under
+/// the same version reaches nodes that have the old one.
+fn pin(object: &mut Value, images: &[Written]) {
+    let containers = object.pointer_mut("/spec/template/spec/containers");
+    for container in containers
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        let known = images.iter().find(|image| container["image"] == image.name);
+        if let Some(image) = known {
+            container["image"] = json!(format!("{}@{}", image.name, image.digest));
+        }
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn version(object: &Value) -> &str {
+    text(&object["metadata"]["resourceVersion"])
+}
+
+/// Just enough of a client of the apiserver.
+struct Api {
+    address: SocketAddr,
+    identity: Identity,
+    /// What discovery says of each group and version.
+    known: HashMap<String, Value>,
+}
+
+impl Api {
+    fn of(lab: &Lab) -> Self {
+        Self {
+            address: SocketAddr::from((lab.plan.control_plane().address, API_PORT)),
+            identity: lab.administrator(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// Where an object is.
+    fn path(&mut self, object: &Value) -> Result<String> {
+        let group_version = text(&object["apiVersion"]);
+        let root = match group_version.contains('/') {
+            true => format!("/apis/{group_version}"),
+            false => format!("/api/{group_version}"),
+        };
+        if !self.known.contains_key(&root) {
+            let answer = http::get_tls(self.address, &root, &self.identity)?;
+            let listed = read(&format!("GET {root}"), &answer)?;
+            self.known.insert(root.clone(), listed);
+        }
+        path_in(&self.known[&root], &root, object)
+    }
+
+    fn get(&self, path: &str) -> Result<Option<Value>> {
+        let answer = http::get_tls(self.address, path, &self.identity)?;
+        match answer.status {
+            404 => Ok(None),
+            _ => read(&format!("GET {path}"), &answer).map(Some),
+        }
+    }
+
+    fn apply(&self, path: &str, object: &Value) -> Result<Value> {
+        // JSON is YAML.
+        let body = object.to_string();
+        let request = http::Request {
+            method: "PATCH",
+            path: &format!("{path}?fieldManager={MANAGER}&force=true"),
+            content_type: "application/apply-patch+yaml",
+            body: body.as_bytes(),
+        };
+        let answer = http::send_tls(self.address, &request, &self.identity)?;
+        read(&format!("apply {path}"), &answer)
+    }
+}
+
+/// The object in an answer, or the apiserver's own words why there is none.
+fn read(what: &str, answer: &Answer) -> Result<Value> {
+    let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    if (200..300).contains(&answer.status) {
+        return Ok(value);
+    }
+    let message = text(&value["message"]);
+    Err(Failure::new(what, format!("{} {message}", answer.status)))
+}
+
+/// The path of an object, by what discovery lists.
+fn path_in(listed: &Value, root: &str, object: &Value) -> Result<String> {
+    let kind = text(&object["kind"]);
+    let resource = listed["resources"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|resource| resource["kind"] == kind && !text(&resource["name"]).contains('/'))
+        .ok_or_else(|| Failure::new(format!("apply a {kind}"), format!("{root} has none")))?;
+    let (plural, metadata) = (text(&resource["name"]), &object["metadata"]);
+    let name = text(&metadata["name"]);
+    Ok(match resource["namespaced"] == true {
+        true => {
+            let namespace = text(&metadata["namespace"]);
+            format!("{root}/namespaces/{namespace}/{plural}/{name}")
+        }
+        false => format!("{root}/{plural}/{name}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{CLUSTER_DNS, CLUSTER_DOMAIN, POD_CIDR, SERVICE_CIDR};
+
+    fn find(kind: &str) -> Value {
+        let mut objects = objects().unwrap().into_iter();
+        objects.find(|object| object["kind"] == kind).unwrap()
+    }
+
+    #[test]
+    fn the_manifests_agree_with_the_plan() {
+        let service = find("Service");
+        assert_eq!(service["spec"]["clusterIP"], CLUSTER_DNS.to_string());
+        let deployment = find("Deployment");
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let image = format!("{OWN_IMAGES}/hardway/dns:{}", env!("CARGO_PKG_VERSION"));
+        assert_eq!(container["image"], image);
+        let arguments = container["args"].as_array().unwrap();
+        for argument in [
+            format!("--cluster-domain={CLUSTER_DOMAIN}"),
+            format!("--cluster-cidr={POD_CIDR}"),
+            format!("--service-cidr={SERVICE_CIDR}"),
+        ] {
+            assert!(arguments.contains(&json!(argument)), "{argument}");
+        }
+    }
+
+    #[test]
+    fn images_are_pinned() {
+        let mut deployment = find("Deployment");
+        let name = format!("{OWN_IMAGES}/hardway/dns:{}", env!("CARGO_PKG_VERSION"));
+        let image = Written {
+            name: name.clone(),
+            folder: "x".into(),
+            digest: "sha256:abc".to_owned(),
+        };
+        pin(&mut deployment, &[image]);
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["image"], format!("{name}@sha256:abc"));
+    }
+
+    #[test]
+    fn discovery_tells_where_objects_are() {
+        let listed = json!({"resources": [
+            {"name": "deployments/scale", "kind": "Scale", "namespaced": true},
+            {"name": "deployments", "kind": "Deployment", "namespaced": true},
+        ]});
+        let path = path_in(&listed, "/apis/apps/v1", &find("Deployment")).unwrap();
+        assert_eq!(
+            path,
+            "/apis/apps/v1/namespaces/kube-system/deployments/hardway-dns"
+        );
+        assert!(path_in(&listed, "/apis/apps/v1", &find("Service")).is_err());
+    }
+
+    #[test]
+    fn a_deployment_is_there_when_all_its_pods_are() {
+        let with = |status: Value| json!({"metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status});
+        let good = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2});
+        assert_eq!(lacking(&with(good.clone())), None);
+        let said = |field: &str, value: i64| {
+            let mut status = good.clone();
+            status[field] = json!(value);
+            lacking(&with(status)).unwrap()
+        };
+        assert_eq!(
+            said("availableReplicas", 1),
+            "1 of 2 replicas are available"
+        );
+        assert_eq!(said("replicas", 3), "1 old replicas are still there");
+        assert!(said("observedGeneration", 1).starts_with("the controller manager"));
+    }
+}
