@@ -2,6 +2,8 @@
 //! anything is opened.
 
 use crate::pipeline::Network;
+use crate::store::encryption::{Configuration, Encryption};
+use hardway_access::audit;
 use hardway_client::kubeconfig::Pem;
 use hardway_client::{logging, tls};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -26,6 +28,20 @@ pub struct Flags {
     /// Private key of that certificate.
     #[arg(long, value_name = "FILE", requires = "etcd_certfile")]
     pub etcd_keyfile: Option<PathBuf>,
+    /// How objects are encrypted in etcd: an EncryptionConfiguration. Not at all by default.
+    #[arg(long, value_name = "FILE")]
+    pub encryption_provider_config: Option<PathBuf>,
+    /// Follow that file when it changes.
+    #[arg(
+        long,
+        default_value_t = false,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        requires = "encryption_provider_config"
+    )]
+    pub encryption_provider_config_automatic_reload: bool,
     /// Certificate to serve with.
     #[arg(long, value_name = "FILE")]
     pub tls_cert_file: PathBuf,
@@ -188,8 +204,17 @@ impl Flags {
             .map_err(|error| invalid("kubelet-client-certificate", error))
     }
 
+    /// How objects are encrypted in etcd.
+    pub fn encryption(&self) -> Result<Configuration, FlagError> {
+        match &self.encryption_provider_config {
+            Some(path) => Configuration::load(path)
+                .map_err(|error| invalid("encryption-provider-config", error)),
+            None => Ok(Configuration::default()),
+        }
+    }
+
     /// How to reach etcd.
-    pub fn etcd(&self) -> Result<crate::store::Options, FlagError> {
+    pub fn etcd(&self, encryption: Arc<Encryption>) -> Result<crate::store::Options, FlagError> {
         let ca = self.etcd_cafile.as_deref();
         let identity = match (&self.etcd_certfile, &self.etcd_keyfile) {
             (Some(certificate), Some(key)) => Some((
@@ -214,6 +239,7 @@ impl Flags {
             ca: ca.map(|path| read("etcd-cafile", path)).transpose()?,
             identity,
             event_ttl: self.event_ttl,
+            encryption,
         })
     }
 
@@ -261,6 +287,7 @@ mod tests {
             "--event-ttl=0",
             "--authorization-mode=AlwaysAllow",
             "--etcd-certfile=x",
+            "--encryption-provider-config-automatic-reload",
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }

@@ -94,6 +94,32 @@ static OBJECTS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
         &["resource"],
     )
 });
+static TRANSFORMATIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "apiserver_storage_transformation_operations_total",
+        "Stored values encrypted and decrypted, by what is configured for the resource.",
+        &[
+            "resource",
+            "transformation_type",
+            "transformer_prefix",
+            "status",
+        ],
+    )
+});
+static RELOADS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "apiserver_encryption_config_controller_automatic_reloads_total",
+        "Changes of the encryption configuration that were put into effect, or refused.",
+        &["status"],
+    )
+});
+static RELOADED: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauge(
+        "apiserver_encryption_config_controller_automatic_reload_last_timestamp_seconds",
+        "When the encryption configuration last changed.",
+        &["status"],
+    )
+});
 
 /// One request, as the metrics tell it apart.
 pub struct Labels<'a> {
@@ -171,4 +197,20 @@ pub fn etcd_request(operation: &str, took: Duration, well: bool) {
 /// So many objects of a resource are stored.
 pub fn objects(resource: &str, count: usize) {
     OBJECTS.with_label_values(&[resource]).set(count as i64);
+}
+
+/// A value was encrypted or decrypted.
+pub fn transformation(direction: &str, resource: &str, prefix: &str, well: bool) {
+    let status = if well { "OK" } else { "unknown-non-grpc" };
+    TRANSFORMATIONS
+        .with_label_values(&[resource, direction, prefix, status])
+        .inc();
+}
+
+/// The encryption configuration has changed, for better or worse.
+pub fn encryption_reload(well: bool) {
+    let status = if well { "success" } else { "failure" };
+    RELOADS.with_label_values(&[status]).inc();
+    let now = jiff::Timestamp::now().as_second();
+    RELOADED.with_label_values(&[status]).set(now);
 }

@@ -7,6 +7,7 @@ use crate::pipeline::{Limits, Pipeline, Services};
 use crate::rest::body::Body;
 use crate::rest::health::Startup;
 use crate::rest::{Documents, Peer, Rest};
+use crate::store::encryption::{Encryption, follow};
 use crate::store::{Store, StoreError, compact_periodically};
 use crate::subresources::Upstreams;
 use crate::{bootstrap, customs, grpc, kubernetes_service};
@@ -72,7 +73,11 @@ impl Server {
         hardway_client::tls::install_provider();
         let tls = flags.server_tls()?;
         let kubelets = flags.kubelet_tls()?;
-        let etcd = flags.etcd()?;
+        let registry = Arc::new(Registry::new());
+        let encryption = flags.encryption()?;
+        let digest = encryption.digest.clone();
+        let encryption = Arc::new(Encryption::new(encryption, prefixes(&registry)));
+        let etcd = flags.etcd(encryption.clone())?;
         let verifier = verifier(flags)?.map(Arc::new);
         let tokens = issuer(flags)?.map(Arc::new);
         let audit = audit_log(flags)?;
@@ -85,12 +90,19 @@ impl Server {
             .map_or(address.port(), |bound| bound.port());
 
         let store = Store::open(etcd).await?;
-        let registry = Arc::new(Registry::new());
         let stored = registry
             .iter()
-            .filter(|row| row.alias_of.is_none() && row.allows("list") && row.allows("create"));
+            .filter(|row| row.face.is_none() && row.allows("list") && row.allows("create"));
         let cache = Cache::start(store.clone(), stored);
         tokio::spawn(compact_periodically(store.clone()));
+        if let Some(path) = flags.encryption_provider_config.clone()
+            && flags.encryption_provider_config_automatic_reload
+        {
+            let cache = cache.clone();
+            tokio::spawn(async move {
+                follow(&path, digest, encryption, || cache.try_unreadable()).await;
+            });
+        }
         let authenticator = Arc::new(Authenticator::new(cache.clone(), verifier.clone()));
         let authorizer = Arc::new(Authorizer::new(cache.clone()));
         let pipeline = Arc::new(Pipeline {
@@ -245,6 +257,14 @@ async fn route(
         Ok(response) => response.map(|body| Body::new(body.map_err(Into::into))),
         Err(never) => match never {},
     }
+}
+
+/// Where the table's resources are stored.
+fn prefixes(registry: &Registry) -> impl Iterator<Item = (String, (String, String))> {
+    registry.iter().filter(|row| row.face.is_none()).map(|row| {
+        let of = (row.group.clone(), row.plural.clone());
+        (row.storage_prefix.clone(), of)
+    })
 }
 
 fn text(flag: &'static str, path: &std::path::Path) -> Result<String, FlagError> {

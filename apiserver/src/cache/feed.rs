@@ -1,8 +1,8 @@
 //! Feeds the cache from etcd.
 
-use super::entry::Entry;
+use super::resource::{Loaded, News};
 use super::{Cache, ResourceCache};
-use crate::store::{ROOT, Store, StoreError, Stored, below_root};
+use crate::store::{Page, ROOT, Store, StoreError, below_root};
 use etcd_client::{EventType, WatchResponse, WatchStream};
 use hardway_resources::resource::Resource;
 use std::collections::HashMap;
@@ -19,6 +19,8 @@ const RETRY: Duration = Duration::from_millis(200);
 pub(super) enum Command {
     /// Serve one more resource.
     Add(Arc<Resource>, oneshot::Sender<()>),
+    /// What could not be decrypted may be readable now.
+    TryUnreadable,
 }
 
 /// Why following the watch ended.
@@ -27,6 +29,8 @@ enum Ended {
     Broken(String),
     /// Events were missed: load everything anew.
     Compacted,
+    /// Load everything anew, for what could not be read before.
+    Readable,
 }
 
 /// Loads and follows etcd for ever.
@@ -51,6 +55,7 @@ pub(super) async fn run(cache: Arc<Cache>, mut commands: mpsc::UnboundedReceiver
                     tracing::warn!(from = next, "etcd has compacted what the cache misses");
                     break;
                 }
+                Ended::Readable => break,
                 Ended::Broken(error) => {
                     tracing::warn!(from = next, error, "the watch on etcd broke, resuming");
                     tokio::time::sleep(RETRY).await;
@@ -79,10 +84,15 @@ async fn follow(
                 Ok(None) => return Ended::Broken("etcd closed the stream".into()),
                 Err(error) => return Ended::Broken(error.to_string()),
             },
-            Some(Command::Add(resource, done)) = commands.recv() => {
-                match add(cache, resource).await {
+            Some(command) = commands.recv() => match command {
+                Command::Add(resource, done) => match add(cache, resource).await {
                     Ok(()) => drop(done.send(())),
                     Err(error) => tracing::warn!(%error, "cannot load a custom resource"),
+                },
+                Command::TryUnreadable => {
+                    if cache.all().iter().any(|of| of.readable(None).is_err()) {
+                        return Ended::Readable;
+                    }
                 }
             }
         }
@@ -105,19 +115,15 @@ fn apply(cache: &Cache, response: &WatchResponse) {
         let Some((of, key)) = cache.tables.read().resolve(&full) else {
             continue;
         };
-        let entry = match event.event_type() {
-            EventType::Delete => None,
-            EventType::Put => Entry::read(
-                &of.resource,
-                key,
-                &Stored {
-                    value: pair.value().to_vec().into(),
-                    revision: pair.mod_revision(),
-                    key: full.clone(),
-                },
-            ),
+        let news = match event.event_type() {
+            EventType::Delete => News::Gone,
+            EventType::Put => {
+                let value = pair.value().to_vec().into();
+                let stored = cache.store.read(full.clone(), value, pair.mod_revision());
+                News::of(&of.resource, key, &stored)
+            }
         };
-        of.apply(key, entry, pair.mod_revision());
+        of.apply(key, news, pair.mod_revision());
         touched.insert(of.resource.storage_prefix.clone(), of);
     }
     if revision > 0 {
@@ -130,21 +136,20 @@ fn apply(cache: &Cache, response: &WatchResponse) {
 
 /// Reads everything at one revision and replaces what the caches hold.
 async fn load(cache: &Cache) -> Result<i64, StoreError> {
-    let mut entries: HashMap<String, Vec<Entry>> = HashMap::new();
-    let revision = each_page(&cache.store, "", "\u{7f}", 0, |items| {
+    let mut all: HashMap<String, Loaded> = HashMap::new();
+    let revision = each_page(&cache.store, "", "\u{7f}", 0, |page| {
         let tables = cache.tables.read();
-        for stored in items {
-            if let Some((of, key)) = tables.resolve(&stored.key)
-                && let Some(entry) = Entry::read(&of.resource, key, stored)
-            {
+        for (full, stored) in page.keyed() {
+            if let Some((of, key)) = tables.resolve(full) {
                 let prefix = of.resource.storage_prefix.clone();
-                entries.entry(prefix).or_default().push(entry);
+                let loaded = all.entry(prefix).or_default();
+                loaded.add(key, News::of(&of.resource, key, stored));
             }
         }
     })
     .await?;
     for of in cache.all() {
-        let loaded = entries.remove(&of.resource.storage_prefix);
+        let loaded = all.remove(&of.resource.storage_prefix);
         of.reset(loaded.unwrap_or_default(), revision);
     }
     cache.revision.send_replace(revision);
@@ -156,19 +161,19 @@ async fn load(cache: &Cache) -> Result<i64, StoreError> {
 async fn add(cache: &Cache, resource: Arc<Resource>) -> Result<(), StoreError> {
     let revision = cache.revision();
     let prefix = resource.storage_prefix.clone();
-    let mut entries = Vec::new();
+    let mut loaded = Loaded::default();
     // '0' follows '/'.
     let (from, to) = (format!("{prefix}/"), format!("{prefix}0"));
-    each_page(&cache.store, &from, &to, revision, |items| {
-        entries.extend(
-            items.iter().filter_map(|stored| {
-                Entry::read(&resource, stored.key.strip_prefix(&from)?, stored)
-            }),
-        );
+    each_page(&cache.store, &from, &to, revision, |page| {
+        for (full, stored) in page.keyed() {
+            if let Some(key) = full.strip_prefix(&from) {
+                loaded.add(key, News::of(&resource, key, stored));
+            }
+        }
     })
     .await?;
     let of = cache.tables.write().insert(resource.clone());
-    of.reset(entries, revision);
+    of.reset(loaded, revision);
     Ok(())
 }
 
@@ -179,16 +184,16 @@ async fn each_page(
     from: &str,
     to: &str,
     revision: i64,
-    mut use_page: impl FnMut(&[Stored]),
+    mut use_page: impl FnMut(&Page),
 ) -> Result<i64, StoreError> {
     let mut from = from.to_owned();
     let mut revision = revision;
     loop {
         let page = store.range(&from, to, PAGE, revision).await?;
         revision = page.revision;
-        use_page(&page.items);
-        match page.items.last() {
-            Some(last) if page.more => from = format!("{}\0", last.key),
+        use_page(&page);
+        match page.keyed().last() {
+            Some((last, _)) if page.more => from = format!("{last}\0"),
             _ => return Ok(revision),
         }
     }

@@ -98,6 +98,12 @@ impl Cache {
         }
     }
 
+    /// Tries again to read what could not be decrypted.
+    pub fn try_unreadable(&self) {
+        // It fails when the process ends.
+        let _ = self.commands.send(feed::Command::TryUnreadable);
+    }
+
     /// Forgets a resource.
     pub fn remove(&self, group: &str, plural: &str) {
         let mut tables = self.tables.write();
@@ -154,14 +160,17 @@ impl Cache {
                 revision,
             )
             .await?;
-        let items = page.items.iter().filter_map(|stored| {
-            let key = stored
-                .key
-                .strip_prefix(prefix.as_str())?
-                .strip_prefix('/')?;
-            Entry::read(&of.resource, key, stored).map(Arc::new)
-        });
-        Ok((items.collect(), page.more, page.count))
+        let mut items = Vec::new();
+        for stored in page.items {
+            let stored = stored?;
+            let key = stored.key.strip_prefix(prefix.as_str());
+            if let Some(key) = key.and_then(|key| key.strip_prefix('/'))
+                && let Some(entry) = Entry::read(&of.resource, key, &stored)
+            {
+                items.push(Arc::new(entry));
+            }
+        }
+        Ok((items, page.more, page.count))
     }
 }
 

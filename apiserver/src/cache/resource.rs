@@ -1,6 +1,7 @@
 //! The cache of one resource: its objects and its latest events.
 
 use super::entry::{Entry, Event};
+use crate::store::{StoreError, Stored};
 use hardway_resources::resource::Resource;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, VecDeque};
@@ -27,12 +28,25 @@ pub struct ResourceCache {
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Arc<Entry>>,
+    /// Objects whose stored bytes can't be decrypted, and why.
+    unreadable: BTreeMap<String, StoreError>,
     history: VecDeque<Arc<Event>>,
     history_bytes: usize,
     /// History is complete from here on.
     horizon: i64,
     /// Revision of the last change of any object.
     revision: i64,
+}
+
+/// What has become of one key.
+#[derive(Debug)]
+pub(super) enum News {
+    /// It holds this object.
+    Is(Entry),
+    /// It holds no object.
+    Gone,
+    /// It holds something that can't be decrypted.
+    Unreadable(StoreError),
 }
 
 /// A watcher's place was lost: the history no longer reaches back to it.
@@ -72,6 +86,26 @@ impl ResourceCache {
         (items, state.revision)
     }
 
+    /// Fails if an object of a namespace, or of all, can't be decrypted: a list
+    /// without it would be a lie.
+    pub fn readable(&self, namespace: Option<&str>) -> Result<(), StoreError> {
+        let state = self.state.read();
+        let first = match namespace {
+            None => state.unreadable.values().next(),
+            Some(namespace) => state
+                .unreadable
+                .range(format!("{namespace}/")..format!("{namespace}0"))
+                .map(|(_, error)| error)
+                .next(),
+        };
+        first.map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Why an object can't be decrypted, if so.
+    pub fn unreadable(&self, key: &str) -> Option<StoreError> {
+        self.state.read().unreadable.get(key).cloned()
+    }
+
     /// Revision of the last change.
     pub fn revision(&self) -> i64 {
         self.state.read().revision
@@ -106,11 +140,26 @@ impl ResourceCache {
         self.changed.subscribe()
     }
 
-    /// Applies one change of one key.
-    pub(super) fn apply(&self, key: &str, entry: Option<Entry>, revision: i64) {
+    /// Applies one change of one key. If what is there now can't be read, all
+    /// who watch have to list anew, and are told so then.
+    pub(super) fn apply(&self, key: &str, news: News, revision: i64) {
         let mut state = self.state.write();
         let state = &mut *state;
-        let entry = entry.map(Arc::new);
+        state.unreadable.remove(key);
+        let entry = match news {
+            News::Is(entry) => Some(Arc::new(entry)),
+            News::Gone => None,
+            News::Unreadable(error) => {
+                tracing::error!(%error, "it is not served");
+                state.objects.remove(key);
+                state.unreadable.insert(key.to_owned(), error);
+                state.revision = revision;
+                state.history.clear();
+                state.history_bytes = 0;
+                state.horizon = revision;
+                return;
+            }
+        };
         let previous = match &entry {
             Some(entry) => state.objects.insert(key.to_owned(), entry.clone()),
             None => state.objects.remove(key),
@@ -130,19 +179,53 @@ impl ResourceCache {
     }
 
     /// Replaces everything: whoever watches from before has to list anew.
-    pub(super) fn reset(&self, entries: Vec<Entry>, revision: i64) {
+    pub(super) fn reset(&self, loaded: Loaded, revision: i64) {
+        if let Some((_, error)) = loaded.unreadable.first() {
+            let objects = loaded.unreadable.len();
+            tracing::error!(objects, %error, "stored objects can't be read and are not served");
+        }
         let mut state = self.state.write();
         *state = State {
-            objects: entries
+            objects: loaded
+                .entries
                 .into_iter()
                 .map(|entry| (entry.key.clone(), Arc::new(entry)))
                 .collect(),
+            unreadable: loaded.unreadable.into_iter().collect(),
             horizon: revision,
             revision,
             ..State::default()
         };
         drop(state);
         self.notify(revision);
+    }
+}
+
+/// What a load has found of one resource.
+#[derive(Default)]
+pub(super) struct Loaded {
+    entries: Vec<Entry>,
+    unreadable: Vec<(String, StoreError)>,
+}
+
+impl Loaded {
+    /// Adds what a key of the resource holds.
+    pub(super) fn add(&mut self, key: &str, news: News) {
+        match news {
+            News::Is(entry) => self.entries.push(entry),
+            News::Gone => {}
+            News::Unreadable(error) => self.unreadable.push((key.to_owned(), error)),
+        }
+    }
+}
+
+impl News {
+    /// What is stored for a key of a resource.
+    pub(super) fn of(resource: &Resource, key: &str, stored: &Result<Stored, StoreError>) -> Self {
+        match stored {
+            Ok(stored) => Entry::read(resource, key, stored).map_or(Self::Gone, Self::Is),
+            Err(error) => Self::Unreadable(error.clone()),
+        }
     }
 }
 

@@ -41,6 +41,8 @@ struct Current {
     revision: i64,
     /// It may be older than what etcd has.
     cached: bool,
+    /// etcd has it encrypted otherwise than it would be today.
+    stale: bool,
 }
 
 /// What a write comes to.
@@ -66,6 +68,7 @@ impl Pipeline {
                 value: entry.value(),
                 revision: entry.revision,
                 cached: true,
+                stale: false,
             },
             None => match self.stored(target).await? {
                 Some(current) => current,
@@ -87,6 +90,19 @@ impl Pipeline {
                 Err(status) => return Err(status),
             };
             let outcome = match step {
+                Step::Nothing(_)
+                    if current.cached && self.store.may_be_stale(&target.store_key()) =>
+                {
+                    match self.stored(target).await? {
+                        Some(stored) => current = stored,
+                        None => return Ok(None),
+                    }
+                    continue;
+                }
+                // So that writing everything as it is brings in a new key.
+                Step::Nothing(value) if current.stale && !request.options.dry_run => {
+                    self.put(target, &current, value).await?
+                }
                 Step::Nothing(value) => {
                     return self.unchanged(request, current, value).await.map(Some);
                 }
@@ -373,5 +389,6 @@ fn read(stored: Stored) -> Result<Current, Status> {
         value,
         revision: stored.revision,
         cached: false,
+        stale: stored.stale,
     })
 }

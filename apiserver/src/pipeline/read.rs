@@ -52,7 +52,13 @@ impl Pipeline {
             "" => drop(self.cache.fresh().await?),
             version => drop(self.cache.wait_for(parse_version(version)?).await?),
         }
-        let entry = cache.get(&target.key()).ok_or_else(|| target.not_found())?;
+        let key = target.key();
+        let entry = cache
+            .get(&key)
+            .ok_or_else(|| match cache.unreadable(&key) {
+                Some(error) => error.into(),
+                None => target.not_found(),
+            })?;
         Ok(Object {
             json: present::serve(target, entry.bytes()),
             created: false,
@@ -105,6 +111,7 @@ impl Pipeline {
             Age::Exact(revision) => revision,
             _ => self.cache.revision(),
         };
+        cache.readable(selection.namespace())?;
         let (all, changed) = cache.list(selection.namespace());
         if let (Age::Exact(revision), Some(token)) = (&age, &token)
             && changed > *revision

@@ -90,6 +90,7 @@ impl Pipeline {
             self.cache.loaded().await;
             revision
         };
+        of.readable(selection.namespace())?;
         let seconds = options
             .timeout_seconds
             .filter(|s| *s > 0)

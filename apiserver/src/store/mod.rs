@@ -2,9 +2,11 @@
 //!
 //! Keys are `/registry/<prefix>/[namespace/]name`, values the object's JSON
 //! without `metadata.resourceVersion`, which etcd knows better: it is spliced
-//! into the bytes on the way out.
+//! into the bytes on the way out. What is to be encrypted ([`encryption`]) is
+//! so in etcd only.
 
 mod compact;
+pub mod encryption;
 mod leases;
 pub mod splice;
 
@@ -12,12 +14,14 @@ pub use compact::compact_periodically;
 
 use crate::metrics;
 use bytes::Bytes;
+use encryption::Encryption;
 use etcd_client::{
     Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, KvClient, PutOptions, Txn,
     TxnOp, TxnOpResponse, WatchClient, WatchOptions, WatchStream,
 };
 use hardway_proto::Status;
 use leases::Leases;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
@@ -45,6 +49,22 @@ pub enum StoreError {
     /// The value is larger than etcd takes.
     #[error("etcd refuses the object: {0}")]
     TooLarge(String),
+    /// The stored bytes can't be decrypted.
+    #[error("unable to transform key \"{ROOT}{key}\": {reason}")]
+    Unreadable {
+        /// The key, below [`ROOT`].
+        key: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The value can't be encrypted.
+    #[error("unable to encrypt key \"{ROOT}{key}\": {reason}")]
+    Unwritable {
+        /// The key, below [`ROOT`].
+        key: String,
+        /// Why not.
+        reason: String,
+    },
     /// etcd didn't answer in time; whether a write was done is unknown.
     #[error("etcd did not answer within {} s", TIMEOUT.as_secs())]
     Timeout,
@@ -62,6 +82,9 @@ impl From<StoreError> for Status {
             )),
             StoreError::Unavailable(_) => Status::unavailable(message),
             StoreError::TooLarge(_) => Status::too_large(message),
+            StoreError::Unreadable { .. } | StoreError::Unwritable { .. } => {
+                Status::internal(message)
+            }
             StoreError::Compacted(revision) => Status::expired(format!(
                 "The resourceVersion for the provided list is too old: {revision}"
             )),
@@ -96,6 +119,8 @@ pub struct Stored {
     pub value: Bytes,
     /// Revision of its last change.
     pub revision: i64,
+    /// Whether it would be encrypted otherwise today.
+    pub stale: bool,
 }
 
 /// One write: a transaction that takes place only if nothing changed.
@@ -117,14 +142,25 @@ pub struct Write {
 
 /// A page of a range.
 pub struct Page {
-    /// Its objects in key order.
-    pub items: Vec<Stored>,
+    /// Its objects in key order, or why they can't be read.
+    pub items: Vec<Result<Stored, StoreError>>,
     /// The revision it shows.
     pub revision: i64,
     /// Whether more follow.
     pub more: bool,
     /// How many objects the whole range has.
     pub count: i64,
+}
+
+impl Page {
+    /// The items with their keys, below [`ROOT`].
+    pub fn keyed(&self) -> impl DoubleEndedIterator<Item = (&str, &Result<Stored, StoreError>)> {
+        self.items.iter().filter_map(|item| match item {
+            Ok(stored) => Some((stored.key.as_str(), item)),
+            Err(StoreError::Unreadable { key, .. }) => Some((key.as_str(), item)),
+            Err(_) => None,
+        })
+    }
 }
 
 /// How to reach etcd.
@@ -137,6 +173,8 @@ pub struct Options {
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
     /// How long Events live.
     pub event_ttl: Duration,
+    /// How values are encrypted.
+    pub encryption: Arc<Encryption>,
 }
 
 /// A connection to etcd; cheap to clone.
@@ -145,6 +183,7 @@ pub struct Store {
     kv: KvClient,
     watch: WatchClient,
     leases: Leases,
+    encryption: Arc<Encryption>,
 }
 
 impl Store {
@@ -172,6 +211,7 @@ impl Store {
             kv: client.kv_client().max_decoding_message_size(usize::MAX),
             watch: client.watch_client().max_decoding_message_size(usize::MAX),
             leases: Leases::new(client.lease_client(), options.event_ttl),
+            encryption: options.encryption,
         })
     }
 
@@ -187,7 +227,33 @@ impl Store {
     pub async fn get(&self, key: &str) -> Result<Option<Stored>, StoreError> {
         let mut kv = self.kv.clone();
         let mut response = timed("get", kv.get(full(key), None)).await?;
-        Ok(response.take_kvs().into_iter().next().map(stored))
+        let found = response.take_kvs().into_iter().next();
+        found.map(|pair| self.stored(pair)).transpose()
+    }
+
+    /// Whether the value of a key (below the root) may be stale because of
+    /// how it is encrypted.
+    pub fn may_be_stale(&self, key: &str) -> bool {
+        self.encryption.concerns(key)
+    }
+
+    /// An object in the bytes that etcd has.
+    pub fn read(&self, key: String, value: Bytes, revision: i64) -> Result<Stored, StoreError> {
+        match self.encryption.open(&key, value) {
+            Ok(opened) => Ok(Stored {
+                key,
+                value: opened.value,
+                revision,
+                stale: opened.stale,
+            }),
+            Err(reason) => Err(StoreError::Unreadable { key, reason }),
+        }
+    }
+
+    fn stored(&self, pair: etcd_client::KeyValue) -> Result<Stored, StoreError> {
+        let revision = pair.mod_revision();
+        let (key, value) = pair.into_key_value();
+        self.read(below_root(&key), value.into(), revision)
     }
 
     /// Objects of keys from `from` up to, not including, `to`, in key order;
@@ -217,7 +283,11 @@ impl Store {
             },
             more: response.more(),
             count: response.count(),
-            items: response.take_kvs().into_iter().map(stored).collect(),
+            items: response
+                .take_kvs()
+                .into_iter()
+                .map(|pair| self.stored(pair))
+                .collect(),
         })
     }
 
@@ -242,7 +312,14 @@ impl Store {
             false => None,
         };
         let operation = match write.value {
-            Some(value) => TxnOp::put(key.clone(), value, lease),
+            Some(value) => {
+                let sealed = self.encryption.seal(&write.key, value);
+                let sealed = sealed.map_err(|reason| StoreError::Unwritable {
+                    key: write.key.clone(),
+                    reason,
+                })?;
+                TxnOp::put(key.clone(), sealed, lease)
+            }
             None => TxnOp::delete(key.clone(), None),
         };
         let mut operations = vec![operation];
@@ -265,16 +342,20 @@ impl Store {
             return Ok(response.header().map_or(0, |header| header.revision()));
         }
         let mut found = response.op_responses().into_iter().map(|op| match op {
-            TxnOpResponse::Get(mut get) => get.take_kvs().into_iter().next().map(stored),
+            TxnOpResponse::Get(mut get) => get.take_kvs().into_iter().next(),
             _ => None,
         });
         let current = found.next().flatten();
-        if current.as_ref().map_or(0, |stored| stored.revision) != write.expected {
-            return Err(StoreError::Changed(current));
+        if current.as_ref().map_or(0, |pair| pair.mod_revision()) != write.expected {
+            let current = current.map(|pair| self.stored(pair)).transpose();
+            return Err(match current {
+                // That there is one is all that matters to a creation.
+                Err(_) if write.expected == 0 => StoreError::Changed(None),
+                current => StoreError::Changed(current?),
+            });
         }
-        Err(StoreError::Claimed(
-            found.flatten().map(|stored| stored.key).collect(),
-        ))
+        let claims = found.flatten().map(|pair| below_root(pair.key()));
+        Err(StoreError::Claimed(claims.collect()))
     }
 
     /// Forgets all revisions before `revision`.
@@ -287,16 +368,6 @@ impl Store {
 
 fn full(key: &str) -> Vec<u8> {
     [ROOT.as_bytes(), key.as_bytes()].concat()
-}
-
-fn stored(pair: etcd_client::KeyValue) -> Stored {
-    let revision = pair.mod_revision();
-    let (key, value) = pair.into_key_value();
-    Stored {
-        key: below_root(&key),
-        value: value.into(),
-        revision,
-    }
 }
 
 /// A key without [`ROOT`].

@@ -31,6 +31,8 @@ pub struct Lab {
     pub dir: tempfile::TempDir,
     pub address: SocketAddr,
     pub etcd: Etcd,
+    /// More flags for the apiserver.
+    pub flags: Vec<String>,
     stop: Option<oneshot::Sender<()>>,
     tls: Arc<rustls::ClientConfig>,
 }
@@ -150,6 +152,7 @@ impl Lab {
             address: ([127, 0, 0, 1], 0).into(),
             tls: tls(dir.path(), "admin"),
             stop: None,
+            flags: Vec::new(),
             etcd,
             dir,
         };
@@ -159,22 +162,7 @@ impl Lab {
 
     /// Starts an apiserver (another one, if there was one) and waits for it.
     pub async fn serve(&mut self) {
-        let file = |name: &str| self.dir.path().join(name).display().to_string();
-        let flags = Flags::try_parse_from([
-            "hardway-apiserver".to_owned(),
-            format!("--etcd-servers={}", self.etcd.url()),
-            format!("--etcd-cafile={}", file("ca.crt")),
-            format!("--etcd-certfile={}", file("admin.crt")),
-            format!("--etcd-keyfile={}", file("admin.key")),
-            format!("--tls-cert-file={}", file("server.crt")),
-            format!("--tls-private-key-file={}", file("server.key")),
-            format!("--client-ca-file={}", file("ca.crt")),
-            format!("--service-account-signing-key-file={}", file("sa.key")),
-            "--bind-address=127.0.0.1".to_owned(),
-            "--secure-port=0".to_owned(),
-        ])
-        .unwrap();
-        let server = Server::start(&flags).await.unwrap();
+        let server = Server::start(&self.parsed_flags()).await.unwrap();
         self.address = server.address().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         self.stop = Some(stop);
@@ -187,6 +175,25 @@ impl Lab {
                 .is_some_and(|response| response.status() == 200)
         })
         .await;
+    }
+
+    /// The flags that an apiserver is started with.
+    pub fn parsed_flags(&self) -> Flags {
+        let file = |name: &str| self.dir.path().join(name).display().to_string();
+        let least = [
+            "hardway-apiserver".to_owned(),
+            format!("--etcd-servers={}", self.etcd.url()),
+            format!("--etcd-cafile={}", file("ca.crt")),
+            format!("--etcd-certfile={}", file("admin.crt")),
+            format!("--etcd-keyfile={}", file("admin.key")),
+            format!("--tls-cert-file={}", file("server.crt")),
+            format!("--tls-private-key-file={}", file("server.key")),
+            format!("--client-ca-file={}", file("ca.crt")),
+            format!("--service-account-signing-key-file={}", file("sa.key")),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--secure-port=0".to_owned(),
+        ];
+        Flags::try_parse_from(least.iter().chain(&self.flags)).unwrap()
     }
 
     /// The same lab, seen by another user.
@@ -348,8 +355,8 @@ impl Lab {
         }
     }
 
-    /// Makes etcd forget everything before now.
-    pub async fn compact(&self) {
+    /// etcd itself, past the apiserver.
+    pub async fn etcd_client(&self) -> etcd_client::Client {
         let file = |name: &str| std::fs::read(self.dir.path().join(name)).unwrap();
         let tls = tonic::transport::ClientTlsConfig::new()
             .ca_certificate(tonic::transport::Certificate::from_pem(file("ca.crt")))
@@ -358,9 +365,14 @@ impl Lab {
                 file("admin.key"),
             ));
         let options = etcd_client::ConnectOptions::new().with_tls(tls);
-        let mut client = etcd_client::Client::connect([self.etcd.url()], Some(options))
+        etcd_client::Client::connect([self.etcd.url()], Some(options))
             .await
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Makes etcd forget everything before now.
+    pub async fn compact(&self) {
+        let mut client = self.etcd_client().await;
         let revision = client
             .get("x", None)
             .await

@@ -1,0 +1,48 @@
+//! Follows the configuration file: who changes keys need not restart anything.
+
+use super::{Configuration, Encryption};
+use crate::metrics;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the file is looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Puts changes of the file into effect for ever, and calls `replaced` after
+/// each; `digest` is that of the configuration in effect. A file that makes no
+/// sense is told of, once, and changes nothing.
+pub async fn follow(
+    path: &Path,
+    digest: Vec<u8>,
+    encryption: Arc<Encryption>,
+    replaced: impl Fn(),
+) {
+    let mut seen = Ok(digest);
+    let mut tick = tokio::time::interval(EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let loaded = Configuration::load(path);
+        let found = match &loaded {
+            Ok(configuration) => Ok(configuration.digest.clone()),
+            Err(error) => Err(error.to_string()),
+        };
+        if found == seen {
+            continue;
+        }
+        seen = found;
+        metrics::encryption_reload(loaded.is_ok());
+        match loaded {
+            Ok(configuration) => {
+                encryption.replace(configuration);
+                tracing::info!(path = %path.display(), "the encryption configuration has changed");
+                replaced();
+            }
+            Err(error) => tracing::error!(
+                %error,
+                "the encryption configuration has changed but can't be used; the one before stays in effect"
+            ),
+        }
+    }
+}
