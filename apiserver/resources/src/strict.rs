@@ -193,6 +193,21 @@ mod tests {
     }
 
     #[test]
+    fn empty_lists_and_maps_of_built_in_kinds_vanish() {
+        let (value, _) = deployment(
+            r#"{"metadata":{"labels":{},"finalizers":[]},"spec":{"selector":{"matchLabels":{}},
+                "template":{"spec":{"containers":[],"volumes":[{"name":"v","emptyDir":{}}]}}}}"#,
+        )
+        .expect("decodable");
+        assert_eq!(
+            value,
+            json!({"metadata": {}, "spec": {"selector": {},
+                "template": {"spec": {"containers": [], "volumes": [{"name": "v", "emptyDir": {}}]}}}}),
+            "what is required stays, and structs"
+        );
+    }
+
+    #[test]
     fn bytes_and_times() {
         let secret = builtin::kind("", "v1", "Secret").expect("built in");
         let why = check(&secret, br#"{"data":{"a":"b$"}}"#).expect_err("no base64");

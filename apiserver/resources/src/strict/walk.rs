@@ -111,7 +111,8 @@ fn visit(
     Ok(())
 }
 
-/// Drops fields the schema doesn't know, and nulls, which mean "not set".
+/// Drops fields the schema doesn't know, and what means "not set": nulls, and of
+/// built-in types empty lists and maps, as Go's `omitempty` does.
 fn prune(
     schema: &Schema,
     map: &mut Map<String, Value>,
@@ -121,6 +122,7 @@ fn prune(
 ) {
     let node = schema.node();
     map.retain(|name, value| match schema.field(name) {
+        Some(field) if typed && unset(&field, value) => node.required.contains(name),
         Some(field) => {
             !value.is_null() || node.additional.is_some() || (!typed && field.node().nullable)
         }
@@ -132,6 +134,16 @@ fn prune(
             false
         }
     });
+}
+
+/// An empty list or map; an empty struct, by contrast, may mean much.
+fn unset(schema: &Schema, value: &Value) -> bool {
+    let node = schema.node();
+    match value {
+        Value::Array(list) => list.is_empty() && node.ty == Type::Array,
+        Value::Object(map) => map.is_empty() && node.additional.is_some(),
+        _ => false,
+    }
 }
 
 fn scalar(schema: &Schema, value: &Value, place: &Place<'_>) -> Result<(), String> {
