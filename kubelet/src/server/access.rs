@@ -32,6 +32,7 @@ impl Identity {
         let groups = subject
             .iter_organization()
             .filter_map(|o| o.as_str().ok())
+            .chain(["system:authenticated"])
             .map(str::to_owned)
             .collect();
         Some(Self { name, groups })
