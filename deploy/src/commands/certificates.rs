@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
 use crate::kubeconfig;
 use crate::pki::{self, CLUSTER_CA, ETCD_CA, Pki};
@@ -62,6 +63,7 @@ pub fn run(options: &Options) -> Result<()> {
     let all = options.out.join("all");
     let pki = Pki::new(&all.join("pki"));
     let done = pki.ensure(&hosts, SystemTime::now())?;
+    encryption::ensure(&all.join(encryption::FILE))?;
     let installed = Pki::new(&Path::new(INSTALLED).join("pki"));
     kubeconfig::ensure(&all.join("kubeconfig"), &pki, &installed, &hosts)?;
     for host in &hosts {
@@ -98,7 +100,7 @@ fn files(host: &Host) -> Vec<String> {
     if host.role == Role::ControlPlane {
         names.push(format!("pki/{CLUSTER_CA}.key"));
         names.push(format!("pki/{ETCD_CA}.crt"));
-        names.extend(["pki/sa.key", "pki/sa.pub"].map(str::to_owned));
+        names.extend(["pki/sa.key", "pki/sa.pub", encryption::FILE].map(str::to_owned));
     }
     names.extend(
         kubeconfig::components(host)
@@ -150,6 +152,8 @@ mod tests {
         ];
         assert_eq!(found[..3], own);
         assert_eq!(found[3..], ["kubelet-node-1.key"]);
+        assert!(folder.path().join("master/encryption.yaml").exists());
+        assert!(!folder.path().join("node-1/encryption.yaml").exists());
         let kubelet = folder
             .path()
             .join("node-1/kubeconfig/kubelet-node-1.kubeconfig");

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
 use crate::http::Identity;
 use crate::pki::{CLUSTER_CA, ETCD_CA, Pki};
@@ -79,6 +80,11 @@ impl Lab {
     /// Folder of the kubeconfig files.
     pub fn kubeconfigs(&self) -> PathBuf {
         self.folder.join("kubeconfig")
+    }
+
+    /// How the apiserver encrypts what it stores.
+    pub fn encryption(&self) -> PathBuf {
+        self.folder.join(encryption::FILE)
     }
 
     /// Folder of the image registry's storage.
