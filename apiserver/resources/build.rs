@@ -1,8 +1,9 @@
 //! Writes the shapes and OpenAPI documents of the built-in kinds.
 //!
 //! Types and descriptions come from k8s-openapi; how lists and maps merge,
-//! which it lacks, from `facts/fields.tsv`; which kinds are served, from the
-//! table itself (`src/rows`). Everything is made here so that the running
+//! which it lacks, from `facts/fields.tsv`; what earlier versions of a kind have
+//! otherwise, from `facts/old.tsv`; which kinds are served, from the table
+//! itself (`src/rows`). Everything is made here so that the running
 //! server neither parses nor builds these documents, but sends bytes.
 
 #[path = "build/arena.rs"]
@@ -13,6 +14,8 @@ mod documents;
 mod facts;
 #[path = "build/kinds.rs"]
 mod kinds;
+#[path = "build/old.rs"]
+mod old;
 #[path = "src/openapi/paths.rs"]
 mod paths;
 #[path = "src/openapi/protobuf.rs"]
@@ -36,7 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = std::env::var("OUT_DIR")?;
     let out = Path::new(&out);
     let facts = facts::read(Path::new("facts/fields.tsv"))?;
-    let definitions = kinds::definitions(&facts);
+    let changes = old::read(Path::new("facts/old.tsv"))?;
+    let definitions = kinds::definitions(&facts, &changes);
     let arena = arena::build(&definitions).to_string();
     write_gzip(&out.join("schemas.json.gz"), arena.as_bytes())?;
     documents::write(out, &definitions)

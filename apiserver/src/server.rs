@@ -303,7 +303,7 @@ fn issuer(flags: &Flags) -> Result<Option<TokenIssuer>, FlagError> {
     .map_err(|error| invalid(flag, error))
 }
 
-fn audit_log(flags: &Flags) -> Result<Option<audit::Log>, FlagError> {
+fn audit_log(flags: &Flags) -> Result<Option<Arc<audit::Log>>, FlagError> {
     let Some(path) = &flags.audit_log_path else {
         return Ok(None);
     };
@@ -314,7 +314,7 @@ fn audit_log(flags: &Flags) -> Result<Option<audit::Log>, FlagError> {
         }
         None => audit::Policy::default(),
     };
-    audit::Log::open(path, policy, audit::Rotation::default())
-        .map(Some)
+    audit::Log::open(path, policy, flags.audit_rotation())
+        .map(|log| Some(Arc::new(log)))
         .map_err(|error| invalid("audit-log-path", format!("{}: {error}", path.display())))
 }

@@ -2,10 +2,11 @@
 
 use crate::fields::{FieldSet, PathElement, path_to_string};
 use crate::managed_fields::{
-    Identity, Managers, Operation, Owned, Writer, changes, record, timestamp,
-    without_managed_fields, without_system_fields,
+    Identity, Managers, Operation, Owned, Writer, record, timestamp, without_managed_fields,
+    without_system_fields,
 };
 use crate::typed::{compare, ensure_named, merge, remove, to_set, validate};
+use crate::versions::Change;
 use hardway_proto::Status;
 use hardway_proto::status::{Cause, Details};
 use hardway_resources::schema::{Schema, Type};
@@ -45,11 +46,8 @@ pub fn apply(
             manager: BEFORE_FIRST_APPLY,
             ..writer.clone()
         };
-        record(
-            &mut managers,
-            &changes(schema, &nothing, live_object, writer),
-            &first,
-        );
+        let change = Change::of(schema, &nothing, live_object, &first);
+        record(&mut managers, &change);
     }
     let former = managers.clone();
 
@@ -66,12 +64,11 @@ pub fn apply(
     );
 
     let merged = merge(Some(schema), live_object, applied);
-    let mut new = prune(schema, merged, &managers, &last.fields);
+    let mut new = prune(schema, merged, &managers, &last, writer);
     drop_nulls(Some(schema), &mut new);
 
-    let differs = changes(schema, live_object, &new, writer);
-    let changed = differs.changed();
-    let mut conflicts = conflicts(&managers, &changed, &identity);
+    let change = Change::of(schema, live_object, &new, writer);
+    let mut conflicts = conflicts(&managers, &change, &identity);
     if !force {
         if writer.manager == "kubectl" {
             let allowed = from_last_applied(schema, live_object);
@@ -81,8 +78,7 @@ pub fn apply(
             return Err(refuse(conflicts));
         }
     }
-    managers.take_from_others(&changed, &identity);
-    managers.take_from_others(&differs.removed, &identity);
+    managers.take_from_others(&change, &identity);
     if let Some(own) = managers.0.get_mut(&identity) {
         own.fields = without_system_fields(&own.fields);
     }
@@ -157,27 +153,62 @@ fn without_null_creation(applied: &Value) -> Value {
 }
 
 /// Takes out what this manager applied last time and nobody owns any more.
-fn prune(schema: &Schema, merged: Value, managers: &Managers, last: &FieldSet) -> Value {
-    if last.is_empty() {
+fn prune(
+    schema: &Schema,
+    merged: Value,
+    managers: &Managers,
+    last: &Owned,
+    writer: &Writer<'_>,
+) -> Value {
+    if last.fields.is_empty() {
         return merged;
     }
-    let schema = Some(schema);
-    let named = |set: &FieldSet| ensure_named(set, schema);
-    let without = |gone: &FieldSet| remove(schema, &merged, gone).unwrap_or_else(|| json!({}));
-    let present = named(&to_set(schema, &merged));
-    let pruned = without(&named(last));
+    let own = writer.api_version;
+    let convert = |schema: &Schema, object: &Value, from: &str, to: &str| {
+        writer.versions.convert(schema, object, from, to)
+    };
+    // It may have applied it in another version. What that one has not, stays.
+    let Some((then, before)) = convert(schema, &merged, own, &last.api_version) else {
+        return merged;
+    };
+    let named = |set: &FieldSet, schema: &Schema| ensure_named(set, Some(schema));
+    let all = |object: &Value, schema: &Schema| named(&to_set(Some(schema), object), schema);
+    let without = |object: &Value, schema: &Schema, gone: &FieldSet| {
+        remove(Some(schema), object, gone).unwrap_or_else(|| json!({}))
+    };
+    let mut at = (last.api_version.as_str(), then.clone());
+    let mut pruned = without(&before, &then, &named(&last.fields, &then));
 
     // Back comes what anybody owns, this configuration included …
-    let owned = managers
-        .0
-        .values()
-        .fold(FieldSet::default(), |all, o| all.union(&o.fields));
-    let kept = named(&to_set(schema, &pruned)).union(&named(&owned));
-    let pruned = without(&present.difference(&kept));
+    let mut owned: Vec<(&str, FieldSet)> = vec![(at.0, FieldSet::default())];
+    for one in managers.0.values() {
+        match owned
+            .iter_mut()
+            .find(|(version, _)| *version == one.api_version)
+        {
+            Some((_, fields)) => *fields = fields.union(&one.fields),
+            None => owned.push((&one.api_version, one.fields.clone())),
+        }
+    }
+    for (version, fields) in owned {
+        let there = convert(schema, &merged, own, version);
+        let moved = convert(&at.1, &pruned, at.0, version);
+        let (Some((schema, merged)), Some((_, moved))) = (there, moved) else {
+            continue;
+        };
+        let kept = all(&moved, &schema).union(&named(&fields, &schema));
+        pruned = without(&merged, &schema, &all(&merged, &schema).difference(&kept));
+        at = (version, schema);
+    }
 
     // … and what the manager hadn't applied, though it was inside of what it had.
-    let kept = named(&to_set(schema, &pruned));
-    without(&present.difference(&kept).intersection(&named(last)))
+    let Some((_, pruned)) = convert(&at.1, &pruned, at.0, &last.api_version) else {
+        return merged;
+    };
+    let gone = all(&before, &then).difference(&all(&pruned, &then));
+    let gone = gone.intersection(&named(&last.fields, &then));
+    let left = without(&before, &then, &gone);
+    convert(&then, &left, &last.api_version, own).map_or(merged, |(_, left)| left)
 }
 
 /// Nulls that were applied or left by pruning mean an absent field, except
@@ -208,12 +239,16 @@ struct Conflict {
     path: Vec<PathElement>,
 }
 
-fn conflicts(managers: &Managers, changed: &FieldSet, but: &Identity) -> Vec<Conflict> {
+fn conflicts(managers: &Managers, change: &Change<'_>, but: &Identity) -> Vec<Conflict> {
     let others = managers.0.iter().filter(|(identity, _)| *identity != but);
     others
-        .flat_map(|(identity, owned)| {
+        .filter_map(|(identity, owned)| {
+            let changed = change.seen_in(&owned.api_version)?.changed();
+            Some((identity, owned, changed))
+        })
+        .flat_map(|(identity, owned, changed)| {
             let manager = print_manager(identity, owned);
-            let paths = owned.fields.intersection(changed).paths();
+            let paths = owned.fields.intersection(&changed).paths();
             paths.into_iter().map(move |path| Conflict {
                 manager: manager.clone(),
                 path,

@@ -17,9 +17,11 @@ mod json;
 pub mod managed_fields;
 mod strategic;
 mod typed;
+mod versions;
 
 pub use apply::apply;
 pub use fields::{FieldSet, PathElement};
 pub use json::{json_patch, merge_patch};
 pub use managed_fields::Writer;
 pub use strategic::strategic_merge;
+pub use versions::Versions;

@@ -2,6 +2,7 @@
 
 use crate::fields::FieldSet;
 use crate::typed::{compare, fill_zero};
+use crate::versions::{Change, Versions};
 use hardway_resources::schema::Schema;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -25,6 +26,8 @@ pub struct Writer<'a> {
     /// Fields this write can't change (the strategy resets them), such as
     /// `status` in a write of the main resource; nobody owns them by it.
     pub ignored: FieldSet,
+    /// How other managers see the object.
+    pub versions: Versions<'a>,
     /// The time of the write.
     pub now: Timestamp,
 }
@@ -37,6 +40,7 @@ impl<'a> Writer<'a> {
             api_version,
             subresource: "",
             ignored: FieldSet::of(&[&["status"]]),
+            versions: Versions::default(),
             now,
         }
     }
@@ -57,6 +61,7 @@ impl<'a> Writer<'a> {
             api_version,
             subresource,
             ignored,
+            versions: Versions::default(),
             now,
         }
     }
@@ -150,16 +155,24 @@ impl Managers {
         metadata.insert("managedFields".into(), Value::Array(entries));
     }
 
-    /// Takes `fields` from every manager but one.
-    pub(crate) fn take_from_others(&mut self, fields: &FieldSet, but: &Identity) {
-        if fields.is_empty() {
+    /// Takes what changed from every manager but one. Managers of versions
+    /// that aren't served any more are forgotten.
+    pub(crate) fn take_from_others(&mut self, change: &Change<'_>, but: &Identity) {
+        let differs = &change.differs;
+        if differs.changed().is_empty() && differs.removed.is_empty() {
             return;
         }
-        for (identity, owned) in &mut self.0 {
-            if identity != but {
-                owned.fields = owned.fields.difference(fields);
+        self.0.retain(|identity, owned| {
+            if identity == but {
+                return true;
             }
-        }
+            let Some(seen) = change.seen_in(&owned.api_version) else {
+                return false;
+            };
+            let left = owned.fields.difference(&seen.changed());
+            owned.fields = left.difference(&seen.removed);
+            true
+        });
     }
 
     /// Forgets managers that own nothing.
@@ -284,25 +297,21 @@ pub fn update(old: Option<&Value>, new: &mut Value, schema: &Schema, writer: &Wr
         return;
     }
     let nothing = Value::Object(Map::new());
-    let differs = changes(schema, old.unwrap_or(&nothing), new, writer);
-    record(&mut managers, &differs, writer);
+    let change = Change::of(schema, old.unwrap_or(&nothing), new, writer);
+    record(&mut managers, &change);
     managers.cap();
     managers.store(new);
 }
 
 /// Gives the writer of an update what it changed.
-pub(crate) fn record(
-    managers: &mut Managers,
-    differs: &crate::typed::Comparison,
-    writer: &Writer<'_>,
-) {
+pub(crate) fn record(managers: &mut Managers, change: &Change<'_>) {
+    let writer = change.writer;
     let identity = Identity::of(writer, Operation::Update);
-    let changed = differs.changed();
-    managers.take_from_others(&changed, &identity);
-    managers.take_from_others(&differs.removed, &identity);
-    let gained = without_system_fields(&changed);
+    managers.take_from_others(change, &identity);
+    let gained = without_system_fields(&change.differs.changed());
+    let removed = &change.differs.removed;
     let owned = managers.0.entry(identity).or_default();
-    owned.fields = owned.fields.difference(&differs.removed).union(&gained);
+    owned.fields = owned.fields.difference(removed).union(&gained);
     owned.api_version = writer.api_version.into();
     if !gained.is_empty() {
         owned.time = Some(timestamp(writer.now));

@@ -1,6 +1,7 @@
 //! The definitions of all kinds the server speaks of, from k8s-openapi.
 
 use crate::facts::Facts;
+use crate::old::{self, Changes};
 use crate::rows;
 use k8s_openapi::schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -24,8 +25,13 @@ pub const PREFIX: &str = "#/components/schemas/";
 const BODIES: &[(&str, &str, &str)] = &[
     ("", "v1", "DeleteOptions"),
     ("", "v1", "Status"),
+    ("apps", "v1beta1", "DeploymentRollback"),
+    ("apps", "v1beta1", "Scale"),
+    ("apps", "v1beta2", "Scale"),
     ("authentication.k8s.io", "v1", "TokenRequest"),
     ("autoscaling", "v1", "Scale"),
+    ("extensions", "v1beta1", "DeploymentRollback"),
+    ("extensions", "v1beta1", "Scale"),
     ("policy", "v1", "Eviction"),
 ];
 
@@ -36,7 +42,7 @@ macro_rules! generate {
 }
 
 /// All definitions by full name, with facts applied, in OpenAPI v3 form.
-pub fn definitions(facts: &Facts) -> Map<String, Value> {
+pub fn definitions(facts: &Facts, changes: &Changes) -> Map<String, Value> {
     let mut settings = SchemaSettings::openapi3();
     settings.transforms.clear();
     let mut generator = SchemaGenerator::new(settings);
@@ -84,6 +90,7 @@ pub fn definitions(facts: &Facts) -> Map<String, Value> {
             apply(name, schema, facts);
         }
     }
+    old::derive(&mut definitions, changes);
     for row in rows::all() {
         for version in row.versions {
             add_list(&mut definitions, row, version);

@@ -103,10 +103,10 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         verbs: rows::FULL.iter().map(|verb| (*verb).to_owned()).collect(),
         subresources,
         scale,
-        alias_of: None,
+        face: None,
+        old: false,
         custom: true,
         rules: Box::new(CustomRules {
-            group: group.clone(),
             schemas,
             has_status,
         }),
@@ -210,7 +210,6 @@ pub fn version_priority(version: &str) -> (u8, u32, u32) {
 
 /// What a custom resource's schema asks of its objects.
 struct CustomRules {
-    group: String,
     schemas: HashMap<String, (Schema, Arc<Value>)>,
     has_status: bool,
 }
@@ -258,11 +257,6 @@ impl Rules for CustomRules {
             validate::object(raw, object, &mut errors);
         }
         errors
-    }
-
-    fn convert(&self, mut object: Value, _from: &str, to: &str) -> Value {
-        object["apiVersion"] = format!("{}/{to}", self.group).into();
-        object
     }
 }
 

@@ -60,7 +60,7 @@ pub fn resources(table: &Snapshot, group: &str, version: &str) -> Option<Value> 
     }
     let mut resources = Vec::new();
     for row in rows {
-        resources.push(resource(table, row));
+        resources.push(resource(row));
         for sub in &row.subresources {
             resources.push(subresource(row, version, sub));
         }
@@ -73,7 +73,7 @@ pub fn resources(table: &Snapshot, group: &str, version: &str) -> Option<Value> 
     }))
 }
 
-fn resource(table: &Snapshot, row: &Resource) -> Value {
+fn resource(row: &Resource) -> Value {
     let mut entry = json!({
         "name": row.plural,
         "singularName": row.singular,
@@ -83,7 +83,7 @@ fn resource(table: &Snapshot, row: &Resource) -> Value {
     });
     names(row, &mut entry);
     if row.allows("list") && row.allows("create") {
-        entry["storageVersionHash"] = storage_version_hash(table, row).into();
+        entry["storageVersionHash"] = storage_version_hash(row).into();
     }
     entry
 }
@@ -116,13 +116,8 @@ fn subresource(row: &Resource, version: &str, sub: &Subresource) -> Value {
 }
 
 /// Kubernetes' hash of the group, version and kind that etcd keeps.
-fn storage_version_hash(table: &Snapshot, row: &Resource) -> String {
-    let kept = row
-        .alias_of
-        .and_then(|(group, plural)| table.resource(group, plural));
-    let kept = kept.map_or(row, |row| row);
-    let version = kept.versions.first().map_or("", |version| &version.name);
-    let text = format!("{}/{version}/{}", kept.group, kept.kind);
+fn storage_version_hash(row: &Resource) -> String {
+    let text = format!("{}/{}/{}", row.kept_group(), row.kept_version(), row.kind);
     STANDARD.encode(&Sha256::digest(text)[..8])
 }
 
@@ -204,6 +199,11 @@ pub fn aggregated(table: &Snapshot, form: Aggregated, core: bool) -> Value {
     })
 }
 
+/// Whether the row shows again what another group has.
+fn passed_by(row: &Resource) -> bool {
+    row.old && row.kept_group() != row.group
+}
+
 fn aggregated_resource(row: &Resource, version: &str) -> Value {
     let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
     let own = kind(&row.group, version, &row.kind);
@@ -224,7 +224,10 @@ fn aggregated_resource(row: &Resource, version: &str) -> Value {
         "responseKind": own,
         "scope": if row.namespaced() { "Namespaced" } else { "Cluster" },
         "singularResource": row.singular,
-        "verbs": row.verbs,
+        // Clients that go through all there is (`kubectl api-resources`,
+        // collectors of garbage or backups) pass by what has no verbs, and so
+        // meet each object once.
+        "verbs": if passed_by(row) { &[] } else { row.verbs.as_slice() },
     });
     names(row, &mut entry);
     if !subresources.is_empty() {
@@ -277,6 +280,43 @@ mod tests {
         );
         assert_eq!(autoscaling["versions"][1]["version"], "v1");
         assert!(group(&table, "nope").is_none());
+    }
+
+    #[test]
+    fn old_versions_come_after_the_present_ones() {
+        let table = Registry::new().snapshot();
+        assert_eq!(table.groups().last(), Some(&"extensions"));
+        let apps = group(&table, "apps").expect("apps");
+        assert_eq!(apps["preferredVersion"]["version"], "v1");
+        assert_eq!(apps["versions"][1]["version"], "v1beta2");
+        let list = resources(&table, "extensions", "v1beta1").expect("served");
+        let find = |name: &str| {
+            let all = list["resources"].as_array().expect("a list");
+            all.iter().find(|r| r["name"] == name).cloned()
+        };
+        let deployments = find("deployments").expect("served");
+        // Of the objects as apps/v1 keeps them.
+        assert_eq!(deployments["storageVersionHash"], "8aSe+NMegvE=");
+        assert_eq!(deployments["verbs"].as_array().map(Vec::len), Some(8));
+        assert!(deployments.get("shortNames").is_none());
+        assert!(deployments.get("categories").is_none());
+        let scale = find("deployments/scale").expect("served");
+        assert_eq!(
+            (&scale["kind"], scale.get("group")),
+            (&json!("Scale"), None)
+        );
+        assert!(find("deployments/rollback").is_some());
+        // Whoever goes through everything meets each object once.
+        let document = aggregated(&table, Aggregated::V2, false);
+        let groups = document["items"].as_array().expect("groups");
+        let old = groups.last().expect("extensions");
+        let resources = old["versions"][0]["resources"].as_array();
+        assert!(
+            resources
+                .expect("resources")
+                .iter()
+                .all(|r| r["verbs"] == json!([]))
+        );
     }
 
     #[test]

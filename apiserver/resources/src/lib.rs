@@ -6,7 +6,6 @@
 
 pub mod custom;
 pub mod discovery;
-pub mod events;
 pub mod jsonpath;
 pub mod openapi;
 pub mod printers;

@@ -1,6 +1,7 @@
 //! The table itself: built-in rows, and custom ones that come and go.
 
-use crate::resource::{Resource, ScalePaths, Scope, Subresource, Version};
+use crate::resource::{Face, Resource, ScalePaths, Scope, Subresource, Version, api_version};
+use crate::rules::conversions;
 use crate::{custom, printers, rows, rules, schema};
 use parking_lot::RwLock;
 use serde_json::Value;
@@ -17,7 +18,8 @@ pub struct Registry {
 #[derive(Clone, Default)]
 pub struct Snapshot {
     rows: Vec<Arc<Resource>>,
-    by_group: HashMap<String, HashMap<String, usize>>,
+    /// Rows by group and plural name, the one that keeps the objects first.
+    by_group: HashMap<String, HashMap<String, Vec<usize>>>,
     generation: u64,
 }
 
@@ -90,13 +92,14 @@ impl Registry {
 
 impl Snapshot {
     fn of(rows: Vec<Arc<Resource>>, generation: u64) -> Self {
-        let mut by_group: HashMap<String, HashMap<String, usize>> = HashMap::new();
+        let mut by_group: HashMap<String, HashMap<String, Vec<usize>>> = HashMap::new();
         for (index, row) in rows.iter().enumerate() {
             by_group
                 .entry(row.group.clone())
                 .or_default()
                 .entry(row.plural.clone())
-                .or_insert(index);
+                .or_default()
+                .push(index);
         }
         Self {
             rows,
@@ -115,16 +118,60 @@ impl Snapshot {
         &self.rows
     }
 
-    /// The row of a resource, whatever its versions.
+    /// The row of a resource, whatever its versions; the present one if there
+    /// are several.
     pub fn resource(&self, group: &str, plural: &str) -> Option<&Arc<Resource>> {
-        let index = *self.by_group.get(group)?.get(plural)?;
-        Some(&self.rows[index])
+        self.named(group, plural).next()
+    }
+
+    fn named(&self, group: &str, plural: &str) -> impl Iterator<Item = &Arc<Resource>> {
+        let group = self.by_group.get(group);
+        let indexes = group.and_then(|group| group.get(plural));
+        let indexes = indexes.into_iter().flatten();
+        indexes.map(|index| &self.rows[*index])
+    }
+
+    /// An object of a resource that is in one `group/version`, in another one,
+    /// and the schema there; `None` unless both show the resource's objects.
+    pub fn convert(
+        &self,
+        of: &Resource,
+        object: &Value,
+        from: &str,
+        to: &str,
+    ) -> Option<(schema::Schema, Value)> {
+        let find = |api_version: &str| {
+            let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+            self.lookup(group, version, &of.plural)
+                .filter(|row| row.kept_group() == of.kept_group())
+        };
+        let (from, shown) = (find(from)?, find(to)?);
+        let version = to.rsplit('/').next().unwrap_or(to);
+        let schema = shown.version(version)?.schema.clone();
+        let kept = from.to_kept(object.clone());
+        Some((schema, shown.to_shown(kept, version)))
+    }
+
+    /// Other groups that show the objects of a row.
+    pub fn also_in(&self, row: &Resource) -> Vec<String> {
+        let mut groups: Vec<String> = self
+            .rows
+            .iter()
+            .filter(|other| {
+                other.face.is_some_and(|face| face.group == row.group)
+                    && other.group != row.group
+                    && other.plural == row.plural
+            })
+            .map(|other| other.group.clone())
+            .collect();
+        groups.dedup();
+        groups
     }
 
     /// The row that serves a resource in a version.
     pub fn lookup(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
-        self.resource(group, plural)
-            .filter(|row| row.version(version).is_some())
+        self.named(group, plural)
+            .find(|row| row.version(version).is_some())
     }
 
     /// The row that serves a kind in a version.
@@ -173,8 +220,16 @@ impl Snapshot {
 }
 
 /// What clients of a deprecated kind are warned of.
-fn deprecation(kind: &str) -> Option<String> {
-    let text = match kind {
+fn deprecation(row: &rows::Row, version: &str) -> Option<String> {
+    if let (Some((since, until)), Some((group, present))) = (row.deprecated, row.shows) {
+        return Some(format!(
+            "{} {kind} is deprecated in v{since}+, unavailable in v{until}+; use {} {kind}",
+            api_version(row.group, version),
+            api_version(group, present),
+            kind = row.kind,
+        ));
+    }
+    let text = match row.kind {
         "ComponentStatus" => "v1 ComponentStatus is deprecated in v1.19+",
         "Endpoints" => {
             "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
@@ -185,13 +240,23 @@ fn deprecation(kind: &str) -> Option<String> {
 }
 
 fn built_in(row: &rows::Row) -> Resource {
+    let face = row.shows.map(|(group, version)| Face {
+        group,
+        version,
+        conversion: conversions::find(row.group, row.versions[0], row.kind),
+    });
+    let old = row.deprecated.is_some();
     let versions = row.versions.iter().map(|version| Version {
         name: (*version).to_owned(),
         schema: schema::builtin::kind(row.group, version, row.kind)
             .expect("the build script refuses rows without a schema"),
-        printer: printers::for_kind(row.group, version, row.kind),
+        printer: match row.shows {
+            // What is printed hasn't changed.
+            Some((group, version)) if old => printers::for_kind(group, version, row.kind),
+            _ => printers::for_kind(row.group, version, row.kind),
+        },
         open_api: None,
-        deprecation: deprecation(row.kind),
+        deprecation: deprecation(row, version),
     });
     let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
     let subresources = row.subresources.iter().map(|sub| Subresource {
@@ -228,9 +293,10 @@ fn built_in(row: &rows::Row) -> Resource {
             status: ".status.replicas".into(),
             selector: Some(".spec.selector".into()),
         }),
-        alias_of: (row.group == "events.k8s.io").then_some(("", "events")),
+        face,
+        old,
         custom: false,
-        rules: rules::for_kind(row.group, row.kind),
+        rules: rules::for_row(row),
     }
 }
 
@@ -248,7 +314,7 @@ mod tests {
         let hpa = registry
             .lookup_kind("autoscaling", "v1", "HorizontalPodAutoscaler")
             .expect("hpa");
-        assert_eq!(hpa.versions[0].name, "v2");
+        assert_eq!(hpa.kept_version(), "v2");
         assert!(registry.lookup("", "v2", "pods").is_none());
         assert_eq!(
             registry
@@ -257,6 +323,52 @@ mod tests {
                 .storage_prefix,
             "minions"
         );
+    }
+
+    #[test]
+    fn old_versions_are_the_same_objects() {
+        let registry = Registry::new();
+        let find = |group, version, plural| registry.lookup(group, version, plural).expect(plural);
+        let present = find("apps", "v1", "deployments");
+        for (group, version) in [
+            ("extensions", "v1beta1"),
+            ("apps", "v1beta1"),
+            ("apps", "v1beta2"),
+        ] {
+            let old = find(group, version, "deployments");
+            assert_eq!(old.storage_prefix, present.storage_prefix);
+            assert_eq!((old.kept_group(), old.kept_version()), ("apps", "v1"));
+        }
+        let row = registry.resource("apps", "deployments").expect("apps");
+        assert!(row.face.is_none(), "the present row is found first");
+        let table = registry.snapshot();
+        assert_eq!(table.also_in(&present), ["extensions"]);
+        let ingress = find("networking.k8s.io", "v1", "ingresses");
+        assert_eq!(table.also_in(&ingress), ["extensions"]);
+        let warning = |group, version, plural| {
+            let row = find(group, version, plural);
+            row.versions[0].deprecation.clone().unwrap_or_default()
+        };
+        assert_eq!(
+            warning("extensions", "v1beta1", "ingresses"),
+            "extensions/v1beta1 Ingress is deprecated in v1.14+, unavailable in v1.22+; use networking.k8s.io/v1 Ingress"
+        );
+        assert_eq!(
+            warning("apps", "v1beta2", "deployments"),
+            "apps/v1beta2 Deployment is deprecated in v1.9+, unavailable in v1.16+; use apps/v1 Deployment"
+        );
+        assert_eq!(warning("apps", "v1", "deployments"), "");
+    }
+
+    #[test]
+    fn every_face_keeps_its_objects_where_the_present_row_does() {
+        let table = Registry::new().snapshot();
+        for row in table.rows().iter().filter(|row| row.face.is_some()) {
+            let kept = table.lookup(row.kept_group(), row.kept_version(), &row.plural);
+            let kept = kept.unwrap_or_else(|| panic!("{} {}", row.group, row.plural));
+            assert_eq!(kept.storage_prefix, row.storage_prefix);
+            assert_eq!((&kept.kind, kept.scope), (&row.kind, row.scope));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One row of the table.
 
-use crate::rules::Rules;
+use crate::rules::conversions::Conversion;
+use crate::rules::{Rules, json};
 use crate::schema::Schema;
 use serde_json::Value;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ pub trait Printer: Send + Sync {
 pub struct Resource {
     /// API group; empty for the core group.
     pub group: String,
-    /// Served versions, preferred first; the first is also the stored one
-    /// (conversion between versions of a built-in row is `Rules`' business).
+    /// Served versions of the same shape, preferred and stored first.
+    /// Another shape is a row of its own, with a [`Face`].
     pub versions: Vec<Version>,
     /// e.g. `Pod`.
     pub kind: String,
@@ -68,16 +69,79 @@ pub struct Resource {
     pub storage_prefix: String,
     /// Where the scale subresource reads and writes, if there is one.
     pub scale: Option<ScalePaths>,
-    /// Group and plural name of the row that keeps this one's objects, if it
-    /// isn't this one: events.k8s.io shows the core group's events.
-    pub alias_of: Option<(&'static str, &'static str)>,
+    /// The row that keeps this one's objects, if it isn't this one.
+    pub face: Option<Face>,
+    /// Whether it is here for the sake of old manifests only. Clients that go
+    /// through all resources had better not meet it.
+    pub old: bool,
     /// Whether the row comes from a CustomResourceDefinition.
     pub custom: bool,
     /// The kind's own rules.
     pub rules: Box<dyn Rules>,
 }
 
+/// What a row is that shows objects kept by another row: `extensions/v1beta1`
+/// shows the Deployments of `apps/v1`, `events.k8s.io` the core group's events.
+/// Kind and names are the same in both.
+#[derive(Clone, Copy)]
+pub struct Face {
+    /// Group of the row that keeps them.
+    pub group: &'static str,
+    /// The version they are kept in.
+    pub version: &'static str,
+    /// Between that shape and this one.
+    pub conversion: Conversion,
+}
+
 impl Resource {
+    /// The group of the row that keeps the objects: the identity of the
+    /// resource, whichever group it is shown in.
+    pub fn kept_group(&self) -> &str {
+        match &self.face {
+            Some(face) => face.group,
+            None => &self.group,
+        }
+    }
+
+    /// The version objects are kept in.
+    pub fn kept_version(&self) -> &str {
+        match &self.face {
+            Some(face) => face.version,
+            None => &self.versions[0].name,
+        }
+    }
+
+    /// Whether objects may be kept in another form than they are served in.
+    pub fn converts(&self) -> bool {
+        self.face.is_some() || self.versions.len() > 1
+    }
+
+    /// Fills in what this version defaults otherwise than the kept one.
+    pub fn default_version(&self, object: &mut Value) {
+        if let Some(face) = &self.face {
+            (face.conversion.default)(object);
+        }
+    }
+
+    /// An object of this row as it is kept.
+    pub fn to_kept(&self, mut object: Value) -> Value {
+        if let Some(face) = &self.face {
+            (face.conversion.to_kept)(&mut object);
+        }
+        let api_version = api_version(self.kept_group(), self.kept_version());
+        relabel(&mut object, api_version);
+        object
+    }
+
+    /// A kept object as this row shows it in a version.
+    pub fn to_shown(&self, mut object: Value, version: &str) -> Value {
+        if let Some(face) = &self.face {
+            (face.conversion.to_shown)(&mut object);
+        }
+        relabel(&mut object, self.api_version(version));
+        object
+    }
+
     /// A served version by name.
     pub fn version(&self, name: &str) -> Option<&Version> {
         self.versions.iter().find(|version| version.name == name)
@@ -102,6 +166,10 @@ impl Resource {
     pub fn allows(&self, verb: &str) -> bool {
         self.verbs.iter().any(|v| v == verb)
     }
+}
+
+fn relabel(object: &mut Value, api_version: String) {
+    json::set(object, "apiVersion", api_version);
 }
 
 /// `group/version`, or the version alone for the core group.

@@ -11,6 +11,7 @@ mod access;
 mod autoscaling;
 mod batch;
 mod config;
+pub mod conversions;
 mod endpoints;
 mod event;
 mod extension;
@@ -21,10 +22,12 @@ mod namespace;
 mod networking;
 mod node;
 mod service;
+mod signing_request;
+mod status;
 mod storage;
 mod workloads;
 
-pub use kinds::for_kind;
+pub use kinds::for_row;
 
 use hardway_proto::status::Cause;
 use serde_json::Value;
@@ -109,12 +112,6 @@ pub trait Rules: Send + Sync {
     /// of this kind go at once.
     fn default_grace_period(&self, _object: &Value) -> Option<i64> {
         None
-    }
-
-    /// Converts an object of one served version into another. Only called on
-    /// rows with more than one version.
-    fn convert(&self, object: Value, _from: &str, _to: &str) -> Value {
-        object
     }
 }
 

@@ -2,10 +2,21 @@
 //! counts replicas.
 
 use crate::jsonpath;
-use crate::resource::Resource;
+use crate::resource::{Resource, api_version};
 use serde_json::{Map, Value, json};
 
-/// The autoscaling/v1 Scale of an object; `None` if its resource has none.
+/// Group and version of the Scale that a resource shows: autoscaling/v1, but
+/// of their own in versions from before that.
+pub fn version(resource: &Resource) -> (&str, &str) {
+    resource
+        .subresource("scale")
+        .and_then(|sub| sub.body.as_ref())
+        .map_or(("autoscaling", "v1"), |(group, version, _)| {
+            (group, version)
+        })
+}
+
+/// The Scale of an object; `None` if its resource has none.
 pub fn read(resource: &Resource, object: &Value) -> Option<Value> {
     let paths = resource.scale.as_ref()?;
     let number = |path: &str| {
@@ -29,8 +40,20 @@ pub fn read(resource: &Resource, object: &Value) -> Option<Value> {
         .selector
         .as_deref()
         .map(|path| jsonpath::find(object, path));
-    if let Some(selector) = selector.as_deref().and_then(<[_]>::first) {
-        status["selector"] = selector_text(selector).into();
+    let (group, version) = version(resource);
+    match selector.as_deref().and_then(<[_]>::first) {
+        Some(selector) if group == "autoscaling" => {
+            status["selector"] = selector_text(selector).into();
+        }
+        // The text came later and so has another name.
+        Some(selector) => {
+            status["targetSelector"] = selector_text(selector).into();
+            let labels = &selector["matchLabels"];
+            if labels.is_object() && selector.get("matchExpressions").is_none() {
+                status["selector"] = labels.clone();
+            }
+        }
+        None => {}
     }
     let mut spec = Map::new();
     match number(&paths.spec) {
@@ -39,7 +62,7 @@ pub fn read(resource: &Resource, object: &Value) -> Option<Value> {
     }
     Some(json!({
         "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
+        "apiVersion": api_version(group, version),
         "metadata": metadata,
         "spec": spec,
         "status": status,
@@ -134,5 +157,18 @@ mod tests {
         scale["spec"]["replicas"] = json!(5);
         write(&row, &mut object, &scale);
         assert_eq!(object["spec"]["replicas"], 5);
+
+        let row = registry
+            .lookup("extensions", "v1beta1", "deployments")
+            .expect("deployments");
+        let scale = read(&row, &object).expect("scalable");
+        assert_eq!(scale["apiVersion"], "extensions/v1beta1");
+        assert_eq!(
+            scale["status"],
+            json!({"replicas": 1, "targetSelector": "app=web,tier in (a,b)"})
+        );
+        object["spec"]["selector"] = json!({"matchLabels": {"app": "web"}});
+        let scale = read(&row, &object).expect("scalable");
+        assert_eq!(scale["status"]["selector"], json!({"app": "web"}));
     }
 }

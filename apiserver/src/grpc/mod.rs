@@ -8,10 +8,10 @@ use crate::pipeline::{
     Answer, Body, FieldValidation, Listing, Options, Origin, PatchKind, Pipeline, Request, Target,
     Verb, present,
 };
-use crate::rest::{Identity, Peer, identify};
+use crate::rest::{Peer, identify};
 use convert::{event, object_of, to_object};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use hardway_access::Attributes;
+use hardway_access::{Attributes, User, audit};
 use hardway_proto::Status;
 use hardway_proto::api::{self, api_server};
 use std::sync::Arc;
@@ -40,25 +40,36 @@ pub fn service(pipeline: Arc<Pipeline>) -> Service {
 type Outcome<T> = Result<tonic::Response<T>, tonic::Status>;
 
 impl Door {
-    /// Who calls, from where.
-    fn caller<T>(&self, call: &tonic::Request<T>) -> Result<(Identity, Origin), Status> {
+    /// Who calls, from where, to do something that the audit log is told of.
+    fn caller<T>(
+        &self,
+        call: &tonic::Request<T>,
+        uri: String,
+        asked: Attributes<'_>,
+    ) -> Result<(User, Origin, Option<audit::Entry>), Status> {
         let peer = call
             .extensions()
             .get::<Peer>()
             .ok_or_else(|| Status::internal("the connection has no peer"))?;
         let headers = call.metadata().clone().into_headers();
-        let who = identify(&self.pipeline, "/hardway.v1.Api", &headers, peer)?;
         let agent = headers
             .get(http::header::USER_AGENT)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
-        let origin = Origin {
-            uri: String::new(),
+        let mut origin = Origin {
+            uri,
             address: peer.address.ip().to_string(),
             agent: agent.to_owned(),
-            impersonator: who.impersonator.clone(),
+            impersonator: None,
         };
-        Ok((who, origin))
+        let path = "/hardway.v1.Api";
+        let user = identify(&self.pipeline, path, &headers, peer, &mut origin, asked)?;
+        let asked = Attributes {
+            user: &user,
+            ..asked
+        };
+        let entry = self.pipeline.begin_audit(&origin, &asked);
+        Ok((user, origin, entry))
     }
 
     /// Takes a call into the pipeline.
@@ -70,24 +81,32 @@ impl Door {
         options: Options,
         body: Body,
     ) -> Result<(Target, Answer), Status> {
-        let (who, origin) = self.caller(call)?;
-        let target = self.target(target, verb)?;
-        let agent = origin.agent.clone();
-        let origin = Origin {
-            uri: uri(&target),
-            ..origin
+        let nothing = api::Target::default();
+        let wanted = target.unwrap_or(&nothing);
+        let nobody = User::default();
+        let asked = asked(&nobody, verb, wanted);
+        let (user, origin, mut entry) = self.caller(call, uri(wanted), asked)?;
+        let target = match self.target(target, verb) {
+            Ok(target) => target,
+            Err(status) => {
+                if let Some(entry) = entry {
+                    entry.complete(status.code, &status.reason, &status.message);
+                }
+                return Err(status);
+            }
         };
         let start = std::time::Instant::now();
         let request = Request {
-            user: who.user,
+            user,
             verb,
             target,
             options,
             body,
-            agent,
+            agent: origin.agent,
             warnings: Default::default(),
         };
-        let outcome = self.pipeline.run(&origin, &request).await;
+        let turn = self.pipeline.turn(&request.user, verb);
+        let outcome = self.pipeline.run(turn, &request, &mut entry).await;
         crate::rest::record(&request, &outcome, start);
         Ok((request.target, outcome?))
     }
@@ -130,16 +149,32 @@ impl Door {
     }
 }
 
+/// What a call asks for.
+fn asked<'a>(user: &'a User, verb: Verb, target: &'a api::Target) -> Attributes<'a> {
+    Attributes {
+        user,
+        verb: verb.as_str(),
+        group: &target.group,
+        version: &target.version,
+        resource: &target.resource,
+        subresource: &target.subresource,
+        namespace: &target.namespace,
+        name: &target.name,
+        path: "",
+        is_resource: true,
+    }
+}
+
 /// The path that REST would have, for the audit log.
-fn uri(target: &Target) -> String {
-    let mut uri = match target.group() {
+fn uri(target: &api::Target) -> String {
+    let mut uri = match target.group.as_str() {
         "" => format!("/api/{}", target.version),
         group => format!("/apis/{group}/{}", target.version),
     };
     if !target.namespace.is_empty() {
         uri.push_str(&format!("/namespaces/{}", target.namespace));
     }
-    for part in [target.plural(), &target.name, &target.subresource] {
+    for part in [&target.resource, &target.name, &target.subresource] {
         if !part.is_empty() {
             uri.push('/');
             uri.push_str(part);
@@ -186,11 +221,26 @@ impl api_server::Api for Door {
         &self,
         call: tonic::Request<api::DiscoverRequest>,
     ) -> Outcome<api::DiscoverResponse> {
-        let (who, _) = self.caller(&call)?;
-        self.pipeline
-            .authorizer
-            .check(&Attributes::path(&who.user, "get", "/apis"))?;
-        let resources = self.pipeline.registry.iter().map(|row| api::ResourceInfo {
+        let nobody = User::default();
+        let asked = Attributes::path(&nobody, "get", "/apis");
+        let (user, _, mut entry) = self.caller(&call, "/apis".into(), asked)?;
+        let asked = Attributes {
+            user: &user,
+            ..asked
+        };
+        let permitted = self.pipeline.permit(&asked, &mut entry);
+        if let Some(entry) = entry {
+            match &permitted {
+                Ok(()) => entry.complete(200, "", ""),
+                Err(status) => entry.complete(status.code, &status.reason, &status.message),
+            }
+        }
+        permitted?;
+        let table = self.pipeline.registry.snapshot();
+        // Whoever goes through all resources meets each object once.
+        let rows = table.rows().iter().filter(|row| row.face.is_none());
+        let resources = rows.map(|row| api::ResourceInfo {
+            also_in: table.also_in(row),
             group: row.group.clone(),
             version: row.versions[0].name.clone(),
             resource: row.plural.clone(),

@@ -82,12 +82,13 @@ impl Pipeline {
         let mut object = object;
         let now = Timestamp::now();
         metadata::prepare_create(&mut object, rules.has_generation(), now);
+        target.resource.default_version(&mut object);
         let mut object = present::to_stored(target, object);
         rules.prepare_create(&mut object);
         rules.default(&mut object);
         // What admission adds belongs to nobody.
         if !applied {
-            super::write::own(request, &mut object, None, now);
+            self.own(request, &mut object, None, now);
         }
         let review = super::write::review(request, target, Operation::Create);
         self.admission.mutate(&review, &mut object)?;

@@ -246,10 +246,15 @@ fn set_propagation(target: &Target, options: &DeleteOptions, object: &mut Value)
 
 /// Kinds whose dependents stay unless the client says otherwise.
 fn orphans_by_default(target: &Target) -> bool {
-    matches!(
-        (target.group(), target.plural()),
-        ("", "replicationcontrollers") | ("batch", "jobs")
-    )
+    let old = matches!(
+        (target.group(), target.version.as_str()),
+        ("extensions", "v1beta1") | ("apps", "v1beta1" | "v1beta2") | ("batch", "v1beta1")
+    );
+    match target.plural() {
+        "replicationcontrollers" | "jobs" => true,
+        "cronjobs" | "daemonsets" | "deployments" | "replicasets" | "statefulsets" => old,
+        _ => false,
+    }
 }
 
 /// What a deletion that is done answers: the object for kinds whose clients

@@ -1,6 +1,6 @@
 //! update and patch: read, change, compare and swap, again if need be.
 
-use super::write::{Change, own, review, take_warnings, writer};
+use super::write::{Change, in_versions, review, take_warnings, writer};
 use super::{Object, Pipeline, Request, Target, create, metadata, present, subresource};
 use crate::store::{StoreError, Stored, Write};
 use hardway_access::Operation;
@@ -234,6 +234,9 @@ impl Pipeline {
         check_identity(target, &new, current)?;
         let now = Timestamp::now();
         metadata::prepare_update(&mut new, old);
+        if plan.part == Part::Main {
+            target.resource.default_version(&mut new);
+        }
         let mut new = present::to_stored(target, new);
         match plan.part {
             Part::Main => rules.prepare_update(&mut new, old),
@@ -241,12 +244,16 @@ impl Pipeline {
                 metadata::keep_in_subresource(&mut new, old);
                 rules.prepare_status_update(&mut new, old);
             }
+            // Its decisions are dated as the signer's are.
+            Part::Special if target.subresource == "approval" => {
+                rules.prepare_status_update(&mut new, old);
+            }
             Part::Special => {}
         }
         rules.default(&mut new);
         // What admission adds belongs to nobody.
         if !plan.applied {
-            own(request, &mut new, Some(old), now);
+            self.own(request, &mut new, Some(old), now);
         }
         let review = review(request, target, Operation::Update);
         self.admission.mutate(&review, &mut new)?;
@@ -267,6 +274,13 @@ impl Pipeline {
                 causes.extend(rules.validate(&new));
                 causes.extend(subresource::only_added(&new, old));
             }
+            Part::Special if target.subresource == "approval" => {
+                causes.extend(rules.validate(&new));
+                causes.extend(rules.validate_update(&new, old));
+            }
+            Part::Special if target.subresource == "finalize" => {
+                causes.extend(rules.validate(&new));
+            }
             Part::Special => {}
         }
         target.check(causes)?;
@@ -285,6 +299,7 @@ impl Pipeline {
 
     /// The name and version under which an apply owns fields.
     pub(super) fn apply(
+        &self,
         request: &Request,
         live: Option<&Value>,
         applied: &Value,
@@ -292,7 +307,10 @@ impl Pipeline {
         let target = &request.target;
         let manager = request.manager();
         let api_version = target.api_version();
-        let writer = writer(request, &manager, &api_version, Timestamp::now());
+        let table = self.registry.snapshot();
+        let versions = in_versions(&table, target);
+        let now = Timestamp::now();
+        let writer = writer(request, &manager, &api_version, &versions, now);
         hardway_patch::apply(
             live,
             applied,

@@ -2,23 +2,22 @@
 
 use super::Target;
 use bytes::Bytes;
-use hardway_resources::events;
 use serde_json::Value;
 
 /// Whether objects may be stored in another form than the target asks for.
 pub fn converts(target: &Target) -> bool {
-    target.resource.alias_of.is_some() || target.resource.versions.len() > 1
+    target.resource.converts()
 }
 
-/// An object as the target's version has it.
+/// A stored object as the target's version has it.
 pub fn to_served(target: &Target, value: Value) -> Value {
-    if target.resource.alias_of.is_some() {
-        return events::from_core(value);
+    match converts(target) {
+        true => target.resource.to_shown(value, &target.version),
+        false => value,
     }
-    convert(target, value, &target.version)
 }
 
-/// The bytes of an object as the target's version has it.
+/// The bytes of a stored object as the target's version has it.
 pub fn serve(target: &Target, json: &Bytes) -> Bytes {
     if !converts(target) {
         return json.clone();
@@ -29,23 +28,12 @@ pub fn serve(target: &Target, json: &Bytes) -> Bytes {
     }
 }
 
-/// An object as it is stored.
+/// An object of the target's version as it is stored.
 pub fn to_stored(target: &Target, value: Value) -> Value {
-    if target.resource.alias_of.is_some() {
-        return events::to_core(value);
+    match converts(target) {
+        true => target.resource.to_kept(value),
+        false => value,
     }
-    convert(target, value, &target.resource.versions[0].name)
-}
-
-fn convert(target: &Target, value: Value, to: &str) -> Value {
-    let from = value["apiVersion"].as_str().unwrap_or_default();
-    let from = from.rsplit('/').next().unwrap_or_default().to_owned();
-    if from == to || from.is_empty() {
-        return value;
-    }
-    let mut value = target.resource.rules.convert(value, &from, to);
-    value["apiVersion"] = target.resource.api_version(to).into();
-    value
 }
 
 /// JSON text.

@@ -35,12 +35,8 @@ const SCAN: i64 = 2_000;
 impl Pipeline {
     /// The cache of a target's resource.
     pub fn cache_of(&self, target: &Target) -> Result<Arc<ResourceCache>, Status> {
-        let (group, plural) = match target.resource.alias_of {
-            Some(alias) => alias,
-            None => (target.group(), target.plural()),
-        };
         self.cache
-            .of(group, plural)
+            .of(target.resource.kept_group(), target.plural())
             .ok_or_else(Status::no_such_resource)
     }
 

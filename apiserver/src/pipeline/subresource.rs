@@ -73,11 +73,12 @@ impl Pipeline {
     /// Replaces the scale: its replicas become the object's.
     pub(super) async fn update_scale(&self, request: &Request) -> Result<Object, Status> {
         let target = &request.target;
-        let body = self.body(request, "autoscaling", "v1", "Scale")?;
+        let (group, version) = scale::version(&target.resource);
+        let body = self.body(request, group, version, "Scale")?;
         let replicas = &body["spec"]["replicas"];
         if replicas.as_i64().is_some_and(|count| count < 0) {
             return Err(Status::invalid(
-                "autoscaling",
+                group,
                 "Scale",
                 &target.name,
                 vec![Cause {
@@ -154,6 +155,7 @@ impl Pipeline {
         match (target.plural(), target.subresource.as_str()) {
             ("pods", "binding") => self.bind(request).await,
             ("pods", "eviction") => self.evict(request).await,
+            ("deployments", "rollback") => self.roll_back(request).await,
             ("serviceaccounts", "token") => {
                 let body = self.body(request, "authentication.k8s.io", "v1", "TokenRequest")?;
                 let tokens = self.tokens.as_ref().ok_or_else(|| {
@@ -167,6 +169,53 @@ impl Pipeline {
             }
             _ => Err(Status::method_not_allowed()),
         }
+    }
+
+    /// Asks the Deployment's controller for an earlier revision, as versions
+    /// do that have `spec.rollbackTo`.
+    async fn roll_back(&self, request: &Request) -> Result<Object, Status> {
+        let target = &request.target;
+        let (group, version) = (target.group(), target.version.as_str());
+        let body = self.body(request, group, version, "DeploymentRollback")?;
+        let name = body["name"].as_str().unwrap_or_default();
+        let revision = body["rollbackTo"]["revision"].as_i64().unwrap_or_default();
+        let refuse = |reason: &str, message: &str, field: &str| {
+            let cause = Cause {
+                reason: reason.into(),
+                message: message.into(),
+                field: field.into(),
+            };
+            Status::invalid(group, "DeploymentRollback", name, vec![cause])
+        };
+        if name.is_empty() {
+            let message = "Required value: name is required";
+            return Err(refuse("FieldValueRequired", message, "name"));
+        }
+        if revision < 0 {
+            let message = format!("Invalid value: {revision}: must be greater than or equal to 0");
+            return Err(refuse("FieldValueInvalid", &message, "rollback.version"));
+        }
+        if name != target.name {
+            return Err(Status::bad_request(
+                "name in URL does not match name in DeploymentRollback object",
+            ));
+        }
+        let edit = |old: &Value| {
+            let mut object = old.clone();
+            metadata::of(&mut object).remove("resourceVersion");
+            object["spec"]["rollbackTo"] = json!({"revision": revision});
+            for (key, value) in body["updatedAnnotations"].as_object().into_iter().flatten() {
+                object["metadata"]["annotations"][key] = value.clone();
+            }
+            Ok(object)
+        };
+        self.special(request, Part::Special, &edit).await?;
+        let mut status = Status::success();
+        status.message = format!("rollback request for deployment {name:?} succeeded");
+        status.code = 200;
+        Ok(Object::of(
+            &serde_json::to_value(status).unwrap_or_default(),
+        ))
     }
 
     /// Binds a pod to a node.

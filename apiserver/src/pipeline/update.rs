@@ -141,7 +141,7 @@ impl Pipeline {
         decode::report(request, &target.version, kind, &problems)?;
         decode::identify(&mut applied, &target.api_version(), kind)?;
         metadata::place(&mut applied, target)?;
-        let edit = |old: &Value| Self::apply(request, Some(old), &applied);
+        let edit = |old: &Value| self.apply(request, Some(old), &applied);
         let plan = Plan {
             part: if target.subresource.is_empty() {
                 Part::Main
@@ -165,7 +165,7 @@ impl Pipeline {
                 )));
             }
             self.authorise(&request.user, target, "create")?;
-            let mut object = Self::apply(request, None, &applied)?;
+            let mut object = self.apply(request, None, &applied)?;
             let metadata = metadata::of(&mut object);
             metadata
                 .entry("name")

@@ -1,10 +1,12 @@
 //! What all writes share.
 
-use super::{Object, Pipeline, Request, Target, present};
+use super::{Object, Pipeline, Request, Target, metadata, present};
 use crate::store::splice::{self, Versioned};
 use crate::store::{StoreError, Write};
 use hardway_access::{Operation, Review};
-use hardway_patch::{FieldSet, Writer, managed_fields};
+use hardway_patch::{FieldSet, Versions, Writer, managed_fields};
+use hardway_resources::Schema;
+use hardway_resources::registry::Snapshot;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -36,6 +38,34 @@ impl Pipeline {
             created: false,
         })
     }
+
+    /// Records who owns which fields after a write that is no apply. Objects
+    /// come as they are stored; fields are those of the version written in.
+    pub(super) fn own(
+        &self,
+        request: &Request,
+        new: &mut Value,
+        old: Option<&Value>,
+        now: Timestamp,
+    ) {
+        let target = &request.target;
+        let manager = request.manager();
+        let api_version = target.api_version();
+        let table = self.registry.snapshot();
+        let versions = in_versions(&table, target);
+        let writer = writer(request, &manager, &api_version, &versions, now);
+        if !present::converts(target) {
+            return managed_fields::update(old, new, target.schema(), &writer);
+        }
+        let old = old.map(|old| present::to_served(target, old.clone()));
+        let mut served = present::to_served(target, new.clone());
+        managed_fields::update(old.as_ref(), &mut served, target.schema(), &writer);
+        let metadata = metadata::of(new);
+        match served["metadata"].get("managedFields") {
+            Some(fields) => metadata.insert("managedFields".into(), fields.clone()),
+            None => metadata.remove("managedFields"),
+        };
+    }
 }
 
 /// What admission is told about a write.
@@ -47,8 +77,9 @@ pub(super) fn review<'a>(
     Review {
         user: &request.user,
         operation,
-        group: target.group(),
-        version: &target.version,
+        // Plugins know a resource by where it is kept, whichever group shows it.
+        group: target.resource.kept_group(),
+        version: target.resource.kept_version(),
         resource: target.plural(),
         kind: &target.resource.kind,
         subresource: &target.subresource,
@@ -72,6 +103,7 @@ pub(super) fn writer<'a>(
     request: &'a Request,
     manager: &'a str,
     api_version: &'a str,
+    versions: &'a InVersions<'a>,
     now: Timestamp,
 ) -> Writer<'a> {
     let target = &request.target;
@@ -89,15 +121,18 @@ pub(super) fn writer<'a>(
         api_version,
         subresource: &target.subresource,
         ignored,
+        versions: Versions::by(versions),
         now,
     }
 }
 
-/// Records who owns which fields after a write that is no apply.
-pub(super) fn own(request: &Request, new: &mut Value, old: Option<&Value>, now: Timestamp) {
-    let manager = request.manager();
-    let stored_version = new["apiVersion"].as_str().unwrap_or_default().to_owned();
-    let writer = writer(request, &manager, &stored_version, now);
-    let schema = &request.target.resource.versions[0].schema;
-    managed_fields::update(old, new, schema, &writer);
+/// An object of a resource in another of its versions.
+type InVersions<'a> = dyn Fn(&Value, &str, &str) -> Option<(Schema, Value)> + 'a;
+
+/// How managers of other versions see objects of a resource.
+pub(super) fn in_versions<'a>(
+    table: &'a Snapshot,
+    target: &'a Target,
+) -> impl Fn(&Value, &str, &str) -> Option<(Schema, Value)> + 'a {
+    |object, from, to| table.convert(&target.resource, object, from, to)
 }

@@ -85,6 +85,13 @@ fn is_collected(resource: &ResourceInfo) -> bool {
     resource.resource != "events" && can("list") && can("watch") && can("delete")
 }
 
+/// Whether a resource is what a reference speaks of, in the group it is kept in
+/// or in another that shows it.
+fn fits(info: &ResourceInfo, owner: &OwnerReference) -> bool {
+    let group = group_of(&owner.api_version);
+    info.kind == owner.kind && (info.group == group || info.also_in.iter().any(|g| g == group))
+}
+
 fn group_of(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }
@@ -222,11 +229,11 @@ impl Collector {
             });
         }
         // Not in the cache: it may be newer than the cache, so ask.
-        let info = self.watches.lock().values().find_map(|watch| {
-            let fits =
-                watch.info.kind == owner.kind && watch.info.group == group_of(&owner.api_version);
-            fits.then(|| watch.info.clone())
-        });
+        let info = self
+            .watches
+            .lock()
+            .values()
+            .find_map(|watch| fits(&watch.info, owner).then(|| watch.info.clone()));
         let Some(info) = info else {
             return Err(Status::internal(format!(
                 "owner {} {:?}: no resource of that kind is served",
@@ -313,5 +320,30 @@ fn ignore_gone(outcome: Result<(), Status>) -> Result<(), Status> {
     match outcome {
         Err(status) if status.is_not_found() => Ok(()),
         outcome => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_known_by_their_old_names_too() {
+        let deployments = ResourceInfo {
+            group: "apps".into(),
+            kind: "Deployment".into(),
+            also_in: vec!["extensions".into()],
+            ..ResourceInfo::default()
+        };
+        let owner = |api_version: &str, kind: &str| OwnerReference {
+            api_version: api_version.into(),
+            kind: kind.into(),
+            ..OwnerReference::default()
+        };
+        for old in ["apps/v1", "apps/v1beta1", "extensions/v1beta1"] {
+            assert!(fits(&deployments, &owner(old, "Deployment")), "{old}");
+        }
+        assert!(!fits(&deployments, &owner("apps/v1", "ReplicaSet")));
+        assert!(!fits(&deployments, &owner("example.com/v1", "Deployment")));
     }
 }

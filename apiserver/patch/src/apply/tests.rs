@@ -1,6 +1,7 @@
 use super::*;
 use crate::managed_fields::update;
 use crate::typed::tests::deployment;
+use crate::versions::Versions;
 use jiff::Timestamp;
 
 fn writer(manager: &str, second: i64) -> Writer<'_> {
@@ -316,4 +317,86 @@ fn wrong_configurations_are_refused() {
     let mut other = object(json!({}));
     other["apiVersion"] = json!("apps/v1beta1");
     assert_eq!(do_apply(None, &other, "m", false).unwrap_err().code, 400);
+}
+
+#[test]
+fn managers_see_changes_in_their_own_versions() {
+    // In the old version `replicas` is called `minReadySeconds`.
+    let convert = |object: &Value, from: &str, to: &str| {
+        let mut object = object.clone();
+        let (old, new) = match (from, to) {
+            ("apps/v0", "apps/v1") => ("minReadySeconds", "replicas"),
+            ("apps/v1", "apps/v0") => ("replicas", "minReadySeconds"),
+            _ => return None,
+        };
+        if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut)
+            && let Some(value) = spec.remove(old)
+        {
+            spec.insert(new.into(), value);
+        }
+        object["apiVersion"] = to.into();
+        Some((deployment(), object))
+    };
+    let by = |manager: &'static str, version: &'static str| Writer {
+        api_version: version,
+        versions: Versions::by(&convert),
+        ..writer(manager, 0)
+    };
+    let old = |spec: Value| {
+        let mut object = object(spec);
+        object["apiVersion"] = "apps/v0".into();
+        object
+    };
+    let first = old(json!({"minReadySeconds": 2, "paused": true}));
+    let mut live = apply(None, &first, &deployment(), &by("m", "apps/v0"), false).unwrap();
+    assert_eq!(entry(&live, "m").unwrap()["apiVersion"], "apps/v0");
+    (_, live) = convert(&live, "apps/v0", "apps/v1").unwrap();
+
+    // Somebody else's wish for the same field by its new name is a conflict.
+    let wish = object(json!({"replicas": 3}));
+    let refused = apply(
+        Some(&live),
+        &wish,
+        &deployment(),
+        &by("o", "apps/v1"),
+        false,
+    );
+    assert!(
+        refused
+            .unwrap_err()
+            .message
+            .ends_with("conflict with \"m\": .spec.minReadySeconds")
+    );
+    let taken = apply(Some(&live), &wish, &deployment(), &by("o", "apps/v1"), true).unwrap();
+    assert_eq!(
+        entry(&taken, "m").unwrap()["fieldsV1"],
+        json!({"f:spec": {"f:paused": {}}})
+    );
+
+    // The same manager goes on in the new version: what it drops goes.
+    let next = object(json!({"paused": true}));
+    let moved = apply(
+        Some(&live),
+        &next,
+        &deployment(),
+        &by("m", "apps/v1"),
+        false,
+    )
+    .unwrap();
+    assert_eq!(moved["spec"], json!({"paused": true}));
+    assert_eq!(entry(&moved, "m").unwrap()["apiVersion"], "apps/v1");
+
+    // An update takes the field from whoever knows it by another name.
+    let mut updated = live.clone();
+    updated["spec"]["replicas"] = 5.into();
+    update(
+        Some(&live),
+        &mut updated,
+        &deployment(),
+        &by("u", "apps/v1"),
+    );
+    assert_eq!(
+        entry(&updated, "m").unwrap()["fieldsV1"],
+        json!({"f:spec": {"f:paused": {}}})
+    );
 }

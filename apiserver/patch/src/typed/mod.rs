@@ -225,7 +225,7 @@ pub(crate) mod tests {
         schema(serde_json::json!({
             "apiVersion": "string", "kind": "string", "metadata": meta,
             "spec": {
-                "replicas": "integer", "paused": "boolean",
+                "replicas": "integer", "minReadySeconds": "integer", "paused": "boolean",
                 "selector!": {"!atomic": true, "matchLabels": {"*": "string"}},
                 "strategy": {"!retainKeys": true, "type": "string", "rollingUpdate": {"maxSurge": "any"}},
                 "template!": {"metadata": meta, "spec": {

@@ -12,6 +12,16 @@ const BATCH: Row = Row {
     subresources: &[STATUS],
     ..NAMESPACED
 };
+const AUTOSCALER: Row = Row {
+    group: "autoscaling",
+    versions: &["v2"],
+    kind: "HorizontalPodAutoscaler",
+    plural: "horizontalpodautoscalers",
+    short_names: &["hpa"],
+    categories: &["all"],
+    subresources: &[STATUS],
+    ..NAMESPACED
+};
 
 pub const ROWS: &[Row] = &[
     Row {
@@ -51,15 +61,11 @@ pub const ROWS: &[Row] = &[
         subresources: &[SCALE, STATUS],
         ..APPS
     },
+    AUTOSCALER,
     Row {
-        group: "autoscaling",
-        versions: &["v2", "v1"],
-        kind: "HorizontalPodAutoscaler",
-        plural: "horizontalpodautoscalers",
-        short_names: &["hpa"],
-        categories: &["all"],
-        subresources: &[STATUS],
-        ..NAMESPACED
+        versions: &["v1"],
+        shows: Some(("autoscaling", "v2")),
+        ..AUTOSCALER
     },
     Row {
         kind: "CronJob",

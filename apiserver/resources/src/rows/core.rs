@@ -149,6 +149,7 @@ pub const ROWS: &[Row] = &[
         kind: "Event",
         plural: "events",
         short_names: &["ev"],
+        shows: Some(("", "v1")),
         ..NAMESPACED
     },
 ];

@@ -8,6 +8,7 @@ mod apps;
 mod core;
 mod extension;
 mod networking;
+mod old;
 mod policy;
 mod storage;
 
@@ -34,6 +35,11 @@ pub struct Row {
     pub subresources: &'static [Sub],
     /// The etcd prefix; empty where it is the plural name.
     pub prefix: &'static str,
+    /// Group and version that keep this row's objects, if it only shows them
+    /// in another shape: what `rules/conversions` has a conversion for.
+    pub shows: Option<(&'static str, &'static str)>,
+    /// Kubernetes' versions that deprecated and removed it, if it is old.
+    pub deprecated: Option<(&'static str, &'static str)>,
 }
 
 /// A subresource of a built-in resource.
@@ -76,6 +82,8 @@ const NAMESPACED: Row = Row {
     verbs: FULL,
     subresources: &[],
     prefix: "",
+    shows: None,
+    deprecated: None,
 };
 const CLUSTER: Row = Row {
     namespaced: false,
@@ -127,9 +135,11 @@ pub const GROUPS: &[&str] = &[
     "node.k8s.io",
     "discovery.k8s.io",
     "flowcontrol.apiserver.k8s.io",
+    // Last, so that clients that name no group prefer the present ones.
+    "extensions",
 ];
 
-/// All built-in rows.
+/// All built-in rows; those that show another row's objects come after it.
 pub fn all() -> impl Iterator<Item = &'static Row> {
     [
         core::ROWS,
@@ -138,6 +148,7 @@ pub fn all() -> impl Iterator<Item = &'static Row> {
         policy::ROWS,
         storage::ROWS,
         extension::ROWS,
+        old::ROWS,
     ]
     .into_iter()
     .flatten()

@@ -1,7 +1,7 @@
 //! HorizontalPodAutoscalers: stored as v2, served as v1 too.
 
 use super::field::{Errors, Path};
-use super::json::{get, has, int, is_empty, list, object_mut, remove, set, set_default, text};
+use super::json::{get, int, is_empty, list, object_mut, remove, set, set_default, text};
 use super::kind::{Kind, WITH_STATUS};
 use serde_json::{Map, Value, json};
 
@@ -21,17 +21,8 @@ fn cpu_metric(percent: i64) -> Value {
         "target": {"type": "Utilization", "averageUtilization": percent}}})
 }
 
-fn convert(mut object: Value, from: &str, to: &str) -> Value {
-    match (from, to) {
-        ("v2", "v1") => to_v1(&mut object),
-        ("v1", "v2") => to_v2(&mut object),
-        _ => {}
-    }
-    set(&mut object, "apiVersion", format!("autoscaling/{to}"));
-    object
-}
-
-fn to_v1(object: &mut Value) {
+/// As v1 shows it.
+pub(super) fn to_v1(object: &mut Value) {
     let mut kept = Map::new();
     if let Some(spec) = object_mut(object, "spec") {
         let mut metrics = match remove(spec, "metrics") {
@@ -79,7 +70,8 @@ fn to_v1(object: &mut Value) {
     }
 }
 
-fn to_v2(object: &mut Value) {
+/// What v1 showed, as it is kept.
+pub(super) fn to_v2(object: &mut Value) {
     let mut metrics = Vec::new();
     let mut behavior = Value::Null;
     if let Some(annotations) =
@@ -126,8 +118,7 @@ pub(super) const AUTOSCALER: Kind = Kind {
     default: |object| {
         if let Some(spec) = object_mut(object, "spec") {
             set_default(spec, "minReplicas", 1);
-            // Defaults are those of v2; a v1 body names its target elsewhere.
-            if is_empty(get(spec, "metrics")) && !has(spec, "targetCPUUtilizationPercentage") {
+            if is_empty(get(spec, "metrics")) {
                 set(spec, "metrics", vec![cpu_metric(80)]);
             }
         }
@@ -175,7 +166,7 @@ pub(super) const AUTOSCALER: Kind = Kind {
             }
         })
     },
-    convert,
+    validate_status: super::status::autoscaler,
     ..WITH_STATUS
 };
 
@@ -185,14 +176,15 @@ mod tests {
 
     #[test]
     fn v1_and_back() {
-        let v2 = json!({"apiVersion": "autoscaling/v2", "metadata": {"name": "a", "annotations": {}}, "spec": {
+        let v2 = json!({"metadata": {"name": "a", "annotations": {}}, "spec": {
             "maxReplicas": 3, "metrics": [cpu_metric(70), {"type": "Pods"}]}});
-        let v1 = convert(v2.clone(), "v2", "v1");
+        let mut object = v2.clone();
+        to_v1(&mut object);
         assert_eq!(
-            v1["spec"],
+            object["spec"],
             json!({"maxReplicas": 3, "targetCPUUtilizationPercentage": 70})
         );
-        assert_eq!(v1["apiVersion"], "autoscaling/v1");
-        assert_eq!(convert(v1, "v1", "v2"), v2);
+        to_v2(&mut object);
+        assert_eq!(object, v2);
     }
 }

@@ -27,14 +27,14 @@ pub struct Kind {
     pub validate: fn(&Value) -> FieldErrors,
     /// What is wrong with a change.
     pub validate_update: fn(&Value, &Value) -> FieldErrors,
+    /// What is wrong with a change of the status.
+    pub validate_status: fn(&Value, &Value) -> FieldErrors,
     /// Fields that can be selected, with their values.
     pub fields: fn(&Value) -> Selectable,
     /// Grace period of a deletion that names none.
     pub grace: fn(&Value) -> Option<i64>,
     /// What deserves a warning.
     pub warnings: fn(&Value, Option<&Value>) -> Vec<String>,
-    /// Converts between versions.
-    pub convert: fn(Value, &str, &str) -> Value,
 }
 
 /// A kind without rules of its own.
@@ -48,10 +48,10 @@ pub const PLAIN: Kind = Kind {
     prepare_status_update: |_, _| {},
     validate: |_| FieldErrors::new(),
     validate_update: |_, _| FieldErrors::new(),
+    validate_status: |_, _| FieldErrors::new(),
     fields: |_| Vec::new(),
     grace: |_| None,
     warnings: |_, _| Vec::new(),
-    convert: |object, _, _| object,
 };
 
 /// A kind with a status and a counted spec.
@@ -106,6 +106,10 @@ impl Rules for Kind {
         (self.validate_update)(new, old)
     }
 
+    fn validate_status_update(&self, new: &Value, old: &Value) -> FieldErrors {
+        (self.validate_status)(new, old)
+    }
+
     fn selectable_fields(&self, object: &Value) -> Selectable {
         (self.fields)(object)
     }
@@ -116,9 +120,5 @@ impl Rules for Kind {
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
         (self.warnings)(new, old)
-    }
-
-    fn convert(&self, object: Value, from: &str, to: &str) -> Value {
-        (self.convert)(object, from, to)
     }
 }

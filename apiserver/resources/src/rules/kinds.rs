@@ -2,20 +2,50 @@
 
 use super::kind::{Kind, PLAIN};
 use super::{
-    Rules, access, autoscaling, batch, config, endpoints, event, extension, limits, namespace,
-    networking, node, pod, service, storage, template, workloads,
+    FieldErrors, Rules, access, autoscaling, batch, config, endpoints, event, extension, limits,
+    namespace, networking, node, pod, service, signing_request, storage, template, workloads,
 };
+use crate::rows::Row;
+use serde_json::Value;
 
-/// The rules of a built-in kind; kinds unknown here have none of their own.
-pub fn for_kind(group: &str, kind: &str) -> Box<dyn Rules> {
-    Box::new(find(group, kind))
+/// The rules of a built-in row; kinds unknown here have none of their own.
+/// Objects shown in another version follow the rules of the one they are kept in.
+pub fn for_row(row: &Row) -> Box<dyn Rules> {
+    let (group, _) = row.shows.unwrap_or((row.group, ""));
+    let kind = find(group, row.kind);
+    let frees_selector = matches!(
+        (row.group, row.versions[0]),
+        ("extensions", "v1beta1") | ("apps", "v1beta1")
+    );
+    Box::new(match row.kind {
+        "Deployment" if frees_selector => Kind {
+            validate_update: |new, old| free(workloads::DEPLOYMENT, new, old),
+            ..kind
+        },
+        "DaemonSet" if frees_selector => Kind {
+            validate_update: |new, old| free(workloads::DAEMON_SET, new, old),
+            ..kind
+        },
+        "ReplicaSet" if frees_selector => Kind {
+            validate_update: |new, old| free(workloads::REPLICA_SET, new, old),
+            ..kind
+        },
+        _ => kind,
+    })
+}
+
+/// What is wrong with a change, where selectors could still be changed.
+fn free(kind: Kind, new: &Value, old: &Value) -> FieldErrors {
+    let mut causes = (kind.validate_update)(new, old);
+    causes.retain(|cause| cause.field != "spec.selector");
+    causes
 }
 
 fn find(group: &str, kind: &str) -> Kind {
     match (group, kind) {
         ("", "ConfigMap") => config::CONFIG_MAP,
         ("", "Endpoints") => endpoints::ENDPOINTS,
-        ("" | "events.k8s.io", "Event") => event::EVENT,
+        ("", "Event") => event::EVENT,
         ("", "LimitRange") => limits::LIMIT_RANGE,
         ("", "Namespace") => namespace::NAMESPACE,
         ("", "Node") => node::NODE,
@@ -35,7 +65,7 @@ fn find(group: &str, kind: &str) -> Kind {
         ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::AUTOSCALER,
         ("batch", "CronJob") => batch::CRON_JOB,
         ("batch", "Job") => batch::JOB,
-        ("certificates.k8s.io", "CertificateSigningRequest") => access::SIGNING_REQUEST,
+        ("certificates.k8s.io", "CertificateSigningRequest") => signing_request::SIGNING_REQUEST,
         ("coordination.k8s.io", "Lease") => limits::LEASE,
         ("discovery.k8s.io", "EndpointSlice") => endpoints::ENDPOINT_SLICE,
         ("networking.k8s.io", "Ingress") => networking::INGRESS,
@@ -80,7 +110,7 @@ mod tests {
     #[test]
     fn rules_bear_objects_of_any_shape() {
         for row in rows::all() {
-            let rules = for_kind(row.group, row.kind);
+            let rules = for_row(row);
             for object in [
                 json!({}),
                 json!({"spec": null}),
@@ -95,6 +125,7 @@ mod tests {
                 assert_eq!(once, twice, "defaults of {} settle", row.kind);
                 rules.validate(&once);
                 rules.validate_update(&once, &object);
+                rules.validate_status_update(&once, &object);
                 rules.prepare_update(&mut once, &object);
                 rules.prepare_status_update(&mut once, &object);
                 rules.prepare_create(&mut twice);
@@ -111,17 +142,30 @@ mod tests {
     }
 
     #[test]
+    fn selectors_could_once_be_changed() {
+        let object = |app: &str| {
+            json!({"spec": {"selector": {"matchLabels": {"app": app}}, "template": {
+            "metadata": {"labels": {"app": app}}}}})
+        };
+        for row in rows::all().filter(|row| row.subresources.iter().any(|s| s.name == "scale")) {
+            let causes = for_row(row).validate_update(&object("a"), &object("b"));
+            let free = row.kind == "ReplicationController"
+                || row.kind != "StatefulSet"
+                    && matches!(
+                        (row.group, row.versions[0]),
+                        ("extensions" | "apps", "v1beta1")
+                    );
+            assert_eq!(causes.is_empty(), free, "{} {}", row.versions[0], row.kind);
+        }
+    }
+
+    #[test]
     fn a_status_subresource_means_a_status() {
         for row in rows::all() {
             let served = row.subresources.iter().any(|s| s.name == "status");
             // A node comes with its status, so its rules treat it on their own.
             if row.kind != "Node" {
-                assert_eq!(
-                    for_kind(row.group, row.kind).has_status(),
-                    served,
-                    "{}",
-                    row.kind
-                );
+                assert_eq!(for_row(row).has_status(), served, "{}", row.kind);
             }
         }
     }

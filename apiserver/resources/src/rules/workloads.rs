@@ -1,13 +1,14 @@
 //! Controllers of pods that run on: ReplicationController, ReplicaSet,
 //! Deployment, DaemonSet, StatefulSet; and ControllerRevision.
 
+use super::conversions::TEMPLATE_GENERATION;
 use super::field::{Errors, Path};
 use super::json::{
     default_text, ensure_object, get, has, int, is_empty, list_mut, object_mut, set, set_default,
     text,
 };
 use super::kind::{Kind, PLAIN, WITH_STATUS};
-use super::{labels, storage, template};
+use super::{labels, status, storage, template};
 use hardway_proto::names;
 use serde_json::{Value, json};
 
@@ -69,6 +70,7 @@ pub(super) const REPLICATION_CONTROLLER: Kind = Kind {
             check_template(e, &path, spec, selector, "ReplicationController");
         })
     },
+    validate_status: status::replicas,
     fields: replicas_field,
     ..WITH_STATUS
 };
@@ -127,6 +129,7 @@ pub(super) const REPLICA_SET: Kind = Kind {
     },
     validate_update: immutable_selector,
     fields: replicas_field,
+    validate_status: status::replicas,
     ..WITH_STATUS
 };
 
@@ -165,6 +168,7 @@ pub(super) const DEPLOYMENT: Kind = Kind {
         })
     },
     validate_update: immutable_selector,
+    validate_status: status::deployment,
     ..WITH_STATUS
 };
 
@@ -229,17 +233,43 @@ pub(super) fn check_amount(e: &mut Errors, path: &Path, amount: &Value) {
     }
 }
 
+fn default_daemon_set(object: &mut Value) {
+    with_spec(object, |spec| {
+        set_default(spec, "revisionHistoryLimit", 10);
+        if let Some(strategy) = ensure_object(spec, "updateStrategy") {
+            default_text(strategy, "type", "RollingUpdate");
+            rolling(strategy, 1, 0);
+        }
+    });
+}
+
+/// How often a DaemonSet's template has changed. Clients can't say.
+fn set_template_generation(object: &mut Value, generation: i64) {
+    if let Some(meta) = ensure_object(object, "metadata")
+        && let Some(annotations) = ensure_object(meta, "annotations")
+    {
+        set(annotations, TEMPLATE_GENERATION, generation.to_string());
+    }
+}
+
+fn count_template_generation(new: &mut Value, old: &Value) {
+    let annotations = get(get(old, "metadata"), "annotations");
+    let before = text(annotations, TEMPLATE_GENERATION).parse().ok();
+    let mut filled = new.clone();
+    default_daemon_set(&mut filled);
+    let template = |object| get(get(object, "spec"), "template");
+    match (before, template(&filled) == template(old)) {
+        (Some(count), true) => set_template_generation(new, count),
+        (count, false) => set_template_generation(new, count.unwrap_or(0) + 1),
+        (None, true) => {}
+    }
+}
+
 pub(super) const DAEMON_SET: Kind = Kind {
     status: r#"{"currentNumberScheduled":0,"numberMisscheduled":0,"desiredNumberScheduled":0,"numberReady":0}"#,
-    default: |object| {
-        with_spec(object, |spec| {
-            set_default(spec, "revisionHistoryLimit", 10);
-            if let Some(strategy) = ensure_object(spec, "updateStrategy") {
-                default_text(strategy, "type", "RollingUpdate");
-                rolling(strategy, 1, 0);
-            }
-        });
-    },
+    default: default_daemon_set,
+    prepare_create: |object| set_template_generation(object, 1),
+    prepare_update: count_template_generation,
     validate: |object| {
         Errors::collect(|e| {
             let (path, spec) = spec_of(object);
@@ -263,6 +293,7 @@ pub(super) const DAEMON_SET: Kind = Kind {
         })
     },
     validate_update: immutable_selector,
+    validate_status: status::daemon_set,
     ..WITH_STATUS
 };
 
@@ -350,6 +381,7 @@ pub(super) const STATEFUL_SET: Kind = Kind {
             }
         })
     },
+    validate_status: status::stateful_set,
     ..WITH_STATUS
 };
 
@@ -385,6 +417,22 @@ mod tests {
             .iter()
             .map(|c| format!("{}: {}", c.field, c.message))
             .collect()
+    }
+
+    #[test]
+    fn daemon_sets_count_their_templates() {
+        let mut old = spec(json!({"matchLabels": {"a": "b"}}), json!({"a": "b"}));
+        Rules::prepare_create(&DAEMON_SET, &mut old);
+        DAEMON_SET.default(&mut old);
+        let count = |object: &Value| object["metadata"]["annotations"][TEMPLATE_GENERATION].clone();
+        assert_eq!(count(&old), "1");
+        // A replacement that says the same again, without defaults and count.
+        let mut new = spec(json!({"matchLabels": {"a": "b"}}), json!({"a": "b"}));
+        Rules::prepare_update(&DAEMON_SET, &mut new, &old);
+        assert_eq!(count(&new), "1");
+        new["spec"]["template"]["spec"]["containers"][0]["image"] = json!("x:2");
+        Rules::prepare_update(&DAEMON_SET, &mut new, &old);
+        assert_eq!(count(&new), "2");
     }
 
     #[test]

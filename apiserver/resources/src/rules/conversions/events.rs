@@ -1,6 +1,7 @@
 //! Events have two faces, core/v1 and events.k8s.io/v1, of one stored object
 //! (core/v1, as in Kubernetes).
 
+use super::{Conversion, SAME};
 use serde_json::Value;
 
 /// Field names: core/v1 and events.k8s.io/v1.
@@ -14,19 +15,16 @@ const NAMES: &[(&str, &str)] = &[
     ("count", "deprecatedCount"),
 ];
 
-/// From events.k8s.io/v1 to what is stored.
-pub fn to_core(event: Value) -> Value {
-    renamed(event, "v1", |(core, new)| (new, core))
-}
-
-/// From what is stored to events.k8s.io/v1.
-pub fn from_core(event: Value) -> Value {
-    renamed(event, "events.k8s.io/v1", |(core, new)| (core, new))
-}
+/// events.k8s.io/v1.
+pub(super) const EVENTS: Conversion = Conversion {
+    to_kept: |event| renamed(event, |(core, new)| (new, core)),
+    to_shown: |event| renamed(event, |(core, new)| (core, new)),
+    ..SAME
+};
 
 type Pair = (&'static str, &'static str);
 
-fn renamed(mut event: Value, api_version: &str, direction: impl Fn(Pair) -> Pair) -> Value {
+fn renamed(event: &mut Value, direction: impl Fn(Pair) -> Pair) {
     if let Some(map) = event.as_object_mut() {
         for pair in NAMES {
             let (from, to) = direction(*pair);
@@ -34,9 +32,7 @@ fn renamed(mut event: Value, api_version: &str, direction: impl Fn(Pair) -> Pair
                 map.insert(to.to_owned(), value);
             }
         }
-        map.insert("apiVersion".into(), api_version.into());
     }
-    event
 }
 
 #[cfg(test)]
@@ -46,14 +42,16 @@ mod tests {
 
     #[test]
     fn both_ways() {
-        let core = json!({"apiVersion": "v1", "kind": "Event", "message": "m", "count": 2,
+        let core = json!({"kind": "Event", "message": "m", "count": 2,
             "involvedObject": {"name": "p"}, "reason": "r"});
-        let new = from_core(core.clone());
+        let mut event = core.clone();
+        (EVENTS.to_shown)(&mut event);
         assert_eq!(
-            new,
-            json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "note": "m",
+            event,
+            json!({"kind": "Event", "note": "m",
             "deprecatedCount": 2, "regarding": {"name": "p"}, "reason": "r"})
         );
-        assert_eq!(to_core(new), core);
+        (EVENTS.to_kept)(&mut event);
+        assert_eq!(event, core);
     }
 }

@@ -1,0 +1,83 @@
+//! Between the shape an object is kept in and the shapes other versions show:
+//! pure functions, and what those versions default in their own way.
+
+mod budget;
+mod events;
+mod ingress;
+mod workloads;
+
+use super::autoscaling;
+use serde_json::Value;
+
+pub(super) use workloads::TEMPLATE_GENERATION;
+
+/// How one version shows the objects of another. The functions change all but
+/// `apiVersion`; taking an object there and back changes nothing.
+#[derive(Clone, Copy)]
+pub struct Conversion {
+    /// What this version fills in, on objects in its own shape, before the
+    /// kept version's defaults.
+    pub default: fn(&mut Value),
+    /// From this version's shape to the kept one.
+    pub to_kept: fn(&mut Value),
+    /// From the kept shape to this version's.
+    pub to_shown: fn(&mut Value),
+}
+
+/// Of a version that differs in its name alone.
+const SAME: Conversion = Conversion {
+    default: |_| {},
+    to_kept: |_| {},
+    to_shown: |_| {},
+};
+
+/// The conversion of a row that shows another's objects.
+pub fn find(group: &str, version: &str, kind: &str) -> Conversion {
+    match (group, version, kind) {
+        ("events.k8s.io", _, "Event") => events::EVENTS,
+        ("autoscaling", "v1", _) => Conversion {
+            to_kept: autoscaling::to_v2,
+            to_shown: autoscaling::to_v1,
+            ..SAME
+        },
+        ("extensions", _, "Deployment") => workloads::DEPLOYMENT_OF_EXTENSIONS,
+        ("apps", "v1beta1", "Deployment") => workloads::DEPLOYMENT_OF_APPS_V1BETA1,
+        ("extensions", _, "DaemonSet") => workloads::DAEMON_SET,
+        ("extensions", _, "ReplicaSet") => workloads::REPLICA_SET,
+        ("apps", "v1beta1", "StatefulSet") => workloads::STATEFUL_SET,
+        ("extensions" | "networking.k8s.io", "v1beta1", "Ingress") => ingress::INGRESS,
+        ("policy", "v1beta1", _) => budget::BUDGET,
+        _ => SAME,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rows;
+    use serde_json::json;
+
+    #[test]
+    fn conversions_bear_objects_of_any_shape() {
+        for row in rows::all().filter(|row| row.shows.is_some()) {
+            let conversion = find(row.group, row.versions[0], row.kind);
+            for object in [
+                json!({}),
+                json!([]),
+                json!({"spec": null, "metadata": null}),
+                json!({"spec": "text", "metadata": [], "status": 1}),
+                json!({"metadata": {"name": "a"}, "spec": {"template": {}, "rules": [{}, null, 1]}}),
+                json!({"metadata": {"annotations": {}}, "spec": {"selector": 1, "backend": []}}),
+            ] {
+                for step in [conversion.default, conversion.to_kept, conversion.to_shown] {
+                    step(&mut object.clone());
+                }
+                let mut once = object.clone();
+                (conversion.default)(&mut once);
+                let mut twice = once.clone();
+                (conversion.default)(&mut twice);
+                assert_eq!(once, twice, "defaults of {} settle", row.kind);
+            }
+        }
+    }
+}
