@@ -91,6 +91,15 @@ pub struct Flags {
     /// What the audit log tells; metadata of everything by default.
     #[arg(long, value_name = "FILE", requires = "audit_log_path")]
     pub audit_policy_file: Option<PathBuf>,
+    /// Megabytes after which the audit log is put aside; 0: never.
+    #[arg(long, default_value_t = 100, value_name = "MEGABYTES")]
+    pub audit_log_maxsize: u32,
+    /// Audit logs put aside that are kept; 0: all.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub audit_log_maxbackup: usize,
+    /// Days for which audit logs put aside are kept; 0: for ever.
+    #[arg(long, default_value_t = 0, value_name = "DAYS")]
+    pub audit_log_maxage: u32,
     /// Reads worked on at once; 0: no limit.
     #[arg(long, default_value_t = 400, value_name = "N")]
     pub max_requests_inflight: usize,
@@ -243,6 +252,15 @@ impl Flags {
         })
     }
 
+    /// When audit logs are put aside, and when they go.
+    pub fn audit_rotation(&self) -> audit::Rotation {
+        audit::Rotation {
+            max_size: u64::from(self.audit_log_maxsize) << 20,
+            max_backups: self.audit_log_maxbackup,
+            max_age: Duration::from_secs(u64::from(self.audit_log_maxage) * 24 * 3600),
+        }
+    }
+
     /// Audiences of the API.
     pub fn audiences(&self) -> Vec<String> {
         match self.api_audiences.is_empty() {
@@ -291,6 +309,15 @@ mod tests {
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn audit_logs_rotate_as_told() {
+        let flags = parse(&["--audit-log-maxsize=5", "--audit-log-maxage=2"]).unwrap();
+        let rotation = flags.audit_rotation();
+        assert_eq!(rotation.max_size, 5 << 20);
+        assert_eq!(rotation.max_backups, 10);
+        assert_eq!(rotation.max_age, Duration::from_secs(172_800));
     }
 
     #[test]

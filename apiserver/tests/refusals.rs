@@ -156,3 +156,86 @@ async fn admission_sees_what_was_just_written() {
         lab.create(&maps, &config_map("a")).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statuses_that_cannot_be() {
+    let lab = Lab::start().await;
+    let sets = "/apis/apps/v1/namespaces/default/replicasets";
+    let set = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "a"}, "spec": {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x:1"}]}}}});
+    lab.create(sets, &set).await;
+    refused(
+        lab.merge(
+            &format!("{sets}/a/status"),
+            &json!({"status": {"replicas": 1, "readyReplicas": 2}}),
+        )
+        .await,
+        422,
+        "ReplicaSet.apps \"a\" is invalid: status.readyReplicas: Invalid value: 2: cannot be greater than status.replicas",
+    );
+    refused(
+        lab.merge(
+            &format!("{sets}/a/status"),
+            &json!({"status": {"replicas": 1, "availableReplicas": -1}}),
+        )
+        .await,
+        422,
+        "ReplicaSet.apps \"a\" is invalid: status.availableReplicas: Invalid value: -1: must be greater than or equal to 0",
+    );
+
+    let requests = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    let request = json!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
+        "metadata": {"name": "r"}, "spec": {"request": SIGNING_REQUEST, "signerName": "acme.com/x", "usages": ["client auth"]}});
+    lab.create(requests, &request).await;
+    let (approval, status) = (
+        format!("{requests}/r/approval"),
+        format!("{requests}/r/status"),
+    );
+    let approved = json!({"type": "Approved", "status": "True"});
+    let denied = json!({"type": "Denied", "status": "True"});
+    let with = |conditions: Value| json!({"status": {"conditions": conditions}});
+    let invalid = "CertificateSigningRequest.certificates.k8s.io \"r\" is invalid: ";
+    refused(
+        lab.merge(&status, &with(json!([approved]))).await,
+        422,
+        &format!(
+            "{invalid}status.conditions: Forbidden: updates may not add a condition of type \"Approved\""
+        ),
+    );
+    refused(
+        lab.merge(&approval, &with(json!([approved, denied]))).await,
+        422,
+        &format!(
+            "{invalid}status.conditions[1].type: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive"
+        ),
+    );
+    let (code, decided) = lab.merge(&approval, &with(json!([approved]))).await;
+    assert_eq!(code, 200, "{decided}");
+    assert!(decided["status"]["conditions"][0]["lastUpdateTime"].is_string());
+    refused(
+        lab.merge(&approval, &with(json!([]))).await,
+        422,
+        &format!(
+            "{invalid}status.conditions: Forbidden: updates may not remove a condition of type \"Approved\""
+        ),
+    );
+    refused(
+        lab.merge(&status, &json!({"status": {"certificate": "aGVsbG8="}}))
+            .await,
+        422,
+        &format!(
+            "{invalid}status.certificate: Invalid value: \"<certificate data>\": must contain one or more CERTIFICATE PEM blocks"
+        ),
+    );
+    // What is asked for stays, without a word.
+    let other = json!({"spec": {"signerName": "acme.com/y"}});
+    let (code, same) = lab.merge(&format!("{requests}/r"), &other).await;
+    assert_eq!(
+        (code, &same["spec"]["signerName"]),
+        (200, &json!("acme.com/x"))
+    );
+}
+
+/// A request for a certificate of "jane".
+const SIGNING_REQUEST: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIS01IRUNBUUF3RHpFTk1Bc0dBMVVFQXd3RWFtRnVaVEJaTUJNR0J5cUdTTTQ5QWdFR0NDcUdTTTQ5QXdFSApBMElBQlBORzNlVGJUdTE5dklBWDI4N3NYZlpsaC9GMEJVa3Zya0djbEM5Y2QzVlFoa1R2clJwajBVNGpISmhMClNYRERpTXFMellEdnpaMk93cm9lZjd3OWpZR2dBREFLQmdncWhrak9QUVFEQWdOSkFEQkdBaUVBczNwejFBNncKQkY0dlpKbXNTa0ZLdE4xZ2o2djVEQUtqdXNyMGJMRndMSHdDSVFDNmpYUEVKaEwva3dwZ3NpTEVmVVQ0TUlScgplU2poQTBEbXNpOG5WMnY0MkE9PQotLS0tLUVORCBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K";

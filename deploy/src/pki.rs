@@ -102,7 +102,6 @@ fn of_control_plane(host: &Host) -> Vec<Leaf> {
     api_names.push(format!("kubernetes.default.svc.{CLUSTER_DOMAIN}"));
     api_names.extend(names_of(host));
     api_names.push(KUBERNETES_SERVICE.to_string());
-    let masters = &["system:masters"];
     vec![
         // etcd talks to its peers with the certificate it serves with.
         Leaf {
@@ -120,7 +119,7 @@ fn of_control_plane(host: &Host) -> Vec<Leaf> {
             "apiserver-kubelet-client",
             CLUSTER_CA,
             "kube-apiserver-kubelet-client",
-            masters,
+            &[],
         ),
         both(
             "controller-manager",
@@ -128,7 +127,7 @@ fn of_control_plane(host: &Host) -> Vec<Leaf> {
             names_of(host),
         ),
         both("scheduler", "system:kube-scheduler", names_of(host)),
-        client("admin", CLUSTER_CA, "kubernetes-admin", masters),
+        client("admin", CLUSTER_CA, "kubernetes-admin", &["system:masters"]),
     ]
 }
 
@@ -431,7 +430,11 @@ mod tests {
         assert_eq!(kubelet.common_name, "system:node:worker-2");
         assert_eq!(kubelet.organizations, ["system:nodes"]);
         assert!(kubelet.client && !kubelet.server);
-        assert_eq!(leaf("admin").organizations, ["system:masters"]);
+        // Only people are above all rules; no process is.
+        for leaf in leaves(&hosts(2)) {
+            let master = leaf.organizations.iter().any(|o| o == "system:masters");
+            assert_eq!(master, leaf.file == "admin", "{}", leaf.file);
+        }
         assert_eq!(leaf("scheduler").common_name, "system:kube-scheduler");
         let names = leaf("apiserver").names;
         for name in [
@@ -470,6 +473,21 @@ mod tests {
         std::fs::copy(pki.key("admin"), pki.key("controller-manager")).unwrap();
         assert_eq!(pki.ensure(&hosts(2), now).unwrap(), "2 issued");
         assert_eq!(pki.ensure(&hosts(3), now).unwrap(), "4 issued");
+    }
+
+    #[test]
+    fn a_certificate_with_more_rights_than_planned_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::new(folder.path());
+        let now = SystemTime::now();
+        pki.ensure(&hosts(2), now).unwrap();
+        let mut former = leaf("apiserver-kubelet-client");
+        former.organizations = vec!["system:masters".into()];
+        let authority = pki.authority(CLUSTER_CA, now).unwrap();
+        pki.issue(&former, &authority, now).unwrap();
+        assert!(pki.is_good(&former, &authority.certificate, now));
+        assert_eq!(pki.ensure(&hosts(2), now).unwrap(), "1 issued");
+        assert!(!pki.is_good(&former, &authority.certificate, now));
     }
 
     #[test]

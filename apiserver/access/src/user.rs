@@ -88,7 +88,10 @@ impl User {
 
     /// As `authentication.k8s.io/v1` UserInfo.
     pub fn to_json(&self) -> Value {
-        let mut info = json!({ "username": self.name });
+        let mut info = json!({});
+        if !self.name.is_empty() {
+            info["username"] = json!(self.name);
+        }
         if !self.uid.is_empty() {
             info["uid"] = json!(self.uid);
         }

@@ -34,7 +34,7 @@ pub use watch::{Watch, WatchItem, bookmark};
 use crate::cache::Cache;
 use crate::store::Store;
 use hardway_access::{
-    Admission, Authenticator, Authorizer, Operation, Reviews, TokenIssuer, User, audit,
+    Admission, Attributes, Authenticator, Authorizer, Operation, Reviews, TokenIssuer, User, audit,
 };
 use hardway_proto::Status;
 use hardway_resources::Registry;
@@ -64,7 +64,7 @@ pub struct Pipeline {
     /// Signs service account tokens, if there is a key.
     pub tokens: Option<Arc<TokenIssuer>>,
     /// The audit log, if there is one.
-    pub audit: Option<audit::Log>,
+    pub audit: Option<Arc<audit::Log>>,
     /// How many requests are worked on at once.
     pub limits: Limits,
     /// Cluster IPs and node ports.
@@ -85,12 +85,6 @@ pub struct Origin {
 }
 
 impl Pipeline {
-    /// Takes a request all the way.
-    pub async fn run(&self, origin: &Origin, request: &Request) -> Result<Answer, Status> {
-        let turn = self.turn(&request.user, request.verb);
-        self.run_in(turn, origin, request).await
-    }
-
     /// A place among the requests that are worked on. Watches need none.
     pub fn turn(&self, user: &User, verb: Verb) -> Result<Option<Turn<'_>>, Status> {
         match verb {
@@ -99,35 +93,27 @@ impl Pipeline {
         }
     }
 
-    /// Takes a request all the way in its turn, or tells why it gets none.
-    pub async fn run_in(
+    /// Takes a request all the way in its turn, or tells why it gets none. Its
+    /// entry in the audit log is completed.
+    pub async fn run(
         &self,
         turn: Result<Option<Turn<'_>>, Status>,
-        origin: &Origin,
         request: &Request,
+        entry: &mut Option<audit::Entry>,
     ) -> Result<Answer, Status> {
-        let mut entry = self.begin_audit(
-            origin,
-            &request.user,
-            request.verb.as_str(),
-            &request.target,
-        );
-        if let (Some(entry), Body::Json(body)) = (&mut entry, &request.body)
+        if let (Some(entry), Body::Json(body)) = (&mut *entry, &request.body)
             && entry.wants_request()
             && let Ok(object) = serde_json::from_slice(body)
         {
             entry.request_object(&object);
         }
-        let outcome = match turn {
-            Ok(_held) => self.admit(request).await,
+        let mut outcome = match turn {
+            Ok(_held) => self.admit(request, entry).await,
             Err(status) => Err(status),
         };
-        if let Some(mut entry) = entry {
-            match &outcome {
-                Ok(Answer::Watch(_)) => {
-                    entry.response_started(200);
-                    entry.complete(200, "", "");
-                }
+        if let Some(mut entry) = entry.take() {
+            match &mut outcome {
+                Ok(Answer::Watch(watch)) => watch.record(entry.response_started(200)),
                 Ok(Answer::Object(object)) => {
                     if entry.wants_response()
                         && let Ok(object) = serde_json::from_slice(&object.json)
@@ -144,32 +130,36 @@ impl Pipeline {
     }
 
     /// The audit log's entry for a request that has come in.
-    pub fn begin_audit(
+    pub fn begin_audit(&self, origin: &Origin, asked: &Attributes) -> Option<audit::Entry> {
+        let id = metadata::uid();
+        self.audit.as_ref()?.begin(&described(&id, origin, asked))
+    }
+
+    /// Notes a request that went no further than to the question who asks:
+    /// nobody could be told (and what they tried), or one who may not act as
+    /// somebody else.
+    pub fn audit_stranger(
         &self,
         origin: &Origin,
-        user: &User,
-        verb: &str,
-        target: &Target,
-    ) -> Option<audit::Entry<'_>> {
-        self.audit.as_ref()?.begin(&audit::Request {
-            audit_id: &metadata::uid(),
-            user: origin.impersonator.as_ref().unwrap_or(user),
-            impersonated: origin.impersonator.as_ref().map(|_| user),
-            verb,
-            uri: &origin.uri,
-            source_ips: std::slice::from_ref(&origin.address),
-            user_agent: &origin.agent,
-            group: target.group(),
-            version: &target.version,
-            resource: target.plural(),
-            subresource: &target.subresource,
-            namespace: &target.namespace,
-            name: &target.name,
-        })
+        asked: &Attributes,
+        tried: &str,
+        status: &Status,
+    ) {
+        if status.code != 401 {
+            if let Some(entry) = self.begin_audit(origin, asked) {
+                entry.complete(status.code, &status.reason, &status.message);
+            }
+        } else if let Some(log) = &self.audit {
+            log.unauthenticated(&described(&metadata::uid(), origin, asked), tried);
+        }
     }
 
     /// Checks permission, and does it.
-    async fn admit(&self, request: &Request) -> Result<Answer, Status> {
+    async fn admit(
+        &self,
+        request: &Request,
+        entry: &mut Option<audit::Entry>,
+    ) -> Result<Answer, Status> {
         self.allows(request)?;
         // A list or watch pinned to one name is permitted as that object is:
         // kubelets follow single secrets and config maps this way.
@@ -179,7 +169,10 @@ impl Pipeline {
             .filter(|_| matches!(request.verb, Verb::List | Verb::Watch))
             .map(|name| request.target.named(&request.target.namespace, &name));
         let target = pinned.as_ref().unwrap_or(&request.target);
-        self.authorise(&request.user, target, request.verb.as_str())?;
+        self.permit(
+            &target.attributes(&request.user, request.verb.as_str()),
+            entry,
+        )?;
         tokio::time::timeout(TIMEOUT, self.dispatch(request))
             .await
             .unwrap_or_else(|_| {
@@ -188,6 +181,22 @@ impl Pipeline {
                     TIMEOUT.as_secs()
                 )))
             })
+    }
+
+    /// May the user do this? The audit log keeps the answer.
+    pub fn permit(
+        &self,
+        asked: &Attributes,
+        entry: &mut Option<audit::Entry>,
+    ) -> Result<(), Status> {
+        let decision = self.authorizer.authorize(asked);
+        if let Some(entry) = entry {
+            entry.decided(&decision);
+        }
+        match decision.is_allowed() {
+            true => Ok(()),
+            false => Err(asked.forbidden(decision.reason())),
+        }
     }
 
     /// May the user do this?
@@ -295,12 +304,31 @@ impl Pipeline {
         }
     }
 
-    /// May the user open this stream (exec, attach, proxy …)?
-    pub fn admit_connect(&self, user: &User, target: &Target, verb: &str) -> Result<(), Status> {
-        self.authorise(user, target, verb)?;
+    /// May this stream (exec, attach, proxy …) be opened for a user who is
+    /// permitted to?
+    pub fn admit_connect(&self, user: &User, target: &Target) -> Result<(), Status> {
         let request = Request::internal(Verb::Create, target.clone(), Body::Empty);
         let mut review = write::review(&request, target, Operation::Connect);
         review.user = user;
         self.admission.validate(&review, None, None)
+    }
+}
+
+/// A request as the audit log knows it.
+fn described<'a>(id: &'a str, origin: &'a Origin, asked: &'a Attributes<'a>) -> audit::Request<'a> {
+    audit::Request {
+        audit_id: id,
+        user: origin.impersonator.as_ref().unwrap_or(asked.user),
+        impersonated: origin.impersonator.as_ref().map(|_| asked.user),
+        verb: asked.verb,
+        uri: &origin.uri,
+        source_ips: std::slice::from_ref(&origin.address),
+        user_agent: &origin.agent,
+        group: asked.group,
+        version: asked.version,
+        resource: asked.resource,
+        subresource: asked.subresource,
+        namespace: asked.namespace,
+        name: asked.name,
     }
 }

@@ -3,6 +3,7 @@
 use super::read::parse_version;
 use super::{Pipeline, Request, Selection, Target};
 use crate::cache::{Cache, Change, Entry, Event, ResourceCache};
+use hardway_access::audit;
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
 use std::collections::VecDeque;
@@ -40,6 +41,8 @@ pub struct Watch {
     deadline: Instant,
     stopping: watch::Receiver<bool>,
     done: bool,
+    /// Tells the audit log of the end.
+    _recorded: Option<audit::Running>,
 }
 
 /// What a watch tells.
@@ -114,6 +117,7 @@ impl Pipeline {
             deadline,
             stopping: self.cache.stopping(),
             done: false,
+            _recorded: None,
         })
     }
 }
@@ -127,6 +131,11 @@ fn first_bookmark(deadline: Instant) -> Instant {
 }
 
 impl Watch {
+    /// Has the audit log told when the watch ends.
+    pub(super) fn record(&mut self, running: audit::Running) {
+        self._recorded = Some(running);
+    }
+
     /// The next thing to tell; `None` when the watch is over.
     pub async fn next(&mut self) -> Option<WatchItem> {
         loop {

@@ -112,6 +112,14 @@ pub fn stream(pieces: impl Stream<Item = Bytes> + Send + 'static) -> Body {
     ))
 }
 
+/// A body with which something is kept until its end.
+pub fn holding(body: Body, held: impl Send + 'static) -> Body {
+    Body::new(body.map_frame(move |frame| {
+        let _held = &held;
+        frame
+    }))
+}
+
 /// Plain text.
 pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
     respond(code, "text/plain; charset=utf-8", full(text))

@@ -15,9 +15,9 @@ use crate::pipeline::{
     Answer, Body as RequestBody, Options, Origin, PatchKind, Pipeline, Request, Target, Verb,
     pairs, yaml,
 };
-use crate::subresources::{self, Upstreams};
+use crate::subresources::{self, Connection, Upstreams};
 use body::Body;
-use hardway_access::{Attributes, User, authn};
+use hardway_access::{Attributes, User, audit, authn};
 use hardway_proto::Status;
 use hardway_resources::table::Include;
 use health::Startup;
@@ -53,40 +53,79 @@ pub struct Peer {
     pub certificate: Option<Arc<CertificateDer<'static>>>,
 }
 
-/// A user, and who acts as that user.
-pub struct Identity {
-    /// On whose behalf.
-    pub user: User,
-    /// Who it really is.
-    pub impersonator: Option<User>,
-}
-
 /// Who sends a request; impersonation included.
+///
+/// `asked` says what is asked for, by nobody yet: the audit log is told of
+/// those that are refused here.
 pub fn identify(
     pipeline: &Pipeline,
     path: &str,
     headers: &HeaderMap,
     peer: &Peer,
-) -> Result<Identity, Status> {
+    origin: &mut Origin,
+    asked: Attributes<'_>,
+) -> Result<User, Status> {
     let certificate = peer.certificate.as_deref();
-    let user = pipeline
+    let proven = pipeline
         .authenticator
-        .authenticate_path(path, headers, certificate)?;
-    match authn::impersonate(&user, headers)? {
-        None => Ok(Identity {
-            user,
-            impersonator: None,
-        }),
-        Some(wish) => {
-            for attributes in wish.checks(&user) {
-                pipeline.authorizer.check(&attributes)?;
-            }
-            let acting = wish.user.clone();
-            Ok(Identity {
-                user: acting,
-                impersonator: Some(user),
-            })
+        .authenticate_path(path, headers, certificate);
+    let (user, outcome) = match proven {
+        Ok(user) => {
+            let outcome = acting(pipeline, &user, headers);
+            (user, outcome)
         }
+        Err(status) => (User::default(), Err(status)),
+    };
+    match outcome {
+        Ok(None) => Ok(user),
+        Ok(Some(acting)) => {
+            origin.impersonator = Some(user);
+            Ok(acting)
+        }
+        Err(status) => {
+            let tried = audit::attempted(headers, certificate.is_some());
+            let asked = Attributes {
+                user: &user,
+                ..asked
+            };
+            pipeline.audit_stranger(origin, &asked, &tried, &status);
+            Err(status)
+        }
+    }
+}
+
+/// Whom a user acts as, if anybody else.
+fn acting(pipeline: &Pipeline, user: &User, headers: &HeaderMap) -> Result<Option<User>, Status> {
+    let Some(wish) = authn::impersonate(user, headers)? else {
+        return Ok(None);
+    };
+    for attributes in wish.checks(user) {
+        pipeline.authorizer.check(&attributes)?;
+    }
+    Ok(Some(wish.user))
+}
+
+/// What a request to a path asks for.
+fn asked<'a>(
+    user: &'a User,
+    verb: &'a str,
+    path: &'a str,
+    resource: Option<&'a ResourcePath>,
+) -> Attributes<'a> {
+    match resource {
+        None => Attributes::path(user, verb, path),
+        Some(of) => Attributes {
+            user,
+            verb,
+            group: &of.group,
+            version: &of.version,
+            resource: &of.resource,
+            subresource: &of.subresource,
+            namespace: &of.namespace,
+            name: &of.name,
+            path: "",
+            is_resource: true,
+        },
     }
 }
 
@@ -111,10 +150,16 @@ impl Rest {
             text(header::USER_AGENT),
         );
         let gzip = text(header::ACCEPT_ENCODING).contains("gzip");
-        match self.answer(request, &peer, form, gzip).await {
-            Ok(response) => response,
-            Err(status) => objects::failure(&status, form),
+        let mut entry = None;
+        let outcome = self.answer(request, &peer, form, gzip, &mut entry).await;
+        // What the pipeline has not seen is recorded here.
+        if let Some(entry) = entry {
+            match &outcome {
+                Ok(response) => entry.complete(response.status().as_u16(), "", ""),
+                Err(status) => entry.complete(status.code, &status.reason, &status.message),
+            }
         }
+        outcome.unwrap_or_else(|status| objects::failure(&status, form))
     }
 
     async fn answer(
@@ -123,20 +168,46 @@ impl Rest {
         peer: &Peer,
         form: Form,
         gzip: bool,
+        entry: &mut Option<audit::Entry>,
     ) -> Result<Response<Body>, Status> {
         let path = request.uri().path().to_owned();
-        let who = identify(&self.pipeline, &path, request.headers(), peer)?;
-        if let Some(resource) = path::parse(&path)
-            && !path.starts_with("/openapi/")
-        {
+        let resource = path::parse(&path).filter(|_| !path.starts_with("/openapi/"));
+        let mut origin = Origin {
+            uri: request
+                .uri()
+                .path_and_query()
+                .map_or_else(String::new, ToString::to_string),
+            address: peer.address.ip().to_string(),
+            agent: header_text(request.headers(), header::USER_AGENT).to_owned(),
+            impersonator: None,
+        };
+        let method = request.method().as_str().to_ascii_lowercase();
+        let query = request.uri().query().unwrap_or_default();
+        let verb = resource
+            .as_ref()
+            .and_then(|resource| verb(request.method(), query, resource).ok())
+            .map_or(method.as_str(), |verb| verb.as_str());
+        let nobody = User::default();
+        let asked = asked(&nobody, verb, &path, resource.as_ref());
+        let user = identify(
+            &self.pipeline,
+            &path,
+            request.headers(),
+            peer,
+            &mut origin,
+            asked,
+        )?;
+        let asked = Attributes {
+            user: &user,
+            ..asked
+        };
+        *entry = self.pipeline.begin_audit(&origin, &asked);
+        if let Some(resource) = resource {
             return self
-                .resource(request, peer, who, resource, form, gzip)
+                .resource(request, peer, user.clone(), resource, form, gzip, entry)
                 .await;
         }
-        let verb = request.method().as_str().to_ascii_lowercase();
-        self.pipeline
-            .authorizer
-            .check(&Attributes::path(&who.user, &verb, &path))?;
+        self.pipeline.permit(&asked, entry)?;
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return match path.starts_with("/api") {
                 true => Err(Status::method_not_allowed()),
@@ -170,19 +241,11 @@ impl Rest {
         query: &str,
         path: &ResourcePath,
         user: &User,
+        entry: &mut Option<audit::Entry>,
     ) -> Result<Response<Body>, Status> {
-        self.pipeline.authorizer.check(&Attributes {
-            user,
-            verb: verb(method, query, path)?.as_str(),
-            group: &path.group,
-            version: &path.version,
-            resource: &path.resource,
-            subresource: &path.subresource,
-            namespace: &path.namespace,
-            name: &path.name,
-            path: "",
-            is_resource: true,
-        })?;
+        let verb = verb(method, query, path)?;
+        let asked = asked(user, verb.as_str(), "", Some(path));
+        self.pipeline.permit(&asked, entry)?;
         let served = self.pipeline.registry.snapshot();
         match served.of_version(&path.group, &path.version).is_empty() {
             true => Ok(no_such_page()),
@@ -190,14 +253,16 @@ impl Rest {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "it is half of a function")]
     async fn resource(
         &self,
         request: http::Request<Incoming>,
         peer: &Peer,
-        who: Identity,
+        user: User,
         path: ResourcePath,
         form: Form,
         gzip: bool,
+        entry: &mut Option<audit::Entry>,
     ) -> Result<Response<Body>, Status> {
         let start = Instant::now();
         let query = request.uri().query().unwrap_or_default().to_owned();
@@ -206,7 +271,7 @@ impl Rest {
             .lookup(&path.group, &path.version, &path.resource)
             .filter(|found| path.namespace.is_empty() || found.namespaced());
         let Some(resource) = found else {
-            return self.unknown(request.method(), &query, &path, &who.user);
+            return self.unknown(request.method(), &query, &path, &user, entry);
         };
         path::check_name(&path.name)?;
         let target = Target {
@@ -216,33 +281,26 @@ impl Rest {
             subresource: path.subresource.clone(),
             resource,
         };
-        let origin = Origin {
-            uri: request
-                .uri()
-                .path_and_query()
-                .map_or_else(String::new, ToString::to_string),
-            address: peer.address.ip().to_string(),
-            agent: header_text(request.headers(), header::USER_AGENT).to_owned(),
-            impersonator: who.impersonator,
-        };
         if self.upstreams.serves(&target) {
             let verb = subresources::verb(request.method());
-            let entry = self.pipeline.begin_audit(&origin, &who.user, verb, &target);
-            let outcome = self
+            self.pipeline
+                .permit(&target.attributes(&user, verb), entry)?;
+            let connection = Connection::new(peer.address.ip());
+            let answer = self
                 .upstreams
-                .forward(&self.pipeline, request, &who.user, target, &path.rest)
-                .await;
-            if let Some(mut entry) = entry {
-                match &outcome {
-                    Ok(answer) => {
-                        let code = answer.status().as_u16();
-                        entry.response_started(code);
-                        entry.complete(code, "", "");
-                    }
-                    Err(status) => entry.complete(status.code, &status.reason, &status.message),
-                }
+                .forward(
+                    &self.pipeline,
+                    request,
+                    &user,
+                    target,
+                    &path.rest,
+                    connection.clone(),
+                )
+                .await?;
+            if let Some(entry) = entry.take() {
+                connection.record(entry.response_started(answer.status().as_u16()));
             }
-            return outcome;
+            return Ok(answer.map(|body| body::holding(body, connection)));
         }
         let include = pairs(&query)
             .find(|(name, _)| name == "includeObject")
@@ -257,10 +315,10 @@ impl Rest {
         let verb = verb(&parts.method, &query, &path)?;
         let mut options = Options::from_query(&query)?;
         // Of who has to wait, or may not do this, no body is kept in memory.
-        let turn = self.pipeline.turn(&who.user, verb).and_then(|turn| {
+        let turn = self.pipeline.turn(&user, verb).and_then(|turn| {
             if !verb.is_read() {
-                let verb = verb.as_str();
-                self.pipeline.authorise(&who.user, &target, verb)?;
+                let asked = target.attributes(&user, verb.as_str());
+                self.pipeline.permit(&asked, entry)?;
             }
             Ok(turn)
         });
@@ -278,15 +336,15 @@ impl Rest {
             ));
         }
         let request = Request {
-            user: who.user,
+            user,
             verb,
             options,
             body,
-            agent: origin.agent.clone(),
+            agent: header_text(&parts.headers, header::USER_AGENT).to_owned(),
             warnings: Default::default(),
             target,
         };
-        let outcome = self.pipeline.run_in(turn, &origin, &request).await;
+        let outcome = self.pipeline.run(turn, &request, entry).await;
         record(&request, &outcome, start);
         let mut response = match outcome {
             Ok(Answer::Object(object)) => objects::object(&request.target, &object, wanted),

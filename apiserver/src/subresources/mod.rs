@@ -7,19 +7,53 @@ mod proxies;
 use crate::pipeline::{Pipeline, Target, metadata};
 use crate::rest::body::{self, Body};
 use crate::{cache::join, metrics};
-use hardway_access::User;
+use hardway_access::{User, audit};
 use hardway_proto::Status;
+use hardway_streams::Upstream;
+use hardway_streams::http_proxy::{self, Exposed};
 use hardway_streams::upgrade::{self, Service};
-use hardway_streams::{Upstream, http_proxy};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use serde_json::Value;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
 
 /// How kubelets are spoken to.
 pub struct Upstreams {
     /// TLS towards kubelets: their CA, and the certificate shown to them.
     pub kubelets: Option<Arc<rustls::ClientConfig>>,
+}
+
+/// A stream under way: it is counted, and the audit log is told of its end,
+/// when nobody holds it any more.
+pub struct Connection {
+    client: IpAddr,
+    _counted: metrics::LongRunning,
+    recorded: OnceLock<audit::Running>,
+}
+
+impl Connection {
+    /// One that begins now.
+    pub fn new(client: IpAddr) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            _counted: metrics::long_running("CONNECT"),
+            recorded: OnceLock::new(),
+        })
+    }
+
+    /// How an upstream appears to the client, who asks for `rest` of it.
+    fn exposed(&self, path: &str, rest: &str) -> Exposed {
+        Exposed {
+            prefix: path.strip_suffix(rest).unwrap_or(path).to_owned(),
+            client: Some(self.client),
+        }
+    }
+
+    /// Has the audit log told of the end.
+    pub fn record(&self, running: audit::Running) {
+        let _ = self.recorded.set(running);
+    }
 }
 
 /// What permission a method needs here.
@@ -44,7 +78,7 @@ impl Upstreams {
             )
     }
 
-    /// Passes a request on.
+    /// Passes a request on that is permitted.
     pub async fn forward(
         &self,
         pipeline: &Pipeline,
@@ -52,15 +86,12 @@ impl Upstreams {
         user: &User,
         target: Target,
         rest: &str,
+        connection: Arc<Connection>,
     ) -> Result<Response<Body>, Status> {
-        let verb = verb(request.method());
-        if target.subresource == "log" {
-            pipeline.authorise(user, &target, verb)?;
-        } else {
-            pipeline.admit_connect(user, &target, verb)?;
+        if target.subresource != "log" {
+            pipeline.admit_connect(user, &target)?;
         }
         pipeline.cache.fresh().await?;
-        let _running = metrics::long_running("CONNECT");
         let object = read(pipeline, &target, "", target.plural(), &target.name)?;
         let query = request.uri().query().unwrap_or_default().to_owned();
         match (target.plural(), target.subresource.as_str()) {
@@ -75,7 +106,7 @@ impl Upstreams {
             ("pods", "log") => {
                 let path = kubelet::log_path(&target, &object, &query)?;
                 let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
-                let answer = http_proxy::forward(request, &upstream, None).await;
+                let answer = http_proxy::forward(request, &upstream, connection).await;
                 let answer = answer.map_err(|error| {
                     let url = format!("https://{}{}", upstream.address, upstream.path_and_query);
                     Status::failure(500, "", format!("Get {url:?}: {error}"))
@@ -85,21 +116,23 @@ impl Upstreams {
             ("pods", command @ ("exec" | "attach")) => {
                 let path = kubelet::command_path(command, &target, &object, &query)?;
                 let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
-                upgrade::proxy(request, &upstream, Service::Command).await
+                upgrade::proxy(request, &upstream, Service::Command, connection).await
             }
             ("pods", "portforward") => {
                 let path = format!("/portForward/{}/{}", target.namespace, target.name);
                 let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
-                upgrade::proxy(request, &upstream, Service::PortForward).await
+                upgrade::proxy(request, &upstream, Service::PortForward, connection).await
             }
             ("nodes", _) => {
                 let path = proxies::path(rest, &query);
                 let upstream = self.kubelet(&target.name, &object, path)?;
-                Ok(http_proxy::forward(request, &upstream, None).await?)
+                let exposed = connection.exposed(request.uri().path(), rest);
+                Ok(http_proxy::expose(request, &upstream, &exposed, connection).await?)
             }
             _ => {
                 let upstream = proxies::upstream(pipeline, &target, &object, rest, &query)?;
-                Ok(http_proxy::forward(request, &upstream, None).await?)
+                let exposed = connection.exposed(request.uri().path(), rest);
+                Ok(http_proxy::expose(request, &upstream, &exposed, connection).await?)
             }
         }
     }

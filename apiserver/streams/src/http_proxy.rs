@@ -1,14 +1,18 @@
 //! Forwarding plain HTTP: logs, and the proxy subresources of nodes, pods and
 //! services. Bodies stream both ways; nothing is collected.
 
-use crate::connect::{Body, BoxError, Unreachable, Upstream, forwardable, wanted_upgrade};
-use crate::tunnel;
+use crate::connect::{Body, BoxError, Unreachable, Upstream, empty, forwardable, wanted_upgrade};
+use crate::links;
+use crate::tunnel::{self, Held};
 use bytes::Bytes;
 use hardway_proto::Status;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, header};
-use http_body_util::BodyExt;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
+};
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, StreamBody};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// How the upstream appears to the client: for proxy subresources, whose
 /// upstream has to know (and to redirect within) the path it is reached by.
@@ -32,6 +36,14 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
+/// What an upstream allows other sites to do is not for it to allow here.
+const CORS: [HeaderName; 4] = [
+    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    header::ACCESS_CONTROL_ALLOW_HEADERS,
+    header::ACCESS_CONTROL_ALLOW_METHODS,
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+];
+
 impl From<Unreachable> for Status {
     /// How a proxy subresource tells that there is nobody behind it.
     fn from(error: Unreachable) -> Self {
@@ -40,21 +52,18 @@ impl From<Unreachable> for Status {
 }
 
 /// Forwards a request and hands back the answer as it streams in. An upgrade
-/// (WebSocket or any other) becomes a tunnel.
+/// (WebSocket or any other) becomes a tunnel, with which `held` is kept.
 pub async fn forward<B>(
-    mut request: Request<B>,
+    request: Request<B>,
     upstream: &Upstream,
-    exposed: Option<&Exposed>,
+    held: Held,
 ) -> Result<Response<Body>, Unreachable>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    if let Some(exposed) = exposed {
-        announce(&mut request, exposed);
-    }
     if wanted_upgrade(request.headers()).is_some() {
-        return tunnel::raw(request, upstream).await;
+        return tunnel::raw(request, upstream, held).await;
     }
     let (parts, body) = request.into_parts();
     let mut onward = Request::new(body);
@@ -63,19 +72,116 @@ where
     drop_hop_by_hop(onward.headers_mut());
     let mut response = upstream.send(onward).await?;
     drop_hop_by_hop(response.headers_mut());
-    if let Some(exposed) = exposed
-        && let Some(location) = response.headers().get(header::LOCATION)
-        && let Some(inside) = relocate(location, &upstream.address, &exposed.prefix)
-    {
-        response.headers_mut().insert(header::LOCATION, inside);
-    }
     Ok(response.map(|body| UnsyncBoxBody::new(body.map_err(Into::into))))
+}
+
+/// Forwards a request to an upstream that the client sees below another path:
+/// redirects and links within the upstream are changed to lead there.
+pub async fn expose<B>(
+    mut request: Request<B>,
+    upstream: &Upstream,
+    exposed: &Exposed,
+    held: Held,
+) -> Result<Response<Body>, Unreachable>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let upgrade = wanted_upgrade(request.headers()).is_some();
+    let reading = matches!(*request.method(), Method::GET | Method::HEAD);
+    // A page's relative links need the slash at the end of its folder.
+    if !upgrade && reading && request.uri().path() == exposed.prefix {
+        return Ok(to_the_root(request.uri(), &exposed.prefix));
+    }
+    let own = [Some(upstream.address.clone()), host(&request)];
+    announce(&mut request, exposed);
+    if !upgrade {
+        // Links are found in plain text only.
+        request.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
+    let mut response = forward(request, upstream, held).await?;
+    for name in CORS {
+        response.headers_mut().remove(name);
+    }
+    let prefix = exposed.prefix.clone();
+    let moved: links::Moved = Arc::new(move |url| {
+        let own: Vec<&str> = own.iter().flatten().map(String::as_str).collect();
+        relocate(url, &own, &prefix)
+    });
+    if let Some(location) = response.headers().get(header::LOCATION) {
+        let inside = location.to_str().ok().and_then(|url| moved(url));
+        if let Some(inside) = inside.and_then(|url| HeaderValue::from_str(&url).ok()) {
+            response.headers_mut().insert(header::LOCATION, inside);
+        }
+        return Ok(response);
+    }
+    let whole = response.status() != StatusCode::PARTIAL_CONTENT;
+    match whole && is_plain_html(response.headers()) {
+        true => Ok(with_links(response, moved)),
+        false => Ok(response),
+    }
+}
+
+/// 301 to the same path with a slash.
+fn to_the_root(uri: &Uri, prefix: &str) -> Response<Body> {
+    let query = uri.query().map(|query| format!("?{query}"));
+    let root = format!("{prefix}/{}", query.unwrap_or_default());
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    if let Ok(root) = HeaderValue::from_str(&root) {
+        response.headers_mut().insert(header::LOCATION, root);
+    }
+    response
+}
+
+fn is_plain_html(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next());
+    kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/html"))
+        && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+/// The page with other links, still as a stream.
+fn with_links(mut response: Response<Body>, moved: links::Moved) -> Response<Body> {
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    response.map(|body| {
+        let state = (body, Some(links::Rewriter::new(moved)));
+        let pieces = futures_util::stream::unfold(state, |(mut body, rewriter)| async move {
+            let mut rewriter = rewriter?;
+            let piece = loop {
+                match body.frame().await {
+                    Some(Ok(frame)) => {
+                        let Ok(data) = frame.into_data() else {
+                            continue;
+                        };
+                        break Ok(rewriter.piece(&data));
+                    }
+                    Some(Err(error)) => break Err(error),
+                    None => {
+                        let last = Ok(http_body::Frame::data(rewriter.end()));
+                        return Some((last, (body, None)));
+                    }
+                }
+            };
+            let rewriter = piece.is_ok().then_some(rewriter);
+            Some((piece.map(http_body::Frame::data), (body, rewriter)))
+        });
+        UnsyncBoxBody::new(StreamBody::new(pieces))
+    })
+}
+
+/// The name by which the client speaks to this server.
+fn host<B>(request: &Request<B>) -> Option<String> {
+    let header = request.headers().get(header::HOST);
+    let header = header.and_then(|value| value.to_str().ok());
+    header
+        .or_else(|| Some(request.uri().authority()?.as_str()))
+        .map(str::to_owned)
 }
 
 /// The `X-Forwarded-*` headers.
 fn announce<B>(request: &mut Request<B>, exposed: &Exposed) {
-    let host = request.headers().get(header::HOST).cloned();
-    let host = host.or_else(|| HeaderValue::from_str(request.uri().authority()?.as_str()).ok());
+    let host = host(request).and_then(|host| HeaderValue::from_str(&host).ok());
     let inner = request
         .uri()
         .path()
@@ -112,18 +218,31 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove("keep-alive");
 }
 
-/// A redirect within the upstream, as the client has to follow it. `None` for
-/// one that leads elsewhere.
-fn relocate(location: &HeaderValue, address: &str, prefix: &str) -> Option<HeaderValue> {
-    let target: Uri = location.to_str().ok()?.parse().ok()?;
-    let ours = target
-        .authority()
-        .is_none_or(|authority| authority.as_str() == address);
-    let path = target.path_and_query()?.as_str();
-    if !ours || !path.starts_with('/') || target.path().starts_with(prefix) {
+/// An address within the upstream, as the client has to write it. `None` for
+/// one that leads elsewhere, or is right as it is.
+fn relocate(url: &str, own: &[&str], prefix: &str) -> Option<String> {
+    // `//host/path` has an authority, which Uri does not see there.
+    let (authority, path) = match url.split_once("//") {
+        Some(("" | "http:" | "https:", rest)) => {
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            (Some(&rest[..end]), &rest[end..])
+        }
+        _ => (None, url),
+    };
+    let elsewhere = authority.is_some_and(|authority| !own.contains(&authority));
+    if elsewhere || !path.starts_with('/') || within(path, prefix) && authority.is_none() {
         return None;
     }
-    HeaderValue::from_str(&format!("{prefix}{path}")).ok()
+    match within(path, prefix) {
+        true => Some(path.to_owned()),
+        false => Some(format!("{prefix}{path}")),
+    }
+}
+
+/// Whether a path is at or below another.
+fn within(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
 }
 
 #[cfg(test)]
@@ -131,13 +250,8 @@ mod tests {
     use super::*;
 
     fn moved(location: &str) -> Option<String> {
-        let location = HeaderValue::from_str(location).unwrap();
-        let inside = relocate(
-            &location,
-            "10.0.0.1:80",
-            "/api/v1/namespaces/d/pods/p/proxy",
-        )?;
-        Some(inside.to_str().unwrap().to_owned())
+        let own = ["10.0.0.1:80", "cluster:6443"];
+        relocate(location, &own, "/api/v1/namespaces/d/pods/p/proxy")
     }
 
     #[test]
@@ -145,7 +259,18 @@ mod tests {
         let inside = Some("/api/v1/namespaces/d/pods/p/proxy/login?a=b".to_owned());
         assert_eq!(moved("/login?a=b"), inside);
         assert_eq!(moved("http://10.0.0.1:80/login?a=b"), inside);
+        assert_eq!(moved("https://cluster:6443/login?a=b"), inside);
+        assert_eq!(moved("//10.0.0.1:80/login?a=b"), inside);
         assert_eq!(moved("https://example.com/login"), None);
+        assert_eq!(moved("//example.com/login"), None);
+        assert_eq!(moved("login?next=//x/y"), None);
+        assert_eq!(moved("#top"), None);
+        assert_eq!(moved("mailto:a@b"), None);
+        let root = "/api/v1/namespaces/d/pods/p/proxy".to_owned();
+        assert_eq!(
+            moved(&format!("http://10.0.0.1:80{root}/")),
+            Some(root + "/")
+        );
         assert_eq!(moved("/api/v1/namespaces/d/pods/p/proxy/x"), None);
     }
 

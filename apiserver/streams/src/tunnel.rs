@@ -6,6 +6,11 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper_util::rt::TokioIo;
+use std::any::Any;
+use std::sync::Arc;
+
+/// What is kept as long as a stream lasts.
+pub type Held = Arc<dyn Any + Send + Sync>;
 
 /// Passes an upgrade request on as it is. If the upstream switches protocols,
 /// so does the client, and bytes are copied both ways; otherwise the
@@ -13,6 +18,7 @@ use hyper_util::rt::TokioIo;
 pub(crate) async fn raw<B>(
     mut request: Request<B>,
     upstream: &Upstream,
+    held: Held,
 ) -> Result<Response<Body>, Unreachable>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -38,6 +44,7 @@ where
         if let Err(error) = joined.await {
             tracing::debug!(%error, "tunnel ended");
         }
+        drop(held);
     });
     let (parts, _) = response.into_parts();
     Ok(Response::from_parts(parts, empty()))

@@ -6,7 +6,8 @@
 
 use crate::bridge::{self, Plan};
 use crate::connect::{Body, BoxError, Unreachable, Upstream, empty, wanted_upgrade};
-use crate::{tunnel, websocket};
+use crate::tunnel::{self, Held};
+use crate::websocket;
 use bytes::Bytes;
 use hardway_proto::Status;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -33,10 +34,12 @@ pub enum Service {
 /// Connects a client's upgrade request to the kubelet.
 ///
 /// `Ok` is the answer to send: 101, or whatever the kubelet said instead.
+/// `held` is kept until the stream ends.
 pub async fn proxy<B>(
     request: Request<B>,
     upstream: &Upstream,
     service: Service,
+    held: Held,
 ) -> Result<Response<Body>, Status>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -46,9 +49,11 @@ where
         None => Err(Status::bad_request("Upgrade request required")),
         Some(to) if to.eq_ignore_ascii_case("websocket") => {
             let (parts, _) = request.into_parts();
-            from_websocket(Request::from_parts(parts, ()), upstream, service).await
+            from_websocket(Request::from_parts(parts, ()), upstream, service, held).await
         }
-        Some(_) => tunnel::raw(request, upstream).await.map_err(no_backend),
+        Some(_) => tunnel::raw(request, upstream, held)
+            .await
+            .map_err(no_backend),
     }
 }
 
@@ -60,6 +65,7 @@ async fn from_websocket(
     mut request: Request<()>,
     upstream: &Upstream,
     service: Service,
+    held: Held,
 ) -> Result<Response<Body>, Status> {
     let offered = websocket::offered(request.headers());
     let refused = || {
@@ -113,6 +119,7 @@ async fn from_websocket(
             Some((plan, protocol)) => bridge::translate(client, server, plan, protocol).await,
             None => bridge::unwrap(client, server).await,
         }
+        drop(held);
     });
     Ok(response)
 }

@@ -250,7 +250,7 @@ impl Lab {
             .await
     }
 
-    async fn try_call_as(
+    pub async fn try_call_as(
         &self,
         tls: &Arc<rustls::ClientConfig>,
         method: Method,

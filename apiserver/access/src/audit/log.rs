@@ -1,6 +1,7 @@
 //! Writing audit events: a bounded queue, a thread, a file that rotates.
 
 use super::Policy;
+use jiff::Timestamp;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 const QUEUE: usize = 10_000;
 
@@ -18,6 +20,8 @@ pub struct Rotation {
     pub max_size: u64,
     /// Rotated files kept; 0 for all.
     pub max_backups: usize,
+    /// How long rotated files are kept; 0 for ever.
+    pub max_age: Duration,
 }
 
 impl Default for Rotation {
@@ -26,6 +30,7 @@ impl Default for Rotation {
         Self {
             max_size: 100 << 20,
             max_backups: 10,
+            max_age: Duration::ZERO,
         }
     }
 }
@@ -148,14 +153,18 @@ impl Output {
     /// `audit.log` becomes `audit-TIME.log`.
     fn rotate(&mut self) -> io::Result<()> {
         self.file.flush()?;
-        let time = format!("{:.9}", jiff::Timestamp::now()).replace(':', "-");
-        let (stem, extension) = self.name();
-        let rotated = self
-            .path
-            .with_file_name(format!("{stem}-{time}{extension}"));
-        std::fs::rename(&self.path, rotated)?;
+        let now = Timestamp::now();
+        std::fs::rename(&self.path, self.rotated(now))?;
         *self = Self::open(&self.path, self.rotation)?;
-        self.prune()
+        self.prune(now)
+    }
+
+    /// Where the file goes that is put aside at a time. Names sort by time.
+    fn rotated(&self, at: Timestamp) -> PathBuf {
+        let (stem, extension) = self.name();
+        let time = format!("{at:.9}").replace(':', "-");
+        self.path
+            .with_file_name(format!("{stem}-{time}{extension}"))
     }
 
     fn name(&self) -> (String, String) {
@@ -170,10 +179,7 @@ impl Output {
         (part(self.path.file_stem()), extension)
     }
 
-    fn prune(&self) -> io::Result<()> {
-        if self.rotation.max_backups == 0 {
-            return Ok(());
-        }
+    fn prune(&self, now: Timestamp) -> io::Result<()> {
         let (stem, extension) = self.name();
         let folder = match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -190,8 +196,21 @@ impl Output {
             })
             .collect();
         old.sort();
-        let surplus = old.len().saturating_sub(self.rotation.max_backups);
-        old.iter().take(surplus).try_for_each(std::fs::remove_file)
+        let surplus = match self.rotation.max_backups {
+            0 => 0,
+            kept => old.len().saturating_sub(kept),
+        };
+        let age = self.rotation.max_age;
+        let outdated = match now.checked_sub(age) {
+            Ok(then) if !age.is_zero() => {
+                let oldest = self.rotated(then);
+                let is_old = |path: &&PathBuf| path.file_name() < oldest.file_name();
+                old.iter().take_while(is_old).count()
+            }
+            _ => 0,
+        };
+        let gone = old.iter().take(surplus.max(outdated));
+        gone.into_iter().try_for_each(std::fs::remove_file)
     }
 }
 
@@ -201,6 +220,7 @@ mod tests {
     use super::*;
     use crate::User;
     use serde_json::{Value, json};
+    use std::sync::Arc;
 
     fn request<'a>(user: &'a User, resource: &'a str) -> Request<'a> {
         Request {
@@ -230,6 +250,7 @@ mod tests {
     const NO_ROTATION: Rotation = Rotation {
         max_size: 0,
         max_backups: 0,
+        max_age: Duration::ZERO,
     };
 
     #[test]
@@ -238,12 +259,14 @@ mod tests {
         let path = folder.path().join("audit.log");
         let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived],
             rules: [{level: None, users: [quiet]}, {level: RequestResponse}]}";
-        let log = Log::open(&path, Policy::parse(policy).unwrap(), NO_ROTATION).unwrap();
+        let policy = Policy::parse(policy).unwrap();
+        let log = Arc::new(Log::open(&path, policy, NO_ROTATION).unwrap());
         let user = User::new("jane", ["dev"]);
         for resource in ["secrets", "configmaps"] {
             let mut entry = log.begin(&request(&user, resource)).unwrap();
             entry.request_object(&json!({"data": {"a": "b"}}));
-            entry.annotate("authorization.k8s.io/decision", "allow");
+            let reason = "RBAC: so".to_owned();
+            entry.decided(&crate::Decision::Allow { reason });
             entry.complete(201, "", "");
         }
         assert!(
@@ -259,6 +282,80 @@ mod tests {
         assert_eq!(events[1]["objectRef"]["resource"], "configmaps");
         assert_eq!(events[1]["stage"], "ResponseComplete");
         assert_eq!(events[1]["responseStatus"]["code"], 201);
+        let annotations = json!({"authorization.k8s.io/decision": "allow",
+            "authorization.k8s.io/reason": "RBAC: so"});
+        assert_eq!(events[1]["annotations"], annotations);
+    }
+
+    #[test]
+    fn long_answers_and_strangers_have_their_stages() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let log = Arc::new(Log::open(&path, Policy::default(), NO_ROTATION).unwrap());
+        let jane = User::new("jane", ["dev"]);
+        let running = log
+            .begin(&request(&jane, "pods"))
+            .unwrap()
+            .response_started(200);
+        let mut headers = http::HeaderMap::new();
+        let none = super::super::attempted(&headers, false);
+        headers.insert("authorization", "Bearer x".parse().unwrap());
+        let bearer = super::super::attempted(&headers, true);
+        for message in [none, bearer] {
+            log.unauthenticated(&request(&User::default(), "pods"), &message);
+        }
+        drop(running);
+        drop(log);
+        let events = lines(&path);
+        let told: Vec<(&str, &Value)> = events
+            .iter()
+            .map(|e| (e["stage"].as_str().unwrap(), &e["responseStatus"]["code"]))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("ResponseStarted", &json!(200)),
+                ("ResponseStarted", &json!(401)),
+                ("ResponseStarted", &json!(401)),
+                ("ResponseComplete", &json!(200)),
+            ]
+        );
+        assert_eq!(events[1]["user"], json!({}));
+        let messages = [1, 2].map(|i| &events[i]["responseStatus"]["message"]);
+        assert_eq!(
+            messages,
+            [
+                "Authentication failed, no credentials provided",
+                "Authentication failed, attempted: bearer, x509"
+            ]
+        );
+    }
+
+    #[test]
+    fn old_files_go_by_their_age() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let at = |name: &str| folder.path().join(name);
+        let now: Timestamp = "2026-03-10T00:00:00Z".parse().unwrap();
+        let names = ["03-01", "03-07", "03-08", "03-09"]
+            .map(|day| format!("audit-2026-{day}T10-00-00.000000000Z.log"));
+        names
+            .iter()
+            .for_each(|name| std::fs::write(at(name), "").unwrap());
+        let left = |max_backups, days: u64| {
+            let rotation = Rotation {
+                max_size: 0,
+                max_backups,
+                max_age: Duration::from_secs(days * 24 * 3600),
+            };
+            let output = Output::open(&path, rotation).unwrap();
+            output.prune(now).unwrap();
+            names.iter().filter(|name| at(name).exists()).count()
+        };
+        assert_eq!(left(0, 0), 4);
+        assert_eq!(left(0, 3), 3);
+        assert_eq!(left(3, 3), 3);
+        assert_eq!(left(1, 3), 1);
     }
 
     #[test]
@@ -268,8 +365,9 @@ mod tests {
         let rotation = Rotation {
             max_size: 600,
             max_backups: 2,
+            max_age: Duration::ZERO,
         };
-        let log = Log::open(&path, Policy::default(), rotation).unwrap();
+        let log = Arc::new(Log::open(&path, Policy::default(), rotation).unwrap());
         let user = User::new("jane", ["dev"]);
         for _ in 0..8 {
             log.begin(&request(&user, "pods"))

@@ -6,8 +6,10 @@ mod policy;
 pub use log::{Log, Rotation};
 pub use policy::{Level, Policy, PolicyError, Stage};
 
-use crate::User;
+use crate::{Decision, User};
+use http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// What is known of a request when it arrives.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +60,8 @@ impl Request<'_> {
 }
 
 /// The record of one request under way.
-pub struct Entry<'a> {
-    log: &'a Log,
+pub struct Entry {
+    log: Arc<Log>,
     level: Level,
     omitted: Vec<Stage>,
     event: Map<String, Value>,
@@ -68,7 +70,23 @@ pub struct Entry<'a> {
 
 impl Log {
     /// Begins the record of a request; `None` if the policy doesn't want it.
-    pub fn begin(&self, request: &Request) -> Option<Entry<'_>> {
+    pub fn begin(self: &Arc<Self>, request: &Request) -> Option<Entry> {
+        let entry = self.entry(request)?;
+        entry.emit(Stage::RequestReceived);
+        Some(entry)
+    }
+
+    /// Records a request whose sender proved to be nobody, at the one stage
+    /// where Kubernetes does.
+    pub fn unauthenticated(self: &Arc<Self>, request: &Request, message: &str) {
+        if let Some(mut entry) = self.entry(request) {
+            let status = json!({"metadata": {}, "message": message, "code": 401});
+            entry.event.insert("responseStatus".into(), status);
+            entry.emit(Stage::ResponseStarted);
+        }
+    }
+
+    fn entry(self: &Arc<Self>, request: &Request) -> Option<Entry> {
         let (mut level, omitted) = self.policy().decide(request);
         if level == Level::None {
             return None;
@@ -76,15 +94,37 @@ impl Log {
         if request.is_secret() {
             level = Level::Metadata;
         }
-        let entry = Entry {
-            log: self,
+        Some(Entry {
+            log: self.clone(),
             level,
             omitted,
             event: describe(request, level),
             annotations: Map::new(),
-        };
-        entry.emit(Stage::RequestReceived);
-        Some(entry)
+        })
+    }
+}
+
+/// With what a client tried to prove who it is.
+pub fn attempted(headers: &HeaderMap, certificate: bool) -> String {
+    let authorization = headers.get(header::AUTHORIZATION);
+    let scheme = authorization
+        .and_then(|value| value.to_str().ok()?.trim().split_once(' '))
+        .map(|(scheme, _)| scheme.to_ascii_lowercase())
+        .filter(|scheme| matches!(scheme.as_str(), "basic" | "bearer"));
+    let certificate = certificate.then(|| "x509".to_owned());
+    let methods: Vec<String> = scheme.into_iter().chain(certificate).collect();
+    match methods.is_empty() {
+        true => "Authentication failed, no credentials provided".into(),
+        false => format!("Authentication failed, attempted: {}", methods.join(", ")),
+    }
+}
+
+/// A response that goes on, such as a watch. Dropping it records its end.
+pub struct Running(Entry);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.emit(Stage::ResponseComplete);
     }
 }
 
@@ -130,7 +170,7 @@ fn micros(time: jiff::Timestamp) -> String {
     format!("{time:.6}")
 }
 
-impl Entry<'_> {
+impl Entry {
     /// Whether the policy wants the request's body.
     pub fn wants_request(&self) -> bool {
         self.level >= Level::Request
@@ -155,16 +195,24 @@ impl Entry<'_> {
         }
     }
 
-    /// A fact worth keeping, e.g. `authorization.k8s.io/decision`.
-    pub fn annotate(&mut self, key: &str, value: &str) {
-        self.annotations.insert(key.into(), json!(value));
+    /// What was decided about permission, and why.
+    pub fn decided(&mut self, decision: &Decision) {
+        let word = match decision.is_allowed() {
+            true => "allow",
+            false => "forbid",
+        };
+        for (key, value) in [("decision", word), ("reason", decision.reason())] {
+            let key = format!("authorization.k8s.io/{key}");
+            self.annotations.insert(key, json!(value));
+        }
     }
 
     /// The response's headers are out and its body will take long (watch,
-    /// exec …).
-    pub fn response_started(&mut self, code: u16) {
+    /// exec …): as long as what this gives is kept.
+    pub fn response_started(mut self, code: u16) -> Running {
         self.respond(code, "", "");
         self.emit(Stage::ResponseStarted);
+        Running(self)
     }
 
     /// The response is out; `reason` and `message` are those of a failure.

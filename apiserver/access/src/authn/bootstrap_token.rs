@@ -71,36 +71,39 @@ fn is_over(expiration: &str, now: Timestamp) -> bool {
     !expiration.is_empty() && expiration.parse::<Timestamp>().map_or(true, |at| at <= now)
 }
 
+/// Stores the token `abcdef.0123456789abcdef`, good until 2100.
+#[cfg(test)]
+pub fn put_sample(fake: &crate::objects::fake::Fake) {
+    let encode = |s: &str| STANDARD.encode(s);
+    let secret = serde_json::json!({
+        "metadata": {"name": "bootstrap-token-abcdef", "namespace": "kube-system"},
+        "type": "bootstrap.kubernetes.io/token",
+        "data": {
+            "token-id": encode("abcdef"), "token-secret": encode("0123456789abcdef"),
+            "usage-bootstrap-authentication": encode("true"),
+            "expiration": encode("2100-01-01T00:00:00Z"),
+            "auth-extra-groups": encode("system:bootstrappers:workers"),
+        },
+    });
+    fake.put("", "secrets", secret);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::objects::fake::Fake;
-    use serde_json::json;
 
     #[test]
     fn valid_until_it_expires() {
-        let encode = |s: &str| STANDARD.encode(s);
         let fake = Fake::default();
-        fake.put(
-            "",
-            "secrets",
-            json!({
-            "metadata": {"name": "bootstrap-token-abcdef", "namespace": "kube-system"},
-            "type": "bootstrap.kubernetes.io/token",
-            "data": {
-                "token-id": encode("abcdef"), "token-secret": encode("0123456789abcdef"),
-                "usage-bootstrap-authentication": encode("true"),
-                "expiration": encode("2030-01-01T00:00:00Z"),
-                "auth-extra-groups": encode("system:bootstrappers:workers"),
-            }}),
-        );
+        put_sample(&fake);
         let at = |time: &str, token| user(&fake, token, time.parse().unwrap());
         let joined = at("2029-01-01T00:00:00Z", "abcdef.0123456789abcdef").unwrap();
         assert_eq!(joined.name, "system:bootstrap:abcdef");
         assert!(
             joined.is_in("system:bootstrappers") && joined.is_in("system:bootstrappers:workers")
         );
-        assert_eq!(at("2030-01-01T00:00:00Z", "abcdef.0123456789abcdef"), None);
+        assert_eq!(at("2100-01-01T00:00:00Z", "abcdef.0123456789abcdef"), None);
         assert_eq!(at("2029-01-01T00:00:00Z", "abcdef.0123456789abcdee"), None);
         assert_eq!(at("2029-01-01T00:00:00Z", "abcdeg.0123456789abcdef"), None);
     }

@@ -7,7 +7,7 @@ mod x509;
 pub use impersonation::{Impersonation, impersonate};
 pub use x509::{VerifierError, client_verifier};
 
-use crate::{Objects, TokenVerifier, User};
+use crate::{Objects, TokenVerifier, User, tokens};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hardway_proto::Status;
 use http::{HeaderMap, header};
@@ -72,7 +72,13 @@ impl Authenticator {
     pub fn token(&self, token: &str, audiences: &[String]) -> Result<(User, Vec<String>), String> {
         let now = Timestamp::now();
         if let Some(user) = bootstrap_token::user(&*self.objects, token, now) {
-            return Ok((user, audiences.to_vec()));
+            // It names no audience, so it is meant for the apiserver alone.
+            let own = self.tokens.as_ref().map_or(&[][..], |own| own.audiences());
+            let meant = match audiences.is_empty() {
+                true => own.to_vec(),
+                false => tokens::shared(own, audiences)?,
+            };
+            return Ok((user, meant));
         }
         match &self.tokens {
             Some(verifier) => verifier.verify(&*self.objects, token, audiences, now),
@@ -129,6 +135,24 @@ mod tests {
         let mut wrong = HeaderMap::new();
         wrong.insert(header::AUTHORIZATION, "Bearer nonsense".parse().unwrap());
         assert_eq!(at("/healthz", &wrong).unwrap_err().code, 401);
+    }
+
+    #[test]
+    fn a_bootstrap_token_is_for_the_apiserver_alone() {
+        let fake = Arc::new(Fake::default());
+        bootstrap_token::put_sample(&fake);
+        let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let own = vec!["https://kubernetes".to_owned()];
+        let verifier = TokenVerifier::new("https://kubernetes", &[pem], own.clone()).unwrap();
+        let authenticator = Authenticator::new(fake, Some(Arc::new(verifier)));
+        let ask = |audiences: &[&str]| {
+            let audiences: Vec<String> = audiences.iter().map(|a| (*a).into()).collect();
+            let answer = authenticator.token("abcdef.0123456789abcdef", &audiences);
+            answer.map(|(_, audiences)| audiences)
+        };
+        assert_eq!(ask(&[]), Ok(own.clone()));
+        assert_eq!(ask(&["vault", "https://kubernetes"]), Ok(own));
+        assert!(ask(&["vault"]).is_err());
     }
 
     #[test]

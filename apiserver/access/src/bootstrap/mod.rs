@@ -185,6 +185,11 @@ mod tests {
         ));
         assert!(!may("system:kube-proxy", "list", "", "pods", ""));
         assert!(may("system:flannel-lite", "patch", "", "nodes", ""));
+        let kubelets_client = "kube-apiserver-kubelet-client";
+        assert!(may(kubelets_client, "create", "", "nodes/proxy", ""));
+        assert!(may(kubelets_client, "get", "", "nodes/stats", ""));
+        assert!(!may(kubelets_client, "list", "", "pods", "a"));
+        assert!(!may(kubelets_client, "delete", "", "nodes", ""));
         assert!(may(
             "jane",
             "create",

@@ -307,6 +307,12 @@ pub const BINDINGS: &[(&str, &str, &[&str])] = &[
         "system:flannel-lite",
         &["user:system:flannel-lite"],
     ),
+    // Kubernetes leaves this to its installer.
+    (
+        "system:kubelet-api-admin",
+        "system:kubelet-api-admin",
+        &["user:kube-apiserver-kubelet-client"],
+    ),
     (
         "system:kube-dns",
         "system:kube-dns",

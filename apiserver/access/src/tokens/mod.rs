@@ -9,6 +9,7 @@ mod verifier;
 pub use issuer::TokenIssuer;
 pub use keys::KeyError;
 pub use verifier::TokenVerifier;
+pub(crate) use verifier::shared;
 
 /// A random UUID (version 4).
 fn uuid() -> Result<String, hardway_proto::Status> {

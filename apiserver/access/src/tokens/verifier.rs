@@ -38,6 +38,11 @@ impl TokenVerifier {
         })
     }
 
+    /// Audiences of the apiserver itself.
+    pub fn audiences(&self) -> &[String] {
+        &self.audiences
+    }
+
     /// The JWKS document at `/openid/v1/jwks`.
     pub fn jwks(&self) -> Value {
         json!({"keys": self.keys.iter().map(|(_, key)| key.jwk()).collect::<Vec<_>>()})
@@ -84,17 +89,7 @@ impl TokenVerifier {
             true => &self.audiences,
             false => audiences,
         };
-        let shared: Vec<String> = wanted
-            .iter()
-            .filter(|a| claims.aud.contains(a))
-            .cloned()
-            .collect();
-        if shared.is_empty() {
-            return Err(format!(
-                "token audiences {:?} is invalid for the target audiences {wanted:?}",
-                claims.aud
-            ));
-        }
+        let shared = shared(&claims.aud, wanted)?;
         let now = now.as_second();
         if now > claims.exp {
             return Err("service account token has expired".into());
@@ -158,6 +153,21 @@ fn lives(object: &Value, reference: &Ref, now: i64) -> bool {
     let deleted = text(object, "/metadata/deletionTimestamp").parse::<Timestamp>();
     text(object, "/metadata/uid") == reference.uid
         && deleted.map_or(true, |at| at.as_second() >= now - LEEWAY_SECONDS)
+}
+
+/// Those wanted audiences that a token is meant for, of which there must be one.
+pub(crate) fn shared(meant: &[String], wanted: &[String]) -> Result<Vec<String>, String> {
+    let shared: Vec<String> = wanted
+        .iter()
+        .filter(|audience| meant.contains(audience))
+        .cloned()
+        .collect();
+    match shared.is_empty() {
+        true => Err(format!(
+            "token audiences {meant:?} is invalid for the target audiences {wanted:?}"
+        )),
+        false => Ok(shared),
+    }
 }
 
 #[cfg(test)]

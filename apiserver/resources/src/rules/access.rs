@@ -1,13 +1,11 @@
-//! Who may do what: RBAC, ServiceAccounts, CertificateSigningRequests.
+//! Who may do what: RBAC.
 
 use super::field::{Errors, Path};
-use super::json::{
-    default_text, ensure_object, get, has, int, is_empty, list, list_mut, set_default, text,
-};
-use super::kind::{Kind, PLAIN, WITH_STATUS};
+use super::json::{default_text, get, has, list, list_mut, text};
+use super::kind::{Kind, PLAIN};
 use super::labels;
 use hardway_proto::names;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
@@ -166,117 +164,11 @@ pub(super) const CLUSTER_ROLE_BINDING: Kind = Kind {
     ..ROLE_BINDING
 };
 
-pub(super) const SIGNING_REQUEST: Kind = Kind {
-    name: names::is_path_segment,
-    generation: false,
-    default: |request| {
-        if let Some(spec) = ensure_object(request, "spec")
-            && is_empty(get(spec, "usages"))
-        {
-            set_default(
-                spec,
-                "usages",
-                json!(["digital signature", "key encipherment"]),
-            );
-        }
-    },
-    // What is asked for, and by whom, stays as it was at the beginning.
-    prepare_update: |new, old| super::carry_over(new, old, "spec"),
-    validate: |request| {
-        Errors::collect(|e| {
-            let (path, spec) = (Path::new("spec"), get(request, "spec"));
-            if text(spec, "request").is_empty() {
-                e.required(&path.child("request"), "");
-            }
-            if list(spec, "usages").is_empty() {
-                e.required(&path.child("usages"), "usages must be provided");
-            }
-            let signer = text(spec, "signerName");
-            let at = path.child("signerName");
-            if signer.is_empty() {
-                e.required(&at, "");
-            } else if !signer.contains('/') {
-                e.invalid(&at, signer, "must be a fully qualified domain and path of the form 'example.com/signer-name'");
-            }
-            if let Some(n) = int(spec, "expirationSeconds").filter(|n| *n < 600) {
-                e.invalid(
-                    &path.child("expirationSeconds"),
-                    n,
-                    "may not specify a duration less than 600 seconds (10 minutes)",
-                );
-            }
-            conditions(e, request);
-        })
-    },
-    validate_update: |new, old| {
-        Errors::collect(|e| {
-            for kind in ["Approved", "Denied", "Failed"] {
-                if condition(old, kind).is_some() && condition(new, kind).is_none() {
-                    let path = Path::new("status.conditions");
-                    e.forbidden(
-                        &path,
-                        &format!("updates may not remove a condition of type {kind:?}"),
-                    );
-                }
-            }
-        })
-    },
-    fields: |request| {
-        vec![(
-            "spec.signerName",
-            text(get(request, "spec"), "signerName").to_owned(),
-        )]
-    },
-    ..WITH_STATUS
-};
-
-fn condition<'a>(request: &'a Value, kind: &str) -> Option<&'a Value> {
-    list(get(request, "status"), "conditions")
-        .iter()
-        .find(|c| text(c, "type") == kind)
-}
-
-fn conditions(e: &mut Errors, request: &Value) {
-    let path = Path::new("status.conditions");
-    let mut seen = Vec::new();
-    for (i, condition) in list(get(request, "status"), "conditions")
-        .iter()
-        .enumerate()
-    {
-        let (path, kind) = (path.index(i), text(condition, "type"));
-        if kind.is_empty() {
-            e.required(&path.child("type"), "");
-        }
-        if seen.contains(&kind) {
-            e.duplicate(&path.child("type"), kind);
-        }
-        if ["Approved", "Denied"].contains(&kind)
-            && seen
-                .iter()
-                .any(|k| ["Approved", "Denied"].contains(k) && *k != kind)
-        {
-            e.invalid(
-                &path.child("type"),
-                kind,
-                "Approved and Denied conditions are mutually exclusive",
-            );
-        }
-        seen.push(kind);
-        match text(condition, "status") {
-            "" => e.required(&path.child("status"), ""),
-            "True" => {}
-            other if ["Approved", "Denied", "Failed"].contains(&kind) => {
-                e.not_supported(&path.child("status"), other, &["True"]);
-            }
-            other => e.one_of(&path.child("status"), other, &["False", "True", "Unknown"]),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rules::Rules;
+    use serde_json::json;
 
     #[test]
     fn bindings_keep_their_role() {

@@ -171,6 +171,7 @@ pub(super) const JOB: Kind = Kind {
         let succeeded = int(get(job, "status"), "succeeded").unwrap_or_default();
         vec![("status.successful", succeeded.to_string())]
     },
+    validate_status: super::status::job,
     ..WITH_STATUS
 };
 

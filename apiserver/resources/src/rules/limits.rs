@@ -5,7 +5,7 @@ use super::json::{
     default_text, entries, get, has, int, list, list_mut, object_mut, set, set_default, text,
 };
 use super::kind::{Kind, PLAIN, WITH_STATUS};
-use super::{labels, pod, workloads};
+use super::{labels, pod, status, workloads};
 use serde_json::{Map, Value};
 
 const AMOUNTS: [&str; 5] = [
@@ -111,6 +111,7 @@ pub(super) const RESOURCE_QUOTA: Kind = Kind {
         let scopes = |object| get(get(object, "spec"), "scopes");
         Errors::collect(|e| e.immutable(&Path::new("spec.scopes"), scopes(new), scopes(old)))
     },
+    validate_status: status::quota,
     ..WITH_STATUS
 };
 
@@ -138,6 +139,7 @@ pub(super) const DISRUPTION_BUDGET: Kind = Kind {
             );
         })
     },
+    validate_status: status::disruption_budget,
     ..WITH_STATUS
 };
 

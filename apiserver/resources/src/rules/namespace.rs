@@ -3,6 +3,7 @@
 use super::field::{Errors, Path};
 use super::json::{ensure_object, get, list, set, text};
 use super::kind::{Kind, PLAIN};
+use super::status;
 use hardway_proto::names;
 use serde_json::{Value, json};
 
@@ -58,6 +59,7 @@ pub(super) const NAMESPACE: Kind = Kind {
             ("name", text(get(namespace, "metadata"), "name").to_owned()),
         ]
     },
+    validate_status: status::namespace,
     ..PLAIN
 };
 

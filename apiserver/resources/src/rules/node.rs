@@ -51,6 +51,10 @@ fn check(e: &mut Errors, node: &Value) {
             );
         }
     }
+    check_status(e, node);
+}
+
+fn check_status(e: &mut Errors, node: &Value) {
     let status = get(node, "status");
     for field in ["capacity", "allocatable"] {
         for (name, amount) in entries(status, field) {
@@ -93,6 +97,7 @@ pub(super) const NODE: Kind = Kind {
     },
     prepare_update: |new, old| super::carry_over(new, old, "status"),
     validate: |node| Errors::collect(|e| check(e, node)),
+    validate_status: |node, _| Errors::collect(|e| check_status(e, node)),
     validate_update: |new, old| {
         Errors::collect(|e| {
             let (new, old) = (get(new, "spec"), get(old, "spec"));
@@ -136,6 +141,10 @@ mod tests {
             Rules::validate(&NODE, &node)[0].message,
             r#"Unsupported value: "Never": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute""#
         );
+        let address = json!({"type": "InternalIP", "address": "10.0.0.1"});
+        let twice = json!({"status": {"addresses": [address, address]}});
+        let found = Rules::validate_status_update(&NODE, &twice, &node);
+        assert_eq!(found[0].field, "status.addresses[1]");
         let mut new = node.clone();
         new["spec"]["podCIDRs"] = json!(["10.0.1.0/24"]);
         assert_eq!(Rules::validate_update(&NODE, &new, &node).len(), 1);

@@ -86,6 +86,7 @@ pub(super) const POD: Kind = Kind {
         }
         Some(int(spec, "terminationGracePeriodSeconds").unwrap_or(30))
     },
+    validate_status: super::status::pod,
     ..WITH_STATUS
 };
 

@@ -239,8 +239,10 @@ pub async fn apiserver(upstream: Upstream, service: Option<Service>) -> SocketAd
                 let upstream = upstream.clone();
                 async move {
                     let response = match service {
-                        Some(service) => upgrade::proxy(request, &upstream, service).await,
-                        None => http_proxy::forward(request, &upstream, None)
+                        Some(service) => {
+                            upgrade::proxy(request, &upstream, service, Arc::new(())).await
+                        }
+                        None => http_proxy::forward(request, &upstream, Arc::new(()))
                             .await
                             .map_err(Into::into),
                     };

@@ -1,0 +1,111 @@
+//! The audit log tells of every request, however it ended.
+
+mod common;
+
+use bytes::Bytes;
+use common::{Lab, MAPS, config_map};
+use http::Method;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Trusts the server and shows nothing.
+fn stranger(lab: &Lab) -> Arc<rustls::ClientConfig> {
+    use rustls_pki_types::{CertificateDer, pem::PemObject};
+    let mut roots = rustls::RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(lab.dir.path().join("ca.crt")).unwrap();
+    roots.add(ca).unwrap();
+    let config = rustls::ClientConfig::builder().with_root_certificates(roots);
+    Arc::new(config.with_no_client_auth())
+}
+
+/// What was written about requests to a path: stage, code, user.
+fn events(log: &Path, path: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(log).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|event| event["requestURI"].as_str().unwrap().starts_with(path))
+        .collect()
+}
+
+fn stages(events: &[Value]) -> Vec<(&str, i64)> {
+    events
+        .iter()
+        .map(|event| {
+            let code = event["responseStatus"]["code"].as_i64().unwrap();
+            (event["stage"].as_str().unwrap(), code)
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_end_of_a_request_is_told() {
+    let mut lab = Lab::start().await;
+    let log = lab.dir.path().join("audit.log");
+    lab.flags
+        .push(format!("--audit-log-path={}", log.display()));
+    lab.serve().await;
+
+    // Nobody; somebody who may not; somebody who may not be who they say.
+    let nobody = stranger(&lab);
+    let answer = lab
+        .try_call_as(&nobody, Method::GET, "/api/v1/nodes", "", Bytes::new())
+        .await;
+    assert_eq!(answer.unwrap().status(), 401);
+    let secrets = "/api/v1/namespaces/default/secrets";
+    let answer = lab
+        .send_as("jane", Method::GET, secrets, &Value::Null)
+        .await;
+    assert_eq!(answer.0, 403);
+    // What isn't there, and what can't be read.
+    assert_eq!(lab.get("/apis/acme.com/v1/things/a").await.0, 404);
+    assert_eq!(lab.get("/nosuch").await.0, 404);
+    let broken = lab.send(Method::POST, MAPS, "application/pdf", "x").await;
+    assert_eq!(broken.0, 415);
+    lab.create(MAPS, &config_map("a")).await;
+    // A watch begins and ends.
+    let watched = lab
+        .get("/api/v1/namespaces/default/endpoints?watch=1&timeoutSeconds=1")
+        .await;
+    assert_eq!(watched.0, 200);
+
+    lab.until("the end of the watch is written", async || {
+        events(&log, "/api/v1/namespaces/default/endpoints").len() == 2
+    })
+    .await;
+    let told = events(&log, "/api/v1/namespaces/default/endpoints");
+    let ends = [("ResponseStarted", 200), ("ResponseComplete", 200)];
+    assert_eq!(stages(&told), ends);
+    assert_eq!(told[0]["verb"], "watch");
+    assert_eq!(told[0]["auditID"], told[1]["auditID"]);
+
+    let told = events(&log, "/api/v1/nodes");
+    assert_eq!(stages(&told), [("ResponseStarted", 401)]);
+    assert_eq!(told[0]["user"], json!({}));
+    assert_eq!(
+        told[0]["responseStatus"]["message"],
+        "Authentication failed, no credentials provided"
+    );
+
+    let told = events(&log, secrets);
+    assert_eq!(stages(&told), [("ResponseComplete", 403)]);
+    assert_eq!(told[0]["user"]["username"], "jane");
+    assert_eq!(told[0]["responseStatus"]["reason"], "Forbidden");
+    let decision = |event: &Value| event["annotations"]["authorization.k8s.io/decision"].clone();
+    assert_eq!(decision(&told[0]), "forbid");
+
+    let told = events(&log, "/apis/acme.com");
+    assert_eq!(stages(&told), [("ResponseComplete", 404)]);
+    assert_eq!(
+        told[0]["objectRef"],
+        json!({"resource": "things", "name": "a", "apiGroup": "acme.com", "apiVersion": "v1"})
+    );
+    assert_eq!(decision(&told[0]), "allow");
+    let told = events(&log, "/nosuch");
+    assert_eq!(stages(&told), [("ResponseComplete", 404)]);
+    assert_eq!(told[0].get("objectRef"), None);
+
+    let told = events(&log, MAPS);
+    let codes = [("ResponseComplete", 415), ("ResponseComplete", 201)];
+    assert_eq!(stages(&told), codes);
+}
