@@ -7,6 +7,7 @@ pub mod informers;
 
 mod adoption;
 mod certificates;
+mod conflicts;
 mod deployment;
 mod disruption;
 mod endpoint_slice;

@@ -2,11 +2,11 @@
 //! says. Both kinds are one controller; [`Replicated`] is what differs.
 
 use crate::Work;
-use crate::adoption;
 use crate::context::Context;
 use crate::expectations::Expectations;
 use crate::informers::{BY_CONTROLLER, Informers};
 use crate::pod_ranking::{available_in, first_to_go, is_active, is_available, is_ready};
+use crate::{adoption, conflicts};
 use futures_util::future::join_all;
 use hardway_client::api::DeleteParams;
 use hardway_client::controller::{self, Next};
@@ -267,6 +267,10 @@ fn pod_of<K: Replicated>(owner: &K) -> Option<Pod> {
 
 impl<K: Replicated> Controller<K> {
     async fn reconcile(&self, key: ObjectKey) -> Result<Next, Status> {
+        conflicts::wait_out(self.sync(key).await)
+    }
+
+    async fn sync(&self, key: ObjectKey) -> Result<Next, Status> {
         let Some(owner) = self.owners.get(&key) else {
             self.expectations.forget(&key);
             return Ok(Next::Done);

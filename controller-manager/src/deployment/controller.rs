@@ -3,9 +3,9 @@
 use super::plan::{self, Plan};
 use super::sets::{Rollout, Scale, size};
 use super::{conditions, history, revision, rollback, status, template};
-use crate::adoption;
 use crate::informers::BY_CONTROLLER;
 use crate::pod_ranking::is_finished;
+use crate::{adoption, conflicts};
 use hardway_client::api::DeleteParams;
 use hardway_client::controller::Next;
 use hardway_client::events::{EventType, Recorder, reference};
@@ -17,10 +17,6 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStatus, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// How long a cache that turned out to be behind is given to catch up.
-const CATCH_UP: Duration = Duration::from_millis(50);
 
 /// The controller's hands.
 pub struct Controller {
@@ -42,10 +38,7 @@ impl Controller {
         let Some(deployment) = self.deployments.get(&key) else {
             return Ok(Next::Done);
         };
-        match self.sync(&deployment).await {
-            Err(status) if status.is_conflict() => Ok(Next::After(CATCH_UP)),
-            other => other,
-        }
+        conflicts::wait_out(self.sync(&deployment).await)
     }
 
     async fn sync(&self, stored: &Deployment) -> Result<Next, Status> {
@@ -149,11 +142,13 @@ impl Controller {
             let api = self.client.namespaced::<ReplicaSet>(set.namespace());
             rollout.update(Arc::new(api.update(&set).await?));
         }
-        revision::annotate(&mut deployment.metadata, revision::REVISION, &current);
+        let other = revision::annotate(&mut deployment.metadata, revision::REVISION, &current);
+        let wanted = &rollout.wanted;
         let status = deployment.status.get_or_insert_default();
-        if rollout.wanted.progress_deadline.is_some()
-            && conditions::get(status, conditions::PROGRESSING).is_none()
-        {
+        let unheard = conditions::get(status, conditions::PROGRESSING).is_none();
+        // Going back to a template of before is a rollout of its own: what was
+        // said of the one before doesn't hold for it.
+        if wanted.progress_deadline.is_some() && !wanted.paused && (other || unheard) {
             let found = format!("Found new replica set {:?}", set.name());
             progress(status, "True", conditions::FOUND, found);
         }
