@@ -509,8 +509,8 @@ fn debugging(namespace: &Namespace) {
     let mut terminal = Terminal::open(namespace, line, 24, 100);
     terminal.wait_for("/ #");
     // It sees the processes of its target.
-    terminal.type_in("echo found-$(ps | grep -c '[s]leep 1000')\n");
-    terminal.wait_for("found-1");
+    terminal.type_in("ps | grep -q '[s]leep 1000' && echo found-$((40 + 2))\n");
+    terminal.wait_for("found-42");
     terminal.type_in("exit 7\n");
     terminal.wait_end();
     let ephemeral = |pod: &pods::Pod, name: &str| -> Value {
@@ -525,7 +525,7 @@ fn debugging(namespace: &Namespace) {
         ephemeral(pod, "tools")["state"]["terminated"]["exitCode"] == 7
     });
     assert_eq!(ephemeral(&ended, "tools")["restartCount"], 0);
-    assert!(namespace.run("logs patient -c tools").contains("found-1"));
+    assert!(namespace.run("logs patient -c tools").contains("found-42"));
     // One that wants no terminal, and sees only itself.
     let script =
         r#"debug patient --image=busybox:1.36 --container=teller -- sh -c "ps; echo told""#;

@@ -113,6 +113,27 @@ mod tests {
     }
 
     #[test]
+    fn ephemeral_containers_have_little_of_their_own() {
+        let mut pod = pod();
+        pod["spec"]["ephemeralContainers"] = json!([
+            {"name": "good", "image": "tools", "targetContainerName": "web", "resources": {}},
+            {"name": "bad", "image": "tools", "targetContainerName": "nobody",
+             "resources": {"limits": {"cpu": "1"}}, "ports": [{"containerPort": 1}]},
+        ]);
+        POD.default(&mut pod);
+        let at = "spec.ephemeralContainers[1]";
+        let forbidden = "Forbidden: cannot be set for an Ephemeral Container";
+        assert_eq!(
+            messages(&pod),
+            [
+                format!("{at}.ports: {forbidden}"),
+                format!("{at}.resources: {forbidden}"),
+                format!("{at}.targetContainerName: Not found: \"nobody\""),
+            ]
+        );
+    }
+
+    #[test]
     fn defaults() {
         let pod = pod();
         let spec = &pod["spec"];

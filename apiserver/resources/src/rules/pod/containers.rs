@@ -31,6 +31,9 @@ pub fn check(e: &mut Errors, path: &Path, spec: &Value) {
             let path = path.child(field).index(i);
             check_one(e, &path, container, spec, &mut seen);
             by_role(e, &path, container, role, grace);
+            if role == Role::Ephemeral {
+                ephemeral(e, &path, container, spec);
+            }
         }
         if role != Role::Ephemeral {
             host_port_conflicts(e, &path.child(field), list(spec, field));
@@ -128,12 +131,6 @@ fn by_role(e: &mut Errors, path: &Path, container: &Value, role: Role, grace: i6
             }
         }
     }
-    if role == Role::Ephemeral && !list(container, "ports").is_empty() {
-        e.forbidden(
-            &path.child("ports"),
-            "cannot be set for an Ephemeral Container",
-        );
-    }
     if !restart.is_empty() {
         let at = path.child("restartPolicy");
         match role {
@@ -141,6 +138,33 @@ fn by_role(e: &mut Errors, path: &Path, container: &Value, role: Role, grace: i6
             Role::Ordinary => e.forbidden(&at, "may not be set for non-init containers"),
             Role::Ephemeral => e.forbidden(&at, "cannot be set for an Ephemeral Container"),
         }
+    }
+}
+
+/// What else an ephemeral container can't have, and that its target is there.
+fn ephemeral(e: &mut Errors, path: &Path, container: &Value, spec: &Value) {
+    const DETAIL: &str = "cannot be set for an Ephemeral Container";
+    if !list(container, "ports").is_empty() {
+        e.forbidden(&path.child("ports"), DETAIL);
+    }
+    let resources = get(container, "resources").as_object();
+    if resources.is_some_and(|resources| !resources.is_empty()) {
+        e.forbidden(&path.child("resources"), DETAIL);
+    }
+    for (i, mount) in list(container, "volumeMounts").iter().enumerate() {
+        for field in ["subPath", "subPathExpr"] {
+            if !text(mount, field).is_empty() {
+                let path = path.child("volumeMounts").index(i);
+                e.forbidden(&path.child(field), DETAIL);
+            }
+        }
+    }
+    let target = text(container, "targetContainerName");
+    let mut others = list(spec, "containers")
+        .iter()
+        .chain(list(spec, "initContainers"));
+    if !target.is_empty() && !others.any(|other| text(other, "name") == target) {
+        e.not_found(&path.child("targetContainerName"), target);
     }
 }
 
