@@ -16,6 +16,9 @@ pub struct Settings {
     pub node_cidr_mask_size: u8,
     /// The CA that is published in every namespace.
     pub root_ca_file: Option<PathBuf>,
+    /// The key that signs the tokens of service accounts kept in Secrets;
+    /// `None`: such Secrets stay as they are.
+    pub service_account_private_key_file: Option<PathBuf>,
     /// CA certificate and key with which signing requests are signed.
     pub signing: Option<(PathBuf, PathBuf)>,
     /// How long signed certificates are valid at most.

@@ -1,5 +1,6 @@
 //! The caches that controllers share: every kind is watched once.
 
+use crate::account_tokens;
 use hardway_client::{Client, Informer};
 use hardway_proto::meta::controller_of;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -7,7 +8,7 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-    ReplicationController, Service, ServiceAccount,
+    ReplicationController, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -19,6 +20,8 @@ pub const BY_CONTROLLER: &str = "controller";
 pub const BY_NODE: &str = "node";
 /// Index of endpoint slices by `namespace/service`.
 pub const BY_SERVICE: &str = "service";
+/// Index of token Secrets by `namespace/account`.
+pub const BY_ACCOUNT: &str = "account";
 /// The ConfigMap that carries the cluster's CA.
 pub const ROOT_CA: &str = "kube-root-ca.crt";
 /// The label that ties an EndpointSlice to its Service.
@@ -48,6 +51,8 @@ pub struct Informers {
     pub replica_sets: Informer<ReplicaSet>,
     /// Service accounts.
     pub service_accounts: Informer<ServiceAccount>,
+    /// Secrets for the tokens of service accounts, with [`BY_ACCOUNT`].
+    pub token_secrets: Informer<Secret>,
     /// The published CA, one per namespace.
     pub root_cas: Informer<ConfigMap>,
     /// Disruption budgets.
@@ -94,6 +99,11 @@ impl Informers {
             deployments: Informer::new(client.all()),
             replica_sets: Informer::new(client.all()),
             service_accounts: Informer::new(client.all()),
+            token_secrets: Informer::new(client.all())
+                .fields(format!("type={}", hardway_tokens::secret::TYPE))
+                .index(BY_ACCOUNT, |secret: &Secret| {
+                    account_tokens::account_of(secret).into_iter().collect()
+                }),
             root_cas: Informer::new(client.all()).fields(format!("metadata.name={ROOT_CA}")),
             disruption_budgets: Informer::new(client.all()),
             claims: Informer::new(client.all()),
@@ -115,6 +125,7 @@ impl Informers {
         tasks.spawn(self.deployments.run());
         tasks.spawn(self.replica_sets.run());
         tasks.spawn(self.service_accounts.run());
+        tasks.spawn(self.token_secrets.run());
         tasks.spawn(self.root_cas.run());
         tasks.spawn(self.disruption_budgets.run());
         tasks.spawn(self.claims.run());

@@ -5,6 +5,7 @@
 pub mod context;
 pub mod informers;
 
+pub mod account_tokens;
 mod adoption;
 mod certificates;
 mod conflicts;
@@ -55,6 +56,7 @@ pub async fn run(context: Context) {
         garbage_collector::register(&context),
     ];
     controllers.extend(root_ca::register(&mut informers, &context));
+    controllers.extend(account_tokens::register(&mut informers, &context));
     controllers.extend(node_ipam::register(&mut informers, &context));
     controllers.extend(certificates::register(&mut informers, &context));
     let mut tasks: JoinSet<()> = controllers.into_iter().collect();

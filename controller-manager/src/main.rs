@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use hardway_client::{flags, health::Checks, leader::Elector, signals};
+use hardway_controller_manager::account_tokens;
 use hardway_controller_manager::context::{Context, Settings};
 use ipnetwork::IpNetwork;
 use std::path::PathBuf;
@@ -27,6 +28,9 @@ struct Flags {
     /// CA certificate to publish in every namespace as kube-root-ca.crt.
     #[arg(long, value_name = "FILE")]
     root_ca_file: Option<PathBuf>,
+    /// Key that signs the tokens of service accounts that are kept in Secrets.
+    #[arg(long, value_name = "FILE")]
+    service_account_private_key_file: Option<PathBuf>,
     /// CA certificate to sign certificate requests with.
     #[arg(long, value_name = "FILE", requires = "cluster_signing_key_file")]
     cluster_signing_cert_file: Option<PathBuf>,
@@ -51,10 +55,14 @@ impl Flags {
                 self.node_cidr_mask_size
             ));
         }
+        if let Some(path) = &self.service_account_private_key_file {
+            account_tokens::read_key(path).map_err(|error| error.to_string())?;
+        }
         Ok(Settings {
             cluster_cidr: self.cluster_cidr,
             node_cidr_mask_size: self.node_cidr_mask_size,
             root_ca_file: self.root_ca_file.clone(),
+            service_account_private_key_file: self.service_account_private_key_file.clone(),
             signing: self
                 .cluster_signing_cert_file
                 .clone()

@@ -230,6 +230,7 @@ fn controller_manager(lab: &Lab, _host: &Host) -> Parts {
     )
     .flag("cluster-cidr", POD_CIDR)
     .file("root-ca-file", pki.certificate(CLUSTER_CA))
+    .file("service-account-private-key-file", pki.key("sa"))
     .file("cluster-signing-cert-file", pki.certificate(CLUSTER_CA))
     .file("cluster-signing-key-file", pki.key(CLUSTER_CA))
 }

@@ -1,11 +1,11 @@
 //! Issuing tokens: the `serviceaccounts/token` subresource.
 
-use super::jwt::{self, Claims, Private, Ref};
-use super::keys::{KeyError, SigningKey};
 use crate::objects::strings;
 use crate::user::SERVICE_ACCOUNT_PREFIX;
 use crate::{Objects, text};
 use hardway_proto::{Status, status::Cause};
+use hardway_tokens::jwt::{self, Claims, Private, Ref};
+use hardway_tokens::{KeyError, SigningKey};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

@@ -1,13 +1,10 @@
-//! Service account tokens: keys, issuing and verifying.
+//! Service account tokens: issuing and verifying.
 
-mod der;
 mod issuer;
-mod jwt;
-mod keys;
 mod verifier;
 
+pub use hardway_tokens::KeyError;
 pub use issuer::TokenIssuer;
-pub use keys::KeyError;
 pub use verifier::TokenVerifier;
 pub(crate) use verifier::shared;
 

@@ -1,10 +1,11 @@
 //! Verifying tokens: signature, issuer, audience, time, and that everything
 //! they are bound to still exists.
 
-use super::jwt::{self, Claims, Ref};
-use super::keys::{KeyError, VerifyingKey};
 use crate::user::SERVICE_ACCOUNT_PREFIX;
 use crate::{Objects, User, text};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hardway_tokens::jwt::{self, Claims, Ref};
+use hardway_tokens::{KeyError, VerifyingKey, secret};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -65,7 +66,10 @@ impl TokenVerifier {
     /// Whether a token claims to be of this issuer, so that no other
     /// authenticator needs to look at it.
     pub fn is_ours(&self, token: &str) -> bool {
-        jwt::claims::<Value>(token).is_some_and(|claims| text(&claims, "/iss") == self.issuer)
+        jwt::claims::<Value>(token).is_some_and(|claims| {
+            let issuer = text(&claims, "/iss");
+            issuer == self.issuer || issuer == secret::ISSUER
+        })
     }
 
     /// The user a token proves, and for which of the wanted `audiences` (none:
@@ -80,15 +84,20 @@ impl TokenVerifier {
         if !jwt::is_signed(token, &self.keys) {
             return Err("invalid bearer token: no known key has signed it".into());
         }
+        let wanted = match audiences.is_empty() {
+            true => &self.audiences,
+            false => audiences,
+        };
+        if let Some(claims) = secret::Claims::of(token) {
+            // It names no audience, so it is meant for the apiserver alone.
+            let shared = shared(&self.audiences, wanted)?;
+            return Ok((kept_in_secret(objects, token, claims)?, shared));
+        }
         let claims: Claims =
             jwt::claims(token).ok_or("invalid bearer token: it is not a service account token")?;
         if claims.iss != self.issuer {
             return Err("invalid bearer token: it is from another issuer".into());
         }
-        let wanted = match audiences.is_empty() {
-            true => &self.audiences,
-            false => audiences,
-        };
         let shared = shared(&claims.aud, wanted)?;
         let now = now.as_second();
         if now > claims.exp {
@@ -155,6 +164,40 @@ fn lives(object: &Value, reference: &Ref, now: i64) -> bool {
         && deleted.map_or(true, |at| at.as_second() >= now - LEEWAY_SECONDS)
 }
 
+/// The service account of a token that is kept in a Secret, if the Secret
+/// still has it and the account still exists.
+fn kept_in_secret(
+    objects: &dyn Objects,
+    token: &str,
+    claims: secret::Claims,
+) -> Result<User, String> {
+    let (namespace, name) = (&claims.namespace, &claims.account);
+    if claims.sub != format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}") {
+        return Err("invalid bearer token: subject and claims differ".into());
+    }
+    let exists = |object: &Value| text(object, "/metadata/deletionTimestamp").is_empty();
+    let kept = objects
+        .read("", "secrets", namespace, &claims.secret)
+        .filter(exists)
+        .ok_or("service account token has been invalidated")?;
+    let data = STANDARD.decode(text(&kept, "/data/token"));
+    if data.ok().as_deref() != Some(token.as_bytes()) {
+        return Err("service account token does not match server's copy".into());
+    }
+    let account = objects
+        .read("", "serviceaccounts", namespace, name)
+        .filter(exists)
+        .ok_or_else(|| format!("ServiceAccount {namespace}/{name} has been deleted"))?;
+    let uid = text(&account, "/metadata/uid");
+    if uid != claims.uid {
+        return Err(format!(
+            "ServiceAccount UID ({uid}) does not match claim ({})",
+            claims.uid
+        ));
+    }
+    Ok(User::service_account(namespace, name, uid))
+}
+
 /// Those wanted audiences that a token is meant for, of which there must be one.
 pub(crate) fn shared(meant: &[String], wanted: &[String]) -> Result<Vec<String>, String> {
     let shared: Vec<String> = wanted
@@ -173,6 +216,39 @@ pub(crate) fn shared(meant: &[String], wanted: &[String]) -> Result<Vec<String>,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::fake::Fake;
+
+    #[test]
+    fn a_token_in_a_secret_is_good_as_long_as_both_are_there() {
+        let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let key = hardway_tokens::SigningKey::from_pem(&pem).unwrap();
+        let own = vec!["https://k".to_owned()];
+        let verifier = TokenVerifier::new("https://k", &[pem], own.clone()).unwrap();
+        let token = secret::Claims::new("shop", "s", "web", "sa-1").sign(&key);
+        let token = token.unwrap();
+        let fake = Fake::default();
+        let account = |uid| json!({"metadata": {"name": "web", "namespace": "shop", "uid": uid}});
+        let kept = |token: &str| {
+            json!({"metadata": {"name": "s", "namespace": "shop"},
+                "data": {"token": STANDARD.encode(token)}})
+        };
+        let verify = |audiences: &[String]| {
+            let answer = verifier.verify(&fake, &token, audiences, Timestamp::now());
+            answer.map(|(user, audiences)| (user.name, audiences))
+        };
+        assert!(verifier.is_ours(&token));
+        assert!(verify(&[]).unwrap_err().contains("has been invalidated"));
+        fake.put("", "secrets", kept(&token));
+        assert!(verify(&[]).unwrap_err().contains("has been deleted"));
+        fake.put("", "serviceaccounts", account("sa-1"));
+        let user = "system:serviceaccount:shop:web".to_owned();
+        assert_eq!(verify(&[]), Ok((user, own)));
+        assert!(verify(&["vault".to_owned()]).is_err());
+        fake.put("", "serviceaccounts", account("sa-2"));
+        assert!(verify(&[]).unwrap_err().contains("does not match claim"));
+        fake.put("", "secrets", kept("another"));
+        assert!(verify(&[]).unwrap_err().contains("server's copy"));
+    }
 
     #[test]
     fn publishes_its_keys() {

@@ -1,6 +1,6 @@
 //! JSON Web Tokens, as far as service accounts need them.
 
-use super::keys::{SigningKey, VerifyingKey};
+use crate::keys::{SigningKey, VerifyingKey};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -76,7 +76,10 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Vec<String>
 }
 
 /// Signs claims into a token.
-pub fn encode(claims: &Claims, key: &SigningKey) -> Result<String, ring::error::Unspecified> {
+pub fn encode(
+    claims: &impl Serialize,
+    key: &SigningKey,
+) -> Result<String, ring::error::Unspecified> {
     let public = key.public();
     let header = json!({"alg": public.algorithm(), "kid": public.id()});
     let claims = json!(claims);

@@ -1,6 +1,6 @@
 //! Keys that sign and verify tokens, from PEM.
 
-use super::der;
+use crate::der;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
 use ring::signature::{
