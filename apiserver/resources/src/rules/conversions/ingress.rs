@@ -6,11 +6,12 @@ use super::super::json::{default_text, get, has, list_mut, object_mut, remove, s
 use super::Conversion;
 use serde_json::{Map, Value, json};
 
+/// The type of a path that tells none.
+const UNSAID: &str = "ImplementationSpecific";
+
 pub(super) const INGRESS: Conversion = Conversion {
     default: |ingress| {
-        each_path(ingress, |path| {
-            default_text(path, "pathType", "ImplementationSpecific")
-        });
+        each_path(ingress, |path| default_text(path, "pathType", UNSAID));
     },
     to_kept: |ingress| {
         let spec = object_mut(ingress, "spec");
@@ -30,6 +31,10 @@ pub(super) const INGRESS: Conversion = Conversion {
         }
         each_path(ingress, |path| {
             object_mut(path, "backend").map(from_service);
+            // Shown, it would make every apply of a manifest without it a change.
+            if text(path, "pathType") == UNSAID {
+                remove(path, "pathType");
+            }
         });
     },
 };
@@ -133,5 +138,11 @@ mod tests {
         let paths = &ingress["spec"]["rules"][0]["http"]["paths"];
         assert_eq!(paths[0]["pathType"], "ImplementationSpecific");
         assert_eq!(paths[1]["pathType"], "Exact");
+        (INGRESS.to_shown)(&mut ingress);
+        let paths = &ingress["spec"]["rules"][0]["http"]["paths"];
+        assert_eq!(
+            paths,
+            &json!([{"path": "/"}, {"path": "/x", "pathType": "Exact"}])
+        );
     }
 }
