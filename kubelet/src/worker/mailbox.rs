@@ -7,7 +7,7 @@ use crate::status::Verdict;
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Seconds that are left to containers of a pod deleted by force.
 const FORCED: i64 = 2;
@@ -56,6 +56,7 @@ pub struct Mailbox {
     state: Mutex<State>,
     wake: Notify,
     changed: Notify,
+    news: watch::Sender<()>,
 }
 
 impl Mailbox {
@@ -68,6 +69,7 @@ impl Mailbox {
             }),
             wake: Notify::new(),
             changed: Notify::new(),
+            news: watch::Sender::new(()),
         };
         Arc::new(this)
     }
@@ -81,18 +83,19 @@ impl Mailbox {
     pub fn update(&self, change: impl FnOnce(&mut Mail)) {
         change(&mut self.state.lock().mail);
         self.changed.notify_one();
-        self.wake.notify_one();
+        self.poke();
     }
 
     /// Something happened in the runtime, or to what the pod refers to.
     pub fn poke(&self) {
         self.wake.notify_one();
+        self.news.send_replace(());
     }
 
     /// A probe found something.
     pub fn find(&self, finding: Update) {
         self.state.lock().findings.push(finding);
-        self.wake.notify_one();
+        self.poke();
     }
 
     /// Moves what probes found into `health`.
@@ -105,6 +108,12 @@ impl Mailbox {
     /// Waits for anything new.
     pub async fn woken(&self) {
         self.wake.notified().await;
+    }
+
+    /// Hears of what is new from now on, and leaves it for [`Mailbox::woken`]
+    /// all the same.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Waits until the pod is to end, or to end sooner than in `grace` seconds.

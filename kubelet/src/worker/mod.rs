@@ -232,6 +232,26 @@ impl Worker {
         outcome
     }
 
+    /// Does something that may take long, and tells meanwhile what becomes of
+    /// the pod.
+    async fn looking_on<T>(&mut self, mail: &Mail, work: impl Future<Output = T>) -> T {
+        let mut news = self.mailbox.news();
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                // The mailbox outlives its worker.
+                _ = news.changed() => {
+                    // What can't be seen now is seen afterwards.
+                    if let Ok(now) = observe(self.context.runtime.as_ref(), mail.pod.uid()).await {
+                        self.take_note(&mail.pod, &now).await;
+                        self.publish(mail, &now, false);
+                    }
+                }
+            }
+        }
+    }
+
     /// Keeps up with containers that came and went: probes, messages, health.
     async fn take_note(&mut self, pod: &Arc<Pod>, observed: &Observed) {
         self.mailbox.drain_findings(&mut self.health);

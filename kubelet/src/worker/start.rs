@@ -126,7 +126,19 @@ impl Worker {
         if let Some(finished_at) = start.finished_at {
             self.backoff.started(&key, finished_at, now());
         }
-        match self.try_start(pod, &container, observed, start).await {
+        let (context, mail) = (self.context.clone(), self.mailbox.mail());
+        let image = context.images.ensure(pod, &container);
+        let started = match self.looking_on(&mail, image).await {
+            Ok(image) => {
+                self.try_start(pod, &container, image, observed, start)
+                    .await
+            }
+            Err(error) => Err(Trouble {
+                told: true,
+                ..Trouble::new(error.reason, error.message)
+            }),
+        };
+        match started {
             Ok(()) => {
                 self.troubles.remove(&start.name);
                 Ok(())
@@ -149,19 +161,12 @@ impl Worker {
         &self,
         pod: &Pod,
         container: &Container,
+        image_ref: String,
         observed: &Observed,
         start: &Start,
     ) -> Result<(), Trouble> {
         let context = &self.context;
         let name = &container.name;
-        let image_ref = context
-            .images
-            .ensure(pod, container)
-            .await
-            .map_err(|e| Trouble {
-                told: true,
-                ..Trouble::new(e.reason, e.message)
-            })?;
         let sandbox = observed
             .ready_sandbox()
             .ok_or_else(|| Trouble::new("CreateContainerError", "the sandbox is gone"))?;

@@ -36,7 +36,10 @@ impl Worker {
         self.notes.waiting.clear();
         if !observed.is_still() {
             self.publish(mail, &observed, false);
-            self.stop_looking_on(mail, &observed).await?;
+            let stopper = self.stopper.clone();
+            // Readiness is probed to the end, and containers end one by one.
+            let stopping = stopper.stop_all(pod, &observed, mail.grace());
+            self.looking_on(mail, stopping).await?;
             observed = observe(self.context.runtime.as_ref(), pod.uid()).await?;
             self.take_note(pod, &observed).await;
         }
@@ -52,30 +55,6 @@ impl Worker {
             self.context.statuses.remove(pod);
         }
         Ok(false)
-    }
-
-    /// Stops everything, and tells meanwhile what becomes of it: readiness is
-    /// probed to the end, and containers end one after the other.
-    async fn stop_looking_on(&mut self, mail: &Mail, observed: &Observed) -> Result<(), Error> {
-        let (stopper, mailbox) = (self.stopper.clone(), self.mailbox.clone());
-        let stopping = stopper.stop_all(&mail.pod, observed, mail.grace());
-        tokio::pin!(stopping);
-        loop {
-            tokio::select! {
-                stopped = &mut stopping => {
-                    // What woke us may have been more than we looked at.
-                    mailbox.poke();
-                    return stopped;
-                }
-                () = mailbox.woken() => {
-                    // What can't be seen now is seen at the end.
-                    if let Ok(now) = observe(self.context.runtime.as_ref(), mail.pod.uid()).await {
-                        self.take_note(&mail.pod, &now).await;
-                        self.publish(mail, &now, false);
-                    }
-                }
-            }
-        }
     }
 
     /// Gives back what the node holds for the pod.
