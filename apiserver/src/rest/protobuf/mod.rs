@@ -323,6 +323,23 @@ mod tests {
     }
 
     #[test]
+    fn old_versions_have_fields_of_their_own() {
+        // spec.backend{serviceName: a, servicePort: 80}
+        let backend = [field(1, b"a"), field(2, &[8, 0, 16, 80])].concat();
+        let spec = field(1, &backend);
+        assert_eq!(
+            decoded("extensions/v1beta1", "Ingress", &field(2, &spec))["spec"],
+            json!({"backend": {"serviceName": "a", "servicePort": 80}})
+        );
+        // spec.rollbackTo{revision: 3}
+        let spec = field(8, &[8, 3]);
+        assert_eq!(
+            decoded("extensions/v1beta1", "Deployment", &field(2, &spec))["spec"],
+            json!({"rollbackTo": {"revision": 3}})
+        );
+    }
+
+    #[test]
     fn garbage_is_refused() {
         for body in [&b"{}"[..], b"k8s\0\xff", b"k8s\0\x0a\x05"] {
             assert_eq!(to_json(body).unwrap_err().code, 400);
