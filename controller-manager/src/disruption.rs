@@ -12,10 +12,10 @@ use hardway_proto::labels::Selector;
 use hardway_proto::meta::{ObjectKey, controller_of};
 use hardway_proto::{Kind, Status};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +31,7 @@ struct Controller {
     pods: Store<Pod>,
     replication_controllers: Store<ReplicationController>,
     replica_sets: Store<ReplicaSet>,
+    deployments: Store<Deployment>,
 }
 
 /// The controller.
@@ -42,6 +43,7 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         pods: informers.pods.store(),
         replication_controllers: informers.replication_controllers.store(),
         replica_sets: informers.replica_sets.store(),
+        deployments: informers.deployments.store(),
     };
     let on_budget = queue.clone();
     informers
@@ -61,6 +63,7 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         controller.pods.wait_synced().await;
         controller.replication_controllers.wait_synced().await;
         controller.replica_sets.wait_synced().await;
+        controller.deployments.wait_synced().await;
         controller::run("disruption", queue, 2, |key| controller.reconcile(key)).await;
     })
 }
@@ -170,26 +173,37 @@ fn status(
 impl Controller {
     /// The replicas that the pods' controllers want, each counted once.
     fn scale(&self, pods: &[Arc<Pod>]) -> i32 {
-        let mut owners: BTreeMap<String, i32> = BTreeMap::new();
-        for pod in pods {
-            let Some(owner) = controller_of(&pod.metadata) else {
-                continue;
-            };
-            let key = ObjectKey::new(pod.namespace(), &owner.name);
-            let replicas = match owner.kind.as_str() {
-                "ReplicationController" => self
-                    .replication_controllers
-                    .get(&key)
-                    .and_then(|rc| rc.spec.as_ref()?.replicas),
-                "ReplicaSet" => self
-                    .replica_sets
-                    .get(&key)
-                    .and_then(|rs| rs.spec.as_ref()?.replicas),
-                _ => None,
-            };
-            owners.insert(owner.uid.clone(), replicas.unwrap_or(0));
-        }
-        owners.values().sum()
+        let owners = pods.iter().filter_map(|pod| {
+            let owner = controller_of(&pod.metadata)?;
+            Some(self.scaled_by(pod.namespace(), owner))
+        });
+        owners.collect::<BTreeMap<_, _>>().values().sum()
+    }
+
+    /// Who says how many pods an owner has, and how many. For the ReplicaSets of
+    /// a Deployment that is the Deployment: in a rollout it has several.
+    fn scaled_by(&self, namespace: &str, owner: &OwnerReference) -> (String, i32) {
+        let key = ObjectKey::new(namespace, &owner.name);
+        let replicas = match owner.kind.as_str() {
+            "ReplicationController" => self
+                .replication_controllers
+                .get(&key)
+                .and_then(|rc| rc.spec.as_ref()?.replicas),
+            "ReplicaSet" => {
+                let set = self.replica_sets.get(&key);
+                let above = set.as_ref().and_then(|rs| controller_of(&rs.metadata));
+                if let Some(above) = above.filter(|o| o.kind == Deployment::KIND) {
+                    return self.scaled_by(namespace, above);
+                }
+                set.and_then(|rs| rs.spec.as_ref()?.replicas)
+            }
+            "Deployment" => self
+                .deployments
+                .get(&key)
+                .and_then(|deployment| deployment.spec.as_ref()?.replicas),
+            _ => None,
+        };
+        (owner.uid.clone(), replicas.unwrap_or(0))
     }
 
     async fn reconcile(&self, key: ObjectKey) -> Result<Next, Status> {
