@@ -51,11 +51,12 @@ pub fn apply(lab: &Lab, images: &[Written]) -> Result<String> {
             Some(_) => {}
         }
     }
-    Ok(match (created, changed) {
-        (0, 0) => "as they should be".to_owned(),
-        (created, 0) => format!("{created} objects created"),
-        (0, changed) => format!("{changed} objects changed"),
-        (created, changed) => format!("{created} objects created, {changed} changed"),
+    let told = [(created, "created"), (changed, "changed")];
+    let told = told.iter().filter(|(count, _)| *count > 0);
+    let told: Vec<String> = told.map(|(count, how)| format!("{count} {how}")).collect();
+    Ok(match told.is_empty() {
+        true => "as they should be".to_owned(),
+        false => told.join(", "),
     })
 }
 
