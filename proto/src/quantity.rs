@@ -128,7 +128,7 @@ fn ceil_div(n: i128, d: i128) -> i128 {
 
 fn round_away(n: i128, d: i128) -> i128 {
     if n < 0 {
-        -ceil_div(-n, d)
+        -ceil_div(n.saturating_neg(), d)
     } else {
         ceil_div(n, d)
     }
@@ -251,7 +251,7 @@ impl fmt::Display for Quantity {
         if self.nanos == 0 {
             return f.write_str("0");
         }
-        let small = self.nanos.abs() < 1024 * NANO;
+        let small = self.nanos.saturating_abs() < 1024 * NANO;
         if self.format == Format::BinarySi && !small {
             let mut number = round_away(self.nanos, NANO);
             let mut step = 0;

@@ -7,20 +7,21 @@ use std::collections::BTreeMap;
 
 /// What a container that asks for nothing counts as when nodes are scored,
 /// so that many such pods don't pile up (Kubernetes' `pkg/scheduler/util`).
-const DEFAULT_MILLI_CPU: i64 = 100;
-const DEFAULT_MEMORY: i64 = 200 * 1024 * 1024;
+const DEFAULT_MILLI_CPU: i128 = 100;
+const DEFAULT_MEMORY: i128 = 200 * 1024 * 1024;
 
-/// Resource amounts: CPU in thousandths, all else in units (bytes).
+/// Resource amounts: CPU in thousandths, all else in units (bytes). Each is
+/// given in 64 bits, and in 128 no sum of such can overflow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
     /// CPU in thousandths of a core.
-    pub milli_cpu: i64,
+    pub milli_cpu: i128,
     /// Memory in bytes.
-    pub memory: i64,
+    pub memory: i128,
     /// Local storage in bytes.
-    pub ephemeral_storage: i64,
+    pub ephemeral_storage: i128,
     /// Extended resources and huge pages.
-    pub others: BTreeMap<String, i64>,
+    pub others: BTreeMap<String, i128>,
 }
 
 fn amount(quantity: &Quantity) -> Option<Amount> {
@@ -37,12 +38,12 @@ impl Resources {
                 continue;
             };
             match name.as_str() {
-                "cpu" => resources.milli_cpu = amount.milli_value(),
-                "memory" => resources.memory = amount.value(),
-                "ephemeral-storage" => resources.ephemeral_storage = amount.value(),
+                "cpu" => resources.milli_cpu = amount.milli_value().into(),
+                "memory" => resources.memory = amount.value().into(),
+                "ephemeral-storage" => resources.ephemeral_storage = amount.value().into(),
                 "pods" => {}
                 _ => {
-                    resources.others.insert(name.clone(), amount.value());
+                    resources.others.insert(name.clone(), amount.value().into());
                 }
             }
         }
@@ -50,7 +51,7 @@ impl Resources {
     }
 
     /// Adds, `sign` being 1 or -1.
-    pub fn add(&mut self, other: &Self, sign: i64) {
+    pub fn add(&mut self, other: &Self, sign: i128) {
         self.milli_cpu += sign * other.milli_cpu;
         self.memory += sign * other.memory;
         self.ephemeral_storage += sign * other.ephemeral_storage;

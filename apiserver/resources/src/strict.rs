@@ -184,6 +184,23 @@ mod tests {
     }
 
     #[test]
+    fn nulls_in_lists_and_maps_are_zero_values() {
+        let deployment = deployment(
+            r#"{"metadata": {"name": "a", "labels": {"a": null}}, "spec": {"template": {"spec": {
+                "tolerations": [null], "containers": [{"args": [null], "resources": {"limits": {"cpu": null}}}]}}}}"#,
+        );
+        let value = deployment.unwrap().0;
+        assert_eq!(value["metadata"]["labels"], json!({"a": ""}));
+        let spec = &value["spec"]["template"]["spec"];
+        assert_eq!(spec["tolerations"], json!([{}]));
+        assert_eq!(spec["containers"][0]["args"], json!([""]));
+        assert_eq!(
+            spec["containers"][0]["resources"]["limits"],
+            json!({"cpu": "0"})
+        );
+    }
+
+    #[test]
     fn nulls_vanish() {
         let (value, problems) =
             deployment(r#"{"metadata":{"creationTimestamp":null,"name":"a"},"status":null}"#)

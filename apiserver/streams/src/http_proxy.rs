@@ -305,4 +305,57 @@ mod tests {
         drop_hop_by_hop(&mut headers);
         assert_eq!(headers.len(), 1);
     }
+
+    /// A server for one connection that gives this answer.
+    async fn answering(answer: &'static str) -> Upstream {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4096];
+            let length = tcp.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..length]).to_lowercase();
+            assert!(!request.contains("accept-encoding"), "{request}");
+            tcp.write_all(answer.as_bytes()).await.unwrap();
+        });
+        Upstream {
+            address,
+            server_name: "localhost".into(),
+            common_name: None,
+            tls: None,
+            path_and_query: "/a".into(),
+        }
+    }
+
+    async fn seen(path: &str, upstream: &Upstream) -> Response<Body> {
+        let request = Request::get(path)
+            .header("accept-encoding", "gzip")
+            .body(empty())
+            .unwrap();
+        let exposed = Exposed {
+            prefix: "/proxy".into(),
+            client: None,
+        };
+        let held: Held = Arc::new(());
+        expose(request, upstream, &exposed, held).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_a_page_leads_to_is_reached_through_the_proxy() {
+        let page = "HTTP/1.1 200 OK\r\ncontent-type: text/html; charset=utf-8\r\n\
+            access-control-allow-origin: *\r\ncontent-length: 20\r\n\r\n<a href=\"/x?y=z\">b</";
+        let answer = seen("/proxy/a", &answering(page).await).await;
+        assert!(!answer.headers().contains_key("access-control-allow-origin"));
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, &b"<a href=\"/proxy/x?y=z\">b</"[..]);
+
+        let moved = "HTTP/1.1 302 Found\r\nlocation: /login\r\ncontent-length: 0\r\n\r\n";
+        let answer = seen("/proxy/a", &answering(moved).await).await;
+        assert_eq!(answer.headers()["location"], "/proxy/login");
+
+        let root = seen("/proxy?a=b", &answering("").await).await;
+        assert_eq!(root.status(), StatusCode::MOVED_PERMANENTLY);
+        assert_eq!(root.headers()["location"], "/proxy/?a=b");
+    }
 }

@@ -18,7 +18,7 @@ impl Plugin for BalancedAllocation {
 
     /// 100 minus the standard deviation of the used shares, in percent.
     fn score(&self, _: &dyn Prepared, pod: &PodInfo, node: &NodeInfo) -> i64 {
-        let share = |used: i64, asked: i64, has: i64| {
+        let share = |used: i128, asked: i128, has: i128| {
             (has > 0).then(|| ((used + asked) as f64 / has as f64).min(1.0))
         };
         let (asked, has, used) = (&pod.requests, &node.allocatable, &node.requested);

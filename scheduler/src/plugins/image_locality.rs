@@ -78,7 +78,8 @@ impl Plugin for ImageLocality {
             containers += 1;
             if let Some(size) = node.images.get(&image) {
                 let holders = spread.holders.get(&image).copied().unwrap_or(0);
-                total += size * holders / spread.nodes.max(1);
+                let scaled = size.saturating_mul(holders) / spread.nodes.max(1);
+                total = scaled.saturating_add(total);
             }
         }
         let max = MAX_PER_CONTAINER * containers;

@@ -17,7 +17,7 @@ impl NodeResourcesFit {
             reasons.push("Too many pods".to_owned());
         }
         let (asked, has, used) = (&pod.requests, &node.allocatable, &node.requested);
-        let mut check = |name: &str, asked: i64, has: i64, used: i64| {
+        let mut check = |name: &str, asked: i128, has: i128, used: i128| {
             if asked > 0 && asked > has - used {
                 reasons.push(format!("Insufficient {name}"));
                 resolvable &= asked <= has;
@@ -32,8 +32,9 @@ impl NodeResourcesFit {
             used.ephemeral_storage,
         );
         for (name, &amount) in &asked.others {
-            let of =
-                |map: &std::collections::BTreeMap<String, i64>| map.get(name).copied().unwrap_or(0);
+            let of = |map: &std::collections::BTreeMap<String, i128>| {
+                map.get(name).copied().unwrap_or(0)
+            };
             check(name, amount, of(&has.others), of(&used.others));
         }
         (reasons, resolvable)
@@ -41,12 +42,13 @@ impl NodeResourcesFit {
 }
 
 /// The free share of a resource after the pod is placed, 0..=100.
-fn free_share(has: i64, used: i64, asked: i64) -> i64 {
+fn free_share(has: i128, used: i128, asked: i128) -> i64 {
     let after = used + asked;
     if has <= 0 || after > has {
         0
     } else {
-        (has - after) * MAX_SCORE / has
+        let share = (has - after) * i128::from(MAX_SCORE) / has;
+        i64::try_from(share).unwrap_or(MAX_SCORE)
     }
 }
 
@@ -123,6 +125,28 @@ mod tests {
         full.add_pod(Arc::new(labelled_pod("q", json!({}), json!({}))));
         let verdicts = filter(NodeResourcesFit, &pod(json!({})), vec![full]);
         assert_eq!(verdicts[0], ["Too many pods"]);
+    }
+
+    #[test]
+    fn amounts_beyond_measure_take_everything() {
+        let huge = "9223372036854775807";
+        let mut full = node(
+            "a",
+            json!({}),
+            json!({"status": {"allocatable": {"cpu": huge, "memory": huge, "pods": "10"}}}),
+        );
+        // Put there by name, past the scheduler.
+        for name in ["q", "r", "s"] {
+            full.add_pod(Arc::new(asking(name, huge, huge)));
+        }
+        let small = asking("p", "1", "1");
+        let verdicts = filter(NodeResourcesFit, &small, vec![full.clone()]);
+        assert_eq!(verdicts[0], ["Insufficient cpu", "Insufficient memory"]);
+        assert_eq!(score(NodeResourcesFit, &small, vec![full.clone()]), [0]);
+        for name in ["q", "r", "s"] {
+            full.remove_pod(&asking(name, "1", "1").key);
+        }
+        assert_eq!(score(NodeResourcesFit, &small, vec![full])[0], 99);
     }
 
     #[test]

@@ -73,6 +73,7 @@ fn visit(
     let typed = place.typed || !node.name.is_empty();
     if typed {
         scalar(schema, value, place)?;
+        settle(schema, value, place.step);
     }
     let inside = |step, holder| Place {
         parent: Some(place),
@@ -134,6 +135,30 @@ fn prune(
             false
         }
     });
+}
+
+/// What Go makes of a value on its way in and out again: nulls in lists and
+/// maps are zero values, and base64 has no line breaks. Other readers take
+/// neither.
+fn settle(schema: &Schema, value: &mut Value, step: Step<'_>) {
+    let node = schema.node();
+    if value.is_null() && matches!(step, Step::Index(_) | Step::Key(_)) {
+        *value = match node.ty {
+            Type::Any => Value::Null,
+            Type::Object => Map::new().into(),
+            Type::Array => Vec::<Value>::new().into(),
+            Type::Boolean => false.into(),
+            Type::Number | Type::Integer => 0.into(),
+            Type::IntOrString if node.format == "quantity" => "0".into(),
+            Type::IntOrString => 0.into(),
+            Type::String => "".into(),
+        };
+    }
+    if node.format == "byte"
+        && let Value::String(text) = value
+    {
+        text.retain(|c| !matches!(c, '\r' | '\n'));
+    }
 }
 
 /// An empty list or map; an empty struct, by contrast, may mean much.
@@ -257,7 +282,16 @@ fn is_quantity(text: &str) -> bool {
 }
 
 fn time(text: &str) -> Result<(), String> {
-    if text.parse::<jiff::Timestamp>().is_ok() {
+    // The parser takes more than RFC 3339 has.
+    let shape = text.get(..19).is_some_and(|start| {
+        start.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            10 => byte == b'T',
+            13 | 16 => byte == b':',
+            _ => byte.is_ascii_digit(),
+        })
+    });
+    if shape && text.parse::<jiff::Timestamp>().is_ok() {
         return Ok(());
     }
     Err(format!(

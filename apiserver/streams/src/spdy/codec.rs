@@ -27,6 +27,15 @@ const MAX_CONTROL: usize = 1 << 20;
 pub struct Codec {
     packer: Packer,
     unpacker: Unpacker,
+    /// Of a data frame, what is still to come. It is passed on as it comes, in
+    /// frames of its own: a peer may announce more than anybody wants to keep.
+    rest: Option<Rest>,
+}
+
+struct Rest {
+    stream: u32,
+    length: usize,
+    fin: bool,
 }
 
 impl Default for Codec {
@@ -34,6 +43,7 @@ impl Default for Codec {
         Self {
             packer: Packer::new(),
             unpacker: Unpacker::new(),
+            rest: None,
         }
     }
 }
@@ -120,6 +130,9 @@ impl Decoder for Codec {
 
     fn decode(&mut self, input: &mut BytesMut) -> io::Result<Option<Frame>> {
         loop {
+            if let Some(rest) = self.rest.take() {
+                return Ok(self.data(rest, input));
+            }
             let Some(head) = input.first_chunk::<8>() else {
                 return Ok(None);
             };
@@ -130,20 +143,26 @@ impl Decoder for Codec {
             if is_control && length > MAX_CONTROL {
                 return Err(corrupt("too long"));
             }
+            let fin = flags & FIN != 0;
+            if !is_control {
+                input.advance(8);
+                let rest = Rest {
+                    stream: first,
+                    length,
+                    fin,
+                };
+                if length > 0 {
+                    self.rest = Some(rest);
+                    continue;
+                }
+                return Ok(self.data(rest, input));
+            }
             if input.len() < 8 + length {
                 input.reserve(8 + length - input.len());
                 return Ok(None);
             }
             input.advance(8);
             let body = input.split_to(length).freeze();
-            let fin = flags & FIN != 0;
-            if !is_control {
-                return Ok(Some(Frame::Data {
-                    stream: first,
-                    data: body,
-                    fin,
-                }));
-            }
             let version = (first >> 16) as u16 & !CONTROL;
             if version != VERSION {
                 return Err(corrupt(&format!("version {version}, this side speaks 3")));
@@ -157,6 +176,21 @@ impl Decoder for Codec {
 }
 
 impl Codec {
+    /// What has come of a data frame.
+    fn data(&mut self, mut rest: Rest, input: &mut BytesMut) -> Option<Frame> {
+        if rest.length > 0 && input.is_empty() {
+            self.rest = Some(rest);
+            return None;
+        }
+        let data = input.split_to(rest.length.min(input.len())).freeze();
+        rest.length -= data.len();
+        let (stream, fin) = (rest.stream, rest.fin && rest.length == 0);
+        if rest.length > 0 {
+            self.rest = Some(rest);
+        }
+        Some(Frame::Data { stream, data, fin })
+    }
+
     fn control_frame(
         &mut self,
         kind: u16,
@@ -310,6 +344,25 @@ mod tests {
             }
         }
         assert_eq!(seen, frames);
+    }
+
+    #[test]
+    fn data_passes_as_it_comes() {
+        let mut codec = Codec::default();
+        let mut input = BytesMut::from(&[0, 0, 0, 3, 1, 0, 0, 5, b'h'][..]);
+        let piece = |data: &'static [u8], fin| {
+            Some(Frame::Data {
+                stream: 3,
+                data: Bytes::from_static(data),
+                fin,
+            })
+        };
+        assert_eq!(codec.decode(&mut input).unwrap(), piece(b"h", false));
+        assert_eq!(codec.decode(&mut input).unwrap(), None);
+        input.extend(b"ello");
+        input.extend(bytes_of(Frame::Ping(1)));
+        assert_eq!(codec.decode(&mut input).unwrap(), piece(b"ello", true));
+        assert_eq!(codec.decode(&mut input).unwrap(), Some(Frame::Ping(1)));
     }
 
     #[test]
