@@ -88,6 +88,59 @@ async fn check(channel: Channel, service: &str) -> Result<i32, Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::convert::Infallible;
+    use std::task::{Context, Poll};
+    use tonic::body::Body;
+    use tonic::codegen::BoxFuture;
+    use tonic::server::{Grpc, NamedService};
+    use tonic::{Response, codegen::Service};
+
+    /// Answers as health services do: one service is well, one isn't.
+    #[derive(Clone)]
+    struct Health;
+
+    impl NamedService for Health {
+        const NAME: &'static str = "grpc.health.v1.Health";
+    }
+
+    impl Service<http::Request<Body>> for Health {
+        type Response = http::Response<Body>;
+        type Error = Infallible;
+        type Future = BoxFuture<Self::Response, Infallible>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+            let answer = tower::service_fn(async |request: Request<CheckRequest>| {
+                match request.into_inner().service.as_str() {
+                    "" | "good" => Ok(Response::new(CheckResponse { status: SERVING })),
+                    "bad" => Ok(Response::new(CheckResponse { status: 2 })),
+                    _ => Err(Status::not_found("unknown service")),
+                }
+            });
+            let codec = tonic_prost::ProstCodec::<CheckResponse, CheckRequest>::default();
+            Box::pin(async move { Ok(Grpc::new(codec).unary(answer, request).await) })
+        }
+    }
+
+    #[tokio::test]
+    async fn services_are_asked_by_name() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        let server = tonic::transport::Server::builder().add_service(Health);
+        tokio::spawn(server.serve_with_incoming(incoming));
+        let ask = |service| probe("127.0.0.1", port.into(), service, Duration::from_secs(5));
+        assert_eq!(ask("").await, Outcome::Success);
+        assert_eq!(ask("good").await, Outcome::Success);
+        let ill = "service unhealthy (responded with \"NOT_SERVING\")";
+        assert_eq!(ask("bad").await, Outcome::Failure(ill.into()));
+        let unknown =
+            "error: health rpc probe failed: rpc error: code = NotFound desc = unknown service";
+        assert_eq!(ask("none").await, Outcome::Failure(unknown.into()));
+    }
 
     #[tokio::test]
     async fn nobody_there() {

@@ -341,6 +341,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn any_certificate_will_do() {
+        hardway_client::tls::install_provider();
+        let made = rcgen::generate_simple_self_signed(["elsewhere".to_owned()]).unwrap();
+        let key = made.signing_key.serialize_der().try_into().unwrap();
+        let config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            while stream.read_u8().await.unwrap() != b'\r' {}
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            stream.flush().await.unwrap();
+            let _ = stream.read_u8().await;
+        });
+        let https = request(port, json!({"scheme": "HTTPS", "path": "/x"}));
+        assert_eq!(https.url(), format!("https://127.0.0.1:{port}/x"));
+        assert_eq!(outcome(https).await, Outcome::Success);
+    }
+
+    #[tokio::test]
     async fn failures_read_as_in_kubernetes() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
