@@ -80,7 +80,7 @@ fn summary(told: &[Told], time: Duration) -> String {
             '✗'
         };
         lines.push(format!(
-            "  {mark} chapter {}  {:44}{:>3} of {} steps{:>10}",
+            "  {mark} chapter {}  {:44}{:>3} of {} steps  {:>11}",
             chapter.number,
             chapter.title,
             chapter.passed,
@@ -127,7 +127,7 @@ mod tests {
         );
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].starts_with("  ✓ chapter 1  A title"));
-        assert!(lines[1].ends_with(" 12 of 12 steps    20.0 s"));
+        assert!(lines[1].ends_with(" 12 of 12 steps       20.0 s"));
         assert!(lines[2].starts_with("  ✗ chapter 2"));
         assert_eq!(lines[3], "      2.3 it works: it does not");
         assert_eq!(lines[4], "23 of 24 steps went well, in 45.0 s");

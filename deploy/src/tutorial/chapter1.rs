@@ -219,8 +219,10 @@ const STEPS: &[Step] = &[
     ),
     refused(
         "What is there already is not made again, and the error says so.",
-        "kubectl create -f busmeme-service.yml",
-        &["Error from server (*: \"busmeme-service.yml\": *"],
+        "kubectl create -f busmeme-rc.yml",
+        &[
+            "Error from server (AlreadyExists): error when creating \"busmeme-rc.yml\": replicationcontrollers \"busmeme-rc\" already exists",
+        ],
     ),
     shows(
         "A pod is deleted.",

@@ -164,8 +164,8 @@ const STEPS: &[Step] = &[
         &[
             "StrategyType: RollingUpdate",
             "Available True MinimumReplicasAvailable",
-            "*ScalingReplicaSet * Scaled up replica set lb-app-* from 0 to *",
-            "*ScalingReplicaSet * Scaled down replica set lb-app-* to 0 from *",
+            "Normal ScalingReplicaSet * Scaled up replica set lb-app-* from 0 to *",
+            "Normal ScalingReplicaSet * Scaled down replica set lb-app-* from * to 0",
         ],
     ),
     shows(

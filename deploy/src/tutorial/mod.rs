@@ -143,7 +143,8 @@ mod tests {
             for step in chapter.steps {
                 assert!(!step.proves.is_empty(), "{}", step.command);
                 let words: Vec<&str> = step.command.split_whitespace().collect();
-                for file in words.windows(2).filter(|pair| pair[0] == "-f") {
+                let named = |pair: &&[&str]| pair[0] == "-f" && pair[1].ends_with(".yml");
+                for file in words.windows(2).filter(named) {
                     assert!(folder.join(file[1]).exists(), "{}", step.command);
                 }
             }

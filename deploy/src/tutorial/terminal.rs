@@ -133,9 +133,11 @@ impl Terminal {
     }
 
     fn shell(&self, command: &str) -> Command {
-        let mut shell = Command::new("timeout");
+        let mut shell = Command::new("env");
         shell
-            .args(["--kill-after=5", SECONDS, "sh", "-c"])
+            // The walk itself keeps these signals away, which its children would inherit.
+            .args(["--default-signal=TERM,INT", "timeout", "--kill-after=5"])
+            .args([SECONDS, "sh", "-c"])
             .arg(format!("exec 2>&1; {command}"))
             .current_dir(&self.folder)
             .env("KUBECONFIG", &self.kubeconfig)
@@ -264,9 +266,15 @@ mod tests {
             (output.success, output.printed.as_str()),
             (false, "a  b\nno\n")
         );
-        let running = terminal.start("echo begun; exec sleep 50").unwrap();
+        // As when the walk listens for Ctrl-C.
+        let signals: nix::sys::signal::SigSet = [Signal::SIGTERM].into_iter().collect();
+        signals.thread_block().unwrap();
+        let began = std::time::Instant::now();
+        let running = terminal.start("echo begun; sleep 50").unwrap();
         while running.printed() != "begun\n" {
             std::thread::yield_now();
         }
+        drop(running);
+        assert!(began.elapsed() < std::time::Duration::from_secs(4));
     }
 }
