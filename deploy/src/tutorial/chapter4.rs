@@ -1,6 +1,9 @@
 //! Chapter 4: secrets and configuration.
 
-use super::{Chapter, Step, becomes, refused, shows};
+use super::walk::Walk;
+use super::{Chapter, Step, becomes, does, refused, shows};
+use crate::failure::{Failure, OrFail, Result};
+use crate::plan::CONTROL_PLANE;
 
 pub const CHAPTER: Chapter = Chapter {
     number: 4,
@@ -55,6 +58,11 @@ const STEPS: &[Step] = &[
         "Who may read it can read it: base64 is no protection, access rules are.",
         "kubectl get secret lbapp-db -o jsonpath='{.data.password}' | base64 -d; echo",
         &["lbsecret"],
+    ),
+    does(
+        "But etcd keeps it sealed: who gets at its disk learns only with which key.",
+        "etcdctl get /registry/secrets/tutorial-4/lbapp-db --print-value-only",
+        sealed,
     ),
     becomes(
         "The pod that waited has started by itself.",
@@ -149,3 +157,25 @@ const STEPS: &[Step] = &[
         ],
     ),
 ];
+
+/// Reads what etcd keeps, on its host and with the apiserver's certificate.
+fn sealed(walk: &mut Walk) -> Result<String> {
+    let tool = std::env::current_exe().or_fail(|| "find this program")?;
+    let etcd = walk.lab.etcd_client();
+    let kept = walk.terminal.must(&format!(
+        "'{}' --dir '{}' node exec {CONTROL_PLANE} etcdctl --endpoints=https://127.0.0.1:2379 \
+         --cacert='{}' --cert='{}' --key='{}' \
+         get /registry/secrets/tutorial-4/lbapp-db --print-value-only",
+        tool.display(),
+        walk.lab.folder.display(),
+        etcd.ca.display(),
+        etcd.certificate.display(),
+        etcd.key.display(),
+    ))?;
+    if kept.starts_with("k8s:enc:") && !kept.contains("lbsecret") {
+        // Behind its fifth word it is no text.
+        let words: Vec<&str> = kept.split(':').take(5).collect();
+        return Ok(format!("{}: …", words.join(":")));
+    }
+    Err(Failure::new("read what etcd keeps", "it is not sealed"))
+}

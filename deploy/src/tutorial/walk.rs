@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// Somebody who walks through the tutorial.
 #[derive(Debug)]
 pub struct Walk {
+    /// The lab it goes through.
+    pub(super) lab: Lab,
     /// The hosts that run pods.
     pub workers: Vec<Host>,
     /// Where commands are typed.
@@ -69,6 +71,7 @@ impl Walk {
         shell::write_file(&kubeconfig, text.as_bytes(), 0o600)?;
         let manifests = compile::repository()?.join(MANIFESTS);
         let walk = Self {
+            lab: lab.clone(),
             workers: lab.plan.workers(),
             terminal: Terminal::open(&manifests, &kubeconfig, scratch)?,
             last: String::new(),
