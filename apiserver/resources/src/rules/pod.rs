@@ -23,7 +23,28 @@ pub(super) use volumes::host_path;
 use super::field::{Errors, Path};
 use super::json::{flag, get, int, set, text};
 use super::kind::{Kind, WITH_STATUS};
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// What it costs to delete a pod, for controllers that have to choose.
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// The cost of deletion in a pod's or template's annotations is a number,
+/// written without plus sign or leading zeros.
+pub(super) fn check_deletion_cost(e: &mut Errors, path: &Path, metadata: &Value) {
+    let annotations = get(metadata, "annotations");
+    let Some(cost) = get(annotations, DELETION_COST).as_str() else {
+        return;
+    };
+    if cost
+        .parse::<i32>()
+        .map(|number| number.to_string())
+        .as_deref()
+        != Ok(cost)
+    {
+        let path = path.child("annotations").key(DELETION_COST);
+        e.invalid(&path, cost, "must be a 32bit integer");
+    }
+}
 
 /// The rules of pods.
 pub(super) const POD: Kind = Kind {
@@ -53,7 +74,12 @@ pub(super) const POD: Kind = Kind {
             set(status, "qosClass", class);
         }
     },
-    validate: |pod| Errors::collect(|e| check_spec(e, &Path::new("spec"), get(pod, "spec"))),
+    validate: |pod| {
+        Errors::collect(|e| {
+            check_deletion_cost(e, &Path::new("metadata"), get(pod, "metadata"));
+            check_spec(e, &Path::new("spec"), get(pod, "spec"));
+        })
+    },
     validate_update: |new, old| {
         Errors::collect(|e| update::check(e, get(new, "spec"), get(old, "spec")))
     },
@@ -94,7 +120,6 @@ pub(super) const POD: Kind = Kind {
 mod tests {
     use super::*;
     use crate::rules::Rules;
-    use serde_json::Value;
 
     fn pod() -> Value {
         let mut pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [
@@ -102,6 +127,22 @@ mod tests {
         ]}});
         POD.default(&mut pod);
         pod
+    }
+
+    #[test]
+    fn the_cost_of_deletion_is_a_number() {
+        let with = |cost: &str| {
+            let mut pod = pod();
+            pod["metadata"]["annotations"] = json!({DELETION_COST: cost});
+            messages(&pod)
+        };
+        assert_eq!(with("-10"), [""; 0]);
+        for wrong in ["cheap", "+1", "007", "3000000000"] {
+            let complaint = format!(
+                "metadata.annotations[{DELETION_COST}]: Invalid value: {wrong:?}: must be a 32bit integer"
+            );
+            assert_eq!(with(wrong), [complaint]);
+        }
     }
 
     fn messages(pod: &Value) -> Vec<String> {

@@ -18,7 +18,9 @@ pub fn default_template(bearer: &mut Value) {
 
 /// What is wrong with a template, its labels and annotations included.
 pub fn check(e: &mut Errors, path: &Path, template: &Value) {
-    meta::check_template(e, &path.child("metadata"), get(template, "metadata"));
+    let metadata = get(template, "metadata");
+    meta::check_template(e, &path.child("metadata"), metadata);
+    pod::check_deletion_cost(e, &path.child("metadata"), metadata);
     pod::check_spec(e, &path.child("spec"), get(template, "spec"));
     if has(get(template, "spec"), "ephemeralContainers") {
         e.forbidden(
