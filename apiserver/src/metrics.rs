@@ -59,6 +59,19 @@ static DURATION: LazyLock<HistogramVec> = LazyLock::new(|| {
         ],
     )
 });
+static OUTDATED: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauge(
+        "apiserver_requested_deprecated_apis",
+        "Old versions that were asked for, and the release of Kubernetes that removed them.",
+        &[
+            "group",
+            "version",
+            "resource",
+            "subresource",
+            "removed_release",
+        ],
+    )
+});
 static INFLIGHT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     gauge(
         "apiserver_current_inflight_requests",
@@ -135,6 +148,13 @@ pub struct Labels<'a> {
     pub subresource: &'a str,
     /// `cluster`, `namespace` or `resource`.
     pub scope: &'a str,
+}
+
+/// Notes that somebody asked for a version of years ago.
+pub fn outdated(group: &str, version: &str, resource: &str, subresource: &str, removed: &str) {
+    OUTDATED
+        .with_label_values(&[group, version, resource, subresource, removed])
+        .set(1);
 }
 
 /// A request was answered.

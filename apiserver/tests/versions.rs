@@ -373,6 +373,10 @@ async fn clients_are_told_where_to_move() {
             .is_empty()
     );
 
+    let (_, metrics) = lab.get("/metrics").await;
+    let line = "apiserver_requested_deprecated_apis{group=\"extensions\",removed_release=\"1.16\",resource=\"deployments\",subresource=\"scale\",version=\"v1beta1\"} 1";
+    assert!(metrics.as_str().unwrap().contains(line));
+
     // Strictness knows the version's own fields.
     let strict = format!("{OLD}?fieldValidation=Strict");
     let mut typo = deployment("typo");

@@ -104,7 +104,7 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         subresources,
         scale,
         face: None,
-        old: false,
+        removed: None,
         custom: true,
         rules: Box::new(CustomRules {
             schemas,

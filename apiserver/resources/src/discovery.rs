@@ -201,7 +201,7 @@ pub fn aggregated(table: &Snapshot, form: Aggregated, core: bool) -> Value {
 
 /// Whether the row shows again what another group has.
 fn passed_by(row: &Resource) -> bool {
-    row.old && row.kept_group() != row.group
+    row.removed.is_some() && row.kept_group() != row.group
 }
 
 fn aggregated_resource(row: &Resource, version: &str) -> Value {

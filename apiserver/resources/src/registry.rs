@@ -245,14 +245,16 @@ fn built_in(row: &rows::Row) -> Resource {
         version,
         conversion: conversions::find(row.group, row.versions[0], row.kind),
     });
-    let old = row.deprecated.is_some();
+    let removed = row.deprecated.map(|(_, removed)| removed);
     let versions = row.versions.iter().map(|version| Version {
         name: (*version).to_owned(),
         schema: schema::builtin::kind(row.group, version, row.kind)
             .expect("the build script refuses rows without a schema"),
         printer: match row.shows {
             // What is printed hasn't changed.
-            Some((group, version)) if old => printers::for_kind(group, version, row.kind),
+            Some((group, version)) if removed.is_some() => {
+                printers::for_kind(group, version, row.kind)
+            }
             _ => printers::for_kind(row.group, version, row.kind),
         },
         open_api: None,
@@ -294,7 +296,7 @@ fn built_in(row: &rows::Row) -> Resource {
             selector: Some(".spec.selector".into()),
         }),
         face,
-        old,
+        removed,
         custom: false,
         rules: rules::for_row(row),
     }

@@ -71,9 +71,10 @@ pub struct Resource {
     pub scale: Option<ScalePaths>,
     /// The row that keeps this one's objects, if it isn't this one.
     pub face: Option<Face>,
-    /// Whether it is here for the sake of old manifests only. Clients that go
-    /// through all resources had better not meet it.
-    pub old: bool,
+    /// The release of Kubernetes that removed it, if it is here for the sake of
+    /// old manifests only. Clients that go through all resources had better not
+    /// meet it.
+    pub removed: Option<&'static str>,
     /// Whether the row comes from a CustomResourceDefinition.
     pub custom: bool,
     /// The kind's own rules.

@@ -32,6 +32,7 @@ pub use services::{Network, Services};
 pub use watch::{Watch, WatchItem, bookmark};
 
 use crate::cache::Cache;
+use crate::metrics;
 use crate::store::Store;
 use hardway_access::{
     Admission, Attributes, Authenticator, Authorizer, Operation, Reviews, TokenIssuer, User, audit,
@@ -173,6 +174,18 @@ impl Pipeline {
             &target.attributes(&request.user, request.verb.as_str()),
             entry,
         )?;
+        if let Some(removed) = target.resource.removed {
+            metrics::outdated(
+                target.group(),
+                &target.version,
+                target.plural(),
+                &target.subresource,
+                removed,
+            );
+            if let Some(entry) = entry {
+                entry.outdated(removed);
+            }
+        }
         tokio::time::timeout(TIMEOUT, self.dispatch(request))
             .await
             .unwrap_or_else(|_| {

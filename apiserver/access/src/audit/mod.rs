@@ -207,6 +207,14 @@ impl Entry {
         }
     }
 
+    /// The request named a version that a release of Kubernetes removed.
+    pub fn outdated(&mut self, removed: &str) {
+        for (key, value) in [("deprecated", "true"), ("removed-release", removed)] {
+            self.annotations
+                .insert(format!("k8s.io/{key}"), json!(value));
+        }
+    }
+
     /// The response's headers are out and its body will take long (watch,
     /// exec …): as long as what this gives is kept.
     pub fn response_started(mut self, code: u16) -> Running {
