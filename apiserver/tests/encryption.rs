@@ -7,7 +7,7 @@ use common::{Lab, MAPS, config_map};
 use hardway_apiserver::server::Server;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const SECRETS: &str = "/api/v1/namespaces/default/secrets";
 /// A word that no other byte of etcd contains.
@@ -36,6 +36,14 @@ fn one(name: &str) -> String {
     format!("{SECRETS}/{name}")
 }
 
+/// Puts a file into place at once, as careful administrators do.
+fn put(file: &Path, text: &str) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::set_permissions(&new, PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::rename(&new, file).unwrap();
+}
+
 /// A lab with an encryption configuration.
 struct Encrypted {
     lab: Lab,
@@ -56,15 +64,7 @@ impl Encrypted {
              resources: [{{resources: [secrets], providers: [{}]}}]\n",
             providers.join(", ")
         );
-        self.write(&text);
-    }
-
-    /// Puts a file into place at once, as careful administrators do.
-    fn write(&self, text: &str) {
-        let new = self.file.with_extension("new");
-        std::fs::write(&new, text).unwrap();
-        std::fs::set_permissions(&new, PermissionsExt::from_mode(0o600)).unwrap();
-        std::fs::rename(&new, &self.file).unwrap();
+        put(&self.file, &text);
     }
 
     /// Starts the apiserver anew, with the configuration.
@@ -303,4 +303,62 @@ async fn a_configuration_that_makes_no_sense_changes_nothing() {
     std::fs::set_permissions(&e.file, PermissionsExt::from_mode(0o604)).unwrap();
     let error = Server::start(&e.lab.parsed_flags()).await.err().unwrap();
     assert!(error.to_string().contains("chmod 600"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_can_be_encrypted_from_the_start() {
+    let keys = provider("secretbox", &[("k", KEY_A)]);
+    let text = format!(
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n\
+         - {{resources: [events], providers: [{IDENTITY}]}}\n\
+         - {{resources: ['*.*'], providers: [{keys}]}}\n"
+    );
+    let lab = Lab::start_with(|folder| {
+        let file = folder.join("encryption.yaml");
+        put(&file, &text);
+        vec![format!("--encryption-provider-config={}", file.display())]
+    });
+    let mut lab = lab.await;
+    let event = json!({"metadata": {"name": "e"}, "reason": "Test",
+        "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}});
+    let events = "/api/v1/namespaces/default/events";
+    lab.create(events, &event).await;
+    let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+    let services = "/api/v1/namespaces/default/services";
+    let service = lab.create(services, &service).await;
+    assert!(service["spec"]["clusterIP"].is_string());
+    let definition = json!({"metadata": {"name": "toys.example.com"}, "spec": {
+        "group": "example.com", "scope": "Namespaced", "names": {"plural": "toys", "kind": "Toy"},
+        "versions": [{"name": "v1", "served": true, "storage": true,
+            "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    lab.create(definitions, &definition).await;
+    let toys = "/apis/example.com/v1/namespaces/default/toys";
+    let toy = json!({"apiVersion": "example.com/v1", "kind": "Toy", "metadata": {"name": "t"}});
+    lab.until("toys are served", async || {
+        lab.post(toys, &toy).await.0 == 201
+    })
+    .await;
+
+    let mut etcd = lab.etcd_client().await;
+    let prefix = etcd_client::GetOptions::new().with_prefix();
+    let found = etcd.get("/registry/", Some(prefix)).await.unwrap();
+    let plain: Vec<&str> = found
+        .kvs()
+        .iter()
+        .filter(|pair| !pair.value().starts_with(b"k8s:enc:secretbox:v1:k:"))
+        .map(|pair| pair.key_str().unwrap())
+        .filter(|key| !key.starts_with("/registry/hardway/"))
+        .collect();
+    assert_eq!(plain, ["/registry/events/default/e"]);
+    assert!(found.kvs().len() > 50);
+
+    // And all of it is found again; claims of addresses are no objects.
+    lab.serve().await;
+    lab.until("the toy is there", async || {
+        lab.get(&format!("{toys}/t")).await.0 == 200
+    })
+    .await;
+    assert_eq!(lab.get(&format!("{services}/s")).await.0, 200);
+    assert_eq!(lab.get(&format!("{events}/e")).await.0, 200);
 }

@@ -145,6 +145,11 @@ fn certificates(dir: &Path) {
 
 impl Lab {
     pub async fn start() -> Self {
+        Self::start_with(|_| Vec::new()).await
+    }
+
+    /// The same with more flags, which may name files in the lab's folder.
+    pub async fn start_with(flags: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         certificates(dir.path());
         let etcd = Etcd::new(dir.path());
@@ -152,7 +157,7 @@ impl Lab {
             address: ([127, 0, 0, 1], 0).into(),
             tls: tls(dir.path(), "admin"),
             stop: None,
-            flags: Vec::new(),
+            flags: flags(dir.path()),
             etcd,
             dir,
         };

@@ -212,7 +212,7 @@ mod tests {
                 "services/specs/a/b",
                 "deployments/a/b",
                 "example.com/foos/a/b",
-                "ranges/serviceips/10.96.0.1",
+                "hardway/serviceips/10.96.0.1",
             ] {
                 assert_eq!(is_encrypted(&by, key), encrypted.contains(&key), "{key}");
                 assert_eq!(by.concerns(key), encrypted.contains(&key), "{key}");
