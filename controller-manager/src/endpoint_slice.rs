@@ -3,7 +3,7 @@
 
 use crate::Work;
 use crate::context::Context;
-use crate::informers::{BY_SERVICE, Informers, SERVICE_NAME_LABEL};
+use crate::informers::{BY_SERVICE, Informers, SERVICE_NAME_LABEL, follow};
 use crate::service_endpoints::{
     Backend, Port, backends, hostname, is_managed, node_name, pod_changed, pod_reference, ports,
 };
@@ -42,27 +42,12 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         nodes: informers.nodes.store(),
         slices: informers.endpoint_slices.store(),
     };
-    let on_service = queue.clone();
-    informers
-        .services
-        .subscribe(move |change| on_service.add(ObjectKey::of(change.object().as_ref())));
+    follow(&mut informers.services, &queue);
+    follow_slices(informers, MANAGER, &queue);
     let (on_pod, services) = (queue.clone(), informers.services.store());
     informers
         .pods
         .subscribe(move |change| pod_changed(change, &services, &on_pod));
-    let on_slice = queue.clone();
-    informers.endpoint_slices.subscribe(move |change| {
-        let slice = change.object();
-        if is_ours(slice)
-            && let Some(service) = slice
-                .metadata
-                .labels
-                .as_ref()
-                .and_then(|l| l.get(SERVICE_NAME_LABEL))
-        {
-            on_slice.add(ObjectKey::new(slice.namespace(), service));
-        }
-    });
     Box::pin(async move {
         controller.services.wait_synced().await;
         controller.pods.wait_synced().await;
@@ -70,6 +55,24 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         controller.slices.wait_synced().await;
         controller::run("endpointslice", queue, 5, |key| controller.reconcile(key)).await;
     })
+}
+
+/// Puts the Service of every slice that changes, of those that the named
+/// controller keeps, into a queue.
+pub fn follow_slices(
+    informers: &mut Informers,
+    manager: &'static str,
+    queue: &WorkQueue<ObjectKey>,
+) {
+    let queue = queue.clone();
+    informers.endpoint_slices.subscribe(move |change| {
+        let slice = change.object();
+        let labels = slice.metadata.labels.as_ref();
+        let service = labels.and_then(|labels| labels.get(SERVICE_NAME_LABEL));
+        if let Some(service) = service.filter(|_| is_managed_by(slice, manager)) {
+            queue.add(ObjectKey::new(slice.namespace(), service));
+        }
+    });
 }
 
 fn is_ours(slice: &EndpointSlice) -> bool {

@@ -3,8 +3,10 @@
 
 use crate::Work;
 use crate::context::Context;
-use crate::endpoint_slice::{MANAGED_BY_LABEL, apply_plan, endpoint_ports, is_managed_by};
-use crate::informers::{BY_SERVICE, Informers, SERVICE_NAME_LABEL};
+use crate::endpoint_slice::{
+    MANAGED_BY_LABEL, apply_plan, endpoint_ports, follow_slices, is_managed_by,
+};
+use crate::informers::{BY_SERVICE, Informers, SERVICE_NAME_LABEL, follow};
 use crate::service_endpoints::is_managed;
 use hardway_client::controller::{self, Next};
 use hardway_client::queue::WorkQueue;
@@ -37,27 +39,9 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         endpoints: informers.endpoints.store(),
         slices: informers.endpoint_slices.store(),
     };
-    let on_endpoints = queue.clone();
-    informers
-        .endpoints
-        .subscribe(move |change| on_endpoints.add(ObjectKey::of(change.object().as_ref())));
-    let on_service = queue.clone();
-    informers
-        .services
-        .subscribe(move |change| on_service.add(ObjectKey::of(change.object().as_ref())));
-    let on_slice = queue.clone();
-    informers.endpoint_slices.subscribe(move |change| {
-        let slice = change.object();
-        if is_managed_by(slice, MANAGER)
-            && let Some(service) = slice
-                .metadata
-                .labels
-                .as_ref()
-                .and_then(|l| l.get(SERVICE_NAME_LABEL))
-        {
-            on_slice.add(ObjectKey::new(slice.namespace(), service));
-        }
-    });
+    follow(&mut informers.endpoints, &queue);
+    follow(&mut informers.services, &queue);
+    follow_slices(informers, MANAGER, &queue);
     Box::pin(async move {
         controller.services.wait_synced().await;
         controller.endpoints.wait_synced().await;

@@ -2,7 +2,7 @@
 
 use crate::Work;
 use crate::context::Context;
-use crate::informers::Informers;
+use crate::informers::{Informers, follow};
 use crate::service_endpoints::{
     Backend, Port, backends, hostname, is_managed, node_name, pod_changed, pod_reference, ports,
 };
@@ -37,18 +37,12 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         pods: informers.pods.store(),
         endpoints: informers.endpoints.store(),
     };
-    let on_service = queue.clone();
-    informers
-        .services
-        .subscribe(move |change| on_service.add(ObjectKey::of(change.object().as_ref())));
+    follow(&mut informers.services, &queue);
+    follow(&mut informers.endpoints, &queue);
     let (on_pod, services) = (queue.clone(), informers.services.store());
     informers
         .pods
         .subscribe(move |change| pod_changed(change, &services, &on_pod));
-    let on_endpoints = queue.clone();
-    informers
-        .endpoints
-        .subscribe(move |change| on_endpoints.add(ObjectKey::of(change.object().as_ref())));
     Box::pin(async move {
         controller.services.wait_synced().await;
         controller.pods.wait_synced().await;

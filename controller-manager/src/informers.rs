@@ -1,8 +1,10 @@
 //! The caches that controllers share: every kind is watched once.
 
 use crate::account_tokens;
+use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Informer};
-use hardway_proto::meta::controller_of;
+use hardway_proto::Kind;
+use hardway_proto::meta::{ObjectKey, controller_of};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -26,6 +28,12 @@ pub const BY_ACCOUNT: &str = "account";
 pub const ROOT_CA: &str = "kube-root-ca.crt";
 /// The label that ties an EndpointSlice to its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// Puts the key of everything that changes into a queue.
+pub fn follow<K: Kind>(informer: &mut Informer<K>, queue: &WorkQueue<ObjectKey>) {
+    let queue = queue.clone();
+    informer.subscribe(move |change| queue.add(ObjectKey::of(change.object().as_ref())));
+}
 
 /// Not yet started; controllers subscribe first.
 pub struct Informers {
