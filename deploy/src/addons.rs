@@ -92,6 +92,24 @@ pub fn wait(lab: &Lab) -> Result<String> {
     Ok(told.join(", "))
 }
 
+/// How the add-ons' Deployments are, in a line for each.
+pub fn status(lab: &Lab) -> Result<Vec<String>> {
+    let mut api = Api::of(lab);
+    let deployments = objects()?.into_iter();
+    deployments
+        .filter(|object| object["kind"] == "Deployment")
+        .map(|object| {
+            let path = api.path(&object)?;
+            let how = match api.get(&path)? {
+                Some(deployment) => lacking(&deployment),
+                None => Some("not there".to_owned()),
+            };
+            let how = how.unwrap_or_else(|| "available".to_owned());
+            Ok(format!("{}: {how}", text(&object["metadata"]["name"])))
+        })
+        .collect()
+}
+
 /// What a Deployment still lacks.
 fn lacking(deployment: &Value) -> Option<String> {
     let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_i64);

@@ -134,7 +134,15 @@ impl Resolver {
         match self.forwarder.ask(&asked, &own).await {
             Ok(part) => {
                 whole.code = part.code;
-                whole.answers.extend(part.answers);
+                // Others were asked in lower case; the client hears its own spelling.
+                whole
+                    .answers
+                    .extend(part.answers.into_iter().map(|mut record| {
+                        if record.name == name {
+                            record.name.clone_from(&name);
+                        }
+                        record
+                    }));
                 whole.authorities = part.authorities;
                 whole.additionals = part.additionals;
                 plain(whole)

@@ -186,6 +186,7 @@ async fn others_are_asked_once() {
     let answers = questions.iter().map(|message| ask(server, message));
     for answer in futures_util::future::join_all(answers).await {
         assert_eq!(answer.answers.len(), 1);
+        assert_eq!(answer.answers[0].name.to_string(), "Example.com.");
     }
     assert_eq!(upstream.asked(), 1);
     // What isn't there is remembered as well, and so is trouble.

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::addons;
 use crate::components;
 use crate::failure::Result;
 use crate::health;
@@ -35,6 +36,12 @@ pub fn run(lab: &Lab) -> Result<bool> {
     }
     print!("{}", table(&rows));
     println!("resident memory of all: {} MiB", mebibytes(total));
+    if lab.only.is_empty() {
+        // While the apiserver is away nobody knows, and the table tells why.
+        for line in addons::status(lab).unwrap_or_default() {
+            println!("add-on {line}");
+        }
+    }
     match lab.ready {
         Some(ready) => println!(
             "all nodes Ready {:.1} s after the first process started, {} ago",
