@@ -4,6 +4,7 @@
 
 mod cipher;
 mod config;
+mod names;
 mod provider;
 mod reload;
 
