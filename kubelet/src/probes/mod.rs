@@ -10,7 +10,7 @@ pub(crate) mod http;
 pub mod state;
 pub(crate) mod target;
 
-use crate::cri;
+use crate::cri::{self, ContainerState};
 use crate::pod;
 use hardway_client::events::{EventType, Recorder};
 use hardway_proto::Kind as _;
@@ -287,11 +287,20 @@ impl Worker {
                 self.event("Unhealthy", format!("{kind} probe failed: {text}"));
                 Some(false)
             }
+            // One that has just ended can't be probed: its end is told anyway.
+            Outcome::Unknown(_) if self.has_ended().await => None,
             Outcome::Unknown(text) => {
                 let text = format!("{kind} probe errored and resulted in unknown state: {text}");
                 self.event("Unhealthy", text);
                 None
             }
+        }
+    }
+
+    async fn has_ended(&self) -> bool {
+        match self.runtime.container_status(&self.target.id).await {
+            Ok(status) => status.state() != ContainerState::ContainerRunning,
+            Err(error) => error.is_not_found(),
         }
     }
 
