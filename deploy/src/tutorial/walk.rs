@@ -185,7 +185,8 @@ impl Walk {
                 }
             }
             let rest = told.steps - index - 1;
-            if self.is_interrupted() || (result.is_err() && failed_before && rest > 0) {
+            let stop = self.is_interrupted() || (result.is_err() && failed_before);
+            if stop && rest > 0 {
                 told.failures.push(format!("{rest} more steps not tried"));
                 break;
             }
