@@ -7,11 +7,25 @@ use hardway_tests::{Kubectl, Lab, defer, until, wait};
 /// The whole walk is to take no longer, on a machine with nothing else to do.
 const LONGEST: Duration = Duration::from_secs(400);
 
+/// Services of tests before may be on their way out; the walk would not wait for them.
+fn wait_for_ports(kubectl: &Kubectl) {
+    until("the tutorial's node ports are free", || {
+        let services = kubectl
+            .try_json("get services --all-namespaces")?
+            .to_string();
+        let taken = ["30061", "30062"]
+            .iter()
+            .any(|port| services.contains(port));
+        wait::holds(!taken, services)
+    });
+}
+
 #[test]
 #[ignore = "needs a lab: cargo hardway test"]
 fn the_tutorial_can_be_walked_and_leaves_nothing_behind() {
     let lab = Lab::open();
     let kubectl = Kubectl::stock();
+    wait_for_ports(&kubectl);
     let walk = lab.try_tool_within(LONGEST, "tutorial");
     assert!(walk.success, "{}{}", walk.stdout, walk.stderr);
 
@@ -43,6 +57,7 @@ fn the_tutorial_can_be_walked_and_leaves_nothing_behind() {
 fn a_walk_cleans_up_after_a_failure_and_what_another_left() {
     let lab = Lab::open();
     let kubectl = Kubectl::stock();
+    wait_for_ports(&kubectl);
     // As a walk that was killed would have left it.
     kubectl.run("create namespace tutorial-2");
     kubectl.run("label namespace tutorial-2 hardway.example/tutorial=walk");
