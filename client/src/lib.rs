@@ -20,6 +20,7 @@ pub mod kubeconfig;
 pub mod leader;
 pub mod logging;
 pub mod metrics;
+pub mod notify;
 pub mod queue;
 pub mod signals;
 pub mod store;

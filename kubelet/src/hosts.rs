@@ -32,9 +32,9 @@ pub fn names(pod: &Pod, cluster_domain: &str) -> Names {
     let spec = pod.spec.as_ref();
     let set = |text: Option<&String>| text.filter(|t| !t.is_empty()).cloned();
     let hostname = set(spec.and_then(|s| s.hostname.as_ref())).unwrap_or_else(|| {
-        // Names of pods are ASCII, so the cut is at a character.
-        let name = pod.name();
-        let short = &name[..name.len().min(MAX_HOSTNAME)];
+        let fits = |&(at, letter): &(usize, char)| at + letter.len_utf8() <= MAX_HOSTNAME;
+        let name = pod.name().char_indices();
+        let short: String = name.take_while(fits).map(|(_, letter)| letter).collect();
         short.trim_end_matches(['-', '.']).to_owned()
     });
     let domain = set(spec.and_then(|s| s.subdomain.as_ref()))

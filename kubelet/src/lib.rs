@@ -25,7 +25,6 @@ pub mod logs;
 pub mod manager;
 pub mod mirrors;
 pub mod node;
-mod notify;
 pub mod objects;
 pub mod pleg;
 pub mod pod;

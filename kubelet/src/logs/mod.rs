@@ -6,7 +6,7 @@ mod rotate;
 
 pub use rotate::Rotator;
 
-use crate::notify::Watch;
+use hardway_client::notify::Watch;
 use jiff::Timestamp;
 use line::Line;
 use std::fs::Metadata;

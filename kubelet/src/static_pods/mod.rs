@@ -5,7 +5,7 @@ mod manifest;
 
 pub use manifest::{mirror, read};
 
-use crate::notify::Watch;
+use hardway_client::notify::Watch;
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeMap;

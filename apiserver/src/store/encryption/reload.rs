@@ -2,12 +2,14 @@
 
 use super::{Configuration, Encryption};
 use crate::metrics;
+use hardway_client::notify::Watch;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often the file is looked at.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often the file is looked at in any case: what it is a link to may be in
+/// a folder that isn't watched.
+const EVERY: Duration = Duration::from_secs(60);
 
 /// Puts changes of the file into effect for ever, and calls `replaced` after
 /// each; `digest` is that of the configuration in effect. A file that makes no
@@ -19,30 +21,30 @@ pub async fn follow(
     replaced: impl Fn(),
 ) {
     let mut seen = Ok(digest);
-    let mut tick = tokio::time::interval(EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let watch = Watch::new(folder.unwrap_or(Path::new(".")));
     loop {
-        tick.tick().await;
+        // Before the first wait, too: it may have changed since it was read.
         let loaded = Configuration::load(path);
         let found = match &loaded {
             Ok(configuration) => Ok(configuration.digest.clone()),
             Err(error) => Err(error.to_string()),
         };
-        if found == seen {
-            continue;
-        }
-        seen = found;
-        metrics::encryption_reload(loaded.is_ok());
-        match loaded {
-            Ok(configuration) => {
-                encryption.replace(configuration);
-                tracing::info!(path = %path.display(), "the encryption configuration has changed");
-                replaced();
+        if found != seen {
+            seen = found;
+            metrics::encryption_reload(loaded.is_ok());
+            match loaded {
+                Ok(configuration) => {
+                    encryption.replace(configuration);
+                    tracing::info!(path = %path.display(), "the encryption configuration has changed");
+                    replaced();
+                }
+                Err(error) => tracing::error!(
+                    %error,
+                    "the encryption configuration has changed but can't be used; the one before stays in effect"
+                ),
             }
-            Err(error) => tracing::error!(
-                %error,
-                "the encryption configuration has changed but can't be used; the one before stays in effect"
-            ),
         }
+        let _ = tokio::time::timeout(EVERY, watch.changed()).await;
     }
 }

@@ -14,11 +14,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const BUFFER: usize = 4096;
 
 /// A watched directory.
-pub(crate) struct Watch(Option<Receiver>);
+pub struct Watch(Option<Receiver>);
 
 impl Watch {
     /// Watches for files in a directory that come, go, or are written.
-    pub(crate) fn new(dir: &Path) -> Self {
+    pub fn new(dir: &Path) -> Self {
         let watch = start(dir).inspect_err(|error| {
             tracing::debug!(dir = %dir.display(), %error, "no inotify: looking instead");
         });
@@ -26,7 +26,7 @@ impl Watch {
     }
 
     /// Waits until something changes (or may have).
-    pub(crate) async fn changed(&self) {
+    pub async fn changed(&self) {
         let Some(watch) = &self.0 else {
             return tokio::time::sleep(LOOK_AGAIN).await;
         };
