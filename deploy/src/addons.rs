@@ -79,6 +79,11 @@ pub fn wait(lab: &Lab) -> Result<String> {
             if began.elapsed() > PATIENCE {
                 let name = text(&object["metadata"]["name"]);
                 let namespace = text(&object["metadata"]["namespace"]);
+                let pods = api.get(&format!("/api/v1/namespaces/{namespace}/pods"))?;
+                let why = pods
+                    .and_then(|pods| reason(&object, &pods))
+                    .unwrap_or_default();
+                let complaint = format!("{complaint}{why}");
                 return Err(
                     Failure::new(format!("wait for {name}"), complaint).way_out(format!(
                         "see what its pods say:  kubectl --namespace {namespace} describe pods"
@@ -129,6 +134,33 @@ fn lacking(deployment: &Value) -> Option<String> {
         return Some(format!("{available} of {wanted} replicas are available"));
     }
     (all > wanted).then(|| format!("{} old replicas are still there", all - wanted))
+}
+
+/// Why a pod of a Deployment doesn't run, in the scheduler's or the kubelet's words.
+fn reason(deployment: &Value, pods: &Value) -> Option<String> {
+    let labels = deployment
+        .pointer("/spec/selector/matchLabels")?
+        .as_object()?;
+    let pods = pods["items"].as_array()?.iter().filter(|pod| {
+        let own = &pod["metadata"]["labels"];
+        labels.iter().all(|(key, value)| own[key] == *value)
+    });
+    let says = |pod: &Value| {
+        let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+        let unscheduled = conditions.into_iter().flatten().find(|condition| {
+            condition["type"] == "PodScheduled" && condition["status"] == "False"
+        });
+        let containers = pod.pointer("/status/containerStatuses");
+        let waiting = containers.and_then(Value::as_array).into_iter().flatten();
+        let waiting = waiting.map(|container| &container["state"]["waiting"]["message"]);
+        let mut messages = unscheduled
+            .map(|it| &it["message"])
+            .into_iter()
+            .chain(waiting);
+        let message = messages.find_map(Value::as_str)?;
+        Some(format!("; {}: {message}", text(&pod["metadata"]["name"])))
+    };
+    pods.filter_map(says).next()
 }
 
 /// The objects of all manifests, in their order.
@@ -303,6 +335,35 @@ mod tests {
             "/apis/apps/v1/namespaces/kube-system/deployments/hardway-dns"
         );
         assert!(path_in(&listed, "/apis/apps/v1", &find("Service")).is_err());
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_a_pod_is_told() {
+        let pod = |name: &str, status: Value| {
+            let labels = json!({"k8s-app": "kube-dns"});
+            json!({"metadata": {"name": name, "labels": labels}, "status": status})
+        };
+        let other = json!({"metadata": {"name": "x"}, "status": {"containerStatuses": [
+            {"state": {"waiting": {"message": "not this one's"}}}]}});
+        let running = pod(
+            "a",
+            json!({"conditions": [{"type": "PodScheduled", "status": "True"}]}),
+        );
+        let pending = pod(
+            "b",
+            json!({"conditions": [
+            {"type": "PodScheduled", "status": "False", "message": "0/2 nodes are available"}]}),
+        );
+        let waiting = pod(
+            "c",
+            json!({"containerStatuses": [
+            {"state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}]}),
+        );
+        let of = |pods: &[&Value]| reason(&find("Deployment"), &json!({"items": pods}));
+        assert_eq!(of(&[&other, &running]), None);
+        let told = of(&[&running, &pending, &waiting]).unwrap();
+        assert_eq!(told, "; b: 0/2 nodes are available");
+        assert_eq!(of(&[&waiting]).unwrap(), "; c: not found");
     }
 
     #[test]

@@ -255,6 +255,8 @@ fn kubelet(lab: &Lab, host: &Host) -> Parts {
         .flag("cluster-dns", CLUSTER_DNS)
         .flag("cluster-domain", CLUSTER_DOMAIN)
         .file("resolv-conf", disk.join("resolv.conf"))
+        // The hosts share the machine's disk with whatever else is on it.
+        .flag("eviction-disk-percent", 1)
 }
 
 fn proxy(lab: &Lab, host: &Host) -> Parts {
