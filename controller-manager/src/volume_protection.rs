@@ -71,10 +71,16 @@ fn claim_names(pod: &Pod) -> impl Iterator<Item = &str> {
     volumes.filter_map(|v| Some(v.persistent_volume_claim.as_ref()?.claim_name.as_str()))
 }
 
-/// Whether a pod that has, or may yet get, a node needs the claim.
+/// Whether a pod on some node needs the claim. One without a node may wait in vain for
+/// ever, and kubelets refuse pods whose claim is being deleted.
 fn is_used(claim: &str, pods: &[std::sync::Arc<Pod>]) -> bool {
+    let has_node = |pod: &Pod| {
+        pod.spec
+            .as_ref()
+            .is_some_and(|spec| spec.node_name.is_some())
+    };
     pods.iter()
-        .filter(|pod| !is_finished(pod))
+        .filter(|pod| has_node(pod) && !is_finished(pod))
         .any(|pod| claim_names(pod).any(|name| name == claim))
 }
 
@@ -127,13 +133,15 @@ mod tests {
 
     #[test]
     fn a_claim_is_used_while_a_living_pod_names_it() {
-        let pod = |phase: &str| -> Arc<Pod> {
+        let pod = |phase: &str, node: Option<&str>| -> Arc<Pod> {
             let volume = json!({"name": "v", "persistentVolumeClaim": {"claimName": "data"}});
-            let object = json!({"spec": {"containers": [], "volumes": [volume]}, "status": {"phase": phase}});
+            let spec = json!({"containers": [], "volumes": [volume], "nodeName": node});
+            let object = json!({"spec": spec, "status": {"phase": phase}});
             Arc::new(serde_json::from_value(object).unwrap())
         };
-        assert!(is_used("data", &[pod("Running")]));
-        assert!(!is_used("other", &[pod("Running")]));
-        assert!(!is_used("data", &[pod("Succeeded")]));
+        assert!(is_used("data", &[pod("Running", Some("a"))]));
+        assert!(!is_used("other", &[pod("Running", Some("a"))]));
+        assert!(!is_used("data", &[pod("Succeeded", Some("a"))]));
+        assert!(!is_used("data", &[pod("Pending", None)]));
     }
 }
