@@ -252,3 +252,26 @@ async fn the_other_door_shows_the_same() {
     assert_eq!(code, 200);
     assert!(maps.get("a").await.unwrap_err().is_not_found());
 }
+
+/// Kubernetes keeps events for an hour. etcd counts the time; here the lease is ended
+/// instead of being waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_go_after_an_hour() {
+    let lab = Lab::start().await;
+    let events = "/api/v1/namespaces/default/events";
+    let about = json!({"kind": "Pod", "namespace": "default", "name": "p"});
+    let event = json!({"metadata": {"name": "p.1"}, "involvedObject": about, "reason": "Seen"});
+    let created = lab.create(events, &event).await;
+    let mut etcd = lab.etcd_client().await;
+    let stored = etcd.get("/registry/events/default/p.1", None).await;
+    let lease = stored.unwrap().kvs()[0].lease();
+    let left = etcd.lease_time_to_live(lease, None).await.unwrap();
+    assert!((3600..=3700).contains(&left.granted_ttl()), "{left:?}");
+
+    let version = created["metadata"]["resourceVersion"].as_str().unwrap();
+    let watching = format!("{events}?watch=1&resourceVersion={version}");
+    let mut watch = lab.watch(&watching).await;
+    etcd.lease_revoke(lease).await.unwrap();
+    assert_eq!(watch.told().await, ("DELETED".into(), "p.1".into()));
+    assert_eq!(lab.get(&format!("{events}/p.1")).await.0, 404);
+}
