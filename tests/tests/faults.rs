@@ -325,16 +325,7 @@ fn a_worker_may_be_killed() {
     let _back = defer(|| drop(lab.try_tool(&format!("node start {}", victim.name))));
     let start = Instant::now();
     lab.tool(&format!("node kill {}", victim.name));
-    within(
-        Duration::from_secs(70),
-        "the node is told to be lost",
-        || {
-            let told = Kubectl::stock()
-                .try_run(&format!("get node {} --no-headers", victim.name))
-                .ok()?;
-            wait::holds(told.contains("NotReady"), told)
-        },
-    );
+    wait_lost(&victim);
     within(
         Duration::from_secs(40),
         "all pods run on the other node",
@@ -375,6 +366,17 @@ fn a_worker_may_be_killed() {
     }
 }
 
+/// Waits until a node's silence is told.
+fn wait_lost(worker: &Worker) {
+    let patience = Duration::from_secs(70);
+    within(patience, "the node is told to be lost", || {
+        let told = Kubectl::stock()
+            .try_run(&format!("get node {} --no-headers", worker.name))
+            .ok()?;
+        wait::holds(told.contains("NotReady"), told)
+    });
+}
+
 /// A worker's plug is pulled and put back.
 #[test]
 #[ignore = "needs a lab: cargo hardway test"]
@@ -385,16 +387,7 @@ fn a_worker_may_be_cut_off() {
     let before = workload.identity();
     let _back = defer(|| drop(lab.try_tool(&format!("node join {}", victim.name))));
     lab.tool(&format!("node cut {}", victim.name));
-    within(
-        Duration::from_secs(70),
-        "the node is told to be lost",
-        || {
-            let told = Kubectl::stock()
-                .try_run(&format!("get node {} --no-headers", victim.name))
-                .ok()?;
-            wait::holds(told.contains("NotReady"), told)
-        },
-    );
+    wait_lost(&victim);
     let node = Kubectl::stock().json(&format!("get node {}", victim.name));
     assert!(
         node["spec"]["taints"]

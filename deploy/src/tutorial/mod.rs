@@ -70,16 +70,20 @@ pub enum Expect {
     Does(fn(&mut Walk) -> Result<String>),
 }
 
+const fn step(proves: &'static str, command: &'static str, expect: Expect) -> Step {
+    Step {
+        proves,
+        command,
+        expect,
+    }
+}
+
 const fn shows(
     proves: &'static str,
     command: &'static str,
     lines: &'static [&'static str],
 ) -> Step {
-    Step {
-        proves,
-        command,
-        expect: Expect::Shows(lines),
-    }
+    step(proves, command, Expect::Shows(lines))
 }
 
 const fn becomes(
@@ -87,11 +91,7 @@ const fn becomes(
     command: &'static str,
     lines: &'static [&'static str],
 ) -> Step {
-    Step {
-        proves,
-        command,
-        expect: Expect::Becomes(lines),
-    }
+    step(proves, command, Expect::Becomes(lines))
 }
 
 const fn refused(
@@ -99,11 +99,7 @@ const fn refused(
     command: &'static str,
     lines: &'static [&'static str],
 ) -> Step {
-    Step {
-        proves,
-        command,
-        expect: Expect::Refused(lines),
-    }
+    step(proves, command, Expect::Refused(lines))
 }
 
 const fn follows(
@@ -112,11 +108,7 @@ const fn follows(
     port: u16,
     lines: &'static [&'static str],
 ) -> Step {
-    Step {
-        proves,
-        command,
-        expect: Expect::Follows(port, lines),
-    }
+    step(proves, command, Expect::Follows(port, lines))
 }
 
 const fn does(
@@ -124,11 +116,7 @@ const fn does(
     command: &'static str,
     work: fn(&mut Walk) -> Result<String>,
 ) -> Step {
-    Step {
-        proves,
-        command,
-        expect: Expect::Does(work),
-    }
+    step(proves, command, Expect::Does(work))
 }
 
 #[cfg(test)]

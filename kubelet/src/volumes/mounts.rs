@@ -76,6 +76,13 @@ impl Manager {
                 mount.name
             ))
         })?;
+        // `IfPossible` is content without; CRI before 1.30 has no way to ask for it.
+        if mount.recursive_read_only.as_deref() == Some("Enabled") {
+            return Err(ConfigError(format!(
+                "volume {:?} requested recursive read-only mode, but it is not supported by the runtime",
+                mount.name
+            )));
+        }
         let part = sub_path(mount, request.environment)?;
         let host_path = match part {
             None => volume.clone(),

@@ -187,6 +187,32 @@ async fn containers_get_their_mounts() {
 }
 
 #[tokio::test]
+async fn a_mount_that_cannot_be_had_is_refused() {
+    let house = house();
+    let pod = pod(json!([{"name": "v", "emptyDir": {}}]));
+    let volumes = house.manager.mount(&pod).await.unwrap();
+    let mounted = |mode: &str| {
+        let mount =
+            json!({"name": "v", "mountPath": "/v", "readOnly": true, "recursiveReadOnly": mode});
+        let container = json!({"name": "main", "volumeMounts": [mount]});
+        let container = serde_json::from_value(container).unwrap();
+        let request = Request {
+            pod: &pod,
+            container: &container,
+            volumes: &volumes,
+            environment: &[],
+            hosts: "",
+        };
+        house.manager.container_mounts(&request)
+    };
+    assert_eq!(
+        mounted("Enabled").unwrap_err().to_string(),
+        "volume \"v\" requested recursive read-only mode, but it is not supported by the runtime"
+    );
+    assert!(mounted("IfPossible").unwrap()[0].readonly);
+}
+
+#[tokio::test]
 async fn only_the_kubelet_writes_what_it_writes() {
     let house = house();
     let sources = [
