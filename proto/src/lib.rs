@@ -10,6 +10,7 @@ pub mod placement;
 pub mod quantity;
 mod selector_text;
 pub mod status;
+pub mod sysctl;
 
 pub use kind::{Kind, ResourceId};
 pub use status::Status;

@@ -17,6 +17,7 @@ pub use defaults::default_spec;
 pub(super) use probes::check_port;
 pub use qos::qos_class;
 pub(super) use resources::{canonical_map, check_quantity};
+pub(super) use security::check_annotations;
 pub use spec::check_spec;
 pub(super) use volumes::host_path;
 
@@ -76,8 +77,10 @@ pub(super) const POD: Kind = Kind {
     },
     validate: |pod| {
         Errors::collect(|e| {
-            check_deletion_cost(e, &Path::new("metadata"), get(pod, "metadata"));
-            check_spec(e, &Path::new("spec"), get(pod, "spec"));
+            let (metadata, spec) = (get(pod, "metadata"), get(pod, "spec"));
+            check_deletion_cost(e, &Path::new("metadata"), metadata);
+            check_annotations(e, &Path::new("metadata"), metadata, spec);
+            check_spec(e, &Path::new("spec"), spec);
         })
     },
     validate_update: |new, old| {

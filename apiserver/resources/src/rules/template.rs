@@ -21,8 +21,10 @@ pub fn check(e: &mut Errors, path: &Path, template: &Value) {
     let metadata = get(template, "metadata");
     meta::check_template(e, &path.child("metadata"), metadata);
     pod::check_deletion_cost(e, &path.child("metadata"), metadata);
-    pod::check_spec(e, &path.child("spec"), get(template, "spec"));
-    if has(get(template, "spec"), "ephemeralContainers") {
+    let spec = get(template, "spec");
+    pod::check_annotations(e, &path.child("metadata"), metadata, spec);
+    pod::check_spec(e, &path.child("spec"), spec);
+    if has(spec, "ephemeralContainers") {
         e.forbidden(
             &path.child("spec.ephemeralContainers"),
             "ephemeral containers not allowed in pod template",

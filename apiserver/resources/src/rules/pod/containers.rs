@@ -90,6 +90,7 @@ fn check_one<'a>(
         e,
         &path.child("securityContext"),
         get(container, "securityContext"),
+        !security::has_host_users(spec),
     );
 }
 

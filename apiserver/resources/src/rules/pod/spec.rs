@@ -33,6 +33,8 @@ pub fn check_spec(e: &mut Errors, path: &Path, spec: &Value) {
     );
     labels::check(e, &path.child("nodeSelector"), get(spec, "nodeSelector"));
     security::check_pod(e, &path.child("securityContext"), spec);
+    security::check_host_users(e, path, spec);
+    security::check_os(e, path, spec);
     for (i, secret) in list(spec, "imagePullSecrets").iter().enumerate() {
         if text(secret, "name").is_empty() {
             e.required(&path.child("imagePullSecrets").index(i).child("name"), "");
