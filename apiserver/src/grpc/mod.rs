@@ -105,8 +105,7 @@ impl Door {
             agent: origin.agent,
             warnings: Default::default(),
         };
-        let turn = self.pipeline.turn(&request.user, verb);
-        let outcome = self.pipeline.run(turn, &request, &mut entry).await;
+        let outcome = self.pipeline.run(&request, &mut entry).await;
         crate::rest::record(&request, &outcome, start);
         Ok((request.target, outcome?))
     }

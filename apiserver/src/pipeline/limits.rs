@@ -5,7 +5,7 @@ use hardway_access::{MASTERS, User};
 use hardway_proto::Status;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bounds for reads and writes; whoever comes when all places are taken is
+/// Bounds for reads and writes; whoever comes when all seats are taken is
 /// asked to come again.
 pub struct Limits {
     reads: Bound,
@@ -18,8 +18,8 @@ struct Bound {
     inside: AtomicUsize,
 }
 
-/// A place taken; given back when dropped.
-pub struct Turn<'a>(&'a Bound);
+/// A seat taken; given back when dropped.
+pub struct Seat<'a>(&'a Bound);
 
 impl Limits {
     /// At most so many reads and writes at a time; 0 means no limit.
@@ -35,24 +35,24 @@ impl Limits {
         }
     }
 
-    /// Takes a place. The cluster's superusers always get one, so that an
+    /// Takes a seat. The cluster's superusers always get one, so that an
     /// overloaded server can be helped.
-    pub fn enter(&self, user: &User, read: bool) -> Result<Turn<'_>, Status> {
+    pub fn enter(&self, user: &User, read: bool) -> Result<Seat<'_>, Status> {
         let bound = if read { &self.reads } else { &self.writes };
         let before = bound.inside.fetch_add(1, Ordering::Relaxed);
         metrics::inflight(bound.kind, before + 1);
-        let turn = Turn(bound);
+        let seat = Seat(bound);
         if bound.limit > 0 && before >= bound.limit && !user.is_in(MASTERS) {
             return Err(Status::too_many_requests(
                 "too many requests, please try again later.",
                 1,
             ));
         }
-        Ok(turn)
+        Ok(seat)
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let before = self.0.inside.fetch_sub(1, Ordering::Relaxed);
         metrics::inflight(self.0.kind, before - 1);
@@ -64,14 +64,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_bounded_and_given_back() {
+    fn seats_are_bounded_and_given_back() {
         let limits = Limits::new(1, 0);
         let jane = User::new("jane", ["dev"]);
-        let turn = limits.enter(&jane, true).ok().unwrap();
+        let seat = limits.enter(&jane, true).ok().unwrap();
         assert_eq!(limits.enter(&jane, true).err().unwrap().code, 429);
         assert!(limits.enter(&User::new("root", [MASTERS]), true).is_ok());
         assert!(limits.enter(&jane, false).is_ok());
-        drop(turn);
+        drop(seat);
         assert!(limits.enter(&jane, true).is_ok());
     }
 }

@@ -21,7 +21,7 @@ mod watch;
 mod write;
 pub mod yaml;
 
-pub use limits::{Limits, Turn};
+pub use limits::{Limits, Seat};
 pub use options::{
     DeleteOptions, FieldValidation, Options, Propagation, decode as url_decode, pairs,
 };
@@ -86,19 +86,13 @@ pub struct Origin {
 }
 
 impl Pipeline {
-    /// A place among the requests that are worked on. Watches need none.
-    pub fn turn(&self, user: &User, verb: Verb) -> Result<Option<Turn<'_>>, Status> {
-        match verb {
-            Verb::Watch => Ok(None),
-            verb => self.limits.enter(user, verb.is_read()).map(Some),
-        }
-    }
-
-    /// Takes a request all the way in its turn, or tells why it gets none. Its
-    /// entry in the audit log is completed.
+    /// Takes a request all the way, as soon as it has a seat among those that
+    /// are worked on. Its entry in the audit log is completed.
+    ///
+    /// The doors call this when the body is there: a client that sends slowly
+    /// keeps nobody from a seat.
     pub async fn run(
         &self,
-        turn: Result<Option<Turn<'_>>, Status>,
         request: &Request,
         entry: &mut Option<audit::Entry>,
     ) -> Result<Answer, Status> {
@@ -108,8 +102,8 @@ impl Pipeline {
         {
             entry.request_object(&object);
         }
-        let mut outcome = match turn {
-            Ok(_held) => self.admit(request, entry).await,
+        let mut outcome = match self.seat(request).await {
+            Ok(_seat) => self.admit(request, entry).await,
             Err(status) => Err(status),
         };
         if let Some(mut entry) = entry.take() {
@@ -128,6 +122,17 @@ impl Pipeline {
             }
         }
         outcome
+    }
+
+    /// A seat among the requests that are worked on. Watches need none.
+    async fn seat(&self, request: &Request) -> Result<Option<Seat<'_>>, Status> {
+        match request.verb {
+            Verb::Watch => Ok(None),
+            verb => {
+                let seat = self.limits.enter(&request.user, verb.is_read());
+                seat.map(Some)
+            }
+        }
     }
 
     /// The audit log's entry for a request that has come in.

@@ -314,21 +314,17 @@ impl Rest {
         let (parts, incoming) = request.into_parts();
         let verb = verb(&parts.method, &query, &path)?;
         let mut options = Options::from_query(&query)?;
-        // Of who has to wait, or may not do this, no body is kept in memory.
-        let turn = self.pipeline.turn(&user, verb).and_then(|turn| {
-            if !verb.is_read() {
-                let asked = target.attributes(&user, verb.as_str());
-                self.pipeline.permit(&asked, entry)?;
-            }
-            Ok(turn)
-        });
-        let body = match &turn {
-            _ if verb.is_read() => RequestBody::Empty,
-            Ok(_) => read_body(&parts, incoming, verb, &mut options).await?,
-            Err(_) => {
+        if !verb.is_read() {
+            let asked = target.attributes(&user, verb.as_str());
+            if let Err(status) = self.pipeline.permit(&asked, entry) {
+                // Of who may not do this no body is kept in memory.
                 body::skip(incoming).await;
-                RequestBody::Empty
+                return Err(status);
             }
+        }
+        let body = match verb.is_read() {
+            true => RequestBody::Empty,
+            false => read_body(&parts, incoming, verb, &mut options).await?,
         };
         if resource_needs_namespace(&target, verb) {
             return Err(Status::bad_request(
@@ -344,7 +340,7 @@ impl Rest {
             warnings: Default::default(),
             target,
         };
-        let outcome = self.pipeline.run(turn, &request, entry).await;
+        let outcome = self.pipeline.run(&request, entry).await;
         record(&request, &outcome, start);
         let mut response = match outcome {
             Ok(Answer::Object(object)) => objects::object(&request.target, &object, wanted),

@@ -20,8 +20,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
 
 /// How long anything may take that is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -229,14 +231,19 @@ impl Lab {
         }
     }
 
+    /// A connection after its handshake, to say anything on.
+    pub async fn stream(&self, tls: &Arc<rustls::ClientConfig>) -> Option<TlsStream<TcpStream>> {
+        let tcp = TcpStream::connect(self.address).await.ok()?;
+        let connector = tokio_rustls::TlsConnector::from(tls.clone());
+        let name = ServerName::try_from("localhost").unwrap();
+        connector.connect(name, tcp).await.ok()
+    }
+
     async fn connect(
         &self,
         tls: &Arc<rustls::ClientConfig>,
     ) -> Option<hyper::client::conn::http1::SendRequest<Full<Bytes>>> {
-        let tcp = tokio::net::TcpStream::connect(self.address).await.ok()?;
-        let connector = tokio_rustls::TlsConnector::from(tls.clone());
-        let name = ServerName::try_from("localhost").unwrap();
-        let stream = connector.connect(name, tcp).await.ok()?;
+        let stream = self.stream(tls).await?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .ok()?;
