@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anstream::eprintln;
 use clap::{Parser, Subcommand};
 
 use crate::commands::process::Action;
@@ -66,6 +67,16 @@ enum Command {
         /// PROCESS or PROCESS@HOST
         process: String,
     },
+    /// Let a process stand still
+    Suspend {
+        /// PROCESS or PROCESS@HOST
+        process: String,
+    },
+    /// Let a process go on that stands still
+    Resume {
+        /// PROCESS or PROCESS@HOST
+        process: String,
+    },
     /// Cut a host's power or network, and bring them back
     Node {
         #[command(subcommand)]
@@ -120,6 +131,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Command::Stop { process } => process::run(&lab()?, process, Action::Stop)?,
         Command::Restart { process } => process::run(&lab()?, process, Action::Restart)?,
         Command::Kill { process } => process::run(&lab()?, process, Action::Kill)?,
+        Command::Suspend { process } => process::run(&lab()?, process, Action::Suspend)?,
+        Command::Resume { process } => process::run(&lab()?, process, Action::Resume)?,
         Command::Node { action } => node::run(&lab()?, action)?,
         Command::Certificates(options) => certificates::run(options)?,
         Command::Tutorial(options) => return tutorial::run(&lab()?, options),

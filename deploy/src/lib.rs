@@ -1,6 +1,9 @@
 //! The operator's side of hardway: certificates, kubeconfigs, images, and a lab
 //! of several hosts on one machine, each a network namespace of its own.
 
+// A reader that goes away (`hardway status | head`) is no failure: std's macros panic then.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod addons;
 pub mod cli;
 pub mod commands;

@@ -39,6 +39,9 @@ pub struct Host {
     pub role: Role,
     /// Its address on the bridge.
     pub address: Ipv4Addr,
+    /// Its hardware address. It stays the same when the host is switched off and on, as
+    /// that of a real machine does: whoever remembers it finds the host at once.
+    pub mac: String,
     /// Name of its network namespace.
     pub namespace: String,
     /// Its link's end in the root namespace; cut this to cut the host off.
@@ -60,6 +63,12 @@ impl Plan {
     /// Name of the bridge that joins the hosts.
     pub fn bridge(&self) -> String {
         format!("hardway{}", self.index)
+    }
+
+    /// The bridge's hardware address. Without one of its own it would take that of
+    /// some port, and change with them.
+    pub fn bridge_mac(&self) -> String {
+        self.mac(1)
     }
 
     /// The bridge's address in the root namespace, which plays the outside world.
@@ -100,6 +109,12 @@ impl Plan {
         format!("{}:{REGISTRY_PORT}", self.control_plane().address)
     }
 
+    /// A hardware address that no vendor gives (the bit 02), in the place of an address.
+    fn mac(&self, last: u8) -> String {
+        let [_, _, index, last] = self.address(last).octets();
+        format!("02:68:77:00:{index:02x}:{last:02x}")
+    }
+
     fn address(&self, last: u8) -> Ipv4Addr {
         Ipv4Addr::new(10, 88, self.index, last)
     }
@@ -121,6 +136,7 @@ impl Plan {
             link: format!("hw{number}-{short}"),
             cgroup: format!("lab-{dashed}{name}"),
             address: self.address(last),
+            mac: self.mac(last),
             name,
             role,
         }
@@ -139,6 +155,8 @@ mod tests {
         };
         assert_eq!(plan.bridge(), "hardway0");
         assert_eq!(plan.gateway().to_string(), "10.88.0.1");
+        assert_eq!(plan.bridge_mac(), "02:68:77:00:00:01");
+        assert_eq!(plan.control_plane().mac, "02:68:77:00:00:0a");
         let told: Vec<String> = plan
             .hosts()
             .iter()
@@ -177,6 +195,7 @@ mod tests {
             assert_ne!(a.link, b.link);
             assert_ne!(a.cgroup, b.cgroup);
             assert_ne!(a.address, b.address);
+            assert_ne!(a.mac, b.mac);
             assert!(b.link.len() < 16);
         }
     }

@@ -3,6 +3,8 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use anstream::{print, println};
+
 use crate::failure::Result;
 
 /// Prints steps as they happen.

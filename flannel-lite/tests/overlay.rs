@@ -138,20 +138,8 @@ impl<T> Wire<T> {
     }
 }
 
-fn may_make_namespaces() -> bool {
-    let may = std::thread::spawn(|| unshare(CloneFlags::CLONE_NEWNET).is_ok());
-    let may = may.join().unwrap();
-    if !may {
-        eprintln!("skipped: making network namespaces needs root");
-    }
-    may
-}
-
 #[test]
 fn pods_of_two_nodes_reach_each_other() {
-    if !may_make_namespaces() {
-        return;
-    }
     let (threads_a, threads_b) = Wire::<i32>::pair();
     let (peers_a, peers_b) = Wire::<Peer>::pair();
     let (ports_b, ports_a) = channel::<u16>();
@@ -199,9 +187,6 @@ fn pods_of_two_nodes_reach_each_other() {
 
 #[test]
 fn a_restart_keeps_the_device_and_removes_what_is_stale() {
-    if !may_make_namespaces() {
-        return;
-    }
     let body = in_namespace(|| async {
         ip("link add eth0 type veth peer name peer0");
         ip("link set peer0 up");

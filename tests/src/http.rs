@@ -34,10 +34,49 @@ pub fn get_within(patience: Duration, address: &str, path: &str) -> io::Result<A
 
 /// Asks over a connection that is open.
 pub fn exchange(stream: &mut (impl Read + Write), host: &str, path: &str) -> io::Result<Answer> {
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    )?;
+    send(stream, host, &Request::get(path))
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// `GET`, `POST`, …
+    pub method: &'a str,
+    /// Path and query.
+    pub path: &'a str,
+    /// Lines of the head, each `Name: value`.
+    pub headers: &'a [&'a str],
+    /// The body; empty for none.
+    pub body: &'a str,
+}
+
+impl<'a> Request<'a> {
+    /// Asks for a path.
+    pub fn get(path: &'a str) -> Self {
+        Self {
+            method: "GET",
+            path,
+            headers: &[],
+            body: "",
+        }
+    }
+}
+
+/// Sends a request over a connection that is open, and waits for the answer.
+pub fn send(
+    stream: &mut (impl Read + Write),
+    host: &str,
+    request: &Request<'_>,
+) -> io::Result<Answer> {
+    let mut head = format!("{} {} HTTP/1.1\r\nHost: {host}\r\n", request.method, request.path);
+    for line in request.headers {
+        head += &format!("{line}\r\n");
+    }
+    if !request.body.is_empty() {
+        head += &format!("Content-Length: {}\r\n", request.body.len());
+    }
+    write!(stream, "{head}Connection: close\r\n\r\n{}", request.body)?;
+    stream.flush()?;
     let mut bytes = Vec::new();
     // A peer may end TLS without saying so once everything is there.
     if let Err(error) = stream.read_to_end(&mut bytes)

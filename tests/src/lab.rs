@@ -1,5 +1,6 @@
 //! The lab's hosts and processes, through the operator's tool.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -33,6 +34,17 @@ impl Lab {
         let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/release/hardway");
         let tool = std::env::var_os("HARDWAY_TOOL").map_or(built, PathBuf::from);
         Self { folder, tool }
+    }
+
+    /// Notes that a test was left out, and why: the summary of `hardway test` names it.
+    pub fn leave_out(&self, what: &str, why: &str) {
+        let note = format!("{what}: {}\n", why.replace('\n', " "));
+        let file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("left-out"));
+        file.and_then(|mut file| file.write_all(note.as_bytes()))
+            .unwrap_or_else(|error| panic!("note what is left out: {error}\n{note}"));
     }
 
     /// A file or folder of the lab.

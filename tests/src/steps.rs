@@ -11,10 +11,11 @@ use crate::kubectl::Kubectl;
 pub type Step<T> = (&'static str, fn(&T));
 
 /// Does the steps in order and fails at the end if any failed. $HARDWAY_STEPS
-/// chooses some of them: parts of their names, with commas in between.
+/// chooses some of them: parts of their names, with commas in between. A part that no
+/// step's name has is a mistake.
 #[track_caller]
 pub fn run<T>(subject: &T, kubectl: &Kubectl, steps: &[Step<T>]) {
-    let outcomes = chosen(steps).map(|step| attempt(subject, step));
+    let outcomes = chosen(steps).into_iter().map(|step| attempt(subject, step));
     let outcomes: Vec<Outcome> = outcomes.inspect(|outcome| outcome.tell(kubectl)).collect();
     sum_up(&outcomes);
 }
@@ -24,18 +25,35 @@ pub fn run<T>(subject: &T, kubectl: &Kubectl, steps: &[Step<T>]) {
 pub fn run_side_by_side<T: Sync>(subject: &T, kubectl: &Kubectl, steps: &[Step<T>]) {
     let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
         let begun: Vec<_> = chosen(steps)
+            .into_iter()
             .map(|step| scope.spawn(move || attempt(subject, step)))
             .collect();
-        let ended = begun.into_iter().filter_map(|step| step.join().ok());
+        let ended = begun
+            .into_iter()
+            .map(|step| step.join().expect("a step's panic is caught"));
         ended.inspect(|outcome| outcome.tell(kubectl)).collect()
     });
     sum_up(&outcomes);
 }
 
-fn chosen<T>(steps: &[Step<T>]) -> impl Iterator<Item = &Step<T>> {
+#[track_caller]
+fn chosen<T>(steps: &[Step<T>]) -> Vec<&Step<T>> {
     let chosen = std::env::var("HARDWAY_STEPS").unwrap_or_default();
-    let is_chosen = move |name: &str| chosen.split(',').any(|part| name.contains(part));
-    steps.iter().filter(move |(name, _)| is_chosen(name))
+    choose(steps, &chosen).unwrap_or_else(|why| panic!("HARDWAY_STEPS={chosen}: {why}"))
+}
+
+/// The steps whose names have any of the parts.
+fn choose<'a, T>(steps: &'a [Step<T>], parts: &str) -> Result<Vec<&'a Step<T>>, String> {
+    let has = |part: &str| steps.iter().any(|(name, _)| name.contains(part));
+    if let Some(part) = parts.split(',').find(|part| !has(part)) {
+        let names: Vec<&str> = steps.iter().map(|(name, _)| *name).collect();
+        let names = names.join(", ");
+        return Err(format!(
+            "no step here is called {part:?}, choose the test too; steps: {names}"
+        ));
+    }
+    let is_chosen = |name: &str| parts.split(',').any(|part| name.contains(part));
+    Ok(steps.iter().filter(|(name, _)| is_chosen(name)).collect())
 }
 
 /// How a step went.
@@ -74,4 +92,27 @@ fn sum_up(outcomes: &[Outcome]) {
         "steps that failed: {}",
         failed.join(", ")
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(parts: &str) -> Result<Vec<&'static str>, String> {
+        const STEPS: &[Step<()>] = &[("watch", |()| ()), ("pages", |()| ())];
+        Ok(choose(STEPS, parts)?
+            .into_iter()
+            .map(|(name, _)| *name)
+            .collect())
+    }
+
+    #[test]
+    fn a_misspelt_choice_is_a_failure() {
+        assert_eq!(names("").unwrap(), ["watch", "pages"]);
+        assert_eq!(names("page").unwrap(), ["pages"]);
+        assert_eq!(names("page,watch").unwrap(), ["watch", "pages"]);
+        assert!(names("pagse").unwrap_err().contains("watch, pages"));
+        assert!(names("watch,pagse").is_err());
+        assert!(choose::<()>(&[], "").is_err(), "no steps at all");
+    }
 }

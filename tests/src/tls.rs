@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::http::{Answer, exchange};
+use crate::http::{self, Answer, Request};
 use crate::lab::Lab;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,15 +23,72 @@ pub fn get(
     path: &str,
     identity: Option<&str>,
 ) -> io::Result<Answer> {
-    let config = config(lab, ca, identity).map_err(io::Error::other)?;
-    let socket = address.parse().map_err(io::Error::other)?;
-    let name = address.rsplit_once(':').map_or(address, |(ip, _)| ip);
-    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
-    let stream = TcpStream::connect_timeout(&socket, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-    exchange(&mut StreamOwned::new(connection, stream), address, path)
+    let client = Client::new(lab, ca, address, identity, PATIENCE);
+    client
+        .send(&Request::get(path))
+        .map_err(|failure| match failure {
+            Failure::Unsent(error) | Failure::Unanswered(error) => error,
+        })
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// The request was never sent: nothing can have come of it.
+    Unsent(io::Error),
+    /// The request was sent, or a part of it: nobody knows what came of it.
+    Unanswered(io::Error),
+}
+
+/// Asks one server, over a new connection each time.
+#[derive(Debug, Clone)]
+pub struct Client {
+    config: Arc<ClientConfig>,
+    address: String,
+    patience: Duration,
+}
+
+impl Client {
+    /// A client of `IP:PORT` that trusts the lab's authority `ca`, with the certificate
+    /// of that name in the lab, or as nobody. It waits so long for each byte.
+    #[track_caller]
+    pub fn new(
+        lab: &Lab,
+        ca: &str,
+        address: &str,
+        identity: Option<&str>,
+        patience: Duration,
+    ) -> Self {
+        let config = config(lab, ca, identity)
+            .unwrap_or_else(|error| panic!("the certificates of {identity:?}: {error}"));
+        Self {
+            config: Arc::new(config),
+            address: address.to_owned(),
+            patience,
+        }
+    }
+
+    /// Sends a request and waits for the answer.
+    pub fn send(&self, request: &Request<'_>) -> Result<Answer, Failure> {
+        let mut stream = self.connect().map_err(Failure::Unsent)?;
+        http::send(&mut stream, &self.address, request).map_err(Failure::Unanswered)
+    }
+
+    /// A connection after its handshake.
+    pub fn connect(&self) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+        let socket = self.address.parse().map_err(io::Error::other)?;
+        let name = self.address.rsplit_once(':').map_or("", |(ip, _)| ip);
+        let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
+        let mut stream = TcpStream::connect_timeout(&socket, self.patience)?;
+        stream.set_read_timeout(Some(self.patience))?;
+        stream.set_write_timeout(Some(self.patience))?;
+        let mut connection =
+            ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        Ok(StreamOwned::new(connection, stream))
+    }
 }
 
 fn config(

@@ -323,6 +323,8 @@ fn a_worker_may_be_killed() {
         "spread over both nodes: {before:?}"
     );
     let _back = defer(|| drop(lab.try_tool(&format!("node start {}", victim.name))));
+    let mac = || lab.on(&victim.name, "ip -brief link show eth0");
+    let mac_before = mac();
     let start = Instant::now();
     lab.tool(&format!("node kill {}", victim.name));
     wait_lost(&victim);
@@ -345,6 +347,9 @@ fn a_worker_may_be_killed() {
         until("the node that is left answers", || traffic::visit(left));
     }
     lab.tool(&format!("node start {}", victim.name));
+    // Whoever remembers where it was finds it there.
+    let hardware = |link: String| link.split_whitespace().nth(2).map(str::to_owned);
+    assert_eq!(hardware(mac()), hardware(mac_before));
     workload.works("power");
     workload.ready("web", 2);
     let after = workload.ready("hasty", 4);

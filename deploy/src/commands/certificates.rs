@@ -6,6 +6,8 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use anstream::println;
+
 use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
 use crate::kubeconfig;
@@ -51,6 +53,7 @@ pub fn run(options: &Options) -> Result<()> {
         namespace: String::new(),
         link: String::new(),
         cgroup: String::new(),
+        mac: String::new(),
     };
     let mut hosts = vec![make(&options.control_plane, Role::ControlPlane)];
     hosts.extend(

@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use anstream::println;
+
 use super::up;
 use crate::failure::{OrFail, Result};
+use crate::lab::mount_points::MountPoints;
 use crate::lab::{Lab, network, node};
 
 /// Takes the lab down. Certificates and images stay for the next `up`, unless
@@ -21,7 +24,7 @@ pub fn run(folder: &Path, purge: bool) -> Result<()> {
         results.extend(hosts.iter().rev().map(|host| node::switch_off(&lab, host)));
         results.push(network::remove_bridge(&lab.plan));
         if results.iter().all(Result::is_ok) {
-            node::remove_mount_points(&lab);
+            results.push(MountPoints::lock().and_then(|points| points.remove_unused()));
             up::disown(&lab.plan);
             results.push(remove(&folder.join("nodes")));
         }

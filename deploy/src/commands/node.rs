@@ -1,5 +1,7 @@
 //! `hardway node kill|start|cut|join|exec NAME`: what can happen to a host.
 
+use anstream::println;
+
 use super::start;
 use crate::failure::Result;
 use crate::lab::{Lab, network, node};

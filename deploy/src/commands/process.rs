@@ -1,4 +1,6 @@
-//! `hardway start|stop|restart|kill PROCESS[@HOST]`.
+//! `hardway start|stop|restart|kill|suspend|resume PROCESS[@HOST]`.
+
+use anstream::println;
 
 use super::start;
 use crate::failure::Result;
@@ -15,6 +17,10 @@ pub enum Action {
     Restart,
     /// End it by force, as a crash would.
     Kill,
+    /// Let it stand still, as a machine without time for it would.
+    Suspend,
+    /// Let it go on.
+    Resume,
 }
 
 /// Does it to every process the name means.
@@ -23,6 +29,9 @@ pub fn run(lab: &Lab, name: &str, action: Action) -> Result<()> {
         match action {
             Action::Stop | Action::Restart => process::stop(lab, &host, &spec.name, true)?,
             Action::Kill => process::stop(lab, &host, &spec.name, false)?,
+            Action::Suspend | Action::Resume => {
+                process::suspend(lab, &host, &spec.name, action == Action::Suspend)?;
+            }
             Action::Start => {}
         }
         if matches!(action, Action::Start | Action::Restart) {
@@ -34,6 +43,8 @@ pub fn run(lab: &Lab, name: &str, action: Action) -> Result<()> {
             Action::Stop => "is stopped",
             Action::Restart => "runs again",
             Action::Kill => "is killed",
+            Action::Suspend => "stands still",
+            Action::Resume => "goes on",
         };
         println!("{}@{} {done}", spec.name, host.name);
     }

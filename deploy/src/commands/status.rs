@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anstream::{print, println};
+
 use crate::addons;
 use crate::components;
 use crate::failure::Result;

@@ -4,12 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anstream::println;
+use clap::ValueEnum;
+
 use super::{down, up};
+
 use crate::compile;
 use crate::failure::{Failure, OrFail, Result};
 use crate::packages;
 use crate::plan::Plan;
 use crate::progress::{Progress, seconds};
+
+mod deny;
 
 /// What `test` may be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -20,7 +26,8 @@ pub struct Options {
     /// Do only these parts
     #[arg(long, value_delimiter = ',', value_enum)]
     pub only: Vec<Part>,
-    /// Only these end-to-end suites: names of files in tests/tests
+    /// Only these end-to-end suites: names of files in tests/tests. `chaos` runs only when
+    /// it is named
     #[arg(long, value_delimiter = ',')]
     pub suite: Vec<String>,
     /// Passed on to the end-to-end tests, e.g. a part of a test's name
@@ -35,6 +42,10 @@ pub enum Part {
     Format,
     /// Lints, warnings denied
     Clippy,
+    /// Documentation, warnings denied
+    Doc,
+    /// Licences, bans, sources and known vulnerabilities of what hardway is made of
+    Deny,
     /// Unit and integration tests
     Unit,
     /// End-to-end tests in a lab of their own
@@ -46,6 +57,8 @@ impl Part {
         match self {
             Part::Format => "format",
             Part::Clippy => "clippy",
+            Part::Doc => "documentation",
+            Part::Deny => "what it is made of",
             Part::Unit => "unit and integration tests",
             Part::E2e => "end-to-end tests",
         }
@@ -56,8 +69,9 @@ impl Part {
 /// fails, and sums up.
 pub fn run(options: &Options) -> Result<()> {
     packages::ensure()?;
-    let parts: Vec<Part> = [Part::Format, Part::Clippy, Part::Unit, Part::E2e]
-        .into_iter()
+    let parts: Vec<Part> = Part::value_variants()
+        .iter()
+        .copied()
         .filter(|part| options.only.is_empty() || options.only.contains(part))
         .filter(|part| !(options.skip_e2e && *part == Part::E2e))
         .collect();
@@ -66,16 +80,24 @@ pub fn run(options: &Options) -> Result<()> {
         println!("\n== {} ==", part.name());
         let progress = Progress::new();
         let result = match part {
-            Part::Format => cargo(&["fmt", "--all", "--check"]),
-            Part::Clippy => cargo(&[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ]),
-            Part::Unit => cargo(&["test", "--workspace", "--no-fail-fast"]),
+            Part::Format => cargo(&["fmt", "--all", "--check"], &[]),
+            Part::Clippy => cargo(
+                &[
+                    "clippy",
+                    "--workspace",
+                    "--all-targets",
+                    "--",
+                    "-D",
+                    "warnings",
+                ],
+                &[],
+            ),
+            Part::Doc => cargo(
+                &["doc", "--workspace", "--no-deps"],
+                &[("RUSTDOCFLAGS", "-D warnings")],
+            ),
+            Part::Deny => deny::run(),
+            Part::Unit => cargo(&["test", "--workspace", "--no-fail-fast"], &[]),
             Part::E2e => end_to_end(options),
         };
         if let Err(failure) = &result {
@@ -84,12 +106,12 @@ pub fn run(options: &Options) -> Result<()> {
                 println!("{way_out}");
             }
         }
-        outcomes.push((part, result.is_ok(), progress.elapsed()));
+        outcomes.push((part, result.ok(), progress.elapsed()));
     }
     println!("\n{}", summary(&outcomes));
     let failed: Vec<&str> = outcomes
         .iter()
-        .filter(|(_, good, _)| !good)
+        .filter(|(_, good, _)| good.is_none())
         .map(|(part, _, _)| part.name())
         .collect();
     if failed.is_empty() {
@@ -101,26 +123,30 @@ pub fn run(options: &Options) -> Result<()> {
     ))
 }
 
-fn summary(outcomes: &[(Part, bool, Duration)]) -> String {
-    let line = |(part, good, time): &(Part, bool, Duration)| {
-        format!(
-            "{} {:28}{}",
-            if *good { "passed" } else { "FAILED" },
-            part.name(),
-            seconds(*time)
-        )
-    };
-    outcomes.iter().map(line).collect::<Vec<_>>().join("\n")
+/// What a part that passed left out, and why.
+type LeftOut = Vec<String>;
+
+/// A line for each part, how it went and how long it took, and one for all it left out.
+fn summary(outcomes: &[(Part, Option<LeftOut>, Duration)]) -> String {
+    let mut lines = Vec::new();
+    for (part, passed, time) in outcomes {
+        let word = if passed.is_some() { "passed" } else { "FAILED" };
+        lines.push(format!("{word} {:28}{}", part.name(), seconds(*time)));
+        let left_out = passed.iter().flatten();
+        lines.extend(left_out.map(|what| format!("       left out: {what}")));
+    }
+    lines.join("\n")
 }
 
-fn cargo(arguments: &[&str]) -> Result<()> {
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<LeftOut> {
     let mut command = compile::cargo()?;
-    command.args(arguments);
-    compile::finish(command, &format!("cargo {}", arguments.join(" ")))
+    command.args(arguments).envs(environment.iter().copied());
+    compile::finish(command, &format!("cargo {}", arguments.join(" ")))?;
+    Ok(LeftOut::new())
 }
 
 /// Brings up a lab, runs the suite in it, and takes it down whatever happened.
-fn end_to_end(options: &Options) -> Result<()> {
+fn end_to_end(options: &Options) -> Result<LeftOut> {
     let suites = suites(&compile::repository()?.join("tests/tests"))?;
     let suites = choose(suites, &options.suite)?;
     let target = compile::binaries(compile::Profile::Release)?;
@@ -134,12 +160,20 @@ fn end_to_end(options: &Options) -> Result<()> {
             Err(failure) => println!("{failure}"),
         }
     }
+    let left_out = left_out(&folder);
     result.and(down::run(&folder, true)).inspect_err(|_| {
         // A failed test must not leave its lab behind either.
         if let Err(failure) = down::run(&folder, true) {
             println!("{failure}");
         }
-    })
+    })?;
+    Ok(left_out)
+}
+
+/// What the tests noted in their lab that they left out.
+fn left_out(lab: &Path) -> LeftOut {
+    let text = fs::read_to_string(lab.join("left-out")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
 }
 
 fn in_lab(folder: &Path, suites: &[String], arguments: &[String]) -> Result<()> {
@@ -170,7 +204,10 @@ fn in_lab(folder: &Path, suites: &[String], arguments: &[String]) -> Result<()> 
     compile::finish(command, "run the end-to-end tests")
 }
 
-/// The suites asked for, or all.
+/// Suites that run only when they are asked for: they take as long as one likes.
+const BY_NAME: &[&str] = &["chaos"];
+
+/// The suites asked for, or all but those that want to be asked for.
 fn choose(suites: Vec<String>, asked: &[String]) -> Result<Vec<String>> {
     if let Some(unknown) = asked.iter().find(|name| !suites.contains(name)) {
         return Err(
@@ -179,7 +216,8 @@ fn choose(suites: Vec<String>, asked: &[String]) -> Result<Vec<String>> {
         );
     }
     Ok(if asked.is_empty() {
-        suites
+        let always = |suite: &String| !BY_NAME.contains(&suite.as_str());
+        suites.into_iter().filter(always).collect()
     } else {
         asked.to_vec()
     })
@@ -241,17 +279,27 @@ mod tests {
         assert_eq!(choose(all(), &[]).unwrap(), all());
         assert_eq!(choose(all(), &all()[1..]).unwrap(), ["tutorial"]);
         assert!(choose(all(), &["fault".to_owned()]).is_err());
+        let with_chaos = || [all(), vec!["chaos".to_owned()]].concat();
+        assert_eq!(choose(with_chaos(), &[]).unwrap(), all());
+        assert_eq!(choose(with_chaos(), &with_chaos()[2..]).unwrap(), ["chaos"]);
     }
 
     #[test]
     fn the_summary_names_what_failed() {
         let outcomes = [
-            (Part::Format, true, Duration::from_secs(1)),
-            (Part::Unit, false, Duration::from_secs(130)),
+            (Part::Format, Some(LeftOut::new()), Duration::from_secs(1)),
+            (
+                Part::Deny,
+                Some(vec!["advisories".to_owned()]),
+                Duration::from_secs(2),
+            ),
+            (Part::Unit, None, Duration::from_secs(130)),
         ];
         assert_eq!(
             summary(&outcomes),
-            "passed format                      1.0 s\nFAILED unit and integration tests  2 min 10 s"
+            "passed format                      1.0 s\n\
+             passed what it is made of          2.0 s\n       left out: advisories\n\
+             FAILED unit and integration tests  2 min 10 s"
         );
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use anstream::{eprintln, println};
 use nix::sys::signal::{SigSet, Signal};
 
 use super::up;

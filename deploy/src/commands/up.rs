@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use anstream::println;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::start;

@@ -44,6 +44,13 @@ pub enum Request {
         /// Whether to ask politely first.
         polite: bool,
     },
+    /// Let a process stand still (SIGSTOP), or go on again (SIGCONT).
+    Suspend {
+        /// Its name.
+        name: String,
+        /// Whether it stands still from now on.
+        still: bool,
+    },
     /// Tell about all processes.
     List,
 }

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use anstream::eprintln;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sys::signal::{Signal, kill};
@@ -128,6 +129,7 @@ fn answer(stream: &UnixStream, table: &Table) {
     let reply: Reply = match control::receive(stream) {
         Ok(Request::Start(spec)) => table.start(&spec),
         Ok(Request::Stop { name, polite }) => table.stop(&name, polite),
+        Ok(Request::Suspend { name, still }) => table.suspend(&name, still),
         Ok(Request::List) => Ok(table.list()),
         Err(error) => Err(format!("the request is not understood: {error}")),
     };
@@ -213,6 +215,21 @@ impl Table {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         Ok(processes.get(name).cloned().into_iter().collect())
+    }
+
+    fn suspend(&self, name: &str, still: bool) -> Reply {
+        let processes = self.lock();
+        let running = processes
+            .get(name)
+            .and_then(|process| Some((process, process.pid?)));
+        let (process, pid) = running.ok_or_else(|| format!("{name} does not run"))?;
+        let signal = if still {
+            Signal::SIGSTOP
+        } else {
+            Signal::SIGCONT
+        };
+        kill(Pid::from_raw(pid), signal).map_err(|error| format!("signal {name}: {error}"))?;
+        Ok(vec![process.clone()])
     }
 
     /// Reaps children for ever, the host's own and those that lost their parents.

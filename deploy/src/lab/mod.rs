@@ -3,6 +3,7 @@
 pub mod config;
 pub mod control;
 pub mod init;
+pub mod mount_points;
 pub mod network;
 pub mod node;
 pub mod process;

@@ -13,6 +13,8 @@ pub fn ensure_bridge(plan: &Plan) -> Result<()> {
     if !Path::new("/sys/class/net").join(&bridge).exists() {
         run("ip", &["link", "add", &bridge, "type", "bridge"])?;
     }
+    let mac = plan.bridge_mac();
+    run("ip", &["link", "set", &bridge, "address", &mac])?;
     run(
         "ip",
         &[
@@ -68,7 +70,8 @@ fn table(plan: &Plan) -> String {
     format!("{}-internet", plan.bridge())
 }
 
-/// Makes a host's network namespace exist, linked to the bridge.
+/// Makes a host's network namespace exist, linked to the bridge under its own
+/// hardware address.
 pub fn ensure_host(plan: &Plan, host: &Host) -> Result<()> {
     let (space, link, bridge) = (host.namespace.as_str(), host.link.as_str(), plan.bridge());
     if !Path::new("/run/netns").join(space).exists() {
@@ -78,7 +81,8 @@ pub fn ensure_host(plan: &Plan, host: &Host) -> Result<()> {
         run(
             "ip",
             &[
-                "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space,
+                "link", "add", link, "type", "veth", "peer", "name", "eth0", "address", &host.mac,
+                "netns", space,
             ],
         )?;
     }

@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::control::{self, Request};
+use super::mount_points::MountPoints;
 use super::{Lab, init, network, process};
 use crate::failure::{Failure, OrFail, Result};
 use crate::plan::Host;
@@ -55,7 +56,9 @@ pub fn switch_on(lab: &Lab, host: &Host) -> Result<bool> {
         return Ok(false);
     }
     end(lab, host)?;
-    make_mount_points(lab)?;
+    // Held until the host has mounted its own over them.
+    let points = MountPoints::lock()?;
+    points.ensure(init::OWN_FOLDERS)?;
     let disk = lab.disk(host);
     shell::make_directory(&disk.join("log"))?;
     let what = || format!("switch on host {}", host.name);
@@ -119,32 +122,6 @@ pub fn switch_on(lab: &Lab, host: &Host) -> Result<bool> {
     }
 }
 
-/// Folders of the machine over which hosts mount their own; those created here
-/// are noted, so that the machine can be left as it was.
-fn make_mount_points(lab: &Lab) -> Result<()> {
-    let note = lab.folder.join("mount-points");
-    let mut created = fs::read_to_string(&note).unwrap_or_default();
-    for folder in init::OWN_FOLDERS
-        .iter()
-        .filter(|folder| !Path::new(folder).exists())
-    {
-        shell::make_directory(Path::new(folder))?;
-        created = format!("{folder}\n{created}");
-    }
-    shell::write_file(&note, created.as_bytes(), 0o644)
-}
-
-/// Removes the folders that [`make_mount_points`] created, while they are empty.
-pub fn remove_mount_points(lab: &Lab) {
-    for folder in fs::read_to_string(lab.folder.join("mount-points"))
-        .unwrap_or_default()
-        .lines()
-    {
-        // Another lab may use it, or somebody put something there: then it stays.
-        let _ = fs::remove_dir(folder);
-    }
-}
-
 /// Switches a host off as a power cut does: processes, mounts, links, routes and
 /// rules are gone at once; its disk stays.
 pub fn switch_off(lab: &Lab, host: &Host) -> Result<()> {
@@ -156,10 +133,16 @@ pub fn switch_off(lab: &Lab, host: &Host) -> Result<()> {
 /// Ends all processes of a host and waits until they are gone.
 fn end(lab: &Lab, host: &Host) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
+    // The launcher ends at once, its child only when all of the host is gone.
+    let first = init_pid(lab, host).and_then(|pid| Some((pid, start_time(pid)?)));
     loop {
         let launcher = launcher_pid(lab, host);
+        let first = first
+            .iter()
+            .filter(|(pid, began)| start_time(*pid).as_ref() == Some(began));
+        let own = launcher.into_iter().chain(first.map(|(pid, _)| *pid));
         // Others only when the notes were lost, by a lab whose folder was deleted.
-        let pids = launcher.into_iter().chain(pids_in(&host.namespace));
+        let pids = own.chain(pids_in(&host.namespace));
         let pids: Vec<i32> = pids.filter(|pid| start_time(*pid).is_some()).collect();
         if pids.is_empty() {
             return Ok(());

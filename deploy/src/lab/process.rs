@@ -57,6 +57,18 @@ pub fn stop(lab: &Lab, host: &Host, name: &str, polite: bool) -> Result<()> {
     .map(|_| ())
 }
 
+/// Lets a process stand still, or go on again.
+pub fn suspend(lab: &Lab, host: &Host, name: &str, still: bool) -> Result<()> {
+    control::ask(
+        &lab.disk(host),
+        &Request::Suspend {
+            name: name.to_owned(),
+            still,
+        },
+    )
+    .map(|_| ())
+}
+
 /// Fails when a process that was started has ended by itself.
 pub fn check_alive(lab: &Lab, host: &Host, name: &str) -> Result<()> {
     let processes = control::ask(&lab.disk(host), &Request::List)?;

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use anstream::println;
+
 use super::lines::missing;
 use super::names::Names;
 use super::terminal::{Terminal, visit_port};

@@ -1,6 +1,8 @@
 //! Who somebody is: certificates, tokens, impersonation, nobody.
 
 use super::{Guarded, can};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hardway_tests::kubectl::Kubectl;
 use hardway_tests::manifest::{IDLE, container, pod};
 use hardway_tests::pods;
@@ -182,43 +184,24 @@ pub fn anonymous(guarded: &Guarded) {
 /// A user's certificate: asked for, approved, issued, used.
 pub fn signing(guarded: &Guarded) {
     let name = format!("csr-{}", guarded.namespace.name);
-    let key = guarded.folder.path().join("user.key");
-    let request = guarded.folder.path().join("user.csr");
-    let made = std::process::Command::new("openssl")
-        .args([
-            "req",
-            "-new",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-subj",
-            "/CN=signed/O=crew",
-        ])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&request)
-        .output();
-    if !made.is_ok_and(|made| made.status.success()) {
-        println!("skipped: openssl isn't here");
-        return;
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    for (kind, value) in [
+        (rcgen::DnType::CommonName, "signed"),
+        (rcgen::DnType::OrganizationName, "crew"),
+    ] {
+        params.distinguished_name.push(kind, value);
     }
-    let request = guarded.folder.path().join("user.csr");
-    let encoded = std::process::Command::new("base64")
-        .arg("-w0")
-        .arg(&request)
-        .output()
-        .expect("base64")
-        .stdout;
+    let request = params.serialize_request(&key).expect("a request");
+    let request = request.pem().expect("PEM");
     let stock = Kubectl::stock();
     let _gone = defer(|| drop(Kubectl::stock().try_run(&format!("delete csr {name}"))));
     stock.create(&json!({
         "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
         "metadata": {"name": name},
         "spec": {
-            "request": String::from_utf8_lossy(&encoded),
+            "request": STANDARD.encode(request),
             "signerName": "kubernetes.io/kube-apiserver-client",
             "usages": ["client auth"],
         },
@@ -244,15 +227,9 @@ pub fn signing(guarded: &Guarded) {
         wait::holds(!told.is_empty(), "none yet").map(|()| told)
     });
     let mut config = stock.json("config view --raw --minify");
-    let key = std::process::Command::new("base64")
-        .arg("-w0")
-        .arg(&key)
-        .output()
-        .expect("base64")
-        .stdout;
     config["users"][0]["user"] = json!({
         "client-certificate-data": issued,
-        "client-key-data": String::from_utf8_lossy(&key),
+        "client-key-data": STANDARD.encode(key.serialize_pem()),
     });
     let path = guarded.folder.path().join("signed.json");
     std::fs::write(&path, config.to_string()).expect("write a kubeconfig");
