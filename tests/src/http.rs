@@ -68,7 +68,10 @@ pub fn send(
     host: &str,
     request: &Request<'_>,
 ) -> io::Result<Answer> {
-    let mut head = format!("{} {} HTTP/1.1\r\nHost: {host}\r\n", request.method, request.path);
+    let mut head = format!(
+        "{} {} HTTP/1.1\r\nHost: {host}\r\n",
+        request.method, request.path
+    );
     for line in request.headers {
         head += &format!("{line}\r\n");
     }

@@ -5,6 +5,7 @@
 //! (`cargo hardway test` brings one up) and are ignored without it. Everything here
 //! panics where a test would: what went wrong is then the test's failure.
 
+pub mod attacks;
 pub mod cleanup;
 pub mod http;
 pub mod kubectl;
@@ -15,7 +16,9 @@ pub mod steps;
 pub mod terminal;
 pub mod text;
 pub mod tls;
+pub mod traffic;
 pub mod wait;
+pub mod workload;
 
 pub use cleanup::{Namespace, defer};
 pub use kubectl::Kubectl;

@@ -1,173 +1,15 @@
 //! What breaks, and what must not break with it.
 
-#[path = "faults/traffic.rs"]
-mod traffic;
-
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use hardway_tests::kubectl::Kubectl;
 use hardway_tests::lab::Worker;
-use hardway_tests::manifest::{replication_controller, service, web_server};
-use hardway_tests::pods::{self, Pod};
-use hardway_tests::{Lab, Namespace, defer, until, wait, within};
+use hardway_tests::manifest::web_server;
+use hardway_tests::pods;
+use hardway_tests::traffic::{self, Traffic};
+use hardway_tests::workload::Workload;
+use hardway_tests::{attacks, defer, steps, until, wait, within};
 use serde_json::{Value, json};
-
-use traffic::Traffic;
-
-const NODE_PORT: u16 = 30090;
-
-/// Web servers behind a port of every node.
-struct Workload {
-    namespace: Namespace,
-    lab: Lab,
-    workers: Vec<Worker>,
-}
-
-impl Workload {
-    /// Two servers, kept on different nodes by a host port; they leave a lost node
-    /// after so many seconds.
-    fn start(subject: &str) -> Self {
-        let lab = Lab::open();
-        lab.wait_well();
-        let workload = Self {
-            namespace: Namespace::new(subject),
-            workers: lab.workers(),
-            lab,
-        };
-        let mut server = web_server("web");
-        server["ports"][0]["hostPort"] = json!(8099);
-        workload.controller("web", 2, json!({"containers": [server]}));
-        let ports = json!([{"port": 80, "targetPort": 8080, "nodePort": NODE_PORT}]);
-        let spec = json!({"type": "NodePort", "ports": ports});
-        workload.namespace.create(&service("web", "web", spec));
-        workload.ready("web", 2);
-        for address in workload.addresses() {
-            until("the service answers", || traffic::visit(&address));
-        }
-        workload
-    }
-
-    fn controller(&self, name: &str, replicas: u32, spec: Value) {
-        self.namespace
-            .create(&replication_controller(name, replicas, spec));
-    }
-
-    fn ready(&self, app: &str, count: usize) -> Vec<Pod> {
-        pods::wait_ready(&self.namespace, &format!("app={app}"), count)
-    }
-
-    fn addresses(&self) -> Vec<String> {
-        let address = |worker: &Worker| format!("{}:{NODE_PORT}", worker.address);
-        self.workers.iter().map(address).collect()
-    }
-
-    /// What identifies the pods and their containers.
-    fn identity(&self) -> BTreeMap<String, Vec<(String, u64)>> {
-        let pods = pods::try_list(&self.namespace, "app=web").unwrap_or_else(|e| panic!("{e}"));
-        pods.iter()
-            .map(|pod| (pod.uid(), pod.containers()))
-            .collect()
-    }
-
-    /// Proves that everything works together again: a change goes all the way
-    /// through API, controller, scheduler, kubelet, overlay and proxy, and back.
-    fn works(&self, what: &str) {
-        self.lab.wait_well();
-        let name = format!("after-{}", what.replace('@', "-"));
-        self.controller(&name, 1, json!({"containers": [web_server("web")]}));
-        let pod = self.ready(&name, 1).remove(0);
-        let told = self
-            .namespace
-            .run(&format!("create service clusterip {name} --tcp=80:8080"));
-        assert_eq!(told, format!("service/{name} created\n"));
-        let path = "jsonpath={.spec.clusterIP}";
-        let ip = self.namespace.run(&format!("get service {name} -o {path}"));
-        for worker in &self.workers {
-            let line = format!("timeout 2 busybox wget -q -O - http://{ip}/");
-            until(&format!("{} reaches the new service", worker.name), || {
-                let told = self.lab.try_on(&worker.name, &line).ok()?;
-                wait::holds(told.trim() == pod.name(), told)
-            });
-        }
-        self.namespace.run(&format!("delete rc,service {name}"));
-        until("its pod goes", || {
-            let left = pods::try_list(&self.namespace, &format!("app={name}"))?;
-            wait::holds(left.is_empty(), format!("{left:?}"))
-        });
-    }
-
-    /// Fails if a node holds anything of pods that are no more.
-    fn assert_clean(&self, worker: &Worker) {
-        within(
-            Duration::from_secs(60),
-            &format!("{} is clean", worker.name),
-            || self.leftovers(&worker.name),
-        );
-    }
-
-    fn leftovers(&self, node: &str) -> Result<(), String> {
-        let line = format!("get pods -A --field-selector spec.nodeName={node}");
-        let list = Kubectl::stock().try_json(&line)?;
-        let items = list["items"].as_array().cloned().unwrap_or_default();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let uids: BTreeSet<String> = items
-            .iter()
-            .map(|pod| text(&pod["metadata"]["uid"]))
-            .collect();
-        let ips: BTreeSet<String> = items
-            .iter()
-            .map(|pod| text(&pod["status"]["podIP"]))
-            .collect();
-        let on = |line: &str| self.lab.try_on(node, line).ok();
-        // Sandboxes and containers, by the pod they are labelled with.
-        let labels = on(
-            "sh -c 'for c in $(ctr -n k8s.io containers list -q); do ctr -n k8s.io containers info $c; done'",
-        )?;
-        for line in labels
-            .lines()
-            .filter(|line| line.contains("\"io.kubernetes.pod.uid\""))
-        {
-            let uid = line.split('"').nth(3).unwrap_or_default();
-            wait::holds(uids.contains(uid), format!("a container of pod {uid}"))?;
-        }
-        // Folders of pods and what is mounted in them.
-        let folders = on("ls /var/lib/kubelet/pods")?;
-        for uid in folders.split_whitespace() {
-            wait::holds(uids.contains(uid), format!("the folder of pod {uid}"))?;
-        }
-        let mounts = on("cat /proc/mounts")?;
-        for line in mounts.lines() {
-            if let Some((_, rest)) = line.split_once("/var/lib/kubelet/pods/") {
-                let uid = rest.split('/').next().unwrap_or_default();
-                wait::holds(uids.contains(uid), format!("a mount of pod {uid}"))?;
-            }
-        }
-        // Addresses that are taken.
-        let taken = on("sh -c 'ls /var/lib/cni/networks/*/ 2>/dev/null || true'")?;
-        for ip in taken
-            .split_whitespace()
-            .filter(|name| name.starts_with("10."))
-        {
-            wait::holds(
-                ips.contains(ip),
-                format!("the address {ip} is taken by nobody"),
-            )?;
-        }
-        // Network namespaces: one for each sandbox.
-        let spaces = on("sh -c 'ls /run/netns /var/run/netns 2>/dev/null | grep -c ^cni | cat'")?;
-        let count: usize = spaces.trim().parse().map_err(|_| spaces.clone())?;
-        let running = items
-            .iter()
-            .filter(|pod| pod["status"]["phase"] == "Running")
-            .count();
-        // Where /var/run is /run they are counted twice.
-        wait::holds(
-            count <= 2 * running,
-            format!("{count} network namespaces, {running} pods"),
-        )
-    }
-}
 
 /// Every process is killed in its turn, and started again.
 #[test]
@@ -428,4 +270,78 @@ fn a_worker_may_be_cut_off() {
             traffic::visit(&address)
         });
     }
+}
+
+/// Every process stands still for longer than anybody waits for it, and goes on.
+#[test]
+#[ignore = "needs a lab: cargo hardway test"]
+fn any_process_may_stand_still() {
+    let workload = Workload::start("still");
+    let lab = &workload.lab;
+    let worker = workload.workers[0].name.clone();
+    let agents = ["containerd", "kubelet", "proxy", "flannel-lite"];
+    // Those that don't wait for each other stand still together.
+    let groups = [
+        vec!["etcd".to_owned()],
+        vec!["apiserver".to_owned()],
+        ["controller-manager", "scheduler"]
+            .map(str::to_owned)
+            .to_vec(),
+        agents.map(|process| format!("{process}@{worker}")).to_vec(),
+    ];
+    let before = workload.identity();
+    let everybody: Vec<String> = groups.concat();
+    let _back = defer(|| {
+        for process in &everybody {
+            drop(lab.try_tool(&format!("resume {process}")));
+            drop(lab.try_tool(&format!("start {process}")));
+        }
+    });
+    for group in &groups {
+        let traffic = Traffic::start(workload.addresses());
+        for process in group {
+            lab.tool(&format!("suspend {process}"));
+        }
+        let start = Instant::now();
+        // Longer than leases of leaders last, shorter than a node may be silent.
+        while start.elapsed() < Duration::from_secs(17) {
+            traffic.wait_for(20);
+        }
+        for process in group {
+            lab.tool(&format!("resume {process}"));
+        }
+        for process in group {
+            // Who finds that it stood still may end, for its supervisor to start it again.
+            lab.tool(&format!("start {process}"));
+        }
+        workload.works(&group[0]);
+        traffic.assert_flawless();
+        assert_eq!(workload.identity(), before, "pods are as they were");
+    }
+}
+
+/// One object, one endless loop, one greedy client: the rest goes on.
+#[test]
+#[ignore = "needs a lab: cargo hardway test"]
+fn attacks_stop_nobody_else() {
+    let workload = Workload::start("attack");
+    let steps: &[steps::Step<Workload>] = &[
+        ("poisoned status", |workload| {
+            attacks::poison(&workload.namespace, "poison");
+            workload.works("poison");
+        }),
+        ("circle of owners", |workload| {
+            attacks::owner_circle(&workload.namespace, "circle");
+            workload.works("circle");
+        }),
+        ("flood", |workload| {
+            let flood = attacks::flood(&workload.lab, &workload.namespace, || {
+                attacks::leases_are_renewed(&workload.lab, 2);
+                workload.works("flood");
+            });
+            eprintln!("   {flood:?}");
+            assert!(flood.served > 0, "the account may ask for this: {flood:?}");
+        }),
+    ];
+    steps::run(&workload, &workload.namespace, steps);
 }

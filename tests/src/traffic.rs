@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hardway_tests::{http, until, wait};
+use crate::{http, until, wait};
 
 /// Visits an address once.
 pub fn visit(address: &str) -> Result<(), String> {
@@ -17,12 +17,13 @@ pub fn visit(address: &str) -> Result<(), String> {
 }
 
 /// Visitors in the background, until they are dropped.
+#[derive(Debug)]
 pub struct Traffic {
     shared: Arc<Shared>,
     visitor: Option<JoinHandle<()>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     over: AtomicBool,
     answered: AtomicUsize,

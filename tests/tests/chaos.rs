@@ -1,0 +1,155 @@
+//! Everything at once for a long time: every process is killed and stopped, objects are
+//! poisoned, owners go in circles, clients flood, nodes lose power and network, while
+//! writers note each acknowledged write. In the end nothing acknowledged is lost, nothing
+//! is doubled, and the cluster works without a hand.
+//!
+//! Runs only when it is named: `cargo hardway test --only e2e --suite chaos`. The
+//! environment may say $CHAOS_HARMS (how many kills and stops, 200), $CHAOS_SEED.
+
+#[path = "chaos/dice.rs"]
+mod dice;
+#[path = "chaos/harm.rs"]
+mod harm;
+#[path = "chaos/ledger.rs"]
+mod ledger;
+#[path = "chaos/writers.rs"]
+mod writers;
+
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use hardway_tests::workload::Workload;
+use hardway_tests::{Kubectl, attacks, until, within};
+use serde_json::{Value, json};
+
+use dice::Dice;
+use harm::Tally;
+use ledger::Ledger;
+use writers::{Notes, Place};
+
+const WRITERS: usize = 4;
+
+/// Says how it goes, past the capture of tests that pass.
+fn report(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).unwrap_or_else(|_| default.to_string());
+    text.parse()
+        .unwrap_or_else(|_| panic!("{name}={text} is no number"))
+}
+
+#[test]
+#[ignore = "needs a lab: cargo hardway test --only e2e --suite chaos"]
+fn nothing_acknowledged_is_lost() {
+    let harms = setting("CHAOS_HARMS", 200);
+    let seed = setting("CHAOS_SEED", u64::from(std::process::id()));
+    report(&format!(
+        "chaos: {harms} kills and stops, CHAOS_SEED={seed}"
+    ));
+    let workload = Workload::start("chaos");
+    let place = Place::new(&workload.lab, &workload.namespace.name);
+    let over = AtomicBool::new(false);
+    let notes: Vec<Mutex<Notes>> = (0..WRITERS).map(|_| Mutex::default()).collect();
+    let start = Instant::now();
+    let tally = std::thread::scope(|scope| {
+        for (writer, notes) in notes.iter().enumerate() {
+            let (place, over) = (&place, &over);
+            let dice = Dice::new(seed.wrapping_add(writer as u64 + 1));
+            scope.spawn(move || writers::write(place, writer, dice, over, notes));
+        }
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            chaos(&workload, harms, Dice::new(seed))
+        }));
+        over.store(true, Ordering::Relaxed);
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    });
+    let mut ledger = Ledger::default();
+    let mut complaints = Vec::new();
+    for notes in notes {
+        let notes = notes.into_inner().expect("writers don't panic");
+        ledger.merge(notes.ledger);
+        complaints.extend(notes.complaints);
+    }
+    let found = until("the objects can be read", || place.read_all());
+    complaints.extend(ledger.complaints(&found));
+    let ([kills, stops, ends], [done, refused, unknown]) = (tally.sums(), ledger.counts());
+    report(&format!(
+        "{tally}\n  {kills} kills, {stops} stops, {ends} ends by themselves in {:.0?}\n  \
+         {done} writes acknowledged, {refused} refused, {unknown} unknown; {} objects found; {} complaints",
+        start.elapsed(),
+        found.len(),
+        complaints.len(),
+    ));
+    assert!(done > 0, "nothing was written");
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    needs_no_hand(&workload);
+}
+
+/// Does all harm; every process gets its share.
+fn chaos(workload: &Workload, harms: u64, mut dice: Dice) -> Tally {
+    let (lab, namespace) = (&workload.lab, &workload.namespace);
+    let processes = harm::processes(lab);
+    let mut tally = Tally::default();
+    let mut order: Vec<&String> = Vec::new();
+    for number in 0..harms {
+        if order.is_empty() {
+            order = processes.iter().collect();
+        }
+        let process = order.swap_remove(dice.below(order.len()));
+        harm::harm(lab, process, &mut dice, &mut tally);
+        let attack = number / 20;
+        match number % 20 {
+            4 => attacks::poison(namespace, &format!("poison-{attack}")),
+            9 => attacks::owner_circle(namespace, &format!("circle-{attack}")),
+            14 => {
+                let flood = attacks::flood(lab, namespace, || attacks::leases_are_renewed(lab, 1));
+                report(&format!("  {number}: {flood:?}"));
+            }
+            19 => {
+                let victim = &workload.workers[dice.below(workload.workers.len())].name;
+                let ways = [("kill", "start"), ("cut", "join")];
+                let (away, back) = ways[dice.below(ways.len())];
+                lab.tool(&format!("node {away} {victim}"));
+                std::thread::sleep(Duration::from_secs(1 + dice.below(20) as u64));
+                within(Duration::from_secs(120), "the node is back", || {
+                    lab.try_tool(&format!("node {back} {victim}")).ok()
+                });
+                report(&format!("  {number}: node {away} {victim}"));
+            }
+            _ => {}
+        }
+        harm::supervise(lab, &mut tally);
+    }
+    tally
+}
+
+/// All is well, and what is new works: a Deployment, its Service, its endpoints.
+fn needs_no_hand(workload: &Workload) {
+    workload.works("chaos");
+    workload.ready("web", 2);
+    let namespace = &workload.namespace;
+    namespace.run("create deployment last --image=busybox:1.36 --replicas=2 -- sh -c 'mkdir /www; hostname >/www/index.html; exec httpd -f -p 8080 -h /www'");
+    namespace.run("expose deployment last --port=80 --target-port=8080");
+    namespace.run("rollout status deployment last --timeout=60s");
+    until("the new Service has its two endpoints", || {
+        let slices = namespace.try_json("get endpointslices -l kubernetes.io/service-name=last")?;
+        let endpoints: Vec<&Value> = slices["items"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|slice| slice["endpoints"].as_array())
+            .flatten()
+            .filter(|endpoint| endpoint["conditions"]["ready"] == json!(true))
+            .collect();
+        hardway_tests::wait::holds(endpoints.len() == 2, &slices)
+    });
+    for worker in &workload.workers {
+        workload.assert_clean(worker);
+    }
+    let stuck = Kubectl::stock().run("get pods -A");
+    assert!(!stuck.contains("Terminating"), "{stuck}");
+}
