@@ -3,7 +3,7 @@
 use clap::Parser;
 use hardway_apiserver::flags::Flags;
 use hardway_apiserver::server::Server;
-use hardway_client::{logging, signals};
+use hardway_client::{logging, signals, task, watchdog};
 use std::process::ExitCode;
 
 #[tokio::main]
@@ -11,6 +11,10 @@ async fn main() -> ExitCode {
     let flags = Flags::parse();
     if let Err(error) = logging::init(&flags.log_level, flags.log_format) {
         eprintln!("hardway-apiserver: {error}");
+        return ExitCode::FAILURE;
+    }
+    if let Err(error) = watchdog::start() {
+        tracing::error!(%error, "cannot start the watchdog");
         return ExitCode::FAILURE;
     }
     let server = match Server::start(&flags).await {
@@ -28,6 +32,8 @@ async fn main() -> ExitCode {
             tracing::error!(%error, "cannot wait for signals, stopping");
         }
     };
-    server.run(stop).await;
-    ExitCode::SUCCESS
+    tokio::select! {
+        () = server.run(stop) => ExitCode::SUCCESS,
+        _ = task::failed() => ExitCode::FAILURE,
+    }
 }

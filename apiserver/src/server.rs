@@ -14,6 +14,7 @@ use crate::{bootstrap, customs, grpc, kubernetes_service};
 use hardway_access::{
     Admission, Authenticator, Authorizer, Reviews, TokenIssuer, TokenVerifier, audit,
 };
+use hardway_client::task;
 use hardway_resources::Registry;
 use http::{Request, Response, header};
 use http_body_util::BodyExt;
@@ -94,12 +95,12 @@ impl Server {
             .iter()
             .filter(|row| row.face.is_none() && row.allows("list") && row.allows("create"));
         let cache = Cache::start(store.clone(), stored);
-        tokio::spawn(compact_periodically(store.clone()));
+        task::spawn_critical("compaction", compact_periodically(store.clone()));
         if let Some(path) = flags.encryption_provider_config.clone()
             && flags.encryption_provider_config_automatic_reload
         {
             let cache = cache.clone();
-            tokio::spawn(async move {
+            task::spawn_critical("encryption-configuration", async move {
                 follow(&path, digest, encryption, || cache.try_unreadable()).await;
             });
         }
@@ -127,10 +128,11 @@ impl Server {
         });
         let startup = Arc::new(Startup::default());
         let advertised = flags.advertised();
-        tokio::spawn(customs::run(pipeline.clone(), startup.clone()));
+        let following = customs::run(pipeline.clone(), startup.clone());
+        task::spawn_critical("custom-resources", following);
         let service_ip = flags.service_cluster_ip_range.nth(1);
         let (behind, ready) = (pipeline.clone(), startup.clone());
-        tokio::spawn(async move {
+        task::spawn_critical("bootstrap", async move {
             bootstrap::run(behind.clone(), ready).await;
             kubernetes_service::run(behind, service_ip, advertised, port).await;
         });

@@ -1,10 +1,27 @@
 //! Works off a queue: `reconcile(key)` until it says it is done.
+//!
+//! A reconcile that panics is a failure of its key alone: it comes back after
+//! a pause like any other, and the other keys go on. Ending the process would
+//! have one object that a controller can't bear stop all controllers, again
+//! and again.
 
+use crate::metrics::{IntCounterVec, register_int_counter_vec};
+use crate::panics;
 use crate::queue::WorkQueue;
 use std::fmt::{Debug, Display};
 use std::future::Future;
 use std::hash::Hash;
+use std::sync::LazyLock;
 use std::time::Duration;
+
+static PANICS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register_int_counter_vec!(
+        "controller_reconcile_panics_total",
+        "Reconciles that panicked, by controller.",
+        &["controller"]
+    )
+    .expect("the name is registered once")
+});
 
 /// What a reconcile that went well wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,23 +45,74 @@ pub async fn run<T, F, Fut, E>(
     Fut: Future<Output = Result<Next, E>>,
     E: Display,
 {
+    #[cfg(any(debug_assertions, feature = "faults"))]
+    let fault = {
+        let switch = crate::faults::Switch::new(format!("reconcile {name}"));
+        move || switch.check()
+    };
+    #[cfg(not(any(debug_assertions, feature = "faults")))]
+    let fault = || ();
     let worker = || async {
         loop {
             let key = queue.next().await;
-            match reconcile(key.clone()).await {
-                Ok(next) => {
+            let outcome = panics::catch(async {
+                fault();
+                reconcile(key.clone()).await
+            });
+            match outcome.await {
+                Ok(Ok(next)) => {
                     queue.forget(&key);
                     if let Next::After(delay) = next {
                         queue.add_after(key.clone(), delay);
                     }
                 }
-                Err(error) => {
+                Ok(Err(error)) => {
                     let delay = queue.add_failed(key.clone());
                     tracing::warn!(controller = name, ?key, ?delay, %error, "will try again");
                 }
+                Err(panic) => {
+                    PANICS.with_label_values(&[name]).inc();
+                    let delay = queue.add_failed(key.clone());
+                    tracing::error!(controller = name, ?key, ?delay, %panic, "will try again");
+                }
             }
             queue.done(&key);
+            // However many keys are ready: others of this thread want a turn.
+            tokio::task::yield_now().await;
         }
     };
     futures_util::future::join_all((0..workers).map(|_| worker())).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+    use std::convert::Infallible;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_panics_comes_back_and_holds_up_no_other() {
+        let queue = WorkQueue::new();
+        for key in ["poison", "sound"] {
+            queue.add(key);
+        }
+        let (poisoned, sound) = (Cell::new(0), Cell::new(0));
+        let work = run("test", queue, 1, |key| {
+            let count = if key == "poison" { &poisoned } else { &sound };
+            count.set(count.get() + 1);
+            async move {
+                assert_eq!(key, "sound", "as was to be expected");
+                Ok::<_, Infallible>(Next::Done)
+            }
+        });
+        let time = Duration::from_secs(1);
+        assert!(
+            tokio::time::timeout(time, work).await.is_err(),
+            "it goes on"
+        );
+        assert_eq!(sound.get(), 1);
+        // 5 ms, doubled each time: eight attempts fit into a second.
+        assert_eq!(poisoned.get(), 8);
+        assert_eq!(PANICS.with_label_values(&["test"]).get(), 8);
+    }
 }

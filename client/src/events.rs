@@ -4,6 +4,7 @@
 //! much about one object is silenced.
 
 use crate::api::{Client, Patch};
+use crate::task;
 use hardway_proto::{Kind, Status};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
@@ -90,7 +91,8 @@ impl Recorder {
             component: Some(component.into()),
             host: host.map(Into::into),
         };
-        tokio::spawn(send_all(client, source, receiver));
+        // It ends when nobody is left to record anything.
+        task::spawn_job("events", send_all(client, source, receiver));
         Self { sender }
     }
 

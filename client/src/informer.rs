@@ -3,6 +3,7 @@
 use crate::api::{Api, WatchParams};
 use crate::queue::backoff;
 use crate::store::{IndexFn, Store};
+use crate::task;
 use futures_util::StreamExt;
 use hardway_proto::api::{EventType, Object};
 use hardway_proto::meta::ObjectKey;
@@ -115,10 +116,12 @@ impl<K: Kind> Informer<K> {
         run(self, store).await;
     }
 
-    /// Starts; the task runs until it is aborted or the runtime ends.
+    /// Starts; the task runs until it is aborted or the runtime ends. A panic in
+    /// it, which only a handler can cause, ends the process: see [`task`].
     pub fn spawn(self) -> (Store<K>, JoinHandle<()>) {
         let store = self.store();
-        (store, tokio::spawn(self.run()))
+        let name = format!("informer {}", K::KIND);
+        (store, task::spawn_critical(name, self.run()))
     }
 
     /// Starts, leaving the task to the runtime.

@@ -5,13 +5,16 @@
 //! A component's `main` usually reads: parse [`flags::Common`], call
 //! [`logging::init`], build a [`Client`] with [`flags::Common::client`],
 //! start informers ([`informer::Informer`]) and a [`controller`], serve
-//! [`health`], and wait for [`signals::shutdown`].
+//! [`health`], let the [`watchdog`] look after it, and wait for
+//! [`signals::shutdown`] or for a [`task`] to fail.
 
 pub mod api;
 mod bearer;
 pub mod channel;
 pub mod controller;
 pub mod events;
+#[cfg(any(debug_assertions, feature = "faults"))]
+pub mod faults;
 pub mod flags;
 pub mod health;
 pub mod in_cluster;
@@ -21,10 +24,14 @@ pub mod leader;
 pub mod logging;
 pub mod metrics;
 pub mod notify;
+pub mod panics;
 pub mod queue;
 pub mod signals;
 pub mod store;
+pub mod task;
 pub mod tls;
+pub mod vital;
+pub mod watchdog;
 
 pub use api::{Api, Client, DynamicApi, Target, WatchParams};
 pub use informer::Informer;

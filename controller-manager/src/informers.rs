@@ -2,7 +2,7 @@
 
 use crate::account_tokens;
 use hardway_client::queue::WorkQueue;
-use hardway_client::{Client, Informer};
+use hardway_client::{Client, Informer, task};
 use hardway_proto::Kind;
 use hardway_proto::meta::{ObjectKey, controller_of};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
@@ -14,7 +14,6 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use tokio::task::JoinSet;
 
 /// Index of pods by the UID of their controller.
 pub const BY_CONTROLLER: &str = "controller";
@@ -121,23 +120,23 @@ impl Informers {
     }
 
     /// Starts all of them.
-    pub fn start(self, tasks: &mut JoinSet<()>) {
-        tasks.spawn(self.pods.run());
-        tasks.spawn(self.nodes.run());
-        tasks.spawn(self.node_leases.run());
-        tasks.spawn(self.namespaces.run());
-        tasks.spawn(self.services.run());
-        tasks.spawn(self.endpoints.run());
-        tasks.spawn(self.endpoint_slices.run());
-        tasks.spawn(self.replication_controllers.run());
-        tasks.spawn(self.deployments.run());
-        tasks.spawn(self.replica_sets.run());
-        tasks.spawn(self.service_accounts.run());
-        tasks.spawn(self.token_secrets.run());
-        tasks.spawn(self.root_cas.run());
-        tasks.spawn(self.disruption_budgets.run());
-        tasks.spawn(self.claims.run());
-        tasks.spawn(self.volumes.run());
-        tasks.spawn(self.signing_requests.run());
+    pub fn start(self, tasks: &mut task::Group) {
+        tasks.add(self.pods.spawn().1);
+        tasks.add(self.nodes.spawn().1);
+        tasks.add(self.node_leases.spawn().1);
+        tasks.add(self.namespaces.spawn().1);
+        tasks.add(self.services.spawn().1);
+        tasks.add(self.endpoints.spawn().1);
+        tasks.add(self.endpoint_slices.spawn().1);
+        tasks.add(self.replication_controllers.spawn().1);
+        tasks.add(self.deployments.spawn().1);
+        tasks.add(self.replica_sets.spawn().1);
+        tasks.add(self.service_accounts.spawn().1);
+        tasks.add(self.token_secrets.spawn().1);
+        tasks.add(self.root_cas.spawn().1);
+        tasks.add(self.disruption_budgets.spawn().1);
+        tasks.add(self.claims.spawn().1);
+        tasks.add(self.volumes.spawn().1);
+        tasks.add(self.signing_requests.spawn().1);
     }
 }

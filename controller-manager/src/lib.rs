@@ -29,9 +29,9 @@ mod taint_eviction;
 mod volume_protection;
 
 use context::Context;
+use hardway_client::task;
 use informers::Informers;
 use std::pin::Pin;
-use tokio::task::JoinSet;
 
 /// A controller's work; runs until dropped.
 pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -39,30 +39,42 @@ pub(crate) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Runs all controllers until dropped, e.g. because leadership was lost.
 pub async fn run(context: Context) {
     let mut informers = Informers::new(&context.client);
-    let mut controllers: Vec<Work> = vec![
-        replication::replication_controllers(&mut informers, &context),
-        replication::replica_sets(&mut informers, &context),
-        deployment::register(&mut informers, &context),
-        endpoints::register(&mut informers, &context),
-        endpoint_slice::register(&mut informers, &context),
-        endpoint_slice_mirroring::register(&mut informers, &context),
-        namespace::register(&mut informers, &context),
-        node_lifecycle::register(&mut informers, &context),
-        taint_eviction::register(&mut informers, &context),
-        pod_gc::register(&mut informers, &context),
-        disruption::register(&mut informers, &context),
-        volume_protection::register(&mut informers, &context),
-        service_account::register(&mut informers, &context),
-        garbage_collector::register(&context),
+    let mut tasks = task::Group::default();
+    let mut start = |name, work: Work| tasks.add(task::spawn_critical(name, work));
+    let (seen, with) = (&mut informers, &context);
+    start(
+        "replicationcontroller",
+        replication::replication_controllers(seen, with),
+    );
+    start("replicaset", replication::replica_sets(seen, with));
+    start("deployment", deployment::register(seen, with));
+    start("endpoints", endpoints::register(seen, with));
+    start("endpointslice", endpoint_slice::register(seen, with));
+    start(
+        "endpointslice-mirroring",
+        endpoint_slice_mirroring::register(seen, with),
+    );
+    start("namespace", namespace::register(seen, with));
+    start("nodelifecycle", node_lifecycle::register(seen, with));
+    start("taint-eviction", taint_eviction::register(seen, with));
+    start("pod-garbage-collector", pod_gc::register(seen, with));
+    start("disruption", disruption::register(seen, with));
+    start("volume-protection", volume_protection::register(seen, with));
+    start("serviceaccount", service_account::register(seen, with));
+    start("garbage-collector", garbage_collector::register(with));
+    // Flags say which of these there are.
+    let optional = [
+        ("root-ca", root_ca::register(seen, with)),
+        ("serviceaccount-token", account_tokens::register(seen, with)),
+        ("node-ipam", node_ipam::register(seen, with)),
+        ("certificates", certificates::register(seen, with)),
     ];
-    controllers.extend(root_ca::register(&mut informers, &context));
-    controllers.extend(account_tokens::register(&mut informers, &context));
-    controllers.extend(node_ipam::register(&mut informers, &context));
-    controllers.extend(certificates::register(&mut informers, &context));
-    let mut tasks: JoinSet<()> = controllers.into_iter().collect();
-    informers.start(&mut tasks);
-    // A controller that panicked is gone: end all, so that the process shows it.
-    if let Some(Err(error)) = tasks.join_next().await {
-        tracing::error!(%error, "a controller failed");
+    for (name, work) in optional {
+        if let Some(work) = work {
+            start(name, work);
+        }
     }
+    informers.start(&mut tasks);
+    // A task that panics ends the process: see `task`.
+    std::future::pending().await
 }

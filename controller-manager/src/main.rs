@@ -1,7 +1,7 @@
 //! The `hardway-controller-manager` process.
 
 use clap::Parser;
-use hardway_client::{flags, health::Checks, leader::Elector, signals};
+use hardway_client::{flags, health::Checks, leader::Elector, signals, task, watchdog};
 use hardway_controller_manager::account_tokens;
 use hardway_controller_manager::context::{Context, Settings};
 use ipnetwork::IpNetwork;
@@ -86,6 +86,7 @@ async fn main() -> ExitCode {
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     flags.common.init_logging()?;
+    watchdog::start()?;
     let settings = Arc::new(flags.settings()?);
     let client = flags.common.client("hardway-controller-manager")?;
     let address = flags.common.serve_health(Checks::default()).await?;
@@ -107,7 +108,8 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     tokio::select! {
-        () = work => Err("a controller failed; see the log".into()),
+        () = work => Ok(()),
         stop = signals::shutdown() => Ok(stop?),
+        failure = task::failed() => Err(failure.into()),
     }
 }

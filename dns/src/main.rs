@@ -1,7 +1,7 @@
 //! The `hardway-dns` process.
 
 use clap::Parser;
-use hardway_client::{Client, health::Checks, logging, signals};
+use hardway_client::{Client, health::Checks, logging, signals, task, watchdog};
 use hardway_dns::authority::Authority;
 use hardway_dns::forward::Forwarder;
 use hardway_dns::records::Records;
@@ -28,6 +28,7 @@ async fn main() -> ExitCode {
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     logging::init(&flags.log_level, flags.log_format)?;
+    watchdog::start()?;
     let zone = flags.zone()?;
     let (scope, servers) = flags.scope()?;
     let kubeconfig = flags.kubeconfig()?;
@@ -56,9 +57,12 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     tracing::info!(address = %server.address()?, %health, ?servers, "answering");
 
     let forwarder = resolver.forwarder().clone();
-    tokio::spawn(async move { forwarder.look_for_loops().await });
-    tokio::spawn(server.run(resolver));
-    signals::shutdown().await?;
+    task::spawn_job("loops", async move { forwarder.look_for_loops().await });
+    task::spawn_critical("server", server.run(resolver));
+    tokio::select! {
+        stop = signals::shutdown() => stop?,
+        failure = task::failed() => return Err(failure.into()),
+    }
     stopping.store(true, Ordering::Relaxed);
     tracing::info!(
         seconds = flags.lameduck,

@@ -1,7 +1,7 @@
 //! The `hardway-flannel-lite` process.
 
 use clap::Parser;
-use hardway_client::{flags, health::Checks, signals};
+use hardway_client::{flags, health::Checks, signals, task, watchdog};
 use hardway_flannel_lite::cni::Cni;
 use hardway_flannel_lite::{Agent, DataPath, Netlink, Settings, Uplink};
 use ipnetwork::Ipv4Network;
@@ -48,6 +48,7 @@ async fn main() -> ExitCode {
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     flags.common.init_logging()?;
+    watchdog::start()?;
     let client = flags.common.client("hardway-flannel-lite")?;
     let node_name = match flags.node_name {
         Some(name) => name,
@@ -78,5 +79,6 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
         _ = connection => Err("the netlink connection was lost; a restart opens a new one".into()),
         // The data path stays: pods go on while the agent is away.
         stop = signals::shutdown() => Ok(stop?),
+        failure = task::failed() => Err(failure.into()),
     }
 }

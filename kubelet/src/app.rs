@@ -20,7 +20,7 @@ use hardway_client::events::Recorder;
 use hardway_client::health::Checks;
 use hardway_client::informer::Informer;
 use hardway_client::queue::WorkQueue;
-use hardway_client::{Store, signals};
+use hardway_client::{Store, signals, task, watchdog};
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::quantity::Quantity;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -45,6 +45,9 @@ pub enum Error {
     /// A directory or the host's name.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// A task that the kubelet cannot do without.
+    #[error(transparent)]
+    Task(#[from] task::Failure),
 }
 
 fn quantity(flag: &str, text: &str) -> Result<Quantity, Error> {
@@ -96,6 +99,7 @@ fn port(flags: &Flags) -> u16 {
 
 /// Runs until the process is told to stop. Pods go on without us.
 pub async fn run(flags: Flags) -> Result<(), Error> {
+    watchdog::start()?;
     let registration = registration(&flags).await?;
     std::fs::create_dir_all(&flags.root_dir)?;
     std::fs::create_dir_all(&flags.pod_logs_dir)?;
@@ -114,8 +118,9 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
         .start();
     let pods = Pods::default();
     let manager = Manager::new(context.clone(), pods.clone(), node.clone(), events.clone());
-    tokio::spawn(manager.run(inbox));
-    tokio::spawn(node::lease::keep(client.clone(), name.clone()));
+    task::spawn_critical("manager", manager.run(inbox));
+    let heartbeat = node::lease::keep(client.clone(), name.clone());
+    task::spawn_critical("node-lease", heartbeat);
     let facts = &registration.facts;
     let teller = node::events::Teller::new(context.recorder.clone(), &name);
     teller.starting(
@@ -123,21 +128,17 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
             .cgroups
             .enforce(facts.machine.memory - facts.reserved_memory),
     );
-    tokio::spawn(node::keep(
+    let keeper = node::keep(
         client.clone(),
         runtime.clone(),
         registration.clone(),
         teller,
-    ));
+    );
+    task::spawn_critical("node-status", keeper);
     let (statics, mirror_queue) = follow_statics(&flags, &name, &events);
     let store = follow_pods(&client, &name, &events, mirror_queue.clone());
-    tokio::spawn(mirrors::keep(
-        client.clone(),
-        node,
-        store.clone(),
-        statics,
-        mirror_queue,
-    ));
+    let keeper = mirrors::keep(client.clone(), node, store.clone(), statics, mirror_queue);
+    task::spawn_critical("mirrors", keeper);
     follow_runtime(&context, &events, store.clone());
     keep_house(&flags, &runtime);
 
@@ -153,6 +154,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
             served.map_err(hardway_client::flags::Error::Tls)?;
         }
         stopped = signals::shutdown() => stopped?,
+        failure = task::failed() => return Err(failure.into()),
     }
     tracing::info!(node = name, "stops; pods go on");
     Ok(())
@@ -231,7 +233,7 @@ fn forward<T: Send + 'static>(
 ) -> mpsc::UnboundedSender<T> {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let events = events.clone();
-    tokio::spawn(async move {
+    task::spawn_job("forward", async move {
         while let Some(message) = receiver.recv().await {
             if events.send(wrap(message)).is_err() {
                 return;
@@ -269,10 +271,11 @@ fn follow_statics(
     let (sender, receiver) = watch::channel(static_pods::Pods::new());
     let queue = WorkQueue::new();
     if let Some(directory) = flags.pod_manifest_path.clone() {
-        tokio::spawn(static_pods::follow(directory, node.to_owned(), sender));
+        let following = static_pods::follow(directory, node.to_owned(), sender);
+        task::spawn_critical("static-pods", following);
     }
     let (mut changes, events, keys) = (receiver.clone(), events.clone(), queue.clone());
-    tokio::spawn(async move {
+    task::spawn_job("static-pod-changes", async move {
         let mut known = static_pods::Pods::new();
         while changes.changed().await.is_ok() {
             let now = changes.borrow_and_update().clone();
@@ -295,14 +298,10 @@ fn follow_statics(
 fn follow_runtime(context: &Arc<Context>, events: &mpsc::UnboundedSender<Event>, pods: Store<Pod>) {
     let (first, looked) = oneshot::channel();
     let happenings = forward(events, Event::Runtime);
-    tokio::spawn(pleg::run(
-        context.runtime.clone(),
-        context.nudge.clone(),
-        happenings,
-        Some(first),
-    ));
+    let (runtime, nudge) = (context.runtime.clone(), context.nudge.clone());
+    task::spawn_critical("pleg", pleg::run(runtime, nudge, happenings, Some(first)));
     let events = events.clone();
-    tokio::spawn(async move {
+    task::spawn_job("first-look", async move {
         // An error means that the watcher ended, and with it the process.
         let _ = looked.await;
         pods.wait_synced().await;
@@ -316,9 +315,9 @@ fn keep_house(flags: &Flags, runtime: &cri::Handle) {
         flags.container_log_max_size,
         flags.container_log_max_files,
     );
-    tokio::spawn(async move { rotator.run().await });
+    task::spawn_critical("log-rotation", async move { rotator.run().await });
     let collector = images::gc::Collector::new(runtime.clone(), images::gc::Policy::default());
-    tokio::spawn(async move {
+    task::spawn_critical("image-collection", async move {
         loop {
             tokio::time::sleep(IMAGE_COLLECTION).await;
             if let Err(error) = collector.collect().await {

@@ -10,13 +10,28 @@ use crate::worker::mailbox::{Mail, Mailbox};
 use crate::{pod, status};
 use hardway_client::Store;
 use hardway_client::informer::Change;
+use hardway_client::metrics::{IntCounter, register_int_counter};
+use hardway_client::{panics, queue, task};
 use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
 use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// Pauses before a pod is taken up again whose worker panicked.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+static WORKER_PANICS: LazyLock<IntCounter> = LazyLock::new(|| {
+    register_int_counter!(
+        "kubelet_pod_worker_panics_total",
+        "Workers of pods that panicked and began anew."
+    )
+    .expect("the name is registered once")
+});
 
 /// What the manager hears of.
 #[derive(Debug)]
@@ -95,6 +110,27 @@ fn current(mail: Mail, context: &Context) -> Pod {
         pod.status = Some(status);
     }
     pod
+}
+
+/// Works on a pod to its end. A worker that panics is followed by a new one,
+/// which takes the pod up as after a restart of the kubelet: from what is
+/// wanted and what the runtime shows. Other pods hear nothing of it.
+async fn work(context: Arc<Context>, mailbox: Arc<Mailbox>) {
+    let mut panics = 0;
+    loop {
+        let worker = Worker::new(context.clone(), mailbox.clone()).run();
+        let name = format!("pod {}", ObjectKey::of(mailbox.mail().pod.as_ref()));
+        let worker = task::named(name, worker);
+        let Err(panic) = panics::catch(worker).await else {
+            return;
+        };
+        WORKER_PANICS.inc();
+        panics += 1;
+        let pause = queue::backoff(panics, FIRST_PAUSE, LONGEST_PAUSE);
+        let pod = pod::full_name(&mailbox.mail().pod);
+        tracing::error!(pod, %panic, ?pause, "a pod's worker will begin anew");
+        tokio::time::sleep(pause).await;
+    }
 }
 
 /// The manager.
@@ -294,10 +330,9 @@ impl Manager {
         let uid = mail.pod.uid().to_owned();
         let mailbox = Mailbox::new(mail);
         self.pods.0.lock().insert(uid.clone(), mailbox.clone());
-        let worker = Worker::new(self.context.clone(), mailbox);
-        let own = self.own.clone();
-        tokio::spawn(async move {
-            worker.run().await;
+        let (context, own) = (self.context.clone(), self.own.clone());
+        task::spawn_job("pod-worker", async move {
+            work(context, mailbox).await;
             // Nobody listens when the process ends.
             let _ = own.send(Event::Finished(uid));
         });

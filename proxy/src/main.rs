@@ -1,7 +1,7 @@
 //! The `hardway-proxy` process.
 
 use clap::Parser;
-use hardway_client::{flags, health::Checks, signals};
+use hardway_client::{flags, health::Checks, signals, task, watchdog};
 use hardway_proxy::conntrack::ConntrackTool;
 use hardway_proxy::nft::NftTool;
 use hardway_proxy::ruleset::Layout;
@@ -37,6 +37,7 @@ async fn main() -> ExitCode {
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     flags.common.init_logging()?;
+    watchdog::start()?;
     let node = match flags.hostname_override {
         Some(name) => name,
         None => std::fs::read_to_string("/proc/sys/kernel/hostname")?
@@ -55,6 +56,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     tokio::select! {
         () = syncer.run() => {}
         stop = signals::shutdown() => stop?,
+        failure = task::failed() => return Err(failure.into()),
     }
     Ok(())
 }

@@ -139,9 +139,7 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
     /// flows on; the next start replaces it in one transaction.
     pub async fn run(self) {
         let metrics = Metrics::register();
-        let (services, slices) = (self.services.store(), self.slices.store());
-        tokio::spawn(self.services.run());
-        tokio::spawn(self.slices.run());
+        let (services, slices) = (self.services.start(), self.slices.start());
         services.wait_synced().await;
         slices.wait_synced().await;
         let mut desired = Desired::default();

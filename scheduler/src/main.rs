@@ -1,7 +1,7 @@
 //! The `hardway-scheduler` process.
 
 use clap::Parser;
-use hardway_client::{flags, health::Checks, leader::Elector, signals};
+use hardway_client::{flags, health::Checks, leader::Elector, signals, task, watchdog};
 use hardway_scheduler::Scheduler;
 use std::process::ExitCode;
 
@@ -29,6 +29,7 @@ async fn main() -> ExitCode {
 
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     flags.common.init_logging()?;
+    watchdog::start()?;
     let client = flags.common.client("hardway-scheduler")?;
     let scheduler = Scheduler::start(client.clone());
     let watched = scheduler.clone();
@@ -47,6 +48,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     tokio::select! {
         () = work => {}
         stop = signals::shutdown() => stop?,
+        failure = task::failed() => return Err(failure.into()),
     }
     Ok(())
 }

@@ -15,7 +15,8 @@ use hardway_client::metrics::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, register_histogram_vec,
     register_int_counter_vec, register_int_gauge_vec,
 };
-use hardway_client::{Client, Informer, Store};
+use hardway_client::panics::{self, Panic};
+use hardway_client::{Client, Informer, Store, task};
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
 use jiff::Timestamp;
@@ -136,7 +137,9 @@ impl Scheduler {
             };
             match (next, deadline) {
                 (Some(pod), _) => {
-                    Inner::schedule(&self.inner, &pod);
+                    if let Err(panic) = panics::catch_in(|| Inner::schedule(&self.inner, &pod)) {
+                        self.inner.give_up(&pod, &panic);
+                    }
                     // Bindings and informers want their turn.
                     tokio::task::yield_now().await;
                 }
@@ -224,7 +227,7 @@ impl Inner {
             Ok(node) => {
                 state.cache.assume(pod, &node);
                 state.selection.denominate(&pod.key);
-                tokio::spawn(inner.clone().bind(pod.clone(), node));
+                task::spawn_job("bind", inner.clone().bind(pod.clone(), node));
                 "scheduled"
             }
             Err(fit) => {
@@ -256,6 +259,17 @@ impl Inner {
         }
     }
 
+    /// A pod that something panicked over waits like one whose binding failed:
+    /// the others must go on.
+    fn give_up(&self, pod: &PodInfo, panic: &Panic) {
+        tracing::error!(pod = %pod.key, %panic, "scheduling failed; will try again");
+        let result = [NAME, "error"];
+        self.metrics.attempts.with_label_values(&result).inc();
+        let mut state = self.state.lock();
+        state.cache.forget(&pod.key, pod.pod.uid());
+        state.queue.failed(&pod.key, Instant::now());
+    }
+
     /// A pod that fits nowhere waits; others may have to go for it.
     fn reject(&self, inner: Arc<Self>, state: &mut State, pod: &Arc<PodInfo>, mut fit: FitError) {
         let mut preemption = None;
@@ -277,7 +291,7 @@ impl Inner {
             });
         let message = fit.message();
         let pod = pod.clone();
-        tokio::spawn(async move {
+        task::spawn_job("report", async move {
             inner
                 .report_unschedulable(&pod, &message, preemption.as_ref())
                 .await;

@@ -1,6 +1,7 @@
 //! Confirms etcd's current revision, once for all who ask at the same time.
 
 use crate::store::{Store, StoreError};
+use hardway_client::task;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -37,7 +38,8 @@ impl Confirm {
             !std::mem::replace(&mut state.running, true)
         };
         if first {
-            tokio::spawn(self.clone().ask());
+            // Who asks next would wait for one that panicked.
+            task::spawn_job("etcd-revision", self.clone().ask());
         }
         receiver
             .await

@@ -16,6 +16,7 @@ use crate::store::{Store, StoreError, too_large_resource_version};
 use bytes::Bytes;
 use confirm::Confirm;
 use hardway_access::Objects;
+use hardway_client::task;
 use hardway_proto::Status;
 use hardway_resources::resource::Resource;
 use parking_lot::RwLock;
@@ -71,7 +72,7 @@ impl Cache {
         for resource in resources {
             cache.tables.write().insert(resource);
         }
-        tokio::spawn(feed::run(cache.clone(), receiver));
+        task::spawn_critical("cache-feed", feed::run(cache.clone(), receiver));
         cache
     }
 

@@ -8,6 +8,7 @@ use crate::authority::Answer;
 use crate::metrics;
 use crate::resolver::code_label;
 use cache::Cache;
+use hardway_client::panics;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 use parking_lot::Mutex;
@@ -123,7 +124,10 @@ impl Forwarder {
         let (shared, asked) = (self.shared.clone(), asked.clone());
         tokio::spawn(async move {
             let outcome = match shared.slots.try_acquire() {
-                Ok(_slot) => shared.question(&asked, &usable).await,
+                // Without an outcome, nobody would get an answer ever again.
+                Ok(_slot) => panics::catch(shared.question(&asked, &usable))
+                    .await
+                    .unwrap_or_else(|panic| Err(panic.to_string())),
                 Err(_) => {
                     metrics::REJECTED.inc();
                     Err(format!(

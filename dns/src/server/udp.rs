@@ -3,6 +3,7 @@
 use crate::message::Transport;
 use crate::resolver::Resolver;
 use futures_util::poll;
+use hardway_client::panics;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -32,8 +33,14 @@ pub(super) async fn serve(socket: UdpSocket, resolver: Arc<Resolver>) {
             }
         };
         let (packet, resolver) = (buffer[..length].to_vec(), resolver.clone());
-        let mut answer =
-            Box::pin(async move { resolver.handle(packet, peer, Transport::Udp).await });
+        let answer = async move { resolver.handle(packet, peer, Transport::Udp).await };
+        // One packet must not end the server, whatever is in it.
+        let mut answer = Box::pin(async move {
+            panics::catch(answer).await.unwrap_or_else(|panic| {
+                tracing::error!(%peer, %panic, "a question is not answered");
+                None
+            })
+        });
         match poll!(&mut answer) {
             Poll::Ready(Some(answer)) => {
                 let _ = socket.send_to(&answer, peer).await;

@@ -13,6 +13,7 @@ pub(crate) mod target;
 use crate::cri::{self, ContainerState};
 use crate::pod;
 use hardway_client::events::{EventType, Recorder};
+use hardway_client::panics;
 use hardway_proto::Kind as _;
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 use parking_lot::Mutex;
@@ -162,7 +163,7 @@ impl Manager {
                 updates: self.updates.clone(),
                 started: started.clone(),
             };
-            list.push((kind, tokio::spawn(worker.run())));
+            list.push((kind, tokio::spawn(worker.run_on())));
         }
         if !list.is_empty() {
             tasks.insert(target.id.clone(), list);
@@ -199,6 +200,7 @@ impl Drop for Manager {
     }
 }
 
+#[derive(Clone)]
 struct Worker {
     kind: Kind,
     probe: Probe,
@@ -215,6 +217,16 @@ fn seconds(value: Option<i32>, default: u64) -> Duration {
 }
 
 impl Worker {
+    /// [`Worker::run`], and once more after a panic: a container whose probe
+    /// nobody makes would stay as it is for ever.
+    async fn run_on(self) {
+        while let Err(panic) = panics::catch(self.clone().run()).await {
+            let pod = pod::full_name(&self.target.pod);
+            tracing::error!(pod, %panic, "a probe will begin anew");
+            tokio::time::sleep(seconds(self.probe.period_seconds, 10)).await;
+        }
+    }
+
     async fn run(self) {
         let mut delay = self.initial_delay();
         if self.kind != Kind::Startup && !self.target.started {

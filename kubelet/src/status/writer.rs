@@ -6,6 +6,7 @@ use super::now;
 use hardway_client::api::{Api, Client, DeleteParams, Patch};
 use hardway_client::controller::{self, Next};
 use hardway_client::queue::WorkQueue;
+use hardway_client::task;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 use parking_lot::Mutex;
@@ -41,7 +42,7 @@ impl Writer {
             queue: WorkQueue::new(),
         };
         let this = writer.clone();
-        tokio::spawn(async move {
+        task::spawn_critical("pod-status", async move {
             let queue = this.queue.clone();
             controller::run("pod-status", queue, WORKERS, |uid: String| {
                 let (this, client) = (this.clone(), client.clone());
