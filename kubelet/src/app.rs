@@ -110,6 +110,10 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     hardway_client::tls::server(&files, false, &[]).map_err(hardway_client::flags::Error::Tls)?;
     let runtime: cri::Handle = Arc::new(cri::Client::connect(&flags.container_runtime_endpoint));
     let name = registration.facts.name.clone();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the manager sends to itself and must not wait for itself; all else is a message for each change of a pod of this node"
+    )]
     let (events, inbox) = mpsc::unbounded_channel();
     let context = context(&flags, &registration, &client, &runtime, &events);
 
@@ -231,6 +235,10 @@ fn forward<T: Send + 'static>(
     events: &mpsc::UnboundedSender<Event>,
     wrap: impl Fn(T) -> Event + Send + 'static,
 ) -> mpsc::UnboundedSender<T> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it is emptied into the manager's inbox at once"
+    )]
     let (sender, mut receiver) = mpsc::unbounded_channel();
     let events = events.clone();
     task::spawn_job("forward", async move {

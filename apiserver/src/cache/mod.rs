@@ -60,6 +60,10 @@ impl Cache {
 
     /// A cache of these resources, which fills itself in the background.
     pub fn start(store: Store, resources: impl IntoIterator<Item = Arc<Resource>>) -> Arc<Self> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "one command for each definition that comes or goes"
+        )]
         let (commands, receiver) = mpsc::unbounded_channel();
         let cache = Arc::new(Self {
             confirm: Confirm::new(store.clone()),

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at what was sent afterwards"
+)]
+
 use super::*;
 use crate::cri::fake::Fake;
 use hardway_client::Client;

@@ -1,6 +1,11 @@
 //! A kubelet that speaks SPDY over mutual TLS, an apiserver that is nothing
 //! but this crate, and clients of both.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test looks at what was sent afterwards"
+)]
+
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use hardway_streams::spdy::{Codec, Frame};
