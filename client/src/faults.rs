@@ -98,6 +98,10 @@ pub fn stall(runtime: &Handle, time: Duration) {
     let until = Instant::now() + time;
     for _ in 0..BLOCKERS {
         runtime.spawn(async move {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "the runtime's workers are to be held"
+            )]
             std::thread::sleep(until.saturating_duration_since(Instant::now()));
         });
     }
