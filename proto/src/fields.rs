@@ -56,8 +56,14 @@ impl FieldSelector {
                 negated: operator == "!=",
             });
         }
+        Ok(Self::of(requirements))
+    }
+
+    /// Selects the objects that satisfy all of these.
+    pub fn of(requirements: impl IntoIterator<Item = FieldRequirement>) -> Self {
+        let mut requirements: Vec<_> = requirements.into_iter().collect();
         requirements.sort_by(|a, b| a.field.cmp(&b.field));
-        Ok(Self { requirements })
+        Self { requirements }
     }
 
     /// Selects the objects whose field has the value.

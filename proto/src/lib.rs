@@ -8,6 +8,7 @@ pub mod meta;
 pub mod names;
 pub mod placement;
 pub mod quantity;
+pub mod references;
 mod selector_text;
 pub mod status;
 pub mod sysctl;

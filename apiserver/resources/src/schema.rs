@@ -2,6 +2,8 @@
 
 pub mod builtin;
 pub mod custom;
+#[cfg(test)]
+mod references;
 
 use serde::Deserialize;
 use serde_json::Value;

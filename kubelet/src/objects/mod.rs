@@ -1,13 +1,13 @@
 //! What the pods of this node refer to: ConfigMaps, Secrets, Services and
 //! service account tokens.
 
-mod references;
 mod tokens;
 
 use futures_util::future::BoxFuture;
 use hardway_client::api::{Api, Client};
 use hardway_client::{Informer, Store};
 use hardway_proto::meta::ObjectKey;
+use hardway_proto::references::{self, Referent};
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use parking_lot::Mutex;
@@ -15,8 +15,6 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-
-pub use references::{config_maps, secrets};
 
 /// Why something a pod refers to can't be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -112,8 +110,10 @@ impl Cluster {
 
     /// Watches what the pod refers to until [`Cluster::unregister`].
     pub fn register(&self, pod: &Pod) {
-        self.config_maps.follow(pod, config_maps(pod));
-        self.secrets.follow(pod, secrets(pod));
+        let json = serde_json::to_value(pod).expect("a pod has no keys but strings");
+        let names = |of| references::names(&json, of);
+        self.config_maps.follow(pod, names(Referent::ConfigMap));
+        self.secrets.follow(pod, names(Referent::Secret));
     }
 
     /// Stops watching what only this pod referred to, and forgets its tokens.
