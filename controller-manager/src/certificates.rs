@@ -1,5 +1,7 @@
-//! Certificate signing requests: approves those of kubelets, signs what is
-//! approved for Kubernetes' own signers, and clears away old ones.
+//! Certificate signing requests: approves those of kubelets that may have them,
+//! signs what is approved for Kubernetes' own signers, and clears away old ones.
+
+mod demands;
 
 use crate::Work;
 use crate::context::Context;
@@ -16,19 +18,20 @@ use k8s_openapi::api::certificates::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rcgen::{
-    CertificateSigningRequestParams, DnType, DnValue, ExtendedKeyUsagePurpose, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    CertificateSigningRequestParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose,
 };
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 
-const KUBELET_CLIENT: &str = "kubernetes.io/kube-apiserver-client-kubelet";
-const KUBELET_SERVING: &str = "kubernetes.io/kubelet-serving";
-const API_CLIENT: &str = "kubernetes.io/kube-apiserver-client";
+use demands::{API_CLIENT, Asked, KUBELET_CLIENT, KUBELET_SERVING, Recognized};
 
 /// How long requests are kept, as Kubernetes keeps them.
 const KEEP_DECIDED: Duration = Duration::from_secs(3600);
 const KEEP_PENDING: Duration = Duration::from_secs(24 * 3600);
+/// How long until somebody is asked again whether the sender of a request may
+/// have it: permission may be given meanwhile.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// Clocks differ a little: certificates are valid from this long ago.
 const BACKDATE: Duration = Duration::from_secs(300);
 
@@ -67,115 +70,6 @@ fn has_condition(request: &CertificateSigningRequest, r#type: &str) -> bool {
         .iter()
         .flat_map(|s| s.conditions.iter().flatten());
     conditions.into_iter().any(|c| c.type_ == r#type)
-}
-
-fn text(name: &rcgen::DistinguishedName, r#type: &DnType) -> String {
-    match name.get(r#type) {
-        Some(DnValue::Utf8String(text)) => text.clone(),
-        Some(DnValue::PrintableString(text)) => text.as_str().to_owned(),
-        _ => String::new(),
-    }
-}
-
-/// What a signer demands of a request; `Err` says what is missing.
-fn check(
-    spec: &CertificateSigningRequestSpec,
-    params: &CertificateSigningRequestParams,
-) -> Result<(), String> {
-    let subject = &params.params.distinguished_name;
-    let (name, organisation) = (
-        text(subject, &DnType::CommonName),
-        text(subject, &DnType::OrganizationName),
-    );
-    let names = &params.params.subject_alt_names;
-    let usages = spec.usages.as_deref().unwrap_or_default();
-    let uses = |usage: &str| usages.iter().any(|u| u == usage);
-    let only = |allowed: &[&str]| usages.iter().all(|u| allowed.contains(&u.as_str()));
-    let node = |what: &str| {
-        if organisation != "system:nodes" {
-            return Err(format!("{what} must be of the organization system:nodes"));
-        }
-        if !name.starts_with("system:node:") {
-            return Err(format!(
-                "{what} must have a common name starting with system:node:"
-            ));
-        }
-        Ok(())
-    };
-    let signature_and_encipherment = ["digital signature", "key encipherment"];
-    match spec.signer_name.as_str() {
-        KUBELET_CLIENT => {
-            node("a kubelet's client certificate")?;
-            if !names.is_empty() {
-                return Err(
-                    "a kubelet's client certificate has no subject alternative names".into(),
-                );
-            }
-            let allowed = [&signature_and_encipherment[..], &["client auth"]].concat();
-            if !uses("client auth") || !only(&allowed) {
-                return Err(
-                    "usages must be client auth, digital signature and optionally key encipherment"
-                        .into(),
-                );
-            }
-        }
-        KUBELET_SERVING => {
-            node("a kubelet's serving certificate")?;
-            let fits = |n: &SanType| matches!(n, SanType::DnsName(_) | SanType::IpAddress(_));
-            if names.is_empty() || !names.iter().all(fits) {
-                return Err(
-                    "a kubelet's serving certificate names DNS names or IP addresses".into(),
-                );
-            }
-            let allowed = [&signature_and_encipherment[..], &["server auth"]].concat();
-            if !uses("server auth") || !only(&allowed) {
-                return Err(
-                    "usages must be server auth, digital signature and optionally key encipherment"
-                        .into(),
-                );
-            }
-            if spec.username.as_deref() != Some(name.as_str()) {
-                return Err(format!(
-                    "only {name} itself may ask for its serving certificate"
-                ));
-            }
-        }
-        API_CLIENT => {
-            let allowed = [&signature_and_encipherment[..], &["client auth"]].concat();
-            if !uses("client auth") || !only(&allowed) {
-                return Err(
-                    "usages must be client auth and optionally digital signature and key encipherment"
-                        .into(),
-                );
-            }
-        }
-        other => return Err(format!("signer {other:?} is not this cluster's")),
-    }
-    Ok(())
-}
-
-/// Whether a request of a kubelet is approved without a person: one for its
-/// own name, or a first one made with a bootstrap token.
-fn approves(
-    spec: &CertificateSigningRequestSpec,
-    params: &CertificateSigningRequestParams,
-) -> bool {
-    if check(spec, params).is_err() {
-        return false;
-    }
-    let name = text(&params.params.distinguished_name, &DnType::CommonName);
-    let own = spec.username.as_deref() == Some(name.as_str());
-    let bootstrapping = spec
-        .groups
-        .iter()
-        .flatten()
-        .any(|g| g == "system:bootstrappers");
-    match spec.signer_name.as_str() {
-        KUBELET_CLIENT => own || bootstrapping,
-        // Which names are a node's there is only its own word for, and it could
-        // name the apiserver: somebody who knows has to approve those.
-        _ => false,
-    }
 }
 
 fn condition(r#type: &str, reason: &str, message: String) -> CertificateSigningRequestCondition {
@@ -224,34 +118,40 @@ impl Controller {
             .is_some_and(|s| s.certificate.is_some());
         let closed =
             issued || has_condition(&request, "Denied") || has_condition(&request, "Failed");
-        let parsed = String::from_utf8(request.spec.request.0.clone())
-            .map_err(|e| e.to_string())
-            .and_then(|pem| {
-                CertificateSigningRequestParams::from_pem(&pem).map_err(|e| e.to_string())
-            });
-        let Ok(params) = parsed else {
+        let Ok(asked) = Asked::read(&request.spec.request.0) else {
             return Ok(Next::After(left));
         };
         if !closed && !has_condition(&request, "Approved") {
-            if approves(&request.spec, &params) {
+            let recognized = asked.recognized(&request.spec);
+            for way in recognized {
+                if !self.may(&request.spec, way).await? {
+                    continue;
+                }
                 let mut approved = CertificateSigningRequest::clone(&request);
-                let text =
-                    "Auto approving kubelet certificate after SubjectAccessReview.".to_owned();
                 let conditions = &mut approved.status.get_or_insert_default().conditions;
                 conditions.get_or_insert_default().push(condition(
                     "Approved",
                     "AutoApproved",
-                    text,
+                    way.message.to_owned(),
                 ));
                 api.dynamic()
                     .update(&name, "approval", approved.encode())
                     .await?;
+                return Ok(Next::After(left));
+            }
+            if !recognized.is_empty() {
+                tracing::info!(
+                    request = name,
+                    user = request.spec.username,
+                    "recognized, but its sender is not permitted to have it approved"
+                );
+                return Ok(Next::After(left.min(ASK_AGAIN)));
             }
         } else if !closed && is_ours(&request.spec.signer_name) {
             let mut signed = CertificateSigningRequest::clone(&request);
-            match check(&request.spec, &params) {
+            match asked.check(&request.spec) {
                 Ok(()) => {
-                    let pem = self.sign(&request.spec, params)?;
+                    let pem = self.sign(&request.spec)?;
                     signed.status.get_or_insert_default().certificate =
                         Some(ByteString(pem.into_bytes()));
                 }
@@ -269,11 +169,40 @@ impl Controller {
         Ok(Next::After(left))
     }
 
-    fn sign(
+    /// Whether the sender of a request is permitted to have it approved.
+    async fn may(
         &self,
         spec: &CertificateSigningRequestSpec,
-        mut params: CertificateSigningRequestParams,
-    ) -> Result<String, Status> {
+        way: &Recognized,
+    ) -> Result<bool, Status> {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": spec.username,
+                "uid": spec.uid,
+                "groups": spec.groups,
+                "extra": spec.extra,
+                "resourceAttributes": {
+                    "group": "certificates.k8s.io", "version": "*", "verb": "create",
+                    "resource": "certificatesigningrequests",
+                    "subresource": way.subresource,
+                },
+            },
+        });
+        let reviews = "subjectaccessreviews";
+        let api = self
+            .client
+            .dynamic("authorization.k8s.io", "v1", reviews, "");
+        let answer = api.create("", "", review.to_string().into_bytes()).await?;
+        let answer: Value = serde_json::from_slice(&answer.json).map_err(Status::internal)?;
+        Ok(answer["status"]["allowed"] == Value::Bool(true))
+    }
+
+    fn sign(&self, spec: &CertificateSigningRequestSpec) -> Result<String, Status> {
+        let pem = String::from_utf8_lossy(&spec.request.0);
+        let mut params =
+            CertificateSigningRequestParams::from_pem(&pem).map_err(Status::internal)?;
         // Read each time: a renewed CA signs without a restart.
         let read = |path: &PathBuf| {
             std::fs::read_to_string(path)
@@ -314,80 +243,5 @@ fn extended_usage(usage: &str) -> Option<ExtendedKeyUsagePurpose> {
         "client auth" => Some(ExtendedKeyUsagePurpose::ClientAuth),
         "server auth" => Some(ExtendedKeyUsagePurpose::ServerAuth),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rcgen::CertificateParams;
-
-    fn request(name: &str, organisation: &str) -> CertificateSigningRequestParams {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params
-            .distinguished_name
-            .push(DnType::OrganizationName, organisation);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.serialize_request(&key).unwrap().pem().unwrap();
-        CertificateSigningRequestParams::from_pem(&pem).unwrap()
-    }
-
-    fn spec(user: &str, signer: &str, usages: &[&str]) -> CertificateSigningRequestSpec {
-        CertificateSigningRequestSpec {
-            username: Some(user.into()),
-            signer_name: signer.into(),
-            usages: Some(usages.iter().map(|u| (*u).to_owned()).collect()),
-            ..Default::default()
-        }
-    }
-
-    #[test]
-    fn a_kubelet_may_renew_its_own_certificate_only() {
-        let usages = ["client auth", "digital signature"];
-        let params = request("system:node:a", "system:nodes");
-        assert!(approves(
-            &spec("system:node:a", KUBELET_CLIENT, &usages),
-            &params
-        ));
-        assert!(!approves(
-            &spec("system:node:b", KUBELET_CLIENT, &usages),
-            &params
-        ));
-        let mut bootstrap = spec("system:bootstrap:x", KUBELET_CLIENT, &usages);
-        bootstrap.groups = Some(vec!["system:bootstrappers".into()]);
-        assert!(approves(&bootstrap, &params));
-    }
-
-    #[test]
-    fn what_a_signer_demands() {
-        let usages = ["client auth"];
-        let outsider = request("system:node:a", "system:masters");
-        let spec_of = |signer| spec("system:node:a", signer, &usages);
-        assert!(
-            check(&spec_of(KUBELET_CLIENT), &outsider)
-                .unwrap_err()
-                .contains("system:nodes")
-        );
-        assert!(check(&spec_of("example.com/other"), &outsider).is_err());
-        let greedy = spec(
-            "system:node:a",
-            KUBELET_CLIENT,
-            &["client auth", "server auth"],
-        );
-        assert!(check(&greedy, &request("system:node:a", "system:nodes")).is_err());
-        let greedy = spec("jane", API_CLIENT, &["client auth", "server auth"]);
-        assert!(check(&greedy, &request("jane", "dev")).is_err());
-    }
-
-    #[test]
-    fn a_node_does_not_choose_the_names_it_serves() {
-        let usages = ["server auth", "digital signature"];
-        let mut params = request("system:node:a", "system:nodes");
-        let name = "kubernetes.default.svc".try_into().unwrap();
-        params.params.subject_alt_names = vec![SanType::DnsName(name)];
-        let spec = spec("system:node:a", KUBELET_SERVING, &usages);
-        assert_eq!(check(&spec, &params), Ok(()));
-        assert!(!approves(&spec, &params));
     }
 }
