@@ -3,7 +3,7 @@
 
 use crate::pipeline::Network;
 use crate::store::encryption::{Configuration, Encryption};
-use hardway_access::audit;
+use hardway_access::{Admission, audit};
 use hardway_client::kubeconfig::Pem;
 use hardway_client::{logging, tls};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -85,6 +85,12 @@ pub struct Flags {
     /// How requests are authorised. Only this is known.
     #[arg(long, default_value = "Node,RBAC", value_parser = ["Node,RBAC"])]
     pub authorization_mode: String,
+    /// Admission plugins to switch on beside the default ones.
+    #[arg(long, value_delimiter = ',', value_name = "PLUGIN", value_parser = plugin)]
+    pub enable_admission_plugins: Vec<String>,
+    /// Default admission plugins to switch off.
+    #[arg(long, value_delimiter = ',', value_name = "PLUGIN", value_parser = plugin)]
+    pub disable_admission_plugins: Vec<String>,
     /// File to write the audit log to; none by default.
     #[arg(long, value_name = "FILE")]
     pub audit_log_path: Option<PathBuf>,
@@ -124,6 +130,12 @@ pub struct Flags {
     /// How to log it.
     #[arg(long, value_enum, default_value_t)]
     pub log_format: logging::Format,
+}
+
+fn plugin(name: &str) -> Result<String, String> {
+    Admission::check_name(name)
+        .map(|()| name.to_owned())
+        .map_err(|unknown| unknown.to_string())
 }
 
 fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
@@ -299,11 +311,18 @@ mod tests {
     #[test]
     fn bad_values_are_refused_at_once() {
         assert!(parse(&[]).is_ok());
+        let on = parse(&["--enable-admission-plugins=DenyServiceExternalIPs,PodSecurity"]).unwrap();
+        assert_eq!(
+            on.enable_admission_plugins,
+            ["DenyServiceExternalIPs", "PodSecurity"]
+        );
         for bad in [
             "--service-node-port-range=5-1",
             "--service-cluster-ip-range=10.96.0.0",
             "--event-ttl=0",
             "--authorization-mode=AlwaysAllow",
+            "--enable-admission-plugins=DenyServiceExternalIPs,Misspelt",
+            "--disable-admission-plugins=Misspelt",
             "--etcd-certfile=x",
             "--encryption-provider-config-automatic-reload",
         ] {

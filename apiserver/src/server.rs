@@ -107,7 +107,12 @@ impl Server {
         let authenticator = Arc::new(Authenticator::new(cache.clone(), verifier.clone()));
         let authorizer = Arc::new(Authorizer::new(cache.clone()));
         let pipeline = Arc::new(Pipeline {
-            admission: Admission::new(cache.clone(), authorizer.clone()),
+            admission: Admission::configured(
+                cache.clone(),
+                authorizer.clone(),
+                &flags.enable_admission_plugins,
+                &flags.disable_admission_plugins,
+            ),
             reviews: Reviews::new(authenticator.clone(), authorizer.clone()),
             limits: Limits::new(
                 flags.max_requests_inflight,

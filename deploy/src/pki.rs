@@ -143,7 +143,15 @@ fn of_worker(host: &Host) -> Vec<Leaf> {
             names_of(host),
         ),
         both(&file("kube-proxy"), "system:kube-proxy", names_of(host)),
-        both(&file("flannel-lite"), "system:flannel-lite", names_of(host)),
+        // Of its own node, which is all it may change.
+        Leaf {
+            organizations: strings(&["system:flannel-lite"]),
+            ..both(
+                &file("flannel-lite"),
+                &format!("system:flannel-lite:{}", host.name),
+                names_of(host),
+            )
+        },
     ]
 }
 
@@ -430,6 +438,9 @@ mod tests {
         assert_eq!(kubelet.common_name, "system:node:worker-2");
         assert_eq!(kubelet.organizations, ["system:nodes"]);
         assert!(kubelet.client && !kubelet.server);
+        let overlay = leaf("flannel-lite-worker-2");
+        assert_eq!(overlay.common_name, "system:flannel-lite:worker-2");
+        assert_eq!(overlay.organizations, ["system:flannel-lite"]);
         // Only people are above all rules; no process is.
         for leaf in leaves(&hosts(2)) {
             let master = leaf.organizations.iter().any(|o| o == "system:masters");

@@ -1,5 +1,6 @@
 //! Read access to what is stored.
 
+use crate::authz::node::Graph;
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -11,6 +12,8 @@ pub trait Objects: Send + Sync {
     fn list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Bytes>;
     /// Changes whenever any object of the resource changes.
     fn revision(&self, group: &str, resource: &str) -> u64;
+    /// Which node needs which object; never older than what the others tell.
+    fn graph(&self) -> &Graph;
 }
 
 impl dyn Objects + '_ {
@@ -75,6 +78,12 @@ pub(crate) fn is_true(object: &Value, pointer: &str) -> bool {
     object.pointer(pointer).and_then(Value::as_bool) == Some(true)
 }
 
+/// A mirror pod: the node's account of a pod it runs on its own.
+pub(crate) fn is_mirror(pod: &Value) -> bool {
+    pod.pointer("/metadata/annotations/kubernetes.io~1config.mirror")
+        .is_some()
+}
+
 #[cfg(test)]
 pub(crate) mod fake {
     use super::*;
@@ -87,6 +96,7 @@ pub(crate) mod fake {
     #[derive(Default)]
     pub struct Fake {
         objects: RwLock<(BTreeMap<Key, Bytes>, u64)>,
+        graph: Graph,
     }
 
     impl Fake {
@@ -97,6 +107,9 @@ pub(crate) mod fake {
                 text(&object, "/metadata/namespace").to_owned(),
                 text(&object, "/metadata/name").to_owned(),
             );
+            let path = [&key.2, &key.3].map(String::as_str).join("/");
+            let path = path.trim_start_matches('/');
+            self.graph.put(group, resource, path, &object);
             let mut all = self.objects.write();
             all.0.insert(key, object.to_string().into());
             all.1 += 1;
@@ -121,6 +134,9 @@ pub(crate) mod fake {
         }
         fn revision(&self, _: &str, _: &str) -> u64 {
             self.objects.read().1
+        }
+        fn graph(&self) -> &Graph {
+            &self.graph
         }
     }
 }

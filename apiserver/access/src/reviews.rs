@@ -1,7 +1,10 @@
 //! The APIs that answer questions about users and permissions.
 
+mod selectors;
+
 use crate::objects::{fields, strings};
 use crate::{Attributes, Authenticator, Authorizer, Decision, User, text};
+use hardway_proto::fields::FieldSelector;
 use hardway_proto::{Status, status::Cause};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -132,6 +135,7 @@ impl Reviews {
             subresource: asked.subresource,
             namespace: asked.namespace,
             name: asked.name,
+            fields: Some(&asked.fields),
             path: asked.path,
             is_resource: asked.is_resource,
         };
@@ -184,6 +188,7 @@ struct Asked<'a> {
     subresource: &'a str,
     namespace: &'a str,
     name: &'a str,
+    fields: FieldSelector,
     path: &'a str,
     is_resource: bool,
 }
@@ -214,6 +219,7 @@ fn asked<'a>(body: &'a Value, kind: &str) -> Result<Asked<'a>, Status> {
             subresource: text(resource, "/subresource"),
             namespace: text(resource, "/namespace"),
             name: text(resource, "/name"),
+            fields: selectors::fields(kind, resource)?,
             path: "",
             is_resource: true,
         }),
@@ -279,6 +285,22 @@ mod tests {
             rules["status"],
             json!({"resourceRules": [], "nonResourceRules": [], "incomplete": false})
         );
+    }
+
+    #[test]
+    fn a_node_may_list_its_own_pods() {
+        let asked = |selector: &str| {
+            json!({"spec": {"user": "system:node:n1", "groups": ["system:nodes"],
+                "resourceAttributes": {"verb": "list", "resource": "pods",
+                    "fieldSelector": {"rawSelector": selector}}}})
+        };
+        let may = |selector| {
+            let body = asked(selector);
+            let answer = reviews().create("subjectaccessreviews", "", &body, &User::default());
+            answer.unwrap()["status"]["allowed"].clone()
+        };
+        assert_eq!(may("spec.nodeName=n1"), true);
+        assert_eq!(may("spec.nodeName=n2"), false);
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub const MASTERS: &str = "system:masters";
 pub const AUTHENTICATED: &str = "system:authenticated";
 /// Group of everybody else.
 pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// Group of flannel-lite's identities, one for each node.
+pub const OVERLAY: &str = "system:flannel-lite";
 /// Name of everybody else.
 pub const ANONYMOUS: &str = "system:anonymous";
 /// Prefix of service accounts' user names.
@@ -84,6 +86,15 @@ impl User {
         self.name
             .strip_prefix("system:node:")
             .filter(|n| !n.is_empty() && self.is_in("system:nodes"))
+    }
+
+    /// The node's name, if the user is a node's flannel-lite
+    /// (`system:flannel-lite:NAME` in `system:flannel-lite`).
+    pub fn as_overlay_node(&self) -> Option<&str> {
+        self.name
+            .strip_prefix(OVERLAY)?
+            .strip_prefix(':')
+            .filter(|n| !n.is_empty() && self.is_in(OVERLAY))
     }
 
     /// As `authentication.k8s.io/v1` UserInfo.

@@ -26,15 +26,22 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Reads what etcd has. `None` (and a log line) if it is no object: such
-    /// a key is left alone and not served.
-    pub fn read(resource: &Resource, key: &str, stored: &Stored) -> Option<Self> {
+    /// Reads what etcd has, and shows it to `look` while it is parsed. `None`
+    /// (and a log line) if it is no object: such a key is left alone and not
+    /// served.
+    pub fn read(
+        resource: &Resource,
+        key: &str,
+        stored: &Stored,
+        look: impl FnOnce(&Value),
+    ) -> Option<Self> {
         let json = Versioned::new(&stored.value, stored.revision);
         let value = serde_json::from_slice::<Value>(&stored.value).ok();
         let (Some(json), Some(value)) = (json, value) else {
             tracing::error!(key = stored.key, "not an object in JSON; it is not served");
             return None;
         };
+        look(&value);
         Some(Self::new(resource, key, &value, json, stored.revision))
     }
 

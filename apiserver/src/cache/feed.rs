@@ -4,6 +4,7 @@ use super::resource::{Loaded, News};
 use super::{Cache, ResourceCache};
 use crate::store::{Page, ROOT, Store, StoreError, below_root};
 use etcd_client::{EventType, WatchResponse, WatchStream};
+use hardway_access::authz::node::Graph;
 use hardway_resources::resource::Resource;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -116,11 +117,15 @@ fn apply(cache: &Cache, response: &WatchResponse) {
             continue;
         };
         let news = match event.event_type() {
-            EventType::Delete => News::Gone,
+            EventType::Delete => {
+                let (group, plural) = (&of.resource.group, &of.resource.plural);
+                cache.graph.remove(group, plural, key);
+                News::Gone
+            }
             EventType::Put => {
                 let value = pair.value().to_vec().into();
                 let stored = cache.store.read(full.clone(), value, pair.mod_revision());
-                News::of(&of.resource, key, &stored)
+                News::of(&of.resource, key, &stored, &cache.graph)
             }
         };
         of.apply(key, news, pair.mod_revision());
@@ -137,17 +142,19 @@ fn apply(cache: &Cache, response: &WatchResponse) {
 /// Reads everything at one revision and replaces what the caches hold.
 async fn load(cache: &Cache) -> Result<i64, StoreError> {
     let mut all: HashMap<String, Loaded> = HashMap::new();
+    let graph = Graph::default();
     let revision = each_page(&cache.store, "", "\u{7f}", 0, |page| {
         let tables = cache.tables.read();
         for (full, stored) in page.keyed() {
             if let Some((of, key)) = tables.resolve(full) {
                 let prefix = of.resource.storage_prefix.clone();
                 let loaded = all.entry(prefix).or_default();
-                loaded.add(key, News::of(&of.resource, key, stored));
+                loaded.add(key, News::of(&of.resource, key, stored, &graph));
             }
         }
     })
     .await?;
+    cache.graph.replace(graph);
     for of in cache.all() {
         let loaded = all.remove(&of.resource.storage_prefix);
         of.reset(loaded.unwrap_or_default(), revision);
@@ -167,7 +174,7 @@ async fn add(cache: &Cache, resource: Arc<Resource>) -> Result<(), StoreError> {
     each_page(&cache.store, &from, &to, revision, |page| {
         for (full, stored) in page.keyed() {
             if let Some(key) = full.strip_prefix(&from) {
-                loaded.add(key, News::of(&resource, key, stored));
+                loaded.add(key, News::of(&resource, key, stored, &cache.graph));
             }
         }
     })

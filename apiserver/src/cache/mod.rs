@@ -16,6 +16,7 @@ use crate::store::{Store, StoreError, too_large_resource_version};
 use bytes::Bytes;
 use confirm::Confirm;
 use hardway_access::Objects;
+use hardway_access::authz::node::Graph;
 use hardway_client::task;
 use hardway_proto::Status;
 use hardway_resources::resource::Resource;
@@ -33,6 +34,8 @@ pub struct Cache {
     store: Store,
     confirm: Confirm,
     tables: RwLock<Tables>,
+    /// Told of each change before anybody sees it here.
+    graph: Graph,
     /// The revision everything up to which has been applied; 0 before the
     /// first load.
     revision: watch::Sender<i64>,
@@ -69,6 +72,7 @@ impl Cache {
             confirm: Confirm::new(store.clone()),
             store,
             tables: RwLock::default(),
+            graph: Graph::default(),
             revision: watch::Sender::new(0),
             commands,
             stopping: watch::Sender::new(false),
@@ -170,7 +174,7 @@ impl Cache {
             let stored = stored?;
             let key = stored.key.strip_prefix(prefix.as_str());
             if let Some(key) = key.and_then(|key| key.strip_prefix('/'))
-                && let Some(entry) = Entry::read(&of.resource, key, &stored)
+                && let Some(entry) = Entry::read(&of.resource, key, &stored, |_| {})
             {
                 items.push(Arc::new(entry));
             }
@@ -220,6 +224,10 @@ impl Objects for Cache {
     fn revision(&self, group: &str, resource: &str) -> u64 {
         self.of(group, resource)
             .map_or(0, |cache| cache.revision() as u64)
+    }
+
+    fn graph(&self) -> &Graph {
+        &self.graph
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, Event};
 use crate::store::{StoreError, Stored};
+use hardway_access::authz::node::Graph;
 use hardway_resources::resource::Resource;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, VecDeque};
@@ -220,12 +221,25 @@ impl Loaded {
 }
 
 impl News {
-    /// What is stored for a key of a resource.
-    pub(super) fn of(resource: &Resource, key: &str, stored: &Result<Stored, StoreError>) -> Self {
-        match stored {
-            Ok(stored) => Entry::read(resource, key, stored).map_or(Self::Gone, Self::Is),
+    /// What is stored for a key of a resource; the graph is told of it.
+    pub(super) fn of(
+        resource: &Resource,
+        key: &str,
+        stored: &Result<Stored, StoreError>,
+        graph: &Graph,
+    ) -> Self {
+        let (group, plural) = (&resource.group, &resource.plural);
+        let news = match stored {
+            Ok(stored) => Entry::read(resource, key, stored, |object| {
+                graph.put(group, plural, key, object);
+            })
+            .map_or(Self::Gone, Self::Is),
             Err(error) => Self::Unreadable(error.clone()),
+        };
+        if !matches!(news, Self::Is(_)) {
+            graph.remove(group, plural, key);
         }
+        news
     }
 }
 

@@ -159,6 +159,7 @@ fn asked<'a>(user: &'a User, verb: Verb, target: &'a api::Target) -> Attributes<
         subresource: &target.subresource,
         namespace: &target.namespace,
         name: &target.name,
+        fields: None,
         path: "",
         is_resource: true,
     }

@@ -38,6 +38,7 @@ use hardway_access::{
     Admission, Attributes, Authenticator, Authorizer, Operation, Reviews, TokenIssuer, User, audit,
 };
 use hardway_proto::Status;
+use hardway_proto::fields::FieldSelector;
 use hardway_resources::Registry;
 use serde_json::Value;
 use std::sync::Arc;
@@ -167,18 +168,21 @@ impl Pipeline {
         entry: &mut Option<audit::Entry>,
     ) -> Result<Answer, Status> {
         self.allows(request)?;
-        // A list or watch pinned to one name is permitted as that object is:
-        // kubelets follow single secrets and config maps this way.
-        let pinned = hardway_proto::fields::FieldSelector::parse(&request.options.field_selector)
-            .ok()
-            .and_then(|fields| fields.exact("metadata.name").map(str::to_owned))
-            .filter(|_| matches!(request.verb, Verb::List | Verb::Watch))
-            .map(|name| request.target.named(&request.target.namespace, &name));
+        // What is limited to fields is permitted as such; a list or watch pinned
+        // to one name as that object is: kubelets follow single objects this way.
+        let fields = match request.verb {
+            Verb::List | Verb::Watch | Verb::DeleteCollection => {
+                FieldSelector::parse(&request.options.field_selector).unwrap_or_default()
+            }
+            _ => FieldSelector::default(),
+        };
+        let pinned = fields
+            .exact("metadata.name")
+            .filter(|_| request.verb != Verb::DeleteCollection)
+            .map(|name| request.target.named(&request.target.namespace, name));
         let target = pinned.as_ref().unwrap_or(&request.target);
-        self.permit(
-            &target.attributes(&request.user, request.verb.as_str()),
-            entry,
-        )?;
+        let asked = target.attributes(&request.user, request.verb.as_str());
+        self.permit(&asked.limited_to(&fields), entry)?;
         if let Some(removed) = target.resource.removed {
             metrics::outdated(
                 target.group(),

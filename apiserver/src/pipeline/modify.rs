@@ -281,6 +281,10 @@ impl Pipeline {
             Part::Special if target.subresource == "finalize" => {
                 causes.extend(rules.validate(&new));
             }
+            // It brings annotations, and a condition.
+            Part::Special if target.subresource == "binding" => {
+                causes.extend(rules.validate_status_update(&new, old));
+            }
             Part::Special => {}
         }
         target.check(causes)?;

@@ -146,6 +146,7 @@ impl Target {
             subresource: &self.subresource,
             namespace: &self.namespace,
             name: &self.name,
+            fields: None,
             path: "",
             is_resource: true,
         }

@@ -123,6 +123,7 @@ fn asked<'a>(
             subresource: &of.subresource,
             namespace: &of.namespace,
             name: &of.name,
+            fields: None,
             path: "",
             is_resource: true,
         },

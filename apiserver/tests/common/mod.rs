@@ -128,6 +128,8 @@ fn certificates(dir: &Path) {
         ("server", "kube-apiserver", ""),
         ("admin", "admin", "system:masters"),
         ("jane", "jane", "dev"),
+        ("node", "system:node:n1", "system:nodes"),
+        ("overlay", "system:flannel-lite:n1", "system:flannel-lite"),
     ] {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
@@ -307,8 +309,12 @@ impl Lab {
     ) -> (u16, Value) {
         let body = Bytes::from(body.to_string());
         let tls = self.acting(user);
+        let content_type = match method {
+            Method::PATCH => "application/merge-patch+json",
+            _ => "application/json",
+        };
         let response = self
-            .try_call_as(&tls, method, path, "application/json", body)
+            .try_call_as(&tls, method, path, content_type, body)
             .await
             .expect("the apiserver answers");
         read(response).await

@@ -7,11 +7,13 @@ mod certificates;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_tolerations;
+mod deny_external_ips;
 mod escalation;
 mod extended_resources;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
+mod overlay_restriction;
 mod pod_security;
 mod priority;
 mod resource_quota;
@@ -37,6 +39,18 @@ pub enum Operation {
     Delete,
     /// exec, attach, port-forward, proxy.
     Connect,
+}
+
+impl Operation {
+    /// As Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+        }
+    }
 }
 
 /// One write, as admission sees it.
@@ -167,6 +181,9 @@ const PLUGINS: &[(&str, bool, Make)] = &[
     ("DefaultIngressClass", true, || {
         Box::new(default_ingress_class::DefaultIngressClass)
     }),
+    ("DenyServiceExternalIPs", false, || {
+        Box::new(deny_external_ips::DenyServiceExternalIps)
+    }),
     ("ResourceQuota", true, || {
         Box::new(resource_quota::ResourceQuota::default())
     }),
@@ -194,21 +211,27 @@ impl Admission {
         Self::with(objects, authorizer, |_, default| default)
     }
 
-    /// The chain with plugins switched on and off by name.
+    /// Whether there is a plugin of that name.
+    pub fn check_name(name: &str) -> Result<(), UnknownPlugin> {
+        match PLUGINS.iter().any(|(known, ..)| *known == name) {
+            true => Ok(()),
+            false => Err(UnknownPlugin(name.to_owned())),
+        }
+    }
+
+    /// The chain with plugins switched on and off by name; of one named in both
+    /// lists it is on. Names that [`check_name`](Self::check_name) doesn't know
+    /// mean nothing.
     pub fn configured(
         objects: Arc<dyn Objects>,
         authorizer: Arc<Authorizer>,
         enable: &[String],
         disable: &[String],
-    ) -> Result<Self, UnknownPlugin> {
-        let is_known = |wanted: &str| PLUGINS.iter().any(|(name, ..)| *name == wanted);
-        if let Some(unknown) = enable.iter().chain(disable).find(|name| !is_known(name)) {
-            return Err(UnknownPlugin(unknown.clone()));
-        }
+    ) -> Self {
         let has = |list: &[String], name: &str| list.iter().any(|n| n == name);
-        Ok(Self::with(objects, authorizer, |name, default| {
+        Self::with(objects, authorizer, |name, default| {
             has(enable, name) || default && !has(disable, name)
-        }))
+        })
     }
 
     fn with(
@@ -217,8 +240,9 @@ impl Admission {
         wanted: impl Fn(&str, bool) -> bool,
     ) -> Self {
         // What protects RBAC and identities can't be switched off.
-        let always: [Box<dyn Plugin>; 2] = [
+        let always: [Box<dyn Plugin>; 3] = [
             Box::new(escalation::Escalation),
+            Box::new(overlay_restriction::OverlayRestriction),
             Box::new(certificates::Requester),
         ];
         let chosen = PLUGINS
@@ -273,12 +297,6 @@ fn array_at<'a>(parent: &'a mut Value, field: &str) -> &'a mut Vec<Value> {
     parent[field]
         .as_array_mut()
         .expect("was just made an array")
-}
-
-/// A mirror pod: the node's account of a pod it runs on its own.
-fn is_mirror(pod: &Value) -> bool {
-    pod.pointer("/metadata/annotations/kubernetes.io~1config.mirror")
-        .is_some()
 }
 
 /// Of the objects annotated as default, the newest (the first by name among

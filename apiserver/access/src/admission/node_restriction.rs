@@ -1,10 +1,13 @@
 //! NodeRestriction: a node changes itself and the pods bound to it, nothing
-//! else, and can't promote itself by labels or taints.
+//! else, and can't promote itself by labels, taints, or pods of its own making.
 
-use super::{Context, Operation, Plugin, Review, is_mirror};
-use crate::objects::{fields, is_true, items};
-use crate::text;
+mod token;
+
+use super::{Context, Operation, Plugin, Review};
+use crate::objects::{fields, is_mirror, is_true, items};
+use crate::{Objects, text};
 use hardway_proto::Status;
+use hardway_proto::references::{self, Referent};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -19,7 +22,8 @@ impl Plugin for NodeRestriction {
         new: Option<&Value>,
         old: Option<&Value>,
     ) -> Result<(), Status> {
-        if !review.user.is_in("system:nodes") {
+        // Streams are no writes.
+        if !review.user.is_in("system:nodes") || review.operation == Operation::Connect {
             return Ok(());
         }
         let Some(node) = review.user.as_node() else {
@@ -30,10 +34,12 @@ impl Plugin for NodeRestriction {
         let verdict = match (review.group, review.resource, review.subresource) {
             ("", "pods", sub) => attempt.pod(sub, new, old),
             ("", "nodes", _) => attempt.node(new, old),
-            ("", "persistentvolumeclaims", "status") => Ok(()),
+            ("", "persistentvolumeclaims", "status") => attempt.claim_status(new, old),
+            ("", "persistentvolumeclaims", _) => Err("may only update PVC status".into()),
             ("", "serviceaccounts", "token") => attempt.token(new),
             ("coordination.k8s.io", "leases", _) => attempt.lease(new),
             ("storage.k8s.io", "csinodes", _) => attempt.csi_node(new),
+            ("resource.k8s.io", "resourceslices", _) => attempt.slice(new, old),
             _ => Ok(()),
         };
         verdict.map_err(|why| review.forbid(new.or(old), why))
@@ -47,6 +53,10 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    fn objects(&self) -> &dyn Objects {
+        &*self.cx.objects
+    }
+
     /// The name in the path, or in the object at creation.
     fn name<'v>(&'v self, new: Option<&'v Value>) -> &'v str {
         match self.review.name {
@@ -66,37 +76,54 @@ impl Attempt<'_> {
         let node = self.node;
         let is_own =
             |pod: Option<&Value>| pod.is_some_and(|pod| text(pod, "/spec/nodeName") == node);
-        match (subresource, self.review.operation) {
+        let operation = self.review.operation;
+        match (subresource, operation) {
             ("", Operation::Create) => new.map_or(Ok(()), |pod| self.mirror(pod)),
             ("", Operation::Delete) if is_own(old) => Ok(()),
             ("", Operation::Delete) => Err(format!(
                 "node {node:?} can only delete pods with spec.nodeName set to itself"
             )),
+            ("", _) => Err(format!(
+                "unexpected operation {:?}, node {node:?} can only create and delete mirror pods",
+                operation.as_str()
+            )),
             ("status", Operation::Update) if !is_own(old) => Err(format!(
                 "node {node:?} can only update pod status for pods with spec.nodeName set to itself"
             )),
             ("status", Operation::Update) => {
-                let labels =
-                    |pod: Option<&Value>| pod.and_then(|p| p.pointer("/metadata/labels").cloned());
-                match labels(new) == labels(old) {
-                    true => Ok(()),
-                    false => Err(format!(
+                let differs = |pointer| {
+                    let at =
+                        |pod: Option<&Value>| pod.and_then(|pod| pod.pointer(pointer).cloned());
+                    at(new) != at(old)
+                };
+                if differs("/metadata/labels") {
+                    return Err(format!(
                         "node {node:?} cannot update labels through pod status"
-                    )),
+                    ));
                 }
+                // The claims named there are the pod's to read.
+                if differs("/status/resourceClaimStatuses") {
+                    return Err(format!(
+                        "node {node:?} cannot update resource claim statues"
+                    ));
+                }
+                Ok(())
             }
             ("eviction", Operation::Create) => {
                 let namespace = self.review.namespace;
-                let pod = self.cx.objects.read("", "pods", namespace, self.name(new));
+                let pod = self.objects().read("", "pods", namespace, self.name(new));
                 match is_own(pod.as_ref()) {
                     true => Ok(()),
                     false => Err(format!(
-                        "node {node:?} can only evict pods with spec.nodeName set to itself"
+                        "node {node} can only evict pods with spec.nodeName set to itself"
                     )),
                 }
             }
+            ("status" | "eviction", _) => {
+                Err(format!("unexpected operation {:?}", operation.as_str()))
+            }
             (other, _) => Err(format!(
-                "unexpected operation on pods/{other} by node {node:?}"
+                "unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed"
             )),
         }
     }
@@ -113,36 +140,65 @@ impl Attempt<'_> {
                 "node {node:?} can only create pods with spec.nodeName set to itself"
             ));
         }
-        let spec = pod["spec"].to_string();
-        let refers = [
-            ("\"serviceAccountName\":\"", "a service account"),
-            ("\"secret\":{", "secrets"),
-            ("\"secretKeyRef\":", "secrets"),
-            ("\"secretRef\":", "secrets"),
-            ("\"imagePullSecrets\":[{", "secrets"),
-            ("\"configMap\":{", "configmaps"),
-            ("\"configMapKeyRef\":", "configmaps"),
-            ("\"configMapRef\":", "configmaps"),
-            ("\"persistentVolumeClaim\":", "persistentvolumeclaims"),
-        ];
-        if let Some((_, what)) = refers.iter().find(|(mark, _)| spec.contains(mark)) {
+        self.owner(items(pod, "/metadata/ownerReferences"))?;
+        let mut referred = BTreeSet::new();
+        references::of_pod(pod, |referent, _| {
+            referred.insert(referent);
+        });
+        // Also one whose template names nothing yet.
+        if !items(pod, "/spec/resourceClaims").is_empty() {
+            referred.insert(Referent::ResourceClaim);
+        }
+        match referred.first() {
+            None => Ok(()),
+            Some(referent) => Err(format!(
+                "node {node:?} can not create pods that reference {}",
+                plural(*referent)
+            )),
+        }
+    }
+
+    /// A mirror pod belongs to the node that makes it, and goes with it.
+    fn owner(&self, owners: &[Value]) -> Result<(), String> {
+        let node = self.node;
+        let owner = match owners {
+            [owner] => owner,
+            [] => {
+                return Err(format!(
+                    "node {node:?} can only create pods with an owner reference set to itself"
+                ));
+            }
+            _ => {
+                return Err(format!(
+                    "node {node:?} can only create pods with a single owner reference set to itself"
+                ));
+            }
+        };
+        let is = |field, value| text(owner, field) == value;
+        if !(is("/apiVersion", "v1") && is("/kind", "Node") && is("/name", node)) {
             return Err(format!(
-                "node {node:?} can not create pods that reference {what}"
+                "node {node:?} can only create pods with an owner reference set to itself"
             ));
         }
-        let owners = items(pod, "/metadata/ownerReferences");
-        let is_node = |owner: &Value| {
-            text(owner, "/apiVersion") == "v1"
-                && text(owner, "/kind") == "Node"
-                && text(owner, "/name") == node
-                && is_true(owner, "/controller")
-                && !is_true(owner, "/blockOwnerDeletion")
-        };
-        match owners {
-            [] => Ok(()),
-            [owner] if is_node(owner) => Ok(()),
-            _ => Err(format!(
-                "node {node:?} can only create pods with an owner reference set to itself"
+        if !is_true(owner, "/controller") {
+            return Err(format!(
+                "node {node:?} can only create pods with a controller owner reference set to itself"
+            ));
+        }
+        if is_true(owner, "/blockOwnerDeletion") {
+            return Err(format!(
+                "node {node:?} must not set blockOwnerDeletion on an owner reference"
+            ));
+        }
+        let stored = self
+            .objects()
+            .read("", "nodes", "", node)
+            .ok_or_else(|| format!("node {node:?} not found"))?;
+        let (named, actual) = (text(owner, "/uid"), text(&stored, "/metadata/uid"));
+        match named == actual {
+            true => Ok(()),
+            false => Err(format!(
+                "node {node} UID mismatch: expected {named} got {actual}"
             )),
         }
     }
@@ -158,7 +214,13 @@ impl Attempt<'_> {
         let Some(new) = new else {
             return Ok(());
         };
+        let source = |node: &Value| node.pointer("/spec/configSource").cloned();
         let Some(old) = old else {
+            if source(new).is_some_and(|source| !source.is_null()) {
+                return Err(format!(
+                    "node {node:?} is not allowed to create pods with a non-nil configSource"
+                ));
+            }
             return match forbidden_labels(&changed_labels(new, &Value::Null)) {
                 none if none.is_empty() => Ok(()),
                 labels => Err(format!(
@@ -166,10 +228,15 @@ impl Attempt<'_> {
                 )),
             };
         };
-        if new.pointer("/spec/taints") != old.pointer("/spec/taints") {
+        if source(new).is_some_and(|source| !source.is_null()) && source(new) != source(old) {
+            return Err(format!(
+                "node {node:?} is not allowed to update configSource to a new non-nil configSource"
+            ));
+        }
+        if items(new, "/spec/taints") != items(old, "/spec/taints") {
             return Err(format!("node {node:?} is not allowed to modify taints"));
         }
-        if new.pointer("/metadata/ownerReferences") != old.pointer("/metadata/ownerReferences") {
+        if items(new, "/metadata/ownerReferences") != items(old, "/metadata/ownerReferences") {
             return Err(format!(
                 "node {node:?} is not allowed to modify ownerReferences"
             ));
@@ -180,33 +247,40 @@ impl Attempt<'_> {
         }
     }
 
-    fn token(&self, new: Option<&Value>) -> Result<(), String> {
-        let reference = new.and_then(|new| new.pointer("/spec/boundObjectRef"));
-        let Some(pod) =
-            reference.filter(|r| text(r, "/apiVersion") == "v1" && text(r, "/kind") == "Pod")
-        else {
-            return Err("node requested token not bound to a pod".into());
-        };
-        let (name, uid) = (text(pod, "/name"), text(pod, "/uid"));
-        if uid.is_empty() {
-            return Err("node requested token with a pod binding without a uid".into());
-        }
-        let found = self
-            .cx
-            .objects
-            .read("", "pods", self.review.namespace, name)
-            .ok_or_else(|| format!("pod {name:?} not found"))?;
-        let stored = text(&found, "/metadata/uid");
-        if stored != uid {
+    /// A kubelet tells how it resizes a volume, nothing else.
+    fn claim_status(&self, new: Option<&Value>, old: Option<&Value>) -> Result<(), String> {
+        let (Some(new), Some(old)) = (new, old) else {
             return Err(format!(
-                "the UID in the bound object reference ({uid}) does not match the UID in record ({stored}). The object might have been deleted and then recreated"
+                "unexpected operation {:?}",
+                self.review.operation.as_str()
             ));
-        }
-        match text(&found, "/spec/nodeName") == self.node {
-            true => Ok(()),
-            false => {
-                Err("node requested token bound to a pod scheduled on a different node".into())
+        };
+        let rest = |claim: &Value| {
+            let mut claim = claim.clone();
+            for (parent, fields) in [
+                ("metadata", &["resourceVersion", "managedFields"][..]),
+                (
+                    "status",
+                    &[
+                        "capacity",
+                        "conditions",
+                        "allocatedResources",
+                        "allocatedResourceStatuses",
+                    ],
+                ),
+            ] {
+                if let Some(map) = claim.get_mut(parent).and_then(Value::as_object_mut) {
+                    map.retain(|field, _| !fields.contains(&field.as_str()));
+                }
             }
+            claim
+        };
+        match rest(new) == rest(old) {
+            true => Ok(()),
+            false => Err(format!(
+                "node {:?} is not allowed to update fields other than status.capacity and status.conditions",
+                self.node
+            )),
         }
     }
 
@@ -231,6 +305,33 @@ impl Attempt<'_> {
                 Err("can only access CSINode with the same name as the requesting node".into())
             }
         }
+    }
+
+    fn slice(&self, new: Option<&Value>, old: Option<&Value>) -> Result<(), String> {
+        let is_own = |slice: &Value| text(slice, "/spec/nodeName") == self.node;
+        match self.review.operation {
+            Operation::Create if !new.is_some_and(is_own) => Err(
+                "can only create ResourceSlice with the same NodeName as the requesting node"
+                    .into(),
+            ),
+            Operation::Update | Operation::Delete if !old.is_some_and(is_own) => Err(
+                "can only update or delete ResourceSlice with the same NodeName as the requesting node"
+                    .into(),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// As refusals name them.
+fn plural(referent: Referent) -> &'static str {
+    match referent {
+        Referent::ServiceAccount => "a service account",
+        Referent::Secret => "secrets",
+        Referent::ConfigMap => "configmaps",
+        Referent::ClusterTrustBundle => "clustertrustbundles",
+        Referent::PersistentVolumeClaim => "persistentvolumeclaims",
+        Referent::ResourceClaim => "resourceclaims",
     }
 }
 
@@ -296,6 +397,8 @@ mod tests {
         old: Value,
     ) -> Result<(), String> {
         let bench = Bench::new();
+        let node = json!({"metadata": {"name": "n1", "uid": "u1"}});
+        bench.fake.put("", "nodes", node);
         let user = User::new("system:node:n1", ["system:nodes"]);
         let namespace = text(&new, "/metadata/namespace").to_owned();
         let review = review(&user, operation, "", resource, &namespace, name);
@@ -382,40 +485,132 @@ mod tests {
                 .unwrap_err()
                 .contains("can only create mirror pods")
         );
-        let mut mirror = pod("n1");
-        mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
-        assert_eq!(
-            attempt(Operation::Create, "pods", "", mirror.clone(), Value::Null),
-            Ok(())
-        );
-        let mut from = mirror.clone();
-        from["spec"]["containers"] = json!([{"envFrom": [{"secretRef": {"name": "x"}}]}]);
+        assert!(attempt(Operation::Update, "pods", "p", pod("n1"), pod("n1")).is_err());
+        let with = |pointer: &str, value: Value| {
+            let mut changed = pod("n1");
+            match pointer {
+                "labels" => changed["metadata"]["labels"] = value,
+                _ => changed["status"] = json!({pointer: value}),
+            }
+            attempt(Operation::Update, "pods/status", "p", changed, pod("n1"))
+        };
+        assert_eq!(with("phase", json!("Running")), Ok(()));
+        assert!(with("labels", json!({"app": "x"})).is_err());
+        let claims = json!([{"name": "gpu", "resourceClaimName": "of-another"}]);
+        assert!(with("resourceClaimStatuses", claims).is_err());
+    }
+
+    fn mirror() -> Value {
+        json!({
+            "metadata": {"name": "p", "namespace": "shop",
+                "annotations": {"kubernetes.io/config.mirror": "x"},
+                "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n1",
+                    "uid": "u1", "controller": true}]},
+            "spec": {"nodeName": "n1", "containers": [{"name": "c"}]}})
+    }
+
+    #[test]
+    fn a_mirror_pod_belongs_to_its_node() {
+        let create = |pod: Value| attempt(Operation::Create, "pods", "", pod, Value::Null);
+        assert_eq!(create(mirror()), Ok(()));
+        let owned = |field: &str, value: Value| {
+            let mut pod = mirror();
+            pod["metadata"]["ownerReferences"][0][field] = value;
+            create(pod).unwrap_err()
+        };
+        for (field, value) in [
+            ("apiVersion", json!("v2")),
+            ("kind", json!("Pod")),
+            ("name", json!("n2")),
+        ] {
+            assert!(owned(field, value).ends_with("with an owner reference set to itself"));
+        }
+        assert!(owned("controller", json!(false)).contains("a controller owner reference"));
+        assert!(owned("blockOwnerDeletion", json!(true)).contains("must not set"));
+        assert!(owned("uid", json!("u2")).ends_with("UID mismatch: expected u2 got u1"));
+        let mut unowned = mirror();
+        unowned["metadata"]["ownerReferences"] = json!([]);
         assert!(
-            attempt(Operation::Create, "pods", "", from, Value::Null)
+            create(unowned)
                 .unwrap_err()
-                .ends_with("reference secrets")
-        );
-        mirror["spec"]["volumes"] = json!([{"name": "s", "secret": {"secretName": "x"}}]);
-        assert!(
-            attempt(Operation::Create, "pods", "", mirror, Value::Null)
-                .unwrap_err()
-                .ends_with("reference secrets")
+                .ends_with("with an owner reference set to itself")
         );
     }
 
     #[test]
-    fn tokens_are_for_pods_on_the_node() {
-        let request = json!({"metadata": {"namespace": "shop"}, "spec": {}});
-        assert!(
+    fn a_mirror_pod_refers_to_nothing() {
+        for (field, value, what) in [
+            ("serviceAccountName", json!("admin"), "a service account"),
+            ("imagePullSecrets", json!([{"name": "x"}]), "secrets"),
+            (
+                "containers",
+                json!([{"envFrom": [{"secretRef": {"name": "x"}}]}]),
+                "secrets",
+            ),
+            (
+                "initContainers",
+                json!([{"env": [{"valueFrom": {"configMapKeyRef": {"name": "x"}}}]}]),
+                "configmaps",
+            ),
+            (
+                "resourceClaims",
+                json!([{"name": "g", "resourceClaimTemplateName": "t"}]),
+                "resourceclaims",
+            ),
+        ] {
+            let mut pod = mirror();
+            pod["spec"][field] = value;
+            let refused = attempt(Operation::Create, "pods", "", pod, Value::Null).unwrap_err();
+            assert!(refused.ends_with(&format!("reference {what}")), "{refused}");
+        }
+        for (volume, what) in [
+            (json!({"secret": {"secretName": "x"}}), "secrets"),
+            (
+                json!({"csi": {"driver": "d", "nodePublishSecretRef": {"name": "x"}}}),
+                "secrets",
+            ),
+            (json!({"azureFile": {"secretName": "x"}}), "secrets"),
+            (json!({"configMap": {"name": "x"}}), "configmaps"),
+            (
+                json!({"projected": {"sources": [{"clusterTrustBundle": {"name": "x"}}]}}),
+                "clustertrustbundles",
+            ),
+            (
+                json!({"persistentVolumeClaim": {"claimName": "x"}}),
+                "persistentvolumeclaims",
+            ),
+            (
+                json!({"ephemeral": {"volumeClaimTemplate": {}}}),
+                "persistentvolumeclaims",
+            ),
+        ] {
+            let mut pod = mirror();
+            pod["spec"]["volumes"] = json!([volume]);
+            let refused = attempt(Operation::Create, "pods", "", pod, Value::Null).unwrap_err();
+            assert!(refused.ends_with(&format!("reference {what}")), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_claims_status_tells_of_resizing_only() {
+        let claim = |status: Value, labels: Value| {
+            json!({
+            "metadata": {"name": "data", "namespace": "shop", "labels": labels},
+            "status": status})
+        };
+        let old = claim(json!({"phase": "Bound"}), json!({}));
+        let update = |new| {
             attempt(
-                Operation::Create,
-                "serviceaccounts/token",
-                "web",
-                request,
-                Value::Null
+                Operation::Update,
+                "persistentvolumeclaims/status",
+                "data",
+                new,
+                old.clone(),
             )
-            .unwrap_err()
-            .ends_with("node requested token not bound to a pod")
-        );
+        };
+        let resized = json!({"phase": "Bound", "capacity": {"storage": "2Gi"}});
+        assert_eq!(update(claim(resized.clone(), json!({}))), Ok(()));
+        assert!(update(claim(resized, json!({"a": "b"}))).is_err());
+        assert!(update(claim(json!({"phase": "Lost"}), json!({}))).is_err());
     }
 }

@@ -1,9 +1,10 @@
 //! ServiceAccount: every pod runs as a service account, gets its pull secrets
 //! and, unless told otherwise, a token.
 
-use super::{Context, Plugin, Review, array_at, is_mirror};
-use crate::objects::items;
+use super::{Context, Plugin, Review, array_at};
+use crate::objects::{is_mirror, items};
 use crate::text;
+use hardway_proto::references::{self, Referent};
 use hardway_proto::{Status, names};
 use serde_json::{Value, json};
 
@@ -52,8 +53,12 @@ impl Plugin for ServiceAccount {
         if !text(pod, "/spec/serviceAccountName").is_empty() {
             return Err(review.forbid(new, "a mirror pod may not reference service accounts"));
         }
-        if pod["spec"].to_string().contains("\"secret\":{") {
+        if !references::names(pod, Referent::Secret).is_empty() {
             return Err(review.forbid(new, "a mirror pod may not reference secrets"));
+        }
+        if references::token_audiences(pod).next().is_some() {
+            let why = "a mirror pod may not use ServiceAccountToken volume projections";
+            return Err(review.forbid(new, why));
         }
         Ok(())
     }

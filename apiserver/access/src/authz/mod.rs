@@ -7,6 +7,7 @@ pub mod rule;
 
 use crate::{Objects, User, user};
 use hardway_proto::Status;
+use hardway_proto::fields::FieldSelector;
 use std::sync::Arc;
 
 /// What a request wants to do.
@@ -28,6 +29,8 @@ pub struct Attributes<'a> {
     pub namespace: &'a str,
     /// Object name, or empty.
     pub name: &'a str,
+    /// What a list, a watch or the deletion of a collection is limited to.
+    pub fields: Option<&'a FieldSelector>,
     /// Path of a request that isn't for a resource, e.g. `/healthz`.
     pub path: &'a str,
     /// Whether the request is for a resource; otherwise `path` counts.
@@ -53,6 +56,7 @@ impl<'a> Attributes<'a> {
             subresource: "",
             namespace,
             name,
+            fields: None,
             path: "",
             is_resource: true,
         }
@@ -73,6 +77,22 @@ impl<'a> Attributes<'a> {
             subresource,
             ..self
         }
+    }
+
+    /// The same, limited to objects with such fields.
+    pub fn limited_to(self, fields: &'a FieldSelector) -> Self {
+        Self {
+            fields: Some(fields),
+            ..self
+        }
+    }
+
+    /// Whether no object is asked for but those with this value of a field.
+    pub fn is_limited_to(&self, field: &str, value: &str) -> bool {
+        let requirements = self.fields.map_or(&[][..], FieldSelector::requirements);
+        requirements
+            .iter()
+            .any(|r| r.field == field && r.value == value && !r.negated)
     }
 
     /// `User "jane" cannot list resource "pods" in API group "" in the

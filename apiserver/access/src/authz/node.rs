@@ -1,14 +1,14 @@
 //! The Node authorizer: a node may read what its pods need, and write what is
-//! its own.
-//!
-//! The relation between a node and an object is looked up in the stored pods
-//! when asked: kubelets ask seldom, while an index would change with every pod.
+//! its own. As in Kubernetes 1.33 it lists and watches its own pods, and
+//! itself, and no others.
+
+mod graph;
+
+pub use graph::Graph;
 
 use super::Attributes;
 use super::rule::Rule;
-use crate::objects::items;
-use crate::{Objects, bootstrap, text};
-use serde_json::Value;
+use crate::{Objects, bootstrap};
 use std::sync::Arc;
 
 /// Where nodes' leases live.
@@ -21,7 +21,7 @@ pub struct NodeAuthorizer {
 }
 
 impl NodeAuthorizer {
-    /// Decides from the pods, volumes and claims found in `objects`.
+    /// Decides from the relations that `objects` keeps.
     pub fn new(objects: Arc<dyn Objects>) -> Self {
         Self {
             objects,
@@ -36,29 +36,42 @@ impl NodeAuthorizer {
         }
         match (request.group, request.resource) {
             ("", "secrets" | "configmaps") => {
-                only(request, &["get", "list", "watch"], &[""])?;
-                self.related(node, request)
-            }
-            ("", "persistentvolumeclaims") => {
-                match request.subresource {
-                    "status" => only(request, &["get", "update", "patch"], &["status"])?,
-                    _ => only(request, &["get"], &[""])?,
+                only(
+                    request,
+                    &["get", "list", "watch"],
+                    "can only read resources of this type",
+                )?;
+                whole(request, "cannot read subresource")?;
+                if request.namespace.is_empty() {
+                    return Err("can only read namespaced object of this type".into());
                 }
                 self.related(node, request)
             }
-            ("", "persistentvolumes") | ("storage.k8s.io", "volumeattachments") => {
-                only(request, &["get"], &[""])?;
+            ("", "persistentvolumeclaims") if request.subresource == "status" => {
+                only(
+                    request,
+                    &["update", "patch"],
+                    "can only get/update/patch this type",
+                )?;
                 self.related(node, request)
             }
+            ("", "persistentvolumeclaims" | "persistentvolumes")
+            | ("storage.k8s.io", "volumeattachments")
+            | ("resource.k8s.io", "resourceclaims") => self.get(node, request),
             ("", "serviceaccounts") => {
-                only(request, &["create"], &["token"])?;
+                if request.verb != "create" || request.name.is_empty() {
+                    return Err("can only create tokens for individual service accounts".into());
+                }
+                if request.subresource != "token" {
+                    return Err("can only create token subresource of serviceaccount".into());
+                }
                 self.related(node, request)
             }
             ("coordination.k8s.io", "leases") => {
                 only(
                     request,
-                    &["get", "create", "update", "patch", "delete"],
-                    &[""],
+                    OWN_VERBS,
+                    "can only get, create, update, patch, or delete a node lease",
                 )?;
                 if request.namespace != LEASES {
                     return Err(format!(
@@ -74,153 +87,128 @@ impl NodeAuthorizer {
             ("storage.k8s.io", "csinodes") => {
                 only(
                     request,
-                    &["get", "create", "update", "patch", "delete"],
-                    &[""],
+                    OWN_VERBS,
+                    "can only get, create, update, patch, or delete a CSINode",
                 )?;
+                whole(request, "cannot authorize CSINode subresources")?;
                 own(
                     node,
                     request,
                     "can only access CSINode with the same name as the requesting node",
                 )
             }
+            ("resource.k8s.io", "resourceslices") => self.slice(node, request),
+            ("", "nodes") => self::node(node, request),
+            ("", "pods") => self.pod(node, request),
             _ if self.rules.iter().any(|rule| rule.allows(request)) => Ok(()),
             _ => Err(String::new()),
         }
     }
 
+    fn get(&self, node: &str, request: &Attributes) -> Result<(), String> {
+        only(
+            request,
+            &["get"],
+            "can only get individual resources of this type",
+        )?;
+        whole(request, "cannot get subresource")?;
+        self.related(node, request)
+    }
+
+    /// What a node makes and deletes, and whose status it tells, is looked at
+    /// by NodeRestriction.
+    fn pod(&self, node: &str, request: &Attributes) -> Result<(), String> {
+        match (request.subresource, request.verb) {
+            ("", "get") => self.get(node, request),
+            ("", "list" | "watch") if request.is_limited_to("spec.nodeName", node) => Ok(()),
+            ("", "list" | "watch") if request.name.is_empty() => {
+                Err("can only list/watch pods with spec.nodeName field selector".into())
+            }
+            ("", "list" | "watch") => self.related(node, request),
+            ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => {
+                Ok(())
+            }
+            _ => Err(String::new()),
+        }
+    }
+
+    fn slice(&self, node: &str, request: &Attributes) -> Result<(), String> {
+        whole(request, "cannot authorize ResourceSlice subresources")?;
+        match request.verb {
+            "create" => Ok(()),
+            "get" | "update" | "patch" | "delete" => self.related(node, request),
+            "list" | "watch" | "deletecollection" if request.is_limited_to("nodeName", node) => {
+                Ok(())
+            }
+            "list" | "watch" | "deletecollection" => Err(
+                "can only list/watch/deletecollection resourceslices with nodeName field selector"
+                    .into(),
+            ),
+            _ => Err("only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection".into()),
+        }
+    }
+
     fn related(&self, node: &str, request: &Attributes) -> Result<(), String> {
-        if request.name.is_empty() {
+        let Attributes {
+            group,
+            resource,
+            namespace,
+            name,
+            ..
+        } = *request;
+        if name.is_empty() {
             return Err("No Object name found".into());
         }
-        match self.is_related(node, request) {
+        let graph = self.objects.graph();
+        match graph.relates(node, group, resource, namespace, name) {
             true => Ok(()),
             false => Err(format!(
                 "no relationship found between node '{node}' and this object"
             )),
         }
     }
+}
 
-    fn is_related(&self, node: &str, request: &Attributes) -> bool {
-        let (namespace, name) = (request.namespace, request.name);
-        let mut pods = self.pods(node, namespace, name);
-        match request.resource {
-            "secrets" => pods.any(|pod| refers(&pod["spec"], name, SECRETS)),
-            "configmaps" => pods.any(|pod| refers(&pod["spec"], name, CONFIG_MAPS)),
-            "persistentvolumeclaims" => pods.any(|pod| claims(&pod, name)),
-            "serviceaccounts" => pods.any(|pod| text(&pod, "/spec/serviceAccountName") == name),
-            "persistentvolumes" => {
-                let Some(volume) = self.objects.read("", "persistentvolumes", "", name) else {
-                    return false;
-                };
-                let claim = text(&volume, "/spec/claimRef/name");
-                let home = text(&volume, "/spec/claimRef/namespace");
-                !claim.is_empty()
-                    && self
-                        .objects
-                        .read("", "persistentvolumeclaims", home, claim)
-                        .is_some_and(|claim| text(&claim, "/spec/volumeName") == name)
-                    && self.pods(node, home, claim).any(|pod| claims(&pod, claim))
-            }
-            "volumeattachments" => self
-                .objects
-                .read("storage.k8s.io", "volumeattachments", "", name)
-                .is_some_and(|attachment| text(&attachment, "/spec/nodeName") == node),
-            _ => false,
-        }
-    }
+/// What a node may do with objects that bear its name.
+const OWN_VERBS: &[&str] = &["get", "create", "update", "patch", "delete"];
 
-    /// Pods of a namespace on a node that mention a name. The bytes are
-    /// searched before they are parsed. Mirror pods are the node's own making
-    /// and open no doors.
-    fn pods(&self, node: &str, namespace: &str, name: &str) -> impl Iterator<Item = Value> {
-        let mentions = move |bytes: &[u8]| {
-            std::str::from_utf8(bytes)
-                .is_ok_and(|pod| pod.contains(&format!("{node:?}")) && pod.contains(name))
-        };
-        let list = self.objects.list("", "pods", Some(namespace));
-        list.into_iter()
-            .filter(move |bytes| mentions(bytes))
-            .filter_map(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
-            .filter(move |pod| {
-                text(pod, "/spec/nodeName") == node
-                    && pod
-                        .pointer("/metadata/annotations/kubernetes.io~1config.mirror")
-                        .is_none()
-            })
+fn only(request: &Attributes, verbs: &[&str], why_not: &str) -> Result<(), String> {
+    match verbs.contains(&request.verb) {
+        true => Ok(()),
+        false => Err(why_not.into()),
     }
 }
 
-fn only(request: &Attributes, verbs: &[&str], subresources: &[&str]) -> Result<(), String> {
-    if !subresources.contains(&request.subresource) {
-        return Err(match subresources {
-            [""] => "cannot access subresources of this type".into(),
-            [one] => format!("can only access the {one:?} subresource of this type"),
-            _ => "can't access this subresource".into(),
-        });
-    }
-    match verbs.contains(&request.verb) {
-        true => Ok(()),
-        false => Err(format!(
-            "can only {} resources of this type",
-            verbs.join("/")
-        )),
+fn whole(request: &Attributes, why_not: &str) -> Result<(), String> {
+    match request.subresource {
+        "" => Ok(()),
+        _ => Err(why_not.into()),
     }
 }
 
 /// The object must bear the node's name; at creation the name isn't known yet
 /// and left to NodeRestriction.
 fn own(node: &str, request: &Attributes, why_not: &str) -> Result<(), String> {
-    match request.name == node || request.verb == "create" && request.name.is_empty() {
+    match request.name == node || request.verb == "create" {
         true => Ok(()),
         false => Err(why_not.into()),
     }
 }
 
-/// Fields by which pods refer to secrets: the field, and the key within it.
-const SECRETS: &[(&str, &str)] = &[
-    ("secret", "secretName"),
-    ("secret", "name"),
-    ("secretKeyRef", "name"),
-    ("secretRef", "name"),
-    ("nodePublishSecretRef", "name"),
-    ("imagePullSecrets", "name"),
-    ("azureFile", "secretName"),
-];
-const CONFIG_MAPS: &[(&str, &str)] = &[
-    ("configMap", "name"),
-    ("configMapKeyRef", "name"),
-    ("configMapRef", "name"),
-];
-
-/// Whether any reference of these kinds below `value` has this name.
-fn refers(value: &Value, name: &str, kinds: &[(&str, &str)]) -> bool {
-    let named = |field: &str, target: &Value| {
-        kinds.iter().any(|(kind, key)| {
-            *kind == field
-                && match target {
-                    Value::Array(list) => list.iter().any(|item| item[key] == name),
-                    one => one.get(key).is_some_and(|n| n == name),
-                }
-        })
-    };
-    match value {
-        Value::Object(map) => map
-            .iter()
-            .any(|(field, inner)| named(field, inner) || refers(inner, name, kinds)),
-        Value::Array(list) => list.iter().any(|inner| refers(inner, name, kinds)),
-        _ => false,
+/// A node reads itself; also before it is there. NodeRestriction looks at what
+/// it writes.
+fn node(node: &str, request: &Attributes) -> Result<(), String> {
+    match (request.subresource, request.verb, request.name) {
+        ("", "create" | "update" | "patch", _) | ("status", "update" | "patch", _) => Ok(()),
+        ("", "get" | "list" | "watch", name) if name == node => Ok(()),
+        ("", "get" | "list" | "watch", "") => Err(format!(
+            "node '{node}' cannot read all nodes, only its own Node object"
+        )),
+        ("", "get" | "list" | "watch", name) => Err(format!(
+            "node '{node}' cannot read '{name}', only its own Node object"
+        )),
+        _ => Err(String::new()),
     }
-}
-
-/// Whether a pod uses a claim, directly or as an ephemeral volume.
-fn claims(pod: &Value, claim: &str) -> bool {
-    let ephemeral = |volume: &Value| {
-        let name = format!("{}-{}", text(pod, "/metadata/name"), text(volume, "/name"));
-        volume.get("ephemeral").is_some() && name == claim
-    };
-    items(pod, "/spec/volumes").iter().any(|volume| {
-        text(volume, "/persistentVolumeClaim/claimName") == claim || ephemeral(volume)
-    })
 }
 
 #[cfg(test)]
@@ -228,6 +216,7 @@ mod tests {
     use super::*;
     use crate::User;
     use crate::objects::fake::Fake;
+    use hardway_proto::fields::FieldSelector;
     use serde_json::json;
 
     fn check(
@@ -279,6 +268,8 @@ mod tests {
         }
         assert!(check("n1", "get", "", "secrets", "shop", "other").is_err());
         assert!(check("n1", "list", "", "secrets", "shop", "").is_err());
+        assert!(check("n1", "watch", "", "secrets", "shop", "tls").is_ok());
+        assert!(check("n1", "list", "", "secrets", "", "tls").is_err());
         assert!(check("n1", "update", "", "secrets", "shop", "tls").is_err());
         assert!(check("n1", "get", "", "configmaps", "shop", "ca").is_ok());
         assert!(check("n1", "get", "", "configmaps", "shop", "tls").is_err());
@@ -305,7 +296,47 @@ mod tests {
         assert!(lease("default", "n1").is_err());
         assert!(check("n1", "patch", "", "nodes/status", "", "n1").is_ok());
         assert!(check("n1", "delete", "", "nodes", "", "n1").is_err());
-        assert!(check("n1", "list", "", "pods", "", "").is_ok());
         assert!(check("n1", "create", "apps", "deployments", "shop", "").is_err());
+    }
+
+    #[test]
+    fn a_node_lists_its_own_pods_and_itself() {
+        let authorizer = NodeAuthorizer::new(Arc::new(Fake::default()));
+        let user = User::new("system:node:n1", ["system:nodes"]);
+        let list = |selector: &str| {
+            let fields = FieldSelector::parse(selector).unwrap();
+            let asked = Attributes::resource(&user, "list", "", "pods", "", "");
+            authorizer.authorize("n1", &asked.limited_to(&fields))
+        };
+        assert_eq!(list("spec.nodeName=n1"), Ok(()));
+        assert_eq!(list("spec.nodeName=n1,status.phase!=Failed"), Ok(()));
+        for wide in [
+            "",
+            "spec.nodeName=n2",
+            "spec.nodeName!=n1",
+            "metadata.namespace=n1",
+        ] {
+            assert_eq!(
+                list(wide).unwrap_err(),
+                "can only list/watch pods with spec.nodeName field selector",
+                "{wide}"
+            );
+        }
+        assert!(check("n1", "get", "", "pods", "shop", "p").is_ok());
+        assert!(check("n1", "watch", "", "pods", "shop", "p").is_ok());
+        assert!(check("n2", "get", "", "pods", "shop", "p").is_err());
+        assert!(check("n1", "update", "", "pods", "shop", "p").is_err());
+        assert!(check("n1", "update", "", "pods/ephemeralcontainers", "shop", "p").is_err());
+        assert!(check("n1", "get", "", "nodes", "", "n1").is_ok());
+        assert_eq!(
+            check("n1", "get", "", "nodes", "", "n2").unwrap_err(),
+            "node 'n1' cannot read 'n2', only its own Node object"
+        );
+        assert_eq!(
+            check("n1", "list", "", "nodes", "", "").unwrap_err(),
+            "node 'n1' cannot read all nodes, only its own Node object"
+        );
+        assert!(check("n1", "delete", "", "nodes", "", "n1").is_err());
+        assert!(check("n1", "create", "", "nodes/proxy", "", "n1").is_err());
     }
 }

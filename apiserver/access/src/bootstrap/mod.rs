@@ -184,7 +184,27 @@ mod tests {
             ""
         ));
         assert!(!may("system:kube-proxy", "list", "", "pods", ""));
-        assert!(may("system:flannel-lite", "patch", "", "nodes", ""));
+        let may_as = |group: &str, verb: &str, group_of: &str, resource: &str| {
+            let user = User::new("somebody", [group]);
+            let (resource, sub) = resource.split_once('/').unwrap_or((resource, ""));
+            let asked = Attributes::resource(&user, verb, group_of, resource, "", "x");
+            let asked = asked.with_subresource(sub);
+            authorizer.authorize(&asked).is_allowed()
+        };
+        assert!(may_as("system:flannel-lite", "patch", "", "nodes"));
+        assert!(!may("system:flannel-lite", "patch", "", "nodes", ""));
+        let requests = "certificatesigningrequests";
+        for (group, sub, expected) in [
+            ("system:bootstrappers", "nodeclient", true),
+            ("system:bootstrappers", "selfnodeclient", false),
+            ("system:nodes", "selfnodeclient", true),
+            ("system:nodes", "nodeclient", false),
+            ("dev", "nodeclient", false),
+        ] {
+            let resource = format!("{requests}/{sub}");
+            let may = may_as(group, "create", "certificates.k8s.io", &resource);
+            assert_eq!(may, expected, "{group} {sub}");
+        }
         let kubelets_client = "kube-apiserver-kubelet-client";
         assert!(may(kubelets_client, "create", "", "nodes/proxy", ""));
         assert!(may(kubelets_client, "get", "", "nodes/stats", ""));

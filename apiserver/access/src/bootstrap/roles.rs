@@ -141,11 +141,7 @@ pub const CLUSTER_ROLES: &[ClusterRole] = &[
     ),
     ClusterRole::plain(
         "system:flannel-lite",
-        &[
-            "read,patch core nodes",
-            "patch,update core nodes/status",
-            EVENTS,
-        ],
+        &["read,patch core nodes", "patch core nodes/status", EVENTS],
     ),
     ClusterRole::plain(
         "system:kubelet-api-admin",
@@ -305,13 +301,29 @@ pub const BINDINGS: &[(&str, &str, &[&str])] = &[
     (
         "system:flannel-lite",
         "system:flannel-lite",
-        &["user:system:flannel-lite"],
+        &["group:system:flannel-lite"],
     ),
     // Kubernetes leaves this to its installer.
     (
         "system:kubelet-api-admin",
         "system:kubelet-api-admin",
         &["user:kube-apiserver-kubelet-client"],
+    ),
+    // Kubernetes' installers let nodes in with these (kubeadm under its name).
+    (
+        "hardway:kubelet-bootstrap",
+        "system:node-bootstrapper",
+        &["group:system:bootstrappers"],
+    ),
+    (
+        "hardway:node-autoapprove-bootstrap",
+        "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+        &["group:system:bootstrappers"],
+    ),
+    (
+        "hardway:node-autoapprove-certificate-rotation",
+        "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+        &["group:system:nodes"],
     ),
     (
         "system:kube-dns",

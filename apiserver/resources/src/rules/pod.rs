@@ -84,7 +84,10 @@ pub(super) const POD: Kind = Kind {
         })
     },
     validate_update: |new, old| {
-        Errors::collect(|e| update::check(e, get(new, "spec"), get(old, "spec")))
+        Errors::collect(|e| {
+            update::check_annotations(e, new, old);
+            update::check(e, get(new, "spec"), get(old, "spec"));
+        })
     },
     fields: |pod| {
         let (spec, status) = (get(pod, "spec"), get(pod, "status"));
@@ -115,7 +118,11 @@ pub(super) const POD: Kind = Kind {
         }
         Some(int(spec, "terminationGracePeriodSeconds").unwrap_or(30))
     },
-    validate_status: super::status::pod,
+    validate_status: |new, old| {
+        let mut errors = Errors::collect(|e| update::check_annotations(e, new, old));
+        errors.extend(super::status::pod(new, old));
+        errors
+    },
     ..WITH_STATUS
 };
 
@@ -130,6 +137,40 @@ mod tests {
         ]}});
         POD.default(&mut pod);
         pod
+    }
+
+    #[test]
+    fn nobody_makes_a_pod_a_mirror_or_takes_that_off() {
+        let with = |annotations: Value| {
+            let mut pod = pod();
+            pod["metadata"]["annotations"] = annotations;
+            pod
+        };
+        let told = |new: Value, old: Value| -> Vec<String> {
+            let (new, old) = (with(new), with(old));
+            let whole = POD.validate_update(&new, &old);
+            assert_eq!(whole, POD.validate_status_update(&new, &old));
+            whole.iter().map(|cause| cause.message.clone()).collect()
+        };
+        for (key, name) in [
+            ("kubernetes.io/config.mirror", "mirror pod"),
+            ("kubernetes.io/config.source", "pod source"),
+        ] {
+            assert_eq!(told(json!({key: "x"}), json!({key: "x"})), [""; 0]);
+            assert_eq!(
+                told(json!({key: "x"}), json!({})),
+                [format!("Forbidden: may not add {name} annotation")]
+            );
+            for changed in [json!({}), json!({key: "y"})] {
+                assert_eq!(
+                    told(changed, json!({key: "x"})),
+                    [format!(
+                        "Forbidden: may not remove or update {name} annotation"
+                    )]
+                );
+            }
+        }
+        assert_eq!(told(json!({"a": "b"}), json!({})), [""; 0]);
     }
 
     #[test]

@@ -6,6 +6,35 @@ use serde_json::Value;
 
 const ALLOWED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
+/// Annotations that are settled at birth: that a pod mirrors what a node runs
+/// on its own (as in Kubernetes), and where a kubelet has it from. Kubelets and
+/// the Node authorizer go by them.
+const SETTLED: [(&str, &str); 2] = [
+    ("kubernetes.io/config.mirror", "mirror pod"),
+    ("kubernetes.io/config.source", "pod source"),
+];
+
+/// Compares the metadata of a pod before and after an update of it or of its
+/// status.
+pub fn check_annotations(e: &mut Errors, new: &Value, old: &Value) {
+    let path = Path::new("metadata").child("annotations");
+    let of = |pod: &Value, key: &str| {
+        get(get(get(pod, "metadata"), "annotations"), key)
+            .as_str()
+            .map(str::to_owned)
+    };
+    for (key, name) in SETTLED {
+        match (of(old, key), of(new, key)) {
+            (before, after) if before == after => {}
+            (Some(_), _) => e.forbidden(
+                &path.key(key),
+                &format!("may not remove or update {name} annotation"),
+            ),
+            (None, _) => e.forbidden(&path.key(key), &format!("may not add {name} annotation")),
+        }
+    }
+}
+
 /// Compares the specs of a pod before and after an update.
 pub fn check(e: &mut Errors, new: &Value, old: &Value) {
     let path = Path::new("spec");
