@@ -7,6 +7,8 @@ use serde_json::json;
 
 #[path = "rbac/doors.rs"]
 mod doors;
+#[path = "rbac/nodes.rs"]
+mod nodes;
 #[path = "rbac/people.rs"]
 mod people;
 #[path = "rbac/roles.rs"]
@@ -41,6 +43,8 @@ fn only_those_who_may_get_in() {
         ("no escalation", roles::no_escalation),
         ("impersonation", people::impersonation),
         ("nodes see their own", roles::node_identity),
+        ("a stolen node", nodes::stolen),
+        ("nodes' certificates", nodes::certificates),
         ("components see their part", roles::components),
         ("anonymous", people::anonymous),
         ("metrics need a certificate", doors::metrics),

@@ -117,13 +117,16 @@ pub fn node_identity(guarded: &Guarded) {
     let node = guarded.component(&format!("kubelet-{own}"));
     let here = node.namespace(&guarded.namespace.name);
     node.run(&format!("get node {own}"));
-    let told = node.refused(&format!("label node {other} x=y"), "");
+    let told = node.refused(&format!("get node {other}"), "");
     assert_eq!(
         told,
         format!(
-            "Error from server (Forbidden): nodes \"{other}\" is forbidden: node \"{own}\" is not allowed to modify node \"{other}\"\n"
+            "Error from server (Forbidden): nodes \"{other}\" is forbidden: User \"system:node:{own}\" cannot get resource \"nodes\" in API group \"\" at the cluster scope: node '{own}' cannot read '{other}', only its own Node object\n"
         )
     );
+    node.refused(&format!("label node {other} x=y"), "");
+    node.refused("get nodes", "");
+    node.run(&format!("get nodes --field-selector=metadata.name={own}"));
     let told = node.refused(
         &format!("label node {own} node-restriction.kubernetes.io/x=y"),
         "",
@@ -162,6 +165,24 @@ pub fn node_identity(guarded: &Guarded) {
         here.try_run("get secret hidden").ok()
     });
     assert!(here.refused("get secrets", "").contains("(Forbidden)"));
+    // A token of theirs is for the apiserver, as the pod is.
+    let uid = namespace.run("get pod here -o jsonpath={.metadata.uid}");
+    let told = here.refused(
+        &format!(
+            "create token default --bound-object-kind=Pod --bound-object-name=here --bound-object-uid={uid} --audience=vault"
+        ),
+        "",
+    );
+    assert!(
+        told.contains("audience \"vault\" not found in pod spec volume"),
+        "{told}"
+    );
+    let told = here.refused("get pods", "");
+    assert!(
+        told.contains("can only list/watch pods with spec.nodeName field selector"),
+        "{told}"
+    );
+    here.run(&format!("get pods --field-selector=spec.nodeName={own}"));
     // Pods only of its own.
     let told = here.refused("delete pod elsewhere", "");
     assert!(
