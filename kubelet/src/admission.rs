@@ -1,7 +1,6 @@
 //! Whether this node takes a pod that was bound to it: a last check, since
 //! the scheduler may have decided on an older picture, or not been asked.
 
-use crate::status::Verdict;
 use crate::{pod, qos};
 use hardway_proto::Kind;
 use hardway_proto::placement::{allows_node, host_ports, pod_tolerates};
@@ -9,15 +8,29 @@ use hardway_proto::quantity::Quantity;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use std::collections::BTreeMap;
 
-fn predicate(name: &str, why: &str) -> Verdict {
-    Verdict {
-        reason: name.into(),
-        message: format!("Pod was rejected: Predicate {name} failed: {why}"),
+/// Why a pod doesn't get in: an event of this reason, and its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// In a word.
+    pub reason: String,
+    /// In a sentence.
+    pub message: String,
+}
+
+impl Rejection {
+    /// With Kubernetes' reason and words.
+    pub fn new(reason: &str, message: String) -> Self {
+        let reason = reason.into();
+        Self { reason, message }
     }
 }
 
+fn predicate(name: &str, why: &str) -> Rejection {
+    Rejection::new(name, format!("Predicate {name} failed: {why}"))
+}
+
 /// Refuses a pod that can't run beside the others.
-pub fn check(new: &Pod, others: &[&Pod], node: &Node) -> Result<(), Verdict> {
+pub fn check(new: &Pod, others: &[&Pod], node: &Node) -> Result<(), Rejection> {
     if !selects(new, node) {
         return Err(predicate(
             "NodeAffinity",
@@ -39,15 +52,15 @@ pub fn check(new: &Pod, others: &[&Pod], node: &Node) -> Result<(), Verdict> {
     fits(new, others, node)
 }
 
-fn fits(new: &Pod, others: &[&Pod], node: &Node) -> Result<(), Verdict> {
+fn fits(new: &Pod, others: &[&Pod], node: &Node) -> Result<(), Rejection> {
     let status = node.status.as_ref();
     let Some(allocatable) = status.and_then(|s| s.allocatable.as_ref()) else {
         return Ok(());
     };
-    let shortage = |resource: &str, requested: i64, used: i64, capacity: i64| Verdict {
+    let shortage = |resource: &str, requested: i64, used: i64, capacity: i64| Rejection {
         reason: format!("OutOf{resource}"),
         message: format!(
-            "Pod was rejected: Node didn't have enough resource: {resource}, requested: {requested}, used: {used}, capacity: {capacity}"
+            "Node didn't have enough resource: {resource}, requested: {requested}, used: {used}, capacity: {capacity}"
         ),
     };
     for (resource, capacity) in allocatable {
@@ -156,7 +169,7 @@ mod tests {
         assert_eq!(cpu.reason, "OutOfcpu");
         assert_eq!(
             cpu.message,
-            "Pod was rejected: Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000"
+            "Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000"
         );
         let other = pod(None, "0");
         let pods = check(&pod(None, "0"), &[&taken, &other], &node()).unwrap_err();

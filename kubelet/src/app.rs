@@ -11,10 +11,14 @@ use crate::manager::{Event, Manager, Pods};
 use crate::node::machine::{self, Machine, Usage};
 use crate::node::{self, Registration};
 use crate::objects::{Cluster, Objects};
+use crate::root_dir::{self, RootDir};
 use crate::sandbox::Places;
+use crate::seccomp::Seccomp;
 use crate::server::Server;
 use crate::status::writer::Writer;
-use crate::{dns, mirrors, pleg, probes, static_pods, volumes};
+use crate::{
+    apparmor, dns, kernel, leftovers, mirrors, pleg, probes, static_pods, sysctls, volumes,
+};
 use hardway_client::api::Client;
 use hardway_client::events::Recorder;
 use hardway_client::health::Checks;
@@ -27,7 +31,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// How often images that nobody uses are looked for.
@@ -42,6 +46,12 @@ pub enum Error {
     /// A flag of the kubelet's own.
     #[error("{0}")]
     Flag(String),
+    /// The kubelet's directory isn't this node's.
+    #[error("--root-dir: {0}")]
+    RootDir(#[from] root_dir::Error),
+    /// The kernel isn't set as the kubelet counts on.
+    #[error("--protect-kernel-defaults: {}", .0.join("; "))]
+    Kernel(Vec<String>),
     /// A directory or the host's name.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -101,8 +111,7 @@ fn port(flags: &Flags) -> u16 {
 pub async fn run(flags: Flags) -> Result<(), Error> {
     watchdog::start()?;
     let registration = registration(&flags).await?;
-    std::fs::create_dir_all(&flags.root_dir)?;
-    std::fs::create_dir_all(&flags.pod_logs_dir)?;
+    let house = house(&flags, &registration)?;
     let client = flags.common.client("kubelet")?;
     let address = SocketAddr::new(flags.common.bind_address, port(&flags));
     let listener = hardway_client::health::bind(address).await?;
@@ -115,7 +124,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
         reason = "the manager sends to itself and must not wait for itself; all else is a message for each change of a pod of this node"
     )]
     let (events, inbox) = mpsc::unbounded_channel();
-    let context = context(&flags, &registration, &client, &runtime, &events);
+    let context = context(&flags, &registration, &client, &runtime, &events, house);
 
     let node = Informer::new(client.all::<Node>())
         .fields(format!("metadata.name={name}"))
@@ -141,15 +150,29 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     task::spawn_critical("node-status", keeper);
     let (statics, mirror_queue) = follow_statics(&flags, &name, &events);
     let store = follow_pods(&client, &name, &events, mirror_queue.clone());
-    let keeper = mirrors::keep(client.clone(), node, store.clone(), statics, mirror_queue);
+    let owner = mirrors::Owner {
+        node: name.clone(),
+        pods: pods.clone(),
+    };
+    let keeper = mirrors::keep(
+        client.clone(),
+        node,
+        store.clone(),
+        statics,
+        mirror_queue,
+        owner,
+    );
     task::spawn_critical("mirrors", keeper);
     follow_runtime(&context, &events, store.clone());
-    keep_house(&flags, &runtime);
+    keep_house(&flags, &runtime, &events);
 
-    let ready = store;
+    let (ready, folder) = (store, context.clone());
     let checks = Checks::default().ready("pods", move || match ready.is_synced() {
         true => Ok(()),
         false => Err("the pods of this node aren't known yet".into()),
+    });
+    let checks = checks.ready("root-dir", move || {
+        folder.root.check().map_err(|e| e.to_string())
     });
     let server = Server::new(context, pods, client, name.clone(), checks);
     tracing::info!(node = name, %address, "started");
@@ -164,12 +187,44 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     Ok(())
 }
 
+/// What must be so before anything is begun.
+struct House {
+    root: RootDir,
+    cgroups: Cgroups,
+    sysctls: sysctls::Allowed,
+}
+
+fn house(flags: &Flags, registration: &Registration) -> Result<House, Error> {
+    let machine = &registration.facts.machine;
+    let sysctls = sysctls::Allowed::new(&machine.kernel, &flags.allowed_unsafe_sysctls);
+    let sysctls = sysctls.map_err(|e| Error::Flag(format!("--allowed-unsafe-sysctls: {e}")))?;
+    if flags.protect_kernel_defaults {
+        let complaints = kernel::complaints(Path::new("/proc/sys"));
+        if !complaints.is_empty() {
+            return Err(Error::Kernel(complaints));
+        }
+    }
+    let cgroups = Cgroups::new("/sys/fs/cgroup", &flags.cgroup_root, flags.pids_limit());
+    if !cgroups.can_limit_pids() {
+        let text = "--pod-max-pids: this host has no cgroup controller for pids";
+        return Err(Error::Flag(text.into()));
+    }
+    let root = RootDir::claim(&flags.root_dir, &registration.facts.name, &machine.boot_id)?;
+    std::fs::create_dir_all(&flags.pod_logs_dir)?;
+    Ok(House {
+        root,
+        cgroups,
+        sysctls,
+    })
+}
+
 fn context(
     flags: &Flags,
     registration: &Registration,
     client: &Client,
     runtime: &cri::Handle,
     events: &mpsc::UnboundedSender<Event>,
+    house: House,
 ) -> Arc<Context> {
     let name = &registration.facts.name;
     let recorder = Recorder::new(client.clone(), "kubelet", Some(name));
@@ -212,10 +267,16 @@ fn context(
         nudge: Arc::new(Notify::new()),
         recorder,
         statuses: Writer::start(client.clone()),
-        cgroups: Cgroups::new("/sys/fs/cgroup", &flags.cgroup_root, flags.pod_max_pids),
+        cgroups: house.cgroups,
+        root: house.root,
+        sysctls: house.sysctls,
+        app_armor: apparmor::is_enabled(),
         places: Places {
             logs: flags.pod_logs_dir.clone(),
-            seccomp: flags.root_dir.join("seccomp"),
+            seccomp: Seccomp {
+                directory: flags.root_dir.join("seccomp"),
+                default: flags.seccomp_default,
+            },
         },
         dns: dns::Node {
             cluster_dns: flags.cluster_dns.iter().map(ToString::to_string).collect(),
@@ -257,11 +318,11 @@ fn follow_pods(
     events: &mpsc::UnboundedSender<Event>,
     mirrors: WorkQueue<ObjectKey>,
 ) -> Store<Pod> {
-    let events = events.clone();
+    let (events, own) = (events.clone(), node.to_owned());
     Informer::new(client.all::<Pod>())
         .fields(format!("spec.nodeName={node}"))
         .on_change(move |change| {
-            if crate::pod::is_mirror(change.object()) {
+            if crate::pod::is_mirror(change.object(), &own) {
                 mirrors.add(ObjectKey::of(change.object().as_ref()));
             }
             // The manager lives as long as the process.
@@ -317,13 +378,28 @@ fn follow_runtime(context: &Arc<Context>, events: &mpsc::UnboundedSender<Event>,
     });
 }
 
-fn keep_house(flags: &Flags, runtime: &cri::Handle) {
+fn keep_house(flags: &Flags, runtime: &cri::Handle, events: &mpsc::UnboundedSender<Event>) {
     let rotator = Rotator::new(
         runtime.clone(),
+        &flags.pod_logs_dir,
         flags.container_log_max_size,
         flags.container_log_max_files,
     );
     task::spawn_critical("log-rotation", async move { rotator.run().await });
+    let endpoint = &flags.container_runtime_endpoint;
+    let mut leftovers =
+        leftovers::Collector::new(runtime.clone(), endpoint, &flags.cni_address_dir);
+    let events = events.clone();
+    task::spawn_critical("leftovers", async move {
+        loop {
+            tokio::time::sleep(leftovers::PERIOD).await;
+            if let Err(error) = leftovers.collect(Instant::now()).await {
+                tracing::warn!(%error, "cannot look for leftovers");
+            }
+            // The manager lives as long as the process.
+            let _ = events.send(Event::Sweep);
+        }
+    });
     let collector = images::gc::Collector::new(runtime.clone(), images::gc::Policy::default());
     task::spawn_critical("image-collection", async move {
         loop {

@@ -5,6 +5,8 @@ use crate::cri::LinuxContainerResources;
 use crate::qos::{self, Class};
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::Pod;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -60,6 +62,18 @@ impl Cgroups {
         let directory = top.join(all);
         fs::create_dir_all(&directory)?;
         set(&directory, "memory.limit_in_bytes", memory)
+    }
+
+    /// Whether the limit of processes, if there is one, can be held to.
+    pub fn can_limit_pids(&self) -> bool {
+        if self.pids_limit.is_none() {
+            return true;
+        }
+        let controllers = fs::read_to_string(self.mount.join("cgroup.controllers"));
+        match controllers {
+            Ok(list) => list.split_whitespace().any(|name| name == "pids"),
+            Err(_) => self.mount.join("pids").exists(),
+        }
     }
 
     /// Makes a pod's cgroup and sets its limits.
@@ -148,6 +162,24 @@ impl Cgroups {
         }
     }
 
+    /// Removes the cgroups of a pod that nobody knows, and ends what still
+    /// runs in them.
+    pub fn destroy(&self, uid: &str) {
+        let tree = |class: &str, hierarchy: &Path| {
+            let root = hierarchy.join(self.root.trim_start_matches('/'));
+            root.join("kubepods").join(class).join(format!("pod{uid}"))
+        };
+        for hierarchy in self.hierarchies() {
+            for class in ["", "burstable", "besteffort"] {
+                for pid in processes(&tree(class, &hierarchy)) {
+                    tracing::warn!(uid, pid, "ends a process of a pod that is gone");
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                }
+            }
+        }
+        self.remove(uid);
+    }
+
     fn hierarchies(&self) -> Vec<PathBuf> {
         if self.is_unified() {
             return vec![self.mount.clone()];
@@ -192,6 +224,20 @@ fn set(directory: &Path, file: &str, value: impl ToString) -> io::Result<()> {
         .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
 }
 
+/// Processes of a cgroup and those below it that can be seen from here.
+fn processes(directory: &Path) -> Vec<i32> {
+    let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    // Zero is a process of another namespace.
+    let own = text.lines().filter_map(|line| line.parse().ok());
+    let mut found: Vec<i32> = own.filter(|pid| *pid > 0).collect();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            found.extend(processes(&entry.path()));
+        }
+    }
+    found
+}
+
 /// Removes a cgroup and those below it; only directories can be removed, the
 /// files in them are the kernel's.
 fn remove_tree(directory: &Path) {
@@ -226,6 +272,35 @@ mod tests {
         cgroups.enforce(1 << 30).unwrap();
         let limit = dir.path().join("lab-a/kubepods/memory.max");
         assert_eq!(fs::read_to_string(limit).unwrap(), "1073741824");
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_held_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let limited = Cgroups::new(dir.path(), "/", Some(100));
+        assert!(!limited.can_limit_pids());
+        assert!(Cgroups::new(dir.path(), "/", None).can_limit_pids());
+        fs::create_dir_all(dir.path().join("pids")).unwrap();
+        assert!(limited.can_limit_pids());
+        limited.create(&Pod::default()).unwrap();
+        let limit = dir.path().join("pids/kubepods/besteffort/pod/pids.max");
+        assert_eq!(fs::read_to_string(limit).unwrap(), "100");
+        fs::write(dir.path().join("cgroup.controllers"), "cpu memory").unwrap();
+        assert!(!limited.can_limit_pids());
+    }
+
+    #[test]
+    fn what_runs_for_nobody_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pids/kubepods/burstable/podu1/c1");
+        fs::create_dir_all(&path).unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("600")
+            .spawn()
+            .unwrap();
+        fs::write(path.join("cgroup.procs"), format!("0\n{}\n", child.id())).unwrap();
+        Cgroups::new(dir.path(), "/", None).destroy("u1");
+        assert!(!child.wait().unwrap().success());
     }
 
     #[test]

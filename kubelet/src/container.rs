@@ -4,10 +4,10 @@ use crate::cri::api::{ContainerMetadata, ImageSpec, KeyValue, LinuxContainerConf
 use crate::cri::{ContainerConfig, Image, Mount, labels};
 use crate::env::{self, ConfigError};
 use crate::sandbox;
-use crate::{pod, qos, security_context};
+use crate::security_context::{self, Profiles};
+use crate::{pod, qos};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Everything that a container's configuration is made of.
 pub struct Parts<'a> {
@@ -29,8 +29,8 @@ pub struct Parts<'a> {
     pub memory_capacity: i64,
     /// The runtime's id of the container whose processes it is to see.
     pub target: Option<&'a str>,
-    /// Directory of seccomp profiles.
-    pub seccomp: &'a Path,
+    /// Profiles that may confine it.
+    pub profiles: Profiles<'a>,
 }
 
 /// Makes the configuration.
@@ -38,7 +38,7 @@ pub fn config(parts: Parts<'_>) -> Result<ContainerConfig, ConfigError> {
     let Parts { pod, container, .. } = parts;
     let (command, args) = env::command(container, &parts.environment);
     let security_context =
-        security_context::of_container(pod, container, parts.image, parts.target, parts.seccomp)?;
+        security_context::of_container(pod, container, parts.image, parts.target, &parts.profiles)?;
     let attempt = u32::try_from(parts.restart_count).unwrap_or(0);
     let mut all_labels = sandbox::pod_labels(pod);
     all_labels.insert(labels::CONTAINER_NAME.into(), container.name.clone());
@@ -113,6 +113,10 @@ mod tests {
             ..Default::default()
         };
         let pod = Pod::default();
+        let seccomp = crate::seccomp::Seccomp {
+            directory: "/".into(),
+            default: true,
+        };
         let made = config(Parts {
             pod: &pod,
             container: &container,
@@ -123,7 +127,10 @@ mod tests {
             mounts: Vec::new(),
             memory_capacity: 1 << 30,
             target: None,
-            seccomp: Path::new("/"),
+            profiles: Profiles {
+                seccomp: &seccomp,
+                app_armor: false,
+            },
         })
         .unwrap();
         assert_eq!(made.log_path, "web/3.log");

@@ -6,10 +6,11 @@ use crate::downward::Facts;
 use crate::images::Puller;
 use crate::objects::Cluster;
 use crate::probes;
+use crate::root_dir::RootDir;
 use crate::sandbox::Places;
 use crate::status::writer::Writer;
 use crate::volumes;
-use crate::{dns, pod};
+use crate::{dns, pod, sysctls};
 use hardway_client::events::{EventType, Recorder, reference};
 use k8s_openapi::api::core::v1::Pod;
 use std::path::PathBuf;
@@ -37,6 +38,12 @@ pub struct Context {
     pub cgroups: Cgroups,
     /// Directories.
     pub places: Places,
+    /// The kubelet's directory, claimed for this node.
+    pub root: RootDir,
+    /// Sysctls that pods may set.
+    pub sysctls: sysctls::Allowed,
+    /// Whether the kernel enforces AppArmor profiles.
+    pub app_armor: bool,
     /// The node's DNS.
     pub dns: dns::Node,
     /// The cluster's domain.

@@ -54,9 +54,21 @@ pub struct Flags {
     /// How many pods the node runs at most.
     #[arg(long, default_value_t = 110, value_name = "N")]
     pub max_pods: u32,
-    /// How many processes a pod may have; no limit if it isn't given.
-    #[arg(long, value_name = "N")]
-    pub pod_max_pids: Option<i64>,
+    /// How many processes a pod may have; -1 for no limit.
+    #[arg(long, default_value_t = -1, allow_hyphen_values = true, value_parser = clap::value_parser!(i64).range(-1..), value_name = "N")]
+    pub pod_max_pids: i64,
+    /// Gives containers that ask for no seccomp profile the runtime's own.
+    #[arg(long)]
+    pub seccomp_default: bool,
+    /// Sysctls that pods may set although others could feel it: names, or patterns that end in `*`; repeatable.
+    #[arg(long, value_delimiter = ',', value_name = "SYSCTL")]
+    pub allowed_unsafe_sysctls: Vec<String>,
+    /// Doesn't start where the kernel's settings are other than the kubelet counts on.
+    #[arg(long)]
+    pub protect_kernel_defaults: bool,
+    /// Directory where the CNI plugin host-local notes the addresses of pods.
+    #[arg(long, default_value = "/var/lib/cni/networks/cbr0", value_name = "DIR")]
+    pub cni_address_dir: PathBuf,
     /// Labels for the node when it registers: `key=value`, repeatable.
     #[arg(long, value_delimiter = ',', value_name = "LABEL")]
     pub node_labels: Vec<String>,
@@ -78,6 +90,13 @@ pub struct Flags {
     /// How many files of a container's log are kept.
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub container_log_max_files: usize,
+}
+
+impl Flags {
+    /// How many processes a pod may have, if that is limited.
+    pub fn pids_limit(&self) -> Option<i64> {
+        (self.pod_max_pids > 0).then_some(self.pod_max_pids)
+    }
 }
 
 /// The host's name, in lower case.

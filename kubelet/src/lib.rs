@@ -8,6 +8,7 @@
 
 pub mod admission;
 pub mod app;
+pub mod apparmor;
 pub mod cgroups;
 pub mod container;
 pub mod context;
@@ -16,11 +17,14 @@ pub mod dns;
 pub mod downward;
 pub mod env;
 pub mod expansion;
+pub mod features;
 pub mod flags;
 pub mod garbage;
 pub mod hooks;
 pub mod hosts;
 pub mod images;
+pub mod kernel;
+pub mod leftovers;
 pub mod logs;
 pub mod manager;
 pub mod mirrors;
@@ -30,10 +34,16 @@ pub mod pleg;
 pub mod pod;
 pub mod probes;
 pub mod qos;
+pub mod root_dir;
 pub mod sandbox;
+pub mod seccomp;
 pub mod security_context;
 pub mod server;
 pub mod static_pods;
 pub mod status;
+pub mod sysctls;
 pub mod volumes;
 pub mod worker;
+
+#[cfg(test)]
+mod pod_fields;

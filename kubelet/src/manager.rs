@@ -1,13 +1,13 @@
 //! Which pods there are on this node, and who works on them: hands changes of
 //! the API, of static pods, of containers and of probes to the pods' workers.
 
-use crate::admission;
+use crate::admission::{self, Rejection};
 use crate::context::Context;
 use crate::pleg::{Happening, Identity};
 use crate::probes;
 use crate::worker::Worker;
 use crate::worker::mailbox::{Mail, Mailbox};
-use crate::{pod, status};
+use crate::{apparmor, features, pod, status};
 use hardway_client::Store;
 use hardway_client::informer::Change;
 use hardway_client::metrics::{IntCounter, register_int_counter};
@@ -52,6 +52,8 @@ pub enum Event {
     Reference(String),
     /// A worker is done with a pod; its UID.
     Finished(String),
+    /// It is time to look for what pods that are gone have left.
+    Sweep,
 }
 
 /// The pods of this node, as others may look at them.
@@ -61,6 +63,11 @@ pub struct Pods(Arc<Mutex<BTreeMap<String, Arc<Mailbox>>>>);
 impl Pods {
     fn mailbox(&self, uid: &str) -> Option<Arc<Mailbox>> {
         self.0.lock().get(uid).cloned()
+    }
+
+    /// Whether a pod of this UID is worked on.
+    pub fn has(&self, uid: &str) -> bool {
+        self.0.lock().contains_key(uid)
     }
 
     /// All pods that are wanted here, with the status last computed.
@@ -174,19 +181,22 @@ impl Manager {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Pod(Change::Applied { new, .. }) if pod::is_mirror(&new) => {
+            Event::Pod(Change::Applied { new, .. }) if self.is_mirror(&new) => {
                 self.mirror(ObjectKey::of(new.as_ref()), Some(new));
             }
-            Event::Pod(Change::Deleted(old)) if pod::is_mirror(&old) => {
+            Event::Pod(Change::Deleted(old)) if self.is_mirror(&old) => {
                 self.context.statuses.forget(old.uid());
                 self.mirror(ObjectKey::of(old.as_ref()), None);
             }
             Event::Pod(Change::Applied { new, .. }) => {
                 self.context.statuses.observe(&new);
-                self.want(new);
+                self.want(pod::from_api(new));
             }
             Event::Static(new) => self.want(new),
-            Event::Pod(Change::Deleted(old)) => self.unwant(old.uid(), Some(old.clone())),
+            Event::Pod(Change::Deleted(old)) => {
+                let old = pod::from_api(old);
+                self.unwant(old.uid(), Some(old.clone()));
+            }
             Event::StaticGone(uid) => self.unwant(&uid, None),
             Event::Synced => {
                 self.synced = true;
@@ -206,7 +216,15 @@ impl Manager {
             Event::Finished(uid) => {
                 self.pods.0.lock().remove(&uid);
             }
+            Event::Sweep if self.synced => self.sweep(),
+            Event::Sweep => {}
         }
+    }
+
+    /// Whether a pod of the API shows a static one. A pod that we run isn't
+    /// one, whatever was written to it since.
+    fn is_mirror(&self, pod: &Pod) -> bool {
+        pod::is_mirror(pod, &self.context.node_name) && self.pods.mailbox(pod.uid()).is_none()
     }
 
     fn poke(&self, uid: &str) {
@@ -245,11 +263,19 @@ impl Manager {
             });
             return;
         }
-        let verdict = self.refusal(&new);
-        if let Some(verdict) = &verdict {
-            self.context
-                .pod_event(&new, true, &verdict.reason, verdict.message.as_str());
+        if !features::has_safe_identity(&new) {
+            tracing::error!(
+                pod = pod::full_name(&new),
+                "has no name to make a path of; it is left alone"
+            );
+            return;
         }
+        let verdict = self.refusal(&new).map(|Rejection { reason, message }| {
+            self.context
+                .pod_event(&new, true, &reason, message.as_str());
+            let message = format!("Pod was rejected: {message}");
+            status::Verdict { reason, message }
+        });
         let mirror = self.mirrors.get(&ObjectKey::of(new.as_ref())).cloned();
         self.employ(Mail {
             mirror: mirror.filter(|_| pod::is_static(&new)),
@@ -259,11 +285,22 @@ impl Manager {
         });
     }
 
-    /// Why a new pod can't run here. One that ran here before isn't new.
-    fn refusal(&self, new: &Pod) -> Option<status::Verdict> {
+    /// Why a pod can't run here: because it wants what it may not have, or,
+    /// if it is new, because there is no room. One that ran here before isn't
+    /// new.
+    fn refusal(&self, new: &Pod) -> Option<Rejection> {
+        if pod::is_deleting(new) || pod::is_terminal(new) {
+            return None;
+        }
+        let context = &self.context;
+        let allowed = features::check(new)
+            .and_then(|()| context.sysctls.check(new))
+            .and_then(|()| apparmor::check(new, context.app_armor));
+        if let Err(rejection) = allowed {
+            return Some(rejection);
+        }
         let begun = new.status.as_ref().is_some_and(|s| s.start_time.is_some());
-        let over = pod::is_deleting(new) || pod::is_terminal(new);
-        if begun || over || self.present.contains_key(new.uid()) {
+        if begun || self.present.contains_key(new.uid()) {
             return None;
         }
         let node = self.node.list().into_iter().next()?;
@@ -314,6 +351,9 @@ impl Manager {
         orphan.metadata.name = Some(identity.name.clone());
         orphan.metadata.namespace = Some(identity.namespace.clone());
         orphan.metadata.uid = Some(identity.uid.clone());
+        if !features::has_safe_identity(&orphan) {
+            return;
+        }
         orphan.spec = Some(PodSpec {
             termination_grace_period_seconds: identity.grace,
             ..Default::default()
@@ -341,11 +381,15 @@ impl Manager {
     /// Removes directories and cgroups of pods that are neither wanted nor
     /// present in the runtime: what a crash has left.
     fn sweep(&self) {
+        if let Err(error) = self.context.root.check() {
+            tracing::error!(%error, "nothing is swept");
+            return;
+        }
         let mut known = self.pods.uids();
         known.extend(self.present.keys().cloned());
         for uid in self.context.cgroups.pods() {
             if !known.contains(&uid) {
-                self.context.cgroups.remove(&uid);
+                self.context.cgroups.destroy(&uid);
             }
         }
         for uid in self.context.volumes.orphans(&known) {

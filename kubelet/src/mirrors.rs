@@ -1,5 +1,6 @@
 //! Shows static pods in the API: keeps a mirror of each there.
 
+use crate::manager::Pods;
 use crate::pod;
 use crate::static_pods;
 use hardway_client::Store;
@@ -15,6 +16,21 @@ use tokio::sync::watch;
 /// How long until we look again whether the node is registered.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// Whose mirrors they are.
+#[derive(Clone)]
+pub struct Owner {
+    /// The node's name.
+    pub node: String,
+    /// The pods that run here, none of which is a mirror.
+    pub pods: Pods,
+}
+
+impl Owner {
+    fn has(&self, pod: &Pod) -> bool {
+        pod::is_mirror(pod, &self.node) && !self.pods.has(pod.uid())
+    }
+}
+
 /// Keeps mirrors for as long as the future lives. Keys come into `queue` when
 /// a mirror or its static pod changed.
 pub async fn keep(
@@ -23,6 +39,7 @@ pub async fn keep(
     mirrors: Store<Pod>,
     statics: watch::Receiver<static_pods::Pods>,
     queue: WorkQueue<ObjectKey>,
+    of: Owner,
 ) {
     node.wait_synced().await;
     controller::run("mirror-pods", queue, 1, |key: ObjectKey| {
@@ -32,8 +49,9 @@ pub async fn keep(
             let found = pods.values().find(|p| ObjectKey::of(p.as_ref()) == key);
             found.cloned()
         };
+        let of = of.clone();
         async move {
-            let present = mirrors.get(&key).filter(|p| pod::is_mirror(p));
+            let present = mirrors.get(&key).filter(|p| of.has(p));
             // A mirror is its node's: without the node it comes later.
             let mirror = match (wanted, node.list().into_iter().next()) {
                 (None, _) => None,

@@ -1,12 +1,16 @@
 //! Facts about a pod that can be read off its object.
 
 use hardway_proto::Kind;
-use k8s_openapi::api::core::v1::{Container, EphemeralContainer, ObjectReference, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{
+    Container, EphemeralContainer, Node, ObjectReference, Pod, PodSpec,
+};
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Annotation: where a pod came from: `api` or `file`.
 pub const SOURCE: &str = "kubernetes.io/config.source";
+/// Annotation of a static pod: hash of its manifest.
+pub const HASH: &str = "kubernetes.io/config.hash";
 /// Annotation of the API's copy of a static pod: the static pod's hash.
 pub const MIRROR: &str = "kubernetes.io/config.mirror";
 
@@ -137,9 +141,29 @@ pub fn is_static(pod: &Pod) -> bool {
     annotation(pod, SOURCE).is_some_and(|source| source != "api")
 }
 
-/// Whether it is the API's copy of a static pod.
-pub fn is_mirror(pod: &Pod) -> bool {
-    annotation(pod, MIRROR).is_some()
+/// Whether it is the API's copy of a static pod of this node: it says so, with
+/// the hash of what it shows, and the node owns it. Words alone are anybody's.
+pub fn is_mirror(pod: &Pod, node: &str) -> bool {
+    let owners = pod.metadata.owner_references.as_deref().unwrap_or_default();
+    let owned = owners.iter().any(|owner| {
+        (owner.kind.as_str(), owner.api_version.as_str()) == (Node::KIND, "v1")
+            && owner.name == node
+            && owner.controller == Some(true)
+    });
+    owned && annotation(pod, MIRROR).is_some_and(|hash| annotation(pod, HASH) == Some(hash))
+}
+
+/// A pod as the API has it. Where it comes from is known, whatever it says
+/// about that itself.
+pub fn from_api(pod: Arc<Pod>) -> Arc<Pod> {
+    const API: &str = "api";
+    if annotation(&pod, SOURCE).is_none_or(|source| source == API) {
+        return pod;
+    }
+    let mut pod = Arc::unwrap_or_clone(pod);
+    let annotations = pod.metadata.annotations.get_or_insert_default();
+    annotations.insert(SOURCE.into(), API.into());
+    Arc::new(pod)
 }
 
 /// Whether it is being deleted.
@@ -237,6 +261,43 @@ mod tests {
         assert_eq!(path("debugger"), "spec.ephemeralContainers{debugger}");
         assert_eq!(path("init"), "spec.initContainers{init}");
         assert_eq!(path("web"), "spec.containers{web}");
+    }
+
+    #[test]
+    fn only_what_the_node_owns_shows_a_static_pod() {
+        let pod = |owner: serde_json::Value, hash: &str| -> Pod {
+            serde_json::from_value(serde_json::json!({"metadata": {
+                "annotations": {SOURCE: "file", MIRROR: "h", HASH: hash},
+                "ownerReferences": owner,
+            }}))
+            .unwrap()
+        };
+        let owner = |kind: &str, name: &str, controller: bool| {
+            serde_json::json!([{"apiVersion": "v1", "kind": kind, "name": name, "uid": "u",
+                "controller": controller}])
+        };
+        assert!(is_mirror(&pod(owner("Node", "n1", true), "h"), "n1"));
+        for other in [
+            pod(owner("Node", "n1", true), "other"),
+            pod(owner("Node", "n2", true), "h"),
+            pod(owner("Node", "n1", false), "h"),
+            pod(owner("ReplicaSet", "n1", true), "h"),
+            pod(serde_json::json!([]), "h"),
+        ] {
+            assert!(!is_mirror(&other, "n1"));
+        }
+    }
+
+    #[test]
+    fn a_pod_of_the_api_is_no_static_one_whatever_it_says() {
+        let mut pod = Pod::default();
+        assert!(!is_static(&from_api(Arc::new(pod.clone()))));
+        let lie = [(SOURCE.to_owned(), "file".to_owned())];
+        pod.metadata.annotations = Some(lie.into());
+        assert!(is_static(&pod));
+        let seen = from_api(Arc::new(pod));
+        assert!(!is_static(&seen));
+        assert_eq!(annotation(&seen, SOURCE), Some("api"));
     }
 
     #[test]

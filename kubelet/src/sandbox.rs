@@ -5,6 +5,7 @@ use crate::cri::api::{LinuxPodSandboxConfig, PodSandboxMetadata, PortMapping, Pr
 use crate::cri::{DnsConfig, PodSandboxConfig, labels};
 use crate::dns::ResolvConf;
 use crate::hosts::Names;
+use crate::seccomp::Seccomp;
 use crate::{pod, qos, security_context};
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::Pod;
@@ -16,8 +17,8 @@ use std::path::{Path, PathBuf};
 pub struct Places {
     /// Directory of pods' logs.
     pub logs: PathBuf,
-    /// Directory of seccomp profiles.
-    pub seccomp: PathBuf,
+    /// Seccomp profiles.
+    pub seccomp: Seccomp,
 }
 
 /// Directory of a pod's logs.
@@ -84,7 +85,7 @@ pub fn config(
         annotations,
         linux: Some(LinuxPodSandboxConfig {
             cgroup_parent: cgroups.pod_parent(pod),
-            security_context: Some(security_context::of_sandbox(pod, &places.seccomp)),
+            security_context: Some(security_context::of_sandbox(pod)),
             sysctls: sysctls.into_iter().map(|s| (s.name, s.value)).collect(),
             overhead: None,
             resources: Some(qos::pod_resources(pod)),
@@ -137,7 +138,10 @@ mod tests {
         let cgroups = Cgroups::new("/sys/fs/cgroup", "/", None);
         let places = Places {
             logs: "/logs".into(),
-            seccomp: "/seccomp".into(),
+            seccomp: Seccomp {
+                directory: "/seccomp".into(),
+                default: false,
+            },
         };
         let made = config(&pod, 2, &names, ResolvConf::default(), &cgroups, &places);
         assert_eq!(made.metadata.as_ref().unwrap().attempt, 2);

@@ -3,17 +3,17 @@
 use crate::cri::Image;
 use crate::cri::api::{
     Capability, Int64Value, LinuxContainerSecurityContext, LinuxSandboxSecurityContext,
-    NamespaceMode, NamespaceOption, SeLinuxOption, SecurityProfile, security_profile::ProfileType,
+    NamespaceMode, NamespaceOption, SeLinuxOption,
 };
 use crate::env::ConfigError;
-use crate::pod;
+use crate::seccomp::{self, Seccomp};
+use crate::{apparmor, pod};
 use k8s_openapi::api::core::v1::{
-    Container, Pod, PodSecurityContext, SELinuxOptions, SeccompProfile, SecurityContext,
+    Container, Pod, PodSecurityContext, SELinuxOptions, SecurityContext,
 };
-use std::path::Path;
 
 /// What of `/proc` and `/sys` containers don't see.
-const MASKED: [&str; 11] = [
+const MASKED: [&str; 12] = [
     "/proc/asound",
     "/proc/acpi",
     "/proc/interrupts",
@@ -24,6 +24,7 @@ const MASKED: [&str; 11] = [
     "/proc/timer_stats",
     "/proc/sched_debug",
     "/proc/scsi",
+    "/sys/devices/virtual/powercap",
     "/sys/firmware",
 ];
 /// What of `/proc` containers can't write.
@@ -68,21 +69,6 @@ fn namespaces(pod: &Pod) -> NamespaceOption {
     }
 }
 
-fn seccomp(profile: Option<&SeccompProfile>, directory: &Path) -> SecurityProfile {
-    let (kind, reference) = match profile.map(|p| (p.type_.as_str(), &p.localhost_profile)) {
-        Some(("RuntimeDefault", _)) => (ProfileType::RuntimeDefault, String::new()),
-        Some(("Localhost", Some(file))) => {
-            let path = directory.join(file);
-            (ProfileType::Localhost, path.display().to_string())
-        }
-        _ => (ProfileType::Unconfined, String::new()),
-    };
-    SecurityProfile {
-        profile_type: kind.into(),
-        localhost_ref: reference,
-    }
-}
-
 fn selinux(options: Option<&SELinuxOptions>) -> Option<SeLinuxOption> {
     let options = options?.clone();
     Some(SeLinuxOption {
@@ -105,7 +91,7 @@ pub fn is_privileged(container: &Container) -> bool {
 }
 
 /// The sandbox's context.
-pub fn of_sandbox(pod: &Pod, seccomp_directory: &Path) -> LinuxSandboxSecurityContext {
+pub fn of_sandbox(pod: &Pod) -> LinuxSandboxSecurityContext {
     let context = pod_context(pod);
     LinuxSandboxSecurityContext {
         namespace_options: Some(namespaces(pod)),
@@ -115,7 +101,9 @@ pub fn of_sandbox(pod: &Pod, seccomp_directory: &Path) -> LinuxSandboxSecurityCo
         run_as_group: number(context.run_as_user.and(context.run_as_group)),
         supplemental_groups: groups(&context),
         privileged: pod::all_containers(pod).any(is_privileged),
-        seccomp: Some(seccomp(context.seccomp_profile.as_ref(), seccomp_directory)),
+        // What holds a sandbox open is the same for all pods, and needs little:
+        // their own profiles are for their containers.
+        seccomp: Some(seccomp::runtime_default()),
         ..Default::default()
     }
 }
@@ -135,6 +123,14 @@ fn namespaces_with(pod: &Pod, target: Option<&str>) -> NamespaceOption {
     }
 }
 
+/// What the node has of profiles that confine containers.
+pub struct Profiles<'a> {
+    /// Those of seccomp.
+    pub seccomp: &'a Seccomp,
+    /// Whether the kernel enforces those of AppArmor.
+    pub app_armor: bool,
+}
+
 /// A container's context: its own settings before the pod's. `target` is the
 /// container whose processes it is to see.
 pub fn of_container(
@@ -142,7 +138,7 @@ pub fn of_container(
     container: &Container,
     image: Option<&Image>,
     target: Option<&str>,
-    seccomp_directory: &Path,
+    profiles: &Profiles<'_>,
 ) -> Result<LinuxContainerSecurityContext, ConfigError> {
     let general = pod_context(pod);
     let own = context(container);
@@ -158,7 +154,8 @@ pub fn of_container(
         true => Vec::new(),
         false => paths.iter().map(|p| (*p).to_owned()).collect(),
     };
-    let profile = own.seccomp_profile.or(general.seccomp_profile.clone());
+    let confined = profiles.seccomp.of(pod, container)?;
+    let app_armor = apparmor::of(pod, container).filter(|_| profiles.app_armor);
     let may_escalate = own.allow_privilege_escalation.unwrap_or(true) || privileged;
     Ok(LinuxContainerSecurityContext {
         capabilities: Some(Capability {
@@ -190,10 +187,15 @@ pub fn of_container(
         masked_paths: list(&MASKED),
         readonly_paths: list(&READ_ONLY),
         seccomp: Some(if privileged {
-            seccomp(None, seccomp_directory)
+            seccomp::unconfined()
         } else {
-            seccomp(profile.as_ref(), seccomp_directory)
+            confined
         }),
+        apparmor_profile: app_armor
+            .as_ref()
+            .map(apparmor::old_name)
+            .unwrap_or_default(),
+        apparmor: app_armor.as_ref().map(apparmor::profile),
         ..Default::default()
     })
 }
@@ -223,21 +225,15 @@ fn verify_non_root(
         Some(_) => return Ok(()),
         None => {}
     }
-    let Some(image) = image else {
-        return Ok(());
-    };
-    match &image.uid {
-        Some(uid) if uid.value == 0 => {
-            fail("container has runAsNonRoot and image will run as root".into())
-        }
-        Some(_) => Ok(()),
-        None if image.username.is_empty() => {
-            fail("container has runAsNonRoot and image will run as root".into())
-        }
-        None => fail(format!(
-            "container has runAsNonRoot and image has non-numeric user ({}), cannot verify user is non-root",
-            image.username
+    // An image of which the user isn't known runs as root.
+    let uid = image.and_then(|image| image.uid.as_ref());
+    let name = image.map_or("", |image| image.username.as_str());
+    match uid.map(|uid| uid.value) {
+        None if !name.is_empty() => fail(format!(
+            "container has runAsNonRoot and image has non-numeric user ({name}), cannot verify user is non-root"
         )),
+        None | Some(0) => fail("container has runAsNonRoot and image will run as root".into()),
+        Some(_) => Ok(()),
     }
 }
 
@@ -258,25 +254,60 @@ mod tests {
         pod
     }
 
+    fn make(
+        pod: &Pod,
+        container: &Container,
+        image: Option<&Image>,
+    ) -> Result<LinuxContainerSecurityContext, ConfigError> {
+        let seccomp = Seccomp {
+            directory: "/nowhere".into(),
+            default: false,
+        };
+        let profiles = Profiles {
+            seccomp: &seccomp,
+            app_armor: false,
+        };
+        of_container(pod, container, image, None, &profiles)
+    }
+
     #[test]
-    fn a_root_image_breaks_run_as_non_root() {
+    fn whoever_may_be_root_breaks_run_as_non_root() {
         let pod = pod(PodSecurityContext {
             run_as_non_root: Some(true),
             ..Default::default()
         });
-        let container = Container {
+        let mut container = Container {
             name: "web".into(),
             ..Default::default()
         };
-        let image = Image {
-            uid: number(Some(0)),
+        let image = |uid: Option<i64>, name: &str| Image {
+            uid: number(uid),
+            username: name.into(),
             ..Default::default()
         };
-        let error = of_container(&pod, &container, Some(&image), None, Path::new("/")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "container has runAsNonRoot and image will run as root (pod: \"a_ns(u)\", container: web)"
-        );
+        let root = "image will run as root";
+        let named = "image has non-numeric user (app), cannot verify user is non-root";
+        for (image, why) in [
+            (Some(image(Some(0), "")), root),
+            (Some(image(None, "")), root),
+            (None, root),
+            (Some(image(None, "app")), named),
+        ] {
+            let error = make(&pod, &container, image.as_ref()).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("container has runAsNonRoot and {why} (pod: \"a_ns(u)\", container: web)")
+            );
+        }
+        assert!(make(&pod, &container, Some(&image(Some(7), ""))).is_ok());
+        let context = container
+            .security_context
+            .insert(SecurityContext::default());
+        context.run_as_user = Some(0);
+        let error = make(&pod, &container, None).unwrap_err().to_string();
+        assert!(error.starts_with("container's runAsUser breaks non-root policy"));
+        container.security_context.as_mut().unwrap().run_as_user = Some(7);
+        assert!(make(&pod, &container, None).is_ok());
     }
 
     #[test]
@@ -308,13 +339,12 @@ mod tests {
             }),
             ..Default::default()
         };
-        let made = of_container(&pod, &container, None, None, Path::new("/")).unwrap();
+        let made = make(&pod, &container, None).unwrap();
         assert_eq!(made.run_as_user.unwrap().value, 5);
         assert_eq!(made.supplemental_groups, [7]);
         assert!(made.no_new_privs);
-        assert_eq!(
-            made.seccomp.unwrap().profile_type,
-            i32::from(ProfileType::Unconfined)
-        );
+        assert_eq!(made.seccomp.unwrap(), seccomp::unconfined());
+        let sandbox = of_sandbox(&pod).seccomp.unwrap();
+        assert_eq!(sandbox, seccomp::runtime_default());
     }
 }

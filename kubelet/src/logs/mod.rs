@@ -1,6 +1,7 @@
 //! Logs of containers as the runtime writes them: read for `kubectl logs`,
 //! and rotated before they grow too large.
 
+mod files;
 mod line;
 mod rotate;
 
@@ -38,8 +39,10 @@ pub struct Options {
 }
 
 /// Copies a log. With `follow` that ends when `ended` does (when the container
-/// has ended) and all is copied; a rotation in between loses nothing.
+/// has ended) and all is copied; a rotation in between loses nothing. Below
+/// `root` no links are followed.
 pub async fn read<W: AsyncWrite + Unpin>(
+    root: &Path,
     path: &Path,
     options: &Options,
     ended: impl Future<Output = ()>,
@@ -49,7 +52,7 @@ pub async fn read<W: AsyncWrite + Unpin>(
     let watch = options
         .follow
         .then(|| Watch::new(path.parent().unwrap_or(Path::new("/"))));
-    let mut file = open(path).await?;
+    let mut file = open(root, path)?;
     if let Some(lines) = options.tail {
         let start = tail_start(&mut file, lines).await?;
         file.seek(SeekFrom::Start(start)).await?;
@@ -69,7 +72,7 @@ pub async fn read<W: AsyncWrite + Unpin>(
             return Ok(());
         }
         let Some(watch) = &watch else { return Ok(()) };
-        if let Some(next) = rotated(&reader, path).await? {
+        if let Some(next) = rotated(&reader, root, path).await? {
             // What was written between the last read and the rotation.
             if copy.all_of(&mut reader).await? {
                 return Ok(());
@@ -89,22 +92,19 @@ pub async fn read<W: AsyncWrite + Unpin>(
     }
 }
 
-/// Opens a log, but no link put in its place by who may write beside it: that
-/// would tell any file of the host to whoever may read the log.
-pub async fn open(path: &Path) -> io::Result<File> {
-    tokio::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NOFOLLOW)
-        .open(path)
-        .await
+/// Opens a log, but no link put on the way to it, below `root`, by who may
+/// write there: that would tell any file of the host to whoever may read the
+/// log.
+pub fn open(root: &Path, path: &Path) -> io::Result<File> {
+    files::open_file(root, path).map(File::from_std)
 }
 
 /// The file that is at the path now, if it isn't the one being read.
-async fn rotated(reader: &BufReader<File>, path: &Path) -> io::Result<Option<File>> {
+async fn rotated(reader: &BufReader<File>, root: &Path, path: &Path) -> io::Result<Option<File>> {
     let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
     let here = reader.get_ref().metadata().await?;
-    match tokio::fs::metadata(path).await {
-        Ok(there) if identity(&there) != identity(&here) => Ok(Some(open(path).await?)),
+    match tokio::fs::symlink_metadata(path).await {
+        Ok(there) if identity(&there) != identity(&here) => Ok(Some(open(root, path)?)),
         Ok(_) => Ok(None),
         // Between being moved away and being made anew.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -1,14 +1,18 @@
 //! Rotation: a log that has grown too large is moved away and the runtime made
 //! to begin a new one; older ones are compressed, the oldest removed.
 
+use super::files::Directory;
 use crate::cri::{self, ContainerState};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use nix::libc;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often logs are looked at.
@@ -17,6 +21,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// Keeps the logs of running containers within bounds.
 pub struct Rotator {
     runtime: cri::Handle,
+    root: PathBuf,
     max_bytes: u64,
     max_files: usize,
     /// Where containers log, so that the runtime is asked once for each.
@@ -24,11 +29,17 @@ pub struct Rotator {
 }
 
 impl Rotator {
-    /// Logs of up to `max_bytes`, of which `max_files` are kept, the current
-    /// one included.
-    pub fn new(runtime: cri::Handle, max_bytes: u64, max_files: usize) -> Self {
+    /// Logs below `root` of up to `max_bytes`, of which `max_files` are kept,
+    /// the current one included.
+    pub fn new(
+        runtime: cri::Handle,
+        root: impl Into<PathBuf>,
+        max_bytes: u64,
+        max_files: usize,
+    ) -> Self {
         Self {
             runtime,
+            root: root.into(),
             max_bytes,
             max_files: max_files.max(2),
             paths: Mutex::default(),
@@ -75,16 +86,33 @@ impl Rotator {
 
     /// Rotates one log if it is too large; true if it was.
     pub async fn check(&self, id: &str, path: &Path) -> Result<bool, String> {
-        let size = match fs::metadata(path) {
-            Ok(metadata) => metadata.len(),
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err("its path has no name".into());
+        };
+        // Held, so that nothing can be put in its place between two steps.
+        let directory = match Directory::open(&self.root, parent) {
+            Ok(directory) => Arc::new(directory),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error.to_string()),
         };
-        if size < self.max_bytes {
+        let path = &directory.path().join(name);
+        let metadata = match fs::symlink_metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error.to_string()),
+        };
+        if !metadata.is_file() {
+            return Err("it is not a regular file".into());
+        }
+        if metadata.len() < self.max_bytes {
             return Ok(false);
         }
-        let (current, max_files) = (path.to_owned(), self.max_files);
-        let tidy = tokio::task::spawn_blocking(move || tidy_up(&current, max_files - 2)).await;
+        let (current, held, max_files) = (path.clone(), directory.clone(), self.max_files);
+        let tidy = move || {
+            let _held = held;
+            tidy_up(&current, max_files - 2)
+        };
+        let tidy = tokio::task::spawn_blocking(tidy).await;
         tidy.map_err(|e| e.to_string())?
             .map_err(|e| e.to_string())?;
         let stamp = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S").to_string();
@@ -148,8 +176,22 @@ fn tidy_up(path: &Path, keep: usize) -> io::Result<()> {
 
 fn compress(log: &Path) -> io::Result<()> {
     let (unfinished, finished) = (with_suffix(log, "tmp"), with_suffix(log, "gz"));
-    let mut encoder = GzEncoder::new(File::create(&unfinished)?, Compression::default());
-    io::copy(&mut File::open(log)?, &mut encoder)?;
+    let mut source = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(log)?;
+    if !source.metadata()?.is_file() {
+        let text = format!("{} is not a regular file", log.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    // Made anew: what is there already, a link perhaps, is not written through.
+    let target = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o640)
+        .open(&unfinished)?;
+    let mut encoder = GzEncoder::new(target, Compression::default());
+    io::copy(&mut source, &mut encoder)?;
     encoder.finish()?;
     fs::rename(unfinished, finished)?;
     fs::remove_file(log)
@@ -160,8 +202,9 @@ mod tests {
     use super::*;
     use crate::cri::fake::Fake;
     use flate2::read::GzDecoder;
+    use std::fs::File;
     use std::io::Read;
-    use std::sync::Arc;
+    use std::os::unix::fs::symlink;
 
     fn names(dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).unwrap();
@@ -177,7 +220,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
         let runtime = Arc::new(Fake::default());
-        let rotator = Rotator::new(runtime.clone(), 5, 3);
+        let rotator = Rotator::new(runtime.clone(), dir.path(), 5, 3);
         assert_eq!(rotator.check("c", &path).await, Ok(false), "not there yet");
         fs::write(&path, "1234").unwrap();
         assert_eq!(rotator.check("c", &path).await, Ok(false));
@@ -193,5 +236,28 @@ mod tests {
         let packed = File::open(dir.path().join(&left[0])).unwrap();
         GzDecoder::new(packed).read_to_string(&mut text).unwrap();
         assert_eq!(text, "text");
+    }
+
+    #[tokio::test]
+    async fn links_are_neither_followed_nor_moved() {
+        let dir = tempfile::tempdir().unwrap();
+        let (secret, logs) = (dir.path().join("secret"), dir.path().join("logs"));
+        fs::create_dir_all(logs.join("pod/c")).unwrap();
+        fs::write(&secret, "0123456789").unwrap();
+        let rotator = Rotator::new(Arc::new(Fake::default()), &logs, 5, 3);
+        let log = logs.join("pod/c/0.log");
+        symlink(&secret, &log).unwrap();
+        let refused = rotator.check("c", &log).await.unwrap_err();
+        assert_eq!(refused, "it is not a regular file");
+        fs::remove_file(&log).unwrap();
+        // An earlier log that is a link: what it leads to is not packed.
+        fs::write(&log, "0123456789").unwrap();
+        symlink(&secret, with_suffix(&log, "20260101-000000")).unwrap();
+        assert!(rotator.check("c", &log).await.is_err());
+        assert!(!with_suffix(&log, "20260101-000000.gz").exists());
+        // The folder itself exchanged for a link.
+        symlink("pod", logs.join("other")).unwrap();
+        let through = logs.join("other/c/0.log");
+        assert!(rotator.check("c", &through).await.is_err());
     }
 }

@@ -13,7 +13,7 @@ const LOG: &str = "\
 ";
 
 struct Log {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     path: PathBuf,
 }
 
@@ -21,15 +21,21 @@ fn log(text: &str) -> Log {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("0.log");
     std::fs::write(&path, text).unwrap();
-    Log { _dir: dir, path }
+    Log { dir, path }
 }
 
 async fn get(text: &str, options: Options) -> String {
     let log = log(text);
     let mut out = Vec::new();
-    read(&log.path, &options, std::future::pending(), &mut out)
-        .await
-        .unwrap();
+    read(
+        log.dir.path(),
+        &log.path,
+        &options,
+        std::future::pending(),
+        &mut out,
+    )
+    .await
+    .unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -47,7 +53,8 @@ async fn links_are_not_followed() {
     std::os::unix::fs::symlink(&log.path, &link).unwrap();
     let mut out = Vec::new();
     let options = Options::default();
-    let outcome = read(&link, &options, std::future::pending(), &mut out).await;
+    let root = log.dir.path();
+    let outcome = read(root, &link, &options, std::future::pending(), &mut out).await;
     assert!(outcome.is_err() && out.is_empty());
 }
 
@@ -119,14 +126,14 @@ async fn following_goes_across_rotation_until_the_container_ends() {
     let log = log("2026-01-01T00:00:01Z stdout F one\n");
     let (mut out, mut reader) = tokio::io::duplex(1 << 16);
     let (end, ended) = oneshot::channel::<()>();
-    let path = log.path.clone();
+    let (root, path) = (log.dir.path().to_owned(), log.path.clone());
     let task = tokio::spawn(async move {
         let options = Options {
             follow: true,
             ..Default::default()
         };
         let ended = async { drop(ended.await) };
-        read(&path, &options, ended, &mut out).await
+        read(&root, &path, &options, ended, &mut out).await
     });
     expect(&mut reader, "one\n").await;
     let append = |text: &str| {

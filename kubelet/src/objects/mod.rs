@@ -10,6 +10,7 @@ use hardway_proto::meta::ObjectKey;
 use hardway_proto::references::{self, Referent};
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -86,6 +87,7 @@ pub trait Objects: Send + Sync {
 
 /// The live implementation: one watch per object that some pod refers to.
 pub struct Cluster {
+    client: Client,
     config_maps: Watches<ConfigMap>,
     secrets: Watches<Secret>,
     services: Store<Service>,
@@ -104,6 +106,7 @@ impl Cluster {
                 secret.immutable == Some(true)
             }),
             services: Informer::new(client.all::<Service>()).start(),
+            client: client.clone(),
             tokens: tokens::Tokens::new(client, changed),
         }
     }
@@ -121,6 +124,17 @@ impl Cluster {
         self.config_maps.unfollow(pod_uid);
         self.secrets.unfollow(pod_uid);
         self.tokens.forget(pod_uid);
+    }
+
+    /// What the runtime calls a RuntimeClass; empty for its own default.
+    pub async fn runtime_handler(&self, class: Option<&str>) -> Result<String, Error> {
+        let Some(name) = class.filter(|name| !name.is_empty()) else {
+            return Ok(String::new());
+        };
+        let found = self.client.all::<RuntimeClass>().get(name).await;
+        found
+            .map(|class| class.handler)
+            .map_err(|status| Error::of::<RuntimeClass>(status, name))
     }
 
     /// Waits for the first list of services.

@@ -21,6 +21,8 @@ const CACHE: usize = 1024;
 pub struct Identity {
     name: String,
     groups: Vec<String>,
+    /// When the certificate ends, in seconds since the epoch.
+    not_after: i64,
 }
 
 impl Identity {
@@ -35,7 +37,16 @@ impl Identity {
             .chain(["system:authenticated"])
             .map(str::to_owned)
             .collect();
-        Some(Self { name, groups })
+        Some(Self {
+            name,
+            groups,
+            not_after: certificate.validity().not_after.timestamp(),
+        })
+    }
+
+    /// Whether the certificate, good when the connection began, has ended.
+    fn is_expired(&self, now: i64) -> bool {
+        now > self.not_after
     }
 }
 
@@ -48,18 +59,27 @@ pub struct Access {
     cache: Mutex<HashMap<Key, (Instant, bool)>>,
 }
 
-/// The node's subresource that a path belongs to.
-fn subresource(path: &str) -> &'static str {
-    let first = path.trim_start_matches('/').split('/').next();
-    match first {
-        Some("stats") => "stats",
-        Some("metrics") => "metrics",
-        Some("logs") => "log",
-        _ => "proxy",
+/// The node's subresources that a path belongs to, by its decoded segments:
+/// whoever is allowed one of them may go there. Those that are narrow come
+/// before `proxy`, which is nearly everything (KubeletFineGrainedAuthz).
+fn subresources(path: &[&str]) -> &'static [&'static str] {
+    match path.first().copied().unwrap_or_default() {
+        "stats" => &["stats"],
+        "metrics" => &["metrics"],
+        "logs" => &["log"],
+        "checkpoint" => &["checkpoint"],
+        "pods" | "runningpods" => &["pods", "proxy"],
+        "configz" => &["configz", "proxy"],
+        _ => &["proxy"],
     }
 }
 
-fn verb(method: &Method) -> &'static str {
+/// What is done there. Running something in a container is no reading, also
+/// where WebSocket begins it with a GET.
+fn verb(method: &Method, path: &[&str]) -> &'static str {
+    if let Some(&("exec" | "attach" | "run" | "portForward")) = path.first() {
+        return "create";
+    }
     match *method {
         Method::POST => "create",
         Method::PUT => "update",
@@ -79,30 +99,36 @@ impl Access {
         }
     }
 
-    /// Refuses those who may not.
+    /// Refuses those who may not. `path` is in decoded segments.
     pub async fn check(
         &self,
         identity: &Identity,
         method: &Method,
-        path: &str,
+        path: &[&str],
     ) -> Result<(), Refusal> {
+        if identity.is_expired(jiff::Timestamp::now().as_second()) {
+            return Err(Refusal(StatusCode::UNAUTHORIZED, "Unauthorized".into()));
+        }
         if identity.groups.iter().any(|g| g == "system:masters") {
             return Ok(());
         }
-        let key = (identity.clone(), verb(method), subresource(path));
-        let allowed = match self.remembered(&key) {
-            Some(allowed) => allowed,
-            None => self.ask(&key).await?,
-        };
-        if allowed {
-            return Ok(());
+        let (verb, subresources) = (verb(method, path), subresources(path));
+        for subresource in subresources {
+            let key = (identity.clone(), verb, *subresource);
+            let allowed = match self.remembered(&key) {
+                Some(allowed) => allowed,
+                None => self.ask(&key).await?,
+            };
+            if allowed {
+                return Ok(());
+            }
         }
-        let (_, verb, subresource) = key;
         Err(Refusal(
             StatusCode::FORBIDDEN,
             format!(
-                "Forbidden (user={}, verb={verb}, resource=nodes, subresource={subresource})",
-                identity.name
+                "Forbidden (user={}, verb={verb}, resource=nodes, subresource(s)=[{}])",
+                identity.name,
+                subresources.join(" ")
             ),
         ))
     }
@@ -154,11 +180,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_map_to_subresources_of_nodes() {
-        assert_eq!(subresource("/stats/summary"), "stats");
-        assert_eq!(subresource("/metrics"), "metrics");
-        assert_eq!(subresource("/containerLogs/a/b/c"), "proxy");
-        assert_eq!(subresource("/exec/a/b/c"), "proxy");
-        assert_eq!(verb(&Method::POST), "create");
+    fn what_is_narrow_is_asked_for_before_proxy() {
+        assert_eq!(subresources(&["stats", "summary"]), ["stats"]);
+        assert_eq!(subresources(&["metrics"]), ["metrics"]);
+        assert_eq!(subresources(&["logs", "x"]), ["log"]);
+        assert_eq!(subresources(&["checkpoint", "a"]), ["checkpoint"]);
+        assert_eq!(subresources(&["pods"]), ["pods", "proxy"]);
+        assert_eq!(subresources(&["runningpods", ""]), ["pods", "proxy"]);
+        assert_eq!(subresources(&["configz"]), ["configz", "proxy"]);
+        for other in ["containerLogs", "exec", "run", ""] {
+            assert_eq!(subresources(&[other]), ["proxy"]);
+        }
+    }
+
+    #[test]
+    fn running_something_is_no_reading() {
+        for stream in ["exec", "attach", "run", "portForward"] {
+            assert_eq!(verb(&Method::GET, &[stream, "ns", "pod"]), "create");
+        }
+        assert_eq!(verb(&Method::GET, &["containerLogs", "ns"]), "get");
+        assert_eq!(verb(&Method::POST, &["pods"]), "create");
+        assert_eq!(verb(&Method::HEAD, &["pods"]), "get");
+    }
+
+    #[test]
+    fn a_certificate_counts_to_its_end() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::default();
+        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "somebody");
+        let certificate = params.self_signed(&key).unwrap();
+        let identity = Identity::of(certificate.der()).unwrap();
+        let end: jiff::Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+        assert!(!identity.is_expired(end.as_second()));
+        assert!(identity.is_expired(end.as_second() + 1));
     }
 }

@@ -64,6 +64,7 @@ pub async fn answer(
     }
     let instance = find(&context, pod, name, query.is_on("previous")).await?;
     let path = PathBuf::from(&instance.log_path);
+    let root = context.places.logs.clone();
     let (mut sink, source) = tokio::io::duplex(BUFFER);
     let id = instance.id.clone();
     // Readers go without a word while nothing is written: what they hold tells.
@@ -72,7 +73,7 @@ pub async fn answer(
     let held = reader.drop_guard();
     tokio::spawn(async move {
         let ended = ended(&context, &id);
-        let copy = logs::read(&path, &options, ended, &mut sink);
+        let copy = logs::read(&root, &path, &options, ended, &mut sink);
         if let Some(Err(error)) = gone.run_until_cancelled(copy).await {
             tracing::debug!(path = %path.display(), %error, "cannot copy a log");
         }

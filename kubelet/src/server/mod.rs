@@ -145,13 +145,20 @@ impl Server {
     ) -> Result<Response<Body>, Refusal> {
         let uri = request.uri().clone();
         let path = uri.path();
+        let parts: Vec<String> = path
+            .trim_matches('/')
+            .split('/')
+            .map(query::decode)
+            .collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let allowed = match path {
             "/healthz" | "/livez" | "/readyz" => true,
             _ => {
                 let identity = identity
                     .as_deref()
                     .ok_or_else(|| Refusal(StatusCode::UNAUTHORIZED, "Unauthorized".into()))?;
-                self.access.check(identity, request.method(), path).await?;
+                let method = request.method();
+                self.access.check(identity, method, &parts).await?;
                 true
             }
         };
@@ -160,12 +167,7 @@ impl Server {
             return Ok(response.map(|body| body.map_err(|never| match never {}).boxed_unsync()));
         }
         let query = Query::parse(uri.query().unwrap_or_default());
-        let parts: Vec<String> = path
-            .trim_matches('/')
-            .split('/')
-            .map(query::decode)
-            .collect();
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        allow_method(request.method(), parts.first().copied().unwrap_or_default())?;
         let get = request.method() == Method::GET;
         match parts.as_slice() {
             ["pods"] if get => self.list_pods(false).await,
@@ -220,6 +222,21 @@ impl Server {
     }
 }
 
+/// Commands are run by POST alone; streams may begin with a GET, which is how
+/// WebSocket begins.
+fn allow_method(method: &Method, what: &str) -> Result<(), Refusal> {
+    let allowed = match what {
+        "run" => method == Method::POST,
+        "exec" | "attach" | "portForward" => [Method::POST, Method::GET].contains(method),
+        _ => true,
+    };
+    if allowed {
+        return Ok(());
+    }
+    let text = "405: Method Not Allowed".into();
+    Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, text))
+}
+
 fn json(value: &impl serde::Serialize) -> Result<Response<Body>, Refusal> {
     let body = serde_json::to_vec(value).map_err(Refusal::internal)?;
     Ok(text(StatusCode::OK, "application/json", body))
@@ -233,4 +250,20 @@ fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Respo
         .headers_mut()
         .insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_not_run_by_following_a_link() {
+        let allowed = |method: &Method, what| allow_method(method, what).is_ok();
+        assert!(allowed(&Method::POST, "run"));
+        assert!(!allowed(&Method::GET, "run"));
+        assert!(allowed(&Method::GET, "exec") && allowed(&Method::POST, "exec"));
+        assert!(!allowed(&Method::PUT, "attach"));
+        let refused = allow_method(&Method::HEAD, "portForward").unwrap_err();
+        assert_eq!(refused.0, StatusCode::METHOD_NOT_ALLOWED);
+    }
 }

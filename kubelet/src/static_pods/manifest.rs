@@ -1,7 +1,7 @@
 //! One manifest: read, checked, and made what the apiserver would have made of
 //! it; and the mirror of the pod for the apiserver.
 
-use crate::pod;
+use crate::pod::{self, HASH};
 use hardway_proto::{Kind, names};
 use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec, PodStatus, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -9,8 +9,6 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::path::Path;
 
-/// Annotation: hash of the manifest.
-const HASH: &str = "kubernetes.io/config.hash";
 /// Annotation: when the manifest was first seen.
 const SEEN: &str = "kubernetes.io/config.seen";
 
@@ -190,7 +188,7 @@ spec:
         assert_eq!(annotations[pod::SOURCE], "file");
         assert_eq!(annotations[HASH], pod.uid());
         assert_eq!(pod.uid().len(), 32);
-        assert!(crate::pod::is_static(&pod) && !crate::pod::is_mirror(&pod));
+        assert!(crate::pod::is_static(&pod) && !crate::pod::is_mirror(&pod, "worker-1"));
         let spec = pod.spec.as_ref().unwrap();
         assert_eq!(spec.node_name.as_deref(), Some("worker-1"));
         let container = &spec.containers[0];
@@ -232,7 +230,7 @@ spec:
         let node = json!({"metadata": {"name": "worker-1", "uid": "n-1"}});
         let pod = parse(TEXT).unwrap();
         let mirror = mirror(&pod, &serde_json::from_value(node).unwrap());
-        assert!(crate::pod::is_mirror(&mirror));
+        assert!(crate::pod::is_mirror(&mirror, "worker-1"));
         assert_eq!(mirror.metadata.uid, None);
         assert_eq!(
             mirror.metadata.owner_references.as_ref().unwrap()[0].uid,

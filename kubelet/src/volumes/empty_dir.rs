@@ -3,12 +3,16 @@
 
 use super::System;
 use super::ownership::{self, Access};
+use crate::root_dir;
 use hardway_proto::quantity::Quantity;
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+/// Whoever runs in the pod may write.
+const MODE: u32 = 0o777;
 
 /// Makes the directory unless it is there already.
 pub(super) fn set_up(
@@ -19,19 +23,19 @@ pub(super) fn set_up(
 ) -> io::Result<()> {
     let existed = dir.exists();
     if !existed {
-        fs::create_dir_all(dir)?;
+        root_dir::make(dir)?;
     }
     match source.medium.as_deref().unwrap_or_default() {
         "" if existed => return Ok(()),
         "" => {}
         "Memory" if system.is_mounted(dir)? => return Ok(()),
-        "Memory" => system.mount_tmpfs(dir, size(source, pod))?,
+        "Memory" => system.mount_tmpfs(dir, MODE, size(source, pod))?,
         other => {
             let text = format!("unknown storage medium {other:?}");
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
     }
-    fs::set_permissions(dir, Permissions::from_mode(0o777))?;
+    fs::set_permissions(dir, Permissions::from_mode(MODE))?;
     match ownership::fs_group(pod) {
         Some(group) => ownership::hand_over(dir, group, Access::ReadWrite),
         None => Ok(()),

@@ -21,6 +21,7 @@ pub use system::{Kernel, System};
 
 use crate::downward::Facts;
 use crate::objects::Objects;
+use crate::root_dir;
 use atomic::Payload;
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::{
@@ -28,6 +29,8 @@ use k8s_openapi::api::core::v1::{
     Pod, ProjectedVolumeSource, SecretVolumeSource, Volume,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -229,9 +232,11 @@ impl Manager {
         let system = self.system.clone();
         let group = ownership::fs_group(pod);
         let write = move || -> Result<PathBuf, std::io::Error> {
-            std::fs::create_dir_all(&dir)?;
+            root_dir::make(&dir)?;
             if memory && !system.is_mounted(&dir)? {
-                system.mount_tmpfs(&dir, None)?;
+                system.mount_tmpfs(&dir, FILES, None)?;
+            } else if !memory {
+                std::fs::set_permissions(&dir, Permissions::from_mode(FILES))?;
             }
             atomic::write(&dir, &payload, |new| match group {
                 Some(group) => ownership::hand_over(new, group, ownership::Access::ReadOnly),
@@ -272,6 +277,10 @@ impl Manager {
             .collect()
     }
 }
+
+/// Mode of a volume whose files the kubelet writes: all may read, nobody else
+/// write.
+const FILES: u32 = 0o755;
 
 fn volumes_of(pod: &Pod) -> impl Iterator<Item = &Volume> {
     pod.spec.iter().flat_map(|s| &s.volumes).flatten()

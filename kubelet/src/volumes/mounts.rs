@@ -4,6 +4,7 @@ use super::{Manager, Source, subpath};
 use crate::cri::{Mount, MountPropagation};
 use crate::env::ConfigError;
 use crate::expansion;
+use crate::root_dir;
 use hardway_proto::{Kind, names};
 use k8s_openapi::api::core::v1::{Container, Pod, VolumeMount};
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ impl Manager {
         let dir = self.pod_dir(pod.uid());
         if !taken(HOSTS) {
             let file = dir.join("etc-hosts");
-            let made = fs::create_dir_all(&dir).and_then(|()| fs::write(&file, request.hosts));
+            let made = root_dir::make(&dir).and_then(|()| fs::write(&file, request.hosts));
             made.map_err(|e| ConfigError(format!("cannot write {}: {e}", file.display())))?;
             mounts.push(plain(HOSTS, file));
         }
@@ -167,7 +168,7 @@ fn sub_path(
 /// A new file for each start, so that an old message isn't taken for a new one.
 fn termination_file(pod_dir: &Path, container: &str) -> io::Result<PathBuf> {
     let dir = pod_dir.join("containers").join(container);
-    fs::create_dir_all(&dir)?;
+    root_dir::make(&dir)?;
     let file = dir.join(names::random_suffix(8));
     fs::write(&file, "")?;
     // The container may run as anybody.

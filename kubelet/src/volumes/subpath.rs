@@ -6,9 +6,10 @@
 //! the check and the mount nothing can be swapped.
 
 use super::System;
+use crate::root_dir;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path};
@@ -32,10 +33,10 @@ pub(super) fn prepare(
     }
     let kind = SFlag::from_bits_truncate(fstat(&found)?.st_mode) & SFlag::S_IFMT;
     if kind == SFlag::S_IFDIR {
-        fs::create_dir_all(target)?;
+        root_dir::make(target)?;
     } else {
         if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent)?;
+            root_dir::make(parent)?;
         }
         File::create(target)?;
     }
@@ -79,6 +80,7 @@ fn open_or_make(root: &OwnedFd, path: &Path) -> nix::Result<OwnedFd> {
 mod tests {
     use super::super::system::fake::Fake;
     use super::*;
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     #[test]

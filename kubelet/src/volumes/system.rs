@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 /// What volumes need of the kernel beyond files.
 pub trait System: Send + Sync {
     /// Mounts a memory file system, as large as half of the machine's memory
-    /// unless told otherwise.
-    fn mount_tmpfs(&self, target: &Path, size: Option<u64>) -> io::Result<()>;
+    /// unless told otherwise, with this mode. Neither devices nor the rights of
+    /// files' owners count in it.
+    fn mount_tmpfs(&self, target: &Path, mode: u32, size: Option<u64>) -> io::Result<()>;
     /// Makes a file or directory appear at another place too.
     fn bind(&self, source: &Path, target: &Path) -> io::Result<()>;
     /// Unmounts; busy mounts go when their last user goes.
@@ -28,15 +29,17 @@ pub trait System: Send + Sync {
 pub struct Kernel;
 
 impl System for Kernel {
-    fn mount_tmpfs(&self, target: &Path, size: Option<u64>) -> io::Result<()> {
-        let options = size.map(|bytes| format!("size={bytes}"));
-        let none = MsFlags::empty();
+    fn mount_tmpfs(&self, target: &Path, mode: u32, size: Option<u64>) -> io::Result<()> {
+        let mut options = format!("mode={mode:o}");
+        if let Some(bytes) = size {
+            options.push_str(&format!(",size={bytes}"));
+        }
         mount(
             Some("tmpfs"),
             target,
             Some("tmpfs"),
-            none,
-            options.as_deref(),
+            MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+            Some(options.as_str()),
         )?;
         Ok(())
     }
@@ -104,8 +107,8 @@ pub(crate) mod fake {
     }
 
     impl System for Fake {
-        fn mount_tmpfs(&self, target: &Path, size: Option<u64>) -> io::Result<()> {
-            let what = format!("tmpfs {size:?}");
+        fn mount_tmpfs(&self, target: &Path, mode: u32, size: Option<u64>) -> io::Result<()> {
+            let what = format!("tmpfs {mode:o} {size:?}");
             self.mounts.lock().push((what, target.to_owned()));
             Ok(())
         }
@@ -153,12 +156,23 @@ mod tests {
         let (memory, there) = (root.join("memory"), root.join("there"));
         std::fs::create_dir_all(&memory).unwrap();
         std::fs::write(&there, "").unwrap();
-        match Kernel.mount_tmpfs(&memory, Some(1 << 20)) {
+        match Kernel.mount_tmpfs(&memory, 0o755, Some(1 << 20)) {
             // Only root may mount.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return,
             outcome => outcome.unwrap(),
         }
         std::fs::write(memory.join("f"), "x").unwrap();
+        let mode = std::fs::metadata(&memory).unwrap().permissions();
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&mode) & 0o7777,
+            0o755
+        );
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let line = table.lines().find(|l| l.contains(memory.to_str().unwrap()));
+        let options = line.unwrap().split(' ').nth(5).unwrap();
+        for option in ["nosuid", "nodev"] {
+            assert!(options.split(',').any(|o| o == option), "{options}");
+        }
         Kernel.bind(&memory.join("f"), &there).unwrap();
         assert!(Kernel.is_mounted(&memory).unwrap());
         assert!(!Kernel.is_mounted(&root).unwrap());

@@ -92,7 +92,7 @@ async fn every_supported_type() {
         .map(|(_, p)| p.file_name().unwrap())
         .collect();
     assert_eq!(in_memory, ["memory", "secret", "none", "info", "all"]);
-    assert_eq!(mounted[0].0, "tmpfs Some(1048576)");
+    assert_eq!(mounted[0].0, "tmpfs 777 Some(1048576)");
     assert!(paths["config"].ends_with("pods/u-1/volumes/kubernetes.io~configmap/config"));
 }
 

@@ -13,11 +13,20 @@ const MAX_LOG_LINES: usize = 80;
 /// How much of a log's end is looked at: its lines carry time and stream.
 const LOG_TAIL: u64 = 16 << 10;
 
+/// Where messages are: no link below these is followed, and nothing read that
+/// is elsewhere.
+pub struct Roots<'a> {
+    /// The pod's directory.
+    pub pod: &'a Path,
+    /// The directory of pods' logs.
+    pub logs: &'a Path,
+}
+
 /// Reads it: from its file, or from the end of the log if there is none and
 /// the container failed and wants that.
-pub async fn read(container: &Container, instance: &Instance) -> Option<String> {
+pub async fn read(container: &Container, instance: &Instance, roots: Roots<'_>) -> Option<String> {
     if let Some(file) = &instance.message_file
-        && let Some(text) = tail(Path::new(file), MAX_FILE).await
+        && let Some(text) = tail(roots.pod, Path::new(file), MAX_FILE).await
         && !text.is_empty()
     {
         return Some(text);
@@ -26,12 +35,12 @@ pub async fn read(container: &Container, instance: &Instance) -> Option<String> 
     if policy != Some("FallbackToLogsOnError") || instance.exit_code == 0 {
         return None;
     }
-    let log = tail(Path::new(&instance.log_path), LOG_TAIL).await?;
+    let log = tail(roots.logs, Path::new(&instance.log_path), LOG_TAIL).await?;
     Some(last_lines(&log)).filter(|text| !text.is_empty())
 }
 
-async fn tail(path: &Path, size: u64) -> Option<String> {
-    let mut file = crate::logs::open(path).await.ok()?;
+async fn tail(root: &Path, path: &Path, size: u64) -> Option<String> {
+    let mut file = crate::logs::open(root, path).ok()?;
     let length = file.metadata().await.ok()?.len();
     let start = length.saturating_sub(size);
     file.seek(std::io::SeekFrom::Start(start)).await.ok()?;
@@ -82,11 +91,25 @@ mod tests {
             log_path: log.display().to_string(),
             ..Default::default()
         };
+        let read = async |container: &Container, instance: &Instance| {
+            let roots = Roots {
+                pod: dir.path(),
+                logs: dir.path(),
+            };
+            read(container, instance, roots).await
+        };
         let mut container = Container::default();
         assert_eq!(read(&container, &instance).await, None);
         container.termination_message_policy = Some("FallbackToLogsOnError".into());
         assert_eq!(read(&container, &instance).await.unwrap(), "boom\n");
         std::fs::write(&file, "words").unwrap();
         assert_eq!(read(&container, &instance).await.unwrap(), "words");
+        // A mount of the host in its place is not the kubelet's to read out.
+        let elsewhere = Instance {
+            message_file: Some("/etc/passwd".into()),
+            log_path: "/etc/passwd".into(),
+            ..instance
+        };
+        assert_eq!(read(&container, &elsewhere).await, None);
     }
 }

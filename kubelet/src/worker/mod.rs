@@ -294,7 +294,11 @@ impl Worker {
             if !self.notes.messages.contains_key(&instance.id)
                 && let Some(container) = pod::container(pod, &instance.name)
             {
-                let text = message::read(&container, instance).await;
+                let roots = message::Roots {
+                    pod: &self.context.volumes.pod_dir(pod.uid()),
+                    logs: &self.context.places.logs,
+                };
+                let text = message::read(&container, instance, roots).await;
                 self.notes
                     .messages
                     .extend(text.map(|t| (instance.id.clone(), t)));

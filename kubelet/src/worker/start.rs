@@ -5,7 +5,9 @@ use super::observed::Observed;
 use super::{Error, Worker, now};
 use crate::downward::Facts;
 use crate::env::{self, ConfigError};
+use crate::features;
 use crate::hooks::Hooks;
+use crate::security_context::Profiles;
 use crate::volumes::Request;
 use crate::{container, cri, dns, hosts, pod, sandbox};
 use hardway_proto::Kind;
@@ -83,8 +85,19 @@ impl Worker {
         )
     }
 
+    /// Tells why there is no sandbox.
+    fn no_sandbox(&self, pod: &Pod, why: &dyn std::fmt::Display) -> Error {
+        let text = format!("Failed to create pod sandbox: {why}");
+        self.context
+            .pod_event(pod, true, "FailedCreatePodSandBox", text.as_str());
+        Error::Told(text)
+    }
+
     /// Makes a sandbox, after all that it rests on.
     pub(super) async fn create_sandbox(&mut self, pod: &Pod, attempt: u32) -> Result<(), Error> {
+        if let Err(why) = features::check_sandbox(pod) {
+            return Err(self.no_sandbox(pod, &why));
+        }
         self.mount(pod).await?;
         let config = self.sandbox_config(pod, attempt);
         let context = &self.context;
@@ -92,21 +105,12 @@ impl Worker {
             .cgroups
             .create(pod)
             .and_then(|()| std::fs::create_dir_all(&config.log_directory));
-        if let Err(error) = prepared {
-            let text = format!("Failed to create pod sandbox: {error}");
-            context.pod_event(pod, true, "FailedCreatePodSandBox", text.as_str());
-            return Err(Error::Told(text));
-        }
-        let handler = pod::spec(pod).runtime_class_name.clone();
-        let made = context
-            .runtime
-            .run_pod_sandbox(config, handler.unwrap_or_default())
-            .await;
-        if let Err(error) = made {
-            let text = format!("Failed to create pod sandbox: {error}");
-            context.pod_event(pod, true, "FailedCreatePodSandBox", text.as_str());
-            return Err(Error::Told(text));
-        }
+        prepared.map_err(|e| self.no_sandbox(pod, &e))?;
+        let class = pod::spec(pod).runtime_class_name.as_deref();
+        let handler = context.objects.runtime_handler(class).await;
+        let handler = handler.map_err(|e| self.no_sandbox(pod, &e))?;
+        let made = context.runtime.run_pod_sandbox(config, handler).await;
+        made.map_err(|e| self.no_sandbox(pod, &e))?;
         context.nudge.notify_one();
         Ok(())
     }
@@ -217,7 +221,10 @@ impl Worker {
             mounts,
             memory_capacity: context.memory_capacity,
             target,
-            seccomp: &context.places.seccomp,
+            profiles: Profiles {
+                seccomp: &context.places.seccomp,
+                app_armor: context.app_armor,
+            },
         })
         .map_err(Trouble::config)?;
         let sandbox_config = self.sandbox_config(pod, sandbox.attempt);

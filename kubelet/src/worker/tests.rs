@@ -71,8 +71,14 @@ fn setup(pod: Pod) -> Setup {
         cgroups: Cgroups::new(dir.path().join("cgroup"), "/", None),
         places: Places {
             logs: dir.path().join("logs"),
-            seccomp: dir.path().join("seccomp"),
+            seccomp: crate::seccomp::Seccomp {
+                directory: dir.path().join("seccomp"),
+                default: false,
+            },
         },
+        root: crate::root_dir::RootDir::claim(dir.path(), "n1", "boot").unwrap(),
+        sysctls: crate::sysctls::Allowed::new("6.1", &[]).unwrap(),
+        app_armor: false,
         dns: dns::Node::default(),
         cluster_domain: "cluster.local".into(),
         hosts_file: dir.path().join("hosts"),
