@@ -86,3 +86,65 @@ fn kind(warning: bool) -> EventType {
         EventType::Normal
     }
 }
+
+#[cfg(test)]
+pub(crate) mod fake {
+    //! Surroundings with a runtime in memory and no apiserver.
+
+    use super::*;
+    use crate::cri::fake::Fake;
+    use crate::downward;
+    use crate::objects::Objects;
+    use crate::seccomp::Seccomp;
+    use hardway_client::api::Client;
+    use std::path::Path;
+    use tokio::sync::{Notify, mpsc};
+    use tonic::transport::Endpoint;
+
+    /// All on the node `n1`, below a directory.
+    pub fn context(dir: &Path, runtime: &Arc<Fake>) -> Arc<Context> {
+        let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let client = Client::from_channel(channel, "test");
+        let recorder = Recorder::new(client.clone(), "kubelet", None);
+        let objects = Arc::new(Cluster::new(client.clone(), mpsc::unbounded_channel().0));
+        let shared: Arc<dyn Objects> = objects.clone();
+        let handle: cri::Handle = runtime.clone();
+        let facts = downward::Facts::default();
+        Arc::new(Context {
+            volumes: Arc::new(volumes::Manager::new(
+                dir,
+                shared.clone(),
+                Arc::new(volumes::Kernel),
+                facts.clone(),
+            )),
+            objects,
+            images: Arc::new(Puller::new(handle.clone(), recorder.clone(), shared, 1)),
+            probes: Arc::new(probes::Manager::new(
+                handle.clone(),
+                recorder.clone(),
+                mpsc::unbounded_channel().0,
+            )),
+            runtime: handle,
+            nudge: Arc::new(Notify::new()),
+            recorder,
+            statuses: Writer::start(client),
+            cgroups: Cgroups::new(dir.join("cgroup"), "/", None),
+            places: Places {
+                logs: dir.join("logs"),
+                seccomp: Seccomp {
+                    directory: dir.join("seccomp"),
+                    default: false,
+                },
+            },
+            root: RootDir::claim(dir, "n1", "boot").unwrap(),
+            sysctls: sysctls::Allowed::new("6.1", &[]).unwrap(),
+            app_armor: false,
+            dns: dns::Node::default(),
+            cluster_domain: "cluster.local".into(),
+            hosts_file: dir.join("hosts"),
+            facts,
+            node_name: "n1".into(),
+            memory_capacity: 1 << 30,
+        })
+    }
+}

@@ -402,3 +402,7 @@ impl Manager {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "manager_tests.rs"]
+mod tests;

@@ -26,7 +26,8 @@ pub struct Owner {
 }
 
 impl Owner {
-    fn has(&self, pod: &Pod) -> bool {
+    /// Whether a pod of the API is one of them.
+    pub fn has(&self, pod: &Pod) -> bool {
         pod::is_mirror(pod, &self.node) && !self.pods.has(pod.uid())
     }
 }

@@ -53,17 +53,41 @@ pub fn stale<'a>(gone: impl Iterator<Item = (&'a (Set, String), &'a String)>) ->
     found
 }
 
+/// What may have become stale while the table wasn't as it should: everything
+/// that was sent to a Service meanwhile went nowhere, and goes there still.
+pub fn all<'a>(wanted: impl Iterator<Item = &'a (Set, String)>) -> BTreeSet<Stale> {
+    let udp = Protocol::Udp.as_str();
+    wanted
+        .filter_map(|(set, key)| {
+            let fields: Vec<&str> = key.split(" . ").collect();
+            let (address, port) = match (set, fields.as_slice()) {
+                (Set::Services, [address, protocol, port]) if *protocol == udp => {
+                    (Some((*address).to_owned()), port)
+                }
+                (Set::NodePorts, [protocol, port]) if *protocol == udp => (None, port),
+                _ => return None,
+            };
+            Some(Stale {
+                address,
+                port: (*port).to_owned(),
+                endpoint: None,
+            })
+        })
+        .collect()
+}
+
 /// Deletes entries from the kernel's connection table.
 pub trait Conntrack: Send + Sync + 'static {
-    /// Deletes what matches; having nothing to delete is fine.
-    fn forget(&self, stale: &Stale) -> impl Future<Output = ()> + Send;
+    /// Deletes what matches; having nothing to delete is fine. What couldn't be
+    /// deleted is told, and tried again.
+    fn forget(&self, stale: &Stale) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// The real thing, through the `conntrack` program.
 pub struct ConntrackTool;
 
 impl Conntrack for ConntrackTool {
-    async fn forget(&self, stale: &Stale) {
+    async fn forget(&self, stale: &Stale) -> Result<(), String> {
         let mut command = Command::new("conntrack");
         command.args(["-D", "-p", "udp", "--dport", &stale.port]);
         if let Some(address) = &stale.address {
@@ -73,14 +97,17 @@ impl Conntrack for ConntrackTool {
             command.args(["--dst-nat", endpoint]);
         }
         match command.output().await {
-            Ok(output) if output.status.success() => {}
+            Ok(output) if output.status.success() => Ok(()),
             Ok(output) => {
                 let text = String::from_utf8_lossy(&output.stderr);
-                if !text.contains("0 flow entries") {
-                    tracing::warn!(?stale, error = %text.trim(), "stale connections stay");
+                match text.contains("0 flow entries") {
+                    true => Ok(()),
+                    false => Err(text.trim().to_owned()),
                 }
             }
-            Err(error) => tracing::warn!(%error, "cannot run conntrack; is the package installed?"),
+            Err(error) => Err(format!(
+                "cannot run conntrack: {error}; is the package installed?"
+            )),
         }
     }
 }
@@ -111,5 +138,23 @@ mod tests {
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].address, None);
         assert_eq!(found[1].endpoint.as_deref(), Some("10.244.0.2"));
+    }
+
+    #[test]
+    fn after_a_loss_every_udp_service_is_stale() {
+        let wanted = [
+            (Set::Services, "10.96.0.10 . udp . 53".to_owned()),
+            (Set::Services, "10.96.0.10 . tcp . 53".to_owned()),
+            (Set::NodePorts, "udp . 30053".to_owned()),
+            (Set::Endpoints, "10.96.0.10 . udp . 53 . 0x0".to_owned()),
+        ];
+        let found: Vec<Stale> = all(wanted.iter()).into_iter().collect();
+        assert_eq!(found.len(), 2);
+        assert_eq!(
+            (found[0].address.as_deref(), found[0].port.as_str()),
+            (None, "30053")
+        );
+        assert_eq!(found[1].address.as_deref(), Some("10.96.0.10"));
+        assert!(found.iter().all(|stale| stale.endpoint.is_none()));
     }
 }

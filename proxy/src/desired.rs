@@ -134,6 +134,11 @@ impl Desired {
         true
     }
 
+    /// All elements.
+    pub fn elements(&self) -> impl Iterator<Item = &(Set, String)> {
+        self.services.values().flat_map(|e| e.entries.keys())
+    }
+
     /// The whole table from nothing.
     pub fn rebuild(&self, layout: &Layout) -> String {
         let mut text = ruleset::base(layout);

@@ -3,7 +3,8 @@
 //! [`service`] reads what a Service and its EndpointSlices mean for this
 //! node, [`elements`] says it as elements of nftables maps, [`desired`] keeps
 //! the sum and the difference to what the kernel has, [`nft`] talks to the
-//! kernel, and [`syncer`] ties them to the API.
+//! kernel, [`table`] keeps the kernel's table so (and [`shape`] sees when it is not), and
+//! [`syncer`] ties them to the API.
 
 pub mod conntrack;
 pub mod desired;
@@ -11,4 +12,6 @@ pub mod elements;
 pub mod nft;
 pub mod ruleset;
 pub mod service;
+pub mod shape;
 pub mod syncer;
+pub mod table;

@@ -1,5 +1,7 @@
 //! Hands rules to the kernel.
 
+use crate::ruleset::TABLE;
+use crate::shape::Shape;
 use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -19,6 +21,10 @@ pub enum Error {
 pub trait Nft: Send + Sync + 'static {
     /// All of it, or nothing.
     fn apply(&self, commands: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// The table as the kernel has it, with its elements counted or not; that
+    /// of no table if it is gone.
+    fn shape(&self, counted: bool) -> impl Future<Output = Result<Shape, Error>> + Send;
 }
 
 /// The real thing, through the `nft` program.
@@ -41,8 +47,30 @@ impl Nft for NftTool {
         if output.status.success() {
             return Ok(());
         }
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        let first: Vec<&str> = complaint.lines().take(3).collect();
-        Err(Error::Refused(first.join(" ")))
+        Err(refused(&output.stderr))
     }
+
+    async fn shape(&self, counted: bool) -> Result<Shape, Error> {
+        let mut command = Command::new("nft");
+        command.arg("--json");
+        if !counted {
+            command.arg("--terse");
+        }
+        command.args(["list", "table", "ip", TABLE]);
+        let output = command.kill_on_drop(true).output().await?;
+        if !output.status.success() {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            if complaint.contains("No such file or directory") {
+                return Ok(Shape::default());
+            }
+            return Err(refused(&output.stderr));
+        }
+        Shape::of_listing(&output.stdout, counted).map_err(|e| Error::Refused(e.to_string()))
+    }
+}
+
+fn refused(complaint: &[u8]) -> Error {
+    let complaint = String::from_utf8_lossy(complaint);
+    let first: Vec<&str> = complaint.lines().take(3).collect();
+    Error::Refused(first.join(" "))
 }

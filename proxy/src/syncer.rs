@@ -1,12 +1,13 @@
 //! Keeps the kernel's table as the API says: changed Services are read anew
 //! and the difference goes out in one transaction.
 
-use crate::conntrack::{self, Conntrack};
+use crate::conntrack::Conntrack;
 use crate::desired::{Change, Desired};
 use crate::elements::of_service;
 use crate::nft::Nft;
 use crate::ruleset::Layout;
 use crate::service;
+use crate::table::Table;
 use hardway_client::metrics::{Histogram, IntCounter, register_histogram, register_int_counter};
 use hardway_client::queue::backoff;
 use hardway_client::{Client, Informer, Store};
@@ -24,6 +25,8 @@ const BY_SERVICE: &str = "service";
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 /// Services that others take care of.
 const NOT_OURS: &str = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name";
+/// How often the table is looked at, whether others have changed it.
+const CHECK: Duration = Duration::from_secs(30);
 /// First and longest pause after the kernel refused.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
@@ -143,38 +146,37 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
         services.wait_synced().await;
         slices.wait_synced().await;
         let mut desired = Desired::default();
-        // The first transaction, and the one after a refusal, says it all.
-        let mut rebuild = true;
+        let mut table = Table::new(self.layout, self.nft, self.conntrack);
         let mut failures = 0;
+        let mut next_check = tokio::time::Instant::now() + CHECK;
         loop {
             let change = collect(&self.dirty, &mut desired, &services, &slices, &self.node);
-            if rebuild || !change.is_empty() {
+            if table.is_behind() || !change.is_empty() {
                 let started = Instant::now();
-                let commands = if rebuild {
-                    desired.rebuild(&self.layout)
-                } else {
-                    change.commands()
-                };
-                match self.nft.apply(&commands).await {
+                match table.apply(&change, &desired).await {
                     Ok(()) => {
-                        (rebuild, failures) = (false, 0);
+                        failures = 0;
                         *self.health.0.lock() = Ok(());
                         metrics.duration.observe(started.elapsed().as_secs_f64());
                     }
                     Err(error) => {
-                        (rebuild, failures) = (true, failures + 1);
+                        failures += 1;
                         metrics.failures.inc();
                         tracing::error!(%error, "rules not written; will rebuild the table");
                         *self.health.0.lock() = Err(error.to_string());
                         tokio::time::sleep(backoff(failures, RETRY.0, RETRY.1)).await;
+                        continue;
                     }
                 }
-                for stale in conntrack::stale(change.gone.iter()) {
-                    self.conntrack.forget(&stale).await;
-                }
             }
-            if !rebuild {
-                self.dirty.wake.notified().await;
+            tokio::select! {
+                () = self.dirty.wake.notified() => {}
+                () = tokio::time::sleep_until(next_check) => {
+                    next_check = tokio::time::Instant::now() + CHECK;
+                    if let Err(error) = table.check(&desired).await {
+                        tracing::warn!(%error, "cannot look whether the table is still there");
+                    }
+                }
             }
         }
     }

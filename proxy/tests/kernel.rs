@@ -6,6 +6,7 @@ use hardway_proxy::desired::{Change, Desired};
 use hardway_proxy::elements::of_service;
 use hardway_proxy::ruleset::Layout;
 use hardway_proxy::service::{Endpoint, Port, Protocol};
+use hardway_proxy::shape::Shape;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
@@ -95,6 +96,63 @@ fn every_kind_of_service_loads_and_changes() {
     let rebuilt = load(&[desired.rebuild(&layout)]);
     assert_eq!(sorted(&incremental), sorted(&rebuilt));
     assert!(incremental.contains("10.244.0.8 . 3000"));
+}
+
+/// Runs a script in a network namespace of its own, with these commands in the
+/// file $TABLE; returns what it printed.
+fn in_namespace(commands: &str, script: &str) -> Vec<u8> {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let table = dir.path().join("table");
+    std::fs::write(&table, commands).expect("written");
+    let output = Command::new("unshare")
+        .args(["--net", "sh", "-ec", script])
+        .env("TABLE", &table)
+        .stdin(Stdio::null())
+        .output()
+        .expect("unshare runs");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "refused: {complaint}");
+    output.stdout
+}
+
+#[test]
+fn what_others_do_to_the_table_shows() {
+    let layout = Layout {
+        cluster_cidr: "10.244.0.0/16".parse().expect("a range"),
+    };
+    let mut desired = Desired::default();
+    for (at, affinity) in [(1, None), (2, Some(60))] {
+        let key = ObjectKey::new("default", at.to_string());
+        let elements = of_service(&[service(at, 3, affinity, false)]);
+        desired.replace(&key, elements, &mut Change::default());
+    }
+    let commands = desired.rebuild(&layout);
+    let wanted = Shape::of_commands(&commands);
+    let after = |change: &str, counted: bool| {
+        let terse = if counted { "" } else { "--terse" };
+        let list = format!("nft --json {terse} list table ip hardway-proxy");
+        let script = format!("nft -f $TABLE; {change}\n{list}");
+        let listing = in_namespace(&commands, &script);
+        Shape::of_listing(&listing, counted)
+            .expect("a listing")
+            .deviation(&wanted)
+    };
+    for counted in [true, false] {
+        assert_eq!(after("", counted), None, "nobody did anything");
+        assert!(after("nft flush table ip hardway-proxy", counted).is_some());
+        let flushed = after("nft flush chain ip hardway-proxy dispatch", counted);
+        assert_eq!(
+            flushed.as_deref(),
+            Some("chain dispatch has 0 rules instead of 4")
+        );
+    }
+    let emptied = after("nft flush map ip hardway-proxy services", true).expect("noticed");
+    assert!(
+        emptied.starts_with("services has 0 elements instead of"),
+        "{emptied}"
+    );
+    let gone = Shape::default();
+    assert!(gone.deviation(&wanted).is_some());
 }
 
 /// Elements and chains come in the order in which they were added.

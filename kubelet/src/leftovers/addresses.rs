@@ -88,7 +88,7 @@ mod tests {
             ip: "10.0.0.2".into(),
             sandbox: "one".into(),
         };
-        assert_eq!(found, [address.clone()]);
+        assert_eq!(found, std::slice::from_ref(&address));
         fs::write(dir.path().join("10.0.0.2"), "two\r\neth0").unwrap();
         assert!(
             !release(dir.path(), &address).unwrap(),

@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_shim_ends_with_what_it_holds() {
         let mut shim = Command::new("sh")
-            .args(["-c", "sleep 600 & wait"])
+            .args(["-c", "sleep 600 & wait; exit 1"])
             .spawn()
             .unwrap();
         let pid = i32::try_from(shim.id()).unwrap();

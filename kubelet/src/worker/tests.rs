@@ -4,18 +4,9 @@
 )]
 
 use super::*;
-use crate::cgroups::Cgroups;
+use crate::context::fake;
 use crate::cri::fake::Fake;
-use crate::images::Puller;
-use crate::objects::{Cluster, Objects};
-use crate::sandbox::Places;
-use crate::status::writer::Writer;
-use crate::{dns, downward, probes, volumes};
-use hardway_client::api::Client;
-use hardway_client::events::Recorder;
 use serde_json::json;
-use tokio::sync::{Notify, mpsc};
-use tonic::transport::Endpoint;
 
 /// A worker's surroundings, with a runtime in memory and no apiserver.
 struct Setup {
@@ -43,49 +34,7 @@ fn setup(pod: Pod) -> Setup {
     let runtime = Arc::new(Fake::default());
     runtime.add_image("sha256:1", "docker.io/library/image:1", 1);
     runtime.add_image("sha256:1", "image:1", 1);
-    let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
-    let client = Client::from_channel(channel, "test");
-    let recorder = Recorder::new(client.clone(), "kubelet", None);
-    let objects = Arc::new(Cluster::new(client.clone(), mpsc::unbounded_channel().0));
-    let shared: Arc<dyn Objects> = objects.clone();
-    let handle: cri::Handle = runtime.clone();
-    let facts = downward::Facts::default();
-    let context = Arc::new(Context {
-        volumes: Arc::new(volumes::Manager::new(
-            dir.path(),
-            shared.clone(),
-            Arc::new(volumes::Kernel),
-            facts.clone(),
-        )),
-        objects,
-        images: Arc::new(Puller::new(handle.clone(), recorder.clone(), shared, 1)),
-        probes: Arc::new(probes::Manager::new(
-            handle.clone(),
-            recorder.clone(),
-            mpsc::unbounded_channel().0,
-        )),
-        runtime: handle,
-        nudge: Arc::new(Notify::new()),
-        recorder,
-        statuses: Writer::start(client),
-        cgroups: Cgroups::new(dir.path().join("cgroup"), "/", None),
-        places: Places {
-            logs: dir.path().join("logs"),
-            seccomp: crate::seccomp::Seccomp {
-                directory: dir.path().join("seccomp"),
-                default: false,
-            },
-        },
-        root: crate::root_dir::RootDir::claim(dir.path(), "n1", "boot").unwrap(),
-        sysctls: crate::sysctls::Allowed::new("6.1", &[]).unwrap(),
-        app_armor: false,
-        dns: dns::Node::default(),
-        cluster_domain: "cluster.local".into(),
-        hosts_file: dir.path().join("hosts"),
-        facts,
-        node_name: "n1".into(),
-        memory_capacity: 1 << 30,
-    });
+    let context = fake::context(dir.path(), &runtime);
     let mailbox = Mailbox::new(Mail {
         pod: Arc::new(pod),
         mirror: None,

@@ -1,0 +1,144 @@
+use super::*;
+use crate::context::fake;
+use crate::cri::fake::Fake;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+struct Setup {
+    runtime: Arc<Fake>,
+    context: Arc<Context>,
+    pods: Pods,
+    events: mpsc::UnboundedSender<Event>,
+    dir: tempfile::TempDir,
+}
+
+fn setup() -> Setup {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = Arc::new(Fake::default());
+    let context = fake::context(dir.path(), &runtime);
+    let (events, inbox) = mpsc::unbounded_channel();
+    let pods = Pods::default();
+    let node = Store::default();
+    let manager = Manager::new(context.clone(), pods.clone(), node, events.clone());
+    tokio::spawn(manager.run(inbox));
+    Setup {
+        runtime,
+        context,
+        pods,
+        events,
+        dir,
+    }
+}
+
+impl Setup {
+    fn applied(&self, pod: &Value) {
+        let (old, new) = (None, Arc::new(serde_json::from_value(pod.clone()).unwrap()));
+        self.events
+            .send(Event::Pod(Change::Applied { old, new }))
+            .unwrap();
+    }
+
+    fn deleted(&self, pod: &Value) {
+        let last = Arc::new(serde_json::from_value(pod.clone()).unwrap());
+        self.events.send(Event::Pod(Change::Deleted(last))).unwrap();
+    }
+
+    async fn sandboxes(&self, count: usize) {
+        let world = &self.runtime.world;
+        world
+            .until(|_| world.sandboxes(&BTreeMap::new()).len() == count)
+            .await;
+    }
+
+    /// Waits until the manager and its workers have come so far.
+    async fn until(&self, what: &str, met: impl Fn() -> bool) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        while !met() {
+            assert!(tokio::time::Instant::now() < deadline, "{what}");
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn pod(spec: Value) -> Value {
+    json!({
+        "metadata": {"name": "web", "namespace": "ns", "uid": "u1"},
+        "spec": spec,
+    })
+}
+
+#[tokio::test]
+async fn words_make_no_mirror_of_a_pod_that_runs() {
+    let setup = setup();
+    let mut web = pod(json!({"containers": [{"name": "a", "image": "image:1"}]}));
+    setup.applied(&web);
+    setup.sandboxes(1).await;
+    // All that a mirror has, but it is a pod of this node already.
+    web["metadata"]["annotations"] = json!({
+        "kubernetes.io/config.source": "file",
+        "kubernetes.io/config.mirror": "h", "kubernetes.io/config.hash": "h"});
+    web["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "Node",
+        "name": "n1", "uid": "n", "controller": true}]);
+    setup.applied(&web);
+    let told = || {
+        let found = setup.pods.find("ns", "web", Some("u1"));
+        found.is_some_and(|pod| pod.metadata.annotations.is_some())
+    };
+    setup.until("the pod is still followed", told).await;
+    let seen = setup.pods.find("ns", "web", None).unwrap();
+    assert!(!pod::is_static(&seen), "it came from the API");
+    let owner = crate::mirrors::Owner {
+        node: "n1".into(),
+        pods: setup.pods.clone(),
+    };
+    let as_written: Pod = serde_json::from_value(web.clone()).unwrap();
+    assert!(pod::is_mirror(&as_written, "n1") && !owner.has(&as_written));
+    setup.deleted(&web);
+    setup.sandboxes(0).await;
+}
+
+#[tokio::test]
+async fn what_is_forbidden_is_so_for_pods_that_say_they_ran() {
+    let setup = setup();
+    let mut web = pod(json!({
+        "containers": [{"name": "a", "image": "image:1"}],
+        "securityContext": {"sysctls": [{"name": "kernel.msgmax", "value": "1"}]},
+    }));
+    web["status"] = json!({"startTime": "2026-01-01T00:00:00Z", "phase": "Pending"});
+    setup.applied(&web);
+    let failed = || {
+        let status = setup.context.statuses.get("u1");
+        status.is_some_and(|status| status.phase.as_deref() == Some("Failed"))
+    };
+    setup.until("the pod fails", failed).await;
+    let status = setup.context.statuses.get("u1").unwrap();
+    assert_eq!(status.reason.as_deref(), Some("SysctlForbidden"));
+    assert_eq!(
+        status.message.as_deref(),
+        Some("Pod was rejected: forbidden sysctl: \"kernel.msgmax\" not allowlisted")
+    );
+    assert!(setup.runtime.world.sandboxes(&BTreeMap::new()).is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_swept_out_of_a_folder_that_is_not_ours() {
+    let setup = setup();
+    let orphan = setup.dir.path().join("pods/u9");
+    std::fs::create_dir_all(&orphan).unwrap();
+    let marker = setup.dir.path().join(".hardway-node");
+    let kept = setup.dir.path().join("kept");
+    std::fs::rename(&marker, &kept).unwrap();
+    std::fs::write(&marker, "node=n2\nboot=boot\n").unwrap();
+    setup.events.send(Event::Synced).unwrap();
+    // Once this one is known the sweep before it is over.
+    let web = pod(json!({"containers": [{"name": "a", "image": "image:1"}]}));
+    setup.applied(&web);
+    let known = || setup.pods.has("u1");
+    setup.until("the pod is known", known).await;
+    assert!(orphan.exists());
+    std::fs::rename(&kept, &marker).unwrap();
+    setup.events.send(Event::Sweep).unwrap();
+    setup
+        .until("the orphan is swept", || !orphan.exists())
+        .await;
+}
