@@ -98,6 +98,10 @@ fn watch(
                     DEAD => return on_death(),
                     _ => {}
                 }
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "this thread is the watchdog's own"
+                )]
                 std::thread::sleep(tick);
             }
         })?;
@@ -117,6 +121,10 @@ pub fn start() -> std::io::Result<()> {
     for (name, runtime) in &runtimes {
         let pulse = watch(name, runtime, TICK, || {
             tracing::error!("the process ends, to be started again");
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "nothing turns any more that could return"
+            )]
             std::process::exit(1);
         })?;
         WATCHED.lock().push((name, pulse));

@@ -88,6 +88,10 @@ fn kind(warning: bool) -> EventType {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nobody receives what is sent here"
+)]
 pub(crate) mod fake {
     //! Surroundings with a runtime in memory and no apiserver.
 

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the channel is the one that the manager is given"
+)]
+
 use super::*;
 use crate::context::fake;
 use crate::cri::fake::Fake;

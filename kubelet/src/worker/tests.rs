@@ -1,8 +1,3 @@
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a test looks at what was sent afterwards"
-)]
-
 use super::*;
 use crate::context::fake;
 use crate::cri::fake::Fake;
