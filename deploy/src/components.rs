@@ -60,11 +60,16 @@ pub fn spec(lab: &Lab, host: &Host, name: &str) -> Spec {
         "proxy" => proxy(lab, host),
         _ => flannel_lite(lab, host),
     };
+    let mut environment = BTreeMap::from([("PATH".to_owned(), path_with_administrators())]);
+    if lab.has_faults() {
+        let folder = lab.faults(host, name).display().to_string();
+        environment.insert("HARDWAY_FAULTS".to_owned(), folder);
+    }
     Spec {
         name: name.to_owned(),
         fingerprint: process::fingerprint(&parts.command, &parts.reads),
         command: parts.command,
-        environment: BTreeMap::from([("PATH".to_owned(), path_with_administrators())]),
+        environment,
         log: lab.log(host, name),
     }
 }

@@ -20,6 +20,11 @@ pub fn switch_on(lab: &Lab, host: &Host) -> Result<bool> {
         Role::ControlPlane => config::ensure_registry(lab)?,
         Role::Worker => config::ensure_worker(lab, host)?,
     }
+    if lab.has_faults() {
+        for spec in components::specs(lab, host) {
+            shell::make_directory(&lab.faults(host, &spec.name))?;
+        }
+    }
     node::switch_on(lab, host)
 }
 

@@ -30,6 +30,10 @@ pub struct Options {
     /// it is named
     #[arg(long, value_delimiter = ',')]
     pub suite: Vec<String>,
+    /// Quickly built, unoptimised components for the end-to-end tests; only these can be
+    /// asked to panic
+    #[arg(long)]
+    pub debug: bool,
     /// Passed on to the end-to-end tests, e.g. a part of a test's name
     #[arg(last = true)]
     pub arguments: Vec<String>,
@@ -152,7 +156,7 @@ fn end_to_end(options: &Options) -> Result<LeftOut> {
     let target = compile::binaries(compile::Profile::Release)?;
     let folder = target.with_file_name("test-lab");
     down::run(&folder, true)?;
-    let result = in_lab(&folder, &suites, &options.arguments);
+    let result = in_lab(&folder, &suites, options);
     if result.is_err() {
         let logs = target.with_file_name("test-lab-logs");
         match keep_logs(&folder, &logs) {
@@ -176,13 +180,13 @@ fn left_out(lab: &Path) -> LeftOut {
     text.lines().map(str::to_owned).collect()
 }
 
-fn in_lab(folder: &Path, suites: &[String], arguments: &[String]) -> Result<()> {
+fn in_lab(folder: &Path, suites: &[String], asked: &Options) -> Result<()> {
     let free = (0..100).find(|&index| up::owner(&Plan { index, workers: 0 }).is_none());
     let options = up::Options {
         workers: Some(2),
         index: free,
         internet: false,
-        debug: false,
+        debug: asked.debug,
         only: Vec::new(),
     };
     up::run(folder, &options)?;
@@ -194,7 +198,7 @@ fn in_lab(folder: &Path, suites: &[String], arguments: &[String]) -> Result<()> 
     }
     command
         .args(["--", "--ignored", "--test-threads=1"])
-        .args(arguments);
+        .args(&asked.arguments);
     command.env("HARDWAY_LAB", folder);
     command.env(
         "HARDWAY_TOOL",

@@ -108,6 +108,17 @@ impl Lab {
         self.disk(host).join("log").join(format!("{process}.log"))
     }
 
+    /// Whether the components do as they are asked in the folders of [`Self::faults`]: those
+    /// built without optimisation do (`client/src/faults.rs`).
+    pub fn has_faults(&self) -> bool {
+        self.binaries.ends_with("debug")
+    }
+
+    /// Where a host's process is asked to panic or to stall.
+    pub fn faults(&self, host: &Host, process: &str) -> PathBuf {
+        self.disk(host).join("faults").join(process)
+    }
+
     /// The host of a name.
     pub fn host(&self, name: &str) -> Result<Host> {
         let hosts = self.plan.hosts();
