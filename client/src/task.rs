@@ -84,7 +84,9 @@ impl Supervisor {
         future: impl Future<Output = ()> + Send + 'static,
         may_end: bool,
     ) -> JoinHandle<()> {
-        let future = named(task.clone(), future);
+        // On the heap before it is passed through here: large futures of unoptimised
+        // builds, copied from frame to frame, are more than a stack holds.
+        let future = named(task.clone(), Box::pin(future));
         let first = self.first.clone();
         tokio::spawn(async move {
             let panic = panics::catch(future).await.err();

@@ -125,7 +125,8 @@ fn current(mail: Mail, context: &Context) -> Pod {
 async fn work(context: Arc<Context>, mailbox: Arc<Mailbox>) {
     let mut panics = 0;
     loop {
-        let worker = Worker::new(context.clone(), mailbox.clone()).run();
+        // The largest future of all; see `task`.
+        let worker = Box::pin(Worker::new(context.clone(), mailbox.clone()).run());
         let name = format!("pod {}", ObjectKey::of(mailbox.mail().pod.as_ref()));
         let worker = task::named(name, worker);
         let Err(panic) = panics::catch(worker).await else {
