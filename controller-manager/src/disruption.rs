@@ -86,7 +86,7 @@ fn resolve(value: &IntOrString, total: i32) -> i32 {
         IntOrString::Int(number) => *number,
         IntOrString::String(text) => {
             let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);
-            let share = (percent * i64::from(total) + 99) / 100;
+            let share = percent.saturating_mul(total.into()).saturating_add(99) / 100;
             i32::try_from(share).unwrap_or(i32::MAX)
         }
     }
@@ -98,7 +98,7 @@ fn targets(budget: &PodDisruptionBudget, scale: i32, pods: i32) -> (i32, i32) {
     let max_unavailable = spec.and_then(|s| s.max_unavailable.as_ref());
     let min_available = spec.and_then(|s| s.min_available.as_ref());
     match (max_unavailable, min_available) {
-        (Some(max), _) => (scale, (scale - resolve(max, scale)).max(0)),
+        (Some(max), _) => (scale, scale.saturating_sub(resolve(max, scale)).max(0)),
         // A plain number needs no owner: it counts the pods there are.
         (None, Some(IntOrString::Int(number))) => (pods, *number),
         (None, Some(share)) => (scale, resolve(share, scale)),
@@ -177,7 +177,8 @@ impl Controller {
             let owner = controller_of(&pod.metadata)?;
             Some(self.scaled_by(pod.namespace(), owner))
         });
-        owners.collect::<BTreeMap<_, _>>().values().sum()
+        let sizes = owners.collect::<BTreeMap<_, _>>();
+        sizes.into_values().fold(0, i32::saturating_add)
     }
 
     /// Who says how many pods an owner has, and how many. For the ReplicaSets of

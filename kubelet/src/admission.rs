@@ -81,8 +81,9 @@ fn fits(new: &Pod, others: &[&Pod], node: &Node) -> Result<(), Rejection> {
         }
         let requested = figure(qos::pod_request(new, resource));
         let used = others.iter().map(|p| figure(qos::pod_request(p, resource)));
-        let used: i64 = used.sum();
-        if requested > 0 && requested + used > capacity {
+        // Whatever pods ask for: a sum too large is as good as the largest.
+        let used = used.fold(0, i64::saturating_add);
+        if requested > 0 && requested.saturating_add(used) > capacity {
             return Err(shortage(resource, requested, used, capacity));
         }
     }
@@ -174,6 +175,13 @@ mod tests {
         let other = pod(None, "0");
         let pods = check(&pod(None, "0"), &[&taken, &other], &node()).unwrap_err();
         assert_eq!(pods.reason, "OutOfpods");
+    }
+
+    #[test]
+    fn amounts_beyond_all_numbers_are_too_much_and_no_more() {
+        let huge = pod(None, "9E");
+        let verdict = check(&huge, &[&huge, &huge], &node());
+        assert_eq!(verdict.unwrap_err().reason, "OutOfcpu");
     }
 
     #[test]

@@ -188,7 +188,8 @@ impl Controller {
                     // Another template has the same hash, or somebody else the
                     // name: with one more collision the hash is another.
                     let status = deployment.status.get_or_insert_default();
-                    status.collision_count = Some(status.collision_count.unwrap_or(0) + 1);
+                    status.collision_count =
+                        Some(status.collision_count.unwrap_or(0).saturating_add(1));
                     return Ok(());
                 }
                 set = there;

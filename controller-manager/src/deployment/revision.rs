@@ -81,7 +81,7 @@ pub fn annotate_new(
     for (key, value) in deployment.iter().filter(|(key, _)| !is_own(key)) {
         changed |= annotate(set, key, value);
     }
-    let (before, next) = (of(set), highest_old + 1);
+    let (before, next) = (of(set), highest_old.saturating_add(1));
     if before >= next {
         return changed;
     }

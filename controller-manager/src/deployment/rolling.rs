@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// The next step: grow what is new as far as the surge allows, else shrink
 /// what is old as far as availability allows.
 pub fn step(wanted: &Wanted, new: &Arc<ReplicaSet>, old: &[Arc<ReplicaSet>]) -> Vec<Scale> {
-    let pods = size(new) + total(old, size);
+    let pods = size(new).saturating_add(total(old, size));
     match new_size(wanted, size(new), pods) {
         grown if grown != size(new) => vec![Scale::new(new, grown)],
         _ => shrink(wanted, new, old),
@@ -18,31 +18,34 @@ pub fn step(wanted: &Wanted, new: &Arc<ReplicaSet>, old: &[Arc<ReplicaSet>]) -> 
 
 /// How large the new ReplicaSet may be, which has `current` of `pods` pods now.
 pub fn new_size(wanted: &Wanted, current: i32, pods: i32) -> i32 {
-    let missing = wanted.replicas - current;
+    let missing = wanted.replicas.saturating_sub(current);
     if missing <= 0 || !wanted.rolling {
         return wanted.replicas;
     }
-    current + (wanted.max_pods() - pods).clamp(0, missing)
+    let room = wanted.max_pods().saturating_sub(pods);
+    current.saturating_add(room.clamp(0, missing))
 }
 
 /// Takes from the old ones, oldest first. Pods that aren't available go before
 /// any that are: they serve nobody, and may never come to.
 fn shrink(wanted: &Wanted, new: &Arc<ReplicaSet>, old: &[Arc<ReplicaSet>]) -> Vec<Scale> {
-    let pods = size(new) + total(old, size);
-    let new_unavailable = size(new) - available(new);
-    let spare = pods - wanted.min_available() - new_unavailable;
+    let pods = size(new).saturating_add(total(old, size));
+    let new_unavailable = size(new).saturating_sub(available(new));
+    let spare = pods
+        .saturating_sub(wanted.min_available())
+        .saturating_sub(new_unavailable);
     if spare <= 0 {
         return Vec::new();
     }
     let mut sizes: Vec<i32> = old.iter().map(|set| size(set)).collect();
     let mut left = spare;
     for (set, size) in old.iter().zip(&mut sizes) {
-        let unhealthy = (*size - available(set)).clamp(0, left);
+        let unhealthy = size.saturating_sub(available(set)).clamp(0, left);
         *size -= unhealthy;
         left -= unhealthy;
     }
-    let serving = available(new) + total(old, available);
-    let mut left = (serving - wanted.min_available()).max(0);
+    let serving = available(new).saturating_add(total(old, available));
+    let mut left = serving.saturating_sub(wanted.min_available()).max(0);
     for size in &mut sizes {
         let taken = left.min(*size);
         *size -= taken;
@@ -128,5 +131,16 @@ mod tests {
         let mut wanted = wanted(4, 0, 0);
         wanted.rolling = false;
         assert_eq!(new_size(&wanted, 0, 0), 4);
+    }
+
+    #[test]
+    fn the_largest_numbers_are_numbers_too() {
+        let most = i32::MAX;
+        let old = [set("a", most, most), set("b", most, i32::MIN)];
+        for (surge, unavailable) in [(most, 0), (0, most)] {
+            let wanted = wanted(most, surge, unavailable);
+            step(&wanted, &set("new", 0, i32::MIN), &old);
+            step(&wanted, &set("new", most, most), &old);
+        }
     }
 }

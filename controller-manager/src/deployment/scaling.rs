@@ -63,7 +63,7 @@ fn proportional(wanted: &Wanted, mut sets: Vec<&Arc<ReplicaSet>>) -> Vec<Scale> 
         _ => wanted.max_pods(),
     };
     let present = total(sets.iter().copied(), size);
-    let difference = allowed - present;
+    let difference = allowed.saturating_sub(present);
     if difference > 0 {
         sets.sort_by(|a, b| (Reverse(size(a)), age(b)).cmp(&(Reverse(size(b)), age(a))));
     } else {
@@ -77,11 +77,11 @@ fn proportional(wanted: &Wanted, mut sets: Vec<&Arc<ReplicaSet>>) -> Vec<Scale> 
             _ if difference > 0 => fraction(wanted, set, present).min(left),
             _ => fraction(wanted, set, present).max(left),
         };
-        left -= share;
-        scales.push(Scale::new(set, size(set) + share));
+        left = left.saturating_sub(share);
+        scales.push(Scale::new(set, size(set).saturating_add(share)));
     }
     if let Some(largest) = scales.first_mut() {
-        largest.to = (largest.to + left).max(0);
+        largest.to = largest.to.saturating_add(left).max(0);
     }
     scales
 }
@@ -97,7 +97,7 @@ fn fraction(wanted: &Wanted, set: &ReplicaSet, present: i32) -> i32 {
         return 0;
     }
     let part = f64::from(size(set)) * f64::from(wanted.max_pods()) / f64::from(before);
-    part.round() as i32 - size(set)
+    (part.round() as i32).saturating_sub(size(set))
 }
 
 #[cfg(test)]

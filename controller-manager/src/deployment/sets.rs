@@ -33,7 +33,8 @@ pub fn total<'a>(
     sets: impl IntoIterator<Item = &'a Arc<ReplicaSet>>,
     count: fn(&ReplicaSet) -> i32,
 ) -> i32 {
-    sets.into_iter().map(|set| count(set)).sum()
+    let counts = sets.into_iter().map(|set| count(set));
+    counts.fold(0, i32::saturating_add)
 }
 
 /// A ReplicaSet and the size it shall have.

@@ -56,12 +56,12 @@ impl Wanted {
 
     /// How many pods there may be at most, old ones included.
     pub fn max_pods(&self) -> i32 {
-        self.replicas + self.max_surge
+        self.replicas.saturating_add(self.max_surge)
     }
 
     /// How many pods must be available at all times.
     pub fn min_available(&self) -> i32 {
-        self.replicas - self.max_unavailable
+        self.replicas.saturating_sub(self.max_unavailable)
     }
 }
 
@@ -87,7 +87,8 @@ fn resolve(amount: &IntOrString, total: i32, round_up: bool) -> i32 {
         IntOrString::Int(number) => *number,
         IntOrString::String(text) => {
             let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);
-            let hundredths = percent * i64::from(total) + if round_up { 99 } else { 0 };
+            let hundredths = percent.saturating_mul(total.into());
+            let hundredths = hundredths.saturating_add(if round_up { 99 } else { 0 });
             i32::try_from(hundredths / 100).unwrap_or(i32::MAX)
         }
     }

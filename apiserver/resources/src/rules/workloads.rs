@@ -260,7 +260,7 @@ fn count_template_generation(new: &mut Value, old: &Value) {
     let template = |object| get(get(object, "spec"), "template");
     match (before, template(&filled) == template(old)) {
         (Some(count), true) => set_template_generation(new, count),
-        (count, false) => set_template_generation(new, count.unwrap_or(0) + 1),
+        (count, false) => set_template_generation(new, count.unwrap_or(0).saturating_add(1)),
         (None, true) => {}
     }
 }
