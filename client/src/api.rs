@@ -10,6 +10,8 @@ use hardway_proto::kind::PartialObject;
 use hardway_proto::{Kind, Status};
 use serde_json::{Value, json};
 use std::marker::PhantomData;
+use std::sync::Arc;
+use tokio::runtime::Handle;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
@@ -24,6 +26,8 @@ type Rpc = ApiClient<InterceptedService<Channel, Bearer>>;
 pub struct Client {
     inner: Rpc,
     field_manager: String,
+    /// What it was made of; nothing if it was given its channel.
+    config: Option<Arc<Kubeconfig>>,
 }
 
 impl Client {
@@ -31,7 +35,22 @@ impl Client {
     /// under which writes appear in managedFields.
     pub fn new(config: &Kubeconfig, field_manager: &str) -> Result<Self, tls::Error> {
         let bearer = Bearer::of(&config.credentials);
-        Ok(Self::over(channel::connect(config)?, bearer, field_manager))
+        let mut client = Self::over(channel::connect(config)?, bearer, field_manager);
+        client.config = Some(Arc::new(config.clone()));
+        Ok(client)
+    }
+
+    /// The same on a connection of its own, which that runtime keeps going. One
+    /// that was given its channel stays on it.
+    ///
+    /// # Errors
+    /// If the certificates can't be read any more.
+    pub fn on_runtime(&self, runtime: &Handle) -> Result<Self, tls::Error> {
+        let _on_it = runtime.enter();
+        match &self.config {
+            Some(config) => Self::new(config, &self.field_manager),
+            None => Ok(self.clone()),
+        }
     }
 
     /// On a channel made elsewhere (tests).
@@ -45,6 +64,7 @@ impl Client {
                 .max_decoding_message_size(MAX_MESSAGE)
                 .max_encoding_message_size(MAX_MESSAGE),
             field_manager: field_manager.into(),
+            config: None,
         }
     }
 

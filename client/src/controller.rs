@@ -7,7 +7,7 @@
 
 use crate::metrics::{IntCounterVec, register_int_counter_vec};
 use crate::panics;
-use crate::queue::WorkQueue;
+use crate::queue::{WorkQueue, reconciling};
 use std::fmt::{Debug, Display};
 use std::future::Future;
 use std::hash::Hash;
@@ -55,15 +55,15 @@ pub async fn run<T, F, Fut, E>(
     let worker = || async {
         loop {
             let key = queue.next().await;
-            let outcome = panics::catch(async {
+            let work = async {
                 fault();
                 reconcile(key.clone()).await
-            });
-            match outcome.await {
+            };
+            match panics::catch(reconciling(work)).await {
                 Ok(Ok(next)) => {
                     queue.forget(&key);
                     if let Next::After(delay) = next {
-                        queue.add_after(key.clone(), delay);
+                        queue.add_again(key.clone(), delay);
                     }
                 }
                 Ok(Err(error)) => {

@@ -3,7 +3,7 @@
 use crate::api::Client;
 use crate::health;
 use crate::kubeconfig::{self, Kubeconfig};
-use crate::{logging, tls};
+use crate::{logging, task, tls, vital};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -85,17 +85,17 @@ impl Common {
         }
     }
 
-    /// Validates certificates, binds the port and serves health in a task of
-    /// its own. Returns the bound address.
+    /// Validates certificates, binds the port and serves health on the
+    /// [`vital`] runtime. Returns the bound address.
     pub async fn serve_health(&self, checks: health::Checks) -> Result<SocketAddr, Error> {
         let files = self.server_files();
         tls::server(&files, false, &[])?;
         let address = SocketAddr::new(self.bind_address, self.secure_port);
-        let listener = health::bind(address).await?;
-        let bound = listener.local_addr()?;
-        tokio::spawn(async move {
+        let (listener, bound) = health::bind_vital(address).await?;
+        let _on_it = vital::runtime().enter();
+        task::spawn_critical("health", async move {
             if let Err(error) = health::serve(listener, &files, checks).await {
-                tracing::error!(%error, "health server ended");
+                tracing::error!(%error, "health can't be served");
             }
         });
         Ok(bound)

@@ -3,7 +3,7 @@
 //! Health is open to anyone who can connect; metrics want a client
 //! certificate of the cluster.
 
-use crate::{metrics, tls};
+use crate::{metrics, tls, vital, watchdog};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -44,6 +44,13 @@ impl Checks {
     fn report(&self, endpoint: &str) -> (bool, String) {
         let mut text = String::from("[+]ping ok\n");
         let mut healthy = true;
+        match watchdog::check() {
+            Ok(()) => text.push_str("[+]runtime ok\n"),
+            Err(reason) => {
+                healthy = false;
+                text.push_str(&format!("[-]runtime failed: {reason}\n"));
+            }
+        }
         if endpoint == "readyz" {
             for (name, check) in &self.ready {
                 match check() {
@@ -112,6 +119,15 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .map_err(|e| std::io::Error::new(e.kind(), format!("cannot listen on {address}: {e}")))
+}
+
+/// Binds a port for a server on the [`vital`] runtime: it answers whatever
+/// keeps the others busy. Says which port it is, too.
+pub async fn bind_vital(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let binding = vital::runtime().spawn(bind(address));
+    let listener = binding.await.map_err(std::io::Error::other)??;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
 }
 
 /// Protocols spoken, for who makes the TLS configuration.

@@ -1,16 +1,17 @@
 //! List and watch one kind into a [`Store`], telling handlers what changed.
 
 use crate::api::{Api, WatchParams};
+use crate::metrics::{IntCounterVec, register_int_counter_vec};
 use crate::queue::backoff;
 use crate::store::{IndexFn, Store};
-use crate::task;
+use crate::{panics, task};
 use futures_util::StreamExt;
 use hardway_proto::api::{EventType, Object};
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
 use std::collections::HashSet;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -37,6 +38,15 @@ impl<K> Change<K> {
         }
     }
 }
+
+static PANICS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register_int_counter_vec!(
+        "informer_handler_panics_total",
+        "Changes that a handler panicked over, by kind.",
+        &["kind"]
+    )
+    .expect("the name is registered once")
+});
 
 type Handler<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
 
@@ -116,8 +126,8 @@ impl<K: Kind> Informer<K> {
         run(self, store).await;
     }
 
-    /// Starts; the task runs until it is aborted or the runtime ends. A panic in
-    /// it, which only a handler can cause, ends the process: see [`task`].
+    /// Starts; the task runs until it is aborted or the runtime ends. If it
+    /// panics the process ends: see [`task`].
     pub fn spawn(self) -> (Store<K>, JoinHandle<()>) {
         let store = self.store();
         let name = format!("informer {}", K::KIND);
@@ -250,8 +260,16 @@ fn delete<K: Kind>(informer: &Informer<K>, store: &Store<K>, key: &ObjectKey, la
     }
 }
 
-fn tell<K>(informer: &Informer<K>, change: &Change<K>) {
+fn tell<K: Kind>(informer: &Informer<K>, change: &Change<K>) {
     for handler in &informer.handlers {
-        handler(change);
+        // One object must not end the process, or it would again at each start.
+        if let Err(panic) = panics::catch_in(|| handler(change)) {
+            let key = ObjectKey::of(change.object().as_ref());
+            PANICS.with_label_values(&[K::KIND]).inc();
+            tracing::error!(kind = K::KIND, %key, %panic, "not heard by all");
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

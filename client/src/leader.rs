@@ -1,63 +1,169 @@
 //! Leader election on a Lease, so that one of several instances works.
+//!
+//! The lease is kept on the [`vital`] runtime, over a connection of its own: work
+//! that keeps all other threads busy doesn't cost the leadership. Work that
+//! can't be stopped when the lease is lost ends the process, before somebody
+//! else may lead.
 
 use crate::api::{Api, Client};
+use crate::{task, tls, vital};
 use hardway_proto::Status;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use std::future::Future;
+use std::future::{Future, pending};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
-/// Kubernetes' defaults: how long a lease holds, how long the holder tries to
-/// renew before it stops leading, and how often either side tries.
-const LEASE_DURATION: Duration = Duration::from_secs(15);
-const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-const RETRY_PERIOD: Duration = Duration::from_secs(2);
+/// How long things take; the defaults are Kubernetes'.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How long a lease holds, in whole seconds.
+    pub lease: Duration,
+    /// How long the holder tries to renew before it stops leading. What is left
+    /// of the lease then is for its work to stop.
+    pub renew: Duration,
+    /// How often either side tries.
+    pub retry: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(15),
+            renew: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
+        }
+    }
+}
 
 /// A candidate for one Lease in `kube-system`.
 pub struct Elector {
-    api: Api<Lease>,
-    name: String,
-    identity: String,
-    /// The record seen last, and when: leases are judged by our own clock.
-    seen: Option<(Option<MicroTime>, Option<String>, Instant)>,
+    candidate: Candidate,
+    on_stuck: fn(),
 }
 
 impl Elector {
     /// A candidate called `identity` (unique per process) for the lease `name`.
-    pub fn new(client: &Client, name: &str, identity: &str) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If the client's certificates can't be read any more.
+    pub fn new(client: &Client, name: &str, identity: &str) -> Result<Self, tls::Error> {
+        let client = client.on_runtime(vital::runtime())?;
+        let candidate = Candidate {
             api: client.namespaced("kube-system"),
             name: name.into(),
             identity: identity.into(),
+            timing: Timing::default(),
             seen: None,
-        }
+        };
+        Ok(Self {
+            candidate,
+            on_stuck: end,
+        })
+    }
+
+    /// With other times than Kubernetes'.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.candidate.timing = timing;
+        self
+    }
+
+    /// Calls this instead of ending the process when the lease is lost and the
+    /// work does not stop.
+    pub fn on_stuck(mut self, on_stuck: fn()) -> Self {
+        self.on_stuck = on_stuck;
+        self
     }
 
     /// Whenever this candidate leads, runs `lead()`; drops it as soon as
     /// leadership is lost, and stands again. Gives the lease up if `lead()`
     /// ends, and returns its output.
-    pub async fn run<F, Fut, T>(mut self, mut lead: F) -> T
+    pub async fn run<F, Fut, T>(self, mut lead: F) -> T
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = T>,
     {
+        let (lease, candidate) = (self.candidate.name.clone(), self.candidate.clone());
+        let (leads, mut leading) = watch::channel(false);
+        let stopped = Arc::new(Notify::new());
+        let campaign = self.campaign(leads, stopped.clone());
+        let campaign = {
+            let _on_it = vital::runtime().enter();
+            AbortOnDropHandle::new(task::spawn_critical("leader-election", campaign))
+        };
         loop {
-            self.acquire().await;
-            tracing::info!(lease = self.name, identity = self.identity, "leading");
+            if leading.wait_for(|leads| *leads).await.is_err() {
+                // The campaign is gone, and the process about to end.
+                pending::<()>().await;
+            }
+            tracing::info!(lease, identity = candidate.identity, "leading");
             tokio::select! {
                 output = lead() => {
-                    self.release().await;
+                    drop(campaign);
+                    let release = vital::runtime().spawn(async move { candidate.release().await });
+                    // A lease that isn't given up lapses.
+                    let _ = release.await;
                     return output;
                 }
-                () = self.hold() => {
-                    tracing::warn!(lease = self.name, "lost the lease; standing again");
+                () = lost(&mut leading) => {
+                    tracing::warn!(lease, "lost the lease; standing again");
                 }
             }
+            stopped.notify_one();
         }
     }
 
+    /// Stands, leads and loses, for ever.
+    async fn campaign(mut self, leads: watch::Sender<bool>, stopped: Arc<Notify>) {
+        let timing = self.candidate.timing;
+        loop {
+            self.candidate.acquire().await;
+            leads.send_replace(true);
+            self.candidate.hold().await;
+            leads.send_replace(false);
+            let rest = timing.lease.saturating_sub(timing.renew);
+            if tokio::time::timeout(rest, stopped.notified())
+                .await
+                .is_err()
+            {
+                let lease = self.candidate.name.as_str();
+                tracing::error!(lease, "the lease is lost and the work does not stop");
+                (self.on_stuck)();
+                stopped.notified().await;
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what main would wait for does not stop"
+)]
+fn end() {
+    std::process::exit(1);
+}
+
+/// Returns when the lease is lost.
+async fn lost(leading: &mut watch::Receiver<bool>) {
+    // The sender lives as long as the campaign, and with that the process.
+    let _ = leading.wait_for(|leads| !*leads).await;
+}
+
+#[derive(Clone)]
+struct Candidate {
+    api: Api<Lease>,
+    name: String,
+    identity: String,
+    timing: Timing,
+    /// The record seen last, and when: leases are judged by our own clock.
+    seen: Option<(Option<MicroTime>, Option<String>, Instant)>,
+}
+
+impl Candidate {
     async fn acquire(&mut self) {
         let mut told = false;
         loop {
@@ -69,22 +175,25 @@ impl Elector {
                 }
                 Err(_) => {}
             }
-            tokio::time::sleep(RETRY_PERIOD).await;
+            tokio::time::sleep(self.timing.retry).await;
         }
     }
 
     /// Returns when the lease could not be renewed in time.
     async fn hold(&mut self) {
+        let renew = self.timing.renew;
         let mut renewed = Instant::now();
         loop {
-            tokio::time::sleep(RETRY_PERIOD).await;
-            let attempt = tokio::time::timeout_at(renewed + RENEW_DEADLINE, self.try_take());
+            tokio::time::sleep(self.timing.retry).await;
+            // It holds from when it was asked for, not from when that was answered.
+            let asked = Instant::now();
+            let attempt = tokio::time::timeout_at(renewed + renew, self.try_take());
             match attempt.await {
-                Ok(Ok(true)) => renewed = Instant::now(),
+                Ok(Ok(true)) => renewed = asked,
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => {
                     tracing::debug!(lease = self.name, %error, "cannot renew the lease");
-                    if renewed.elapsed() >= RENEW_DEADLINE {
+                    if renewed.elapsed() >= renew {
                         return;
                     }
                 }
@@ -112,7 +221,10 @@ impl Elector {
         if holder != self.identity && !holder.is_empty() && !self.has_lapsed(&spec) {
             return Ok(false);
         }
-        let changes = spec.lease_transitions.unwrap_or(0) + i32::from(holder != self.identity);
+        let changes = spec
+            .lease_transitions
+            .unwrap_or(0)
+            .saturating_add(i32::from(holder != self.identity));
         let mut next = self.spec(now, changes);
         if holder == self.identity {
             next.acquire_time = spec.acquire_time;
@@ -120,7 +232,8 @@ impl Elector {
         lease.spec = Some(next);
         match self.api.update(&lease).await {
             Ok(_) => Ok(true),
-            Err(status) if status.is_conflict() => Ok(false),
+            // Somebody was faster, or only annotated what is ours.
+            Err(status) if status.is_conflict() && holder != self.identity => Ok(false),
             Err(status) => Err(status),
         }
     }
@@ -128,7 +241,9 @@ impl Elector {
     fn spec(&self, now: MicroTime, transitions: i32) -> LeaseSpec {
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: Some(LEASE_DURATION.as_secs() as i32),
+            lease_duration_seconds: Some(
+                i32::try_from(self.timing.lease.as_secs()).unwrap_or(i32::MAX),
+            ),
             acquire_time: Some(now.clone()),
             renew_time: Some(now),
             lease_transitions: Some(transitions),
@@ -164,3 +279,6 @@ impl Elector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

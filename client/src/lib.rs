@@ -13,6 +13,8 @@ mod bearer;
 pub mod channel;
 pub mod controller;
 pub mod events;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 #[cfg(any(debug_assertions, feature = "faults"))]
 pub mod faults;
 pub mod flags;

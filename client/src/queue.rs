@@ -1,5 +1,10 @@
 //! A keyed work queue: each key waits once, is worked on by one worker at a
 //! time, and comes back later after a failure.
+//!
+//! Keys that workers add, rather than anything that happened, can lead to each
+//! other in a ring that never ends. So a key that comes again and again by the
+//! workers' own doing comes ever more slowly; news of it come at once, and end
+//! the suspicion.
 
 use parking_lot::Mutex;
 use std::cmp::Reverse;
@@ -14,6 +19,30 @@ use tokio::time::Instant;
 const BASE_DELAY: Duration = Duration::from_millis(5);
 const MAX_DELAY: Duration = Duration::from_secs(1000);
 
+/// How often workers may add a key, without any news of it, before they have
+/// to wait for it; and how long they wait at most.
+const FREE_TURNS: u32 = 10;
+const MAX_TURN_DELAY: Duration = Duration::from_secs(30);
+/// After this long without a turn, a key is above suspicion again.
+const TURNS_KEPT: Duration = Duration::from_secs(60);
+/// More keys than this under suspicion are gone through for what may be forgotten.
+const MANY_TURNS: usize = 10_000;
+/// A worker that asks for its key again sooner than this may be spinning.
+const SOON: Duration = Duration::from_secs(1);
+
+tokio::task_local! {
+    static RECONCILING: ();
+}
+
+/// Marks a future as a worker's: what it adds to a queue is its own doing.
+pub(crate) fn reconciling<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    RECONCILING.scope((), future)
+}
+
+fn is_reconciling() -> bool {
+    RECONCILING.try_with(|()| ()).is_ok()
+}
+
 /// The pause before attempt `failures + 1`: doubles from `base` up to `max`.
 pub fn backoff(failures: u32, base: Duration, max: Duration) -> Duration {
     let factor = 1u32
@@ -22,12 +51,21 @@ pub fn backoff(failures: u32, base: Duration, max: Duration) -> Duration {
     base.saturating_mul(factor.max(1)).min(max)
 }
 
+/// How often workers added a key since there were news of it, and when the
+/// last of these turns is due.
+#[derive(Clone, Copy)]
+struct Turns {
+    count: u32,
+    due: Instant,
+}
+
 struct State<T> {
     ready: VecDeque<T>,
     /// Wanted: in `ready`, or to be put there when their worker is done.
     dirty: HashSet<T>,
     processing: HashSet<T>,
     failures: HashMap<T, u32>,
+    turns: HashMap<T, Turns>,
     delayed: BinaryHeap<Reverse<(Instant, u64)>>,
     delayed_keys: HashMap<u64, T>,
     next_delayed: u64,
@@ -63,6 +101,7 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
                 dirty: HashSet::new(),
                 processing: HashSet::new(),
                 failures: HashMap::new(),
+                turns: HashMap::new(),
                 delayed: BinaryHeap::new(),
                 delayed_keys: HashMap::new(),
                 next_delayed: 0,
@@ -72,9 +111,24 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
     }
 
     /// Wants a key worked on. A key that waits already is not added twice; one
-    /// that is being worked on comes again afterwards.
+    /// that is being worked on comes again afterwards. One that workers keep
+    /// adding comes after a pause.
     pub fn add(&self, key: T) {
         let mut state = self.state.lock();
+        if is_reconciling() {
+            let now = Instant::now();
+            let waits = state.turns.get(&key).is_some_and(|turns| turns.due > now);
+            if waits || state.dirty.contains(&key) {
+                return;
+            }
+            let pause = state.turn(&key, now);
+            if !pause.is_zero() {
+                drop(state);
+                return self.add_after(key, pause);
+            }
+        } else {
+            state.turns.remove(&key);
+        }
         if state.dirty.insert(key.clone()) && !state.processing.contains(&key) {
             state.ready.push_back(key);
             drop(state);
@@ -96,6 +150,17 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
         state.delayed_keys.insert(id, key);
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// Adds a key that its worker wants to see again after a while; somewhat
+    /// later if it keeps asking for very short ones.
+    pub fn add_again(&self, key: T, delay: Duration) {
+        let pause = match delay < SOON {
+            true => self.state.lock().turn(&key, Instant::now()).min(SOON),
+            false => Duration::ZERO,
+        };
+        // Not `add`: that would count it again.
+        self.add_after(key, delay.max(pause).max(Duration::from_nanos(1)));
     }
 
     /// Adds a key after a pause that doubles with each failure; returns the pause.
@@ -164,6 +229,27 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
     }
 }
 
+impl<T: Clone + Eq + Hash> State<T> {
+    /// Counts a turn that workers gave a key; says for how long it has to wait.
+    fn turn(&mut self, key: &T, now: Instant) -> Duration {
+        if self.turns.len() >= MANY_TURNS {
+            self.turns.retain(|_, turns| turns.due + TURNS_KEPT > now);
+        }
+        let last = self
+            .turns
+            .get(key)
+            .filter(|turns| turns.due + TURNS_KEPT > now);
+        let count = last.map_or(1, |turns| turns.count.saturating_add(1));
+        let pause = match count.checked_sub(FREE_TURNS) {
+            None | Some(0) => Duration::ZERO,
+            Some(more) => backoff(more, BASE_DELAY, MAX_TURN_DELAY),
+        };
+        let due = now + pause;
+        self.turns.insert(key.clone(), Turns { count, due });
+        pause
+    }
+}
+
 fn promote_due<T: Clone + Eq + Hash>(state: &mut State<T>) {
     let now = Instant::now();
     while let Some(&Reverse((at, id))) = state.delayed.peek() {
@@ -216,5 +302,60 @@ mod tests {
         assert_eq!(queue.next().await, "soon");
         assert_eq!(queue.next().await, "late");
         assert!(start.elapsed() >= Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ring_of_keys_slows_down_and_news_do_not() {
+        let queue = WorkQueue::new();
+        queue.add(0);
+        let spin = async {
+            let mut turns = 0;
+            loop {
+                let key = queue.next().await;
+                turns += 1;
+                // Each leads to the next, and the last to the first.
+                reconciling(async { queue.add((key + 1) % 3) }).await;
+                queue.done(&key);
+                if turns > 10_000 {
+                    return;
+                }
+            }
+        };
+        let minute = tokio::time::timeout(Duration::from_secs(60), spin).await;
+        assert!(minute.is_err(), "more than ten thousand turns in a minute");
+        let start = Instant::now();
+        queue.add(7);
+        for key in 0..3 {
+            queue.add(key);
+        }
+        while !queue.is_empty() {
+            let key = queue.next().await;
+            queue.done(&key);
+        }
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_asks_for_its_key_at_once_waits_in_the_end() {
+        let queue = WorkQueue::new();
+        queue.add("key");
+        let start = Instant::now();
+        for _ in 0..100 {
+            let key = queue.next().await;
+            queue.add_again(key, Duration::ZERO);
+            queue.done(&key);
+        }
+        assert!(
+            start.elapsed() > Duration::from_secs(60),
+            "{:?}",
+            start.elapsed()
+        );
+        // A real deadline is kept.
+        let key = queue.next().await;
+        let start = Instant::now();
+        queue.add_again(key, SOON);
+        queue.done(&key);
+        assert_eq!(queue.next().await, "key");
+        assert!(start.elapsed() < SOON + Duration::from_millis(2));
     }
 }

@@ -38,7 +38,7 @@ struct Flags {
     #[arg(long, value_name = "FILE", requires = "cluster_signing_cert_file")]
     cluster_signing_key_file: Option<PathBuf>,
     /// Days a signed certificate is valid at most.
-    #[arg(long, default_value_t = 365, value_name = "DAYS")]
+    #[arg(long, default_value_t = 365, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
     cluster_signing_days: u32,
     /// Seconds a node may be silent before it counts as unreachable.
     #[arg(long, default_value_t = 50, value_name = "SECONDS")]
@@ -97,14 +97,15 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     };
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let identity = format!("{}_{}", host.trim(), std::process::id());
+    let elector = match flags.leader_elect {
+        true => Some(Elector::new(&client, "kube-controller-manager", &identity)?),
+        false => None,
+    };
+    let lead = || hardway_controller_manager::run(context.clone());
     let work = async {
-        if flags.leader_elect {
-            let elector = Elector::new(&client, "kube-controller-manager", &identity);
-            elector
-                .run(|| hardway_controller_manager::run(context.clone()))
-                .await;
-        } else {
-            hardway_controller_manager::run(context.clone()).await;
+        match elector {
+            Some(elector) => elector.run(lead).await,
+            None => lead().await,
         }
     };
     tokio::select! {

@@ -3,6 +3,7 @@
 use hardway_client::health::{self, Checks};
 use hardway_client::kubeconfig::Pem;
 use hardway_client::tls::{self, ReloadingKey};
+use hardway_client::{task, vital};
 use rcgen::{CertificateParams, KeyPair};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub enum Error {
     Listen(#[from] std::io::Error),
 }
 
-/// Serves in a task of its own; says where. A pod has no certificate that the
+/// Serves on the [`vital`] runtime; says where. A pod has no certificate that the
 /// cluster's CA signed, and nobody who asks for its health checks one, so it
 /// makes its own. Metrics are for those whose certificate `client_ca` signed.
 pub async fn health(
@@ -30,9 +31,9 @@ pub async fn health(
     checks: Checks,
 ) -> Result<SocketAddr, Error> {
     let config = tls::server_from(own_key()?, client_ca, false, health::ALPN)?;
-    let listener = health::bind(address).await?;
-    let bound = listener.local_addr()?;
-    tokio::spawn(health::serve_with(listener, config, checks));
+    let (listener, bound) = health::bind_vital(address).await?;
+    let _on_it = vital::runtime().enter();
+    task::spawn_critical("health", health::serve_with(listener, config, checks));
     Ok(bound)
 }
 

@@ -37,12 +37,14 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     let address = flags.common.serve_health(checks).await?;
     tracing::info!(%address, "serving health and metrics");
     let identity = format!("{}_{}", hostname(), std::process::id());
+    let elector = match flags.leader_elect {
+        true => Some(Elector::new(&client, "kube-scheduler", &identity)?),
+        false => None,
+    };
     let work = async {
-        if flags.leader_elect {
-            let elector = Elector::new(&client, "kube-scheduler", &identity);
-            elector.run(|| scheduler.run()).await;
-        } else {
-            scheduler.run().await;
+        match elector {
+            Some(elector) => elector.run(|| scheduler.run()).await,
+            None => scheduler.run().await,
         }
     };
     tokio::select! {

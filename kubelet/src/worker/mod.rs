@@ -33,6 +33,8 @@ use tokio::time::Instant;
 
 /// Steps of one pass: after this many the worker breathes before it goes on.
 const STEPS: usize = 16;
+/// For so long: a pod that never comes to rest must not keep the runtime busy.
+const BREATH: Duration = Duration::from_millis(500);
 /// How often it is told that a container waits for its back-off.
 const REMIND: Duration = Duration::from_secs(12);
 /// First and longest pause after something failed.
@@ -199,8 +201,7 @@ impl Worker {
                 return Err(error);
             }
         }
-        self.mailbox.poke();
-        Ok(Outcome::Wait(None))
+        Ok(Outcome::Wait(Some(Instant::now() + BREATH)))
     }
 
     async fn act(&mut self, pod: &Pod, observed: &Observed, plan: &Plan) -> Result<(), Error> {
