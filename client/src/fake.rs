@@ -287,7 +287,7 @@ impl Fake {
                 let _ = news.changed().await;
             }
         };
-        let patience = Duration::from_secs(30);
+        let patience = Duration::from_secs(120);
         assert!(
             tokio::time::timeout(patience, wait).await.is_ok(),
             "never: {what}"

@@ -2,24 +2,28 @@
 //! deletions. Works on every resource that can be watched and deleted, custom
 //! ones included.
 
+mod absent;
 mod graph;
 
 use crate::Work;
 use crate::context::Context;
+use absent::Absent;
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
-use graph::{FOREGROUND, Graph, Node, ORPHAN};
+use futures_util::stream::{self, FuturesUnordered};
+use graph::{Effects, FOREGROUND, Graph, Node, ORPHAN, OwnerState, Step, Verdict, fits, verdict};
 use hardway_client::api::{DeleteParams, Patch};
 use hardway_client::controller::{self, Next};
+use hardway_client::events::{EventType, Recorder};
 use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Api, Client, DynamicApi, Informer};
 use hardway_proto::api::ResourceInfo;
 use hardway_proto::kind::PartialObject;
 use hardway_proto::{Kind, Status};
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +31,10 @@ use tokio::task::AbortHandle;
 
 const WORKERS: usize = 8;
 const DISCOVERY_RETRY: Duration = Duration::from_secs(2);
+/// How often an owner is asked for that no watch has shown.
+const UNSEEN: Duration = Duration::from_secs(60);
+/// Dependents that are set free at a time.
+const PARALLEL: usize = 16;
 
 /// Group and resource.
 type ResourceKey = (String, String);
@@ -48,6 +56,8 @@ struct Collector {
     graph: Arc<Mutex<Graph>>,
     queue: WorkQueue<String>,
     watches: Arc<Mutex<HashMap<ResourceKey, Watch>>>,
+    absent: Arc<Mutex<Absent>>,
+    recorder: Recorder,
 }
 
 /// The controller.
@@ -57,6 +67,8 @@ pub fn register(context: &Context) -> Work {
         graph: Arc::default(),
         queue: WorkQueue::new(),
         watches: Arc::default(),
+        absent: Arc::default(),
+        recorder: context.recorder("garbage-collector-controller"),
     };
     Box::pin(async move {
         let resources = WorkQueue::new();
@@ -83,17 +95,6 @@ pub fn register(context: &Context) -> Work {
 fn is_collected(resource: &ResourceInfo) -> bool {
     let can = |verb: &str| resource.verbs.iter().any(|v| v == verb);
     resource.resource != "events" && can("list") && can("watch") && can("delete")
-}
-
-/// Whether a resource is what a reference speaks of, in the group it is kept in
-/// or in another that shows it.
-fn fits(info: &ResourceInfo, owner: &OwnerReference) -> bool {
-    let group = group_of(&owner.api_version);
-    info.kind == owner.kind && (info.group == group || info.also_in.iter().any(|g| g == group))
-}
-
-fn group_of(api_version: &str) -> &str {
-    api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
 impl Collector {
@@ -129,22 +130,21 @@ impl Collector {
 
     fn watch(&self, info: Arc<ResourceInfo>) -> (Watch, impl Future<Output = ()> + use<>) {
         let api = self.api(&info, "");
-        let (graph, queue, resource) = (self.graph.clone(), self.queue.clone(), info.clone());
+        let (this, resource) = (self.clone(), info.clone());
         let informer = Informer::new(Api::metadata_of(api)).on_change(move |change| {
-            let look = match change {
+            let mut graph = this.graph.lock();
+            let mut all = Vec::new();
+            match change {
                 Change::Applied { old, new } => {
-                    let mut graph = graph.lock();
-                    let mut look = Vec::new();
                     if let Some(old) = old.as_ref().filter(|old| old.uid() != new.uid()) {
-                        look = graph.remove(old.uid());
+                        all.push(graph.remove(old.uid()));
                     }
-                    look.extend(graph.apply(&resource, new));
-                    look
+                    all.push(graph.apply(&resource, new));
                 }
-                Change::Deleted(object) => graph.lock().remove(object.uid()),
-            };
-            for uid in look {
-                queue.add(uid);
+                Change::Deleted(object) => all.push(graph.remove(object.uid())),
+            }
+            for effects in all {
+                this.follow(&graph, effects);
             }
         });
         let (store, task) = informer.spawn();
@@ -161,74 +161,121 @@ impl Collector {
             .dynamic(&info.group, &info.version, &info.resource, namespace)
     }
 
+    fn follow(&self, graph: &Graph, effects: Effects) {
+        for uid in effects.look {
+            self.queue.add(uid);
+        }
+        for (uid, owner) in effects.misplaced {
+            if let Some(node) = graph.get(&uid) {
+                let (about, message) = misplaced(&uid, node, &owner);
+                let reason = "OwnerRefInvalidNamespace";
+                self.recorder
+                    .event(about, EventType::Warning, reason, message);
+            }
+        }
+    }
+
     async fn reconcile(&self, uid: String) -> Result<Next, Status> {
-        let Some(node) = self.graph.lock().get(&uid).cloned() else {
-            return Ok(Next::Done);
+        let (node, step) = {
+            let graph = self.graph.lock();
+            let Some(node) = graph.get(&uid).cloned() else {
+                return Ok(Next::Done);
+            };
+            (node, graph.step(&uid))
         };
-        if node.orphans_dependents() {
-            self.orphan_dependents(&uid).await?;
-            self.drop_finalizer(&uid, &node, ORPHAN).await?;
-        } else if node.waits_for_dependents() {
-            let blocking = self.graph.lock().blocking_dependents(&uid);
-            if blocking.is_empty() {
-                self.drop_finalizer(&uid, &node, FOREGROUND).await?;
+        match step {
+            Step::Rest => {}
+            Step::Orphan(dependents) => {
+                self.orphan(&uid, dependents).await?;
+                self.drop_finalizer(&uid, &node, ORPHAN).await?;
             }
-            for dependent in blocking {
-                self.queue.add(dependent);
-            }
-        } else if !node.deleting && !node.owners.is_empty() {
-            self.collect(&uid, &node).await?;
+            Step::Finish => self.drop_finalizer(&uid, &node, FOREGROUND).await?,
+            Step::LookAt(dependents) => dependents.into_iter().for_each(|uid| self.queue.add(uid)),
+            Step::Judge => return self.judge(&uid, &node).await,
         }
         Ok(Next::Done)
     }
 
     /// Deletes an object none of whose owners stands any more.
-    async fn collect(&self, uid: &str, node: &Node) -> Result<(), Status> {
-        let (mut solid, mut gone, mut waiting) = (0, Vec::new(), Vec::new());
-        for owner in &node.owners {
-            match self.state_of(owner, &node.key.namespace).await? {
-                OwnerState::Solid => solid += 1,
-                OwnerState::Gone => gone.push(owner.uid.clone()),
-                OwnerState::WaitingForDependents => waiting.push(owner.uid.clone()),
+    async fn judge(&self, uid: &str, node: &Node) -> Result<Next, Status> {
+        match self.verdict(uid, node).await? {
+            None => return Ok(Next::Done),
+            Some(Verdict::Keep) => return Ok(self.look_again(node)),
+            Some(Verdict::Disown(_) | Verdict::Delete { .. }) => {}
+        }
+        // Before anything is done for good, its owners are asked for once more:
+        // somebody may have adopted it since.
+        let api = self.api(&node.resource, &node.key.namespace);
+        let Some(mut latest) = self.latest(uid, node).await? else {
+            return Ok(Next::Done);
+        };
+        let mut node = node.clone();
+        node.owners = latest.metadata.owner_references.clone().unwrap_or_default();
+        node.finalizers = latest.metadata.finalizers.clone().unwrap_or_default();
+        match self.verdict(uid, &node).await? {
+            None | Some(Verdict::Keep) => {}
+            Some(Verdict::Disown(owners)) => self.drop_owners(uid, &node, &owners).await?,
+            Some(Verdict::Delete { policy, unblock }) => {
+                if unblock {
+                    let patch = unblocked(&latest);
+                    let patched = api.patch(&node.key.name, "", Patch::Merge(&patch)).await;
+                    latest = match patched {
+                        Err(status) if status.is_not_found() => return Ok(Next::Done),
+                        patched => {
+                            PartialObject::parse(&patched?.json).map_err(Status::internal)?
+                        }
+                    };
+                }
+                let options = DeleteParams {
+                    propagation_policy: Some(policy),
+                    resource_version: Some(latest.resource_version().to_owned()),
+                    ..DeleteParams::of(uid)
+                };
+                ignore_gone(api.delete(&node.key.name, &options).await.map(|_| ()))?;
             }
         }
-        if solid > 0 {
-            gone.extend(waiting);
-            return self.drop_owners(uid, node, &gone).await;
-        }
-        let has_dependents = !self.graph.lock().dependents(uid).is_empty();
-        let finalizer = |name: &str| node.finalizers.iter().any(|f| f == name);
-        let policy = if (!waiting.is_empty() && has_dependents) || finalizer(FOREGROUND) {
-            "Foreground"
-        } else if finalizer(ORPHAN) {
-            "Orphan"
-        } else {
-            "Background"
-        };
-        let options = DeleteParams {
-            propagation_policy: Some(policy),
-            ..DeleteParams::of(uid)
-        };
-        let api = self.api(&node.resource, &node.key.namespace);
-        ignore_gone(api.delete(&node.key.name, &options).await.map(|_| ()))
+        Ok(Next::Done)
     }
 
-    async fn state_of(
+    /// When to look at an object again that stays: an owner that was never seen
+    /// in a watch may go without anybody hearing of it.
+    fn look_again(&self, node: &Node) -> Next {
+        let graph = self.graph.lock();
+        match node.owners.iter().all(|o| graph.get(&o.uid).is_some()) {
+            true => Next::Done,
+            false => Next::After(UNSEEN),
+        }
+    }
+
+    /// What its owners mean for an object; `None` if nothing can be said as
+    /// long as they are named as they are.
+    async fn verdict(&self, uid: &str, node: &Node) -> Result<Option<Verdict>, Status> {
+        let mut states = Vec::with_capacity(node.owners.len());
+        for owner in &node.owners {
+            let known = self.graph.lock().state_of(owner, node);
+            let state = match known {
+                Some(state) => state,
+                None => match self.ask_for(owner, node).await? {
+                    Some(state) => state,
+                    None => return Ok(None),
+                },
+            };
+            states.push((owner.uid.clone(), state));
+        }
+        let graph = self.graph.lock();
+        let (has_dependents, in_circle) = (graph.has_dependents(uid), graph.is_in_circle(uid));
+        let verdict = verdict(&states, &node.finalizers, has_dependents, in_circle);
+        Ok(Some(verdict))
+    }
+
+    /// Asks the apiserver for an owner: it may be newer than the cache, or not
+    /// what the reference says. `None` if it could only be in a namespace, and
+    /// the dependent is in none: that is never resolved, as in Kubernetes.
+    async fn ask_for(
         &self,
         owner: &OwnerReference,
-        namespace: &str,
-    ) -> Result<OwnerState, Status> {
-        if let Some(node) = self.graph.lock().get(&owner.uid) {
-            let here = !node.resource.namespaced || node.key.namespace == namespace;
-            return Ok(if !here || node.key.name != owner.name {
-                OwnerState::Gone
-            } else if node.waits_for_dependents() {
-                OwnerState::WaitingForDependents
-            } else {
-                OwnerState::Solid
-            });
-        }
-        // Not in the cache: it may be newer than the cache, so ask.
+        node: &Node,
+    ) -> Result<Option<OwnerState>, Status> {
         let info = self
             .watches
             .lock()
@@ -240,79 +287,136 @@ impl Collector {
                 owner.kind, owner.name
             )));
         };
+        let namespace = match info.namespaced {
+            true if node.key.namespace.is_empty() => return Ok(None),
+            true => node.key.namespace.as_str(),
+            false => "",
+        };
+        if self.absent.lock().contains(owner, namespace) {
+            return Ok(Some(OwnerState::Gone));
+        }
         match self.api(&info, namespace).get(&owner.name).await {
-            Ok(object) if object.uid == owner.uid => Ok(OwnerState::Solid),
-            Ok(_) => Ok(OwnerState::Gone),
-            Err(status) if status.is_not_found() => Ok(OwnerState::Gone),
+            Ok(object) if object.uid == owner.uid => {
+                let object = PartialObject::parse(&object.json).map_err(Status::internal)?;
+                let finalizers = object.metadata.finalizers.iter().flatten();
+                let waits = object.metadata.deletion_timestamp.is_some()
+                    && finalizers.into_iter().any(|f| f == FOREGROUND);
+                return Ok(Some(match waits {
+                    true => OwnerState::Waiting,
+                    false => OwnerState::Solid,
+                }));
+            }
+            Ok(_) => {}
+            Err(status) if status.is_not_found() => {}
+            Err(status) => return Err(status),
+        }
+        self.absent.lock().insert(owner, namespace);
+        Ok(Some(OwnerState::Gone))
+    }
+
+    /// The object as it is now, if it is still the one with this UID.
+    async fn latest(&self, uid: &str, node: &Node) -> Result<Option<PartialObject>, Status> {
+        let api = self.api(&node.resource, &node.key.namespace);
+        match api.get(&node.key.name).await {
+            Ok(object) if object.uid == uid => PartialObject::parse(&object.json)
+                .map(Some)
+                .map_err(Status::internal),
+            Ok(_) => Ok(None),
+            Err(status) if status.is_not_found() => Ok(None),
             Err(status) => Err(status),
         }
     }
 
-    async fn orphan_dependents(&self, uid: &str) -> Result<(), Status> {
-        let dependents = self.graph.lock().dependents(uid);
-        for dependent in dependents {
+    /// Takes an owner out of its dependents' references.
+    async fn orphan(&self, uid: &str, dependents: Vec<String>) -> Result<(), Status> {
+        let owner = [uid.to_owned()];
+        let free = |dependent: String| {
             let node = self.graph.lock().get(&dependent).cloned();
-            if let Some(node) = node {
-                self.drop_owners(&dependent, &node, &[uid.to_owned()])
-                    .await?;
+            let owner = &owner;
+            async move {
+                match node {
+                    Some(node) => self.drop_owners(&dependent, &node, owner).await,
+                    None => Ok(()),
+                }
             }
-        }
-        Ok(())
+        };
+        stream::iter(dependents)
+            .map(free)
+            .buffer_unordered(PARALLEL)
+            .fold(Ok(()), |all: Result<(), Status>, one| async move {
+                all.and(one)
+            })
+            .await
     }
 
     /// Takes owners out of an object's references.
     async fn drop_owners(&self, uid: &str, node: &Node, owners: &[String]) -> Result<(), Status> {
-        if owners.is_empty() {
+        let Some(object) = self.latest(uid, node).await? else {
             return Ok(());
-        }
-        let api = self.api(&node.resource, &node.key.namespace);
-        let current = match api.get(&node.key.name).await {
-            Err(status) if status.is_not_found() => return Ok(()),
-            outcome => outcome?,
         };
-        if current.uid != uid {
-            return Ok(());
-        }
-        let object = PartialObject::parse(&current.json).map_err(Status::internal)?;
         let mut left = object.metadata.owner_references.clone().unwrap_or_default();
         left.retain(|reference| !owners.contains(&reference.uid));
         let patch = json!({"metadata": {
             "uid": uid, "resourceVersion": object.resource_version(), "ownerReferences": left,
         }});
-        ignore_gone(
-            api.patch(&node.key.name, "", Patch::Merge(&patch))
-                .await
-                .map(|_| ()),
-        )
+        self.patch(node, &patch).await
     }
 
     async fn drop_finalizer(&self, uid: &str, node: &Node, finalizer: &str) -> Result<(), Status> {
-        let api = self.api(&node.resource, &node.key.namespace);
-        let current = match api.get(&node.key.name).await {
-            Err(status) if status.is_not_found() => return Ok(()),
-            outcome => outcome?,
+        let Some(object) = self.latest(uid, node).await? else {
+            return Ok(());
         };
-        let object = PartialObject::parse(&current.json).map_err(Status::internal)?;
         let mut left = object.metadata.finalizers.clone().unwrap_or_default();
-        if current.uid != uid || !left.iter().any(|f| f == finalizer) {
+        if !left.iter().any(|f| f == finalizer) {
             return Ok(());
         }
         left.retain(|f| f != finalizer);
         let patch = json!({"metadata": {
             "uid": uid, "resourceVersion": object.resource_version(), "finalizers": left,
         }});
-        ignore_gone(
-            api.patch(&node.key.name, "", Patch::Merge(&patch))
-                .await
-                .map(|_| ()),
-        )
+        self.patch(node, &patch).await
+    }
+
+    async fn patch(&self, node: &Node, patch: &Value) -> Result<(), Status> {
+        let api = self.api(&node.resource, &node.key.namespace);
+        let patched = api.patch(&node.key.name, "", Patch::Merge(patch)).await;
+        ignore_gone(patched.map(|_| ()))
     }
 }
 
-enum OwnerState {
-    Solid,
-    Gone,
-    WaitingForDependents,
+/// The patch after which an object holds up no owner's deletion.
+fn unblocked(object: &PartialObject) -> Value {
+    let mut owners = object.metadata.owner_references.clone().unwrap_or_default();
+    for owner in &mut owners {
+        owner.block_owner_deletion = Some(false);
+    }
+    json!({"metadata": {
+        "uid": object.uid(), "resourceVersion": object.resource_version(), "ownerReferences": owners,
+    }})
+}
+
+/// What is said of a reference that leads into another namespace, and of whom,
+/// in Kubernetes' words.
+fn misplaced(uid: &str, node: &Node, owner: &OwnerReference) -> (ObjectReference, String) {
+    let namespace = &node.key.namespace;
+    let message = format!(
+        "ownerRef [{}/{}, namespace: {namespace}, name: {}, uid: {}] does not exist in namespace {namespace:?}",
+        owner.api_version, owner.kind, owner.name, owner.uid
+    );
+    let info = &node.resource;
+    let api_version = match info.group.as_str() {
+        "" => info.version.clone(),
+        group => format!("{group}/{}", info.version),
+    };
+    let about = ObjectReference {
+        api_version: Some(api_version),
+        kind: Some(info.kind.clone()),
+        namespace: Some(namespace.clone()).filter(|n| !n.is_empty()),
+        name: Some(node.key.name.clone()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
+    };
+    (about, message)
 }
 
 /// What is gone already is as wanted.
@@ -324,26 +428,4 @@ fn ignore_gone(outcome: Result<(), Status>) -> Result<(), Status> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn owners_are_known_by_their_old_names_too() {
-        let deployments = ResourceInfo {
-            group: "apps".into(),
-            kind: "Deployment".into(),
-            also_in: vec!["extensions".into()],
-            ..ResourceInfo::default()
-        };
-        let owner = |api_version: &str, kind: &str| OwnerReference {
-            api_version: api_version.into(),
-            kind: kind.into(),
-            ..OwnerReference::default()
-        };
-        for old in ["apps/v1", "apps/v1beta1", "extensions/v1beta1"] {
-            assert!(fits(&deployments, &owner(old, "Deployment")), "{old}");
-        }
-        assert!(!fits(&deployments, &owner("apps/v1", "ReplicaSet")));
-        assert!(!fits(&deployments, &owner("example.com/v1", "Deployment")));
-    }
-}
+mod tests;
