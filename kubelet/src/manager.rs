@@ -182,12 +182,25 @@ impl Manager {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Pod(Change::Applied { new, .. }) if self.is_mirror(&new) => {
-                self.mirror(ObjectKey::of(new.as_ref()), Some(new));
-            }
-            Event::Pod(Change::Deleted(old)) if self.is_mirror(&old) => {
-                self.context.statuses.forget(old.uid());
-                self.mirror(ObjectKey::of(old.as_ref()), None);
+            Event::Pod(change) if self.is_mirror(change.object()) => {
+                let pod = change.object().clone();
+                let key = ObjectKey::of(pod.as_ref());
+                match change {
+                    Change::Deleted(_) => {
+                        self.context.statuses.forget(pod.uid());
+                        self.mirror(key, None);
+                    }
+                    Change::Applied { .. } if pod::is_mirror(&pod, &self.context.node_name) => {
+                        self.mirror(key, Some(pod));
+                    }
+                    Change::Applied { .. } => {
+                        let name = pod::full_name(&pod);
+                        tracing::warn!(
+                            pod = name,
+                            "says it is a mirror, and is none of this node's; it is not run"
+                        );
+                    }
+                }
             }
             Event::Pod(Change::Applied { new, .. }) => {
                 self.context.statuses.observe(&new);
@@ -222,10 +235,10 @@ impl Manager {
         }
     }
 
-    /// Whether a pod of the API shows a static one. A pod that we run isn't
-    /// one, whatever was written to it since.
+    /// Whether a pod of the API is to show a static one. A pod that we run
+    /// isn't, whatever was written to it since.
     fn is_mirror(&self, pod: &Pod) -> bool {
-        pod::is_mirror(pod, &self.context.node_name) && self.pods.mailbox(pod.uid()).is_none()
+        pod::says_mirror(pod) && self.pods.mailbox(pod.uid()).is_none()
     }
 
     fn poke(&self, uid: &str) {

@@ -103,6 +103,22 @@ async fn words_make_no_mirror_of_a_pod_that_runs() {
 }
 
 #[tokio::test]
+async fn a_mirror_that_was_tampered_with_is_not_run() {
+    let setup = setup();
+    let mut mirror = pod(json!({"containers": [{"name": "a", "image": "image:1"}]}));
+    mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "h"});
+    setup.applied(&mirror);
+    // Events come in order: when this one is known the other has been seen.
+    let mut web = pod(json!({"containers": [{"name": "a", "image": "image:1"}]}));
+    web["metadata"]["uid"] = json!("u2");
+    setup.applied(&web);
+    setup
+        .until("the pod is known", || setup.pods.has("u2"))
+        .await;
+    assert!(!setup.pods.has("u1"));
+}
+
+#[tokio::test]
 async fn what_is_forbidden_is_so_for_pods_that_say_they_ran() {
     let setup = setup();
     let mut web = pod(json!({

@@ -153,6 +153,12 @@ pub fn is_mirror(pod: &Pod, node: &str) -> bool {
     owned && annotation(pod, MIRROR).is_some_and(|hash| annotation(pod, HASH) == Some(hash))
 }
 
+/// Whether it says of itself that it shows a static pod. It isn't run then,
+/// be it true or not: what it shows would run twice.
+pub fn says_mirror(pod: &Pod) -> bool {
+    annotation(pod, MIRROR).is_some()
+}
+
 /// A pod as the API has it. Where it comes from is known, whatever it says
 /// about that itself.
 pub fn from_api(pod: Arc<Pod>) -> Arc<Pod> {

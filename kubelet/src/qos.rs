@@ -2,6 +2,7 @@
 //! told about CPU and memory, and how the kernel picks its victims.
 
 use crate::cri::LinuxContainerResources;
+use crate::cri::api::HugepageLimit;
 use crate::pod;
 use hardway_proto::quantity::Quantity;
 use k8s_openapi::api::core::v1::{Container, Pod};
@@ -145,6 +146,31 @@ pub fn oom_score_adj(pod: &Pod, container: &Container, memory_capacity: i64) -> 
     }
 }
 
+/// The huge pages a container may have, of each size it names.
+fn hugepage_limits(container: &Container) -> Vec<HugepageLimit> {
+    let limits = limits(container).into_iter().flatten();
+    let sized = limits.filter_map(|(name, limit)| {
+        let size: Quantity = name.strip_prefix("hugepages-")?.parse().ok()?;
+        let limit: Quantity = limit.0.parse().ok()?;
+        Some(HugepageLimit {
+            page_size: page_size(size.value()),
+            limit: u64::try_from(limit.value()).ok()?,
+        })
+    });
+    sized.collect()
+}
+
+/// A size as the kernel's controller names it: `2MB`.
+fn page_size(mut bytes: i64) -> String {
+    let mut units = ["B", "KB", "MB", "GB", "TB"].iter();
+    let mut unit = units.next();
+    while bytes >= 1024 && units.len() > 0 {
+        bytes /= 1024;
+        unit = units.next();
+    }
+    format!("{bytes}{}", unit.unwrap_or(&""))
+}
+
 /// What the runtime is told about a container.
 pub fn container_resources(
     pod: &Pod,
@@ -160,6 +186,7 @@ pub fn container_resources(
         cpu_quota: if cpu_limit > 0 { quota(cpu_limit) } else { 0 },
         memory_limit_in_bytes: memory,
         oom_score_adj: oom_score_adj(pod, container, memory_capacity),
+        hugepage_limits: hugepage_limits(container),
         ..Default::default()
     }
 }
@@ -238,6 +265,19 @@ mod tests {
         assert_eq!(resources.memory_limit_in_bytes, 64 << 20);
         assert_eq!(resources.oom_score_adj, 938);
         assert_eq!(shares(0), 2);
+    }
+
+    #[test]
+    fn huge_pages_are_limited_by_their_size() {
+        let one = container(&[], &[("hugepages-2Mi", "4Mi"), ("hugepages-1Gi", "1Gi")]);
+        let made = container_resources(&pod(vec![one.clone()]), &one, 1 << 30);
+        let limits: Vec<(String, u64)> = made
+            .hugepage_limits
+            .into_iter()
+            .map(|limit| (limit.page_size, limit.limit))
+            .collect();
+        assert_eq!(limits, [("1GB".into(), 1 << 30), ("2MB".into(), 4 << 20)]);
+        assert_eq!(page_size(64 << 10), "64KB");
     }
 
     #[test]

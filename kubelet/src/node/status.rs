@@ -5,8 +5,8 @@ use crate::cri::{Image, RuntimeStatus, VersionResponse};
 use crate::status::now;
 use hardway_proto::quantity::{Format, Quantity};
 use k8s_openapi::api::core::v1::{
-    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeStatus,
-    NodeSystemInfo,
+    ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
+    NodeStatus, NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 use std::collections::BTreeMap;
@@ -226,6 +226,10 @@ pub fn compute(facts: &Facts) -> NodeStatus {
             }),
         }),
         images: Some(images(facts)),
+        // What the kubelet refuses pods for (`features.rs`) is told beforehand.
+        features: Some(NodeFeatures {
+            supplemental_groups_policy: Some(false),
+        }),
         node_info: Some(NodeSystemInfo {
             machine_id: machine.machine_id,
             system_uuid: machine.system_uuid,
