@@ -90,10 +90,11 @@ pub struct Flood {
 pub fn flood(lab: &Lab, namespace: &Namespace, meanwhile: impl FnOnce()) -> Flood {
     let role = format!("flood-{}", namespace.name);
     let account = format!("{}:flood", namespace.name);
-    namespace.run("create serviceaccount flood");
-    namespace.run(&format!(
+    // Another flood may have been here.
+    drop(namespace.try_run("create serviceaccount flood"));
+    drop(namespace.try_run(&format!(
         "create rolebinding {role} --clusterrole=edit --serviceaccount={account}"
-    ));
+    )));
     let token = namespace.run("create token flood");
     let address = format!("{}:6443", lab.control_plane());
     let client = Client::new(lab, "ca", &address, None, PATIENCE);

@@ -16,6 +16,7 @@ mod ledger;
 mod writers;
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -55,20 +56,19 @@ fn nothing_acknowledged_is_lost() {
     let over = AtomicBool::new(false);
     let notes: Vec<Mutex<Notes>> = (0..WRITERS).map(|_| Mutex::default()).collect();
     let start = Instant::now();
-    let tally = std::thread::scope(|scope| {
+    let (tally, mut complaints) = std::thread::scope(|scope| {
         for (writer, notes) in notes.iter().enumerate() {
             let (place, over) = (&place, &over);
             let dice = Dice::new(seed.wrapping_add(writer as u64 + 1));
             scope.spawn(move || writers::write(place, writer, dice, over, notes));
         }
-        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let ended = catch_unwind(AssertUnwindSafe(|| {
             chaos(&workload, harms, Dice::new(seed))
         }));
         over.store(true, Ordering::Relaxed);
         ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });
     let mut ledger = Ledger::default();
-    let mut complaints = Vec::new();
     for notes in notes {
         let notes = notes.into_inner().expect("writers don't panic");
         ledger.merge(notes.ledger);
@@ -89,42 +89,56 @@ fn nothing_acknowledged_is_lost() {
     needs_no_hand(&workload);
 }
 
-/// Does all harm; every process gets its share.
-fn chaos(workload: &Workload, harms: u64, mut dice: Dice) -> Tally {
+/// Does all harm; every process gets its share. Tells what was not got over in time.
+fn chaos(workload: &Workload, harms: u64, mut dice: Dice) -> (Tally, Vec<String>) {
     let (lab, namespace) = (&workload.lab, &workload.namespace);
     let processes = harm::processes(lab);
-    let mut tally = Tally::default();
+    let (mut tally, mut complaints) = (Tally::default(), Vec::new());
     let mut order: Vec<&String> = Vec::new();
     for number in 0..harms {
         if order.is_empty() {
             order = processes.iter().collect();
         }
         let process = order.swap_remove(dice.below(order.len()));
-        harm::harm(lab, process, &mut dice, &mut tally);
         let attack = number / 20;
+        let mut attempt = |what: &str, work: &mut dyn FnMut()| {
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                complaints.push(format!("{number}: {what}"));
+            }
+        };
+        attempt(process, &mut || {
+            harm::harm(lab, process, &mut dice, &mut tally);
+        });
         match number % 20 {
-            4 => attacks::poison(namespace, &format!("poison-{attack}")),
-            9 => attacks::owner_circle(namespace, &format!("circle-{attack}")),
-            14 => {
+            4 => attempt("poison", &mut || {
+                attacks::poison(namespace, &format!("poison-{attack}"));
+            }),
+            9 => attempt("circle of owners", &mut || {
+                attacks::owner_circle(namespace, &format!("circle-{attack}"));
+            }),
+            14 => attempt("flood", &mut || {
                 let flood = attacks::flood(lab, namespace, || attacks::leases_are_renewed(lab, 1));
                 report(&format!("  {number}: {flood:?}"));
-            }
-            19 => {
-                let victim = &workload.workers[dice.below(workload.workers.len())].name;
-                let ways = [("kill", "start"), ("cut", "join")];
-                let (away, back) = ways[dice.below(ways.len())];
-                lab.tool(&format!("node {away} {victim}"));
-                std::thread::sleep(Duration::from_secs(1 + dice.below(20) as u64));
-                within(Duration::from_secs(120), "the node is back", || {
-                    lab.try_tool(&format!("node {back} {victim}")).ok()
-                });
-                report(&format!("  {number}: node {away} {victim}"));
-            }
+            }),
+            19 => attempt("node", &mut || node(workload, number, &mut dice)),
             _ => {}
         }
         harm::supervise(lab, &mut tally);
     }
-    tally
+    (tally, complaints)
+}
+
+/// A node loses its power or its network for a while.
+fn node(workload: &Workload, number: u64, dice: &mut Dice) {
+    let victim = &workload.workers[dice.below(workload.workers.len())].name;
+    let ways = [("kill", "start"), ("cut", "join")];
+    let (away, back) = ways[dice.below(ways.len())];
+    report(&format!("  {number}: node {away} {victim}"));
+    workload.lab.tool(&format!("node {away} {victim}"));
+    std::thread::sleep(Duration::from_secs(1 + dice.below(20) as u64));
+    within(Duration::from_secs(120), "the node is back", || {
+        workload.lab.try_tool(&format!("node {back} {victim}")).ok()
+    });
 }
 
 /// All is well, and what is new works: a Deployment, its Service, its endpoints.
