@@ -313,10 +313,13 @@ fn any_process_may_stand_still() {
         for process in group {
             lab.tool(&format!("resume {process}"));
         }
-        for process in group {
-            // Who finds that it stood still may end, for its supervisor to start it again.
-            lab.tool(&format!("start {process}"));
-        }
+        // Who finds that it stood still may end, for its supervisor to start it again.
+        until("all are well again", || {
+            for process in group {
+                drop(lab.try_tool(&format!("start {process}")));
+            }
+            lab.try_tool("status").ok()
+        });
         workload.works(&group[0]);
         traffic.assert_flawless();
         assert_eq!(workload.identity(), before, "pods are as they were");
