@@ -6,7 +6,7 @@
 //! function of objects, patches and schemas; failures are the `Status` that
 //! Kubernetes answers with.
 //!
-//! - [`json_patch`], [`merge_patch`], [`strategic_merge`]: the new object.
+//! - [`json_patch()`], [`merge_patch`], [`strategic_merge`]: the new object.
 //! - [`managed_fields::update`]: called by every write that is not an apply,
 //!   just before storing, to keep `metadata.managedFields`.
 //! - [`apply`]: server-side apply; keeps `metadata.managedFields` itself.

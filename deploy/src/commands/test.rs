@@ -98,7 +98,11 @@ pub fn run(options: &Options) -> Result<()> {
             ),
             Part::Doc => cargo(
                 &["doc", "--workspace", "--no-deps"],
-                &[("RUSTDOCFLAGS", "-D warnings")],
+                // Who reads it has the source at hand: a link into private parts is of use.
+                &[(
+                    "RUSTDOCFLAGS",
+                    "-D warnings -A rustdoc::private-intra-doc-links",
+                )],
             ),
             Part::Deny => deny::run(),
             Part::Unit => cargo(&["test", "--workspace", "--no-fail-fast"], &[]),

@@ -1,5 +1,5 @@
 //! One worker per pod: it compares what is wanted with what the runtime shows,
-//! decides ([`decide`]) and acts ([`start`], [`stop`]), again and again, until
+//! decides ([`mod@decide`]) and acts ([`start`], [`stop`]), again and again, until
 //! the pod is gone.
 
 pub mod backoff;
