@@ -168,21 +168,8 @@ impl Pipeline {
         entry: &mut Option<audit::Entry>,
     ) -> Result<Answer, Status> {
         self.allows(request)?;
-        // What is limited to fields is permitted as such; a list or watch pinned
-        // to one name as that object is: kubelets follow single objects this way.
-        let fields = match request.verb {
-            Verb::List | Verb::Watch | Verb::DeleteCollection => {
-                FieldSelector::parse(&request.options.field_selector).unwrap_or_default()
-            }
-            _ => FieldSelector::default(),
-        };
-        let pinned = fields
-            .exact("metadata.name")
-            .filter(|_| request.verb != Verb::DeleteCollection)
-            .map(|name| request.target.named(&request.target.namespace, name));
-        let target = pinned.as_ref().unwrap_or(&request.target);
-        let asked = target.attributes(&request.user, request.verb.as_str());
-        self.permit(&asked.limited_to(&fields), entry)?;
+        let target = &request.target;
+        self.permit_selected(&request.user, target, request.verb, &request.options, entry)?;
         if let Some(removed) = target.resource.removed {
             metrics::outdated(
                 target.group(),
@@ -203,6 +190,32 @@ impl Pipeline {
                     TIMEOUT.as_secs()
                 )))
             })
+    }
+
+    /// May the user do this to the objects that the options select? What is
+    /// limited to fields is permitted as such; a list or watch pinned to one name
+    /// as that object is: kubelets follow single objects this way.
+    pub fn permit_selected(
+        &self,
+        user: &User,
+        target: &Target,
+        verb: Verb,
+        options: &Options,
+        entry: &mut Option<audit::Entry>,
+    ) -> Result<(), Status> {
+        let fields = match verb {
+            Verb::List | Verb::Watch | Verb::DeleteCollection => {
+                FieldSelector::parse(&options.field_selector).unwrap_or_default()
+            }
+            _ => FieldSelector::default(),
+        };
+        let pinned = fields
+            .exact("metadata.name")
+            .filter(|_| verb != Verb::DeleteCollection)
+            .map(|name| target.named(&target.namespace, name));
+        let target = pinned.as_ref().unwrap_or(target);
+        let asked = target.attributes(user, verb.as_str());
+        self.permit(&asked.limited_to(&fields), entry)
     }
 
     /// May the user do this? The audit log keeps the answer.

@@ -316,8 +316,10 @@ impl Rest {
         let verb = verb(&parts.method, &query, &path)?;
         let mut options = Options::from_query(&query)?;
         if !verb.is_read() {
-            let asked = target.attributes(&user, verb.as_str());
-            if let Err(status) = self.pipeline.permit(&asked, entry) {
+            let permitted = self
+                .pipeline
+                .permit_selected(&user, &target, verb, &options, entry);
+            if let Err(status) = permitted {
                 // Of who may not do this no body is kept in memory.
                 body::skip(incoming).await;
                 return Err(status);
