@@ -339,6 +339,27 @@ mod tests {
         );
     }
 
+    /// Go's generator begins names in lower case that JSON has as they are.
+    #[test]
+    fn names_are_those_of_the_json() {
+        // spec.boundObjectRef{uid: u}
+        let spec = field(3, &field(4, b"u"));
+        assert_eq!(
+            decoded("authentication.k8s.io/v1", "TokenRequest", &field(2, &spec))["spec"],
+            json!({"boundObjectRef": {"uid": "u"}})
+        );
+        let odd = |line: &&str| {
+            let name = line.split_whitespace().nth(1).unwrap_or_default();
+            name.chars().nth(1).is_some_and(char::is_uppercase)
+        };
+        let fields = include_str!("fields.txt").lines();
+        let found: Vec<&str> = fields
+            .filter(|line| line.starts_with(' '))
+            .filter(odd)
+            .collect();
+        assert_eq!(found, [""; 0]);
+    }
+
     #[test]
     fn garbage_is_refused() {
         for body in [&b"{}"[..], b"k8s\0\xff", b"k8s\0\x0a\x05"] {
