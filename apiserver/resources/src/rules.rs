@@ -1,6 +1,7 @@
 //! What a kind decides for itself: pure functions over its JSON.
 
 pub mod field;
+pub mod flow_control;
 pub mod json;
 pub mod labels;
 pub mod meta;

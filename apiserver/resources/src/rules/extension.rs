@@ -1,5 +1,5 @@
-//! What extends the API or steers it: custom resource definitions, webhooks,
-//! admission policies, flow control.
+//! What extends the API: custom resource definitions, webhooks, admission
+//! policies.
 
 use super::field::{Errors, Path};
 use super::json::{
@@ -308,56 +308,4 @@ pub(super) const ADMISSION_BINDING: Kind = Kind {
         })
     },
     ..PLAIN
-};
-
-pub(super) const FLOW_SCHEMA: Kind = Kind {
-    default: |schema| {
-        if let Some(spec) = ensure_object(schema, "spec") {
-            default_number(spec, "matchingPrecedence", 1000);
-        }
-    },
-    validate: |schema| {
-        Errors::collect(|e| {
-            let (path, spec) = (Path::new("spec"), get(schema, "spec"));
-            let precedence = int(spec, "matchingPrecedence").unwrap_or(1000);
-            if !(1..=10000).contains(&precedence) {
-                let at = path.child("matchingPrecedence");
-                e.invalid(&at, precedence, "must be between 1 and 10000, inclusive");
-            }
-            if text(get(spec, "priorityLevelConfiguration"), "name").is_empty() {
-                e.required(
-                    &path.child("priorityLevelConfiguration.name"),
-                    "must reference a priority level",
-                );
-            }
-        })
-    },
-    ..WITH_STATUS
-};
-
-pub(super) const PRIORITY_LEVEL: Kind = Kind {
-    default: |level| {
-        let Some(limited) = object_mut(level, "spec").and_then(|s| object_mut(s, "limited")) else {
-            return;
-        };
-        set_default(limited, "nominalConcurrencyShares", 30);
-        set_default(limited, "lendablePercent", 0);
-        if let Some(response) = ensure_object(limited, "limitResponse")
-            && text(response, "type") == "Queue"
-            && let Some(queuing) = ensure_object(response, "queuing")
-        {
-            default_number(queuing, "queues", 64);
-            default_number(queuing, "handSize", 8);
-            default_number(queuing, "queueLengthLimit", 50);
-        }
-    },
-    validate: |level| {
-        Errors::collect(|e| {
-            let (path, kind) = (Path::new("spec"), text(get(level, "spec"), "type"));
-            if !["Exempt", "Limited"].contains(&kind) {
-                e.not_supported(&path.child("type"), kind, &["Exempt", "Limited"]);
-            }
-        })
-    },
-    ..WITH_STATUS
 };

@@ -2,8 +2,9 @@
 
 use super::kind::{Kind, PLAIN};
 use super::{
-    FieldErrors, Rules, access, autoscaling, batch, config, endpoints, event, extension, limits,
-    namespace, networking, node, pod, service, signing_request, storage, template, workloads,
+    FieldErrors, Rules, access, autoscaling, batch, config, endpoints, event, extension,
+    flow_control, limits, namespace, networking, node, pod, service, signing_request, storage,
+    template, workloads,
 };
 use crate::rows::Row;
 use serde_json::Value;
@@ -85,8 +86,10 @@ fn find(group: &str, kind: &str) -> Kind {
         ("storage.k8s.io", "VolumeAttachment") => storage::ATTACHMENT,
         ("admissionregistration.k8s.io", kind) => admission(kind),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => extension::DEFINITION,
-        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => extension::FLOW_SCHEMA,
-        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => extension::PRIORITY_LEVEL,
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => flow_control::FLOW_SCHEMA,
+        ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => {
+            flow_control::PRIORITY_LEVEL
+        }
         _ => PLAIN,
     }
 }
