@@ -1,7 +1,7 @@
 //! Flags, under kube-apiserver's names; all of them are checked before
 //! anything is opened.
 
-use crate::pipeline::Network;
+use crate::pipeline::{Network, Seats};
 use crate::store::encryption::{Configuration, Encryption};
 use hardway_access::{Admission, audit};
 use hardway_client::kubeconfig::Pem;
@@ -106,6 +106,17 @@ pub struct Flags {
     /// Days for which audit logs put aside are kept; 0: for ever.
     #[arg(long, default_value_t = 0, value_name = "DAYS")]
     pub audit_log_maxage: u32,
+    /// Share the seats fairly, by FlowSchemas and PriorityLevelConfigurations. Their number is the
+    /// sum of the two bounds below. Otherwise these hold for everybody.
+    #[arg(
+        long,
+        default_value_t = true,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub enable_priority_and_fairness: bool,
     /// Reads worked on at once; 0: no limit.
     #[arg(long, default_value_t = 400, value_name = "N")]
     pub max_requests_inflight: usize,
@@ -264,6 +275,21 @@ impl Flags {
         })
     }
 
+    /// What requests take before they are worked on.
+    pub fn seats(&self) -> Result<Seats, FlagError> {
+        let (reads, writes) = (
+            self.max_requests_inflight,
+            self.max_mutating_requests_inflight,
+        );
+        if self.enable_priority_and_fairness && reads + writes == 0 {
+            return Err(invalid(
+                "max-requests-inflight, --max-mutating-requests-inflight",
+                "they must add up to something positive while --enable-priority-and-fairness is on",
+            ));
+        }
+        Ok(Seats::new(reads, writes, self.enable_priority_and_fairness))
+    }
+
     /// When audit logs are put aside, and when they go.
     pub fn audit_rotation(&self) -> audit::Rotation {
         audit::Rotation {
@@ -328,6 +354,18 @@ mod tests {
         ] {
             assert!(parse(&[bad]).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn there_is_a_seat_to_share() {
+        let none = [
+            "--max-requests-inflight=0",
+            "--max-mutating-requests-inflight=0",
+        ];
+        assert!(parse(&none).unwrap().seats().is_err());
+        let flags = parse(&[&none[..], &["--enable-priority-and-fairness=false"]].concat());
+        assert!(flags.unwrap().seats().unwrap().fairness().is_none());
+        assert!(parse(&[]).unwrap().seats().unwrap().fairness().is_some());
     }
 
     #[test]

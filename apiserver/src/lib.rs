@@ -4,6 +4,7 @@
 pub mod bootstrap;
 pub mod cache;
 pub mod customs;
+pub mod fairness;
 pub mod flags;
 pub mod grpc;
 pub mod kubernetes_service;

@@ -9,21 +9,33 @@ const SECONDS: &[f64] = &[
 ];
 
 fn histogram(name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-    let options = HistogramOpts::new(name, help).buckets(SECONDS.to_vec());
+    histogram_of(name, help, labels, SECONDS)
+}
+
+/// A histogram with these buckets.
+pub(crate) fn histogram_of(
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> HistogramVec {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
     let metric = HistogramVec::new(options, labels).expect("the name and labels are well-formed");
     // Registering twice is the only way to fail, and each is made once.
     let _ = prometheus::register(Box::new(metric.clone()));
     metric
 }
 
-fn counter(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+/// A counter.
+pub(crate) fn counter(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     let metric = IntCounterVec::new(Opts::new(name, help), labels)
         .expect("the name and labels are well-formed");
     let _ = prometheus::register(Box::new(metric.clone()));
     metric
 }
 
-fn gauge(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+/// A gauge.
+pub(crate) fn gauge(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     let metric = IntGaugeVec::new(Opts::new(name, help), labels)
         .expect("the name and labels are well-formed");
     let _ = prometheus::register(Box::new(metric.clone()));

@@ -3,14 +3,14 @@
 use crate::cache::Cache;
 use crate::flags::{FlagError, Flags, invalid, read};
 use crate::patience::Patient;
-use crate::pipeline::{Limits, Pipeline, Services};
+use crate::pipeline::{Pipeline, Services};
 use crate::rest::body::Body;
 use crate::rest::health::Startup;
 use crate::rest::{Documents, Peer, Rest};
 use crate::store::encryption::{Encryption, follow};
 use crate::store::{Store, StoreError, compact_periodically};
 use crate::subresources::Upstreams;
-use crate::{bootstrap, customs, grpc, kubernetes_service};
+use crate::{bootstrap, customs, fairness, grpc, kubernetes_service};
 use hardway_access::{
     Admission, Authenticator, Authorizer, Reviews, TokenIssuer, TokenVerifier, audit,
 };
@@ -82,6 +82,7 @@ impl Server {
         let verifier = verifier(flags)?.map(Arc::new);
         let tokens = issuer(flags)?.map(Arc::new);
         let audit = audit_log(flags)?;
+        let seats = flags.seats()?;
         let address = flags.address();
         let listener = TcpListener::bind(address)
             .await
@@ -114,10 +115,7 @@ impl Server {
                 &flags.disable_admission_plugins,
             ),
             reviews: Reviews::new(authenticator.clone(), authorizer.clone()),
-            limits: Limits::new(
-                flags.max_requests_inflight,
-                flags.max_mutating_requests_inflight,
-            ),
+            seats,
             services: Services::new(
                 cache.clone(),
                 flags.service_cluster_ip_range,
@@ -135,6 +133,16 @@ impl Server {
         let advertised = flags.advertised();
         let following = customs::run(pipeline.clone(), startup.clone());
         task::spawn_critical("custom-resources", following);
+        match pipeline.seats.fairness().cloned() {
+            Some(shared) => {
+                let (behind, ready) = (pipeline.clone(), startup.clone());
+                let following = fairness::run(behind.clone(), shared.clone(), ready);
+                task::spawn_critical("fairness", following);
+                let adjusting = fairness::adjust_periodically(behind, shared);
+                task::spawn_critical("fairness-seats", adjusting);
+            }
+            None => startup.fairness.store(true, Ordering::Release),
+        }
         let service_ip = flags.service_cluster_ip_range.nth(1);
         let (behind, ready) = (pipeline.clone(), startup.clone());
         task::spawn_critical("bootstrap", async move {

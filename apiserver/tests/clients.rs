@@ -23,7 +23,12 @@ async fn let_jane_write(lab: &Lab) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_bodies_hold_no_seats() {
-    let lab = Lab::start_with(|_| vec!["--max-mutating-requests-inflight=2".into()]).await;
+    // So few seats, and nobody's own.
+    let flags = [
+        "--max-mutating-requests-inflight=2",
+        "--enable-priority-and-fairness=false",
+    ];
+    let lab = Lab::start_with(|_| flags.map(str::to_owned).to_vec()).await;
     let_jane_write(&lab).await;
     let mut slow = Vec::new();
     for _ in 0..4 {

@@ -3,6 +3,7 @@
 
 mod convert;
 
+use crate::fairness;
 use crate::metrics;
 use crate::pipeline::{
     Answer, Body, FieldValidation, Listing, Options, Origin, PatchKind, Pipeline, Request, Target,
@@ -104,6 +105,7 @@ impl Door {
             body,
             agent: origin.agent,
             warnings: Default::default(),
+            classified: Default::default(),
         };
         let outcome = self.pipeline.run(&request, &mut entry).await;
         crate::rest::record(&request, &outcome, start);
@@ -236,6 +238,9 @@ impl api_server::Api for Door {
             }
         }
         permitted?;
+        let (digest, details) = fairness::path_digest(&user, "get", "/apis");
+        let (_, seat) = self.pipeline.seats.take_one(&user, &digest, details).await;
+        let _seat = seat?;
         let table = self.pipeline.registry.snapshot();
         // Whoever goes through all resources meets each object once.
         let rows = table.rows().iter().filter(|row| row.face.is_none());
@@ -392,10 +397,12 @@ fn pages(listing: Listing) -> impl Iterator<Item = api::ListPage> + Send {
         revision,
         next,
         remaining,
+        seat,
     } = listing;
     let mut items = items.into_iter().peekable();
     let mut done = false;
     std::iter::from_fn(move || {
+        let _until_written = &seat;
         if done {
             return None;
         }

@@ -116,6 +116,7 @@ impl Pipeline {
                 body: super::Body::Empty,
                 agent: request.agent.clone(),
                 warnings: Default::default(),
+                classified: Default::default(),
             };
             match self.delete(&one).await {
                 Ok(_) => items.push(present::to_served(target, entry.value())),

@@ -13,6 +13,7 @@ mod options;
 pub mod present;
 mod read;
 mod request;
+mod seats;
 mod selection;
 mod services;
 mod subresource;
@@ -21,12 +22,12 @@ mod watch;
 mod write;
 pub mod yaml;
 
-pub use limits::{Limits, Seat};
 pub use options::{
     DeleteOptions, FieldValidation, Options, Propagation, decode as url_decode, pairs,
 };
 pub use read::Listing;
 pub use request::{Answer, Body, Object, PatchKind, Request, Target, Verb};
+pub use seats::{Held, Seat, Seats};
 pub use selection::Selection;
 pub use services::{Network, Services};
 pub use watch::{Watch, WatchItem, bookmark};
@@ -67,8 +68,8 @@ pub struct Pipeline {
     pub tokens: Option<Arc<TokenIssuer>>,
     /// The audit log, if there is one.
     pub audit: Option<Arc<audit::Log>>,
-    /// How many requests are worked on at once.
-    pub limits: Limits,
+    /// What requests take before they are worked on.
+    pub seats: Seats,
     /// Cluster IPs and node ports.
     pub services: Services,
 }
@@ -103,8 +104,11 @@ impl Pipeline {
         {
             entry.request_object(&object);
         }
-        let mut outcome = match self.seat(request).await {
-            Ok(_seat) => self.admit(request, entry).await,
+        let mut outcome = match self.seats.take(request, &self.cache).await {
+            Ok(seat) => {
+                let answer = self.admit(request, entry).await;
+                answer.map(|answer| answer.keeping(seat))
+            }
             Err(status) => Err(status),
         };
         if let Some(mut entry) = entry.take() {
@@ -123,17 +127,6 @@ impl Pipeline {
             }
         }
         outcome
-    }
-
-    /// A seat among the requests that are worked on. Watches need none.
-    async fn seat(&self, request: &Request) -> Result<Option<Seat<'_>>, Status> {
-        match request.verb {
-            Verb::Watch => Ok(None),
-            verb => {
-                let seat = self.limits.enter(&request.user, verb.is_read());
-                seat.map(Some)
-            }
-        }
     }
 
     /// The audit log's entry for a request that has come in.

@@ -1,7 +1,7 @@
 //! get and list.
 
 use super::continuation::Token;
-use super::{Object, Pipeline, Request, Selection, Target, present};
+use super::{Held, Object, Pipeline, Request, Selection, Target, present};
 use crate::cache::{Entry, ResourceCache};
 use crate::store::StoreError;
 use hardway_proto::Status;
@@ -20,6 +20,8 @@ pub struct Listing {
     pub next: Option<String>,
     /// How many follow, if that is known.
     pub remaining: Option<i64>,
+    /// Kept until it is written.
+    pub seat: Option<Held>,
 }
 
 /// How new a list has to be.
@@ -202,6 +204,7 @@ fn page(
         revision,
         next,
         remaining,
+        seat: None,
     }
 }
 

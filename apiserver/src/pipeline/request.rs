@@ -6,9 +6,10 @@ use hardway_proto::Status;
 use hardway_resources::{Resource, Schema};
 use parking_lot::Mutex;
 use serde_json::Value;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::cache::join;
+use crate::fairness::Classified;
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,25 @@ impl Target {
     /// The object's key in the store.
     pub fn store_key(&self) -> String {
         format!("{}/{}", self.resource.storage_prefix, self.key())
+    }
+
+    /// The path that REST has for it.
+    pub fn path(&self) -> String {
+        let mut path = match self.group() {
+            "" => format!("/api/{}", self.version),
+            group => format!("/apis/{group}/{}", self.version),
+        };
+        if !self.namespace.is_empty() {
+            path.push_str("/namespaces/");
+            path.push_str(&self.namespace);
+        }
+        for part in [self.plural(), &self.name, &self.subresource] {
+            if !part.is_empty() {
+                path.push('/');
+                path.push_str(part);
+            }
+        }
+        path
     }
 
     /// The same for another object of the resource.
@@ -198,6 +218,8 @@ pub struct Request {
     pub agent: String,
     /// To be sent as `Warning:` headers.
     pub warnings: Mutex<Vec<String>>,
+    /// Where it belongs, once that is known: to be sent as headers, too.
+    pub classified: OnceLock<Classified>,
 }
 
 impl Request {
@@ -211,6 +233,7 @@ impl Request {
             body,
             agent: "hardway-apiserver".into(),
             warnings: Mutex::default(),
+            classified: OnceLock::new(),
         }
     }
 

@@ -260,6 +260,7 @@ impl Pipeline {
             body: Body::Empty,
             agent: request.agent.clone(),
             warnings: Default::default(),
+            classified: Default::default(),
         };
         let edit = |old: &Value| bound(old, &node, &body);
         self.special(&pod, Part::Special, &edit).await?;

@@ -1,8 +1,9 @@
 //! watch: a place in a resource's history that moves on as things change.
 
 use super::read::parse_version;
-use super::{Pipeline, Request, Selection, Target};
+use super::{Held, Pipeline, Request, Selection, Target};
 use crate::cache::{Cache, Change, Entry, Event, ResourceCache};
+use crate::fairness::Watched;
 use hardway_access::audit;
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
@@ -43,6 +44,9 @@ pub struct Watch {
     done: bool,
     /// Tells the audit log of the end.
     _recorded: Option<audit::Running>,
+    /// Until what was there at the start is told.
+    seat: Option<Held>,
+    _watched: Option<Watched>,
 }
 
 /// What a watch tells.
@@ -118,6 +122,8 @@ impl Pipeline {
             stopping: self.cache.stopping(),
             done: false,
             _recorded: None,
+            seat: None,
+            _watched: self.seats.watch(request),
         })
     }
 }
@@ -134,6 +140,16 @@ impl Watch {
     /// Has the audit log told when the watch ends.
     pub(super) fn record(&mut self, running: audit::Running) {
         self._recorded = Some(running);
+    }
+
+    /// Whether there is something to tell of what was there at the start.
+    pub(super) fn has_initial(&self) -> bool {
+        !self.initial.is_empty()
+    }
+
+    /// Keeps a seat until that is told.
+    pub(super) fn keep(&mut self, seat: Held) {
+        self.seat = Some(seat);
     }
 
     /// The next thing to tell; `None` when the watch is over.
@@ -180,6 +196,7 @@ impl Watch {
         if let Some(entry) = self.initial.pop_front() {
             return Some(WatchItem::Initial(entry));
         }
+        self.seat = None;
         if std::mem::take(&mut self.initial_end) {
             return Some(WatchItem::Bookmark {
                 revision: self.cursor,

@@ -19,6 +19,8 @@ pub struct Startup {
     pub bootstrapped: AtomicBool,
     /// Custom resources are served.
     pub customs: AtomicBool,
+    /// The configuration of priority and fairness is followed, or isn't to be.
+    pub fairness: AtomicBool,
     /// The server is going down.
     pub stopping: AtomicBool,
 }
@@ -110,6 +112,10 @@ async fn run(endpoint: &str, pipeline: &Pipeline, startup: &Startup) -> Vec<Chec
     checks.push((
         "poststarthook/crd-informer-synced",
         flag(&startup.customs, "not finished"),
+    ));
+    checks.push((
+        "poststarthook/priority-and-fairness-config-consumer",
+        flag(&startup.fairness, "not finished"),
     ));
     checks
 }

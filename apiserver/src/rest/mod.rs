@@ -10,6 +10,7 @@ mod protobuf;
 
 pub use documents::{Documents, GIT_VERSION};
 
+use crate::fairness::{self, Classified};
 use crate::metrics;
 use crate::pipeline::{
     Answer, Body as RequestBody, Options, Origin, PatchKind, Pipeline, Request, Target, Verb,
@@ -208,7 +209,34 @@ impl Rest {
                 .resource(request, peer, user.clone(), resource, form, gzip, entry)
                 .await;
         }
-        self.pipeline.permit(&asked, entry)?;
+        let (digest, details) = fairness::path_digest(&user, &method, &path);
+        let seats = &self.pipeline.seats;
+        let (classified, seat) = seats.take_one(&user, &digest, details).await;
+        let answer = match seat {
+            Ok(_seat) => self.page(&request, &asked, form, gzip, entry).await,
+            Err(status) => Err(status),
+        };
+        let mut response = answer.unwrap_or_else(|status| {
+            if let Some(entry) = entry.take() {
+                entry.complete(status.code, &status.reason, &status.message);
+            }
+            objects::failure(&status, form)
+        });
+        tell(&mut response, classified.as_ref());
+        Ok(response)
+    }
+
+    /// Answers what is about no resource.
+    async fn page(
+        &self,
+        request: &http::Request<Incoming>,
+        asked: &Attributes<'_>,
+        form: Form,
+        gzip: bool,
+        entry: &mut Option<audit::Entry>,
+    ) -> Result<Response<Body>, Status> {
+        let path = request.uri().path();
+        self.pipeline.permit(asked, entry)?;
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return match path.starts_with("/api") {
                 true => Err(Status::method_not_allowed()),
@@ -216,7 +244,7 @@ impl Rest {
             };
         }
         let query = request.uri().query().unwrap_or_default();
-        if let Some(response) = health::respond(&path, query, &self.pipeline, &self.startup).await {
+        if let Some(response) = health::respond(path, query, &self.pipeline, &self.startup).await {
             return Ok(response);
         }
         if path == "/metrics" {
@@ -229,9 +257,16 @@ impl Rest {
             let content_type = hardway_client::metrics::CONTENT_TYPE;
             return Ok(body::respond(200, content_type, body::full(text)));
         }
+        if let Some(fairness) = self.pipeline.seats.fairness() {
+            let detailed =
+                pairs(query).any(|(name, v)| name == "includeRequestDetails" && !v.is_empty());
+            if let Some(text) = fairness::respond(fairness, path, detailed) {
+                return Ok(body::text(200, text));
+            }
+        }
         Ok(self
             .documents
-            .respond(&path, request.headers(), &self.pipeline, form, gzip)
+            .respond(path, request.headers(), &self.pipeline, form, gzip)
             .unwrap_or_else(no_such_page))
     }
 
@@ -341,6 +376,7 @@ impl Rest {
             body,
             agent: header_text(&parts.headers, header::USER_AGENT).to_owned(),
             warnings: Default::default(),
+            classified: Default::default(),
             target,
         };
         let outcome = self.pipeline.run(&request, entry).await;
@@ -351,6 +387,7 @@ impl Rest {
             Ok(Answer::Watch(watch)) => objects::watch(*watch, wanted),
             Err(status) => objects::failure(&status, form),
         };
+        tell(&mut response, request.classified.get());
         for warning in request.warnings.into_inner() {
             let text = warning.replace('\\', "\\\\").replace('"', "\\\"");
             if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
@@ -358,6 +395,23 @@ impl Rest {
             }
         }
         Ok(response)
+    }
+}
+
+/// Tells in headers where a request belongs.
+fn tell(response: &mut Response<Body>, classified: Option<&Classified>) {
+    let Some(Classified { schema, level }) = classified else {
+        return;
+    };
+    for (name, uid) in [
+        ("x-kubernetes-pf-flowschema-uid", schema),
+        ("x-kubernetes-pf-prioritylevel-uid", level),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(uid)
+            && !uid.is_empty()
+        {
+            response.headers_mut().insert(name, value);
+        }
     }
 }
 

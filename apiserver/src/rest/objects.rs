@@ -81,6 +81,7 @@ fn reshape_one(target: &Target, bytes: &Bytes, shape: Shape, include: Include) -
 pub fn list(listing: Listing, wanted: Wanted) -> Response<Body> {
     let target = listing.target.clone();
     let metadata = list_metadata(&listing);
+    let seat = listing.seat;
     let simple = wanted.form.shape == Shape::Object
         && wanted.form.media == Media::Json
         && !wanted.form.pretty;
@@ -101,6 +102,7 @@ pub fn list(listing: Listing, wanted: Wanted) -> Response<Body> {
             .into_iter()
             .enumerate()
             .flat_map(move |(index, entry)| {
+                let _until_written = &seat;
                 let comma = (index > 0).then(|| Bytes::from_static(b","));
                 comma
                     .into_iter()

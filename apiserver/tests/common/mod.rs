@@ -241,7 +241,8 @@ impl Lab {
         connector.connect(name, tcp).await.ok()
     }
 
-    async fn connect(
+    /// A connection with these certificates.
+    pub async fn connect(
         &self,
         tls: &Arc<rustls::ClientConfig>,
     ) -> Option<hyper::client::conn::http1::SendRequest<Full<Bytes>>> {
