@@ -274,6 +274,11 @@ impl Fake {
         state.compacted = state.revision;
     }
 
+    /// From now on, every watch is told that what it asks for is forgotten.
+    pub fn forget_all(&self) {
+        self.0.state.lock().compacted = i64::MAX;
+    }
+
     /// Whether calls are answered; those that aren't wait.
     pub fn answer(&self, up: bool) {
         self.0.up.send_replace(up);

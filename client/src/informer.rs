@@ -12,7 +12,7 @@ use hardway_proto::{Kind, Status};
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// One change of the cache. The store has it already when handlers hear of it.
@@ -50,7 +50,10 @@ static PANICS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 
 type Handler<K> = Box<dyn Fn(&Change<K>) + Send + Sync>;
 
-/// Longest pause between attempts to reach the apiserver.
+/// A watch that ends sooner than this has hardly been one.
+const SHORT: Duration = Duration::from_secs(1);
+/// First pause between attempts to reach the apiserver, and the longest.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// A watch that breaks is nothing special; one that can't be had after so many
 /// attempts is.
@@ -142,8 +145,10 @@ impl<K: Kind> Informer<K> {
 
 async fn run<K: Kind>(informer: Informer<K>, store: Store<K>) {
     let mut failures = 0;
+    let mut short = 0;
     let mut version = String::new();
     loop {
+        let (is_watch, began) = (!version.is_empty(), Instant::now());
         let outcome = if version.is_empty() {
             relist(&informer, &store, &mut version).await
         } else {
@@ -164,9 +169,20 @@ async fn run<K: Kind>(informer: Informer<K>, store: Store<K>) {
                     if failures == TELL_AFTER {
                         tracing::warn!(kind = K::KIND, %status, "cannot list or watch; still trying");
                     }
-                    let pause = backoff(failures, Duration::from_millis(100), MAX_BACKOFF);
+                    let pause = backoff(failures, FIRST_BACKOFF, MAX_BACKOFF);
                     tokio::time::sleep(pause).await;
+                    continue;
                 }
+            }
+        }
+        if is_watch {
+            short = match began.elapsed() < SHORT {
+                true => short + 1,
+                false => 0,
+            };
+            // One may well end early; those that all do would never let up.
+            if short > 1 {
+                tokio::time::sleep(backoff(short - 1, FIRST_BACKOFF, MAX_BACKOFF)).await;
             }
         }
     }

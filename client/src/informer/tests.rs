@@ -113,3 +113,15 @@ async fn a_handler_that_panics_over_one_object_hears_of_the_next() {
     assert_eq!(next.await.unwrap().unwrap(), "sound");
     assert_eq!(PANICS.with_label_values(&["ConfigMap"]).get(), 1);
 }
+
+#[tokio::test]
+async fn watches_that_all_end_at_once_do_not_become_a_flood() {
+    let (fake, client) = Fake::start(Vec::new());
+    fake.forget_all();
+    let began = Instant::now();
+    Informer::new(client.all::<ConfigMap>()).start();
+    let many = |fake: &Fake| fake.calls("watch configmaps") >= 6;
+    fake.wait_until("it tries and tries", many).await;
+    // The second goes without a pause; then 100 ms, doubled each time.
+    assert!(began.elapsed() >= Duration::from_millis(1500));
+}
