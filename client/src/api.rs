@@ -152,6 +152,14 @@ impl DynamicApi {
         })
     }
 
+    /// The resource's full name: `services`, `deployments.apps`.
+    pub fn resource(&self) -> String {
+        match self.target.group.as_str() {
+            "" => self.target.resource.clone(),
+            group => format!("{}.{group}", self.target.resource),
+        }
+    }
+
     fn options(&self) -> Option<api::WriteOptions> {
         Some(api::WriteOptions {
             field_manager: self.client.field_manager.clone(),
@@ -410,16 +418,6 @@ impl<K: Kind> Api<K> {
             Err(status) if status.is_not_found() => Ok(None),
             Err(status) => Err(status),
         }
-    }
-
-    /// Lists all that match the selectors.
-    pub async fn list(&self, labels: &str, fields: &str) -> Result<ObjectList<K>, Status> {
-        let raw = self.dynamic.list(labels, fields).await?;
-        Ok(ObjectList {
-            items: raw.items.iter().map(parse).collect::<Result<_, _>>()?,
-            resource_version: raw.resource_version,
-            r#continue: raw.r#continue,
-        })
     }
 
     /// Creates an object.

@@ -3,7 +3,7 @@
 //! Health is open to anyone who can connect; metrics want a client
 //! certificate of the cluster.
 
-use crate::{metrics, tls, vital, watchdog};
+use crate::{metrics, tls, unreadable, vital, watchdog};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -61,6 +61,8 @@ impl Checks {
                     }
                 }
             }
+            // No reason to take the process out of service: the rest goes on.
+            text.push_str(&unreadable::report());
         }
         let verdict = if healthy { "passed" } else { "failed" };
         text.push_str(&format!("{endpoint} check {verdict}\n"));

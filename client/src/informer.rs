@@ -1,9 +1,13 @@
 //! List and watch one kind into a [`Store`], telling handlers what changed.
+//!
+//! An object that can't be read is left out ([`crate::unreadable`]), its former
+//! version too; the others go on, and so does it once it can be read.
 
 use crate::api::{Api, WatchParams};
 use crate::metrics::{IntCounterVec, register_int_counter_vec};
 use crate::queue::backoff;
 use crate::store::{IndexFn, Store};
+use crate::unreadable::Unreadable;
 use crate::{panics, task};
 use futures_util::StreamExt;
 use hardway_proto::api::{EventType, Object};
@@ -147,12 +151,17 @@ async fn run<K: Kind>(informer: Informer<K>, store: Store<K>) {
     let mut failures = 0;
     let mut short = 0;
     let mut version = String::new();
+    let mut view = View {
+        unreadable: Unreadable::new(informer.api.dynamic().resource()),
+        informer,
+        store,
+    };
     loop {
         let (is_watch, began) = (!version.is_empty(), Instant::now());
         let outcome = if version.is_empty() {
-            relist(&informer, &store, &mut version).await
+            view.relist(&mut version).await
         } else {
-            follow(&informer, &store, &mut version).await
+            view.follow(&mut version).await
         };
         match outcome {
             Ok(()) => {
@@ -188,91 +197,127 @@ async fn run<K: Kind>(informer: Informer<K>, store: Store<K>) {
     }
 }
 
-/// Takes over a whole list: what isn't in it any more is deleted.
-async fn relist<K: Kind>(
-    informer: &Informer<K>,
-    store: &Store<K>,
-    version: &mut String,
-) -> Result<(), Status> {
-    let list = informer
-        .api
-        .list(&informer.labels, &informer.fields)
-        .await?;
-    let mut listed = HashSet::with_capacity(list.items.len());
-    for object in list.items {
-        listed.insert(ObjectKey::of(&object));
-        apply(informer, store, object);
-    }
-    for key in store.keys() {
-        if !listed.contains(&key) {
-            delete(informer, store, &key, None);
-        }
-    }
-    store.set_synced();
-    *version = list.resource_version.to_string();
-    Ok(())
+/// What a running informer knows.
+struct View<K> {
+    informer: Informer<K>,
+    store: Store<K>,
+    unreadable: Unreadable,
 }
 
-async fn follow<K: Kind>(
-    informer: &Informer<K>,
-    store: &Store<K>,
-    version: &mut String,
-) -> Result<(), Status> {
-    let params = WatchParams {
-        labels: informer.labels.clone(),
-        fields: informer.fields.clone(),
-        resource_version: version.clone(),
-        send_initial_events: false,
-    };
-    let mut events = pin!(informer.api.dynamic().watch(&params).await?);
-    while let Some(event) = events.next().await {
-        let event = event?;
-        let object = event.object.clone().unwrap_or_default();
-        match event.r#type() {
-            EventType::Added | EventType::Modified => {
-                apply(informer, store, parse(&object)?);
-            }
-            EventType::Deleted => {
-                let last: K = parse(&object)?;
-                let key = ObjectKey::of(&last);
-                delete(informer, store, &key, Some(last));
-            }
-            EventType::Bookmark => {}
-            EventType::Error | EventType::Unspecified => {
-                return Err(serde_json::from_slice(&object.json)
-                    .unwrap_or_else(|_| Status::internal("watch ended with an unreadable error")));
+impl<K: Kind> View<K> {
+    /// Takes over a whole list: what isn't in it any more is deleted.
+    async fn relist(&mut self, version: &mut String) -> Result<(), Status> {
+        let informer = &self.informer;
+        let all = informer.api.dynamic();
+        let list = all.list(&informer.labels, &informer.fields).await?;
+        let mut listed = HashSet::with_capacity(list.items.len());
+        for object in list.items {
+            listed.insert(key_of(&object));
+            self.apply(&object);
+        }
+        for key in self.store.keys() {
+            if !listed.contains(&key) {
+                self.delete(&key, None);
             }
         }
-        if object.resource_version != 0 {
-            *version = object.resource_version.to_string();
+        if !self.unreadable.is_empty() {
+            let listed: HashSet<String> = listed.iter().map(ObjectKey::to_string).collect();
+            self.unreadable.retain(|key| listed.contains(key));
+        }
+        self.store.set_synced();
+        *version = list.resource_version.to_string();
+        Ok(())
+    }
+
+    async fn follow(&mut self, version: &mut String) -> Result<(), Status> {
+        let informer = &self.informer;
+        let params = WatchParams {
+            labels: informer.labels.clone(),
+            fields: informer.fields.clone(),
+            resource_version: version.clone(),
+            send_initial_events: false,
+        };
+        let mut events = pin!(informer.api.dynamic().watch(&params).await?);
+        while let Some(event) = events.next().await {
+            let event = event?;
+            let kind = event.r#type();
+            let object = event.object.unwrap_or_default();
+            match kind {
+                EventType::Added | EventType::Modified => self.apply(&object),
+                EventType::Deleted => {
+                    let key = key_of(&object);
+                    self.forget(&key);
+                    // Whether its last state can be read or not, it is gone.
+                    self.delete(&key, parse(&object, &key).ok());
+                }
+                EventType::Bookmark => {}
+                EventType::Error => {
+                    return Err(serde_json::from_slice(&object.json).unwrap_or_else(|_| {
+                        Status::internal("watch ended with an unreadable error")
+                    }));
+                }
+                EventType::Unspecified => {
+                    tracing::warn!(kind = K::KIND, "the watch told something unknown");
+                }
+            }
+            if object.resource_version != 0 {
+                *version = object.resource_version.to_string();
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, object: &Object) {
+        let key = key_of(object);
+        let mut object: K = match parse(object, &key) {
+            Ok(object) => object,
+            Err(reason) => {
+                self.unreadable.add(&key.to_string(), &reason);
+                return self.delete(&key, None);
+            }
+        };
+        self.forget(&key);
+        if let Some(trim) = self.informer.trim {
+            trim(&mut object);
+        }
+        let new = Arc::new(object);
+        let old = self.store.insert(new.clone());
+        let unchanged = old
+            .as_ref()
+            .is_some_and(|old| old.resource_version() == new.resource_version());
+        if !unchanged {
+            tell(&self.informer, &Change::Applied { old, new });
         }
     }
-    Ok(())
-}
 
-fn parse<K: Kind>(object: &Object) -> Result<K, Status> {
-    K::parse(&object.json)
-        .map_err(|e| Status::internal(format!("{} {:?}: {e}", K::KIND, object.name)))
-}
-
-fn apply<K: Kind>(informer: &Informer<K>, store: &Store<K>, mut object: K) {
-    if let Some(trim) = informer.trim {
-        trim(&mut object);
+    fn delete(&self, key: &ObjectKey, last: Option<K>) {
+        if let Some(known) = self.store.remove(key) {
+            let last = last.map_or(known, Arc::new);
+            tell(&self.informer, &Change::Deleted(last));
+        }
     }
-    let new = Arc::new(object);
-    let old = store.insert(new.clone());
-    let unchanged = old
-        .as_ref()
-        .is_some_and(|old| old.resource_version() == new.resource_version());
-    if !unchanged {
-        tell(informer, &Change::Applied { old, new });
+
+    /// It is no longer one that can't be read.
+    fn forget(&mut self, key: &ObjectKey) {
+        if !self.unreadable.is_empty() {
+            self.unreadable.remove(&key.to_string());
+        }
     }
 }
 
-fn delete<K: Kind>(informer: &Informer<K>, store: &Store<K>, key: &ObjectKey, last: Option<K>) {
-    if let Some(known) = store.remove(key) {
-        let last = last.map_or(known, Arc::new);
-        tell(informer, &Change::Deleted(last));
+/// The key in the envelope, which can be trusted whatever the content says.
+fn key_of(object: &Object) -> ObjectKey {
+    ObjectKey::new(object.namespace.as_str(), object.name.as_str())
+}
+
+/// Reads an object, which must be the one that the envelope names: under any
+/// other key it could not be found again when it goes.
+fn parse<K: Kind>(object: &Object, key: &ObjectKey) -> Result<K, String> {
+    let parsed = K::parse(&object.json).map_err(|error| error.to_string())?;
+    let named = ObjectKey::of(&parsed);
+    match named == *key {
+        true => Ok(parsed),
+        false => Err(format!("its metadata names another object, {named}")),
     }
 }
 

@@ -2,6 +2,7 @@
 //! written to JSON. The (de)serialisers are instantiated here, once for all
 //! components, because they are what compiles slowest.
 
+use crate::lenient;
 use k8s_openapi::api::{
     apps::v1 as apps, autoscaling::v1 as autoscaling, batch::v1 as batch,
     certificates::v1 as certificates, coordination::v1 as coordination, core::v1 as core,
@@ -31,7 +32,7 @@ pub trait Kind: Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Whether objects live in namespaces.
     const NAMESPACED: bool;
 
-    /// Reads an object from JSON.
+    /// Reads an object from JSON, as leniently as Kubernetes' own clients do.
     fn parse(json: &[u8]) -> Result<Self, serde_json::Error>;
     /// Writes it as JSON, with `apiVersion` and `kind`.
     fn encode(&self) -> Vec<u8>;
@@ -87,7 +88,7 @@ impl Kind for PartialObject {
     const NAMESPACED: bool = true;
 
     fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(json)
+        lenient::from_slice(json)
     }
     fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("metadata has string keys only")
@@ -101,14 +102,15 @@ impl Kind for PartialObject {
 }
 
 macro_rules! kinds {
-    ($($ty:ty, $group:literal, $version:literal, $plural:literal, $kind:literal, $namespaced:literal;)*) => {$(
+    ($($ty:ty, $group:literal, $version:literal, $plural:literal, $kind:literal, $namespaced:literal;)*) => {
+        $(
         impl Kind for $ty {
             const RESOURCE: ResourceId = ResourceId { group: $group, version: $version, resource: $plural };
             const KIND: &'static str = $kind;
             const NAMESPACED: bool = $namespaced;
 
             fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
-                serde_json::from_slice(json)
+                lenient::from_slice(json)
             }
             fn encode(&self) -> Vec<u8> {
                 serde_json::to_vec(self).expect("API objects have string keys only")
@@ -120,7 +122,18 @@ macro_rules! kinds {
                 &mut self.metadata
             }
         }
-    )*};
+    )*
+        /// Shows a visitor every kind.
+        pub fn each(visitor: &mut impl KindVisitor) {
+            $(visitor.visit::<$ty>();)*
+        }
+    };
+}
+
+/// Does the same with each of the kinds, see [`each`].
+pub trait KindVisitor {
+    /// Called once for each kind.
+    fn visit<K: Kind>(&mut self);
 }
 
 kinds! {

@@ -4,6 +4,7 @@
 pub mod fields;
 pub mod kind;
 pub mod labels;
+mod lenient;
 pub mod meta;
 pub mod names;
 pub mod placement;
