@@ -241,7 +241,7 @@ async fn the_other_door_shows_the_same() {
     let (_, seen) = lab.get(&format!("{MAPS}/a")).await;
     assert_eq!(seen["metadata"]["uid"], made.uid());
     assert!(maps.create(&map).await.unwrap_err().is_already_exists());
-    assert_eq!(maps.list("", "").await.unwrap().items.len(), 1);
+    assert_eq!(maps.dynamic().list("", "").await.unwrap().items.len(), 1);
     let infos = client.discover().await.unwrap();
     assert!(
         infos

@@ -49,6 +49,24 @@ pub fn check(lab: &Lab, host: &Host, name: &str, path: &str) -> Result<()> {
     }
 }
 
+/// What a component leaves out because it can't read it, a line each. Nothing
+/// if it can't be asked: then its health says why.
+pub fn left_out(lab: &Lab, host: &Host, name: &str) -> Vec<String> {
+    let Some(port) = components::health_port(name).filter(|_| name != "etcd") else {
+        return Vec::new();
+    };
+    let address = SocketAddr::from((host.address, port));
+    let answer = http::get_tls(address, "/readyz?verbose", &lab.administrator());
+    answer.map_or_else(|_| Vec::new(), |answer| warnings(&answer.body))
+}
+
+/// The lines of a verbose health report that are no checks.
+fn warnings(report: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(report);
+    let warnings = text.lines().filter_map(|line| line.strip_prefix("[!]"));
+    warnings.map(str::to_owned).collect()
+}
+
 fn unhealthy(what: String, answer: &http::Answer) -> Failure {
     let body = String::from_utf8_lossy(&answer.body);
     Failure::new(what, format!("{} {}", answer.status, body.trim()))
@@ -97,6 +115,12 @@ fn parse_nodes(body: &[u8]) -> Result<Vec<Node>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warnings_are_told_from_checks() {
+        let report = b"[+]ping ok\n[!]services a/b left out, unreadable: x\nreadyz check passed\n";
+        assert_eq!(warnings(report), ["services a/b left out, unreadable: x"]);
+    }
 
     #[test]
     fn a_node_is_ready_when_it_says_so() {

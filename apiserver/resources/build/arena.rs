@@ -91,6 +91,7 @@ impl Arena<'_> {
         let (ty, format) = match short {
             "Quantity" => ("IntOrString", "quantity"),
             "IntOrString" => ("IntOrString", "int-or-string"),
+            "MicroTime" => ("String", "micro-time"),
             "RawExtension" | "FieldsV1" | "Patch" => ("Any", ""),
             _ => (
                 match schema["type"].as_str() {

@@ -2,7 +2,7 @@
 
 use crate::rules::conversions::Conversion;
 use crate::rules::{Rules, json};
-use crate::schema::Schema;
+use crate::schema::{Schema, builtin};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -122,6 +122,24 @@ impl Resource {
         if let Some(face) = &self.face {
             (face.conversion.default)(object);
         }
+    }
+
+    /// Fills in what the kind defaults, and the zero values of required fields
+    /// that nobody set. The object comes as it is kept.
+    pub fn default(&self, kept: &mut Value) {
+        self.rules.default(kept);
+        self.fill_zero(kept);
+    }
+
+    /// Gives required fields of a kept object their zero values, see
+    /// [`Schema::fill_zero`].
+    pub fn fill_zero(&self, kept: &mut Value) {
+        let keeper = self
+            .face
+            .as_ref()
+            .and_then(|face| builtin::kind(face.group, face.version, &self.kind));
+        let schema = keeper.as_ref().unwrap_or(&self.versions[0].schema);
+        schema.fill_zero(kept);
     }
 
     /// An object of this row as it is kept.

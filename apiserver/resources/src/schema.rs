@@ -4,6 +4,7 @@ pub mod builtin;
 pub mod custom;
 #[cfg(test)]
 mod references;
+mod zero;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -63,7 +64,7 @@ pub struct Node {
     /// JSON type.
     #[serde(rename = "t")]
     pub ty: Type,
-    /// OpenAPI format (`int32`, `date-time`, `byte`, `quantity` …) or empty.
+    /// OpenAPI format (`int32`, `date-time`, `byte` …), `quantity`, `micro-time` or empty.
     #[serde(rename = "f")]
     pub format: String,
     /// Fields by name (arena indexes).

@@ -141,7 +141,7 @@ mod tests {
         pass(
             "",
             "PersistentVolumeClaim",
-            json!({"spec": {"resources": {"requests": {"storage": "1.5Gi"}, "limits": {"storage": 1073741824}}}}),
+            json!({"spec": {"resources": {"requests": {"storage": "1536Mi"}, "limits": {"storage": "1073741824"}}}}),
         );
         pass(
             "",
@@ -191,6 +191,10 @@ mod tests {
         );
         let value = deployment.unwrap().0;
         assert_eq!(value["metadata"]["labels"], json!({"a": ""}));
+        let budget = builtin::kind("policy", "v1", "PodDisruptionBudget").expect("built in");
+        let odd = br#"{"status": {"disruptedPods": {"a": null}}}"#;
+        let (value_of_time, _) = check(&budget, odd).expect("decodable");
+        assert_eq!(value_of_time["status"]["disruptedPods"], json!({"a": null}));
         let spec = &value["spec"]["template"]["spec"];
         assert_eq!(spec["tolerations"], json!([{}]));
         assert_eq!(spec["containers"][0]["args"], json!([""]));
@@ -221,6 +225,30 @@ mod tests {
             json!({"metadata": {}, "spec": {"selector": {},
                 "template": {"spec": {"containers": [], "volumes": [{"name": "v", "emptyDir": {}}]}}}}),
             "what is required stays, and structs"
+        );
+    }
+
+    /// Kubernetes 1.33: `kubectl create` with these, `kubectl get -o json`.
+    #[test]
+    fn scalars_are_written_as_go_writes_them() {
+        let event = builtin::kind("events.k8s.io", "v1", "Event").expect("built in");
+        let written = |text: &str| check(&event, text.as_bytes()).expect("decodable").0;
+        let value = written(
+            r#"{"eventTime": "2026-01-01T02:00:00.1234569+02:00", "deprecatedFirstTimestamp": "2026-01-01T00:00:00.9Z",
+                "deprecatedLastTimestamp": "0001-01-01T00:00:00Z"}"#,
+        );
+        assert_eq!(
+            value,
+            json!({"eventTime": "2026-01-01T00:00:00.123456Z", "deprecatedFirstTimestamp": "2026-01-01T00:00:00Z",
+                "deprecatedLastTimestamp": null})
+        );
+        let (value, _) = deployment(
+            r#"{"spec":{"template":{"spec":{"overhead":{"a":0.5,"b":" 1000m ","c":"1.5Gi","d":"1e3","e":"+1"}}}}}"#,
+        )
+        .expect("decodable");
+        assert_eq!(
+            value["spec"]["template"]["spec"]["overhead"],
+            json!({"a": "500m", "b": "1", "c": "1536Mi", "d": "1e3", "e": "1"})
         );
     }
 

@@ -1,7 +1,8 @@
 //! One cached object: its bytes and the little that selectors need.
 
-use crate::store::Stored;
-use crate::store::splice::Versioned;
+use crate::pipeline::metadata;
+use crate::store::splice::{self, Versioned};
+use crate::store::{StoreError, Stored};
 use bytes::Bytes;
 use hardway_resources::resource::Resource;
 use serde_json::Value;
@@ -26,23 +27,27 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Reads what etcd has, and shows it to `look` while it is parsed. `None`
-    /// (and a log line) if it is no object: such a key is left alone and not
-    /// served.
+    /// Reads what etcd has, and shows it to `look` while it is parsed. It fails
+    /// if that is no object.
     pub fn read(
         resource: &Resource,
         key: &str,
         stored: &Stored,
         look: impl FnOnce(&Value),
-    ) -> Option<Self> {
-        let json = Versioned::new(&stored.value, stored.revision);
-        let value = serde_json::from_slice::<Value>(&stored.value).ok();
-        let (Some(json), Some(value)) = (json, value) else {
-            tracing::error!(key = stored.key, "not an object in JSON; it is not served");
-            return None;
+    ) -> Result<Self, StoreError> {
+        let mut value = stored.object()?;
+        let version = metadata::of(&mut value).remove("resourceVersion");
+        let json = match version {
+            None => Versioned::new(&stored.value, stored.revision),
+            // It is etcd's to say; somebody else has written this one.
+            Some(_) => Versioned::new(&splice::encode(&value), stored.revision),
         };
+        let json = json.ok_or_else(|| StoreError::Malformed {
+            key: stored.key.clone(),
+            reason: "it has no metadata".to_owned(),
+        })?;
         look(&value);
-        Some(Self::new(resource, key, &value, json, stored.revision))
+        Ok(Self::new(resource, key, &value, json, stored.revision))
     }
 
     fn new(resource: &Resource, key: &str, value: &Value, json: Versioned, revision: i64) -> Self {

@@ -174,7 +174,7 @@ impl Cache {
             let stored = stored?;
             let key = stored.key.strip_prefix(prefix.as_str());
             if let Some(key) = key.and_then(|key| key.strip_prefix('/'))
-                && let Some(entry) = Entry::read(&of.resource, key, &stored, |_| {})
+                && let Ok(entry) = Entry::read(&of.resource, key, &stored, |_| {})
             {
                 items.push(Arc::new(entry));
             }

@@ -3,6 +3,7 @@
 use super::entry::{Entry, Event};
 use crate::store::{StoreError, Stored};
 use hardway_access::authz::node::Graph;
+use hardway_client::unreadable::Unreadable;
 use hardway_resources::resource::Resource;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,11 +27,12 @@ pub struct ResourceCache {
     changed: watch::Sender<i64>,
 }
 
-#[derive(Default)]
 struct State {
     objects: BTreeMap<String, Arc<Entry>>,
-    /// Objects whose stored bytes can't be decrypted, and why.
+    /// Keys whose stored bytes can't be decrypted or are no object, and why.
     unreadable: BTreeMap<String, StoreError>,
+    /// Tells of them.
+    left_out: Unreadable,
     history: VecDeque<Arc<Event>>,
     history_bytes: usize,
     /// History is complete from here on.
@@ -46,7 +48,7 @@ pub(super) enum News {
     Is(Entry),
     /// It holds no object.
     Gone,
-    /// It holds something that can't be decrypted.
+    /// It holds something that can't be decrypted or is no object.
     Unreadable(StoreError),
 }
 
@@ -60,8 +62,8 @@ pub struct TooOld {
 impl ResourceCache {
     pub(super) fn new(resource: Arc<Resource>) -> Self {
         Self {
+            state: RwLock::new(State::new(&resource)),
             resource,
-            state: RwLock::default(),
             changed: watch::Sender::new(0),
         }
     }
@@ -88,21 +90,22 @@ impl ResourceCache {
     }
 
     /// Fails if an object of a namespace, or of all, can't be decrypted: a list
-    /// without it would be a lie.
+    /// without it would be a lie. What never was an object is left out.
     pub fn readable(&self, namespace: Option<&str>) -> Result<(), StoreError> {
         let state = self.state.read();
+        let lost = |error: &&StoreError| !matches!(error, StoreError::Malformed { .. });
         let first = match namespace {
-            None => state.unreadable.values().next(),
+            None => state.unreadable.values().find(lost),
             Some(namespace) => state
                 .unreadable
                 .range(format!("{namespace}/")..format!("{namespace}0"))
                 .map(|(_, error)| error)
-                .next(),
+                .find(lost),
         };
         first.map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// Why an object can't be decrypted, if so.
+    /// Why an object can't be read, if so.
     pub fn unreadable(&self, key: &str) -> Option<StoreError> {
         self.state.read().unreadable.get(key).cloned()
     }
@@ -141,19 +144,25 @@ impl ResourceCache {
         self.changed.subscribe()
     }
 
-    /// Applies one change of one key. If what is there now can't be read, all
-    /// who watch have to list anew, and are told so then.
+    /// Applies one change of one key. If what is there now can't be decrypted,
+    /// all who watch have to list anew, and are told so then; if it is no object,
+    /// to them it is gone.
     pub(super) fn apply(&self, key: &str, news: News, revision: i64) {
         let mut state = self.state.write();
         let state = &mut *state;
-        state.unreadable.remove(key);
+        if state.unreadable.remove(key).is_some() {
+            state.left_out.remove(key);
+        }
         let entry = match news {
             News::Is(entry) => Some(Arc::new(entry)),
             News::Gone => None,
+            News::Unreadable(error @ StoreError::Malformed { .. }) => {
+                state.leave_out(key, error);
+                None
+            }
             News::Unreadable(error) => {
-                tracing::error!(%error, "it is not served");
+                state.leave_out(key, error);
                 state.objects.remove(key);
-                state.unreadable.insert(key.to_owned(), error);
                 state.revision = revision;
                 state.history.clear();
                 state.history_bytes = 0;
@@ -181,23 +190,20 @@ impl ResourceCache {
 
     /// Replaces everything: whoever watches from before has to list anew.
     pub(super) fn reset(&self, loaded: Loaded, revision: i64) {
-        if let Some((_, error)) = loaded.unreadable.first() {
-            let objects = loaded.unreadable.len();
-            tracing::error!(objects, %error, "stored objects can't be read and are not served");
-        }
-        let mut state = self.state.write();
-        *state = State {
+        let mut fresh = State {
             objects: loaded
                 .entries
                 .into_iter()
                 .map(|entry| (entry.key.clone(), Arc::new(entry)))
                 .collect(),
-            unreadable: loaded.unreadable.into_iter().collect(),
             horizon: revision,
             revision,
-            ..State::default()
+            ..State::new(&self.resource)
         };
-        drop(state);
+        for (key, error) in loaded.unreadable {
+            fresh.leave_out(&key, error);
+        }
+        *self.state.write() = fresh;
         self.notify(revision);
     }
 }
@@ -233,7 +239,7 @@ impl News {
             Ok(stored) => Entry::read(resource, key, stored, |object| {
                 graph.put(group, plural, key, object);
             })
-            .map_or(Self::Gone, Self::Is),
+            .map_or_else(Self::Unreadable, Self::Is),
             Err(error) => Self::Unreadable(error.clone()),
         };
         if !matches!(news, Self::Is(_)) {
@@ -244,6 +250,26 @@ impl News {
 }
 
 impl State {
+    fn new(resource: &Resource) -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            left_out: Unreadable::new(match resource.group.as_str() {
+                "" => resource.plural.clone(),
+                group => format!("{}.{group}", resource.plural),
+            }),
+            history: VecDeque::new(),
+            history_bytes: 0,
+            horizon: 0,
+            revision: 0,
+        }
+    }
+
+    fn leave_out(&mut self, key: &str, error: StoreError) {
+        self.left_out.add(key, &error.to_string());
+        self.unreadable.insert(key.to_owned(), error);
+    }
+
     fn trim(&mut self) {
         while self.history.len() > MIN_EVENTS
             && (self.history.len() > MAX_EVENTS

@@ -4,7 +4,8 @@ use crate::cache::{Change, Entry};
 use crate::pipeline::{Target, WatchItem, bookmark, present};
 use bytes::Bytes;
 use hardway_proto::api;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -15,10 +16,22 @@ struct Identity {
 #[derive(Deserialize, Default)]
 #[serde(default, rename_all = "camelCase")]
 struct Metadata {
+    #[serde(deserialize_with = "text")]
     namespace: String,
+    #[serde(deserialize_with = "text")]
     name: String,
+    #[serde(deserialize_with = "text")]
     uid: String,
+    #[serde(deserialize_with = "text")]
     resource_version: String,
+}
+
+/// Anything but a text is none: the other fields count all the same.
+fn text<'de, D: Deserializer<'de>>(value: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(value)? {
+        Value::String(text) => text,
+        _ => String::new(),
+    })
 }
 
 /// An object in its envelope, which is read off its JSON.
@@ -112,5 +125,7 @@ mod tests {
         assert_eq!((object.uid.as_str(), object.resource_version), ("c", 7));
         assert_eq!(object.json, json);
         assert_eq!(object_of(Bytes::from_static(b"[]")).resource_version, 0);
+        let odd = r#"{"metadata":{"name":5,"namespace":null,"uid":"c"}}"#;
+        assert_eq!(object_of(Bytes::from(odd)).uid, "c");
     }
 }

@@ -85,14 +85,14 @@ impl Pipeline {
         target.resource.default_version(&mut object);
         let mut object = present::to_stored(target, object);
         rules.prepare_create(&mut object);
-        rules.default(&mut object);
+        target.resource.default(&mut object);
         // What admission adds belongs to nobody.
         if !applied {
             self.own(request, &mut object, None, now);
         }
         let review = super::write::review(request, target, Operation::Create);
         self.admission.mutate(&review, &mut object)?;
-        rules.default(&mut object);
+        target.resource.default(&mut object);
         let mut causes = meta::validate(&object, &|name| rules.validate_name(name));
         causes.extend(rules.validate(&object));
         let mut services = self.services.change(target, &mut object, None, &mut causes);

@@ -3,7 +3,6 @@
 use super::options::{DeleteOptions, Propagation};
 use super::write::{Change, review, take_warnings};
 use super::{Object, Pipeline, Request, Target, Verb, metadata, modify, present};
-use crate::store::splice::Versioned;
 use crate::store::{StoreError, Write};
 use hardway_access::Operation;
 use hardway_proto::Status;
@@ -91,10 +90,9 @@ impl Pipeline {
         let Some(stored) = self.store.get(&target.store_key()).await? else {
             return Ok(None);
         };
-        let json = Versioned::new(&stored.value, stored.revision)
-            .ok_or_else(|| Status::internal(format!("{}: no object", stored.key)))?;
-        let value = serde_json::from_slice(&json.bytes)
-            .map_err(|error| Status::internal(format!("{}: {error}", stored.key)))?;
+        let mut value = stored.object()?;
+        let version = stored.revision.to_string();
+        metadata::of(&mut value).insert("resourceVersion".into(), version.into());
         Ok(Some((value, stored.revision, false)))
     }
 

@@ -250,13 +250,14 @@ impl Pipeline {
             }
             Part::Special => {}
         }
-        rules.default(&mut new);
+        target.resource.default(&mut new);
         // What admission adds belongs to nobody.
         if !plan.applied {
             self.own(request, &mut new, Some(old), now);
         }
         let review = review(request, target, Operation::Update);
         self.admission.mutate(&review, &mut new)?;
+        target.resource.fill_zero(&mut new);
         if plan.part == Part::Main && rules.has_generation() {
             metadata::count_generation(&mut new, old);
         }
@@ -404,8 +405,7 @@ pub(super) fn creates_on_update(target: &Target) -> bool {
 }
 
 fn read(stored: Stored) -> Result<Current, Status> {
-    let mut value: Value = serde_json::from_slice(&stored.value)
-        .map_err(|error| Status::internal(format!("{}: {error}", stored.key)))?;
+    let mut value = stored.object()?;
     metadata::of(&mut value).insert("resourceVersion".into(), stored.revision.to_string().into());
     Ok(Current {
         value,

@@ -4,6 +4,7 @@
 use super::body::{self, Body};
 use crate::pipeline::{Pipeline, pairs};
 use crate::store::Store;
+use hardway_client::unreadable;
 use http::Response;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -72,6 +73,10 @@ pub async fn respond(
                 report.push_str(&format!("[-]{name} failed: {why}\n"));
             }
         }
+    }
+    if endpoint == "readyz" {
+        // No reason to take the server out of service: the rest is served.
+        report.push_str(&unreadable::report());
     }
     Some(match (healthy, verbose) {
         (true, false) => body::text(200, "ok"),

@@ -21,6 +21,7 @@ use etcd_client::{
 };
 use hardway_proto::Status;
 use leases::Leases;
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
@@ -57,6 +58,14 @@ pub enum StoreError {
         /// Why not.
         reason: String,
     },
+    /// The stored bytes are no object.
+    #[error("unable to decode key \"{ROOT}{key}\": {reason}; write or delete it in etcd")]
+    Malformed {
+        /// The key, below [`ROOT`].
+        key: String,
+        /// Why not.
+        reason: String,
+    },
     /// The value can't be encrypted.
     #[error("unable to encrypt key \"{ROOT}{key}\": {reason}")]
     Unwritable {
@@ -82,9 +91,9 @@ impl From<StoreError> for Status {
             )),
             StoreError::Unavailable(_) => Status::unavailable(message),
             StoreError::TooLarge(_) => Status::too_large(message),
-            StoreError::Unreadable { .. } | StoreError::Unwritable { .. } => {
-                Status::internal(message)
-            }
+            StoreError::Unreadable { .. }
+            | StoreError::Malformed { .. }
+            | StoreError::Unwritable { .. } => Status::internal(message),
             StoreError::Compacted(revision) => Status::expired(format!(
                 "The resourceVersion for the provided list is too old: {revision}"
             )),
@@ -121,6 +130,22 @@ pub struct Stored {
     pub revision: i64,
     /// Whether it would be encrypted otherwise today.
     pub stale: bool,
+}
+
+impl Stored {
+    /// The object, which has a `metadata`.
+    pub fn object(&self) -> Result<Value, StoreError> {
+        let value = serde_json::from_slice::<Value>(&self.value);
+        let reason = match value {
+            Ok(value) if value["metadata"].is_object() => return Ok(value),
+            Ok(_) => "it has no metadata".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(StoreError::Malformed {
+            key: self.key.clone(),
+            reason,
+        })
+    }
 }
 
 /// One write: a transaction that takes place only if nothing changed.

@@ -17,10 +17,16 @@ use crate::progress::age;
 pub fn run(lab: &Lab) -> Result<bool> {
     let mut rows = vec![["HOST", "PROCESS", "PID", "UP", "MiB", "HEALTH"].map(str::to_owned)];
     let (mut total, mut well) = (0, true);
+    let mut left_out = Vec::new();
     for host in lab.plan.hosts() {
         for line in host_lines(lab, &host) {
             total += line.resident;
             well &= line.health == "ok";
+            if line.health == "ok" {
+                let lines = health::left_out(lab, &host, &line.process);
+                let who = format!("{}@{}", line.process, host.name);
+                left_out.extend(lines.into_iter().map(|line| format!("{who}: {line}")));
+            }
             let dash = || "-".to_owned();
             rows.push([
                 host.name.clone(),
@@ -37,6 +43,9 @@ pub fn run(lab: &Lab) -> Result<bool> {
         }
     }
     print!("{}", table(&rows));
+    for line in left_out {
+        println!("{line}");
+    }
     println!("resident memory of all: {} MiB", mebibytes(total));
     if lab.only.is_empty() {
         // While the apiserver is away nobody knows, and the table tells why.

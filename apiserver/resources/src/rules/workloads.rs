@@ -318,8 +318,9 @@ pub(super) const STATEFUL_SET: Kind = Kind {
                 default_text(policy, "whenScaled", "Retain");
             }
             for claim in list_mut(spec, "volumeClaimTemplates") {
-                set_default(claim, "apiVersion", "v1");
-                set_default(claim, "kind", "PersistentVolumeClaim");
+                // Whatever they say: nothing else can stand here.
+                set(claim, "apiVersion", "v1");
+                set(claim, "kind", "PersistentVolumeClaim");
                 storage::default_claim(claim);
                 set_default(claim, "status", json!({"phase": "Pending"}));
             }

@@ -2,7 +2,12 @@
 
 use crate::schema::{Schema, Type};
 use base64::Engine;
+use hardway_proto::quantity::Quantity;
+use jiff::Timestamp;
 use serde_json::{Map, Value};
+
+/// `time.Time{}`: midnight of the first day of the year 1.
+const GO_ZERO_TIME: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 
 /// Where the walk is. Paths are only put together when there is something to
 /// tell, because every write walks every field.
@@ -138,26 +143,32 @@ fn prune(
 }
 
 /// What Go makes of a value on its way in and out again: nulls in lists and
-/// maps are zero values, and base64 has no line breaks. Other readers take
-/// neither.
+/// maps are zero values, quantities are in canonical form, times in UTC (of the
+/// zero time there is none), and base64 has no line breaks.
 fn settle(schema: &Schema, value: &mut Value, step: Step<'_>) {
     let node = schema.node();
     if value.is_null() && matches!(step, Step::Index(_) | Step::Key(_)) {
-        *value = match node.ty {
-            Type::Any => Value::Null,
-            Type::Object => Map::new().into(),
-            Type::Array => Vec::<Value>::new().into(),
-            Type::Boolean => false.into(),
-            Type::Number | Type::Integer => 0.into(),
-            Type::IntOrString if node.format == "quantity" => "0".into(),
-            Type::IntOrString => 0.into(),
-            Type::String => "".into(),
-        };
+        *value = schema.zero();
     }
-    if node.format == "byte"
-        && let Value::String(text) = value
-    {
-        text.retain(|c| !matches!(c, '\r' | '\n'));
+    match (node.format.as_str(), &mut *value) {
+        ("byte", Value::String(text)) => text.retain(|c| !matches!(c, '\r' | '\n')),
+        ("quantity", Value::String(_) | Value::Number(_)) => {
+            if let Ok(quantity) = Quantity::from_json(value) {
+                *value = quantity.to_string().into();
+            }
+        }
+        ("date-time", Value::String(text)) => *value = in_utc(text, "%Y-%m-%dT%H:%M:%SZ"),
+        ("micro-time", Value::String(text)) => *value = in_utc(text, "%Y-%m-%dT%H:%M:%S.%6fZ"),
+        _ => {}
+    }
+}
+
+/// A time (that was checked) as Kubernetes writes it.
+fn in_utc(text: &str, format: &str) -> Value {
+    match text.parse::<Timestamp>() {
+        Ok(time) if time == GO_ZERO_TIME => Value::Null,
+        Ok(time) => time.strftime(format).to_string().into(),
+        Err(_) => text.into(),
     }
 }
 
@@ -196,7 +207,7 @@ fn scalar(schema: &Schema, value: &Value, place: &Place<'_>) -> Result<(), Strin
         return Err(mismatch(schema, value, place));
     }
     match (node.format.as_str(), value.as_str()) {
-        ("date-time", Some(text)) => time(text),
+        ("date-time" | "micro-time", Some(text)) => time(text),
         ("byte", Some(text)) => bytes(text),
         _ => Ok(()),
     }
@@ -237,6 +248,7 @@ fn go_type(schema: &Schema) -> String {
         },
         Type::String if node.format == "byte" => "[]uint8".into(),
         Type::String if node.format == "date-time" => "v1.Time".into(),
+        Type::String if node.format == "micro-time" => "v1.MicroTime".into(),
         Type::String => "string".into(),
         Type::Boolean => "bool".into(),
         Type::Integer if node.format == "int32" => "int32".into(),
@@ -254,7 +266,7 @@ const BAD_QUANTITY: &str = "quantities must match the regular expression \
 fn quantity(value: &Value) -> Result<(), String> {
     match value {
         Value::Number(_) => Ok(()),
-        Value::String(text) if is_quantity(text) => Ok(()),
+        Value::String(text) if is_quantity(text.trim()) => Ok(()),
         _ => Err(BAD_QUANTITY.to_owned()),
     }
 }
@@ -291,7 +303,7 @@ fn time(text: &str) -> Result<(), String> {
             _ => byte.is_ascii_digit(),
         })
     });
-    if shape && text.parse::<jiff::Timestamp>().is_ok() {
+    if shape && text.parse::<Timestamp>().is_ok() {
         return Ok(());
     }
     Err(format!(

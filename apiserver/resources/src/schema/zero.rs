@@ -1,0 +1,184 @@
+//! Zero values: what Go's types write for fields that nobody set.
+
+use super::{Node, Schema, Type};
+use serde_json::{Map, Value};
+
+/// Required fields that Go's types hold by pointer: unset they are null, not
+/// an empty struct or string (`k8s.io/api`, `json` tags without `omitempty`).
+const POINTERS: [(&str, &str); 9] = [
+    ("v1.DaemonSetSpec", "selector"),
+    ("v1.DeploymentSpec", "selector"),
+    ("v1.ReplicaSetSpec", "selector"),
+    ("v1.StatefulSetSpec", "selector"),
+    ("v1.HTTPIngressPath", "pathType"),
+    ("v1.MutatingWebhook", "sideEffects"),
+    ("v1.ValidatingWebhook", "sideEffects"),
+    ("v1.ScaleIOVolumeSource", "secretRef"),
+    ("v1.ScaleIOPersistentVolumeSource", "secretRef"),
+];
+
+impl Schema {
+    /// Gives every required field of Go's types that is missing or null its
+    /// zero value as Kubernetes serves it: `""`, 0, false, the struct with its
+    /// own zero values; null for times, bytes, maps and lists (empty ones, too:
+    /// they are none in the form that Kubernetes stores). Readers may rely on
+    /// it. Of custom resources only the metadata is of such a type.
+    pub fn fill_zero(&self, value: &mut Value) {
+        fill(&self.arena, self.node(), value);
+    }
+
+    /// What null stands for in a list or as the value of a map.
+    pub(crate) fn zero(&self) -> Value {
+        zero(self.node())
+    }
+}
+
+fn fill(arena: &[Node], node: &Node, value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if !node.name.is_empty() {
+                for name in &node.required {
+                    require(arena, node, name, map);
+                }
+            }
+            for (name, value) in map {
+                let id = node.fields.get(name).copied().or(node.additional);
+                if let Some(id) = id {
+                    fill(arena, &arena[id], value);
+                }
+            }
+        }
+        Value::Array(list) => {
+            if let Some(items) = node.items.map(|id| &arena[id]) {
+                list.iter_mut().for_each(|value| fill(arena, items, value));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn require(arena: &[Node], node: &Node, name: &str, map: &mut Map<String, Value>) {
+    let Some(field) = node.fields.get(name).map(|id| &arena[*id]) else {
+        return;
+    };
+    let unset = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    if map.get(name).is_none_or(unset) {
+        let pointer = POINTERS.contains(&(node.name.as_str(), name));
+        let nil = pointer || is_nil(field);
+        let value = if nil { Value::Null } else { zero(field) };
+        map.insert(name.to_owned(), value);
+    }
+}
+
+/// Whether the zero value of a required field is written as null.
+fn is_nil(node: &Node) -> bool {
+    match node.ty {
+        Type::Array | Type::Any => true,
+        Type::Object => node.additional.is_some(),
+        Type::String => node.format == "byte",
+        _ => false,
+    }
+}
+
+fn zero(node: &Node) -> Value {
+    match node.ty {
+        Type::Any => Value::Null,
+        Type::Object => Map::new().into(),
+        Type::Array => Vec::<Value>::new().into(),
+        Type::Boolean => false.into(),
+        Type::Number | Type::Integer => 0.into(),
+        Type::IntOrString if node.format == "quantity" => "0".into(),
+        Type::IntOrString => 0.into(),
+        Type::String if node.format.ends_with("-time") => Value::Null,
+        Type::String => "".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::schema::{builtin, custom};
+    use serde_json::{Value, json};
+
+    fn filled(group: &str, kind: &str, mut object: Value) -> Value {
+        let schema = builtin::kind(group, "v1", kind).expect("built in");
+        schema.fill_zero(&mut object);
+        object
+    }
+
+    /// As kube-apiserver 1.33 serves them.
+    #[test]
+    fn required_fields_are_there() {
+        assert_eq!(
+            filled(
+                "",
+                "Service",
+                json!({"status": {"conditions": [{"type": "T", "status": "True"}]}})
+            ),
+            json!({"status": {"conditions": [{"type": "T", "status": "True",
+                "lastTransitionTime": null, "message": "", "reason": ""}]}})
+        );
+        assert_eq!(
+            filled(
+                "",
+                "Pod",
+                json!({"spec": {"containers": [{"livenessProbe": {"httpGet": {}}, "env": [{}]}]}})
+            ),
+            json!({"spec": {"containers": [{"name": "",
+                "livenessProbe": {"httpGet": {"port": 0}}, "env": [{"name": ""}]}]}})
+        );
+        assert_eq!(
+            filled(
+                "discovery.k8s.io",
+                "EndpointSlice",
+                json!({"endpoints": []})
+            ),
+            json!({"addressType": "", "endpoints": null})
+        );
+        assert_eq!(
+            filled(
+                "certificates.k8s.io",
+                "CertificateSigningRequest",
+                json!({})
+            ),
+            json!({"spec": {"request": null, "signerName": ""}})
+        );
+    }
+
+    #[test]
+    fn pointers_are_null_and_structs_are_not() {
+        assert_eq!(
+            filled("apps", "StatefulSet", json!({"spec": {"template": null}}))["spec"],
+            json!({"selector": null, "template": {}})
+        );
+        assert_eq!(
+            filled("rbac.authorization.k8s.io", "RoleBinding", json!({}))["roleRef"],
+            json!({"apiGroup": "", "kind": "", "name": ""})
+        );
+    }
+
+    #[test]
+    fn what_is_set_stays() {
+        let object = json!({"metadata": {"name": "a", "ownerReferences": [
+            {"apiVersion": "v1", "kind": "K", "name": "n", "uid": "u"}]},
+            "data": {"a": ""}});
+        assert_eq!(filled("", "ConfigMap", object.clone()), object);
+    }
+
+    #[test]
+    fn of_custom_resources_the_metadata_is_filled() {
+        let schema = custom::from_open_api(Some(&json!({"type": "object", "properties": {
+            "spec": {"type": "object", "required": ["size"],
+                "properties": {"size": {"type": "integer"}}}}})));
+        let mut object = json!({"metadata": {"ownerReferences": [{}]}, "spec": {}});
+        schema.fill_zero(&mut object);
+        assert_eq!(
+            object,
+            json!({"metadata": {"ownerReferences": [
+                {"apiVersion": "", "kind": "", "name": "", "uid": ""}]}, "spec": {}})
+        );
+    }
+}
