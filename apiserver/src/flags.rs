@@ -97,6 +97,14 @@ pub struct Flags {
     /// What the audit log tells; metadata of everything by default.
     #[arg(long, value_name = "FILE", requires = "audit_log_path")]
     pub audit_policy_file: Option<PathBuf>,
+    /// What a request has to do with the writing of its audit events: `blocking`: it
+    /// waits for it, and goes on if it fails; `blocking-strict`: it is refused then;
+    /// `batch`: they are queued, and lost (and counted) when the queue is full.
+    #[arg(long, value_enum, default_value = "blocking", value_name = "MODE")]
+    pub audit_log_mode: AuditMode,
+    /// Audit events queued with `--audit-log-mode=batch`.
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub audit_log_batch_buffer_size: usize,
     /// Megabytes after which the audit log is put aside; 0: never.
     #[arg(long, default_value_t = 100, value_name = "MEGABYTES")]
     pub audit_log_maxsize: u32,
@@ -299,6 +307,15 @@ impl Flags {
         }
     }
 
+    /// How audit events are written.
+    pub fn audit_mode(&self) -> audit::Mode {
+        match self.audit_log_mode {
+            AuditMode::Blocking => audit::Mode::Blocking,
+            AuditMode::BlockingStrict => audit::Mode::BlockingStrict,
+            AuditMode::Batch => audit::Mode::Batch(self.audit_log_batch_buffer_size),
+        }
+    }
+
     /// Audiences of the API.
     pub fn audiences(&self) -> Vec<String> {
         match self.api_audiences.is_empty() {
@@ -306,6 +323,15 @@ impl Flags {
             false => self.api_audiences.clone(),
         }
     }
+}
+
+/// The values of `--audit-log-mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs)]
+pub enum AuditMode {
+    Batch,
+    Blocking,
+    BlockingStrict,
 }
 
 /// The address of the route to the outside; nothing is sent.
@@ -375,6 +401,9 @@ mod tests {
         assert_eq!(rotation.max_size, 5 << 20);
         assert_eq!(rotation.max_backups, 10);
         assert_eq!(rotation.max_age, Duration::from_secs(172_800));
+        assert_eq!(flags.audit_mode(), audit::Mode::Blocking);
+        let flags = parse(&["--audit-log-mode=batch", "--audit-log-batch-buffer-size=5"]);
+        assert_eq!(flags.unwrap().audit_mode(), audit::Mode::Batch(5));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Metrics, under Kubernetes' names.
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts};
+use hardway_access::audit;
+use parking_lot::Mutex;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
+};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -82,6 +86,27 @@ static OUTDATED: LazyLock<IntGaugeVec> = LazyLock::new(|| {
             "subresource",
             "removed_release",
         ],
+    )
+});
+static AUDIT_EVENTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "apiserver_audit_event_total",
+        "Audit events handed to the audit log.",
+        &[],
+    )
+});
+static AUDIT_ERRORS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "apiserver_audit_error_total",
+        "Audit events that are not in the log: not written, or too many for the queue.",
+        &["plugin"],
+    )
+});
+static AUDIT_REJECTED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "apiserver_audit_requests_rejected_total",
+        "Requests refused because no audit event could be written.",
+        &[],
     )
 });
 static INFLIGHT: LazyLock<IntGaugeVec> = LazyLock::new(|| {
@@ -229,6 +254,20 @@ pub fn etcd_request(operation: &str, took: Duration, well: bool) {
 /// So many objects of a resource are stored.
 pub fn objects(resource: &str, count: usize) {
     OBJECTS.with_label_values(&[resource]).set(count as i64);
+}
+
+/// What became of audit events; the audit log counts them itself.
+pub fn audit(counts: &audit::Counts) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock();
+    let raise = |counter: IntCounter, to: u64| counter.inc_by(to.saturating_sub(counter.get()));
+    raise(AUDIT_EVENTS.with_label_values::<&str>(&[]), counts.events());
+    raise(AUDIT_ERRORS.with_label_values(&["log"]), counts.failed());
+    raise(AUDIT_ERRORS.with_label_values(&["buffered"]), counts.lost());
+    raise(
+        AUDIT_REJECTED.with_label_values::<&str>(&[]),
+        counts.rejected(),
+    );
 }
 
 /// A value was encrypted or decrypted.

@@ -10,6 +10,7 @@ use crate::rest::{Documents, Peer, Rest};
 use crate::store::encryption::{Encryption, follow};
 use crate::store::{Store, StoreError, compact_periodically};
 use crate::subresources::Upstreams;
+use crate::trace::AuditId;
 use crate::{bootstrap, customs, fairness, grpc, kubernetes_service};
 use hardway_access::{
     Admission, Authenticator, Authorizer, Reviews, TokenIssuer, TokenVerifier, audit,
@@ -31,6 +32,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
+use tracing::Instrument;
 
 /// How long requests under way may take when the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -226,7 +228,7 @@ impl Server {
             };
             let service = service_fn(move |request: Request<Incoming>| {
                 let (rest, grpc, peer) = (rest.clone(), grpc.clone(), peer.clone());
-                async move { Ok::<_, Infallible>(route(rest, grpc, peer, request).await) }
+                async move { Ok::<_, Infallible>(answer(rest, grpc, peer, request).await) }
             });
             let mut server = auto::Builder::new(TokioExecutor::new());
             server
@@ -251,6 +253,20 @@ impl Server {
             }
         });
     }
+}
+
+/// Answers a request under its name.
+async fn answer(
+    rest: Arc<Rest>,
+    grpc: grpc::Service,
+    peer: Peer,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    let id = AuditId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let mut response = route(rest, grpc, peer, request).instrument(id.span()).await;
+    id.tell(&mut response);
+    response
 }
 
 /// To the gRPC door or to the REST door.
@@ -329,7 +345,7 @@ fn audit_log(flags: &Flags) -> Result<Option<Arc<audit::Log>>, FlagError> {
         }
         None => audit::Policy::default(),
     };
-    audit::Log::open(path, policy, flags.audit_rotation())
+    audit::Log::open(path, policy, flags.audit_rotation(), flags.audit_mode())
         .map(|log| Some(Arc::new(log)))
         .map_err(|error| invalid("audit-log-path", format!("{}: {error}", path.display())))
 }

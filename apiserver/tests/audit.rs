@@ -109,3 +109,44 @@ async fn every_end_of_a_request_is_told() {
     let codes = [("ResponseComplete", 415), ("ResponseComplete", 201)];
     assert_eq!(stages(&told), codes);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_recorded_is_counted_or_refused() {
+    let mut lab = Lab::start().await;
+    let policy = lab.dir.path().join("policy.yaml");
+    let all = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [
+        {level: None, nonResourceURLs: [/readyz, /metrics]}, {level: Metadata}]}";
+    std::fs::write(&policy, all).unwrap();
+    lab.flags.extend([
+        // Every write to it fails as on a full disk.
+        "--audit-log-path=/dev/full".to_owned(),
+        format!("--audit-policy-file={}", policy.display()),
+    ]);
+    let counted = async |lab: &Lab, metric: &str| {
+        let (_, metrics) = lab.get("/metrics").await;
+        let metrics = metrics.as_str().unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(metric));
+        line.map_or(0.0, |value| value.trim().parse().unwrap())
+    };
+    lab.serve().await;
+    lab.create(MAPS, &config_map("a")).await;
+    let failed = counted(&lab, "apiserver_audit_error_total{plugin=\"log\"}").await;
+    assert!(failed >= 2.0, "{failed}");
+
+    lab.flags
+        .push("--audit-log-mode=blocking-strict".to_owned());
+    lab.serve().await;
+    let (code, status) = lab.post(MAPS, &config_map("b")).await;
+    assert_eq!(code, 500, "{status}");
+    assert!(
+        status["message"]
+            .as_str()
+            .unwrap()
+            .contains("failed to store audit event")
+    );
+    assert!(counted(&lab, "apiserver_audit_requests_rejected_total").await >= 1.0);
+
+    lab.flags.pop();
+    lab.serve().await;
+    assert_eq!(lab.get(&format!("{MAPS}/b")).await.0, 404);
+}

@@ -1,6 +1,8 @@
-//! Bearer tokens on calls, for clients without a certificate.
+//! What calls carry besides their message: an audit ID, and, for clients without a
+//! certificate, a bearer token.
 
 use crate::kubeconfig::Credentials;
+use crate::trace;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tonic::metadata::AsciiMetadataValue;
@@ -26,6 +28,7 @@ impl Bearer {
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        trace::tag(&mut request);
         let Some(file) = &self.file else {
             return Ok(request);
         };

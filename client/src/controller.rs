@@ -8,11 +8,13 @@
 use crate::metrics::{IntCounterVec, register_int_counter_vec};
 use crate::panics;
 use crate::queue::{WorkQueue, reconciling};
+use crate::trace;
 use std::fmt::{Debug, Display};
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::LazyLock;
 use std::time::Duration;
+use tracing::Instrument;
 
 static PANICS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     register_int_counter_vec!(
@@ -55,11 +57,15 @@ pub async fn run<T, F, Fut, E>(
     let worker = || async {
         loop {
             let key = queue.next().await;
-            let work = async {
+            // Its own lines, those of the calls it makes, and the apiserver's: one name.
+            let id = trace::id();
+            let span = tracing::info_span!("reconcile", controller = name, ?key, trace = id);
+            let work = trace::scope(id, async {
                 fault();
                 reconcile(key.clone()).await
-            };
-            match panics::catch(reconciling(work)).await {
+            });
+            let work = reconciling(work).instrument(span.clone());
+            match panics::catch(work).await {
                 Ok(Ok(next)) => {
                     queue.forget(&key);
                     if let Next::After(delay) = next {
@@ -68,12 +74,12 @@ pub async fn run<T, F, Fut, E>(
                 }
                 Ok(Err(error)) => {
                     let delay = queue.add_failed(key.clone());
-                    tracing::warn!(controller = name, ?key, ?delay, %error, "will try again");
+                    span.in_scope(|| tracing::warn!(?delay, %error, "will try again"));
                 }
                 Err(panic) => {
                     PANICS.with_label_values(&[name]).inc();
                     let delay = queue.add_failed(key.clone());
-                    tracing::error!(controller = name, ?key, ?delay, %panic, "will try again");
+                    span.in_scope(|| tracing::error!(?delay, %panic, "will try again"));
                 }
             }
             queue.done(&key);

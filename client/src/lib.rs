@@ -32,6 +32,7 @@ pub mod signals;
 pub mod store;
 pub mod task;
 pub mod tls;
+pub mod trace;
 pub mod unreadable;
 pub mod vital;
 pub mod watchdog;

@@ -117,7 +117,8 @@ pub fn finish(mut command: Command, what: &str) -> Result<()> {
     Err(Failure::new(what, format!("{status}; its output is above")))
 }
 
-fn host_triple() -> Result<String> {
+/// What this toolchain builds for.
+pub fn host_triple() -> Result<String> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let said = crate::shell::run(&rustc, &["--version", "--verbose"])?;
     said.lines()

@@ -11,7 +11,7 @@ use crate::{apparmor, features, pod, status};
 use hardway_client::Store;
 use hardway_client::informer::Change;
 use hardway_client::metrics::{IntCounter, register_int_counter};
-use hardway_client::{panics, queue, task};
+use hardway_client::{panics, queue, task, trace};
 use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
 use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 /// Pauses before a pod is taken up again whose worker panicked.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -384,9 +385,11 @@ impl Manager {
         let uid = mail.pod.uid().to_owned();
         let mailbox = Mailbox::new(mail);
         self.pods.0.lock().insert(uid.clone(), mailbox.clone());
+        let span = tracing::info_span!("pod", name = pod::full_name(&mailbox.mail().pod), uid);
         let (context, own) = (self.context.clone(), self.own.clone());
         task::spawn_job("pod-worker", async move {
-            work(context, mailbox).await;
+            let work = trace::scope(uid.clone(), work(context, mailbox));
+            work.instrument(span).await;
             // Nobody listens when the process ends.
             let _ = own.send(Event::Finished(uid));
         });

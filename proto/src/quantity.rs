@@ -10,6 +10,10 @@ use std::str::FromStr;
 
 /// One whole unit in the finest step a quantity can hold.
 const NANO: i128 = 1_000_000_000;
+/// What is more than this becomes this, in the finest step …
+const LARGEST: i128 = 10i128.pow(38);
+/// … and what is written in steps of 1024, this, as in Kubernetes.
+const LARGEST_BINARY: i128 = i64::MAX as i128 * NANO;
 
 /// How a quantity is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -197,6 +201,10 @@ impl FromStr for Quantity {
         }
         let (base, exponent, mut format) = suffix(rest)?;
         let nanos = scaled(whole, fraction, base, exponent).ok_or(QuantityError::Numeric)?;
+        let nanos = nanos.min(match format {
+            Format::BinarySi => LARGEST_BINARY,
+            _ => LARGEST,
+        });
         // Small binary quantities read better as decimals: 0.5Ki is written 512,
         // but 0.0001Ki is 102400u.
         if format == Format::BinarySi && nanos > 0 && nanos < NANO {
@@ -237,12 +245,26 @@ fn scaled(whole: &str, fraction: &str, base: i128, exponent: i32) -> Option<i128
         let divisor = 10i128.checked_pow(ten.unsigned_abs());
         return Some(match (number.checked_mul(factor), divisor) {
             (Some(product), Some(divisor)) => ceil_div(product, divisor),
-            (None, Some(divisor)) => ceil_div(number, divisor).saturating_mul(factor),
+            (None, Some(divisor)) => divided_first(number, divisor, factor),
             (_, None) => 1,
         });
     }
     let power = 10i128.checked_pow(ten.unsigned_abs()).unwrap_or(i128::MAX);
     Some(number.saturating_mul(factor).saturating_mul(power))
+}
+
+/// `number / divisor × factor`, rounded up, where the product of number and factor
+/// doesn't fit; saturates.
+fn divided_first(number: i128, mut divisor: i128, factor: i128) -> i128 {
+    let (whole, mut rest) = (number / divisor, number % divisor);
+    // Of the rest so many digits count as the factor leaves room for.
+    while rest.checked_mul(factor).is_none() {
+        rest = ceil_div(rest, 10);
+        divisor /= 10;
+    }
+    whole
+        .saturating_mul(factor)
+        .saturating_add(ceil_div(rest * factor, divisor))
 }
 
 impl fmt::Display for Quantity {
@@ -316,7 +338,10 @@ impl Add for Quantity {
             self.format
         };
         Self {
-            nanos: self.nanos.saturating_add(other.nanos),
+            nanos: self
+                .nanos
+                .saturating_add(other.nanos)
+                .clamp(-LARGEST, LARGEST),
             format,
         }
     }
@@ -381,7 +406,8 @@ mod tests {
             ("1024Ki", "1Mi"),
             ("0.5Ki", "512"),
             ("12E", "12E"),
-            ("8Ei", "8Ei"),
+            ("4Ei", "4Ei"),
+            ("8Ei", "9223372036854775807"),
             ("12e6", "12e6"),
             ("1e3", "1e3"),
             ("1E3", "1e3"),

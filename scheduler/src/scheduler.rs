@@ -16,7 +16,7 @@ use hardway_client::metrics::{
     register_int_counter_vec, register_int_gauge_vec,
 };
 use hardway_client::panics::{self, Panic};
-use hardway_client::{Client, Informer, Store, task};
+use hardway_client::{Client, Informer, Store, task, trace};
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
 use jiff::Timestamp;
@@ -24,9 +24,11 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use parking_lot::Mutex;
 use serde_json::json;
+use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 /// The name pods ask for in `spec.schedulerName`, and events are signed with.
 const NAME: &str = "default-scheduler";
@@ -152,6 +154,13 @@ impl Scheduler {
     }
 }
 
+/// Work on one pod: known by the pod's UID in the logs, and in those of the apiserver.
+fn traced<F: Future>(pod: &PodInfo, work: F) -> impl Future<Output = F::Output> + use<F> {
+    let uid = pod.pod.uid().to_owned();
+    let span = tracing::info_span!("pod", name = %pod.key, uid);
+    trace::scope(uid, work).instrument(span)
+}
+
 impl Inner {
     fn node_changed(&self, change: &Change<Node>) {
         let mut state = self.state.lock();
@@ -227,7 +236,8 @@ impl Inner {
             Ok(node) => {
                 state.cache.assume(pod, &node);
                 state.selection.denominate(&pod.key);
-                task::spawn_job("bind", inner.clone().bind(pod.clone(), node));
+                let work = inner.clone().bind(pod.clone(), node);
+                task::spawn_job("bind", traced(pod, work));
                 "scheduled"
             }
             Err(fit) => {
@@ -291,14 +301,16 @@ impl Inner {
             });
         let message = fit.message();
         let pod = pod.clone();
-        task::spawn_job("report", async move {
+        let known_by = pod.clone();
+        let work = async move {
             inner
                 .report_unschedulable(&pod, &message, preemption.as_ref())
                 .await;
             if let Some(preemption) = preemption {
                 inner.evict(&pod, &preemption).await;
             }
-        });
+        };
+        task::spawn_job("report", traced(&known_by, work));
     }
 
     async fn bind(self: Arc<Self>, pod: Arc<PodInfo>, node: String) {

@@ -88,6 +88,8 @@ fn every_part_knows_only_what_it_may() {
             signer if name == "hardway-tokens" => signers.contains(&signer),
             "hardway-proto" | "hardway-tokens" => false,
             "hardway-deploy" | "hardway-images" | "hardway-tests" => false,
+            // What is fuzzed.
+            "hardway-fuzz" => true,
             "hardway-client" => name == "hardway-proto",
             "hardway-apiserver" => {
                 ["hardway-proto", "hardway-client"].contains(&name)

@@ -11,6 +11,7 @@ use hardway_proto::Status;
 use hardway_proto::status::{Cause, Details};
 use hardway_resources::schema::{Schema, Type};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Owns what an object had before it was first applied.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -241,20 +242,21 @@ struct Conflict {
 
 fn conflicts(managers: &Managers, change: &Change<'_>, but: &Identity) -> Vec<Conflict> {
     let others = managers.0.iter().filter(|(identity, _)| *identity != but);
-    others
-        .filter_map(|(identity, owned)| {
-            let changed = change.seen_in(&owned.api_version)?.changed();
-            Some((identity, owned, changed))
-        })
-        .flat_map(|(identity, owned, changed)| {
-            let manager = print_manager(identity, owned);
-            let paths = owned.fields.intersection(&changed).paths();
-            paths.into_iter().map(move |path| Conflict {
-                manager: manager.clone(),
-                path,
-            })
-        })
-        .collect()
+    let mut seen: BTreeMap<&str, Option<FieldSet>> = BTreeMap::new();
+    let mut conflicts = Vec::new();
+    for (identity, owned) in others {
+        let version = seen.entry(&owned.api_version);
+        let changed =
+            version.or_insert_with_key(|version| Some(change.seen_in(version)?.changed()));
+        let Some(changed) = changed else { continue };
+        let manager = print_manager(identity, owned);
+        let paths = owned.fields.intersection(changed).paths();
+        conflicts.extend(paths.into_iter().map(|path| Conflict {
+            manager: manager.clone(),
+            path,
+        }));
+    }
+    conflicts
 }
 
 fn print_manager(identity: &Identity, owned: &Owned) -> String {

@@ -2,6 +2,7 @@
 
 use hardway_proto::Status;
 use hardway_proto::status::Details;
+use json_patch::PatchOperation;
 use serde_json::Value;
 
 /// More operations than this in one JSON patch are refused.
@@ -9,6 +10,9 @@ const MAX_OPERATIONS: usize = 10_000;
 /// What the copies of one JSON patch may add up to in bytes: each may double
 /// what there is.
 const MAX_COPIED: usize = 3 << 20;
+/// How many elements of lists one JSON patch may move by adding and removing others
+/// before them.
+const MAX_MOVED: usize = 1 << 28;
 /// How deep an object may be nested after a patch. JSON deeper than 128 can't
 /// be read again.
 const MAX_DEPTH: usize = 100;
@@ -30,14 +34,18 @@ pub fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, Status> {
     let operations: json_patch::Patch =
         serde_json::from_value(operations).map_err(|_| unprocessable())?;
     let mut patched = object.clone();
-    let mut copied = 0;
+    let (mut copied, mut moved) = (0, 0);
     for operation in &operations.0 {
-        if let json_patch::PatchOperation::Copy(copy) = operation {
+        if let PatchOperation::Copy(copy) = operation {
             let source = patched.pointer(copy.from.as_str());
             copied += source.map_or(0, |value| value.to_string().len());
             if copied > MAX_COPIED {
                 return Err(unprocessable());
             }
+        }
+        moved += moves(&patched, operation);
+        if moved > MAX_MOVED {
+            return Err(unprocessable());
         }
         let one = std::slice::from_ref(operation);
         json_patch::patch(&mut patched, one).map_err(|_| unprocessable())?;
@@ -45,6 +53,24 @@ pub fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, Status> {
     match is_deeper(&patched, MAX_DEPTH) {
         true => Err(unprocessable()),
         false => Ok(patched),
+    }
+}
+
+/// How many elements of a list an operation may move, at most.
+fn moves(document: &Value, operation: &PatchOperation) -> usize {
+    let length = |pointer: &json_patch::jsonptr::Pointer| {
+        let list = pointer
+            .parent()
+            .and_then(|above| document.pointer(above.as_str()));
+        list.and_then(Value::as_array).map_or(0, Vec::len)
+    };
+    match operation {
+        PatchOperation::Add(add) if add.path.as_str().ends_with("/-") => 0,
+        PatchOperation::Add(add) => length(&add.path),
+        PatchOperation::Remove(remove) => length(&remove.path),
+        PatchOperation::Move(of) => length(&of.from) + length(&of.path),
+        PatchOperation::Copy(copy) => length(&copy.path),
+        PatchOperation::Replace(_) | PatchOperation::Test(_) => 0,
     }
 }
 

@@ -162,15 +162,20 @@ impl Managers {
         if differs.changed().is_empty() && differs.removed.is_empty() {
             return;
         }
+        let mut seen = BTreeMap::new();
         self.0.retain(|identity, owned| {
             if identity == but {
                 return true;
             }
-            let Some(seen) = change.seen_in(&owned.api_version) else {
+            let version = seen.entry(owned.api_version.clone());
+            let lost = version.or_insert_with_key(|version| {
+                let seen = change.seen_in(version)?;
+                Some(seen.changed().union(&seen.removed))
+            });
+            let Some(lost) = lost else {
                 return false;
             };
-            let left = owned.fields.difference(&seen.changed());
-            owned.fields = left.difference(&seen.removed);
+            owned.fields = owned.fields.difference(lost);
             true
         });
     }

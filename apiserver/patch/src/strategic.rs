@@ -9,6 +9,7 @@ mod order;
 use hardway_proto::Status;
 use hardway_resources::schema::Schema;
 use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
 
 const PATCH: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -89,7 +90,8 @@ fn retain_keys(live: &mut Object, patch: &mut Object) -> Result<(), Status> {
     };
     let wrong = || Status::bad_request("invalid patch format of retainKeys");
     let keys = keys.as_array().ok_or_else(wrong)?;
-    let retained = |name: &str| keys.iter().any(|k| k == name);
+    let keys: HashSet<&str> = keys.iter().filter_map(Value::as_str).collect();
+    let retained = |name: &str| keys.contains(name);
     let sets = |name: &str, value: &Value| {
         !value.is_null() && !name.starts_with(DELETE_FROM) && !name.starts_with(SET_ORDER)
     };
@@ -109,6 +111,7 @@ fn delete_from(live: &mut Object, field: &str, gone: &Value) -> Result<(), Statu
         .as_array()
         .ok_or_else(|| Status::bad_request("invalid patch format of primitive list"))?;
     if let Some(Value::Array(list)) = live.get_mut(field) {
+        let gone: HashSet<&Value> = gone.iter().collect();
         list.retain(|element| !gone.contains(element));
     }
     Ok(())
@@ -172,12 +175,9 @@ fn merge_list_field(
     };
     let maps = old.iter().chain(&new).any(Value::is_object);
     if !maps {
-        let mut both = old.clone();
-        for element in &new {
-            if !both.contains(element) {
-                both.push(element.clone());
-            }
-        }
+        let mut known: HashSet<&Value> = old.iter().collect();
+        let added = new.iter().filter(|element| known.insert(element));
+        let both = old.iter().chain(added).cloned().collect();
         return order::arrange(both, &new, &old, None);
     }
     let Some(key) = schema.node().patch_merge_key.as_deref() else {
@@ -194,6 +194,7 @@ fn merge_lists(
 ) -> Result<Vec<Value>, Status> {
     let mut plain: Vec<Object> = Vec::new();
     let mut replace = false;
+    let mut gone = HashSet::new();
     for element in new {
         let Value::Object(mut map) = element else {
             return Err(no_merge_key(&element, key));
@@ -202,10 +203,10 @@ fn merge_lists(
             None => plain.push(map),
             Some(directive) => match directive.as_str() {
                 Some("delete") => {
-                    let Some(value) = map.get(key) else {
+                    let Some(value) = map.remove(key) else {
                         return Err(no_merge_key(&Value::Object(map), key));
                     };
-                    old.retain(|element| element.get(key) != Some(value));
+                    gone.insert(value);
                 }
                 Some("replace") => replace = true,
                 Some("merge") => {
@@ -223,29 +224,34 @@ fn merge_lists(
             .map(|map| clean(Value::Object(map)))
             .collect());
     }
+    old.retain(|element| element.get(key).is_none_or(|value| !gone.contains(value)));
     let wanted: Vec<Value> = plain.iter().cloned().map(Value::Object).collect();
     let mut merged = old.clone();
+    let mut places: HashMap<Value, usize> = HashMap::new();
+    for (index, element) in old.iter().enumerate() {
+        if let Some(value) = element.get(key) {
+            places.entry(value.clone()).or_insert(index);
+        }
+    }
+    let lacking = old.iter().position(|element| element.get(key).is_none());
     for map in plain {
         let Some(value) = map.get(key).cloned() else {
             return Err(no_merge_key(&Value::Object(map), key));
         };
-        let mut place = None;
-        for (index, element) in merged.iter().enumerate() {
-            match element.get(key) {
-                None => return Err(no_merge_key(element, key)),
-                Some(found) if *found == value => {
-                    place = Some(index);
-                    break;
-                }
-                Some(_) => {}
-            }
+        let place = places.get(&value).copied();
+        // An element without the key is met on the way, unless it comes later.
+        if let Some(lacking) = lacking.filter(|lacking| place.is_none_or(|at| at > *lacking)) {
+            return Err(no_merge_key(&old[lacking], key));
         }
         match place {
             Some(index) => {
                 let live = merged[index].as_object().cloned().unwrap_or_default();
                 merged[index] = Value::Object(merge_maps(live, map, items)?);
             }
-            None => merged.push(clean(Value::Object(map))),
+            None => {
+                places.insert(value, merged.len());
+                merged.push(clean(Value::Object(map)));
+            }
         }
     }
     order::arrange(merged, &wanted, &old, Some(key))

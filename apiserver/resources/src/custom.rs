@@ -1,13 +1,18 @@
 //! Rows that CustomResourceDefinitions add.
 
+mod compiled;
 mod defaults;
+mod pattern;
 mod validate;
+
+pub(crate) use compiled::bad_patterns;
 
 use crate::printers::custom::CustomPrinter;
 use crate::resource::{Resource, ScalePaths, Scope, Subresource, Version};
 use crate::rows;
 use crate::rules::{FieldErrors, Rules, carry_over};
 use crate::schema::{self, Schema};
+use compiled::Validator;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -87,7 +92,8 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
             open_api: raw.clone(),
             deprecation,
         });
-        schemas.insert(name, (schema, raw.unwrap_or_default()));
+        let validator = raw.as_deref().map(Validator::of).unwrap_or_default();
+        schemas.insert(name, (schema, validator));
     }
     Ok(Resource {
         storage_prefix: format!("{group}/{plural}"),
@@ -210,12 +216,12 @@ pub fn version_priority(version: &str) -> (u8, u32, u32) {
 
 /// What a custom resource's schema asks of its objects.
 struct CustomRules {
-    schemas: HashMap<String, (Schema, Arc<Value>)>,
+    schemas: HashMap<String, (Schema, Validator)>,
     has_status: bool,
 }
 
 impl CustomRules {
-    fn of(&self, object: &Value) -> Option<&(Schema, Arc<Value>)> {
+    fn of(&self, object: &Value) -> Option<&(Schema, Validator)> {
         let api_version = object["apiVersion"].as_str().unwrap_or_default();
         self.schemas
             .get(api_version.rsplit('/').next().unwrap_or_default())
@@ -225,8 +231,7 @@ impl CustomRules {
 impl Rules for CustomRules {
     fn default(&self, object: &mut Value) {
         if let Some((schema, _)) = self.of(object) {
-            let schema = schema.clone();
-            defaults::fill(&schema, object);
+            defaults::fill(schema, object);
         }
     }
 
@@ -253,8 +258,8 @@ impl Rules for CustomRules {
 
     fn validate(&self, object: &Value) -> FieldErrors {
         let mut errors = FieldErrors::new();
-        if let Some((_, raw)) = self.of(object) {
-            validate::object(raw, object, &mut errors);
+        if let Some((_, validator)) = self.of(object) {
+            validate::object(validator, object, &mut errors);
         }
         errors
     }
@@ -324,6 +329,63 @@ mod tests {
                 r#"Invalid value: "string": spec.replicas in body must be of type integer: "string""#,
             ]
         );
+    }
+
+    fn definition(spec: Value) -> Value {
+        json!({"metadata": {"name": "lists.example.com"}, "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "lists", "singular": "list", "kind": "List", "listKind": "ListList"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {
+                "openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}}],
+        }})
+    }
+
+    #[test]
+    fn long_lists_take_no_longer_than_they_are() {
+        let items = json!({"type": "object", "properties": {"name": {"type": "string"}}});
+        let row = row(&definition(json!({"type": "array", "items": items,
+            "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]})))
+        .expect("a good definition");
+        let object = |count: usize, different: usize| {
+            let items = (0..count).map(|n| json!({"name": format!("{}", n % different)}));
+            json!({"apiVersion": "example.com/v1", "spec": items.collect::<Vec<_>>()})
+        };
+        let start = std::time::Instant::now();
+        assert!(row.rules.validate(&object(150_000, 150_000)).is_empty());
+        // Nobody reads a hundred thousand causes.
+        let causes = row.rules.validate(&object(150_000, 1));
+        assert_eq!(causes.len(), 100);
+        assert_eq!(causes[0].reason, "FieldValueDuplicate");
+        // Each with each would be 10^10 comparisons.
+        let took = start.elapsed();
+        assert!(took < std::time::Duration::from_secs(20), "{took:?}");
+    }
+
+    #[test]
+    fn definitions_with_patterns_that_cannot_be_used_are_refused() {
+        let rows = crate::Registry::new();
+        let definitions = rows
+            .resource("apiextensions.k8s.io", "customresourcedefinitions")
+            .expect("definitions are a resource");
+        let refused = |pattern: &str| {
+            let spec = json!({"type": "array", "items": {"type": "string", "pattern": pattern}});
+            let causes = definitions.rules.validate(&definition(spec));
+            let of_pattern = causes
+                .into_iter()
+                .find(|c| c.field.ends_with("items.pattern"));
+            of_pattern.map(|cause| (cause.field, cause.message))
+        };
+        assert_eq!(refused(r"^[\w-]+$"), None);
+        let (field, why) = refused("((a{100}){100}){100}").expect("it is too large");
+        assert_eq!(
+            field,
+            "spec.versions[0].schema.openAPIV3Schema.properties[spec].items.pattern"
+        );
+        assert!(
+            why.contains("must be a valid regular expression, but isn't"),
+            "{why}"
+        );
+        assert!(refused("(").is_some());
     }
 
     #[test]

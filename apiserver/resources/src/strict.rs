@@ -8,6 +8,23 @@ use crate::schema::Schema;
 use hardway_proto::Status;
 use serde_json::Value;
 
+/// Of one body no more problems than this are told, as in Kubernetes' decoder …
+const MOST_PROBLEMS: usize = 100;
+/// … and none more once they are this long together: each tells the path to it.
+const MOST_TEXT: usize = 256 << 10;
+
+/// Adds a problem, once, and unless there are too many.
+fn note(problems: &mut Vec<String>, problem: impl FnOnce() -> String) {
+    let length: usize = problems.iter().map(String::len).sum();
+    if problems.len() >= MOST_PROBLEMS || length > MOST_TEXT {
+        return;
+    }
+    let problem = problem();
+    if !problems.contains(&problem) {
+        problems.push(problem);
+    }
+}
+
 /// Reads JSON into the shape of a schema. Fields it doesn't know are dropped
 /// (where it doesn't keep them), of duplicate keys the last counts; both are
 /// told, in Kubernetes' words (`unknown field "spec.foo"`). An error is one
@@ -78,6 +95,22 @@ mod tests {
             refused("v1", "Deployment", &problems[1..2]).message,
             r#"Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec.foo""#
         );
+    }
+
+    #[test]
+    fn problems_are_told_within_bounds() {
+        let many = |key: &str| {
+            let fields: Vec<String> = (0..50_000).map(|n| format!(r#""f{n}":1"#)).collect();
+            let twice = vec![r#""x":1"#; 50_000].join(",");
+            let json = format!(r#"{{"spec":{{{}}},"{key}":{{{twice}}}}}"#, fields.join(","));
+            deployment(&json).expect("decodable").1
+        };
+        let told = many("metadata");
+        assert_eq!(told.len(), MOST_PROBLEMS + 1);
+        assert_eq!(told[0], r#"duplicate field "metadata.x""#);
+        // Each path would be as long as the body.
+        let told: usize = many(&"k".repeat(1 << 20)).iter().map(String::len).sum();
+        assert!(told < 3 << 20, "{told}");
     }
 
     #[test]

@@ -58,6 +58,7 @@ impl Door {
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
         let mut origin = Origin {
+            audit_id: call.extensions().get().cloned().unwrap_or_default(),
             uri,
             address: peer.address.ip().to_string(),
             agent: agent.to_owned(),
@@ -69,7 +70,7 @@ impl Door {
             user: &user,
             ..asked
         };
-        let entry = self.pipeline.begin_audit(&origin, &asked);
+        let entry = self.pipeline.begin_audit(&origin, &asked)?;
         Ok((user, origin, entry))
     }
 

@@ -2,10 +2,11 @@
 //! through. Audit, share fairly, authorise, decode, default, admit, validate,
 //! admit, store, answer.
 
-mod continuation;
+pub mod continuation;
 mod create;
 mod decode;
 mod delete;
+mod heavy;
 mod limits;
 pub mod metadata;
 mod modify;
@@ -35,6 +36,7 @@ pub use watch::{Watch, WatchItem, bookmark};
 use crate::cache::Cache;
 use crate::metrics;
 use crate::store::Store;
+use crate::trace::{self, AuditId};
 use hardway_access::{
     Admission, Attributes, Authenticator, Authorizer, Operation, Reviews, TokenIssuer, User, audit,
 };
@@ -77,6 +79,8 @@ pub struct Pipeline {
 /// Where a request comes from, for the audit log.
 #[derive(Clone, Debug, Default)]
 pub struct Origin {
+    /// The request's name in all logs.
+    pub audit_id: AuditId,
     /// Path and query.
     pub uri: String,
     /// The client's address.
@@ -129,10 +133,19 @@ impl Pipeline {
         outcome
     }
 
-    /// The audit log's entry for a request that has come in.
-    pub fn begin_audit(&self, origin: &Origin, asked: &Attributes) -> Option<audit::Entry> {
-        let id = metadata::uid();
-        self.audit.as_ref()?.begin(&described(&id, origin, asked))
+    /// The audit log's entry for a request that has come in. An error means that it
+    /// can't be written, and that the request must not go on without.
+    pub fn begin_audit(
+        &self,
+        origin: &Origin,
+        asked: &Attributes,
+    ) -> Result<Option<audit::Entry>, Status> {
+        trace::asked(asked);
+        let Some(log) = &self.audit else {
+            return Ok(None);
+        };
+        log.begin(&described(origin, asked))
+            .map_err(Status::internal)
     }
 
     /// Notes a request that went no further than to the question who asks:
@@ -146,11 +159,11 @@ impl Pipeline {
         status: &Status,
     ) {
         if status.code != 401 {
-            if let Some(entry) = self.begin_audit(origin, asked) {
+            if let Ok(Some(entry)) = self.begin_audit(origin, asked) {
                 entry.complete(status.code, &status.reason, &status.message);
             }
         } else if let Some(log) = &self.audit {
-            log.unauthenticated(&described(&metadata::uid(), origin, asked), tried);
+            log.unauthenticated(&described(origin, asked), tried);
         }
     }
 
@@ -175,7 +188,8 @@ impl Pipeline {
                 entry.outdated(removed);
             }
         }
-        tokio::time::timeout(TIMEOUT, self.dispatch(request))
+        let work = heavy::heavy(self.weight(request), self.dispatch(request));
+        tokio::time::timeout(TIMEOUT, work)
             .await
             .unwrap_or_else(|_| {
                 Err(Status::timeout(format!(
@@ -209,6 +223,20 @@ impl Pipeline {
         let target = pinned.as_ref().unwrap_or(target);
         let asked = target.attributes(user, verb.as_str());
         self.permit(&asked.limited_to(&fields), entry)
+    }
+
+    /// Bytes of what a request brings and changes.
+    fn weight(&self, request: &Request) -> usize {
+        let brought = match &request.body {
+            Body::Empty | Body::Value(_) => 0,
+            Body::Json(bytes) | Body::Yaml(bytes) | Body::Patch(_, bytes) => bytes.len(),
+        };
+        let stored = match request.verb {
+            Verb::Update | Verb::Patch => self.cache_of(&request.target).ok(),
+            _ => None,
+        };
+        let stored = stored.and_then(|cache| cache.get(&request.target.key()));
+        brought + stored.map_or(0, |entry| entry.bytes().len())
     }
 
     /// May the user do this? The audit log keeps the answer.
@@ -343,9 +371,9 @@ impl Pipeline {
 }
 
 /// A request as the audit log knows it.
-fn described<'a>(id: &'a str, origin: &'a Origin, asked: &'a Attributes<'a>) -> audit::Request<'a> {
+fn described<'a>(origin: &'a Origin, asked: &'a Attributes<'a>) -> audit::Request<'a> {
     audit::Request {
-        audit_id: id,
+        audit_id: &origin.audit_id.0,
         user: origin.impersonator.as_ref().unwrap_or(asked.user),
         impersonated: origin.impersonator.as_ref().map(|_| asked.user),
         verb: asked.verb,

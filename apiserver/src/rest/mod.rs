@@ -6,7 +6,7 @@ pub mod health;
 pub mod negotiate;
 mod objects;
 pub mod path;
-mod protobuf;
+pub mod protobuf;
 
 pub use documents::{Documents, GIT_VERSION};
 
@@ -17,6 +17,7 @@ use crate::pipeline::{
     pairs, yaml,
 };
 use crate::subresources::{self, Connection, Upstreams};
+use crate::trace;
 use body::Body;
 use hardway_access::{Attributes, User, audit, authn};
 use hardway_proto::Status;
@@ -175,6 +176,7 @@ impl Rest {
         let path = request.uri().path().to_owned();
         let resource = path::parse(&path).filter(|_| !path.starts_with("/openapi/"));
         let mut origin = Origin {
+            audit_id: request.extensions().get().cloned().unwrap_or_default(),
             uri: request
                 .uri()
                 .path_and_query()
@@ -203,7 +205,7 @@ impl Rest {
             user: &user,
             ..asked
         };
-        *entry = self.pipeline.begin_audit(&origin, &asked);
+        *entry = self.pipeline.begin_audit(&origin, &asked)?;
         if let Some(resource) = resource {
             return self
                 .resource(request, peer, user.clone(), resource, form, gzip, entry)
@@ -252,6 +254,9 @@ impl Rest {
                 let resource = &of.resource;
                 let name = hardway_proto::status::qualified(&resource.group, &resource.plural);
                 metrics::objects(&name, of.len());
+            }
+            if let Some(log) = &self.pipeline.audit {
+                metrics::audit(log.counts());
             }
             let text = hardway_client::metrics::render();
             let content_type = hardway_client::metrics::CONTENT_TYPE;
@@ -434,7 +439,9 @@ pub(crate) fn record(request: &Request, outcome: &Result<Answer, Status>, start:
             (true, true) => "cluster",
         },
     };
-    let took = (verb != Verb::Watch).then(|| start.elapsed());
+    let took = start.elapsed();
+    trace::ended(outcome.as_ref().err(), took);
+    let took = (verb != Verb::Watch).then_some(took);
     metrics::request(&labels, code, took);
 }
 

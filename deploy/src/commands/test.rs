@@ -16,6 +16,7 @@ use crate::plan::Plan;
 use crate::progress::{Progress, seconds};
 
 mod deny;
+mod fuzz;
 
 /// What `test` may be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -34,7 +35,11 @@ pub struct Options {
     /// asked to panic
     #[arg(long)]
     pub debug: bool,
-    /// Passed on to the end-to-end tests, e.g. a part of a test's name
+    /// How long to fuzz
+    #[command(flatten)]
+    pub fuzz: fuzz::Bounds,
+    /// Passed on to the end-to-end tests, e.g. a part of a test's name; parts of the names
+    /// of what is to be fuzzed
     #[arg(last = true)]
     pub arguments: Vec<String>,
 }
@@ -54,6 +59,8 @@ pub enum Part {
     Unit,
     /// End-to-end tests in a lab of their own
     E2e,
+    /// Fuzzing, only when it is named
+    Fuzz,
 }
 
 impl Part {
@@ -65,6 +72,7 @@ impl Part {
             Part::Deny => "what it is made of",
             Part::Unit => "unit and integration tests",
             Part::E2e => "end-to-end tests",
+            Part::Fuzz => "fuzzing",
         }
     }
 }
@@ -76,7 +84,10 @@ pub fn run(options: &Options) -> Result<()> {
     let parts: Vec<Part> = Part::value_variants()
         .iter()
         .copied()
-        .filter(|part| options.only.is_empty() || options.only.contains(part))
+        .filter(|part| match options.only.is_empty() {
+            true => *part != Part::Fuzz,
+            false => options.only.contains(part),
+        })
         .filter(|part| !(options.skip_e2e && *part == Part::E2e))
         .collect();
     let mut outcomes = Vec::new();
@@ -107,6 +118,7 @@ pub fn run(options: &Options) -> Result<()> {
             Part::Deny => deny::run(),
             Part::Unit => cargo(&["test", "--workspace", "--no-fail-fast"], &[]),
             Part::E2e => end_to_end(options),
+            Part::Fuzz => fuzz::run(options.fuzz, &options.arguments).map(|()| LeftOut::new()),
         };
         if let Err(failure) = &result {
             println!("{failure}");

@@ -6,7 +6,7 @@ use super::now;
 use hardway_client::api::{Api, Client, DeleteParams, Patch};
 use hardway_client::controller::{self, Next};
 use hardway_client::queue::WorkQueue;
-use hardway_client::task;
+use hardway_client::{task, trace};
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 use parking_lot::Mutex;
@@ -46,7 +46,7 @@ impl Writer {
             let queue = this.queue.clone();
             controller::run("pod-status", queue, WORKERS, |uid: String| {
                 let (this, client) = (this.clone(), client.clone());
-                async move { this.write(&client, &uid).await }
+                trace::scope(uid.clone(), async move { this.write(&client, &uid).await })
             })
             .await;
         });

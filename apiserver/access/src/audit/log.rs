@@ -1,216 +1,173 @@
-//! Writing audit events: a bounded queue, a thread, a file that rotates.
+//! Where audit events go: to the file at once, or through a bounded queue.
 
 use super::Policy;
-use jiff::Timestamp;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use super::file::{Output, Rotation};
+use parking_lot::Mutex;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-const QUEUE: usize = 10_000;
+/// Events are written together up to about this many bytes.
+const TOGETHER: usize = 64 << 10;
 
-/// When the file is replaced by a new one, and how many old ones are kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Rotation {
-    /// Bytes after which the file is rotated; 0 for never.
-    pub max_size: u64,
-    /// Rotated files kept; 0 for all.
-    pub max_backups: usize,
-    /// How long rotated files are kept; 0 for ever.
-    pub max_age: Duration,
+/// What a request has to do with the writing of its events, as `--audit-log-mode`
+/// says in Kubernetes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It goes on when they are written, or can't be.
+    #[default]
+    Blocking,
+    /// And is refused if the event of its arrival can't be.
+    BlockingStrict,
+    /// Nothing: they wait in a queue for so many, and are lost when it is full.
+    Batch(usize),
 }
 
-impl Default for Rotation {
-    /// Ten files of 100 MiB.
-    fn default() -> Self {
-        Self {
-            max_size: 100 << 20,
-            max_backups: 10,
-            max_age: Duration::ZERO,
-        }
+/// How many events there were.
+#[derive(Debug, Default)]
+pub struct Counts {
+    events: AtomicU64,
+    failed: AtomicU64,
+    lost: AtomicU64,
+    rejected: AtomicU64,
+}
+
+impl Counts {
+    /// Handed to the log.
+    pub fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    /// Not written because of an error.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Thrown away because the queue was full.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Requests refused because their arrival could not be written.
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
     }
 }
 
 /// The audit log. Dropping it writes what is queued.
 pub struct Log {
     policy: Policy,
-    queue: Option<SyncSender<String>>,
-    writer: Option<JoinHandle<()>>,
-    lost: AtomicU64,
+    strict: bool,
+    sink: Sink,
+    counts: Arc<Counts>,
+}
+
+enum Sink {
+    File(Mutex<Output>),
+    Queue {
+        /// Taken when the log is dropped.
+        queue: Option<SyncSender<String>>,
+        writer: Option<JoinHandle<()>>,
+    },
 }
 
 impl Log {
-    /// Opens the file for appending and starts the writer.
-    pub fn open(path: &Path, policy: Policy, rotation: Rotation) -> io::Result<Self> {
+    /// Opens the file for appending.
+    pub fn open(path: &Path, policy: Policy, rotation: Rotation, mode: Mode) -> io::Result<Self> {
         let mut output = Output::open(path, rotation)?;
-        let (queue, events) = sync_channel(QUEUE);
-        let writer = std::thread::Builder::new()
-            .name("audit".into())
-            .spawn(move || output.run(&events))?;
+        let counts = Arc::<Counts>::default();
+        let sink = match mode {
+            Mode::Blocking | Mode::BlockingStrict => Sink::File(Mutex::new(output)),
+            Mode::Batch(buffer) => {
+                let (queue, events) = sync_channel(buffer);
+                let counts = counts.clone();
+                let writer = std::thread::Builder::new()
+                    .name("audit".into())
+                    .spawn(move || write_all(&mut output, &events, &counts))?;
+                Sink::Queue {
+                    queue: Some(queue),
+                    writer: Some(writer),
+                }
+            }
+        };
         Ok(Self {
             policy,
-            queue: Some(queue),
-            writer: Some(writer),
-            lost: AtomicU64::new(0),
+            strict: mode == Mode::BlockingStrict,
+            sink,
+            counts,
         })
     }
 
-    /// Events that didn't fit into the queue.
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+    /// How many events there were, and what became of them.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
     }
 
     pub(super) fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    pub(super) fn write(&self, line: String) {
-        let sent = self
-            .queue
-            .as_ref()
-            .is_some_and(|q| q.try_send(line).is_ok());
-        if !sent && self.lost.fetch_add(1, Ordering::Relaxed) == 0 {
-            tracing::error!("the audit log can't keep up: events are lost from now on");
+    /// Whether a request whose arrival could not be written is to be refused.
+    pub(super) fn rejects(&self) -> bool {
+        if self.strict {
+            self.counts.rejected.fetch_add(1, Ordering::Relaxed);
+        }
+        self.strict
+    }
+
+    /// Writes an event; whether that went well as far as can be told.
+    pub(super) fn write(&self, mut line: String) -> bool {
+        line.push('\n');
+        self.counts.events.fetch_add(1, Ordering::Relaxed);
+        match &self.sink {
+            Sink::File(output) => {
+                let written = output.lock().write(&line);
+                if !written {
+                    self.counts.failed.fetch_add(1, Ordering::Relaxed);
+                }
+                written
+            }
+            Sink::Queue { queue, .. } => {
+                let sent = queue.as_ref().is_some_and(|q| q.try_send(line).is_ok());
+                if !sent && self.counts.lost.fetch_add(1, Ordering::Relaxed) == 0 {
+                    tracing::error!(
+                        "the audit log can't keep up: events are lost from now on; see \
+                         apiserver_audit_error_total, --audit-log-mode and --audit-log-batch-buffer-size"
+                    );
+                }
+                sent
+            }
+        }
+    }
+}
+
+/// Writes what is queued, as much at once as there is, until nobody queues any more.
+fn write_all(output: &mut Output, events: &Receiver<String>, counts: &Counts) {
+    while let Ok(mut lines) = events.recv() {
+        let mut count = 1;
+        while lines.len() < TOGETHER
+            && let Ok(line) = events.try_recv()
+        {
+            lines.push_str(&line);
+            count += 1;
+        }
+        if !output.write(&lines) {
+            counts.failed.fetch_add(count, Ordering::Relaxed);
         }
     }
 }
 
 impl Drop for Log {
     fn drop(&mut self) {
-        drop(self.queue.take());
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
-        }
-    }
-}
-
-struct Output {
-    path: PathBuf,
-    rotation: Rotation,
-    file: BufWriter<File>,
-    size: u64,
-}
-
-impl Output {
-    fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
-        // Who did what is not for everybody on the host.
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)?;
-        let size = file.metadata()?.len();
-        Ok(Self {
-            path: path.to_owned(),
-            rotation,
-            file: BufWriter::new(file),
-            size,
-        })
-    }
-
-    fn run(&mut self, events: &Receiver<String>) {
-        loop {
-            let line = match events.try_recv() {
-                Ok(line) => line,
-                Err(TryRecvError::Disconnected) => break,
-                Err(TryRecvError::Empty) => {
-                    self.told(|this| this.file.flush());
-                    match events.recv() {
-                        Ok(line) => line,
-                        Err(_) => break,
-                    }
-                }
-            };
-            self.told(|this| this.append(&line));
-        }
-        self.told(|this| this.file.flush());
-    }
-
-    fn told(&mut self, act: impl FnOnce(&mut Self) -> io::Result<()>) {
-        if let Err(error) = act(self) {
-            tracing::error!(path = %self.path.display(), %error, "audit log not written");
-        }
-    }
-
-    fn append(&mut self, line: &str) -> io::Result<()> {
-        let length = line.len() as u64 + 1;
-        if self.rotation.max_size > 0
-            && self.size > 0
-            && self.size + length > self.rotation.max_size
-        {
-            self.rotate()?;
-        }
-        self.file.write_all(line.as_bytes())?;
-        self.file.write_all(b"\n")?;
-        self.size += length;
-        Ok(())
-    }
-
-    /// `audit.log` becomes `audit-TIME.log`.
-    fn rotate(&mut self) -> io::Result<()> {
-        self.file.flush()?;
-        let now = Timestamp::now();
-        std::fs::rename(&self.path, self.rotated(now))?;
-        *self = Self::open(&self.path, self.rotation)?;
-        self.prune(now)
-    }
-
-    /// Where the file goes that is put aside at a time. Names sort by time.
-    fn rotated(&self, at: Timestamp) -> PathBuf {
-        let (stem, extension) = self.name();
-        let time = format!("{at:.9}").replace(':', "-");
-        self.path
-            .with_file_name(format!("{stem}-{time}{extension}"))
-    }
-
-    fn name(&self) -> (String, String) {
-        let part = |part: Option<&std::ffi::OsStr>| {
-            part.map(|s| s.to_string_lossy().into_owned())
-                .unwrap_or_default()
-        };
-        let extension = match part(self.path.extension()) {
-            none if none.is_empty() => none,
-            some => format!(".{some}"),
-        };
-        (part(self.path.file_stem()), extension)
-    }
-
-    fn prune(&self, now: Timestamp) -> io::Result<()> {
-        let (stem, extension) = self.name();
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut old: Vec<PathBuf> = std::fs::read_dir(folder)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| {
-                let name = path
-                    .file_name()
-                    .map(|n| n.to_string_lossy())
-                    .unwrap_or_default();
-                name.starts_with(&format!("{stem}-")) && name.ends_with(&extension)
-            })
-            .collect();
-        old.sort();
-        let surplus = match self.rotation.max_backups {
-            0 => 0,
-            kept => old.len().saturating_sub(kept),
-        };
-        let age = self.rotation.max_age;
-        let outdated = match now.checked_sub(age) {
-            Ok(then) if !age.is_zero() => {
-                let oldest = self.rotated(then);
-                let is_old = |path: &&PathBuf| path.file_name() < oldest.file_name();
-                old.iter().take_while(is_old).count()
+        if let Sink::Queue { queue, writer } = &mut self.sink {
+            drop(queue.take());
+            if let Some(writer) = writer.take() {
+                let _ = writer.join();
             }
-            _ => 0,
-        };
-        let gone = old.iter().take(surplus.max(outdated));
-        gone.into_iter().try_for_each(std::fs::remove_file)
+        }
     }
 }
 
@@ -220,7 +177,7 @@ mod tests {
     use super::*;
     use crate::User;
     use serde_json::{Value, json};
-    use std::sync::Arc;
+    use std::time::Duration;
 
     fn request<'a>(user: &'a User, resource: &'a str) -> Request<'a> {
         Request {
@@ -260,10 +217,10 @@ mod tests {
         let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived],
             rules: [{level: None, users: [quiet]}, {level: RequestResponse}]}";
         let policy = Policy::parse(policy).unwrap();
-        let log = Arc::new(Log::open(&path, policy, NO_ROTATION).unwrap());
+        let log = Arc::new(Log::open(&path, policy, NO_ROTATION, Mode::default()).unwrap());
         let user = User::new("jane", ["dev"]);
         for resource in ["secrets", "configmaps"] {
-            let mut entry = log.begin(&request(&user, resource)).unwrap();
+            let mut entry = log.begin(&request(&user, resource)).unwrap().unwrap();
             entry.request_object(&json!({"data": {"a": "b"}}));
             let reason = "RBAC: so".to_owned();
             entry.decided(&crate::Decision::Allow { reason });
@@ -271,6 +228,7 @@ mod tests {
         }
         assert!(
             log.begin(&request(&User::new("quiet", [""]), "pods"))
+                .unwrap()
                 .is_none()
         );
         drop(log);
@@ -291,10 +249,12 @@ mod tests {
     fn long_answers_and_strangers_have_their_stages() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
-        let log = Arc::new(Log::open(&path, Policy::default(), NO_ROTATION).unwrap());
+        let log =
+            Arc::new(Log::open(&path, Policy::default(), NO_ROTATION, Mode::default()).unwrap());
         let jane = User::new("jane", ["dev"]);
         let running = log
             .begin(&request(&jane, "pods"))
+            .unwrap()
             .unwrap()
             .response_started(200);
         let mut headers = http::HeaderMap::new();
@@ -332,33 +292,6 @@ mod tests {
     }
 
     #[test]
-    fn old_files_go_by_their_age() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("audit.log");
-        let at = |name: &str| folder.path().join(name);
-        let now: Timestamp = "2026-03-10T00:00:00Z".parse().unwrap();
-        let names = ["03-01", "03-07", "03-08", "03-09"]
-            .map(|day| format!("audit-2026-{day}T10-00-00.000000000Z.log"));
-        names
-            .iter()
-            .for_each(|name| std::fs::write(at(name), "").unwrap());
-        let left = |max_backups, days: u64| {
-            let rotation = Rotation {
-                max_size: 0,
-                max_backups,
-                max_age: Duration::from_secs(days * 24 * 3600),
-            };
-            let output = Output::open(&path, rotation).unwrap();
-            output.prune(now).unwrap();
-            names.iter().filter(|name| at(name).exists()).count()
-        };
-        assert_eq!(left(0, 0), 4);
-        assert_eq!(left(0, 3), 3);
-        assert_eq!(left(3, 3), 3);
-        assert_eq!(left(1, 3), 1);
-    }
-
-    #[test]
     fn rotates_by_size_and_prunes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
@@ -367,10 +300,11 @@ mod tests {
             max_backups: 2,
             max_age: Duration::ZERO,
         };
-        let log = Arc::new(Log::open(&path, Policy::default(), rotation).unwrap());
+        let log = Arc::new(Log::open(&path, Policy::default(), rotation, Mode::Blocking).unwrap());
         let user = User::new("jane", ["dev"]);
         for _ in 0..8 {
             log.begin(&request(&user, "pods"))
+                .unwrap()
                 .unwrap()
                 .complete(200, "", "");
         }
@@ -387,5 +321,43 @@ mod tests {
         ] {
             assert!(Policy::parse(text).is_err());
         }
+    }
+
+    #[test]
+    fn what_is_not_written_is_counted_and_refused_if_asked() {
+        let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}";
+        let user = User::new("jane", ["dev"]);
+        let full = |mode| {
+            let policy = Policy::parse(policy).unwrap();
+            let log = Log::open(Path::new("/dev/full"), policy, NO_ROTATION, mode).unwrap();
+            let log = Arc::new(log);
+            let begun = log.begin(&request(&user, "pods"));
+            (begun.map(|entry| drop(entry.unwrap())), log)
+        };
+        let counts = |log: &Log| {
+            let counts = log.counts();
+            let (events, failed) = (counts.events(), counts.failed());
+            (events, failed, counts.lost(), counts.rejected())
+        };
+        let (begun, log) = full(Mode::Blocking);
+        assert!(begun.is_ok());
+        assert_eq!(counts(&log), (1, 1, 0, 0));
+        let (begun, log) = full(Mode::BlockingStrict);
+        assert!(begun.is_err());
+        assert_eq!(counts(&log), (1, 1, 0, 1));
+        // Nobody takes from this queue any more.
+        let (queue, events) = sync_channel(1);
+        let log = Log {
+            policy: Policy::default(),
+            strict: false,
+            sink: Sink::Queue {
+                queue: Some(queue),
+                writer: None,
+            },
+            counts: Arc::default(),
+        };
+        assert!(log.write("a".into()) && !log.write("b".into()));
+        assert_eq!(counts(&log), (2, 0, 1, 0));
+        drop(events);
     }
 }

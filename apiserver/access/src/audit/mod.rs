@@ -1,9 +1,11 @@
 //! The audit log: who did what when, one JSON line per stage of a request.
 
+mod file;
 mod log;
 mod policy;
 
-pub use log::{Log, Rotation};
+pub use file::Rotation;
+pub use log::{Counts, Log, Mode};
 pub use policy::{Level, Policy, PolicyError, Stage};
 
 use crate::{Decision, User};
@@ -59,6 +61,11 @@ impl Request<'_> {
     }
 }
 
+/// A request can't be recorded, and must therefore not be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("failed to store audit event")]
+pub struct NotRecorded;
+
 /// The record of one request under way.
 pub struct Entry {
     log: Arc<Log>,
@@ -69,11 +76,16 @@ pub struct Entry {
 }
 
 impl Log {
-    /// Begins the record of a request; `None` if the policy doesn't want it.
-    pub fn begin(self: &Arc<Self>, request: &Request) -> Option<Entry> {
-        let entry = self.entry(request)?;
-        entry.emit(Stage::RequestReceived);
-        Some(entry)
+    /// Begins the record of a request; `None` if the policy doesn't want it. An error
+    /// means that the request must be refused: what can't be recorded must not be.
+    pub fn begin(self: &Arc<Self>, request: &Request) -> Result<Option<Entry>, NotRecorded> {
+        let Some(entry) = self.entry(request) else {
+            return Ok(None);
+        };
+        match entry.emit(Stage::RequestReceived) || !self.rejects() {
+            true => Ok(Some(entry)),
+            false => Err(NotRecorded),
+        }
     }
 
     /// Records a request whose sender proved to be nobody, at the one stage
@@ -239,9 +251,10 @@ impl Entry {
         self.event.insert("responseStatus".into(), status);
     }
 
-    fn emit(&self, stage: Stage) {
+    /// Whether it is written, as far as it should be.
+    fn emit(&self, stage: Stage) -> bool {
         if self.omitted.contains(&stage) {
-            return;
+            return true;
         }
         let mut event = self.event.clone();
         event.insert("stage".into(), json!(stage.name()));
@@ -250,6 +263,6 @@ impl Entry {
         if !self.annotations.is_empty() {
             event.insert("annotations".into(), json!(self.annotations));
         }
-        self.log.write(Value::Object(event).to_string());
+        self.log.write(Value::Object(event).to_string())
     }
 }

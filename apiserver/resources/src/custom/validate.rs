@@ -1,21 +1,29 @@
 //! Validation of a custom resource against its OpenAPI v3 schema, in the words
 //! of Kubernetes' validator.
 
+use super::compiled::{Range, Validator};
 use hardway_proto::status::Cause;
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Map, Number, Value};
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+/// Of what is wrong with an object no more than this is told: nobody reads it, and
+/// each may show a large part of the object.
+const MOST_CAUSES: usize = 100;
 
 /// Validates everything but `metadata`, `apiVersion` and `kind`.
-pub fn object(schema: &Value, object: &Value, errors: &mut Vec<Cause>) {
-    check(schema, object, "", errors);
+pub(super) fn object(validator: &Validator, object: &Value, errors: &mut Vec<Cause>) {
+    check(validator, object, "", errors);
+    errors.truncate(MOST_CAUSES);
 }
 
-fn check(schema: &Value, value: &Value, path: &str, errors: &mut Vec<Cause>) {
-    if value.is_null() && schema["nullable"] == true {
+fn check(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Cause>) {
+    if (value.is_null() && validator.nullable) || errors.len() > MOST_CAUSES {
         return;
     }
-    if !type_fits(schema, value) {
-        let wanted = schema["type"].as_str().unwrap_or("integer,string");
+    if !type_fits(validator, value) {
+        let wanted = validator.kind.as_deref().unwrap_or("integer,string");
         let found = type_name(value);
         errors.push(invalid(
             path,
@@ -29,21 +37,21 @@ fn check(schema: &Value, value: &Value, path: &str, errors: &mut Vec<Cause>) {
         return;
     }
     match value {
-        Value::Object(map) => fields(schema, map, path, errors),
-        Value::Array(list) => items(schema, list, path, errors),
-        Value::String(text) => string(schema, text, path, errors),
-        Value::Number(_) => number(schema, value, path, errors),
+        Value::Object(map) => fields(validator, map, path, errors),
+        Value::Array(list) => items(validator, list, path, errors),
+        Value::String(text) => string(validator, text, path, errors),
+        Value::Number(_) => number(validator, value, path, errors),
         _ => {}
     }
-    allowed(schema, value, path, errors);
-    combined(schema, value, path, errors);
+    allowed(validator, value, path, errors);
+    combined(validator, value, path, errors);
 }
 
-fn type_fits(schema: &Value, value: &Value) -> bool {
-    if schema["x-kubernetes-int-or-string"] == true {
+fn type_fits(validator: &Validator, value: &Value) -> bool {
+    if validator.int_or_string {
         return value.is_string() || value.is_i64() || value.is_u64();
     }
-    match schema["type"].as_str() {
+    match validator.kind.as_deref() {
         Some("object") => value.is_object(),
         Some("array") => value.is_array(),
         Some("string") => value.is_string(),
@@ -68,76 +76,46 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-fn fields(
-    schema: &Value,
-    map: &serde_json::Map<String, Value>,
-    path: &str,
-    errors: &mut Vec<Cause>,
-) {
-    for name in schema["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
+fn fields(validator: &Validator, map: &Map<String, Value>, path: &str, errors: &mut Vec<Cause>) {
+    for name in validator
+        .required
+        .iter()
+        .filter(|name| !map.contains_key(*name))
     {
-        if !map.contains_key(name) {
-            errors.push(Cause {
-                reason: "FieldValueRequired".into(),
-                message: "Required value".into(),
-                field: join(path, name),
-            });
-        }
+        errors.push(Cause {
+            reason: "FieldValueRequired".into(),
+            message: "Required value".into(),
+            field: join(path, name),
+        });
     }
-    size(
-        schema,
-        ("minProperties", "maxProperties", "properties"),
-        map.len(),
-        path,
-        errors,
-    );
+    size(&validator.properties, "properties", map.len(), path, errors);
     for (name, value) in map {
         if path.is_empty() && matches!(name.as_str(), "metadata" | "apiVersion" | "kind") {
             continue;
         }
-        if let Some(field) = schema["properties"].get(name) {
+        let field = validator.fields.get(name);
+        if let Some(field) = field.or(validator.additional.as_deref()) {
             check(field, value, &join(path, name), errors);
-        } else if schema["additionalProperties"].is_object() {
-            check(
-                &schema["additionalProperties"],
-                value,
-                &join(path, name),
-                errors,
-            );
         }
     }
 }
 
-fn items(schema: &Value, list: &[Value], path: &str, errors: &mut Vec<Cause>) {
-    size(
-        schema,
-        ("minItems", "maxItems", "items"),
-        list.len(),
-        path,
-        errors,
-    );
+fn items(validator: &Validator, list: &[Value], path: &str, errors: &mut Vec<Cause>) {
+    size(&validator.elements, "items", list.len(), path, errors);
+    let mut seen: HashSet<Vec<&Value>> = HashSet::new();
     for (index, value) in list.iter().enumerate() {
         let path = format!("{path}[{index}]");
-        if schema["items"].is_object() {
-            check(&schema["items"], value, &path, errors);
+        if let Some(items) = &validator.items {
+            check(items, value, &path, errors);
         }
-        let keys = schema["x-kubernetes-list-map-keys"].as_array();
-        let same = |other: &Value| match keys {
-            Some(keys) => keys
-                .iter()
-                .filter_map(Value::as_str)
-                .all(|key| other[key] == value[key]),
-            None => other == value,
+        let Some(keys) = &validator.unique else {
+            continue;
         };
-        let unique = matches!(
-            schema["x-kubernetes-list-type"].as_str(),
-            Some("set" | "map")
-        ) || schema["uniqueItems"] == true;
-        if unique && list[..index].iter().any(same) {
+        let identity = match keys.is_empty() {
+            true => vec![value],
+            false => keys.iter().map(|key| &value[key]).collect(),
+        };
+        if !seen.insert(identity) && errors.len() <= MOST_CAUSES {
             errors.push(Cause {
                 reason: "FieldValueDuplicate".into(),
                 message: format!("Duplicate value: {value}"),
@@ -147,19 +125,13 @@ fn items(schema: &Value, list: &[Value], path: &str, errors: &mut Vec<Cause>) {
     }
 }
 
-fn size(
-    schema: &Value,
-    (least, most, what): (&str, &str, &str),
-    found: usize,
-    path: &str,
-    errors: &mut Vec<Cause>,
-) {
+fn size(range: &Range<u64>, what: &str, found: usize, path: &str, errors: &mut Vec<Cause>) {
     let found = found as u64;
-    if let Some(least) = schema[least].as_u64().filter(|least| found < *least) {
+    if let Some(least) = range.least.filter(|least| found < *least) {
         let text = format!("{} in body should have at least {least} {what}", path);
         errors.push(invalid(path, &found.to_string(), &text));
     }
-    if let Some(most) = schema[most].as_u64().filter(|most| found > *most) {
+    if let Some(most) = range.most.filter(|most| found > *most) {
         errors.push(Cause {
             reason: "FieldValueTooMany".into(),
             message: format!("Too many: {found}: must have at most {most} items"),
@@ -168,33 +140,36 @@ fn size(
     }
 }
 
-fn string(schema: &Value, text: &str, path: &str, errors: &mut Vec<Cause>) {
+fn string(validator: &Validator, text: &str, path: &str, errors: &mut Vec<Cause>) {
     let length = text.chars().count() as u64;
-    if let Some(least) = schema["minLength"].as_u64().filter(|least| length < *least) {
+    let range = &validator.length;
+    if let Some(least) = range.least.filter(|least| length < *least) {
         let why = format!("{} in body should be at least {least} chars long", path);
         errors.push(invalid(path, &quote(text), &why));
     }
-    if let Some(most) = schema["maxLength"].as_u64().filter(|most| length > *most) {
+    if let Some(most) = range.most.filter(|most| length > *most) {
         errors.push(Cause {
             reason: "FieldValueTooLong".into(),
             message: format!("Too long: may not be more than {most} bytes"),
             field: shown(path),
         });
     }
-    if let Some(pattern) = schema["pattern"].as_str()
-        && !Regex::new(pattern).is_ok_and(|regex| regex.is_match(text))
-    {
-        let why = format!("{} in body should match '{pattern}'", path);
+    if let Some(pattern) = validator.pattern.as_ref().filter(|p| !p.matches(text)) {
+        let why = format!("{} in body should match '{}'", path, pattern.text);
         errors.push(invalid(path, &quote(text), &why));
     }
     if let Some(format @ ("date-time" | "ipv4" | "ipv6" | "cidr" | "uuid" | "byte")) =
-        schema["format"].as_str()
+        validator.format.as_deref()
         && !format_fits(format, text)
     {
         let why = format!("{} in body must be of type {format}: {}", path, quote(text));
         errors.push(invalid(path, &quote(text), &why));
     }
 }
+
+static UUID: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new("(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$").ok()
+});
 
 fn format_fits(format: &str, text: &str) -> bool {
     use base64::Engine;
@@ -206,43 +181,45 @@ fn format_fits(format: &str, text: &str) -> bool {
         "byte" => base64::engine::general_purpose::STANDARD
             .decode(text)
             .is_ok(),
-        _ => Regex::new("(?i)^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$")
-            .is_ok_and(|uuid| uuid.is_match(text)),
+        _ => UUID.as_ref().is_some_and(|uuid| uuid.is_match(text)),
     }
 }
 
-fn number(schema: &Value, value: &Value, path: &str, errors: &mut Vec<Cause>) {
+fn number(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Cause>) {
     let found = value.as_f64().unwrap_or_default();
-    let mut refuse = |words: &str, limit: &Value| {
+    let mut refuse = |words: &str, limit: &Number| {
         let why = format!("{} in body should be {words} {limit}", path);
         errors.push(invalid(path, &value.to_string(), &why));
     };
-    if let Some(least) = schema["minimum"].as_f64() {
-        match schema["exclusiveMinimum"] == true {
-            true if found <= least => refuse("greater than", &schema["minimum"]),
-            false if found < least => refuse("greater than or equal to", &schema["minimum"]),
+    let as_float = |number: &Number| number.as_f64().unwrap_or_default();
+    let (open_below, open_above) = validator.exclusive;
+    if let Some(least) = &validator.value.least {
+        match open_below {
+            true if found <= as_float(least) => refuse("greater than", least),
+            false if found < as_float(least) => refuse("greater than or equal to", least),
             _ => {}
         }
     }
-    if let Some(most) = schema["maximum"].as_f64() {
-        match schema["exclusiveMaximum"] == true {
-            true if found >= most => refuse("less than", &schema["maximum"]),
-            false if found > most => refuse("less than or equal to", &schema["maximum"]),
+    if let Some(most) = &validator.value.most {
+        match open_above {
+            true if found >= as_float(most) => refuse("less than", most),
+            false if found > as_float(most) => refuse("less than or equal to", most),
             _ => {}
         }
     }
-    if let Some(step) = schema["multipleOf"].as_f64().filter(|step| *step > 0.0)
-        && (found / step).fract() != 0.0
+    if let Some(step) = validator
+        .multiple_of
+        .as_ref()
+        .filter(|step| as_float(step) > 0.0)
+        && (found / as_float(step)).fract() != 0.0
     {
-        refuse("a multiple of", &schema["multipleOf"]);
+        refuse("a multiple of", step);
     }
 }
 
-fn allowed(schema: &Value, value: &Value, path: &str, errors: &mut Vec<Cause>) {
-    let Some(list) = schema["enum"].as_array() else {
-        return;
-    };
-    if !list.contains(value) {
+fn allowed(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Cause>) {
+    let list = &validator.allowed;
+    if !list.is_empty() && !list.contains(value) {
         let texts: Vec<String> = list.iter().map(Value::to_string).collect();
         errors.push(Cause {
             reason: "FieldValueNotSupported".into(),
@@ -255,29 +232,27 @@ fn allowed(schema: &Value, value: &Value, path: &str, errors: &mut Vec<Cause>) {
     }
 }
 
-fn combined(schema: &Value, value: &Value, path: &str, errors: &mut Vec<Cause>) {
-    let list = |key: &str| schema[key].as_array().cloned().unwrap_or_default();
-    let fits = |schema: &Value| {
+fn combined(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Cause>) {
+    let fits = |part: &Validator| {
         let mut found = Vec::new();
-        check(schema, value, path, &mut found);
+        check(part, value, path, &mut found);
         found.is_empty()
     };
-    for part in list("allOf") {
-        check(&part, value, path, errors);
+    for part in &validator.all_of {
+        check(part, value, path, errors);
     }
     let mut refuse = |words: &str| {
         let why = format!("{} in body must validate {words}", quote(path));
         errors.push(invalid(path, &value.to_string(), &why));
     };
-    let any = list("anyOf");
+    let (any, one) = (&validator.any_of, &validator.one_of);
     if !any.is_empty() && !any.iter().any(fits) {
         refuse("at least one schema (anyOf)");
     }
-    let one = list("oneOf");
     if !one.is_empty() && one.iter().filter(|part| fits(part)).count() != 1 {
         refuse("one and only one schema (oneOf)");
     }
-    if schema["not"].is_object() && fits(&schema["not"]) {
+    if validator.not.as_deref().is_some_and(fits) {
         let why = format!("{} in body must not validate the schema (not)", quote(path));
         errors.push(invalid(path, &value.to_string(), &why));
     }

@@ -6,6 +6,7 @@ use super::kind::{Kind, PLAIN};
 use super::service::special_address;
 use hardway_proto::names;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 fn address(e: &mut Errors, path: &Path, ip: &str) {
     e.each(path, ip, names::is_ip(ip));
@@ -115,14 +116,13 @@ pub(super) const ENDPOINT_SLICE: Kind = Kind {
             if ports.len() > 20000 {
                 e.too_many(&Path::new("ports"), ports.len(), 20000);
             }
-            let mut seen = Vec::new();
+            let mut seen = BTreeSet::new();
             for (i, one) in ports.iter().enumerate() {
                 let path = Path::new("ports").index(i);
                 let name = text(one, "name");
-                if seen.contains(&name) {
+                if !seen.insert(name) {
                     e.duplicate(&path.child("name"), name);
                 }
-                seen.push(name);
                 if has(one, "port") {
                     port(e, &path, one, false);
                 }

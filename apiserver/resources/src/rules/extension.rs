@@ -7,8 +7,10 @@ use super::json::{
     object_mut, set, set_default, text,
 };
 use super::kind::{Kind, PLAIN, WITH_STATUS};
+use crate::custom::bad_patterns;
 use hardway_proto::names;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 fn default_definition(definition: &mut Value) {
     let Some(spec) = object_mut(definition, "spec") else {
@@ -107,15 +109,19 @@ fn check_definition(e: &mut Errors, definition: &Value) {
 }
 
 fn versions(e: &mut Errors, path: &Path, versions: &[Value]) {
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for (i, version) in versions.iter().enumerate() {
         let path = path.index(i);
         let name = text(version, "name");
         e.each(&path.child("name"), name, names::is_dns1035_label(name));
-        if seen.contains(&name) {
+        if !seen.insert(name) {
             e.duplicate(&path.child("name"), name);
         }
-        seen.push(name);
+        for bad in bad_patterns(get(get(version, "schema"), "openAPIV3Schema")) {
+            let path = path.child("schema.openAPIV3Schema").child(&bad.path);
+            let why = format!("must be a valid regular expression, but isn't: {}", bad.why);
+            e.invalid(&path, bad.text.as_str(), &why);
+        }
         if !has(get(version, "schema"), "openAPIV3Schema") {
             e.required(
                 &path.child("schema.openAPIV3Schema"),
@@ -182,7 +188,7 @@ fn default_webhooks(configuration: &mut Value, mutating: bool) {
 }
 
 fn check_webhooks(e: &mut Errors, configuration: &Value) {
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for (i, hook) in list(configuration, "webhooks").iter().enumerate() {
         let path = Path::new("webhooks").index(i);
         let name = text(hook, "name");
@@ -194,10 +200,9 @@ fn check_webhooks(e: &mut Errors, configuration: &Value) {
                 "should be a domain with at least three segments separated by dots",
             );
         }
-        if seen.contains(&name) {
+        if !seen.insert(name) {
             e.duplicate(&path.child("name"), name);
         }
-        seen.push(name);
         let effects = text(hook, "sideEffects");
         if effects.is_empty() {
             e.required(

@@ -7,6 +7,7 @@ use super::json::{
 use super::kind::{Kind, PLAIN, WITH_STATUS};
 use super::{labels, pod, status, workloads};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 const AMOUNTS: [&str; 5] = [
     "max",
@@ -50,14 +51,13 @@ pub(super) const LIMIT_RANGE: Kind = Kind {
     },
     validate: |object| {
         Errors::collect(|e| {
-            let mut seen = Vec::new();
+            let mut seen = BTreeSet::new();
             for (i, limit) in list(get(object, "spec"), "limits").iter().enumerate() {
                 let path = Path::new("spec.limits").index(i);
                 let kind = text(limit, "type");
-                if seen.contains(&kind) {
+                if !seen.insert(kind) {
                     e.duplicate(&path.child("type"), kind);
                 }
-                seen.push(kind);
                 for field in AMOUNTS {
                     for (name, amount) in entries(limit, field) {
                         pod::check_quantity(e, &path.child(field).key(name), amount);

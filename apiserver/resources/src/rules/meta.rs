@@ -5,7 +5,7 @@ use super::json::{entries, flag, get, int, list, text};
 use super::{FieldErrors, labels};
 use hardway_proto::names;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// What all annotations of an object together may weigh, in bytes.
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
@@ -146,7 +146,7 @@ pub fn validate_update(new: &Value, old: &Value) -> FieldErrors {
             for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
                 e.immutable(&path.child(field), get(new, field), get(old, field));
             }
-            let before: Vec<&Value> = list(old, "finalizers").iter().collect();
+            let before: HashSet<&Value> = list(old, "finalizers").iter().collect();
             let added: Vec<String> = list(new, "finalizers")
                 .iter()
                 .filter(|f| !before.contains(f))

@@ -6,6 +6,7 @@ use super::kind::{Kind, PLAIN};
 use super::pod;
 use hardway_proto::names;
 use serde_json::{Value, json};
+use std::collections::{BTreeSet, HashSet};
 
 fn default_status(node: &mut Value) {
     if let Some(status) = object_mut(node, "status") {
@@ -21,7 +22,7 @@ fn default_status(node: &mut Value) {
 
 fn check(e: &mut Errors, node: &Value) {
     let spec = get(node, "spec");
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for (i, taint) in list(spec, "taints").iter().enumerate() {
         let path = Path::new("spec.taints").index(i);
         let (key, effect) = (text(taint, "key"), text(taint, "effect"));
@@ -36,10 +37,9 @@ fn check(e: &mut Errors, node: &Value) {
             effect,
             &["NoSchedule", "PreferNoSchedule", "NoExecute"],
         );
-        if seen.contains(&(key, effect)) {
+        if !seen.insert((key, effect)) {
             e.duplicate(&path, &json!({"key": key, "effect": effect}));
         }
-        seen.push((key, effect));
     }
     for (i, cidr) in list(spec, "podCIDRs").iter().enumerate() {
         let cidr = cidr.as_str().unwrap_or_default();
@@ -61,12 +61,11 @@ fn check_status(e: &mut Errors, node: &Value) {
             pod::check_quantity(e, &Path::new("status").child(field).key(name), amount);
         }
     }
-    let mut addresses = Vec::new();
+    let mut addresses = HashSet::new();
     for (i, address) in list(status, "addresses").iter().enumerate() {
-        if addresses.contains(&address) {
+        if !addresses.insert(address) {
             e.duplicate(&Path::new("status.addresses").index(i), address);
         }
-        addresses.push(address);
     }
 }
 

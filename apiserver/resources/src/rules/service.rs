@@ -9,7 +9,7 @@ use super::kind::{Kind, PLAIN};
 use super::{labels, pod};
 use hardway_proto::names;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 fn default_service(service: &mut Value) {
     let Some(spec) = ensure_object(service, "spec") else {
@@ -312,13 +312,14 @@ fn prepare_update(new: &mut Value, old: &Value) {
     }
     if !["NodePort", "LoadBalancer"].contains(&after.as_str()) {
         // Kubernetes drops node ports that were kept only by not being removed.
-        let unchanged = list(&before, "ports").to_vec();
+        let ports = list(&before, "ports").iter();
+        let unchanged: HashSet<&Value> = ports
+            .map(|port| get(port, "nodePort"))
+            .filter(|node| !node.is_null())
+            .collect();
         for port in list_mut(spec, "ports") {
             let node = get(port, "nodePort").clone();
-            if unchanged
-                .iter()
-                .any(|p| get(p, "nodePort") == &node && !node.is_null())
-            {
+            if unchanged.contains(&node) {
                 super::json::remove(port, "nodePort");
             }
         }
@@ -327,18 +328,18 @@ fn prepare_update(new: &mut Value, old: &Value) {
         }
         return;
     }
+    let identity = |port: &Value| (get(port, "port").clone(), get(port, "protocol").clone());
+    let mut nodes = HashMap::new();
+    for port in list(&before, "ports") {
+        nodes
+            .entry(identity(port))
+            .or_insert_with(|| int(port, "nodePort"));
+    }
     for port in list_mut(spec, "ports") {
         if int(port, "nodePort").unwrap_or_default() != 0 {
             continue;
         }
-        let same = |p: &&Value| {
-            get(p, "port") == get(port, "port") && get(p, "protocol") == get(port, "protocol")
-        };
-        let node = list(&before, "ports")
-            .iter()
-            .find(same)
-            .and_then(|p| int(p, "nodePort"));
-        if let Some(node) = node {
+        if let Some(node) = nodes.get(&identity(port)).copied().flatten() {
             set(port, "nodePort", node);
         }
     }

@@ -8,6 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hardway_proto::names;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use x509_parser::pem::Pem;
 
 /// Conditions that only an approver sets.
@@ -200,7 +201,7 @@ fn condition<'a>(request: &'a Value, kind: &str) -> Option<&'a Value> {
 
 fn conditions(e: &mut Errors, request: &Value) {
     let path = Path::new("status.conditions");
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for (i, condition) in list(get(request, "status"), "conditions")
         .iter()
         .enumerate()
@@ -209,17 +210,17 @@ fn conditions(e: &mut Errors, request: &Value) {
         if kind.is_empty() {
             e.required(&path.child("type"), "");
         }
-        if seen.contains(&kind) {
-            e.duplicate(&path.child("type"), kind);
-        }
-        if DECISIONS.contains(&kind) && seen.iter().any(|k| DECISIONS.contains(k) && *k != kind) {
+        let other = |k: &&str| *k != kind && seen.contains(*k);
+        if DECISIONS.contains(&kind) && DECISIONS.iter().any(other) {
             e.invalid(
                 &path.child("type"),
                 kind,
                 "Approved and Denied conditions are mutually exclusive",
             );
         }
-        seen.push(kind);
+        if !seen.insert(kind) {
+            e.duplicate(&path.child("type"), kind);
+        }
         match text(condition, "status") {
             "" => e.required(&path.child("status"), ""),
             "True" => {}

@@ -5,6 +5,7 @@ use super::field::{Errors, Path};
 use super::json::{entries, get, has, int, list, text};
 use super::{FieldErrors, pod};
 use serde_json::Value;
+use std::collections::{HashMap, HashSet};
 
 /// The status of an object, and where it is.
 struct Status<'a> {
@@ -197,22 +198,25 @@ pub(super) fn pod(new: &Value, old: &Value) -> FieldErrors {
         ];
         for (field, containers, policy) in fields {
             let before = list(get(old, "status"), field);
+            let policies: HashMap<&str, &str> = list(spec, containers)
+                .iter()
+                .map(|c| (text(c, "name"), text(c, "restartPolicy")))
+                .collect();
+            let alive: HashSet<&str> = list(status.value, field)
+                .iter()
+                .filter(|now| !has(get(now, "state"), "terminated"))
+                .map(|now| text(now, "name"))
+                .collect();
             for (i, ended) in before.iter().enumerate() {
                 let name = text(ended, "name");
                 let last = get(get(ended, "state"), "terminated");
                 let failed = int(last, "exitCode").unwrap_or_default() != 0;
                 let restarts = |policy: &str| policy == "Always" || policy == "OnFailure" && failed;
-                let own = list(spec, containers)
-                    .iter()
-                    .find(|c| text(c, "name") == name)
-                    .map_or("", |c| text(c, "restartPolicy"));
+                let own = policies.get(name).copied().unwrap_or_default();
                 if last.is_null() || restarts(policy) || restarts(own) {
                     continue;
                 }
-                let revived = list(status.value, field)
-                    .iter()
-                    .any(|now| text(now, "name") == name && !has(get(now, "state"), "terminated"));
-                if revived {
+                if alive.contains(name) {
                     e.forbidden(
                         &status.path.child(field).index(i).child("state"),
                         "may not be transitioned to non-terminated state",

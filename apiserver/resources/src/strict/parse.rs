@@ -96,8 +96,8 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
                 }
                 notes.path.push_str(&key);
                 if map.contains_key(&key) {
-                    let told = format!("duplicate field {:?}", notes.path);
-                    notes.duplicates.push(told);
+                    let Notes { path, duplicates } = &mut *notes;
+                    super::note(duplicates, || format!("duplicate field {path:?}"));
                 }
             }
             let value = access.next_value_seed(self)?;

@@ -134,9 +134,11 @@ fn prune(
         }
         None if node.preserve_unknown => true,
         None => {
-            let mut path = place.path();
-            append(&mut path, name);
-            unknown.push(format!("unknown field {path:?}"));
+            super::note(unknown, || {
+                let mut path = place.path();
+                append(&mut path, name);
+                format!("unknown field {path:?}")
+            });
             false
         }
     });

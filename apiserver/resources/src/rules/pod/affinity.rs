@@ -5,6 +5,7 @@ use super::super::json::{get, has, int, list, text};
 use super::super::labels;
 use hardway_proto::names;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// A `NodeSelector`, of pods and of persistent volumes.
 pub fn check_node_selector(e: &mut Errors, path: &Path, selector: &Value) {
@@ -167,7 +168,7 @@ pub fn check_tolerations(e: &mut Errors, path: &Path, tolerations: &[Value]) {
 
 /// A pod's `topologySpreadConstraints`.
 pub fn check_spread(e: &mut Errors, path: &Path, constraints: &[Value]) {
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for (i, constraint) in constraints.iter().enumerate() {
         let path = path.index(i);
         let skew = int(constraint, "maxSkew").unwrap_or_default();
@@ -194,11 +195,10 @@ pub fn check_spread(e: &mut Errors, path: &Path, constraints: &[Value]) {
                 &["DoNotSchedule", "ScheduleAnyway"],
             );
         }
-        if seen.contains(&(key, when)) {
+        if !seen.insert((key, when)) {
             let pair = format!("{{{key}, {when}}}");
             e.duplicate(&path.child("{topologyKey, whenUnsatisfiable}"), &pair);
         }
-        seen.push((key, when));
         if int(constraint, "minDomains").is_some_and(|n| n <= 0) {
             let n = int(constraint, "minDomains").unwrap_or_default();
             e.invalid(&path.child("minDomains"), n, "must be greater than zero");

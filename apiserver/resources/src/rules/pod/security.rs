@@ -5,6 +5,7 @@ use super::super::json::{flag, get, has, int, list, text};
 use super::volumes;
 use hardway_proto::sysctl::{self, Namespace};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Annotations that profiles were asked for with before there were fields.
 const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
@@ -230,7 +231,7 @@ pub fn has_host_users(spec: &Value) -> bool {
 }
 
 fn check_sysctls(e: &mut Errors, path: &Path, spec: &Value) {
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for (i, sysctl) in list(get(spec, "securityContext"), "sysctls")
         .iter()
         .enumerate()
@@ -246,7 +247,7 @@ fn check_sysctls(e: &mut Errors, path: &Path, spec: &Value) {
                 sysctl::REGEX
             );
             e.invalid(&at, name, &detail);
-        } else if seen.contains(&name) {
+        } else if !seen.insert(name) {
             e.duplicate(&at, name);
         }
         let shared = match sysctl::namespace(&sysctl::dotted(name)) {
@@ -261,7 +262,6 @@ fn check_sysctls(e: &mut Errors, path: &Path, spec: &Value) {
                 &format!("may not be specified when '{shared}' is true"),
             );
         }
-        seen.push(name);
     }
 }
 

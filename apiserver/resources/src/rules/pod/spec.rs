@@ -6,6 +6,7 @@ use super::super::labels;
 use super::{affinity, containers, security, volumes};
 use hardway_proto::names;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 type NameCheck = fn(&str) -> Vec<String>;
 
@@ -83,16 +84,15 @@ pub fn check_spec(e: &mut Errors, path: &Path, spec: &Value) {
         text(spec, "preemptionPolicy"),
         &["Never", "PreemptLowerPriority"],
     );
-    let mut gates = Vec::new();
+    let mut gates = BTreeSet::new();
     for (i, gate) in list(spec, "schedulingGates").iter().enumerate() {
         let name = text(gate, "name");
         let at = path.child("schedulingGates").index(i);
         if name.is_empty() {
             e.required(&at.child("name"), "");
-        } else if gates.contains(&name) {
+        } else if !gates.insert(name) {
             e.duplicate(&at, name);
         }
-        gates.push(name);
     }
     if !gates.is_empty() && !text(spec, "nodeName").is_empty() {
         e.forbidden(

@@ -3,6 +3,7 @@
 use super::super::field::{Errors, Path};
 use super::super::json::{get, int, list, remove, set, text};
 use serde_json::Value;
+use std::collections::HashSet;
 
 const ALLOWED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
@@ -54,8 +55,11 @@ pub fn check(e: &mut Errors, new: &Value, old: &Value) {
         );
     }
     active_deadline(e, &path.child("activeDeadlineSeconds"), new, old);
-    let before = list(old, "tolerations");
-    if !before.iter().all(|t| kept(t, list(new, "tolerations"))) {
+    let after: HashSet<Value> = list(new, "tolerations").iter().map(bare).collect();
+    if !list(old, "tolerations")
+        .iter()
+        .all(|t| after.contains(&bare(t)))
+    {
         e.forbidden(
             &path.child("tolerations"),
             "existing toleration can not be modified except its tolerationSeconds",
@@ -91,19 +95,17 @@ fn active_deadline(e: &mut Errors, path: &Path, new: &Value, old: &Value) {
     }
 }
 
-fn kept(toleration: &Value, after: &[Value]) -> bool {
-    let bare = |t: &Value| {
-        let mut t = t.clone();
-        remove(&mut t, "tolerationSeconds");
-        t
-    };
-    after.iter().any(|t| bare(t) == bare(toleration))
+/// A toleration but for how long.
+fn bare(toleration: &Value) -> Value {
+    let mut toleration = toleration.clone();
+    remove(&mut toleration, "tolerationSeconds");
+    toleration
 }
 
 fn gates(e: &mut Errors, path: &Path, new: &Value, old: &Value) {
-    let before = list(old, "schedulingGates");
+    let before: HashSet<&Value> = list(old, "schedulingGates").iter().collect();
     for gate in list(new, "schedulingGates") {
-        if !before.contains(gate) {
+        if !before.contains(&gate) {
             let detail = format!(
                 "only deletion is allowed, but found new scheduling gate '{}'",
                 text(gate, "name")

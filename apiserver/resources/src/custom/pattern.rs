@@ -1,0 +1,184 @@
+//! The regular expressions of schemas. Kubernetes reads them as RE2 has them; here
+//! they are put into the words of another engine, and compiled within bounds.
+
+use regex::{Regex, RegexBuilder};
+use std::collections::HashMap;
+
+/// What the patterns of one definition may take in memory, in bytes.
+const MOST: usize = 32 << 20;
+/// What one of them may.
+const MOST_FOR_ONE: usize = 1 << 20;
+/// What the cheapest takes.
+const LEAST: usize = 8 << 10;
+/// The cache that matching builds up as it goes, in bytes.
+const CACHE: usize = 256 << 10;
+
+/// Compiles the patterns of one definition, each only once.
+#[derive(Debug)]
+pub(super) struct Patterns {
+    left: usize,
+    compiled: HashMap<String, Result<Regex, String>>,
+}
+
+impl Default for Patterns {
+    fn default() -> Self {
+        Self {
+            left: MOST,
+            compiled: HashMap::new(),
+        }
+    }
+}
+
+impl Patterns {
+    /// The pattern, compiled; or why it can't be.
+    pub(super) fn compile(&mut self, pattern: &str) -> Result<Regex, String> {
+        if let Some(known) = self.compiled.get(pattern) {
+            return known.clone();
+        }
+        let compiled = self.compile_anew(&translated(pattern));
+        self.compiled.insert(pattern.to_owned(), compiled.clone());
+        compiled
+    }
+
+    fn compile_anew(&mut self, pattern: &str) -> Result<Regex, String> {
+        // The engine doesn't tell what an expression takes, only what is too little.
+        let mut size = LEAST;
+        loop {
+            let limit = size.min(self.left);
+            let built = RegexBuilder::new(pattern)
+                .size_limit(limit)
+                .dfa_size_limit(CACHE)
+                .build();
+            match built {
+                Ok(regex) => {
+                    self.left -= limit;
+                    return Ok(regex);
+                }
+                Err(regex::Error::CompiledTooBig(_)) if self.left <= size => {
+                    return Err(format!(
+                        "the patterns of this definition take more than {MOST} bytes when compiled; use simpler ones, or fewer"
+                    ));
+                }
+                Err(regex::Error::CompiledTooBig(_)) if size < MOST_FOR_ONE => size *= 4,
+                Err(regex::Error::CompiledTooBig(_)) => {
+                    return Err(format!(
+                        "it takes more than {MOST_FOR_ONE} bytes when compiled; repeat less"
+                    ));
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+}
+
+/// In RE2 the classes of Perl are those of ASCII, and sets have no operators.
+fn translated(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 16);
+    let mut chars = pattern.chars().peekable();
+    // Whether we are in a set, and at its beginning, where `]` is a character.
+    let (mut in_set, mut begins) = (false, false);
+    while let Some(c) = chars.next() {
+        let first = std::mem::take(&mut begins);
+        match (c, in_set) {
+            ('\\', _) => match chars.next() {
+                Some(class) => out.push_str(&escape(class, in_set)),
+                None => out.push('\\'),
+            },
+            ('[', false) => {
+                out.push('[');
+                if chars.next_if_eq(&'^').is_some() {
+                    out.push('^');
+                }
+                (in_set, begins) = (true, true);
+            }
+            ('[', true) if chars.peek() == Some(&':') => {
+                // A class by its name, up to its end.
+                out.push('[');
+                for c in chars.by_ref() {
+                    out.push(c);
+                    if c == ']' {
+                        break;
+                    }
+                }
+            }
+            ('[', true) => out.push_str("\\["),
+            (']', true) if first => out.push_str("\\]"),
+            (']', true) => {
+                out.push(']');
+                in_set = false;
+            }
+            ('&' | '~', true) => {
+                out.push('\\');
+                out.push(c);
+            }
+            ('-', true) if chars.peek() == Some(&'-') => out.push_str("\\-"),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn escape(class: char, in_set: bool) -> String {
+    let ascii = match class {
+        'd' => "0-9",
+        'w' => "0-9A-Za-z_",
+        's' => r"\t\n\f\r ",
+        'D' => "^0-9",
+        'W' => "^0-9A-Za-z_",
+        'S' => r"^\t\n\f\r ",
+        'b' if !in_set => return r"(?-u:\b)".into(),
+        other => return format!("\\{other}"),
+    };
+    match in_set && class.is_lowercase() {
+        true => ascii.to_owned(),
+        false => format!("[{ascii}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, text: &str) -> bool {
+        let regex = Patterns::default().compile(pattern);
+        regex.expect(pattern).is_match(text)
+    }
+
+    #[test]
+    fn classes_are_those_of_ascii() {
+        assert!(matches(r"^\d+$", "42") && !matches(r"^\d+$", "٤٢"));
+        assert!(matches(r"^[\w.-]+$", "a_1.b-c") && !matches(r"^[\w.-]+$", "é"));
+        assert!(matches(r"^\S+$", "é") && !matches(r"^[^\s]+$", "a b"));
+        assert!(matches(r"^[^\D]+$", "1") && matches(r"\bx\b", "a x"));
+    }
+
+    #[test]
+    fn sets_have_no_operators() {
+        for (pattern, text) in [
+            ("^[a&&b]+$", "a&b"),
+            ("^[[a]+$", "[a"),
+            ("^[]a]+$", "]a"),
+            ("^[^]a]+$", "b"),
+            ("^[!--]+$", "-"),
+            ("^[~~]+$", "~"),
+            (r"^[\]\[]+$", "[]"),
+            ("^[[:alpha:]_]+$", "a_b"),
+        ] {
+            assert!(matches(pattern, text), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn hostile_patterns_are_refused() {
+        let mut patterns = Patterns::default();
+        assert!(patterns.compile("(").is_err());
+        let why = patterns.compile("((a{100}){100}){100}").unwrap_err();
+        assert!(why.contains("1048576 bytes"), "{why}");
+        // Many that are large together.
+        let refused = (0..5_000)
+            .map(|n| patterns.compile(&format!("[a-z]{{200}}{n}")))
+            .filter(Result::is_err)
+            .count();
+        assert!((1..5_000).contains(&refused), "{refused}");
+    }
+}

@@ -1,0 +1,5 @@
+//! See `field_selector` in the library.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hardway_fuzz::field_selector(data));
