@@ -4,12 +4,12 @@
 pub mod bootstrap;
 pub mod cache;
 pub mod customs;
+mod doors;
 pub mod fairness;
 pub mod flags;
 pub mod grpc;
 pub mod kubernetes_service;
 pub mod metrics;
-mod patience;
 pub mod pipeline;
 pub mod rest;
 pub mod server;

@@ -3,7 +3,7 @@
 use clap::Parser;
 use hardway_apiserver::flags::Flags;
 use hardway_apiserver::server::Server;
-use hardway_client::{logging, signals, task, watchdog};
+use hardway_client::{logging, serving, signals, task, watchdog};
 use std::process::ExitCode;
 
 #[tokio::main]
@@ -17,6 +17,7 @@ async fn main() -> ExitCode {
         tracing::error!(%error, "cannot start the watchdog");
         return ExitCode::FAILURE;
     }
+    serving::raise_descriptors();
     let server = match Server::start(&flags).await {
         Ok(server) => server,
         Err(error) => {

@@ -1,47 +1,29 @@
 //! Puts the parts together and serves them.
 
 use crate::cache::Cache;
+use crate::doors::Doors;
 use crate::flags::{FlagError, Flags, invalid, read};
-use crate::patience::Patient;
 use crate::pipeline::{Pipeline, Services};
-use crate::rest::body::Body;
 use crate::rest::health::Startup;
-use crate::rest::{Documents, Peer, Rest};
+use crate::rest::{Documents, Rest};
 use crate::store::encryption::{Encryption, follow};
 use crate::store::{Store, StoreError, compact_periodically};
 use crate::subresources::Upstreams;
-use crate::trace::AuditId;
 use crate::{bootstrap, customs, fairness, grpc, kubernetes_service};
 use hardway_access::{
     Admission, Authenticator, Authorizer, Reviews, TokenIssuer, TokenVerifier, audit,
 };
+use hardway_client::serving::{self, Bounds, descriptors};
 use hardway_client::task;
 use hardway_resources::Registry;
-use http::{Request, Response, header};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
-use tracing::Instrument;
+use tokio::net::TcpListener;
 
 /// How long requests under way may take when the server stops.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How long a TLS handshake, or the head of a request, may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// Bytes with which every HTTP/2 client begins. HTTP/1 has a time limit for
-/// heads, but nothing else has one for these.
-const H2_GREETING: usize = 24;
 
 /// Why the server can't run.
 #[derive(Debug, thiserror::Error)]
@@ -64,10 +46,8 @@ pub enum Error {
 
 /// A server, ready to run.
 pub struct Server {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    rest: Arc<Rest>,
-    grpc: grpc::Service,
+    listening: serving::Server,
+    doors: Doors,
 }
 
 impl Server {
@@ -118,6 +98,7 @@ impl Server {
             ),
             reviews: Reviews::new(authenticator.clone(), authorizer.clone()),
             seats,
+            bodies: Arc::default(),
             services: Services::new(
                 cache.clone(),
                 flags.service_cluster_ip_range,
@@ -151,142 +132,36 @@ impl Server {
             bootstrap::run(behind.clone(), ready).await;
             kubernetes_service::run(behind, service_ip, advertised, port).await;
         });
+        let bounds = Bounds::of_descriptors(descriptors());
         Ok(Self {
-            listener,
-            acceptor: TlsAcceptor::from(Arc::new(tls)),
-            grpc: grpc::service(pipeline.clone()),
-            rest: Arc::new(Rest {
-                documents: Documents::new(format!("{advertised}:{port}"), verifier),
-                upstreams: Upstreams { kubelets },
-                startup,
-                pipeline,
-            }),
+            listening: serving::Server::new(listener, tls, bounds),
+            doors: Doors {
+                grpc: grpc::Door::new(pipeline.clone()),
+                rest: Arc::new(Rest {
+                    documents: Documents::new(format!("{advertised}:{port}"), verifier),
+                    upstreams: Upstreams { kubelets },
+                    startup,
+                    pipeline,
+                }),
+            },
         })
     }
 
     /// Where it listens.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.listening.address()
     }
 
     /// Serves until `stop`, then lets what is under way finish.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let graceful = GracefulShutdown::new();
-        let mut stop = std::pin::pin!(stop);
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = &mut stop => break,
-            };
-            match accepted {
-                Ok((tcp, address)) => self.connection(tcp, address, &graceful),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    // Out of descriptors: give others time to close some.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-        self.rest.startup.stopping.store(true, Ordering::Release);
-        drop(self.listener);
+        let rest = self.doors.rest.clone();
+        let leftovers = self.listening.run(self.doors, stop).await;
+        rest.startup.stopping.store(true, Ordering::Release);
         tracing::info!("stopping");
-        self.rest.pipeline.cache.stop_watches();
-        if tokio::time::timeout(DRAIN, graceful.shutdown())
-            .await
-            .is_err()
-        {
+        rest.pipeline.cache.stop_watches();
+        if !leftovers.finish(DRAIN).await {
             tracing::info!("closing the connections that are still open");
         }
-    }
-
-    fn connection(&self, tcp: TcpStream, address: SocketAddr, graceful: &GracefulShutdown) {
-        let acceptor = self.acceptor.clone();
-        let rest = self.rest.clone();
-        let grpc = self.grpc.clone();
-        let watcher = graceful.watcher();
-        tokio::spawn(async move {
-            // Small answers must not wait for a full segment.
-            let _ = tcp.set_nodelay(true);
-            let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await;
-            let stream = match handshake {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => {
-                    tracing::debug!(%address, %error, "TLS handshake failed");
-                    return;
-                }
-                Err(_) => return,
-            };
-            let session = stream.get_ref().1;
-            // Who wants HTTP/2 says so in the handshake.
-            let h2 = session.alpn_protocol() == Some(b"h2");
-            let certificates = session.peer_certificates();
-            let peer = Peer {
-                address,
-                certificate: certificates
-                    .and_then(|chain| chain.first())
-                    .map(|leaf| Arc::new(leaf.clone().into_owned())),
-            };
-            let service = service_fn(move |request: Request<Incoming>| {
-                let (rest, grpc, peer) = (rest.clone(), grpc.clone(), peer.clone());
-                async move { Ok::<_, Infallible>(answer(rest, grpc, peer, request).await) }
-            });
-            let mut server = auto::Builder::new(TokioExecutor::new());
-            server
-                .http1()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HANDSHAKE);
-            server
-                .http2()
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(1000)
-                .adaptive_window(true)
-                .keep_alive_interval(Some(Duration::from_secs(30)))
-                .keep_alive_timeout(Duration::from_secs(15));
-            let (server, greeting) = match h2 {
-                true => (server.http2_only(), H2_GREETING),
-                false => (server.http1_only(), 0),
-            };
-            let stream = TokioIo::new(Patient::new(stream, greeting, HANDSHAKE));
-            let connection = server.serve_connection_with_upgrades(stream, service);
-            if let Err(error) = watcher.watch(connection.into_owned()).await {
-                tracing::debug!(%address, error, "connection ended");
-            }
-        });
-    }
-}
-
-/// Answers a request under its name.
-async fn answer(
-    rest: Arc<Rest>,
-    grpc: grpc::Service,
-    peer: Peer,
-    mut request: Request<Incoming>,
-) -> Response<Body> {
-    let id = AuditId::of(request.headers());
-    request.extensions_mut().insert(id.clone());
-    let mut response = route(rest, grpc, peer, request).instrument(id.span()).await;
-    id.tell(&mut response);
-    response
-}
-
-/// To the gRPC door or to the REST door.
-async fn route(
-    rest: Arc<Rest>,
-    grpc: grpc::Service,
-    peer: Peer,
-    mut request: Request<Incoming>,
-) -> Response<Body> {
-    let is_grpc = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
-    if !is_grpc {
-        return rest.handle(request, peer).await;
-    }
-    request.extensions_mut().insert(peer);
-    match grpc.oneshot(request).await {
-        Ok(response) => response.map(|body| Body::new(body.map_err(Into::into))),
-        Err(never) => match never {},
     }
 }
 

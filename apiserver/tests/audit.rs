@@ -7,17 +7,6 @@ use common::{Lab, MAPS, config_map};
 use http::Method;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::Arc;
-
-/// Trusts the server and shows nothing.
-fn stranger(lab: &Lab) -> Arc<rustls::ClientConfig> {
-    use rustls_pki_types::{CertificateDer, pem::PemObject};
-    let mut roots = rustls::RootCertStore::empty();
-    let ca = CertificateDer::from_pem_file(lab.dir.path().join("ca.crt")).unwrap();
-    roots.add(ca).unwrap();
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots);
-    Arc::new(config.with_no_client_auth())
-}
 
 /// What was written about requests to a path: stage, code, user.
 fn events(log: &Path, path: &str) -> Vec<Value> {
@@ -47,7 +36,7 @@ async fn every_end_of_a_request_is_told() {
     lab.serve().await;
 
     // Nobody; somebody who may not; somebody who may not be who they say.
-    let nobody = stranger(&lab);
+    let nobody = lab.stranger();
     let answer = lab
         .try_call_as(&nobody, Method::GET, "/api/v1/nodes", "", Bytes::new())
         .await;

@@ -3,21 +3,16 @@
 //! Health is open to anyone who can connect; metrics want a client
 //! certificate of the cluster.
 
+use crate::serving::{Bounds, Peer, Server, Service, caught};
 use crate::{metrics, tls, unreadable, vital, watchdog};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use rustls::ServerConfig;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 
 /// A named condition: `Err` says in one line what is wrong.
 pub type CheckFn = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -149,45 +144,32 @@ pub async fn serve(
 /// The same with a TLS configuration made elsewhere; it must not insist on
 /// client certificates.
 pub async fn serve_with(listener: TcpListener, config: ServerConfig, checks: Checks) {
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let checks = Arc::new(checks);
-    loop {
-        let (tcp, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                // Out of descriptors: give others time to close some.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
+    let server = Server::new(listener, config, Bounds::HEALTH);
+    let health = Health(Arc::new(checks));
+    server.run(health, std::future::pending()).await;
+}
+
+#[derive(Clone)]
+struct Health(Arc<Checks>);
+
+impl Service for Health {
+    type Body = Full<Bytes>;
+
+    async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let certified = peer.certificate().is_some();
+        if certified {
+            peer.prove("a component");
+        }
+        let (method, uri) = (request.method(), request.uri());
+        let answer = caught(async { respond(&self.0, method, uri.path(), uri.query(), certified) });
+        match answer.await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => text(StatusCode::NOT_FOUND, "404 page not found\n"),
+            Err(panic) => {
+                tracing::error!(panic, path = uri.path(), "a check panicked");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "a check panicked\n")
             }
-        };
-        let (acceptor, checks) = (acceptor.clone(), checks.clone());
-        tokio::spawn(async move {
-            let handshake = tokio::time::timeout(Duration::from_secs(10), acceptor.accept(tcp));
-            let Ok(Ok(stream)) = handshake.await else {
-                tracing::debug!(%peer, "TLS handshake failed");
-                return;
-            };
-            let certified = stream.get_ref().1.peer_certificates().is_some();
-            let service = service_fn(move |request: Request<Incoming>| {
-                let answer = respond(
-                    &checks,
-                    request.method(),
-                    request.uri().path(),
-                    request.uri().query(),
-                    certified,
-                );
-                let answer =
-                    answer.unwrap_or_else(|| text(StatusCode::NOT_FOUND, "404 page not found\n"));
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let mut server = auto::Builder::new(TokioExecutor::new());
-            server.http1().timer(TokioTimer::new());
-            server.http2().timer(TokioTimer::new());
-            if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-                tracing::debug!(%peer, %error, "connection ended");
-            }
-        });
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod notify;
 pub mod panics;
 pub mod queue;
+pub mod serving;
 pub mod signals;
 pub mod store;
 pub mod task;

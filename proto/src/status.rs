@@ -273,6 +273,23 @@ impl Status {
         )
     }
 
+    /// 500: the server failed over this request.
+    pub fn panicked() -> Self {
+        Self::failure(
+            500,
+            "InternalError",
+            "This request caused apiserver to panic. Look in the logs for details.",
+        )
+    }
+
+    /// 500 without a reason, as Kubernetes passes on etcd's silence: a write
+    /// may or may not have been done. No code that clients repeat by
+    /// themselves.
+    pub fn outcome_unknown(why: impl fmt::Display) -> Self {
+        let message = format!("{why}; it may or may not have been done, look before repeating it");
+        Self::failure(500, "", message)
+    }
+
     /// 503: a part the server needs is away.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::failure(503, "ServiceUnavailable", message)

@@ -20,4 +20,4 @@ pub use authz::{Attributes, Authorizer, Decision};
 pub use objects::{Objects, text};
 pub use reviews::Reviews;
 pub use tokens::{TokenIssuer, TokenVerifier};
-pub use user::{MASTERS, User};
+pub use user::{MASTERS, UNAUTHENTICATED, User};

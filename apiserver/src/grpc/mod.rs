@@ -2,70 +2,137 @@
 //! travel as their stored JSON in a typed envelope.
 
 mod convert;
+mod intake;
 
 use crate::fairness;
 use crate::metrics;
 use crate::pipeline::{
-    Answer, Body, FieldValidation, Listing, Options, Origin, PatchKind, Pipeline, Request, Target,
-    Verb, present,
+    Answer, Body, FieldValidation, HeldBytes, Listing, Options, Origin, PatchKind, Pipeline,
+    Request, Target, Verb, present,
 };
-use crate::rest::{Peer, identify};
+use crate::rest::body::Body as HttpBody;
+use crate::rest::identify;
 use convert::{event, object_of, to_object};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use hardway_access::{Attributes, User, audit};
+use hardway_client::serving::Peer;
 use hardway_proto::Status;
 use hardway_proto::api::{self, api_server};
+use http::Response;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use intake::Intake;
+use parking_lot::Mutex;
 use std::sync::Arc;
+use tower::ServiceExt;
 
 /// Messages taken are at most as large as REST bodies, and their envelope.
 const LARGEST: usize = crate::rest::body::LIMIT + (64 << 10);
 /// Pages of a list hold about this many bytes.
 const PAGE: usize = 1 << 20;
 
-/// The gRPC door.
+/// The gRPC door. It asks who calls before it takes in what they say.
 #[derive(Clone)]
 pub struct Door {
     pipeline: Arc<Pipeline>,
+    calls: api_server::ApiServer<Calls>,
 }
 
-/// The service to route gRPC requests to.
-pub type Service = api_server::ApiServer<Door>;
+/// Who calls, found out by the head of the call.
+#[derive(Clone)]
+struct Caller {
+    user: User,
+    origin: Origin,
+    /// What the call's message takes in memory.
+    _held: Arc<Mutex<HeldBytes>>,
+}
 
-/// A door into the pipeline.
-pub fn service(pipeline: Arc<Pipeline>) -> Service {
-    api_server::ApiServer::new(Door { pipeline })
-        .max_decoding_message_size(LARGEST)
-        .max_encoding_message_size(usize::MAX)
+impl Door {
+    /// A door into the pipeline.
+    pub fn new(pipeline: Arc<Pipeline>) -> Self {
+        let calls = Calls {
+            pipeline: pipeline.clone(),
+        };
+        Self {
+            pipeline,
+            calls: api_server::ApiServer::new(calls)
+                .max_decoding_message_size(LARGEST)
+                .max_encoding_message_size(usize::MAX),
+        }
+    }
+
+    /// Answers one call.
+    pub async fn handle(&self, request: http::Request<Incoming>, peer: Peer) -> Response<HttpBody> {
+        let (user, origin) = match self.identify(&request, &peer) {
+            Ok(known) => known,
+            Err(status) => return refusal(status),
+        };
+        let held = Arc::new(Mutex::new(self.pipeline.bodies.of(&user)));
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(Caller {
+            user,
+            origin,
+            _held: held.clone(),
+        });
+        let request = http::Request::from_parts(parts, Intake::new(body, held));
+        match self.calls.clone().oneshot(request).await {
+            Ok(response) => response.map(|body| HttpBody::new(body.map_err(Into::into))),
+            Err(never) => match never {},
+        }
+    }
+
+    fn identify(
+        &self,
+        request: &http::Request<Incoming>,
+        peer: &Peer,
+    ) -> Result<(User, Origin), Status> {
+        let (headers, path) = (request.headers(), request.uri().path());
+        let agent = headers
+            .get(http::header::USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let mut origin = Origin {
+            audit_id: request.extensions().get().cloned().unwrap_or_default(),
+            uri: path.to_owned(),
+            address: peer.address.ip().to_string(),
+            agent: agent.to_owned(),
+            impersonator: None,
+        };
+        let nobody = User::default();
+        let asked = Attributes::path(&nobody, "post", path);
+        let user = identify(&self.pipeline, path, headers, peer, &mut origin, asked)?;
+        Ok((user, origin))
+    }
+}
+
+/// The answer to a call that is not taken in.
+pub fn refusal(status: Status) -> Response<HttpBody> {
+    status.to_grpc().into_http()
+}
+
+/// The calls of those who are known.
+#[derive(Clone)]
+struct Calls {
+    pipeline: Arc<Pipeline>,
 }
 
 type Outcome<T> = Result<tonic::Response<T>, tonic::Status>;
 
-impl Door {
-    /// Who calls, from where, to do something that the audit log is told of.
+impl Calls {
+    /// Who calls to do something that the audit log is told of.
     fn caller<T>(
         &self,
         call: &tonic::Request<T>,
         uri: String,
         asked: Attributes<'_>,
     ) -> Result<(User, Origin, Option<audit::Entry>), Status> {
-        let peer = call
-            .extensions()
-            .get::<Peer>()
-            .ok_or_else(|| Status::internal("the connection has no peer"))?;
-        let headers = call.metadata().clone().into_headers();
-        let agent = headers
-            .get(http::header::USER_AGENT)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let mut origin = Origin {
-            audit_id: call.extensions().get().cloned().unwrap_or_default(),
-            uri,
-            address: peer.address.ip().to_string(),
-            agent: agent.to_owned(),
-            impersonator: None,
-        };
-        let path = "/hardway.v1.Api";
-        let user = identify(&self.pipeline, path, &headers, peer, &mut origin, asked)?;
+        let caller = call.extensions().get::<Caller>();
+        let Caller {
+            user, mut origin, ..
+        } = caller
+            .cloned()
+            .ok_or_else(|| Status::internal("the call came past the door"))?;
+        origin.uri = uri;
         let asked = Attributes {
             user: &user,
             ..asked
@@ -120,20 +187,15 @@ impl Door {
             .registry
             .lookup(&target.group, &target.version, &target.resource)
             .ok_or_else(Status::no_such_resource)?;
-        if !resource.namespaced() && !target.namespace.is_empty() {
-            return Err(Status::no_such_resource());
-        }
-        let named = matches!(verb, Verb::Get | Verb::Update | Verb::Patch | Verb::Delete);
-        if named && target.name.is_empty() {
-            return Err(Status::bad_request("the call names no object"));
-        }
-        Ok(Target {
+        let target = Target {
             resource,
             version: target.version.clone(),
             namespace: target.namespace.clone(),
             name: target.name.clone(),
             subresource: target.subresource.clone(),
-        })
+        };
+        target.check_verb(verb)?;
+        Ok(target)
     }
 
     async fn object<T>(
@@ -193,15 +255,16 @@ fn write_options(options: Option<&api::WriteOptions>) -> Result<Options, Status>
             ..Options::default()
         });
     };
-    Ok(Options {
+    let mut read = Options {
         dry_run: options.dry_run,
-        field_manager: options.field_manager.clone(),
         field_validation: match options.field_validation.as_str() {
             "" => FieldValidation::Ignore,
             other => FieldValidation::parse(other)?,
         },
         ..Options::default()
-    })
+    };
+    read.set_field_manager(options.field_manager.clone())?;
+    Ok(read)
 }
 
 fn delete_options(body: &[u8]) -> Result<Options, Status> {
@@ -216,7 +279,7 @@ fn delete_options(body: &[u8]) -> Result<Options, Status> {
 }
 
 #[tonic::async_trait]
-impl api_server::Api for Door {
+impl api_server::Api for Calls {
     type ListStream = BoxStream<'static, Result<api::ListPage, tonic::Status>>;
     type WatchStream = BoxStream<'static, Result<api::WatchEvent, tonic::Status>>;
 

@@ -32,6 +32,15 @@ impl Pipeline {
         if !target.name.is_empty() && !name.is_empty() && name != target.name {
             return Err(name_mismatch(&name, &target.name));
         }
+        // A name that was asked for, and permitted, is not replaced by one
+        // that is made up.
+        let name = match name.is_empty() && target.subresource.is_empty() {
+            true => target.name.clone(),
+            false => name,
+        };
+        if !name.is_empty() {
+            metadata::of(&mut object).insert("name".into(), name.as_str().into());
+        }
         if !matches!(metadata::text(&object, "resourceVersion"), "" | "0") {
             return Err(Status::failure(
                 500,

@@ -2,6 +2,7 @@
 //! through. Audit, share fairly, authorise, decode, default, admit, validate,
 //! admit, store, answer.
 
+mod bodies;
 pub mod continuation;
 mod create;
 mod decode;
@@ -23,6 +24,7 @@ mod watch;
 mod write;
 pub mod yaml;
 
+pub use bodies::{Bodies, HeldBytes};
 pub use options::{
     DeleteOptions, FieldValidation, Options, Propagation, decode as url_decode, pairs,
 };
@@ -40,6 +42,7 @@ use crate::trace::{self, AuditId};
 use hardway_access::{
     Admission, Attributes, Authenticator, Authorizer, Operation, Reviews, TokenIssuer, User, audit,
 };
+use hardway_client::serving::caught;
 use hardway_proto::Status;
 use hardway_proto::fields::FieldSelector;
 use hardway_resources::Registry;
@@ -72,6 +75,8 @@ pub struct Pipeline {
     pub audit: Option<Arc<audit::Log>>,
     /// What requests take before they are worked on.
     pub seats: Seats,
+    /// How many bytes of requests are held.
+    pub bodies: Arc<Bodies>,
     /// Cluster IPs and node ports.
     pub services: Services,
 }
@@ -109,10 +114,16 @@ impl Pipeline {
             entry.request_object(&object);
         }
         let mut outcome = match self.seats.take(request, &self.cache).await {
-            Ok(seat) => {
-                let answer = self.admit(request, entry).await;
-                answer.map(|answer| answer.keeping(seat))
-            }
+            Ok(seat) => match caught(self.admit(request, entry)).await {
+                Ok(answer) => answer.map(|answer| answer.keeping(seat)),
+                Err(panic) => {
+                    tracing::error!(panic, "a request made the server panic");
+                    if let Some(entry) = entry.take() {
+                        entry.panicked(&panic);
+                    }
+                    Err(Status::panicked())
+                }
+            },
             Err(status) => Err(status),
         };
         if let Some(mut entry) = entry.take() {
@@ -173,6 +184,8 @@ impl Pipeline {
         request: &Request,
         entry: &mut Option<audit::Entry>,
     ) -> Result<Answer, Status> {
+        #[cfg(debug_assertions)]
+        panic_if_asked(request);
         self.allows(request)?;
         let target = &request.target;
         self.permit_selected(&request.user, target, request.verb, &request.options, entry)?;
@@ -192,10 +205,12 @@ impl Pipeline {
         tokio::time::timeout(TIMEOUT, work)
             .await
             .unwrap_or_else(|_| {
-                Err(Status::timeout(format!(
-                    "the request could not be completed within {} s",
-                    TIMEOUT.as_secs()
-                )))
+                let seconds = TIMEOUT.as_secs();
+                let why = format!("the request could not be completed within {seconds} s");
+                Err(match request.verb.is_read() {
+                    true => Status::timeout(why),
+                    false => Status::outcome_unknown(why),
+                })
             })
     }
 
@@ -386,5 +401,14 @@ fn described<'a>(origin: &'a Origin, asked: &'a Attributes<'a>) -> audit::Reques
         subresource: asked.subresource,
         namespace: asked.namespace,
         name: asked.name,
+    }
+}
+
+/// Panics over a request whose user agent asks for it, so that it can be seen
+/// what a panic does. In debug builds only.
+#[cfg(debug_assertions)]
+fn panic_if_asked(request: &Request) {
+    if request.agent.starts_with("hardway-debug-panic/") {
+        panic!("asked to panic by {:?}", request.user.name);
     }
 }

@@ -123,7 +123,7 @@ impl Options {
                 "allowWatchBookmarks" => options.bookmarks = boolean(&value),
                 "sendInitialEvents" => options.initial_events = Some(boolean(&value)),
                 "dryRun" => options.dry_run(&value)?,
-                "fieldManager" => options.field_manager(value)?,
+                "fieldManager" => options.set_field_manager(value)?,
                 "fieldValidation" => options.field_validation = FieldValidation::parse(&value)?,
                 "force" => {
                     options.force = boolean(&value);
@@ -158,7 +158,8 @@ impl Options {
         Ok(())
     }
 
-    fn field_manager(&mut self, value: String) -> Result<(), Status> {
+    /// Sets `fieldManager`, if it can be one.
+    pub fn set_field_manager(&mut self, value: String) -> Result<(), Status> {
         if value.chars().count() > 128 {
             return Err(Status::bad_request(
                 "fieldManager: Too long: may not be more than 128 bytes",

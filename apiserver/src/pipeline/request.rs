@@ -122,6 +122,48 @@ impl Target {
         }
     }
 
+    /// Refuses names that can be none, for they would be other paths.
+    pub fn check_names(&self) -> Result<(), Status> {
+        check_segment("Name", &self.name)?;
+        check_segment("Namespace", &self.namespace)
+    }
+
+    /// Refuses what no path with this verb could name. Both doors ask this,
+    /// since a call can say what a path can't.
+    pub fn check_verb(&self, verb: Verb) -> Result<(), Status> {
+        self.check_names()?;
+        let named = !self.name.is_empty();
+        let wants_name = match verb {
+            Verb::Get | Verb::Update | Verb::Patch | Verb::Delete => true,
+            Verb::List | Verb::DeleteCollection => false,
+            Verb::Create if !self.subresource.is_empty() => true,
+            // A call may name what it creates: that is then its name.
+            Verb::Create | Verb::Watch => named,
+        };
+        if wants_name != named {
+            return Err(Status::method_not_allowed());
+        }
+        match (self.resource.namespaced(), self.namespace.is_empty()) {
+            (true, false) | (false, true) => Ok(()),
+            (false, false) => Err(Status::no_such_resource()),
+            (true, true) => self.check_in_all_namespaces(verb),
+        }
+    }
+
+    /// What can be asked of a namespaced resource without a namespace.
+    fn check_in_all_namespaces(&self, verb: Verb) -> Result<(), Status> {
+        let is_review = self.resource.verbs == ["create"] && self.plural() != "bindings";
+        match verb {
+            Verb::List | Verb::Watch => Ok(()),
+            Verb::Create if is_review => Ok(()),
+            Verb::Create if self.subresource.is_empty() => Err(Status::bad_request(
+                "an empty namespace may not be set during creation",
+            )),
+            Verb::DeleteCollection => Err(Status::method_not_allowed()),
+            _ => Err(Status::no_such_resource()),
+        }
+    }
+
     /// 404 for the object.
     pub fn not_found(&self) -> Status {
         Status::not_found(self.group(), self.plural(), &self.name)
@@ -171,6 +213,20 @@ impl Target {
             is_resource: true,
         }
     }
+}
+
+/// Refuses what can be no part of a path.
+fn check_segment(what: &str, text: &str) -> Result<(), Status> {
+    let why = match text {
+        "." => "may not be '.'",
+        ".." => "may not be '..'",
+        _ if text.contains('/') => "may not contain '/'",
+        _ if text.contains('%') => "may not contain '%'",
+        _ => return Ok(()),
+    };
+    Err(Status::bad_request(format!(
+        "{what} parameter invalid: {text:?}: {why}"
+    )))
 }
 
 /// How a patch is written.
@@ -297,4 +353,23 @@ pub enum Answer {
     List(super::Listing),
     /// A watch.
     Watch(Box<super::Watch>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_single_segments() {
+        assert!(check_segment("Name", "").is_ok() && check_segment("Name", "system:node").is_ok());
+        for (name, why) in [
+            ("..", r#"Name parameter invalid: "..": may not be '..'"#),
+            (
+                "a/b",
+                r#"Name parameter invalid: "a/b": may not contain '/'"#,
+            ),
+        ] {
+            assert_eq!(check_segment("Name", name).unwrap_err().message, why);
+        }
+    }
 }

@@ -60,6 +60,17 @@ pub(super) fn with_part(old: &Value, new: &Value, [outer, inner]: [&str; 2]) -> 
     object
 }
 
+/// What is sent to a pod's subresource must not name another pod.
+fn check_name(request: &Request, body: &Value, kind: &str) -> Result<(), Status> {
+    let name = metadata::text(body, "name");
+    match name.is_empty() || name == request.target.name {
+        true => Ok(()),
+        false => Err(Status::bad_request(format!(
+            "name in URL does not match name in {kind} object"
+        ))),
+    }
+}
+
 impl Pipeline {
     /// The scale of an object.
     pub(super) fn as_scale(&self, target: &Target, object: &Object) -> Result<Object, Status> {
@@ -221,6 +232,7 @@ impl Pipeline {
     /// Binds a pod to a node.
     pub(super) async fn bind(&self, request: &Request) -> Result<Object, Status> {
         let body = self.body(request, "", "v1", "Binding")?;
+        check_name(request, &body, "Binding")?;
         let node = body["target"]["name"]
             .as_str()
             .unwrap_or_default()
@@ -273,6 +285,7 @@ impl Pipeline {
     /// Deletes a pod if its disruption budget allows.
     async fn evict(&self, request: &Request) -> Result<Object, Status> {
         let body = self.body(request, "policy", "v1", "Eviction")?;
+        check_name(request, &body, "Eviction")?;
         let review = super::write::review(request, &request.target, Operation::Create);
         self.admission.validate(&review, Some(&body), None)?;
         let target = Target {

@@ -1,6 +1,7 @@
 //! Bodies: read with a limit, written as they are, in pieces or compressed.
 
 use super::negotiate::{Form, Media};
+use crate::pipeline::HeldBytes;
 use bytes::{Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -29,29 +30,32 @@ const DISCARD: usize = 8 * LIMIT;
 const DISCARD_TIME: Duration = Duration::from_secs(10);
 
 /// How long a client may take to send a body.
-const READ_TIME: Duration = Duration::from_secs(60);
+pub const READ_TIME: Duration = Duration::from_secs(60);
 
-/// Reads a body that may be neither too large nor too slow.
-pub async fn read<B>(body: B) -> Result<Bytes, Status>
+/// Reads a body that may be neither too large nor too slow; it is held.
+pub async fn read<B>(body: B, held: &mut HeldBytes) -> Result<Bytes, Status>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    read_within(READ_TIME, body).await
+    read_within(READ_TIME, body, held).await
 }
 
-async fn read_within<B>(time: Duration, body: B) -> Result<Bytes, Status>
+async fn read_within<B>(time: Duration, body: B, held: &mut HeldBytes) -> Result<Bytes, Status>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let read = tokio::time::timeout(time, whole(body)).await;
-    read.unwrap_or_else(|_| {
-        Err(Status::timeout(format!(
-            "the body of the request did not come within {} s",
-            time.as_secs()
-        )))
-    })
+    let read = tokio::time::timeout(time, whole(body, held)).await;
+    read.unwrap_or_else(|_| Err(too_slow(time)))
+}
+
+/// 504 for a body that didn't come in time: nothing was done.
+pub fn too_slow(time: Duration) -> Status {
+    Status::timeout(format!(
+        "the body of the request did not come within {} s",
+        time.as_secs()
+    ))
 }
 
 /// Throws away a body that is of no use any more.
@@ -62,7 +66,7 @@ where
     let _ = tokio::time::timeout(DISCARD_TIME, discard(pin!(body))).await;
 }
 
-async fn whole<B>(body: B) -> Result<Bytes, Status>
+async fn whole<B>(body: B, held: &mut HeldBytes) -> Result<Bytes, Status>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -80,6 +84,10 @@ where
             return Err(Status::too_large(format!(
                 "Request entity too large: limit is {LIMIT}"
             )));
+        }
+        if let Err(status) = held.take(data.len()) {
+            let _ = tokio::time::timeout(DISCARD_TIME, discard(body)).await;
+            return Err(status);
         }
         whole.extend_from_slice(&data);
     }
@@ -261,6 +269,7 @@ fn prettify(json: &Bytes) -> Bytes {
 mod tests {
     use super::*;
     use std::io::Read;
+    use std::sync::Arc;
 
     #[tokio::test]
     async fn long_answers_survive_compression() {
@@ -282,13 +291,23 @@ mod tests {
     #[tokio::test]
     async fn slow_bodies_are_refused() {
         let silence = futures_util::stream::pending::<Result<Frame<Bytes>, BoxError>>();
-        let status = read_within(Duration::from_millis(10), StreamBody::new(silence)).await;
+        let time = Duration::from_millis(10);
+        let status = read_within(time, StreamBody::new(silence), &mut held(LIMIT)).await;
         assert_eq!(status.unwrap_err().code, 504);
     }
 
     #[tokio::test]
     async fn large_bodies_are_refused() {
-        let status = read(Full::new(Bytes::from(vec![0; LIMIT + 1]))).await;
+        let body = || Full::new(Bytes::from(vec![0; LIMIT + 1]));
+        let status = read(body(), &mut held(2 * LIMIT)).await;
         assert_eq!(status.unwrap_err().code, 413);
+        let body = Full::new(Bytes::from(vec![0; LIMIT]));
+        let status = read(body, &mut held(LIMIT - 1)).await;
+        assert_eq!(status.unwrap_err().code, 429);
+    }
+
+    fn held(total: usize) -> HeldBytes {
+        let bodies = Arc::new(crate::pipeline::Bodies::new(total, total));
+        bodies.of(&hardway_access::User::new("jane", ["dev"]))
     }
 }

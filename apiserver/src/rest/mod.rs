@@ -13,13 +13,14 @@ pub use documents::{Documents, GIT_VERSION};
 use crate::fairness::{self, Classified};
 use crate::metrics;
 use crate::pipeline::{
-    Answer, Body as RequestBody, Options, Origin, PatchKind, Pipeline, Request, Target, Verb,
-    pairs, yaml,
+    Answer, Body as RequestBody, HeldBytes, Options, Origin, PatchKind, Pipeline, Request, Target,
+    Verb, pairs, yaml,
 };
 use crate::subresources::{self, Connection, Upstreams};
 use crate::trace;
 use body::Body;
-use hardway_access::{Attributes, User, audit, authn};
+use hardway_access::{Attributes, UNAUTHENTICATED, User, audit, authn};
+use hardway_client::serving::{Peer, caught};
 use hardway_proto::Status;
 use hardway_resources::table::Include;
 use health::Startup;
@@ -28,9 +29,7 @@ use hyper::body::Incoming;
 use negotiate::Form;
 use objects::Wanted;
 use path::ResourcePath;
-use rustls_pki_types::CertificateDer;
 use serde_json::Value;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -46,15 +45,6 @@ pub struct Rest {
     pub upstreams: Upstreams,
 }
 
-/// Who is at the other end of a connection.
-#[derive(Clone)]
-pub struct Peer {
-    /// Its address.
-    pub address: SocketAddr,
-    /// Its certificate, verified.
-    pub certificate: Option<Arc<CertificateDer<'static>>>,
-}
-
 /// Who sends a request; impersonation included.
 ///
 /// `asked` says what is asked for, by nobody yet: the audit log is told of
@@ -67,12 +57,15 @@ pub fn identify(
     origin: &mut Origin,
     asked: Attributes<'_>,
 ) -> Result<User, Status> {
-    let certificate = peer.certificate.as_deref();
+    let certificate = peer.certificate();
     let proven = pipeline
         .authenticator
         .authenticate_path(path, headers, certificate);
     let (user, outcome) = match proven {
         Ok(user) => {
+            if !user.is_in(UNAUTHENTICATED) {
+                peer.prove(&user.name);
+            }
             let outcome = acting(pipeline, &user, headers);
             (user, outcome)
         }
@@ -91,6 +84,10 @@ pub fn identify(
                 ..asked
             };
             pipeline.audit_stranger(origin, &asked, &tried, &status);
+            if status.code == 401 {
+                // As Kubernetes does: strangers can't go on asking at no cost.
+                peer.leave();
+            }
             Err(status)
         }
     }
@@ -135,14 +132,7 @@ fn asked<'a>(
 impl Rest {
     /// Answers one request.
     pub async fn handle(&self, request: http::Request<Incoming>, peer: Peer) -> Response<Body> {
-        let headers = request.headers();
-        let text = |name: header::HeaderName| {
-            headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
-        let accept = text(header::ACCEPT);
+        let accept = header_text(request.headers(), header::ACCEPT);
         let mut form = match Form::accepted(accept) {
             Ok(form) => form,
             Err(_) if documents::wants_protobuf(accept) => Form::default(),
@@ -150,11 +140,18 @@ impl Rest {
         };
         form.pretty = pretty(
             request.uri().query().unwrap_or_default(),
-            text(header::USER_AGENT),
+            header_text(request.headers(), header::USER_AGENT),
         );
-        let gzip = text(header::ACCEPT_ENCODING).contains("gzip");
+        let gzip = header_text(request.headers(), header::ACCEPT_ENCODING).contains("gzip");
         let mut entry = None;
-        let outcome = self.answer(request, &peer, form, gzip, &mut entry).await;
+        let answered = caught(self.answer(request, &peer, form, gzip, &mut entry));
+        let outcome = answered.await.unwrap_or_else(|panic| {
+            tracing::error!(panic, "a request made the server panic");
+            if let Some(entry) = entry.take() {
+                entry.panicked(&panic);
+            }
+            Err(Status::panicked())
+        });
         // What the pipeline has not seen is recorded here.
         if let Some(entry) = entry {
             match &outcome {
@@ -314,7 +311,6 @@ impl Rest {
         let Some(resource) = found else {
             return self.unknown(request.method(), &query, &path, &user, entry);
         };
-        path::check_name(&path.name)?;
         let target = Target {
             version: path.version.clone(),
             namespace: path.namespace.clone(),
@@ -322,6 +318,7 @@ impl Rest {
             subresource: path.subresource.clone(),
             resource,
         };
+        target.check_names()?;
         if self.upstreams.serves(&target) {
             let verb = subresources::verb(request.method());
             self.pipeline
@@ -354,6 +351,7 @@ impl Rest {
         };
         let (parts, incoming) = request.into_parts();
         let verb = verb(&parts.method, &query, &path)?;
+        target.check_verb(verb)?;
         let mut options = Options::from_query(&query)?;
         if !verb.is_read() {
             let permitted = self
@@ -365,15 +363,11 @@ impl Rest {
                 return Err(status);
             }
         }
+        let mut held = self.pipeline.bodies.of(&user);
         let body = match verb.is_read() {
             true => RequestBody::Empty,
-            false => read_body(&parts, incoming, verb, &mut options).await?,
+            false => read_body(&parts, incoming, verb, &mut options, &mut held).await?,
         };
-        if resource_needs_namespace(&target, verb) {
-            return Err(Status::bad_request(
-                "an empty namespace may not be set during creation",
-            ));
-        }
         let request = Request {
             user,
             verb,
@@ -452,11 +446,6 @@ fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
         .unwrap_or_default()
 }
 
-fn resource_needs_namespace(target: &Target, verb: Verb) -> bool {
-    let reviews = target.resource.verbs == ["create"] && target.plural() != "bindings";
-    verb == Verb::Create && target.resource.namespaced() && target.namespace.is_empty() && !reviews
-}
-
 /// What a method means here.
 fn verb(method: &Method, query: &str, path: &ResourcePath) -> Result<Verb, Status> {
     let watching = path.watch
@@ -477,6 +466,11 @@ fn verb(method: &Method, query: &str, path: &ResourcePath) -> Result<Verb, Statu
     })
 }
 
+/// A failure in the form that everybody reads.
+pub fn refusal(status: &Status) -> Response<Body> {
+    objects::failure(status, Form::default())
+}
+
 /// What is below no API is answered like any web page that isn't there.
 fn no_such_page() -> Response<Body> {
     body::text(404, "404 page not found\n")
@@ -487,8 +481,9 @@ async fn read_body(
     incoming: Incoming,
     verb: Verb,
     options: &mut Options,
+    held: &mut HeldBytes,
 ) -> Result<RequestBody, Status> {
-    let bytes = body::read(incoming).await?;
+    let bytes = body::read(incoming, held).await?;
     let content_type = header_text(&parts.headers, header::CONTENT_TYPE);
     let media = content_type.split(';').next().unwrap_or_default().trim();
     if verb == Verb::Patch {

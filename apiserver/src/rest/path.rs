@@ -1,7 +1,5 @@
 //! What a URL path means.
 
-use hardway_proto::Status;
-
 /// A path below `/api` or `/apis` that names a resource.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ResourcePath {
@@ -78,37 +76,9 @@ pub fn parse(path: &str) -> Option<ResourcePath> {
     Some(parsed)
 }
 
-/// Refuses what can be no object's name, for it would be another path.
-pub fn check_name(name: &str) -> Result<(), Status> {
-    let why = match name {
-        "." => "may not be '.'",
-        ".." => "may not be '..'",
-        _ if name.contains('/') => "may not contain '/'",
-        _ if name.contains('%') => "may not contain '%'",
-        _ => return Ok(()),
-    };
-    Err(Status::bad_request(format!(
-        "Name parameter invalid: {name:?}: {why}"
-    )))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_single_segments() {
-        assert!(check_name("").is_ok() && check_name("system:node").is_ok());
-        for (name, why) in [
-            ("..", r#"Name parameter invalid: "..": may not be '..'"#),
-            (
-                "a/b",
-                r#"Name parameter invalid: "a/b": may not contain '/'"#,
-            ),
-        ] {
-            assert_eq!(check_name(name).unwrap_err().message, why);
-        }
-    }
 
     fn parts(path: &str) -> (String, String, String, String, String) {
         let p = parse(path).unwrap();

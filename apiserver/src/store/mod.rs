@@ -8,6 +8,7 @@
 mod compact;
 pub mod encryption;
 mod leases;
+mod outcome;
 pub mod splice;
 
 pub use compact::compact_periodically;
@@ -17,10 +18,11 @@ use bytes::Bytes;
 use encryption::Encryption;
 use etcd_client::{
     Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, KvClient, PutOptions, Txn,
-    TxnOp, TxnOpResponse, WatchClient, WatchOptions, WatchStream,
+    TxnOp, TxnOpResponse, TxnResponse, WatchClient, WatchOptions, WatchStream,
 };
 use hardway_proto::Status;
 use leases::Leases;
+use outcome::{Sent, Verdict, Version};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +33,10 @@ pub const ROOT: &str = "/registry/";
 
 /// How long etcd may take for one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two attempts to find out what became of a write.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How many versions of a key are looked through for a write.
+const HISTORY: usize = 32;
 
 /// Why a request to etcd failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -74,9 +80,18 @@ pub enum StoreError {
         /// Why not.
         reason: String,
     },
-    /// etcd didn't answer in time; whether a write was done is unknown.
+    /// etcd didn't answer in time. Nothing was written.
     #[error("etcd did not answer within {} s", TIMEOUT.as_secs())]
     Timeout,
+    /// etcd didn't answer a write, nor afterwards whether it was done.
+    #[error("etcdserver: request timed out: writing \"{ROOT}{key}\"")]
+    Unknown {
+        /// The key, below [`ROOT`].
+        key: String,
+    },
+    /// etcd is there and does not do it.
+    #[error("{0}")]
+    Refused(String),
     /// etcd can't be reached or refuses to work.
     #[error("etcd is not available: {0}")]
     Unavailable(String),
@@ -89,6 +104,8 @@ impl From<StoreError> for Status {
             StoreError::Timeout => Status::timeout(format!(
                 "{message}; the request may be repeated once etcd is back"
             )),
+            StoreError::Unknown { .. } => Status::outcome_unknown(message),
+            StoreError::Refused(_) => Status::failure(500, "", message),
             StoreError::Unavailable(_) => Status::unavailable(message),
             StoreError::TooLarge(_) => Status::too_large(message),
             StoreError::Unreadable { .. }
@@ -336,33 +353,54 @@ impl Store {
             true => Some(PutOptions::new().with_lease(self.leases.current().await?)),
             false => None,
         };
-        let operation = match write.value {
+        let sealed = match write.value {
             Some(value) => {
                 let sealed = self.encryption.seal(&write.key, value);
-                let sealed = sealed.map_err(|reason| StoreError::Unwritable {
+                Some(sealed.map_err(|reason| StoreError::Unwritable {
                     key: write.key.clone(),
                     reason,
-                })?;
-                TxnOp::put(key.clone(), sealed, lease)
+                })?)
             }
-            None => TxnOp::delete(key.clone(), None),
+            None => None,
         };
-        let mut operations = vec![operation];
-        let mut lookups = vec![TxnOp::get(key, None)];
+        let mut others = Vec::new();
+        let mut lookups = vec![TxnOp::get(key.clone(), None)];
         for claim in &write.claims {
             compares.push(Compare::version(full(claim), CompareOp::Equal, 0));
-            operations.push(TxnOp::put(full(claim), write.key.as_bytes(), None));
+            others.push(TxnOp::put(full(claim), write.key.as_bytes(), None));
             lookups.push(TxnOp::get(full(claim), None));
         }
         for release in &write.releases {
-            operations.push(TxnOp::delete(full(release), None));
+            others.push(TxnOp::delete(full(release), None));
         }
-        let txn = Txn::new()
-            .when(compares)
-            .and_then(operations)
-            .or_else(lookups);
+        let transaction = Transaction {
+            key,
+            expected: write.expected,
+            value: sealed,
+            lease,
+            compares,
+            others,
+            lookups,
+        };
         let mut kv = self.kv.clone();
-        let response = timed("txn", kv.txn(txn)).await?;
+        match timed("txn", kv.txn(transaction.build())).await {
+            Ok(response) => self.answered(&write.key, &transaction.sent(), response),
+            // Whether it was done is another question than whether it was
+            // answered.
+            Err(StoreError::Timeout | StoreError::Unavailable(_)) => {
+                self.settle(&write.key, &transaction).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the answer to a write's transaction says.
+    fn answered(
+        &self,
+        key: &str,
+        sent: &Sent<'_>,
+        response: TxnResponse,
+    ) -> Result<i64, StoreError> {
         if response.succeeded() {
             return Ok(response.header().map_or(0, |header| header.revision()));
         }
@@ -371,16 +409,98 @@ impl Store {
             _ => None,
         });
         let current = found.next().flatten();
-        if current.as_ref().map_or(0, |pair| pair.mod_revision()) != write.expected {
-            let current = current.map(|pair| self.stored(pair)).transpose();
-            return Err(match current {
-                // That there is one is all that matters to a creation.
-                Err(_) if write.expected == 0 => StoreError::Changed(None),
-                current => StoreError::Changed(current?),
-            });
+        if current.as_ref().map_or(0, |pair| pair.mod_revision()) != sent.expected {
+            let version = current.map(Version::from);
+            return Err(self.changed(key, sent, version));
         }
         let claims = found.flatten().map(|pair| below_root(pair.key()));
         Err(StoreError::Claimed(claims.collect()))
+    }
+
+    /// The error for a write that found the key changed.
+    fn changed(&self, key: &str, sent: &Sent<'_>, now: Option<Version>) -> StoreError {
+        let now = now.map(|now| self.read(key.to_owned(), now.value.into(), now.changed));
+        match now.transpose() {
+            // That there is one is all that matters to a creation.
+            Err(_) if sent.expected == 0 => StoreError::Changed(None),
+            Err(error) => error,
+            Ok(now) => StoreError::Changed(now),
+        }
+    }
+
+    /// Finds out what became of a write that was not answered, and sends it
+    /// again where that is safe.
+    async fn settle(&self, key: &str, transaction: &Transaction) -> Result<i64, StoreError> {
+        let sent = &transaction.sent();
+        let deadline = Instant::now() + TIMEOUT;
+        while Instant::now() < deadline {
+            let Ok((revision, now)) = self.version(key, 0).await else {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            };
+            match sent.verdict(now.as_ref()) {
+                Verdict::Done(at) => return Ok(at.unwrap_or(revision)),
+                Verdict::Refused => return Err(self.changed(key, sent, now)),
+                Verdict::Unknown => return Err(unknown(key)),
+                Verdict::Overwritten => {
+                    let was_done = self.was_done(key, sent, now.as_ref()).await;
+                    return match was_done {
+                        Ok(Some(at)) => Ok(at),
+                        Ok(None) => Err(self.changed(key, sent, now)),
+                        Err(_) => Err(unknown(key)),
+                    };
+                }
+                Verdict::Again => {}
+            }
+            let mut kv = self.kv.clone();
+            match timed("txn", kv.txn(transaction.build())).await {
+                // The first one may have come meanwhile: look again.
+                Ok(response) => match self.answered(key, sent, response) {
+                    Err(StoreError::Changed(_)) => {}
+                    answer => return answer,
+                },
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        Err(unknown(key))
+    }
+
+    /// The revision at which a write was done that others have written over,
+    /// from the key's history; none if it wasn't.
+    async fn was_done(
+        &self,
+        key: &str,
+        sent: &Sent<'_>,
+        now: Option<&Version>,
+    ) -> Result<Option<i64>, StoreError> {
+        let mut version = now.cloned();
+        for _ in 0..HISTORY {
+            let Some(at) = version.as_ref().and_then(|version| sent.before(version)) else {
+                return Ok(None);
+            };
+            (_, version) = self.version(key, at).await?;
+            match sent.verdict(version.as_ref()) {
+                Verdict::Done(at) => return Ok(at),
+                Verdict::Overwritten => {}
+                _ => return Ok(None),
+            }
+        }
+        Err(unknown(key))
+    }
+
+    /// A key as it was at a revision, or is now if that is 0, and etcd's own
+    /// revision.
+    async fn version(
+        &self,
+        key: &str,
+        revision: i64,
+    ) -> Result<(i64, Option<Version>), StoreError> {
+        let options = GetOptions::new().with_revision(revision);
+        let mut kv = self.kv.clone();
+        let mut response = timed("get", kv.get(full(key), Some(options))).await?;
+        let at = response.header().map_or(0, |header| header.revision());
+        let found = response.take_kvs().into_iter().next();
+        Ok((at, found.map(Version::from)))
     }
 
     /// Forgets all revisions before `revision`.
@@ -388,6 +508,45 @@ impl Store {
         let mut kv = self.kv.clone();
         timed("compact", kv.compact(revision, None)).await?;
         Ok(())
+    }
+}
+
+fn unknown(key: &str) -> StoreError {
+    StoreError::Unknown { key: key.into() }
+}
+
+/// A write as etcd is sent it, which may be more than once.
+struct Transaction {
+    key: Vec<u8>,
+    expected: i64,
+    value: Option<Vec<u8>>,
+    lease: Option<PutOptions>,
+    compares: Vec<Compare>,
+    /// Claims taken and given back.
+    others: Vec<TxnOp>,
+    /// What is looked at if nothing is done.
+    lookups: Vec<TxnOp>,
+}
+
+impl Transaction {
+    fn build(&self) -> Txn {
+        let mut operations = Vec::with_capacity(1 + self.others.len());
+        operations.push(match &self.value {
+            Some(value) => TxnOp::put(self.key.clone(), value.clone(), self.lease.clone()),
+            None => TxnOp::delete(self.key.clone(), None),
+        });
+        operations.extend(self.others.iter().cloned());
+        Txn::new()
+            .when(self.compares.clone())
+            .and_then(operations)
+            .or_else(self.lookups.clone())
+    }
+
+    fn sent(&self) -> Sent<'_> {
+        Sent {
+            expected: self.expected,
+            value: self.value.as_deref(),
+        }
     }
 }
 
@@ -424,9 +583,25 @@ fn classify(error: &Error) -> StoreError {
         StoreError::TooLarge(text)
     } else if text.contains("request timed out") || text.contains("Timeout expired") {
         StoreError::Timeout
+    } else if is_refusal(error) {
+        StoreError::Refused(text)
     } else {
         StoreError::Unavailable(text)
     }
+}
+
+/// Whether etcd has understood a request and declines it: it is full, busy,
+/// or may not be asked.
+fn is_refusal(error: &Error) -> bool {
+    use tonic::Code;
+    matches!(error, Error::GRpcStatus(status) if matches!(
+        status.code(),
+        Code::ResourceExhausted
+            | Code::InvalidArgument
+            | Code::FailedPrecondition
+            | Code::PermissionDenied
+            | Code::Unauthenticated
+    ))
 }
 
 /// The innermost message: tonic says only "transport error" at the top.

@@ -1,10 +1,14 @@
 //! Paths of a kubelet's API, and which container is meant.
 
 use crate::pipeline::{Target, pairs};
-use crate::rest::body::{self, Body};
+use crate::rest::body::{Body, READ_TIME};
 use hardway_proto::Status;
 use http::Response;
+use http_body_util::BodyExt;
 use serde_json::Value;
+
+/// The longest refusal that is passed on.
+const LONGEST: usize = 64 << 10;
 
 /// Where a kubelet listens: its internal address and the port it tells.
 pub fn address(node: &Value) -> Option<(String, u64)> {
@@ -30,14 +34,25 @@ pub async fn refused(answer: Response<Body>) -> Result<Response<Body>, Status> {
     if (100..300).contains(&code) {
         return Ok(answer);
     }
-    let text = body::read(answer.into_body()).await?;
-    let text = String::from_utf8_lossy(&text).trim_end().to_owned();
+    let text = tokio::time::timeout(READ_TIME, text(answer.into_body())).await;
+    let text = text.map_err(|_| Status::timeout("the kubelet did not finish its answer"))?;
     Err(match code {
         400 => Status::bad_request(text),
         404 => Status::failure(404, "NotFound", text),
         500 => Status::internal(text),
         _ => Status::failure(code, "", text),
     })
+}
+
+/// A body as text, as far as it can be read.
+async fn text(mut body: Body) -> String {
+    let mut bytes = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await
+        && bytes.len() < LONGEST
+    {
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+    }
+    String::from_utf8_lossy(&bytes).trim_end().to_owned()
 }
 
 /// The container asked for, or the only (or the default) one.

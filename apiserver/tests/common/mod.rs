@@ -13,7 +13,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls_pki_types::ServerName;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,8 @@ pub struct Lab {
     pub dir: tempfile::TempDir,
     pub address: SocketAddr,
     pub etcd: Etcd,
+    /// Where the apiserver finds etcd, if not where it is.
+    pub etcd_url: Option<String>,
     /// More flags for the apiserver.
     pub flags: Vec<String>,
     stop: Option<oneshot::Sender<()>>,
@@ -45,6 +48,16 @@ pub struct Etcd {
     dir: PathBuf,
     port: u16,
     peer: u16,
+}
+
+/// An apiserver in a process of its own.
+pub struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Drop for Etcd {
@@ -123,6 +136,7 @@ fn certificates(dir: &Path) {
     let key = KeyPair::generate().unwrap();
     let ca = params.self_signed(&key).unwrap();
     write("ca.crt", ca.pem());
+    write("ca.key", key.serialize_pem());
     let issuer = Issuer::new(params, key);
     for (file, name, group) in [
         ("server", "kube-apiserver", ""),
@@ -162,6 +176,7 @@ impl Lab {
             tls: tls(dir.path(), "admin"),
             stop: None,
             flags: flags(dir.path()),
+            etcd_url: None,
             etcd,
             dir,
         };
@@ -188,10 +203,17 @@ impl Lab {
 
     /// The flags that an apiserver is started with.
     pub fn parsed_flags(&self) -> Flags {
+        Flags::try_parse_from(self.arguments(0)).unwrap()
+    }
+
+    fn arguments(&self, port: u16) -> Vec<String> {
         let file = |name: &str| self.dir.path().join(name).display().to_string();
         let least = [
             "hardway-apiserver".to_owned(),
-            format!("--etcd-servers={}", self.etcd.url()),
+            format!(
+                "--etcd-servers={}",
+                self.etcd_url.clone().unwrap_or_else(|| self.etcd.url())
+            ),
             format!("--etcd-cafile={}", file("ca.crt")),
             format!("--etcd-certfile={}", file("admin.crt")),
             format!("--etcd-keyfile={}", file("admin.key")),
@@ -200,9 +222,54 @@ impl Lab {
             format!("--client-ca-file={}", file("ca.crt")),
             format!("--service-account-signing-key-file={}", file("sa.key")),
             "--bind-address=127.0.0.1".to_owned(),
-            "--secure-port=0".to_owned(),
+            format!("--secure-port={port}"),
         ];
-        Flags::try_parse_from(least.iter().chain(&self.flags)).unwrap()
+        least.into_iter().chain(self.flags.clone()).collect()
+    }
+
+    /// Starts an apiserver in a process of its own that may have only so many
+    /// descriptors open, and waits for it; ends with what this gives.
+    pub async fn serve_in_process(&mut self, descriptors: usize) -> Process {
+        let port = free_port();
+        self.address = ([127, 0, 0, 1], port).into();
+        let child = Command::new("sh")
+            .args(["-c", &format!("ulimit -n {descriptors}; exec \"$@\"")])
+            .arg("sh")
+            .arg(env!("CARGO_BIN_EXE_hardway-apiserver"))
+            .args(&self.arguments(port)[1..])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let process = Process(child);
+        self.until("the server is ready", async || {
+            self.try_call(Method::GET, "/readyz", "", Bytes::new())
+                .await
+                .is_some_and(|response| response.status() == 200)
+        })
+        .await;
+        process
+    }
+
+    /// Makes a client's certificate, for `acting`.
+    pub fn sign(&self, file: &str, params: CertificateParams) {
+        let path = |name: &str| self.dir.path().join(name);
+        let ca = std::fs::read_to_string(path("ca.crt")).unwrap();
+        let key = std::fs::read_to_string(path("ca.key")).unwrap();
+        let issuer = Issuer::from_ca_cert_pem(&ca, KeyPair::from_pem(&key).unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        std::fs::write(path(&format!("{file}.crt")), certificate.pem()).unwrap();
+        std::fs::write(path(&format!("{file}.key")), key.serialize_pem()).unwrap();
+    }
+
+    /// Trusts the server and shows nothing.
+    pub fn stranger(&self) -> Arc<rustls::ClientConfig> {
+        let mut roots = rustls::RootCertStore::empty();
+        let ca = CertificateDer::from_pem_file(self.dir.path().join("ca.crt")).unwrap();
+        roots.add(ca).unwrap();
+        let config = rustls::ClientConfig::builder().with_root_certificates(roots);
+        Arc::new(config.with_no_client_auth())
     }
 
     /// The same lab, seen by another user.
@@ -212,14 +279,19 @@ impl Lab {
 
     /// What hardway's own client needs.
     pub fn kubeconfig(&self) -> hardway_client::kubeconfig::Kubeconfig {
+        self.kubeconfig_of("admin")
+    }
+
+    /// The same for another user.
+    pub fn kubeconfig_of(&self, user: &str) -> hardway_client::kubeconfig::Kubeconfig {
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
              clusters: [{{name: c, cluster: {{server: 'https://{}', certificate-authority: ca.crt}}}}]\n\
-             users: [{{name: u, user: {{client-certificate: admin.crt, client-key: admin.key}}}}]\n\
+             users: [{{name: u, user: {{client-certificate: {user}.crt, client-key: {user}.key}}}}]\n\
              contexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n",
             self.address
         );
-        let path = self.dir.path().join("kubeconfig");
+        let path = self.dir.path().join(format!("{user}.kubeconfig"));
         std::fs::write(&path, text).unwrap();
         hardway_client::kubeconfig::Kubeconfig::load(&path).unwrap()
     }

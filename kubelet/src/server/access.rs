@@ -50,6 +50,13 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// The common name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 type Key = (Identity, &'static str, &'static str);
 
 /// Decides.

@@ -13,25 +13,17 @@ use access::{Access, Identity};
 use bytes::Bytes;
 use hardway_client::api::Client;
 use hardway_client::health::{self, Checks};
+use hardway_client::serving::{self, Bounds, Peer, caught, descriptors};
 use hardway_client::tls;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use k8s_openapi::api::core::v1::Pod;
 use query::Query;
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
-
-/// How long a client may take to say who it is.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -85,63 +77,15 @@ impl Server {
         files: &tls::ServerFiles,
     ) -> Result<(), tls::Error> {
         let config = tls::server(files, false, &["http/1.1"])?;
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        loop {
-            let (tcp, peer) = match listener.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    // Out of descriptors: give others time to close some.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            let (this, acceptor) = (self.clone(), acceptor.clone());
-            tokio::spawn(async move {
-                // Keystrokes shouldn't wait to be bundled.
-                let _ = tcp.set_nodelay(true);
-                let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp));
-                let Ok(Ok(stream)) = handshake.await else {
-                    tracing::debug!(%peer, "TLS handshake failed");
-                    return;
-                };
-                let certificates = stream.get_ref().1.peer_certificates();
-                let identity = certificates
-                    .and_then(|list| list.first())
-                    .and_then(|der| Identity::of(der))
-                    .map(Arc::new);
-                let service = service_fn(move |request| {
-                    let (this, identity) = (this.clone(), identity.clone());
-                    async move { Ok::<_, Infallible>(this.answer(request, identity).await) }
-                });
-                let served = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .serve_connection(TokioIo::new(stream), service)
-                    .with_upgrades();
-                if let Err(error) = served.await {
-                    tracing::debug!(%peer, %error, "connection ended");
-                }
-            });
-        }
-    }
-
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-        identity: Option<Arc<Identity>>,
-    ) -> Response<Body> {
-        match self.route(request, identity).await {
-            Ok(response) => response,
-            Err(Refusal(status, message)) => {
-                text(status, "text/plain; charset=utf-8", message + "\n")
-            }
-        }
+        let server = serving::Server::new(listener, config, Bounds::of_descriptors(descriptors()));
+        server.run(Door(self), std::future::pending()).await;
+        Ok(())
     }
 
     async fn route(
         &self,
         request: Request<Incoming>,
-        identity: Option<Arc<Identity>>,
+        peer: Peer,
     ) -> Result<Response<Body>, Refusal> {
         let uri = request.uri().clone();
         let path = uri.path();
@@ -154,11 +98,12 @@ impl Server {
         let allowed = match path {
             "/healthz" | "/livez" | "/readyz" => true,
             _ => {
+                let identity = peer.certificate().and_then(Identity::of);
                 let identity = identity
-                    .as_deref()
                     .ok_or_else(|| Refusal(StatusCode::UNAUTHORIZED, "Unauthorized".into()))?;
+                peer.prove(identity.name());
                 let method = request.method();
-                self.access.check(identity, method, &parts).await?;
+                self.access.check(&identity, method, &parts).await?;
                 true
             }
         };
@@ -235,6 +180,26 @@ fn allow_method(method: &Method, what: &str) -> Result<(), Refusal> {
     }
     let text = "405: Method Not Allowed".into();
     Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, text))
+}
+
+/// The way in.
+#[derive(Clone)]
+struct Door(Arc<Server>);
+
+impl serving::Service for Door {
+    type Body = Body;
+
+    async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+        let outcome = caught(self.0.route(request, peer))
+            .await
+            .unwrap_or_else(|panic| {
+                tracing::error!(panic, "a request panicked");
+                Err(Refusal::internal("the kubelet panicked at this request"))
+            });
+        outcome.unwrap_or_else(|Refusal(status, message)| {
+            text(status, "text/plain; charset=utf-8", message + "\n")
+        })
+    }
 }
 
 fn json(value: &impl serde::Serialize) -> Result<Response<Body>, Refusal> {

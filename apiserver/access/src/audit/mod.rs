@@ -241,6 +241,16 @@ impl Entry {
         self.emit(Stage::ResponseComplete);
     }
 
+    /// The server failed over the request.
+    pub fn panicked(mut self, message: &str) {
+        self.respond(
+            500,
+            "InternalError",
+            &format!("APIServer panic'd: {message}"),
+        );
+        self.emit(Stage::Panic);
+    }
+
     fn respond(&mut self, code: u16, reason: &str, message: &str) {
         let mut status = json!({ "metadata": {}, "code": code });
         if !reason.is_empty() || !message.is_empty() {

@@ -1,0 +1,78 @@
+//! What is behind the port: the REST door and the gRPC door.
+
+use crate::rest::Rest;
+use crate::rest::body::Body;
+use crate::trace::AuditId;
+use crate::{grpc, rest};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use hardway_client::serving::{Peer, Service, caught};
+use hardway_proto::Status;
+use http::{HeaderMap, Request, Response, header};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use tracing::Instrument;
+
+/// Both doors.
+#[derive(Clone)]
+pub struct Doors {
+    /// HTTP as Kubernetes speaks it.
+    pub rest: Arc<Rest>,
+    /// `hardway.v1.Api`.
+    pub grpc: grpc::Door,
+}
+
+impl Service for Doors {
+    type Body = Body;
+
+    fn answer(
+        &self,
+        peer: Peer,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send {
+        let doors = self.clone();
+        async move {
+            let id = AuditId::of(request.headers());
+            request.extensions_mut().insert(id.clone());
+            let is_grpc = is_grpc(request.headers());
+            let answer = match is_grpc {
+                true => call(doors.grpc, request, peer),
+                false => ask(doors.rest, request, peer),
+            };
+            let answer = caught(answer).instrument(id.span()).await;
+            let mut answer = answer.unwrap_or_else(|panic| failed(is_grpc, &panic));
+            id.tell(&mut answer);
+            answer
+        }
+    }
+}
+
+/// The answer to a request over which the server failed.
+fn failed(is_grpc: bool, panic: &str) -> Response<Body> {
+    tracing::error!(panic, "a request made the server panic");
+    match is_grpc {
+        true => grpc::refusal(Status::panicked()),
+        false => rest::refusal(&Status::panicked()),
+    }
+}
+
+fn call(
+    grpc: grpc::Door,
+    request: Request<Incoming>,
+    peer: Peer,
+) -> BoxFuture<'static, Response<Body>> {
+    async move { grpc.handle(request, peer).await }.boxed()
+}
+
+fn ask(
+    rest: Arc<Rest>,
+    request: Request<Incoming>,
+    peer: Peer,
+) -> BoxFuture<'static, Response<Body>> {
+    async move { rest.handle(request, peer).await }.boxed()
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
