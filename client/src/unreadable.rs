@@ -1,16 +1,15 @@
 //! Objects that are there but can't be read, and are left out for that.
 //!
 //! One such object must stop nobody from hearing of the others. That it is
-//! left out is told where operators look: in the log, the metric
-//! `hardway_unreadable_objects` and `/readyz?verbose`.
+//! left out is told where operators look: with key and reason in the log, as
+//! numbers in the metric `hardway_unreadable_objects` and in `/readyz?verbose`.
+//! The last is open to strangers, who must learn neither names nor contents.
 
 use crate::metrics::{IntGaugeVec, register_int_gauge_vec};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-/// So many are named in a report; the metric counts all.
-const NAMED: usize = 10;
 /// Characters of a reason, which may quote the object.
 const REASON: usize = 200;
 
@@ -117,24 +116,18 @@ fn release(resource: &str, key: &str) {
     }
 }
 
-/// Lines for a verbose health report, each starting with `[!]`: what this
-/// process leaves out. Empty if it reads everything.
+/// Lines for a verbose health report, each starting with `[!]`: of how many
+/// objects of a resource this process knows nothing. Empty if it reads all.
 pub fn report() -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let all = ALL.lock();
-    let mut text = String::new();
-    for ((resource, key), known) in all.iter().take(NAMED) {
-        let reason = known.reason.replace('\n', " ");
-        text.push_str(&format!(
-            "[!]{resource} {key} left out, unreadable: {reason}\n"
-        ));
+    for (resource, _) in all.keys() {
+        *counts.entry(resource).or_default() += 1;
     }
-    if all.len() > NAMED {
-        let rest = all.len() - NAMED;
-        text.push_str(&format!(
-            "[!]and {rest} more objects left out, unreadable\n"
-        ));
-    }
-    text
+    let line = |(resource, count)| {
+        format!("[!]{resource}: {count} left out, unreadable; the log has names and reasons\n")
+    };
+    counts.into_iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -143,7 +136,7 @@ mod tests {
 
     #[test]
     fn is_told_until_nobody_leaves_it_out() {
-        let told = || report().contains("[!]things.test ns/a left out, unreadable: why not\n");
+        let told = || report().contains("[!]things.test: 1 left out, unreadable; the log has");
         let count = || GAUGE.with_label_values(&["things.test"]).get();
         let mut one = Unreadable::new("things.test");
         let mut other = Unreadable::new("things.test");
@@ -151,6 +144,7 @@ mod tests {
         one.add("ns/a", "why\nnot");
         other.add("ns/a", "why\nnot");
         assert!(told() && count() == 1);
+        assert!(!report().contains("ns/a") && !report().contains("why"));
         one.remove("ns/a");
         assert!(told() && one.is_empty());
         other.add("ns/b", "x");

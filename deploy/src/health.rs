@@ -118,8 +118,12 @@ mod tests {
 
     #[test]
     fn warnings_are_told_from_checks() {
-        let report = b"[+]ping ok\n[!]services a/b left out, unreadable: x\nreadyz check passed\n";
-        assert_eq!(warnings(report), ["services a/b left out, unreadable: x"]);
+        let report =
+            b"[+]ping ok\n[!]services: 1 left out, unreadable; see the log\nreadyz check passed\n";
+        assert_eq!(
+            warnings(report),
+            ["services: 1 left out, unreadable; see the log"]
+        );
     }
 
     #[test]
