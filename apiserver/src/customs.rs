@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Holds a definition until its objects are gone.
@@ -38,7 +37,9 @@ pub async fn run(pipeline: Arc<Pipeline>, startup: Arc<Startup>) {
     loop {
         changes.borrow_and_update();
         let clean = reconcile(&pipeline, &of, &mut served).await;
-        startup.customs.store(true, Ordering::Release);
+        startup
+            .customs
+            .send_if_modified(|known| !std::mem::replace(known, true));
         if clean {
             if changes.changed().await.is_err() {
                 return;

@@ -6,6 +6,7 @@ use crate::trace::AuditId;
 use crate::{grpc, rest};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use hardway_access::authn;
 use hardway_client::serving::{Peer, Service, caught};
 use hardway_proto::Status;
 use http::{HeaderMap, Request, Response, header};
@@ -35,24 +36,34 @@ impl Service for Doors {
             let id = AuditId::of(request.headers());
             request.extensions_mut().insert(id.clone());
             let is_grpc = is_grpc(request.headers());
-            let answer = match is_grpc {
-                true => call(doors.grpc, request, peer),
-                false => ask(doors.rest, request, peer),
+            let startup = doors.rest.startup.clone();
+            let answer = async move {
+                if !authn::is_public(request.uri().path())
+                    && let Err(status) = startup.knowing().await
+                {
+                    return refusal(is_grpc, status);
+                }
+                match is_grpc {
+                    true => call(doors.grpc, request, peer).await,
+                    false => ask(doors.rest, request, peer).await,
+                }
             };
             let answer = caught(answer).instrument(id.span()).await;
-            let mut answer = answer.unwrap_or_else(|panic| failed(is_grpc, &panic));
+            let mut answer = answer.unwrap_or_else(|panic| {
+                tracing::error!(panic, "a request made the server panic");
+                refusal(is_grpc, Status::panicked())
+            });
             id.tell(&mut answer);
             answer
         }
     }
 }
 
-/// The answer to a request over which the server failed.
-fn failed(is_grpc: bool, panic: &str) -> Response<Body> {
-    tracing::error!(panic, "a request made the server panic");
+/// The answer to a request that got through neither door.
+fn refusal(is_grpc: bool, status: Status) -> Response<Body> {
     match is_grpc {
-        true => grpc::refusal(Status::panicked()),
-        false => rest::refusal(&Status::panicked()),
+        true => grpc::refusal(status),
+        false => rest::refusal(&status),
     }
 }
 

@@ -5,25 +5,51 @@ use super::body::{self, Body};
 use crate::pipeline::{Pipeline, pairs};
 use crate::store::Store;
 use hardway_client::unreadable;
+use hardway_proto::Status;
 use http::Response;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How long etcd may take to be called healthy.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a request waits for a server that has just started.
+const WARMING_UP: Duration = Duration::from_secs(5);
 
 /// What the checks look at.
 #[derive(Default)]
 pub struct Startup {
     /// What must exist has been made sure of.
     pub bootstrapped: AtomicBool,
-    /// Custom resources are served.
-    pub customs: AtomicBool,
+    /// The watch cache is filled and custom resources are served: the server
+    /// knows what there is.
+    pub customs: watch::Sender<bool>,
     /// The configuration of priority and fairness is followed, or isn't to be.
     pub fairness: AtomicBool,
     /// The server is going down.
     pub stopping: AtomicBool,
+}
+
+impl Startup {
+    /// Waits until the server knows what there is. Before, it would take
+    /// tokens for invalid, permissions for missing and namespaces for absent;
+    /// 503 if that takes long.
+    pub async fn knowing(&self) -> Result<(), Status> {
+        if *self.customs.borrow() {
+            return Ok(());
+        }
+        let mut customs = self.customs.subscribe();
+        let known = tokio::time::timeout(WARMING_UP, customs.wait_for(|known| *known));
+        if known.await.is_ok() {
+            return Ok(());
+        }
+        let mut status = Status::unavailable(
+            "the apiserver is starting and has not read from etcd what there is; try again once /readyz says ok",
+        );
+        status.details.get_or_insert_default().retry_after_seconds = 1;
+        Err(status)
+    }
 }
 
 /// Answers a health path; `None` for any other.
@@ -116,7 +142,10 @@ async fn run(endpoint: &str, pipeline: &Pipeline, startup: &Startup) -> Vec<Chec
     ));
     checks.push((
         "poststarthook/crd-informer-synced",
-        flag(&startup.customs, "not finished"),
+        match *startup.customs.borrow() {
+            true => Ok(()),
+            false => Err("not finished".to_owned()),
+        },
     ));
     checks.push((
         "poststarthook/priority-and-fairness-config-consumer",

@@ -186,6 +186,17 @@ impl Lab {
 
     /// Starts an apiserver (another one, if there was one) and waits for it.
     pub async fn serve(&mut self) {
+        self.listen().await;
+        self.until("the server is ready", async || {
+            self.try_call(Method::GET, "/readyz", "", Bytes::new())
+                .await
+                .is_some_and(|response| response.status() == 200)
+        })
+        .await;
+    }
+
+    /// The same without waiting: it takes connections, that is all.
+    pub async fn listen(&mut self) {
         let server = Server::start(&self.parsed_flags()).await.unwrap();
         self.address = server.address().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -193,12 +204,6 @@ impl Lab {
         tokio::spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        self.until("the server is ready", async || {
-            self.try_call(Method::GET, "/readyz", "", Bytes::new())
-                .await
-                .is_some_and(|response| response.status() == 200)
-        })
-        .await;
     }
 
     /// The flags that an apiserver is started with.

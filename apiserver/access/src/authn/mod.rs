@@ -88,7 +88,7 @@ impl Authenticator {
 }
 
 /// Paths that need no identity.
-fn is_public(path: &str) -> bool {
+pub fn is_public(path: &str) -> bool {
     ["/healthz", "/livez", "/readyz"].iter().any(|public| {
         path.strip_prefix(public)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
