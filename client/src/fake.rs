@@ -376,13 +376,14 @@ impl api_server::Api for Fake {
 
     async fn watch(&self, request: Request<api::WatchRequest>) -> Answer<Self::WatchStream> {
         let request = request.into_inner();
+        // From before the call is counted: who saw it may break it.
+        let (this, mut news) = (self.clone(), self.0.news.subscribe());
+        let breaks = news.borrow_and_update().1;
         let of = self.called("watch", &request.target).await;
         let mut after = request.resource_version.parse().unwrap_or(0);
         let (sender, receiver) = mpsc::channel(16);
-        let (this, mut news) = (self.clone(), self.0.news.subscribe());
-        let breaks = news.borrow_and_update().1;
         tokio::spawn(async move {
-            loop {
+            while news.borrow_and_update().1 == breaks {
                 let (events, revision) = this.events(&of, after);
                 after = revision;
                 for event in events {
@@ -390,7 +391,7 @@ impl api_server::Api for Fake {
                         return;
                     }
                 }
-                if news.changed().await.is_err() || news.borrow_and_update().1 != breaks {
+                if news.changed().await.is_err() {
                     return;
                 }
             }
