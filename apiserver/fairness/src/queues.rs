@@ -212,6 +212,8 @@ pub struct QueueSet<T> {
     last_id: u64,
     /// The queue that was dispatched from last.
     robin: usize,
+    /// The queue that was joined last.
+    newest: usize,
     /// How often a hand was dealt.
     dealt: usize,
     demand: Demand,
@@ -235,6 +237,7 @@ impl<T> QueueSet<T> {
             seats_in_use: 0,
             last_id: 0,
             robin: 0,
+            newest: 0,
             dealt: 0,
             demand: Demand::default(),
             totals: Totals::default(),
@@ -303,6 +306,7 @@ impl<T> QueueSet<T> {
         self.waiting += 1;
         self.seats_waiting += work.max_seats();
         queue.push(request);
+        self.newest = at;
         self.note_demand(now);
         let mut own = None;
         self.dispatch(now, |request, slot| match request.id == id {
@@ -592,6 +596,11 @@ impl<T> QueueSet<T> {
     /// The queue whose oldest request would be finished first. Where several
     /// would, it is the turn of the one after the last.
     fn next_queue(&self) -> Option<usize> {
+        // Who has just come to a level where nobody waits need not be looked for.
+        let newest = self.queues.get(self.newest);
+        if self.waiting == 1 && newest.is_some_and(|queue| queue.waiting.len() == 1) {
+            return Some(self.newest);
+        }
         let count = self.queues.len();
         let turns = (1..=count).map(|step| (self.robin + step) % count);
         let mut best: Option<(f64, usize)> = None;
