@@ -15,7 +15,7 @@ struct Kubectl<'a> {
 impl<'a> Kubectl<'a> {
     fn new(lab: &'a Lab) -> Self {
         lab.kubeconfig();
-        let config = lab.dir.path().join("kubeconfig");
+        let config = lab.dir.path().join("admin.kubeconfig");
         Self { lab, config }
     }
 
