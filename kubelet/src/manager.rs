@@ -289,7 +289,11 @@ impl Manager {
             self.context
                 .pod_event(&new, true, &reason, message.as_str());
             let message = format!("Pod was rejected: {message}");
-            status::Verdict { reason, message }
+            status::Verdict {
+                reason,
+                message,
+                rejected: true,
+            }
         });
         let mirror = self.mirrors.get(&ObjectKey::of(new.as_ref())).cloned();
         self.employ(Mail {

@@ -138,6 +138,10 @@ async fn what_is_forbidden_is_so_for_pods_that_say_they_ran() {
         status.message.as_deref(),
         Some("Pod was rejected: forbidden sysctl: \"kernel.msgmax\" not allowlisted")
     );
+    assert_eq!(
+        status.container_statuses, None,
+        "none of them is being created"
+    );
     assert!(setup.runtime.world.sandboxes(&BTreeMap::new()).is_empty());
 }
 

@@ -24,6 +24,8 @@ pub struct Verdict {
     pub reason: String,
     /// `status.message`.
     pub message: String,
+    /// Whether the pod was turned away before anything of it ran.
+    pub rejected: bool,
 }
 
 /// What the kubelet knows besides what the runtime shows.
@@ -87,9 +89,15 @@ pub fn compute(pod: &Pod, observed: &Observed, health: &Health, notes: &Notes) -
             "Succeeded"
         };
     }
+    let old = pod.status.as_ref();
+    // Of a pod that was turned away there are no containers to tell of.
+    let rejected = match &notes.verdict {
+        Some(verdict) => verdict.rejected,
+        None => pod::is_terminal(pod) && old.is_some_and(|s| s.container_statuses.is_none()),
+    };
+    let listed = |statuses: Vec<_>| (!rejected && !statuses.is_empty()).then_some(statuses);
     let ips = pod_ips(pod, observed, notes);
     let conditions = conditions::all(pod, phase, &init, &main, observed);
-    let old = pod.status.as_ref();
     PodStatus {
         phase: Some(phase.into()),
         conditions: Some(conditions),
@@ -114,9 +122,9 @@ pub fn compute(pod: &Pod, observed: &Observed, health: &Health, notes: &Notes) -
         pod_ips: (!ips.is_empty()).then(|| ips.iter().map(|ip| PodIP { ip: ip.clone() }).collect()),
         start_time: notes.start_time.clone(),
         qos_class: Some(qos::class(pod).as_str().into()),
-        init_container_statuses: (!init.is_empty()).then_some(init),
-        container_statuses: (!main.is_empty()).then_some(main),
-        ephemeral_container_statuses: (!ephemeral.is_empty()).then_some(ephemeral),
+        init_container_statuses: listed(init),
+        container_statuses: listed(main),
+        ephemeral_container_statuses: listed(ephemeral),
         ..Default::default()
     }
 }

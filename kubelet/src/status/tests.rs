@@ -129,6 +129,7 @@ fn a_verdict_fails_the_pod() {
     let verdict = Verdict {
         reason: "DeadlineExceeded".into(),
         message: "late".into(),
+        rejected: false,
     };
     let notes = Notes {
         verdict: Some(verdict),
@@ -143,4 +144,24 @@ fn a_verdict_fails_the_pod() {
     );
     assert_eq!(status.phase.as_deref(), Some("Failed"));
     assert_eq!(status.reason.as_deref(), Some("DeadlineExceeded"));
+}
+
+#[test]
+fn a_pod_that_was_turned_away_shows_no_containers_ever_after() {
+    let mut pod = pod("Always", &["web"]);
+    let verdict = Verdict {
+        reason: "SysctlForbidden".into(),
+        message: "no".into(),
+        rejected: true,
+    };
+    let notes = Notes {
+        verdict: Some(verdict),
+        ..Default::default()
+    };
+    let nothing = observed(Vec::new());
+    let at_first = compute(&pod, &nothing, &Health::default(), &notes);
+    assert_eq!(at_first.container_statuses, None);
+    // As a kubelet finds it that was restarted.
+    pod.status = Some(at_first);
+    assert_eq!(status(&pod, &nothing).container_statuses, None);
 }

@@ -390,6 +390,7 @@ impl Worker {
         let verdict = Verdict {
             reason: "DeadlineExceeded".into(),
             message: message.into(),
+            rejected: false,
         };
         self.mailbox.update(|mail| mail.verdict = Some(verdict));
     }
