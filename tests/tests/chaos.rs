@@ -164,6 +164,8 @@ fn needs_no_hand(workload: &Workload) {
     for worker in &workload.workers {
         workload.assert_clean(worker);
     }
-    let stuck = Kubectl::stock().run("get pods -A");
-    assert!(!stuck.contains("Terminating"), "{stuck}");
+    within(Duration::from_secs(60), "no pod hangs at its end", || {
+        let pods = Kubectl::stock().run("get pods -A");
+        hardway_tests::wait::holds(!pods.contains("Terminating"), &pods)
+    });
 }
