@@ -240,6 +240,11 @@ fn scaled(whole: &str, fraction: &str, base: i128, exponent: i32) -> Option<i128
         number += 1;
     }
     ten = ten.saturating_add(i32::try_from(dropped).ok()?);
+    // Where no i128 can hold the divisor, the last digits don't count.
+    while ten < -38 && number > 1 {
+        number = ceil_div(number, 10);
+        ten += 1;
+    }
     if ten < 0 {
         // Divide first where the product would overflow, multiply first otherwise.
         let divisor = 10i128.checked_pow(ten.unsigned_abs());
@@ -419,6 +424,10 @@ mod tests {
             ("1.1k", "1100"),
             ("123456789Ki", "123456789Ki"),
             ("0.0001Ki", "102400u"),
+            (
+                ".00000000000300000000000000000016508190079053666254Mi",
+                "3146n",
+            ),
         ] {
             assert_eq!(q(from).to_string(), to, "{from}");
         }
