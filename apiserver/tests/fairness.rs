@@ -3,75 +3,13 @@
 
 mod common;
 
-use bytes::Bytes;
+use common::people::{Client, permit};
 use common::{Lab, MAPS, PATIENCE};
-use http::{HeaderMap, Method, Request};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::SendRequest;
+use http::HeaderMap;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 const FLOW: &str = "/apis/flowcontrol.apiserver.k8s.io/v1";
-
-/// Somebody on a connection of their own.
-struct Client {
-    sender: SendRequest<Full<Bytes>>,
-    user: &'static str,
-    groups: &'static [&'static str],
-}
-
-/// How a request was answered.
-struct Answer {
-    code: u16,
-    headers: HeaderMap,
-}
-
-impl Client {
-    /// The administrator, acting as somebody.
-    async fn new(lab: &Lab, user: &'static str, groups: &'static [&'static str]) -> Self {
-        let tls = lab.acting("admin");
-        Self {
-            sender: lab.connect(&tls).await.expect("the apiserver is there"),
-            user,
-            groups,
-        }
-    }
-
-    async fn get(&mut self, path: &str) -> Answer {
-        let mut request = Request::builder()
-            .method(Method::GET)
-            .uri(path)
-            .header("host", "localhost")
-            .header("impersonate-user", self.user);
-        for group in self.groups {
-            request = request.header("impersonate-group", *group);
-        }
-        let request = request.body(Full::new(Bytes::new())).unwrap();
-        self.sender.ready().await.expect("the connection is kept");
-        let response = self.sender.send_request(request).await.expect("an answer");
-        let (parts, mut incoming) = response.into_parts();
-        while let Some(frame) = incoming.frame().await {
-            frame.expect("a whole answer");
-        }
-        Answer {
-            code: parts.status.as_u16(),
-            headers: parts.headers,
-        }
-    }
-}
-
-/// Everybody may do everything with ConfigMaps.
-async fn permit(lab: &Lab) {
-    let rbac = "/apis/rbac.authorization.k8s.io/v1";
-    let role = json!({"metadata": {"name": "maps"}, "rules": [
-        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"]}]});
-    lab.create(&format!("{rbac}/clusterroles"), &role).await;
-    let binding = json!({"metadata": {"name": "maps"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "maps"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "people"}]});
-    lab.create(&format!("{rbac}/clusterrolebindings"), &binding)
-        .await;
-}
 
 fn uid(headers: &HeaderMap, of: &str) -> String {
     let name = format!("x-kubernetes-pf-{of}-uid");

@@ -3,6 +3,8 @@
 
 #![allow(dead_code)]
 
+pub mod people;
+
 use bytes::Bytes;
 use clap::Parser;
 use hardway_apiserver::flags::Flags;
@@ -173,7 +175,7 @@ impl Lab {
         let etcd = Etcd::new(dir.path());
         let mut lab = Self {
             address: ([127, 0, 0, 1], 0).into(),
-            tls: tls(dir.path(), "admin"),
+            tls: tls(dir.path(), "admin", "http/1.1"),
             stop: None,
             flags: flags(dir.path()),
             etcd_url: None,
@@ -279,7 +281,12 @@ impl Lab {
 
     /// The same lab, seen by another user.
     pub fn acting(&self, user: &str) -> Arc<rustls::ClientConfig> {
-        tls(self.dir.path(), user)
+        self.speaking(user, "http/1.1")
+    }
+
+    /// The same, in another version of HTTP.
+    pub fn speaking(&self, user: &str, protocol: &str) -> Arc<rustls::ClientConfig> {
+        tls(self.dir.path(), user, protocol)
     }
 
     /// What hardway's own client needs.
@@ -488,13 +495,13 @@ async fn read(response: Response<Incoming>) -> (u16, Value) {
     (code, value)
 }
 
-fn tls(dir: &Path, user: &str) -> Arc<rustls::ClientConfig> {
+fn tls(dir: &Path, user: &str, protocol: &str) -> Arc<rustls::ClientConfig> {
     let file = |name: String| Pem::File(dir.join(name));
     let config = hardway_client::tls::client_from(
         &file("ca.crt".into()),
         file(format!("{user}.crt")),
         file(format!("{user}.key")),
-        &["http/1.1"],
+        &[protocol],
     );
     Arc::new(config.unwrap())
 }

@@ -1,0 +1,90 @@
+//! People and components that ask the apiserver for something, each on a
+//! connection of their own.
+
+use super::Lab;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::SendRequest;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// Somebody on a connection of their own.
+pub struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    user: &'static str,
+    groups: &'static [&'static str],
+}
+
+/// How a request was answered.
+pub struct Answer {
+    pub code: u16,
+    pub headers: HeaderMap,
+    pub body: Value,
+    pub took: Duration,
+}
+
+impl Client {
+    /// The administrator, acting as somebody.
+    pub async fn new(lab: &Lab, user: &'static str, groups: &'static [&'static str]) -> Self {
+        let tls = lab.acting("admin");
+        Self {
+            sender: lab.connect(&tls).await.expect("the apiserver is there"),
+            user,
+            groups,
+        }
+    }
+
+    pub async fn send(&mut self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let request = request_of(self.user, self.groups, method, path, body);
+        self.sender.ready().await.expect("the connection is kept");
+        let begun = Instant::now();
+        let response = self.sender.send_request(request).await.expect("an answer");
+        let (parts, incoming) = response.into_parts();
+        let whole = incoming.collect().await.expect("a whole answer");
+        Answer {
+            code: parts.status.as_u16(),
+            headers: parts.headers,
+            took: begun.elapsed(),
+            body: serde_json::from_slice(&whole.to_bytes()).unwrap_or_default(),
+        }
+    }
+
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+}
+
+/// What the administrator sends who acts as somebody.
+pub fn request_of(
+    user: &str,
+    groups: &[&str],
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Request<Full<Bytes>> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .header("impersonate-user", user);
+    for group in groups {
+        request = request.header("impersonate-group", *group);
+    }
+    let body = body.map(Value::to_string).unwrap_or_default();
+    request.body(Full::new(Bytes::from(body))).unwrap()
+}
+
+/// Everybody may do everything with ConfigMaps.
+pub async fn permit(lab: &Lab) {
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let role = json!({"metadata": {"name": "maps"}, "rules": [
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"]}]});
+    lab.create(&format!("{rbac}/clusterroles"), &role).await;
+    let binding = json!({"metadata": {"name": "maps"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "maps"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "people"}]});
+    lab.create(&format!("{rbac}/clusterrolebindings"), &binding)
+        .await;
+}
