@@ -52,6 +52,10 @@ pub enum LimitResponse {
     Queue(Queuing),
 }
 
+/// More queues than this no level has, wherever its object came from: each is
+/// memory from the start.
+const MAX_QUEUES: usize = 10_000;
+
 /// The queues of a level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queuing {
@@ -305,7 +309,9 @@ impl Response {
     fn parsed(self) -> Result<LimitResponse, SpecError> {
         match (self.r#type.as_str(), self.queuing) {
             ("Reject", None) => Ok(LimitResponse::Reject),
-            ("Queue", Some(of)) if of.queues > 0 && (1..=of.queues).contains(&of.hand_size) => {
+            ("Queue", Some(of))
+                if of.queues <= MAX_QUEUES && (1..=of.queues).contains(&of.hand_size) =>
+            {
                 Ok(LimitResponse::Queue(Queuing {
                     queues: of.queues,
                     hand: of.hand_size,
@@ -350,6 +356,8 @@ mod tests {
             json!({"type": "Limited", "limited": {"limitResponse": {"type": "Queue"}}}),
             json!({"type": "Limited", "limited": {"limitResponse": {"type": "Queue",
                 "queuing": {"queues": 2, "handSize": 3, "queueLengthLimit": 1}}}}),
+            json!({"type": "Limited", "limited": {"limitResponse": {"type": "Queue",
+                "queuing": {"queues": 1_000_000_000_000_u64, "handSize": 1, "queueLengthLimit": 1}}}}),
         ] {
             assert!(level(bad.clone()).is_err(), "{bad}");
         }

@@ -17,7 +17,9 @@ pub const EXEMPT: &str = "exempt";
 pub const CATCH_ALL: &str = "catch-all";
 
 const MAX_PRECEDENCE: i64 = 10_000;
-const MAX_QUEUES: i64 = 10_000_000;
+/// Kubernetes takes a thousand times as many. Each is memory from the start and
+/// looked at when a seat is free, so one level could keep the server from working.
+const MAX_QUEUES: i64 = 10_000;
 /// Bits of a hash that dealing a hand of queues may use up.
 const MAX_ENTROPY: u32 = 60;
 const VERBS: [&str; 9] = [
@@ -500,6 +502,12 @@ mod tests {
         assert_eq!(
             level("x", queuing(4, 5)),
             [format!("{hand} 5: should not be greater than queues (4)")]
+        );
+        assert_eq!(
+            level("x", queuing(10_001, 1)),
+            [
+                "spec.limited.limitResponse.queuing.queues: Invalid value: 10001: must not be greater than 10000"
+            ]
         );
         assert_eq!(
             level("x", queuing(128, 10)),
