@@ -55,6 +55,9 @@ impl Drop for Namespace {
             explain(self);
         }
         let stock = Kubectl::stock();
+        // Its ports of nodes are free for others at once, while the rest goes in the
+        // background.
+        drop(self.try_run("delete services --all"));
         let gone = stock.try_run(&format!("delete namespace {} --wait=false", self.name));
         if !gone.success {
             eprintln!("namespace {} stays behind: {}", self.name, gone.stderr);

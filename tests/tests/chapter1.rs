@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 use hardway_tests::lab::Worker;
 use hardway_tests::pods::{self, Pod};
-use hardway_tests::{Lab, Namespace, steps, until};
+use hardway_tests::{Lab, Namespace, steps, until, wait};
+use serde_json::Value;
 
 /// The application, the namespace it is in, and where it can be visited.
 struct Application {
@@ -50,7 +51,28 @@ impl Application {
         if !scaled.success {
             self.on_manifest("create -f", "busmeme-rc.yml");
         }
-        self.pods(2)
+        let pods = self.pods(2);
+        self.settled();
+        pods
+    }
+
+    /// Waits until the controller has told all it knows: its object stays as it is until
+    /// somebody changes it. Tells the object.
+    fn settled(&self) -> Value {
+        until("the controller's status is up to date", || {
+            let controller = self.namespace.try_json("get rc busmeme-rc")?;
+            let (status, wanted) = (&controller["status"], &controller["spec"]["replicas"]);
+            let counts = [
+                "replicas",
+                "fullyLabeledReplicas",
+                "readyReplicas",
+                "availableReplicas",
+            ];
+            let good = counts.iter().all(|count| status[count] == *wanted)
+                && status["observedGeneration"] == controller["metadata"]["generation"];
+            wait::holds(good, status)?;
+            Ok(controller)
+        })
     }
 
     /// Visits a node until the page is as asked.

@@ -25,8 +25,9 @@ fn configuration_reaches_pods() {
     steps::run_side_by_side(&namespace, &namespace, steps);
 }
 
-/// How soon a pod must notice that what it waits for is there, or has changed.
-const PROMPT: Duration = Duration::from_secs(10);
+/// How soon a pod must notice that what it waits for is there, or has changed: well
+/// below the minute after which the kubelet looks by itself.
+const PROMPT: Duration = Duration::from_secs(25);
 
 /// Creates a pod of one container that idles, with something more.
 fn create(namespace: &Namespace, name: &str, more: Value, volumes: Value) {
@@ -141,8 +142,10 @@ fn late_volume(namespace: &Namespace) {
             &format!("{failed}configmap \"later\" not found"),
         ],
     );
-    let shown = namespace.run("get pod mountless");
-    assert_has(&shown, &["mountless 0/1 ContainerCreating 0"]);
+    until("the pod is shown to be coming up", || {
+        let shown = squeezed(&namespace.try_run("get pod mountless").ok()?);
+        wait::holds(shown.contains("mountless 0/1 ContainerCreating 0"), shown)
+    });
     namespace.run("create configmap later --from-literal=a=1");
     promptly("the pod starts once its volume is there", || {
         ready(namespace, "mountless")
@@ -306,11 +309,10 @@ fn updates(namespace: &Namespace) {
         wait::holds(told == "second".repeat(6), told)
     });
     assert_ne!(version("readlink /map/..data"), before);
-    assert_eq!(
-        version("ls -A /map | grep -c '^\\.\\.2'"),
-        "1\n",
-        "old versions go"
-    );
+    until("old versions go", || {
+        let versions = version("ls -A /map | grep -c '^\\.\\.2'");
+        wait::holds(versions == "1\n", versions)
+    });
     assert_eq!(version("cat /fixed"), "first", "a part stays as it was");
     remove(namespace, "living");
 }

@@ -269,7 +269,8 @@ fn immutable_fields(namespace: &Namespace) {
             "The Pod \"fixed\" is invalid: spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
         ],
     );
-    namespace.run("delete pod fixed --wait=false");
+    // It must be gone before others count what is there.
+    namespace.run("delete pod fixed");
     let mut frozen = config_map("frozen", json!({"a": "1"}));
     frozen["immutable"] = json!(true);
     namespace.create(&frozen);

@@ -7,8 +7,7 @@ use std::time::Duration;
 use hardway_tests::lab::Worker;
 use hardway_tests::manifest::{IDLE, container, pod, service, web_server};
 use hardway_tests::pods::{self, sh, try_sh};
-use hardway_tests::text::assert_has;
-use hardway_tests::{Lab, Namespace, http, steps, until, wait, within};
+use hardway_tests::{Lab, Namespace, http, steps, until, wait};
 use serde_json::{Value, json};
 
 /// Two web servers and two visitors, one of each on each of two nodes.
@@ -83,6 +82,34 @@ impl Network {
     fn answering(&self, ask: impl Fn() -> Result<String, String>) -> BTreeSet<String> {
         (0..16).filter_map(|_| ask().ok()).collect()
     }
+
+    /// Waits until both servers answer at an address.
+    fn both_answer(&self, from: &str, ask: impl Fn() -> Result<String, String>) {
+        until(&format!("both servers answer, from {from}"), || {
+            let met = self.answering(&ask);
+            wait::holds(met == both(), format!("{met:?}"))
+        });
+    }
+
+    /// Waits until a pod's log has a text, which is there a moment after it is written.
+    fn logged(&self, pod: &str, text: &str) {
+        until(&format!("{text} is in the log of {pod}"), || {
+            let log = self.namespace.try_run(&format!("logs {pod}")).ok()?;
+            wait::holds(log.contains(text), log)
+        });
+    }
+
+    /// Waits until an address answers a pod's ping of so many bytes.
+    fn pings(&self, pod: &str, bytes: u32, address: &str) {
+        let script = format!("ping -c 1 -W 2 -s {bytes} {address}");
+        until(
+            &format!("{address} answers {pod} with {bytes} bytes"),
+            || {
+                let told = try_sh(&self.namespace, pod, &script).ok()?;
+                wait::holds(told.contains("1 packets received"), told)
+            },
+        );
+    }
 }
 
 fn both() -> BTreeSet<String> {
@@ -124,8 +151,7 @@ fn pod_to_pod(network: &Network) {
     }
     // Pods see each other's own addresses.
     let visitor = pods::get(&network.namespace, VISITORS[0]).ip();
-    let log = network.namespace.run("logs server-2");
-    assert!(log.contains(&visitor), "{visitor} in {log}");
+    network.logged("server-2", &visitor);
     // Every node's pods are from its own range.
     for (worker, ip) in network.workers.iter().zip(&network.ips) {
         let path = "jsonpath={.spec.podCIDR}";
@@ -142,30 +168,17 @@ fn pod_to_pod(network: &Network) {
 
 fn pod_to_node(network: &Network) {
     for worker in &network.workers {
-        let script = format!("ping -c 1 -W 2 {}", worker.address);
-        assert_has(
-            &sh(&network.namespace, "visitor-1", &script),
-            &["1 packets received"],
-        );
+        network.pings("visitor-1", 56, &worker.address);
     }
     // Beyond the cluster pods appear as their node.
-    let control_plane = network.lab.control_plane();
-    sh(
-        &network.namespace,
-        "visitor-1",
-        &format!("ping -c 1 -W 2 {control_plane}"),
-    );
+    network.pings("visitor-1", 56, &network.lab.control_plane());
 }
 
 fn cluster_ip(network: &Network) {
     let ip = network.serve("web", json!({"kind": "server"}), json!({}));
     let address = format!("{ip}:80");
     for visitor in VISITORS {
-        network.reaches(visitor, &address);
-        assert_eq!(
-            network.answering(|| network.pod_gets(visitor, &address)),
-            both()
-        );
+        network.both_answer(visitor, || network.pod_gets(visitor, &address));
     }
     for worker in &network.workers {
         let line = format!("timeout 3 busybox wget -q -O - http://{address}/");
@@ -176,7 +189,7 @@ fn cluster_ip(network: &Network) {
                 .ok()
                 .map(|told| told.trim().to_owned())
         };
-        assert_eq!(network.answering(ask), both(), "from {}", worker.name);
+        network.both_answer(&worker.name, ask);
     }
 }
 
@@ -201,8 +214,7 @@ fn node_port(network: &Network) {
     );
     for worker in &network.workers {
         let address = format!("{}:30080", worker.address);
-        until("the node port answers", || outside(&address));
-        assert_eq!(network.answering(|| outside(&address)), both());
+        network.both_answer("outside", || outside(&address));
         // From a pod and from the nodes as well.
         network.reaches("visitor-1", &address);
         let line = format!("timeout 3 busybox wget -q -O - http://{address}/");
@@ -228,10 +240,9 @@ fn external_local(network: &Network) {
         "a node without the pod must not answer"
     );
     // The visitor's own address arrives.
-    let log = network.namespace.run("logs server-1");
     let net = network.workers[0].address.rsplit_once('.');
     let bridge = format!("{}.1]:", net.expect("an address with dots").0);
-    assert!(log.contains(&bridge), "{bridge} in {log}");
+    network.logged("server-1", &bridge);
 }
 
 fn internal_local(network: &Network) {
@@ -318,10 +329,7 @@ fn readiness(network: &Network) {
     sh(namespace, "server-2", "mv /www/index.html /www/away");
     only("server-1");
     sh(namespace, "server-2", "mv /www/away /www/index.html");
-    until("both answer", || {
-        let met = network.answering(|| network.pod_gets("visitor-1", &address));
-        wait::holds(met == both(), format!("{met:?}"))
-    });
+    network.both_answer("visitor-1", || network.pod_gets("visitor-1", &address));
 }
 
 fn named_ports(network: &Network) {
@@ -395,14 +403,11 @@ fn udp(network: &Network) {
     // The pod moves, the flow must not go on to where it was.
     network.namespace.run("delete pod echo-1");
     make("echo-2");
-    within(
-        Duration::from_secs(10),
-        "the flow finds the new pod",
-        || {
-            let told = ask()?;
-            wait::holds(told.starts_with("echo-2 "), told)
-        },
-    );
+    // As long as it is asked it would never be forgotten.
+    until("the flow finds the new pod", || {
+        let told = ask()?;
+        wait::holds(told.starts_with("echo-2 "), told)
+    });
     network.namespace.run("delete pod echo-2 --wait=false");
 }
 
@@ -465,11 +470,7 @@ fn large_packets(network: &Network) {
     );
     let mtu: u32 = mtu.trim().parse().unwrap_or_else(|_| panic!("MTU {mtu}"));
     let ip = &network.ips[1];
-    let script = format!("ping -c 1 -W 2 -s {} {ip}", mtu - 28);
-    assert_has(
-        &sh(&network.namespace, "visitor-1", &script),
-        &["1 packets received"],
-    );
+    network.pings("visitor-1", mtu - 28, ip);
     let script = "dd if=/dev/zero of=/www/big bs=1024 count=8192 2>/dev/null";
     sh(&network.namespace, "server-2", script);
     let script = format!("timeout 20 wget -q -O - http://{ip}:8080/big | wc -c");

@@ -71,7 +71,7 @@ const STEPS: &[Step] = &[
         "kubectl create -f busmeme-service.yml",
         &["service/busmeme-service created"],
     ),
-    shows(
+    becomes(
         "All that was made, in all namespaces.",
         "kubectl get rc,svc,pods --all-namespaces -o wide",
         &[
@@ -95,7 +95,7 @@ const STEPS: &[Step] = &[
         "for i in 1 2 3 4 5 6 7 8; do curl -s http://{address}:30061/ | grep pod; done",
         spread,
     ),
-    shows(
+    becomes(
         "A pod tells everything about itself.",
         "kubectl describe pod {pod}",
         &[
@@ -128,7 +128,7 @@ const STEPS: &[Step] = &[
             "Warning FailedScheduling * 0/{workers} nodes are available: {workers} node(s) didn't have free ports for the requested pod ports.*",
         ],
     ),
-    shows(
+    becomes(
         "The controller counts.",
         "kubectl describe rc busmeme-rc",
         &[

@@ -65,7 +65,7 @@ const STEPS: &[Step] = &[
             "!* Terminating *",
         ],
     ),
-    shows(
+    becomes(
         "The controller has noted what it did.",
         "kubectl describe rc lb-app-rc",
         &[

@@ -32,7 +32,7 @@ const STEPS: &[Step] = &[
         "kubectl rollout status deployment/lb-app",
         &["deployment \"lb-app\" successfully rolled out"],
     ),
-    shows(
+    becomes(
         "The Deployment made a ReplicaSet, and that made two pods.",
         "kubectl get deployments,rs,pods",
         &[

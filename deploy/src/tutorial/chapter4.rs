@@ -79,7 +79,7 @@ const STEPS: &[Step] = &[
         "kubectl create -f lb-app-config.yml",
         &["configmap/lbapp-config created"],
     ),
-    shows(
+    becomes(
         "It is listed beside the cluster's own CA, which every namespace has.",
         "kubectl get configmaps",
         &["lbapp-config 2 *", "kube-root-ca.crt 1 *"],

@@ -52,7 +52,7 @@ const STEPS: &[Step] = &[
             "Warning BackOff * kubelet Back-off restarting failed container lb-app in pod {pod}_tutorial-5(*)",
         ],
     ),
-    shows(
+    becomes(
         "The same events, as objects.",
         "kubectl get events --field-selector reason=Unhealthy",
         &["* Warning Unhealthy pod/{last} Liveness probe failed: *"],
@@ -87,7 +87,7 @@ const STEPS: &[Step] = &[
         "kubectl get pods",
         &["{last} 1/1 Running 1 (*s ago) *"],
     ),
-    shows(
+    becomes(
         "The pod remembers how the last one ended.",
         "kubectl describe pod {pod}",
         &[

@@ -43,11 +43,9 @@ pub fn label(application: &Application) {
         let web = pods::try_list(namespace, "name=web")?;
         wait::holds(web.len() == 2, format!("{web:?}"))
     });
-    let stray = pods::get(namespace, &name);
-    assert!(
-        stray.value()["metadata"]["ownerReferences"].is_null(),
-        "{stray:?}"
-    );
+    pods::wait_until(namespace, &name, "let go", |stray| {
+        stray.value()["metadata"]["ownerReferences"].is_null()
+    });
 }
 
 pub fn annotate(application: &Application) {
@@ -100,6 +98,8 @@ pub fn patch(application: &Application) {
         &json!({"metadata": {"labels": {"a": "b", "name": null}}}),
     );
     assert_eq!(controller()["metadata"]["labels"], json!({"a": "b"}));
+    // What kubectl compares must not be changed by others meanwhile.
+    application.settled();
     let same = patch("merge", &json!({"metadata": {"labels": {"a": "b"}}}));
     assert_eq!(
         same,
@@ -119,7 +119,7 @@ pub fn patch(application: &Application) {
         controller()["metadata"]["labels"],
         json!({"name": "busmeme-rc"})
     );
-    let before = controller();
+    let before = application.settled();
     let wrong = json!([
         {"op": "add", "path": "/metadata/labels/x", "value": "y"},
         {"op": "test", "path": "/metadata/labels/name", "value": "other"},

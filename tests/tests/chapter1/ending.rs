@@ -31,11 +31,13 @@ pub fn delete_pod(application: &Application) {
         .filter(|pod| pod.name() != before[1].name())
         .collect();
     assert_eq!(fresh.len(), 1, "the other pod stays: {after:?}");
-    let seen = squeezed(&watch.printed());
-    let ending = seen
-        .lines()
-        .any(|line| line.starts_with(&name) && line.contains(" Terminating "));
-    assert!(ending, "{seen}");
+    until("the watch shows it ending", || {
+        let seen = squeezed(&watch.printed());
+        let ending = seen
+            .lines()
+            .any(|line| line.starts_with(&name) && line.contains(" Terminating "));
+        wait::holds(ending, seen)
+    });
     // The service follows.
     for worker in &application.workers {
         application.visit(worker, "comes from the new pod", |page| {

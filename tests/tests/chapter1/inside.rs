@@ -35,7 +35,11 @@ pub fn logs(application: &Application) {
     );
     knock(application, &pod, "/first");
     knock(application, &pod, "/second");
-    let web = namespace.run(&format!("logs {pod} -c web"));
+    // A line is in the log a moment after its visitor was answered.
+    let web = until("the log tells of both visits", || {
+        let web = namespace.try_run(&format!("logs {pod} -c web")).ok()?;
+        wait::holds(web.contains("GET /second"), &web).map(|()| web)
+    });
     assert_has(
         &web,
         &["Busmeme listens on port 3000", "GET /first", "GET /second"],

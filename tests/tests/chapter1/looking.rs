@@ -117,6 +117,7 @@ pub fn explain(_: &Application) {
 
 pub fn get_everything(application: &Application) {
     let namespace = &application.namespace;
+    application.settled();
     let table = rows(&namespace.run("get rc -o wide"));
     assert_eq!(
         table[0],
@@ -189,9 +190,13 @@ pub fn events(application: &Application) {
 
 pub fn describe_pod(application: &Application) {
     let pod = &application.pods(2)[0];
-    let told = application
-        .namespace
-        .run(&format!("describe pod {}", pod.name()));
+    let told = until("the pod's events are there", || {
+        let describe = format!("describe pod {}", pod.name());
+        let told = application.namespace.try_run(&describe).ok()?;
+        let all = told.contains("Successfully assigned")
+            && told.matches("Started container").count() >= 2;
+        wait::holds(all, &told).map(|()| told)
+    });
     assert_has(
         &told,
         &[
@@ -276,7 +281,14 @@ pub fn describe_controller(application: &Application) {
 
 pub fn describe_service(application: &Application) {
     let pods = application.pods(2);
-    let told = application.namespace.run("describe svc busmeme-service");
+    let told = until("both pods are told as endpoints", || {
+        let describe = "describe svc busmeme-service";
+        let told = application.namespace.try_run(describe).ok()?;
+        let all = pods
+            .iter()
+            .all(|pod| told.contains(&format!("{}:3000", pod.ip())));
+        wait::holds(all, &told).map(|()| told)
+    });
     assert_has(
         &told,
         &[
@@ -295,9 +307,6 @@ pub fn describe_service(application: &Application) {
             "External Traffic Policy: Cluster",
         ],
     );
-    for pod in pods {
-        assert!(told.contains(&format!("{}:3000", pod.ip())), "{told}");
-    }
 }
 
 pub fn describe_node(application: &Application) {

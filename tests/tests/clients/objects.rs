@@ -159,10 +159,11 @@ pub fn custom_resources(namespace: &Namespace) {
 
 pub fn proxies(namespace: &Namespace) {
     let base = format!("/api/v1/namespaces/{}", namespace.name);
-    assert_eq!(
-        namespace.run(&format!("get --raw {base}/pods/target:8080/proxy/")),
-        "target\n"
-    );
+    until("the pod proxy answers", || {
+        let line = format!("get --raw {base}/pods/target:8080/proxy/");
+        let told = namespace.try_run(&line).ok()?;
+        wait::holds(told == "target\n", told)
+    });
     namespace.run("expose pod target --port=80 --target-port=8080");
     until("the service proxy answers", || {
         let told = namespace
@@ -208,7 +209,10 @@ pub fn api_resources(namespace: &Namespace) {
 }
 
 pub fn pod_events(namespace: &Namespace) {
-    let told = namespace.run("events --for=pod/target");
+    let told = until("the pod's events are there", || {
+        let told = namespace.try_run("events --for=pod/target").ok()?;
+        wait::holds(told.contains("Scheduled"), &told).map(|()| told)
+    });
     assert_has(
         &told,
         &[

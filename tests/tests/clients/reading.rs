@@ -1,19 +1,27 @@
 //! Lists and watches.
 
 use super::config_map;
-use hardway_tests::{Lab, Namespace, tls};
+use hardway_tests::{Lab, Namespace, tls, until, wait};
 use serde_json::{Value, json};
 
-/// The events of a raw watch that ends by itself.
-pub fn events(namespace: &Namespace, query: &str) -> Vec<Value> {
+/// The events of a raw watch up to the first of a type.
+pub fn events_to(namespace: &Namespace, query: &str, last: &str) -> Vec<Value> {
     let path = format!(
-        "/api/v1/namespaces/{}/configmaps?watch=1&{query}",
+        "/api/v1/namespaces/{}/configmaps?watch=1&timeoutSeconds=60&{query}",
         namespace.name
     );
-    let told = namespace.run(&format!("get --raw '{path}'"));
-    told.lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}")))
-        .collect()
+    let watch = namespace.spawn(&format!("get --raw '{path}'"));
+    until(&format!("the watch tells {last}"), || {
+        let told = watch.printed();
+        // The last line may not be there as a whole.
+        let whole = &told[..told.rfind('\n').map_or(0, |end| end + 1)];
+        let events: Vec<Value> = whole
+            .lines()
+            .map(|line| serde_json::from_str(line).map_err(|e| format!("{e}: {line}")))
+            .collect::<Result<_, _>>()?;
+        let ends = events.iter().any(|event| event["type"] == last);
+        wait::holds(ends, told.clone()).map(|()| events)
+    })
 }
 
 pub fn watch(namespace: &Namespace) {
@@ -23,16 +31,15 @@ pub fn watch(namespace: &Namespace) {
     namespace.create(&config_map("watched", json!({"a": "1"})));
     namespace.run("label configmap watched seen=yes");
     namespace.run("delete configmap watched");
-    let query =
-        format!("resourceVersion={start}&timeoutSeconds=1&fieldSelector=metadata.name%3Dwatched");
-    let kinds: Vec<Value> = events(namespace, &query)
+    let query = format!("resourceVersion={start}&fieldSelector=metadata.name%3Dwatched");
+    let kinds: Vec<Value> = events_to(namespace, &query, "DELETED")
         .iter()
         .map(|event| event["type"].clone())
         .collect();
     assert_eq!(kinds, ["ADDED", "MODIFIED", "DELETED"]);
     // To a watch with a selector, gaining the label is coming and losing it going.
-    let query = format!("resourceVersion={start}&timeoutSeconds=1&labelSelector=seen%3Dyes");
-    let kinds: Vec<Value> = events(namespace, &query)
+    let query = format!("resourceVersion={start}&labelSelector=seen%3Dyes");
+    let kinds: Vec<Value> = events_to(namespace, &query, "DELETED")
         .iter()
         .map(|event| event["type"].clone())
         .collect();
@@ -53,8 +60,8 @@ pub fn list_version(namespace: &Namespace) -> String {
 }
 
 pub fn bookmarks(namespace: &Namespace) {
-    let query = "allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&timeoutSeconds=1";
-    let told = events(namespace, query);
+    let query = "allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+    let told = events_to(namespace, query, "BOOKMARK");
     let end = told.iter().position(|event| event["type"] == "BOOKMARK");
     let end = end.unwrap_or_else(|| panic!("no bookmark: {told:?}"));
     let mark = &told[end]["object"];

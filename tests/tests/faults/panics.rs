@@ -2,10 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use hardway_tests::workload::Workload;
-use hardway_tests::{Lab, defer, until, wait, within};
+use hardway_tests::{Lab, defer, until, wait};
 
 /// The components, and where they run.
 const COMPONENTS: &[(&str, &str)] = &[
@@ -90,7 +89,7 @@ impl Component<'_> {
         let before = self.log().len();
         self.ask(&format!("panic {task}"));
         let what = format!("{} ends with its task {task}", self.name());
-        within(Duration::from_secs(20), &what, || self.has_ended());
+        until(&what, || self.has_ended());
         let log = self.log();
         let cause = format!("the task {task} panicked at ");
         assert!(

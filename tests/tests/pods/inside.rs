@@ -1,10 +1,10 @@
 //! What a container finds inside.
 
 use super::{create, ended, idle_with, merge, remove};
-use hardway_tests::Namespace;
 use hardway_tests::manifest::{IDLE, container, pod};
 use hardway_tests::pods::{self, sh};
 use hardway_tests::text::assert_has;
+use hardway_tests::{Namespace, until, wait};
 use serde_json::json;
 
 pub fn environment(namespace: &Namespace) {
@@ -195,6 +195,10 @@ pub fn shared_processes(namespace: &Namespace) {
     });
     namespace.create(&pod("together", spec));
     pods::wait_pod(namespace, "together");
-    assert_has(&sh(namespace, "together", "ps"), &["/pause", "sleep 4321"]);
+    until("one container sees the other's program", || {
+        let seen = sh(namespace, "together", "ps");
+        let all = seen.contains("/pause") && seen.contains("sleep 4321");
+        wait::holds(all, seen)
+    });
     remove(namespace, "together");
 }

@@ -38,9 +38,12 @@ pub fn orphans(rollouts: &Rollouts) {
     rollouts.create(&manifest);
     until("the ReplicaSet is the Deployment's again", || {
         let sets = rollouts.try_sets("adopted")?;
-        let same = sets.len() == 1 && sets[0]["metadata"]["uid"] == set["metadata"]["uid"];
-        let owner = &sets[0]["metadata"]["ownerReferences"][0];
-        wait::holds(same && owner["kind"] == "Deployment", format!("{sets:?}"))
+        let same = |metadata: &serde_json::Value| metadata["uid"] == set["metadata"]["uid"];
+        let owned =
+            |metadata: &serde_json::Value| metadata["ownerReferences"][0]["kind"] == "Deployment";
+        let mut all = sets.iter().map(|set| &set["metadata"]);
+        let good = sets.len() == 1 && all.all(|metadata| same(metadata) && owned(metadata));
+        wait::holds(good, format!("{sets:?}"))
     });
     let now = pods::wait_ready(kubectl, "app=adopted", 1).remove(0);
     assert_eq!(now.uid(), pod.uid());

@@ -1,5 +1,6 @@
 //! The life of one Deployment, with a visitor who must notice versions and nothing else.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -87,6 +88,15 @@ pub fn there_and_back(rollouts: &Rollouts) {
         });
         let went = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             change(rollouts);
+            // Whoever was still sent to the version before is a visitor like any other.
+            for address in &addresses {
+                until("version 1 alone answers again", || {
+                    let met: Result<BTreeSet<String>, String> =
+                        (0..20).map(|_| ask(address)).collect();
+                    let met = met?;
+                    hardway_tests::wait::holds(met.iter().eq(["1"]), format!("{met:?}"))
+                });
+            }
         }));
         end.store(true, Ordering::Relaxed);
         let seen = visitor.join().expect("the visitor doesn't panic");
@@ -150,8 +160,13 @@ fn first(rollouts: &Rollouts) {
             &format!("deployment-controller {scaled}"),
         ],
     );
+    let created = format!("Created pod: {set}-");
+    let described = until("the ReplicaSet's events are there", || {
+        let told = kubectl.try_run(&format!("describe rs {set}")).ok()?;
+        hardway_tests::wait::holds(told.contains(&created), &told).map(|()| told)
+    });
     assert_has(
-        &kubectl.run(&format!("describe rs {set}")),
+        &described,
         &[
             "Controlled By: Deployment/web",
             "Replicas: 2 current / 2 desired",
