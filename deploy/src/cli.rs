@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstream::eprintln;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::process::Action;
-use crate::commands::{certificates, down, logs, node, process, status, test, tutorial, up};
+use crate::commands::{
+    certificates, down, logs, node, package, process, status, test, tutorial, up,
+};
 use crate::compile;
 use crate::failure::{OrFail, Result};
 use crate::lab::{Lab, init};
@@ -84,6 +86,8 @@ enum Command {
     },
     /// Make the certificates of a cluster on real hosts
     Certificates(certificates::Options),
+    /// Build what is installed on hosts: Debian packages, and a tarball for others
+    Package(package::Options),
     /// Walk through the tutorial, showing each command and what it proves
     Tutorial(tutorial::Options),
     /// Check format and lints, and run all tests
@@ -96,6 +100,11 @@ enum Command {
         /// Its disk
         disk: PathBuf,
     },
+}
+
+/// The command line, for what is made out of it.
+pub fn command() -> clap::Command {
+    Arguments::command().bin_name("hardway")
 }
 
 /// Does what the command line says.
@@ -135,6 +144,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Command::Resume { process } => process::run(&lab()?, process, Action::Resume)?,
         Command::Node { action } => node::run(&lab()?, action)?,
         Command::Certificates(options) => certificates::run(options)?,
+        Command::Package(options) => package::run(options)?,
         Command::Tutorial(options) => return tutorial::run(&lab()?, options),
         Command::Test(options) => test::run(options)?,
         Command::NodeInit { name, disk } => init::run(name, disk)?,
@@ -154,8 +164,6 @@ fn folder(asked: Option<&Path>) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

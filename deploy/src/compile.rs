@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::components::PACKAGES;
 use crate::failure::{Failure, OrFail, Result};
 
 /// The repository this tool was built from.
@@ -50,7 +49,7 @@ pub fn components(profile: Profile, packages: &[&str]) -> Result<()> {
     if profile == Profile::Release {
         command.arg("--release");
     }
-    for package in PACKAGES.iter().filter(|package| packages.contains(package)) {
+    for package in packages {
         command.args(["--package", package]);
     }
     finish(command, "build the components")

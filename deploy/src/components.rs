@@ -286,7 +286,6 @@ fn flannel_lite(lab: &Lab, host: &Host) -> Parts {
     )
     .flag("node-name", &host.name)
     .flag("public-ip", host.address)
-    .flag("iface", "eth0")
     .flag("cluster-cidr", POD_CIDR)
     .path("cni-conf-dir", &lab.disk(host).join("cni/net.d"))
 }

@@ -37,6 +37,7 @@ const PACKAGES: &[(&str, Sign)] = &[
     ("busybox-static", Sign::StaticBusybox),
     // Redis' server is in it under this name; the package redis-server would start one.
     ("redis-tools", Sign::Program("redis-check-rdb")),
+    ("systemd", Sign::Program("systemd-analyze")),
     ("gcc", Sign::Program("cc")),
     ("libc6-dev", Sign::StaticLibrary),
     ("protobuf-compiler", Sign::Program("protoc")),

@@ -21,6 +21,18 @@ pub const API_PORT: u16 = 6443;
 /// Port of the image registry.
 pub const REGISTRY_PORT: u16 = 5000;
 
+/// The same as the units of real hosts are told.
+pub fn cluster_variables() -> Vec<(String, String)> {
+    [
+        ("CLUSTER_CIDR", POD_CIDR.to_owned()),
+        ("SERVICE_CIDR", SERVICE_CIDR.to_owned()),
+        ("CLUSTER_DNS", CLUSTER_DNS.to_string()),
+        ("CLUSTER_DOMAIN", CLUSTER_DOMAIN.to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
 /// What a host is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {

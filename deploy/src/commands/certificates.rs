@@ -10,9 +10,10 @@ use anstream::println;
 
 use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
+use crate::host_env;
 use crate::kubeconfig;
 use crate::pki::{self, CLUSTER_CA, ETCD_CA, Pki};
-use crate::plan::{Host, Role};
+use crate::plan::{self, Host, Role};
 use crate::shell;
 
 /// Where hosts keep their certificates and kubeconfigs.
@@ -74,11 +75,8 @@ pub fn run(options: &Options) -> Result<()> {
         for file in files(host) {
             copy(&all.join(&file), &folder.join(&file))?;
         }
-        let settings = format!(
-            "# Read by hardway's units.\nADDRESS={}\nCONTROL_PLANE={}\n",
-            host.address, options.control_plane.1
-        );
-        shell::write_file(&folder.join("host.env"), settings.as_bytes(), 0o644)?;
+        host_env::ensure_host(&folder, host.address)?;
+        host_env::write_cluster(&folder, &plan::cluster_variables())?;
         println!("{}: copy to {}:{INSTALLED}", folder.display(), host.name);
     }
     println!(
@@ -157,6 +155,8 @@ mod tests {
         assert_eq!(found[3..], ["kubelet-node-1.key"]);
         assert!(folder.path().join("master/encryption.yaml").exists());
         assert!(!folder.path().join("node-1/encryption.yaml").exists());
+        let settings = shell::read_text(&folder.path().join("node-1/host.env")).unwrap();
+        assert!(settings.ends_with("ADDRESS=192.168.0.1\n"), "{settings}");
         let kubelet = folder
             .path()
             .join("node-1/kubeconfig/kubelet-node-1.kubeconfig");

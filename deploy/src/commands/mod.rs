@@ -4,6 +4,7 @@ pub mod certificates;
 pub mod down;
 pub mod logs;
 pub mod node;
+pub mod package;
 pub mod process;
 pub mod start;
 pub mod status;

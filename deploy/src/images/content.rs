@@ -8,6 +8,19 @@ use crate::failure::{Failure, OrFail, Result};
 use crate::lab::config::OWN_IMAGES;
 use crate::shell;
 
+/// What every node needs: the image that holds a pod's namespaces.
+pub fn needed(programs: &Path) -> Result<Vec<Image>> {
+    let path = programs.join("pause");
+    let program = fs::read(&path).or_fail(|| format!("read {}", path.display()))?;
+    Ok(vec![Image {
+        name: "registry.k8s.io/pause:3.10".to_owned(),
+        entries: vec![Entry::file("pause", program, 0o755)],
+        entrypoint: vec!["/pause".to_owned()],
+        user: "65535:65535".to_owned(),
+        ..Image::default()
+    }])
+}
+
 /// All images; `programs` is the folder of the project's own static programs.
 pub fn all(programs: &Path) -> Result<Vec<Image>> {
     let read = |name: &str| {
@@ -62,14 +75,8 @@ pub fn all(programs: &Path) -> Result<Vec<Image>> {
         command: vec!["sh".to_owned()],
         ..Image::default()
     };
-    Ok(vec![
-        Image {
-            name: "registry.k8s.io/pause:3.10".to_owned(),
-            entries: vec![Entry::file("pause", read("pause")?, 0o755)],
-            entrypoint: vec!["/pause".to_owned()],
-            user: "65535:65535".to_owned(),
-            ..Image::default()
-        },
+    let mut images = needed(programs)?;
+    images.extend([
         plain("docker.io/library/busybox:1.36"),
         plain("docker.io/library/busybox:latest"),
         Image {
@@ -99,7 +106,8 @@ pub fn all(programs: &Path) -> Result<Vec<Image>> {
             entrypoint: program("echo"),
             ..Image::default()
         },
-    ])
+    ]);
+    Ok(images)
 }
 
 /// Debian's Redis. It is one program: under which name it is called decides whether it
