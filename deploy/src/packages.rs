@@ -47,10 +47,15 @@ const PACKAGES: &[(&str, Sign)] = &[
     ),
 ];
 
+/// What boots hosts with systemd; only the suite `hosts` needs it.
+const FOR_HOSTS: &[(&str, Sign)] = &[
+    ("debootstrap", Sign::Program("debootstrap")),
+    ("systemd-container", Sign::Program("systemd-nspawn")),
+];
+
 /// Packages that are not there.
-pub fn missing() -> Vec<&'static str> {
-    PACKAGES
-        .iter()
+fn missing(of: &[(&'static str, Sign)]) -> Vec<&'static str> {
+    of.iter()
         .filter(|(_, sign)| !present(sign))
         .map(|(package, _)| *package)
         .collect()
@@ -80,7 +85,16 @@ fn is_static(program: &[u8]) -> bool {
 
 /// Installs what is missing, or says with which command to do so.
 pub fn ensure() -> Result<String> {
-    let wanted = missing();
+    install(PACKAGES)
+}
+
+/// The same for what boots hosts with systemd.
+pub fn ensure_for_hosts() -> Result<String> {
+    install(FOR_HOSTS)
+}
+
+fn install(packages: &[(&'static str, Sign)]) -> Result<String> {
+    let wanted = missing(packages);
     if wanted.is_empty() {
         return Ok("all there".to_owned());
     }
@@ -102,7 +116,7 @@ pub fn ensure() -> Result<String> {
     {
         return refuse(failure.why);
     }
-    match missing().as_slice() {
+    match missing(packages).as_slice() {
         [] => Ok(format!("installed {list}")),
         rest => refuse(format!(
             "still missing after installation: {}",

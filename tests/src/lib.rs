@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: stock kubectl, the lab's hosts, plain HTTP and
-//! TLS, terminals, waiting, and cleaning up.
+//! TLS, terminals, waiting, and cleaning up; hosts with a system of their own, and the
+//! commands that pages of the documentation tell a reader to type on them.
 //!
 //! The tests themselves are in `tests/`, one file for each subject. They need a lab
 //! (`cargo hardway test` brings one up) and are ignored without it. Everything here
@@ -7,10 +8,12 @@
 
 pub mod attacks;
 pub mod cleanup;
+pub mod host;
 pub mod http;
 pub mod kubectl;
 pub mod lab;
 pub mod manifest;
+pub mod page;
 pub mod pods;
 pub mod steps;
 pub mod terminal;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anstream::println;
@@ -17,6 +18,7 @@ use crate::progress::{Progress, seconds};
 
 mod deny;
 mod fuzz;
+mod hosts;
 
 /// What `test` may be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,8 +29,8 @@ pub struct Options {
     /// Do only these parts
     #[arg(long, value_delimiter = ',', value_enum)]
     pub only: Vec<Part>,
-    /// Only these end-to-end suites: names of files in tests/tests. `chaos` runs only when
-    /// it is named
+    /// Only these end-to-end suites: names of files in tests/tests. `chaos` and `hosts` run
+    /// only when they are named
     #[arg(long, value_delimiter = ',')]
     pub suite: Vec<String>,
     /// Quickly built, unoptimised components for the end-to-end tests; only these can be
@@ -165,14 +167,29 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<LeftOut> {
     Ok(LeftOut::new())
 }
 
-/// Brings up a lab, runs the suite in it, and takes it down whatever happened.
+/// Runs the suites: in a lab, but for the one that boots hosts of its own.
 fn end_to_end(options: &Options) -> Result<LeftOut> {
     let suites = suites(&compile::repository()?.join("tests/tests"))?;
-    let suites = choose(suites, &options.suite)?;
+    let mut suites = choose(suites, &options.suite)?;
+    let named = suites.len();
+    suites.retain(|suite| suite != hosts::SUITE);
+    let on_hosts = match suites.len() < named {
+        true => hosts::run(options.debug, &options.arguments),
+        false => Ok(()),
+    };
+    if suites.is_empty() {
+        return on_hosts.map(|()| LeftOut::new());
+    }
+    let left_out = with_lab(&suites, options)?;
+    on_hosts.map(|()| left_out)
+}
+
+/// Brings up a lab, runs suites in it, and takes it down whatever happened.
+fn with_lab(suites: &[String], options: &Options) -> Result<LeftOut> {
     let target = compile::binaries(compile::Profile::Release)?;
     let folder = target.with_file_name("test-lab");
     down::run(&folder, true)?;
-    let result = in_lab(&folder, &suites, options);
+    let result = in_lab(&folder, suites, options);
     if result.is_err() {
         let logs = target.with_file_name("test-lab-logs");
         match keep_logs(&folder, &logs) {
@@ -206,15 +223,7 @@ fn in_lab(folder: &Path, suites: &[String], asked: &Options) -> Result<()> {
         only: Vec::new(),
     };
     up::run(folder, &options)?;
-    let mut command = compile::cargo()?;
-    // The same selection as the unit tests', so that nothing is built anew.
-    command.args(["test", "--workspace", "--no-fail-fast"]);
-    for suite in suites {
-        command.args(["--test", suite]);
-    }
-    command
-        .args(["--", "--ignored", "--test-threads=1"])
-        .args(&asked.arguments);
+    let mut command = ignored_tests(suites, &asked.arguments)?;
     command.env("HARDWAY_LAB", folder);
     command.env(
         "HARDWAY_TOOL",
@@ -224,8 +233,22 @@ fn in_lab(folder: &Path, suites: &[String], asked: &Options) -> Result<()> {
     compile::finish(command, "run the end-to-end tests")
 }
 
-/// Suites that run only when they are asked for: they take as long as one likes.
-const BY_NAME: &[&str] = &["chaos"];
+/// The command that runs the tests of suites, which are ignored without what they need.
+fn ignored_tests(suites: &[String], arguments: &[String]) -> Result<Command> {
+    let mut command = compile::cargo()?;
+    // The same selection as the unit tests', so that nothing is built anew.
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    for suite in suites {
+        command.args(["--test", suite]);
+    }
+    command
+        .args(["--", "--ignored", "--test-threads=1"])
+        .args(arguments);
+    Ok(command)
+}
+
+/// Suites that run only when they are asked for: they take long.
+const BY_NAME: &[&str] = &["chaos", hosts::SUITE];
 
 /// The suites asked for, or all but those that want to be asked for.
 fn choose(suites: Vec<String>, asked: &[String]) -> Result<Vec<String>> {

@@ -1,0 +1,563 @@
+//! A host of its own: a Debian with systemd as its first process, booted by
+//! systemd-nspawn, with network, cgroups and disk of its own. What a cluster on real hosts
+//! is tested on.
+//!
+//! All hosts of a [`Site`] are plugged into one bridge. The bridge is in a network
+//! namespace too, so that any address may be used and none of this machine's is touched.
+//! Whatever a run that was killed left behind, the next one removes.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::kubectl::{Output, finish};
+use crate::wait::{holds, until, within};
+
+/// The network namespace with the bridge.
+const OUTSIDE: &str = "hardway-hosts";
+const BRIDGE: &str = "bridge";
+/// How long a host may take to boot, on a busy machine.
+const BOOT: Duration = Duration::from_secs(60);
+/// How long a host may take to shut down: systemd itself gives up on a unit after 90 s.
+const SHUTDOWN: Duration = Duration::from_secs(150);
+/// After so many seconds a command on a host is ended.
+const SECONDS: u64 = 300;
+
+/// systemd-nspawn shows the cgroups of version 1 read-only but for systemd's own. A
+/// container runtime needs them all.
+const CGROUPS_UNIT: &str = "[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'for group in /sys/fs/cgroup/*; do mount -o remount,bind,rw,nosuid,nodev,noexec $group; done'
+[Install]
+WantedBy=sysinit.target
+";
+
+/// What hosts are plugged into. Dropped, it goes.
+#[derive(Debug)]
+pub struct Site {
+    folder: PathBuf,
+    debian: PathBuf,
+    /// Held while the site stands: two of them would be in each other's way.
+    _lock: File,
+}
+
+impl Site {
+    /// Makes the bridge; the hosts' disks will be below `folder`, over the files of the
+    /// installed system in `debian`, which stays as it is.
+    #[track_caller]
+    pub fn new(folder: &Path, debian: &Path) -> Self {
+        let path = "/run/hardway-hosts.lock";
+        let lock = File::create(path).unwrap_or_else(|error| panic!("create {path}: {error}"));
+        lock.try_lock()
+            .unwrap_or_else(|error| panic!("another run has its hosts up: {path}: {error}"));
+        let site = Self {
+            folder: folder.to_owned(),
+            debian: debian.to_owned(),
+            _lock: lock,
+        };
+        site.clear();
+        run(&format!("ip netns add {OUTSIDE}"));
+        run(&format!("ip -n {OUTSIDE} link set lo up"));
+        run(&format!("ip -n {OUTSIDE} link add {BRIDGE} type bridge"));
+        run(&format!("ip -n {OUTSIDE} link set {BRIDGE} up"));
+        site
+    }
+
+    /// Gives the world outside of the hosts an address.
+    #[track_caller]
+    pub fn outside(&self, address: Ipv4Addr) {
+        run(&format!(
+            "ip -n {OUTSIDE} address add {address}/24 dev {BRIDGE}"
+        ));
+    }
+
+    /// Runs a script on no host, but where all of them can be reached.
+    pub fn try_run(&self, script: &str) -> Output {
+        let space = format!("--net=/run/netns/{OUTSIDE}");
+        limited(SECONDS, &["nsenter", &space, "bash", "-c", script])
+    }
+
+    /// Boots a host for the first time.
+    #[track_caller]
+    pub fn host(&self, name: &str, address: Ipv4Addr) -> Host {
+        let host = Host {
+            name: name.to_owned(),
+            address,
+            folder: self.folder.join(name),
+            launcher: Mutex::new(None),
+        };
+        host.install(&self.debian);
+        host.power_on();
+        host
+    }
+
+    /// Removes all hosts there are traces of, and the bridge.
+    fn clear(&self) {
+        let left = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        for name in left.filter_map(|entry| entry.file_name().into_string().ok()) {
+            remove(&name, &self.folder.join(&name));
+        }
+        if Path::new("/run/netns").join(OUTSIDE).exists() {
+            run(&format!("ip netns delete {OUTSIDE}"));
+        }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// One host. Dropped, it is gone with all that was on it.
+#[derive(Debug)]
+pub struct Host {
+    /// Its host name.
+    pub name: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+    folder: PathBuf,
+    /// systemd-nspawn, while the host has power.
+    launcher: Mutex<Option<Child>>,
+}
+
+impl Host {
+    /// A file of the host, seen from here.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.folder.join("root").join(path.trim_start_matches('/'))
+    }
+
+    /// Runs a script of bash as root, in root's home, with the environment of a login.
+    pub fn try_run(&self, script: &str) -> Output {
+        self.try_run_within(SECONDS, script)
+    }
+
+    /// The same with a patience of its own, in seconds.
+    pub fn try_run_within(&self, seconds: u64, script: &str) -> Output {
+        let Some(init) = self.init() else {
+            return Output {
+                success: false,
+                code: None,
+                stdout: String::new(),
+                stderr: format!("{} has no first process", self.name),
+            };
+        };
+        let script = format!("cd; {script}");
+        limited(
+            seconds,
+            &[
+                "nsenter",
+                "--target",
+                &init.to_string(),
+                "--all",
+                "--root",
+                "--wd",
+                "env",
+                "--ignore-environment",
+                "HOME=/root",
+                "USER=root",
+                "LANG=C.UTF-8",
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "bash",
+                "-c",
+                &script,
+            ],
+        )
+    }
+
+    /// Runs a script that must succeed; returns what it printed.
+    #[track_caller]
+    pub fn run(&self, script: &str) -> String {
+        let output = self.try_run(script);
+        assert!(
+            output.success,
+            "{}# {script}\nends with {:?}\n{}{}",
+            self.name, output.code, output.stdout, output.stderr
+        );
+        output.stdout
+    }
+
+    /// What a unit logged since the host was booted.
+    pub fn journal(&self, unit: &str) -> String {
+        let output = self.try_run(&format!("journalctl --boot --no-pager --unit={unit}"));
+        output.ok().unwrap_or_else(|why| why)
+    }
+
+    /// A property of a unit, as `systemctl show` names it.
+    #[track_caller]
+    pub fn property(&self, unit: &str, property: &str) -> String {
+        let line = format!("systemctl show --value --property={property} {unit}");
+        self.run(&line).trim().to_owned()
+    }
+
+    /// Waits until a unit is active, which one of type `notify` is when it does its work.
+    #[track_caller]
+    pub fn wait_active(&self, unit: &str) {
+        until(&format!("{unit} is active on {}", self.name), || {
+            let state = self.try_run(&format!("systemctl is-active {unit}"));
+            holds(
+                state.success,
+                format!("{}{}", state.stdout, self.journal(unit)),
+            )
+        });
+    }
+
+    /// Shuts the host down in an orderly way, and boots it again.
+    #[track_caller]
+    pub fn reboot(&self) {
+        self.shut_down();
+        self.power_on();
+    }
+
+    /// Shuts the host down in an orderly way.
+    #[track_caller]
+    pub fn shut_down(&self) {
+        // The connection to systemd may go before its answer comes.
+        let _ = self.try_run("systemctl poweroff");
+        let mut launcher = self.launcher();
+        within(SHUTDOWN, &format!("{} is down", self.name), || {
+            let Some(child) = launcher.as_mut() else {
+                return Ok(());
+            };
+            let ended = child.try_wait().map_err(|error| error.to_string())?;
+            holds(ended.is_some(), self.console())
+        });
+        *launcher = None;
+        drop(launcher);
+        unplug(&self.name);
+    }
+
+    /// Takes its power away: everything on it ends at once.
+    #[track_caller]
+    pub fn power_cut(&self) {
+        kill_all(&self.name);
+        if let Some(mut child) = self.launcher().take() {
+            child
+                .wait()
+                .unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        }
+        unplug(&self.name);
+    }
+
+    /// Gives it power, and waits until systemd has started what it is to start.
+    #[track_caller]
+    pub fn power_on(&self) {
+        let groups = make_cgroups(&self.name);
+        self.plug_in();
+        let console = self.folder.join("console");
+        let log = File::create(&console)
+            .unwrap_or_else(|error| panic!("create {}: {error}", console.display()));
+        let mut command = Command::new("sh");
+        // Who starts it moves into its cgroups first.
+        command.args([
+            "-c",
+            "count=$1; shift
+             while [ $count -gt 0 ]; do echo $$ >\"$1/cgroup.procs\"; shift; count=$((count-1)); done
+             exec systemd-nspawn \"$@\"",
+            "sh",
+        ]);
+        command.arg(groups.len().to_string()).args(&groups);
+        command.args(["--quiet", "--boot", "--register=no", "--console=pipe"]);
+        command.args(["--kill-signal=SIGRTMIN+3", "--capability=all"]);
+        command.arg("--system-call-filter=@keyring bpf");
+        if !Path::new("/run/systemd/system").exists() {
+            // There is no manager that could give it a scope of its own.
+            command.arg("--keep-unit");
+        }
+        command.arg(format!("--machine={}", self.name));
+        command.arg(format!("--directory={}", self.path("").display()));
+        command.arg(format!(
+            "--network-namespace-path=/run/netns/{}",
+            space(&self.name)
+        ));
+        // Images can't be unpacked on an overlay.
+        command.arg(format!(
+            "--bind={}:/var/lib/containerd",
+            self.folder.join("containerd").display()
+        ));
+        let errors = log.try_clone().expect("a file has another handle");
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("start systemd-nspawn: {error}"));
+        *self.launcher() = Some(child);
+        within(BOOT, &format!("{} has booted", self.name), || {
+            let state = self.try_run("systemctl is-system-running");
+            let state = format!("{}{}", state.stdout, state.stderr);
+            let booted = ["running", "degraded"].contains(&state.trim());
+            holds(booted, format!("{state}{}", self.console()))
+        });
+    }
+
+    fn console(&self) -> String {
+        fs::read_to_string(self.folder.join("console")).unwrap_or_default()
+    }
+
+    fn launcher(&self) -> MutexGuard<'_, Option<Child>> {
+        self.launcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its first process, by the number it has here.
+    fn init(&self) -> Option<u32> {
+        let launcher = self.launcher().as_ref()?.id();
+        let numbers = fs::read_dir("/proc").ok()?.flatten();
+        numbers
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .find(|process| parent(*process) == Some(launcher))
+    }
+
+    /// Puts an installed system on its disk.
+    #[track_caller]
+    fn install(&self, debian: &Path) {
+        let folder = self.folder.display();
+        for name in ["root", "upper", "work", "containerd"] {
+            let path = self.folder.join(name);
+            fs::create_dir_all(&path)
+                .unwrap_or_else(|error| panic!("create {}: {error}", path.display()));
+        }
+        run(&format!(
+            "mount -t overlay overlay {folder}/root \
+             -o lowerdir={},upperdir={folder}/upper,workdir={folder}/work",
+            debian.display()
+        ));
+        let units = "etc/systemd/system";
+        self.write("etc/hostname", &format!("{}\n", self.name));
+        self.write(
+            "etc/hosts",
+            &format!("127.0.0.1 localhost\n127.0.1.1 {}\n", self.name),
+        );
+        // Kept over boots, to be read after a failure.
+        self.write("var/log/journal/.keep", "");
+        self.write(&format!("{units}/nspawn-cgroups.service"), CGROUPS_UNIT);
+        run(&format!(
+            "systemctl --quiet --root={folder}/root enable nspawn-cgroups.service"
+        ));
+    }
+
+    /// Writes a file on its disk.
+    #[track_caller]
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(folder)
+            .and_then(|()| File::create(&path))
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .unwrap_or_else(|error| panic!("write {}: {error}", path.display()));
+    }
+
+    /// Copies a file to it.
+    #[track_caller]
+    pub fn copy(&self, from: &Path, to: &str) {
+        let to = self.path(to);
+        let folder = to.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::copy(from, &to))
+            .unwrap_or_else(|error| panic!("copy {} to {}: {error}", from.display(), to.display()));
+    }
+
+    /// A network namespace with a link to the bridge. Its hardware address stays the same,
+    /// as that of a real machine does.
+    #[track_caller]
+    fn plug_in(&self) {
+        let (space, name, address) = (space(&self.name), &self.name, self.address);
+        let [.., subnet, last] = address.octets();
+        run(&format!("ip netns add {space}"));
+        run(&format!(
+            "ip -n {OUTSIDE} link add {name} type veth peer name eth0 \
+             address 02:68:77:01:{subnet:02x}:{last:02x} netns {space}"
+        ));
+        run(&format!(
+            "ip -n {OUTSIDE} link set {name} master {BRIDGE} up"
+        ));
+        run(&format!("ip -n {space} link set lo up"));
+        run(&format!("ip -n {space} link set eth0 up"));
+        run(&format!("ip -n {space} address add {address}/24 dev eth0"));
+        let gateway = Ipv4Addr::from(u32::from(address) & 0xffff_ff00 | 1);
+        run(&format!("ip -n {space} route add default via {gateway}"));
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.keep_journal();
+        }
+        remove(&self.name, &self.folder);
+        if let Some(mut child) = self.launcher().take() {
+            // It was killed with the rest.
+            drop(child.wait());
+        }
+    }
+}
+
+impl Host {
+    /// Leaves the journal beside the folder of the hosts.
+    fn keep_journal(&self) {
+        let journal = self.path("var/log/journal");
+        let kept = self.folder.with_extension("log");
+        let kept = self
+            .folder
+            .parent()
+            .and_then(Path::parent)
+            .zip(kept.file_name())
+            .map_or_else(|| kept.clone(), |(folder, name)| folder.join(name));
+        let journal = format!("--directory={}", journal.display());
+        let read = limited(60, &["journalctl", &journal, "--no-pager", "--merge"]);
+        match fs::write(&kept, read.stdout) {
+            Ok(()) => eprintln!("the journal of {} is in {}", self.name, kept.display()),
+            Err(error) => eprintln!("keep the journal in {}: {error}", kept.display()),
+        }
+    }
+}
+
+/// Name of a host's network namespace.
+fn space(host: &str) -> String {
+    format!("{OUTSIDE}-{host}")
+}
+
+/// Removes a host. What fails doesn't keep the rest from being removed.
+fn remove(name: &str, folder: &Path) {
+    kill_all(name);
+    unplug(name);
+    let root = folder.join("root");
+    let mounted = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if mounted.contains(&format!(" {} ", root.display())) {
+        attempt(&["umount", "--recursive", &root.display().to_string()]);
+    }
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            eprintln!("remove {}: {error}", folder.display());
+        }
+        _ => {}
+    }
+}
+
+/// Takes away a host's network and cgroups, in which no process is left.
+fn unplug(name: &str) {
+    let space = space(name);
+    if Path::new("/run/netns").join(&space).exists() {
+        attempt(&["ip", "netns", "delete", &space]);
+        // The kernel takes the link away when it gets to it; its name is needed again.
+        let link = ["ip", "-n", OUTSIDE, "link", "delete", name];
+        let _ = limited(10, &link);
+    }
+    for group in cgroups(name).iter().filter(|group| group.exists()) {
+        until(&format!("{} is gone", group.display()), || {
+            remove_cgroup(group).map_err(|error| error.to_string())
+        });
+    }
+}
+
+/// Where a host's processes are, in each hierarchy of this machine.
+fn cgroups(name: &str) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let (point, kind) = (words.next()?, words.next()?);
+        ["cgroup", "cgroup2"].contains(&kind).then_some(point)
+    });
+    points
+        .map(|point| Path::new(point).join(space(name)))
+        .collect()
+}
+
+#[track_caller]
+fn make_cgroups(name: &str) -> Vec<PathBuf> {
+    let groups = cgroups(name);
+    for group in &groups {
+        fs::create_dir_all(group)
+            .unwrap_or_else(|error| panic!("create {}: {error}", group.display()));
+        // Version 1 lets no process in before it is said which processors it may use.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            let Ok(all) = fs::read(group.with_file_name(file)) else {
+                continue;
+            };
+            fs::write(group.join(file), all)
+                .unwrap_or_else(|error| panic!("write {file} of {}: {error}", group.display()));
+        }
+    }
+    groups
+}
+
+/// Kills all processes of a host.
+fn kill_all(name: &str) {
+    let groups = cgroups(name);
+    until(&format!("all processes of {name} are gone"), || {
+        let processes: Vec<String> = groups.iter().flat_map(|group| members(group)).collect();
+        let _ = Command::new("kill")
+            .arg("-9")
+            .args(&processes)
+            .stderr(Stdio::null())
+            .status();
+        holds(processes.is_empty(), processes.join(" "))
+    });
+}
+
+/// The processes in a cgroup and below.
+fn members(group: &Path) -> Vec<String> {
+    let own = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    let below = folders(group);
+    let below = below.iter().flat_map(|group| members(group));
+    // What can't be seen from here has the number 0.
+    own.lines()
+        .filter(|number| *number != "0")
+        .map(str::to_owned)
+        .chain(below)
+        .collect()
+}
+
+fn remove_cgroup(group: &Path) -> std::io::Result<()> {
+    for below in folders(group) {
+        remove_cgroup(&below)?;
+    }
+    match fs::remove_dir(group) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn folders(of: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(of).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// Number of a process's parent.
+fn parent(process: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    line.trim().parse().ok()
+}
+
+/// Runs a program, for some seconds at most.
+fn limited(seconds: u64, words: &[&str]) -> Output {
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=5", &seconds.to_string()]);
+    finish(command.args(words), "")
+}
+
+/// Runs a line of words, which must succeed.
+#[track_caller]
+fn run(line: &str) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let output = limited(60, &words);
+    assert!(output.success, "{line}: {}{}", output.stdout, output.stderr);
+}
+
+/// The same where there is more to do after a failure.
+fn attempt(words: &[&str]) {
+    let output = limited(60, words);
+    if !output.success {
+        eprintln!("{}: {}{}", words.join(" "), output.stdout, output.stderr);
+    }
+}
