@@ -4,7 +4,7 @@ use crate::cache::Cache;
 use crate::doors::Doors;
 use crate::flags::{FlagError, Flags, invalid, read};
 use crate::pipeline::{Pipeline, Services};
-use crate::rest::health::Startup;
+use crate::rest::health::{self, Startup};
 use crate::rest::{Documents, Rest};
 use crate::store::encryption::{Encryption, follow};
 use crate::store::{Store, StoreError, compact_periodically};
@@ -13,8 +13,10 @@ use crate::{bootstrap, customs, fairness, grpc, kubernetes_service};
 use hardway_access::{
     Admission, Authenticator, Authorizer, Reviews, TokenIssuer, TokenVerifier, audit,
 };
+use hardway_client::expiry::{self, Use};
+use hardway_client::kubeconfig::Pem;
 use hardway_client::serving::{self, Bounds, descriptors};
-use hardway_client::task;
+use hardway_client::{systemd, task};
 use hardway_resources::Registry;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -126,11 +128,17 @@ impl Server {
             }
             None => startup.fairness.store(true, Ordering::Release),
         }
+        watch_certificates(flags);
         let service_ip = flags.service_cluster_ip_range.nth(1);
         let (behind, ready) = (pipeline.clone(), startup.clone());
         task::spawn_critical("bootstrap", async move {
             bootstrap::run(behind.clone(), ready).await;
             kubernetes_service::run(behind, service_ip, advertised, port).await;
+        });
+        let (behind, state) = (pipeline.clone(), startup.clone());
+        systemd::follow(move || {
+            let (behind, state) = (behind.clone(), state.clone());
+            async move { health::verdict(&behind, &state).await }
         });
         let bounds = Bounds::of_descriptors(descriptors());
         Ok(Self {
@@ -171,6 +179,15 @@ fn prefixes(registry: &Registry) -> impl Iterator<Item = (String, (String, Strin
         let of = (row.group.clone(), row.plural.clone());
         (row.storage_prefix.clone(), of)
     })
+}
+
+/// Has their end told of.
+fn watch_certificates(flags: &Flags) {
+    expiry::watch(Use::Serving, &Pem::File(flags.tls_cert_file.clone()));
+    let clients = [&flags.etcd_certfile, &flags.kubelet_client_certificate];
+    for file in clients.into_iter().flatten() {
+        expiry::watch(Use::Client, &Pem::File(file.clone()));
+    }
 }
 
 fn text(flag: &'static str, path: &std::path::Path) -> Result<String, FlagError> {

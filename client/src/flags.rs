@@ -3,9 +3,10 @@
 use crate::api::Client;
 use crate::health;
 use crate::kubeconfig::{self, Kubeconfig};
-use crate::{logging, task, tls, vital};
+use crate::{expiry, logging, task, tls, vital};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Flattened into a component's own flags.
 #[derive(Clone, Debug, clap::Args)]
@@ -73,7 +74,10 @@ impl Common {
 
     /// A client with the kubeconfig's identity.
     pub fn client(&self, field_manager: &str) -> Result<Client, Error> {
-        Ok(Client::new(&self.kubeconfig()?, field_manager)?)
+        let config = self.kubeconfig()?;
+        let client = Client::new(&config, field_manager)?;
+        expiry::watch_client(&config);
+        Ok(client)
     }
 
     /// The files the health server (or the component's own) needs.
@@ -86,12 +90,14 @@ impl Common {
     }
 
     /// Validates certificates, binds the port and serves health on the
-    /// [`vital`] runtime. Returns the bound address.
+    /// [`vital`] runtime; systemd is told as well. Returns the bound address.
     pub async fn serve_health(&self, checks: health::Checks) -> Result<SocketAddr, Error> {
         let files = self.server_files();
         tls::server(&files, false, &[])?;
         let address = SocketAddr::new(self.bind_address, self.secure_port);
         let (listener, bound) = health::bind_vital(address).await?;
+        let checks = Arc::new(checks);
+        checks.follow();
         let _on_it = vital::runtime().enter();
         task::spawn_critical("health", async move {
             if let Err(error) = health::serve(listener, &files, checks).await {

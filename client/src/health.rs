@@ -3,8 +3,9 @@
 //! Health is open to anyone who can connect; metrics want a client
 //! certificate of the cluster.
 
+use crate::kubeconfig::Pem;
 use crate::serving::{Bounds, Peer, Server, Service, caught};
-use crate::{metrics, tls, unreadable, vital, watchdog};
+use crate::{expiry, host, metrics, systemd, tls, unreadable, vital, watchdog};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -21,6 +22,7 @@ pub type CheckFn = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 #[derive(Default)]
 pub struct Checks {
     ready: Vec<(String, CheckFn)>,
+    warnings: Vec<(String, CheckFn)>,
 }
 
 impl Checks {
@@ -32,6 +34,41 @@ impl Checks {
     ) -> Self {
         self.ready.push((name.into(), Box::new(check)));
         self
+    }
+
+    /// Adds a condition that is told in the report of `/readyz`, and takes
+    /// nothing out of service.
+    pub fn warning(
+        mut self,
+        name: &str,
+        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.warnings.push((name.into(), Box::new(check)));
+        self
+    }
+
+    /// Adds what the host has to be like: see [`host`].
+    pub fn host(self, watched: &host::Watched) -> Self {
+        let (vital, other) = (watched.clone(), watched.clone());
+        let checks = self.ready("host", move || vital.check());
+        checks.warning("host", move || other.warn())
+    }
+
+    /// Whether the process is ready.
+    ///
+    /// # Errors
+    /// With the first condition that isn't met.
+    pub fn verdict(&self) -> Result<(), String> {
+        for (name, check) in &self.ready {
+            check().map_err(|reason| format!("{name}: {reason}"))?;
+        }
+        Ok(())
+    }
+
+    /// Has systemd follow whether the process is ready: see [`systemd`].
+    pub fn follow(self: &Arc<Self>) {
+        let checks = self.clone();
+        systemd::follow(move || std::future::ready(checks.verdict()));
     }
 
     /// The report of an endpoint, and whether all is well. Wording as
@@ -57,7 +94,13 @@ impl Checks {
                 }
             }
             // No reason to take the process out of service: the rest goes on.
+            for (name, check) in &self.warnings {
+                if let Err(reason) = check() {
+                    text.push_str(&format!("[!]{name}: {reason}\n"));
+                }
+            }
             text.push_str(&unreadable::report());
+            text.push_str(&expiry::report());
         }
         let verdict = if healthy { "passed" } else { "failed" };
         text.push_str(&format!("{endpoint} check {verdict}\n"));
@@ -134,18 +177,23 @@ pub const ALPN: &[&str] = &["h2", "http/1.1"];
 pub async fn serve(
     listener: TcpListener,
     files: &tls::ServerFiles,
-    checks: Checks,
+    checks: impl Into<Arc<Checks>>,
 ) -> Result<(), tls::Error> {
     let config = tls::server(files, false, ALPN)?;
+    expiry::watch(expiry::Use::Serving, &Pem::File(files.certificate.clone()));
     serve_with(listener, config, checks).await;
     Ok(())
 }
 
 /// The same with a TLS configuration made elsewhere; it must not insist on
 /// client certificates.
-pub async fn serve_with(listener: TcpListener, config: ServerConfig, checks: Checks) {
+pub async fn serve_with(
+    listener: TcpListener,
+    config: ServerConfig,
+    checks: impl Into<Arc<Checks>>,
+) {
     let server = Server::new(listener, config, Bounds::HEALTH);
-    let health = Health(Arc::new(checks));
+    let health = Health(checks.into());
     server.run(health, std::future::pending()).await;
 }
 
@@ -195,6 +243,16 @@ mod tests {
                 .1
                 .contains("[-]cache failed: not synced")
         );
+    }
+
+    #[test]
+    fn warnings_are_told_and_take_nothing_out_of_service() {
+        let checks = Checks::default().warning("host", || Err("no conntrack".into()));
+        let (healthy, report) = checks.report("readyz");
+        assert!(healthy && report.contains("[!]host: no conntrack\n"));
+        assert_eq!(checks.verdict(), Ok(()));
+        let checks = checks.ready("sync", || Err("not yet".into()));
+        assert_eq!(checks.verdict(), Err("sync: not yet".into()));
     }
 
     #[test]

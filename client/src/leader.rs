@@ -80,41 +80,44 @@ impl Elector {
     }
 
     /// Whenever this candidate leads, runs `lead()`; drops it as soon as
-    /// leadership is lost, and stands again. Gives the lease up if `lead()`
-    /// ends, and returns its output.
-    pub async fn run<F, Fut, T>(self, mut lead: F) -> T
+    /// leadership is lost, and stands again. Returns when `lead()` or `stop`
+    /// ends, with its output. Then the work has been dropped, and the lease
+    /// given up: the next candidate needn't wait until it lapses.
+    pub async fn run<F, Fut, T>(self, lead: F, stop: impl Future<Output = T>) -> T
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = T>,
     {
-        let (lease, candidate) = (self.candidate.name.clone(), self.candidate.clone());
-        let (leads, mut leading) = watch::channel(false);
+        let candidate = self.candidate.clone();
+        let (leads, leading) = watch::channel(false);
         let stopped = Arc::new(Notify::new());
         let campaign = self.campaign(leads, stopped.clone());
         let campaign = {
             let _on_it = vital::runtime().enter();
             AbortOnDropHandle::new(task::spawn_critical("leader-election", campaign))
         };
-        loop {
-            if leading.wait_for(|leads| *leads).await.is_err() {
-                // The campaign is gone, and the process about to end.
-                pending::<()>().await;
+        let output = tokio::select! {
+            output = work(&candidate, leading, &stopped, lead) => output,
+            output = stop => output,
+        };
+        campaign.abort();
+        // An answer on its way to the campaign is of no more use.
+        let _ = campaign.await;
+        let release = vital::runtime().spawn(async move {
+            let patience = candidate.timing.renew / 2;
+            if tokio::time::timeout(patience, candidate.release())
+                .await
+                .is_err()
+            {
+                tracing::warn!(
+                    lease = candidate.name,
+                    "lease not given up in time; it will lapse"
+                );
             }
-            tracing::info!(lease, identity = candidate.identity, "leading");
-            tokio::select! {
-                output = lead() => {
-                    drop(campaign);
-                    let release = vital::runtime().spawn(async move { candidate.release().await });
-                    // A lease that isn't given up lapses.
-                    let _ = release.await;
-                    return output;
-                }
-                () = lost(&mut leading) => {
-                    tracing::warn!(lease, "lost the lease; standing again");
-                }
-            }
-            stopped.notify_one();
-        }
+        });
+        // A lease that isn't given up lapses.
+        let _ = release.await;
+        output
     }
 
     /// Stands, leads and loses, for ever.
@@ -136,6 +139,34 @@ impl Elector {
                 stopped.notified().await;
             }
         }
+    }
+}
+
+/// Runs `lead()` whenever the campaign says so, until it ends.
+async fn work<F, Fut, T>(
+    candidate: &Candidate,
+    mut leading: watch::Receiver<bool>,
+    stopped: &Notify,
+    mut lead: F,
+) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = T>,
+{
+    let lease = candidate.name.as_str();
+    loop {
+        if leading.wait_for(|leads| *leads).await.is_err() {
+            // The campaign is gone, and the process about to end.
+            pending::<()>().await;
+        }
+        tracing::info!(lease, identity = candidate.identity, "leading");
+        tokio::select! {
+            output = lead() => return output,
+            () = lost(&mut leading) => {
+                tracing::warn!(lease, "lost the lease; standing again");
+            }
+        }
+        stopped.notify_one();
     }
 }
 
@@ -266,17 +297,40 @@ impl Candidate {
         }
     }
 
+    /// Gives the lease up, if it is ours, as client-go does: nobody holds it,
+    /// for a second.
     async fn release(&self) {
-        if let Ok(mut lease) = self.api.get(&self.name).await
-            && let Some(spec) = &mut lease.spec
-            && spec.holder_identity.as_deref() == Some(&self.identity)
-        {
-            spec.holder_identity = Some(String::new());
-            spec.lease_duration_seconds = Some(1);
-            if let Err(error) = self.api.update(&lease).await {
-                tracing::debug!(lease = self.name, %error, "lease not given up; it will lapse");
+        loop {
+            match self.try_release().await {
+                Ok(()) => return,
+                // The last renewal, or somebody's annotation, was on its way.
+                Err(status) if status.is_conflict() => {}
+                Err(error) => {
+                    tracing::warn!(lease = self.name, %error, "lease not given up; it will lapse");
+                    return;
+                }
             }
         }
+    }
+
+    async fn try_release(&self) -> Result<(), Status> {
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+            return Ok(());
+        };
+        let Some(spec) = &mut lease.spec else {
+            return Ok(());
+        };
+        if spec.holder_identity.as_deref() != Some(&self.identity) {
+            return Ok(());
+        }
+        let now = MicroTime(Timestamp::now());
+        spec.holder_identity = Some(String::new());
+        spec.lease_duration_seconds = Some(1);
+        spec.acquire_time = Some(now.clone());
+        spec.renew_time = Some(now);
+        self.api.update(&lease).await?;
+        tracing::info!(lease = self.name, "gave the lease up");
+        Ok(())
     }
 }
 

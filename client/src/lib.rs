@@ -13,12 +13,14 @@ mod bearer;
 pub mod channel;
 pub mod controller;
 pub mod events;
+pub mod expiry;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 #[cfg(any(debug_assertions, feature = "faults"))]
 pub mod faults;
 pub mod flags;
 pub mod health;
+pub mod host;
 pub mod in_cluster;
 pub mod informer;
 pub mod kubeconfig;
@@ -31,6 +33,7 @@ pub mod queue;
 pub mod serving;
 pub mod signals;
 pub mod store;
+pub mod systemd;
 pub mod task;
 pub mod tls;
 pub mod trace;

@@ -1,8 +1,9 @@
 //! When to stop.
 
+use crate::systemd;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Returns on SIGTERM or SIGINT.
+/// Returns on SIGTERM or SIGINT; systemd hears that the process stops.
 ///
 /// # Errors
 /// If the process can't listen for signals.
@@ -13,5 +14,6 @@ pub async fn shutdown() -> std::io::Result<()> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    systemd::stopping();
     Ok(())
 }

@@ -101,16 +101,22 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
         true => Some(Elector::new(&client, "kube-controller-manager", &identity)?),
         false => None,
     };
-    let lead = || hardway_controller_manager::run(context.clone());
-    let work = async {
-        match elector {
-            Some(elector) => elector.run(lead).await,
-            None => lead().await,
+    let stop = async {
+        tokio::select! {
+            stop = signals::shutdown() => Ok(stop?),
+            failure = task::failed() => Err(failure.into()),
         }
     };
-    tokio::select! {
-        () = work => Ok(()),
-        stop = signals::shutdown() => Ok(stop?),
-        failure = task::failed() => Err(failure.into()),
+    let lead = || async {
+        hardway_controller_manager::run(context.clone()).await;
+        Ok(())
+    };
+    match elector {
+        // The lease is given up however it ends.
+        Some(elector) => elector.run(lead, stop).await,
+        None => tokio::select! {
+            end = lead() => end,
+            end = stop => end,
+        },
     }
 }

@@ -21,6 +21,9 @@ use std::time::Duration;
 /// How long something that others did to the kernel's tables lasts at most.
 const RESYNC: Duration = Duration::from_secs(60);
 
+/// How soon an interface or address that isn't there is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 static PEERS: LazyLock<IntGauge> = LazyLock::new(|| {
     register_int_gauge!("flannel_lite_peers", "Nodes that tunnels lead to.")
         .expect("the name is registered once")
@@ -141,10 +144,19 @@ impl<K: Kernel> Agent<K> {
             mac: Announcement::of(node).map(|announced| announced.vtep_mac),
             peers: peers::desired(&nodes, own),
         };
-        let applied = self.path.lock().await.apply(&wanted).await;
-        let local = applied.inspect_err(|error| {
-            self.status.set(Err(error.to_string()));
-        })?;
+        let local = match self.path.lock().await.apply(&wanted).await {
+            Ok(local) => local,
+            Err(error @ data_path::Error::Uplink(_)) => {
+                if self.status.set(Err(error.to_string())) {
+                    tracing::error!(%error, "the overlay waits for its interface");
+                }
+                return Ok(Next::After(LOOK_AGAIN));
+            }
+            Err(error) => {
+                self.status.set(Err(error.to_string()));
+                return Err(error.into());
+            }
+        };
         PEERS.set(i64::try_from(wanted.peers.len()).unwrap_or(i64::MAX));
         self.announce(node, local).await?;
         if self.status.set(Ok(())) {

@@ -15,7 +15,8 @@ const PORT: u16 = 8472;
 /// What the tunnel adds to a packet: Ethernet, IP, UDP and VXLAN headers.
 const OVERHEAD: u32 = 50;
 
-/// How to find the device that leads to the other nodes.
+/// How to find the device that leads to the other nodes; without either, it is
+/// the one of the default route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Uplink {
     /// Its name; else the device that has the address.
@@ -58,7 +59,9 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] io::Error),
     /// No device to send tunnels through.
-    #[error("no way to the other nodes: {0}; correct --iface or --public-ip")]
+    #[error(
+        "no way to the other nodes: {0}; correct --iface or --public-ip, or wait until it comes"
+    )]
     Uplink(String),
     /// The VXLAN device vanished while it was set up.
     #[error("{DEVICE} is gone again or has no Ethernet address; is something else managing it?")]
@@ -135,7 +138,8 @@ impl<K: Kernel> DataPath<K> {
     /// Devices and what else doesn't depend on peers.
     async fn establish(&self, wanted: &Wanted) -> Result<Applied, Error> {
         let links = self.kernel.interfaces().await?;
-        let (uplink, address) = choose(&wanted.uplink, &links).map_err(Error::Uplink)?;
+        let default = self.kernel.default_interface().await?;
+        let (uplink, address) = choose(&wanted.uplink, &links, default).map_err(Error::Uplink)?;
         let mtu = uplink.mtu.saturating_sub(OVERHEAD);
         let vxlan = Vxlan {
             vni: VNI,
@@ -161,7 +165,6 @@ impl<K: Kernel> DataPath<K> {
         if !device.up || device.mtu != mtu {
             self.kernel.set_up(device.index, mtu).await?;
         }
-        self.kernel.forward_packets().await?;
         Ok(Applied {
             uplink: wanted.uplink.clone(),
             subnet: wanted.subnet,
@@ -220,14 +223,20 @@ fn inside(wanted: &Wanted) -> Vec<Ipv4Network> {
 }
 
 /// The device that leads to the other nodes and this node's address on it.
+/// `default` is the number of the default route's.
 fn choose<'a>(
     uplink: &Uplink,
     links: &'a [Interface],
+    default: Option<u32>,
 ) -> Result<(&'a Interface, Ipv4Addr), String> {
     let has = |link: &Interface, ip| link.addresses.iter().any(|network| network.ip() == ip);
     let named = |name: &str| {
         let link = links.iter().find(|link| link.name == name);
         link.ok_or_else(|| format!("there is no interface {name:?}"))
+    };
+    let first = |link: &'a Interface| {
+        let found = link.addresses.first().map(|network| (link, network.ip()));
+        found.ok_or_else(|| format!("{} has no IPv4 address", link.name))
     };
     match (uplink.iface.as_deref(), uplink.address) {
         (Some(name), Some(ip)) => match named(name)? {
@@ -237,19 +246,16 @@ fn choose<'a>(
                 link.addresses
             )),
         },
-        (Some(name), None) => {
-            let link = named(name)?;
-            let first = link.addresses.first().map(|network| (link, network.ip()));
-            first.ok_or_else(|| format!("{name} has no IPv4 address"))
-        }
+        (Some(name), None) => first(named(name)?),
         (None, Some(ip)) => {
             let link = links.iter().find(|link| has(link, ip));
             let found = link.map(|link| (link, ip));
             found.ok_or_else(|| format!("no interface has the address {ip}"))
         }
-        (None, None) => Err(
-            "neither an interface nor an address is given, and the Node has no InternalIP".into(),
-        ),
+        (None, None) => match links.iter().find(|link| Some(link.index) == default) {
+            Some(link) => first(link),
+            None => Err("neither an interface nor an address is given, the Node has no InternalIP, and there is no default route".into()),
+        },
     }
 }
 
@@ -280,6 +286,8 @@ mod tests {
         entries: BTreeSet<Entry>,
         calls: Vec<&'static str>,
         fail: Option<&'static str>,
+        /// Where the default route leads.
+        default: Option<u32>,
     }
 
     #[derive(Clone, Default)]
@@ -307,6 +315,9 @@ mod tests {
         async fn interfaces(&self) -> Result<Vec<Interface>, KernelError> {
             self.call("interfaces")?;
             Ok(self.0.lock().links.clone())
+        }
+        async fn default_interface(&self) -> Result<Option<u32>, KernelError> {
+            Ok(self.0.lock().default)
         }
         async fn create_vxlan(&self, name: &str, v: &Vxlan, mac: Mac) -> Result<(), KernelError> {
             self.call("create_vxlan")?;
@@ -359,9 +370,6 @@ mod tests {
             self.call("remove")?;
             self.0.lock().entries.remove(entry);
             Ok(())
-        }
-        async fn forward_packets(&self) -> Result<(), KernelError> {
-            self.call("forward_packets")
         }
         async fn load_rules(&self, _: &str) -> Result<(), KernelError> {
             self.call("load_rules")
@@ -442,6 +450,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_uplink_that_comes_later_is_taken() {
+        let (fake, folder) = (Fake::default(), tempfile::tempdir().unwrap());
+        let mut path = path(&fake, &folder);
+        let mut wanted = wanted();
+        wanted.uplink = Uplink::default();
+        let error = path.apply(&wanted).await.unwrap_err();
+        assert!(matches!(error, Error::Uplink(_)), "{error}");
+        fake.0.lock().default = Some(2);
+        let local = path.apply(&wanted).await.unwrap();
+        assert_eq!(local.address.to_string(), "10.88.0.11");
+        wanted.uplink.address = "10.88.0.77".parse().ok();
+        let error = path.apply(&wanted).await.unwrap_err().to_string();
+        assert!(
+            error.contains("no interface has the address 10.88.0.77"),
+            "{error}"
+        );
+        let late = "10.88.0.77/24".parse().unwrap();
+        fake.0.lock().links[0].addresses.push(late);
+        assert_eq!(path.apply(&wanted).await.unwrap().address, late.ip());
+    }
+
+    #[tokio::test]
     async fn after_a_failure_the_kernel_is_asked() {
         let (fake, folder) = (Fake::default(), tempfile::tempdir().unwrap());
         let mut path = path(&fake, &folder);
@@ -489,13 +519,17 @@ mod tests {
             link(2, "eth0", "10.0.2.15/24"),
             link(3, "eth1", "10.88.0.11/24"),
         ];
-        let choose = |iface: Option<&str>, address: Option<&str>| {
+        let choose_by = |iface: Option<&str>, address: Option<&str>, default| {
             let uplink = Uplink {
                 iface: iface.map(Into::into),
                 address: address.map(|text| text.parse().unwrap()),
             };
-            choose(&uplink, &links).map(|(link, ip)| format!("{} {ip}", link.name))
+            choose(&uplink, &links, default).map(|(link, ip)| format!("{} {ip}", link.name))
         };
+        let choose = |iface, address| choose_by(iface, address, None);
+        let by_default = |index| choose_by(None, None, Some(index));
+        assert_eq!(by_default(2), Ok("eth0 10.0.2.15".into()));
+        assert!(by_default(7).unwrap_err().contains("no default route"));
         assert_eq!(choose(Some("eth1"), None), Ok("eth1 10.88.0.11".into()));
         assert_eq!(
             choose(None, Some("10.88.0.11")),

@@ -58,6 +58,8 @@ type Answer<T> = Result<T, KernelError>;
 pub trait Kernel {
     /// All interfaces.
     fn interfaces(&self) -> impl Future<Output = Answer<Vec<Interface>>>;
+    /// Number of the interface that the default route leads out of, if there is one.
+    fn default_interface(&self) -> impl Future<Output = Answer<Option<u32>>>;
     /// Makes a VXLAN device.
     fn create_vxlan(&self, name: &str, vxlan: &Vxlan, mac: Mac)
     -> impl Future<Output = Answer<()>>;
@@ -75,8 +77,6 @@ pub trait Kernel {
     fn add(&self, index: u32, entry: &Entry) -> impl Future<Output = Answer<()>>;
     /// Removes one.
     fn remove(&self, index: u32, entry: &Entry) -> impl Future<Output = Answer<()>>;
-    /// Has IPv4 packets forwarded.
-    fn forward_packets(&self) -> impl Future<Output = Answer<()>>;
     /// Loads an nftables ruleset in one transaction.
     fn load_rules(&self, ruleset: &str) -> impl Future<Output = Answer<()>>;
 }

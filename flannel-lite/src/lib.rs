@@ -16,6 +16,7 @@ mod kernel;
 pub mod lease;
 mod netlink;
 pub mod peers;
+pub mod requirements;
 
 pub use agent::{Agent, Settings};
 pub use data_path::{DataPath, Error, Local, Uplink, Wanted};

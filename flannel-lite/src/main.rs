@@ -1,9 +1,10 @@
 //! The `hardway-flannel-lite` process.
 
 use clap::Parser;
-use hardway_client::{flags, health::Checks, signals, task, watchdog};
+use hardway_client::events::Recorder;
+use hardway_client::{flags, health::Checks, host, signals, task, watchdog};
 use hardway_flannel_lite::cni::Cni;
-use hardway_flannel_lite::{Agent, DataPath, Netlink, Settings, Uplink};
+use hardway_flannel_lite::{Agent, DataPath, Netlink, Settings, Uplink, requirements};
 use ipnetwork::Ipv4Network;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -21,7 +22,8 @@ struct Flags {
     /// This node's address for the others; else the first one of --iface, else the Node's InternalIP.
     #[arg(long, value_name = "IP")]
     public_ip: Option<Ipv4Addr>,
-    /// Interface that leads to the other nodes; else the one that has the address.
+    /// Interface that leads to the other nodes; else (also if this is empty) the one that has the
+    /// address, else that of the default route.
     #[arg(long, value_name = "NAME")]
     iface: Option<String>,
     /// Range of all pods' addresses; without it, the nodes' subnets together are the range.
@@ -65,13 +67,18 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
         node_name,
         cluster_cidr: flags.cluster_cidr,
         uplink: Uplink {
-            iface: flags.iface,
+            // A unit's variable that nobody has set.
+            iface: flags.iface.filter(|name| !name.is_empty()),
             address: flags.public_ip,
         },
     };
+    let name = &settings.node_name;
+    let recorder = Recorder::new(client.clone(), "hardway-flannel-lite", Some(name));
+    let host = host::watch(requirements::ALL, host::tell_node(recorder, name));
     let agent = Agent::start(client, settings, DataPath::new(netlink, cni));
     let status = agent.status();
     let checks = Checks::default().ready("lease", move || status.check());
+    let checks = checks.host(&host);
     let address = flags.common.serve_health(checks).await?;
     tracing::info!(%address, "serving health and metrics");
     tokio::select! {

@@ -24,8 +24,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 use tokio::task::JoinHandle;
 
-const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
-
 /// The tables of the network namespace it was opened in.
 pub struct Netlink {
     handle: Handle,
@@ -58,9 +56,10 @@ impl Netlink {
         Ok(ours.collect())
     }
 
-    async fn routes(&self, index: u32) -> Result<Vec<RouteMessage>, KernelError> {
+    /// The routes of the main table.
+    async fn all_routes(&self) -> Result<Vec<RouteMessage>, KernelError> {
         let query = RouteMessageBuilder::<Ipv4Addr>::new().build();
-        let all: Vec<_> = self
+        let mut all: Vec<_> = self
             .handle
             .route()
             .get(query)
@@ -68,12 +67,17 @@ impl Netlink {
             .try_collect()
             .await
             .map_err(failed("list routes"))?;
-        let ours = all.into_iter().filter(|route| {
-            route.header.table == RouteHeader::RT_TABLE_MAIN
-                && route.header.protocol != RouteProtocol::Kernel
+        all.retain(|route| route.header.table == RouteHeader::RT_TABLE_MAIN);
+        Ok(all)
+    }
+
+    async fn routes(&self, index: u32) -> Result<Vec<RouteMessage>, KernelError> {
+        let mut ours = self.all_routes().await?;
+        ours.retain(|route| {
+            route.header.protocol != RouteProtocol::Kernel
                 && route.attributes.contains(&RouteAttribute::Oif(index))
         });
-        Ok(ours.collect())
+        Ok(ours)
     }
 }
 
@@ -232,6 +236,28 @@ impl Kernel for Netlink {
         Ok(interfaces)
     }
 
+    async fn default_interface(&self) -> Result<Option<u32>, KernelError> {
+        let routes = self.all_routes().await?;
+        let default = routes
+            .iter()
+            .filter(|r| r.header.destination_prefix_length == 0);
+        let best = default.filter_map(|route| {
+            let find = |wanted: fn(&RouteAttribute) -> Option<u32>| {
+                route.attributes.iter().find_map(wanted)
+            };
+            let out = find(|a| match a {
+                RouteAttribute::Oif(index) => Some(*index),
+                _ => None,
+            })?;
+            let metric = find(|a| match a {
+                RouteAttribute::Priority(metric) => Some(*metric),
+                _ => None,
+            });
+            Some((metric.unwrap_or(0), out))
+        });
+        Ok(best.min().map(|(_, index)| index))
+    }
+
     async fn create_vxlan(&self, name: &str, vxlan: &Vxlan, mac: Mac) -> Result<(), KernelError> {
         let message = LinkVxlan::new(name, vxlan.vni)
             .dev(vxlan.parent)
@@ -242,7 +268,14 @@ impl Kernel for Netlink {
             .address(mac.0.to_vec())
             .build();
         let result = self.handle.link().add(message).execute().await;
-        result.map_err(failed(format!("create VXLAN device {name}")))
+        const EOPNOTSUPP: i32 = -95;
+        let hint = match &result {
+            Err(Error::NetlinkError(error)) if error.raw_code() == EOPNOTSUPP => {
+                " (the kernel's module vxlan is missing; `modprobe vxlan` says why)"
+            }
+            _ => "",
+        };
+        result.map_err(failed(format!("create VXLAN device {name}{hint}")))
     }
 
     async fn delete_link(&self, index: u32) -> Result<(), KernelError> {
@@ -342,14 +375,6 @@ impl Kernel for Netlink {
             }
         };
         unless_gone(result).map_err(failed(format!("remove {entry:?}")))
-    }
-
-    async fn forward_packets(&self) -> Result<(), KernelError> {
-        let there = std::fs::read_to_string(FORWARDING).unwrap_or_default();
-        if there.trim() == "1" {
-            return Ok(());
-        }
-        std::fs::write(FORWARDING, "1").map_err(failed(format!("write 1 to {FORWARDING}")))
     }
 
     async fn load_rules(&self, ruleset: &str) -> Result<(), KernelError> {

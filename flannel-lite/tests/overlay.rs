@@ -2,9 +2,10 @@
 //! real kernel code makes their pod subnets reach each other. Namespaces go
 //! with their threads. Needs root; says so and passes where it isn't.
 
+use hardway_client::host::{Linux, Outcome};
 use hardway_flannel_lite::cni::Cni;
 use hardway_flannel_lite::peers::{Peer, entries};
-use hardway_flannel_lite::{DataPath, Kernel, Local, Netlink, Uplink, Wanted};
+use hardway_flannel_lite::{DataPath, Kernel, Local, Netlink, Uplink, Wanted, requirements};
 use nix::sched::{CloneFlags, unshare};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -205,10 +206,30 @@ fn a_restart_keeps_the_device_and_removes_what_is_stale() {
         for word in ["via 10.244.2.0", "dev flannel.1", "onlink"] {
             assert!(route.contains(word), "{route}");
         }
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "0").unwrap();
+        let required = requirements::ALL.iter().filter(|r| r.vital);
+        for requirement in required.clone() {
+            requirement.settle(&Linux);
+        }
         assert_eq!(
             std::fs::read("/proc/sys/net/ipv4/ip_forward").unwrap(),
             b"1\n"
         );
+        for requirement in required {
+            assert_eq!(requirement.settle(&Linux), Outcome::Met);
+        }
+
+        // Of several default routes the one with the lowest metric counts.
+        let (netlink, _connection) = Netlink::open().unwrap();
+        assert_eq!(netlink.default_interface().await.unwrap(), None);
+        ip("route add default dev flannel.1 metric 20");
+        ip("route add default dev eth0 metric 10");
+        let links = netlink.interfaces().await.unwrap();
+        let uplink = links.iter().find(|link| link.name == "eth0").unwrap();
+        let default = netlink.default_interface().await.unwrap();
+        assert_eq!(default, Some(uplink.index));
+        ip("route delete default dev flannel.1");
+        ip("route delete default dev eth0");
 
         // What others left there goes at a restart; the device stays.
         ip("route add 10.9.0.0/16 dev flannel.1");

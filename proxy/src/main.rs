@@ -1,9 +1,11 @@
 //! The `hardway-proxy` process.
 
 use clap::Parser;
-use hardway_client::{flags, health::Checks, signals, task, watchdog};
+use hardway_client::events::Recorder;
+use hardway_client::{flags, health::Checks, host, signals, task, watchdog};
 use hardway_proxy::conntrack::ConntrackTool;
 use hardway_proxy::nft::NftTool;
+use hardway_proxy::requirements;
 use hardway_proxy::ruleset::Layout;
 use hardway_proxy::syncer::Syncer;
 use ipnetwork::Ipv4Network;
@@ -48,9 +50,12 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     let layout = Layout {
         cluster_cidr: flags.cluster_cidr,
     };
+    let recorder = Recorder::new(client.clone(), "hardway-proxy", Some(&node));
+    let host = host::watch(requirements::ALL, host::tell_node(recorder, &node));
     let syncer = Syncer::new(&client, node, layout, NftTool, ConntrackTool);
     let health = syncer.health();
     let checks = Checks::default().ready("sync", move || health.check());
+    let checks = checks.host(&host);
     let address = flags.common.serve_health(checks).await?;
     tracing::info!(%address, "serving health and metrics");
     tokio::select! {

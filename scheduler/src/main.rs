@@ -41,18 +41,24 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
         true => Some(Elector::new(&client, "kube-scheduler", &identity)?),
         false => None,
     };
-    let work = async {
-        match elector {
-            Some(elector) => elector.run(|| scheduler.run()).await,
-            None => scheduler.run().await,
+    let stop = async {
+        tokio::select! {
+            stop = signals::shutdown() => Ok(stop?),
+            failure = task::failed() => Err(failure.into()),
         }
     };
-    tokio::select! {
-        () = work => {}
-        stop = signals::shutdown() => stop?,
-        failure = task::failed() => return Err(failure.into()),
+    let lead = || async {
+        scheduler.run().await;
+        Ok(())
+    };
+    match elector {
+        // The lease is given up however it ends.
+        Some(elector) => elector.run(lead, stop).await,
+        None => tokio::select! {
+            end = lead() => end,
+            end = stop => end,
+        },
     }
-    Ok(())
 }
 
 fn hostname() -> String {

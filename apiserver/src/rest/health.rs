@@ -4,7 +4,7 @@
 use super::body::{self, Body};
 use crate::pipeline::{Pipeline, pairs};
 use crate::store::Store;
-use hardway_client::unreadable;
+use hardway_client::{expiry, unreadable};
 use hardway_proto::Status;
 use http::Response;
 use std::sync::Arc;
@@ -103,12 +103,24 @@ pub async fn respond(
     if endpoint == "readyz" {
         // No reason to take the server out of service: the rest is served.
         report.push_str(&unreadable::report());
+        report.push_str(&expiry::report());
     }
     Some(match (healthy, verbose) {
         (true, false) => body::text(200, "ok"),
         (true, true) => body::text(200, format!("{report}{endpoint} check passed\n")),
         (false, _) => body::text(500, format!("{report}{endpoint} check failed\n")),
     })
+}
+
+/// Whether the server is ready, for who can't ask over the network.
+///
+/// # Errors
+/// With the first check that fails.
+pub async fn verdict(pipeline: &Pipeline, startup: &Startup) -> Result<(), String> {
+    for (name, outcome) in run("readyz", pipeline, startup).await {
+        outcome.map_err(|why| format!("{name}: {why}"))?;
+    }
+    Ok(())
 }
 
 type Check = (&'static str, Result<(), String>);

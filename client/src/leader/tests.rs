@@ -8,7 +8,7 @@
 use super::*;
 use crate::fake::Fake;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 const TIMING: Timing = Timing {
     lease: Duration::from_secs(3),
@@ -39,7 +39,10 @@ async fn work_that_lets_nobody_have_a_turn_keeps_the_lease() {
         let age = Timestamp::now().duration_since(renewed(&fake));
         age < TIMING.renew.try_into().unwrap()
     };
-    assert!(elector(&client, "busy").run(work).await, "the lease is old");
+    assert!(
+        elector(&client, "busy").run(work, pending()).await,
+        "the lease is old"
+    );
     let lease = &fake.objects("coordination.k8s.io", "leases")[0];
     assert_eq!(lease["spec"]["holderIdentity"], "", "given up at the end");
 }
@@ -56,7 +59,7 @@ async fn who_cannot_renew_stops_and_stands_again() {
             pending::<()>().await;
         }
     };
-    let running = tokio::spawn(elector(&client, "me").run(work));
+    let running = tokio::spawn(elector(&client, "me").run(work, pending()));
     let mut next = async || {
         let next = tokio::time::timeout(Duration::from_secs(30), leads.recv());
         next.await.expect("nothing more happens").unwrap()
@@ -89,9 +92,69 @@ async fn a_lease_that_lapsed_goes_to_the_next() {
         "spec": {"holderIdentity": "gone", "leaseDurationSeconds": 1, "leaseTransitions": i32::MAX,
             "renewTime": "2024-01-01T00:00:00.000000Z"}});
     fake.create("coordination.k8s.io", "leases", lease);
-    elector(&client, "next").run(|| async {}).await;
+    elector(&client, "next").run(|| async {}, pending()).await;
     let lease = &fake.objects("coordination.k8s.io", "leases")[0];
     assert_eq!(lease["spec"]["leaseTransitions"], i32::MAX, "no overflow");
+}
+
+#[tokio::test]
+async fn who_is_told_to_stop_gives_the_lease_up() {
+    let (fake, client) = Fake::start(Vec::new());
+    let (sender, mut leads) = mpsc::unbounded_channel();
+    let candidate = |name: &'static str, stop: oneshot::Receiver<()>| {
+        let sender = sender.clone();
+        let lead = move || {
+            let _ = sender.send(name);
+            pending::<()>()
+        };
+        // A lease that would hold for longer than this test.
+        let timing = Timing {
+            lease: Duration::from_secs(600),
+            renew: Duration::from_secs(400),
+            ..TIMING
+        };
+        let elector = elector(&client, name).timing(timing);
+        tokio::spawn(elector.run(lead, async move { drop(stop.await) }))
+    };
+    let mut next = async || {
+        let next = tokio::time::timeout(Duration::from_secs(20), leads.recv());
+        next.await.expect("nobody leads").unwrap()
+    };
+    let (stop, stopping) = oneshot::channel();
+    let first = candidate("first", stopping);
+    assert_eq!(next().await, "first");
+    let (_go_on, never) = oneshot::channel();
+    let second = candidate("second", never);
+    let told = Instant::now();
+    stop.send(()).unwrap();
+    first.await.unwrap();
+    assert_eq!(next().await, "second");
+    let elapsed = told.elapsed();
+    assert!(elapsed < TIMING.retry * 20, "{elapsed:?} without a leader");
+    second.abort();
+
+    // Who only stands has nothing to give up.
+    let (stop, stopping) = oneshot::channel();
+    let third = candidate("third", stopping);
+    stop.send(()).unwrap();
+    third.await.unwrap();
+    let lease = &fake.objects("coordination.k8s.io", "leases")[0];
+    assert_eq!(lease["spec"]["holderIdentity"], "second");
+}
+
+#[tokio::test]
+async fn a_lease_that_was_given_up_holds_for_nobody() {
+    let (fake, client) = Fake::start(Vec::new());
+    elector(&client, "done").run(|| async {}, pending()).await;
+    let lease = &fake.objects("coordination.k8s.io", "leases")[0];
+    assert_eq!(lease["spec"]["holderIdentity"], "");
+    assert_eq!(lease["spec"]["leaseDurationSeconds"], 1);
+    // The apiserver is away: the end comes all the same.
+    let gone = fake.clone();
+    let lead = || async { gone.answer(false) };
+    let end = elector(&client, "cut off").run(lead, pending());
+    let patience = Duration::from_secs(20);
+    tokio::time::timeout(patience, end).await.expect("it hangs");
 }
 
 static STUCK: AtomicBool = AtomicBool::new(false);
@@ -109,6 +172,6 @@ async fn work_that_does_not_stop_with_the_lease_ends_the_process() {
     };
     let elector = elector(&client, "stubborn");
     let elector = elector.on_stuck(|| STUCK.store(true, Ordering::Release));
-    elector.run(work).await;
+    elector.run(work, pending()).await;
     assert!(STUCK.load(Ordering::Acquire), "it goes on without a lease");
 }

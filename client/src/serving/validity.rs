@@ -29,6 +29,16 @@ impl Validity {
         Some(all)
     }
 
+    /// The first second, since 1970.
+    pub fn begins(&self) -> i64 {
+        self.from
+    }
+
+    /// The last second, since 1970.
+    pub fn ends(&self) -> i64 {
+        self.to
+    }
+
     /// Whether it is now.
     pub fn is_now(&self) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
