@@ -262,6 +262,8 @@ fn kubelet(lab: &Lab, host: &Host) -> Parts {
         .file("resolv-conf", disk.join("resolv.conf"))
         // The hosts share the machine's disk with whatever else is on it.
         .flag("eviction-disk-percent", 1)
+        .flag("shutdown-grace-period", "30s")
+        .flag("shutdown-grace-period-critical-pods", "10s")
 }
 
 fn proxy(lab: &Lab, host: &Host) -> Parts {

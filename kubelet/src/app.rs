@@ -15,16 +15,18 @@ use crate::root_dir::{self, RootDir};
 use crate::sandbox::Places;
 use crate::seccomp::Seccomp;
 use crate::server::Server;
+use crate::shutdown::{Periods, Shutdown};
 use crate::status::writer::Writer;
 use crate::{
-    apparmor, dns, kernel, leftovers, mirrors, pleg, probes, static_pods, sysctls, volumes,
+    apparmor, dns, kernel, leftovers, mirrors, pleg, probes, requirements, shutdown, static_pods,
+    sysctls, volumes,
 };
 use hardway_client::api::Client;
 use hardway_client::events::Recorder;
 use hardway_client::health::Checks;
 use hardway_client::informer::Informer;
 use hardway_client::queue::WorkQueue;
-use hardway_client::{Store, signals, task, watchdog};
+use hardway_client::{Store, expiry, host, signals, task, watchdog};
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::quantity::Quantity;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -110,6 +112,7 @@ fn port(flags: &Flags) -> u16 {
 /// Runs until the process is told to stop. Pods go on without us.
 pub async fn run(flags: Flags) -> Result<(), Error> {
     watchdog::start()?;
+    let periods = shutdown::periods(&flags).map_err(Error::Flag)?;
     let registration = registration(&flags).await?;
     let house = house(&flags, &registration)?;
     let client = flags.common.client("kubelet")?;
@@ -126,6 +129,18 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     let (events, inbox) = mpsc::unbounded_channel();
     let context = context(&flags, &registration, &client, &runtime, &events, house);
 
+    let tell = host::tell_node(context.recorder.clone(), &name);
+    let host = host::watch(requirements::ALL, tell);
+    expiry::also_as(
+        "kubelet_certificate_manager_client_ttl_seconds",
+        "Seconds until the kubelet's client certificate ends; negative if it has.",
+        expiry::Use::Client,
+    );
+    expiry::also_as(
+        "kubelet_certificate_manager_server_ttl_seconds",
+        "Seconds until the kubelet's serving certificate ends; negative if it has.",
+        expiry::Use::Serving,
+    );
     let node = Informer::new(client.all::<Node>())
         .fields(format!("metadata.name={name}"))
         .start();
@@ -135,17 +150,19 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     let heartbeat = node::lease::keep(client.clone(), name.clone());
     task::spawn_critical("node-lease", heartbeat);
     let facts = &registration.facts;
+    let cpu = node::status::pods_cpu(facts);
     let teller = node::events::Teller::new(context.recorder.clone(), &name);
     teller.starting(
         context
             .cgroups
-            .enforce(facts.machine.memory - facts.reserved_memory),
+            .enforce(facts.machine.memory - facts.reserved_memory, cpu),
     );
     let keeper = node::keep(
         client.clone(),
         runtime.clone(),
         registration.clone(),
         teller,
+        context.shutdown.clone(),
     );
     task::spawn_critical("node-status", keeper);
     let (statics, mirror_queue) = follow_statics(&flags, &name, &events);
@@ -174,16 +191,31 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     let checks = checks.ready("root-dir", move || {
         folder.root.check().map_err(|e| e.to_string())
     });
+    let checks = Arc::new(checks.host(&host));
+    checks.follow();
+    let end = end(context.clone(), pods.clone(), periods);
     let server = Server::new(context, pods, client, name.clone(), checks);
     tracing::info!(node = name, %address, "started");
     tokio::select! {
         served = server.serve(listener, &files) => {
             served.map_err(hardway_client::flags::Error::Tls)?;
         }
-        stopped = signals::shutdown() => stopped?,
+        ended = end => ended?,
         failure = task::failed() => return Err(failure.into()),
     }
-    tracing::info!(node = name, "stops; pods go on");
+    tracing::info!(node = name, "stops");
+    Ok(())
+}
+
+/// Waits until the process is told to stop. Pods go on without it, unless the
+/// host goes down, too: then they end first.
+async fn end(context: Arc<Context>, pods: Pods, periods: Option<Periods>) -> std::io::Result<()> {
+    signals::shutdown().await?;
+    if let Some(periods) = periods
+        && shutdown::is_system_stopping().await
+    {
+        shutdown::run(&context.shutdown, periods, &pods, &context.statuses).await;
+    }
     Ok(())
 }
 
@@ -268,6 +300,7 @@ fn context(
         recorder,
         statuses: Writer::start(client.clone()),
         cgroups: house.cgroups,
+        shutdown: Shutdown::default(),
         root: house.root,
         sysctls: house.sysctls,
         app_armor: apparmor::is_enabled(),
@@ -340,6 +373,7 @@ fn follow_statics(
     let (sender, receiver) = watch::channel(static_pods::Pods::new());
     let queue = WorkQueue::new();
     if let Some(directory) = flags.pod_manifest_path.clone() {
+        static_pods::make_folder(&directory);
         let following = static_pods::follow(directory, node.to_owned(), sender);
         task::spawn_critical("static-pods", following);
     }

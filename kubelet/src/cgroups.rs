@@ -47,21 +47,64 @@ impl Cgroups {
         self.mount.join("cgroup.controllers").exists()
     }
 
-    /// Limits all pods together to the memory that is theirs, in bytes.
-    pub fn enforce(&self, memory: i64) -> io::Result<()> {
+    /// Limits all pods together to what is theirs: bytes of memory, and their
+    /// part of the CPU (thousandths of a core) where others want it too.
+    pub fn enforce(&self, memory: i64, cpu: i64) -> io::Result<()> {
         let all = format!("{}/kubepods", self.root);
         let all = all.trim_start_matches('/');
+        let shares = qos::shares(cpu);
         if self.is_unified() {
             let directory = self.make_unified(all)?;
+            set(&directory, "cpu.weight", weight(shares))?;
             return set(&directory, "memory.max", memory);
         }
-        let top = self.mount.join("memory");
-        if !top.exists() {
-            return Ok(());
+        if let Some(directory) = self.make(all, "cpu")? {
+            set(&directory, "cpu.shares", shares)?;
         }
-        let directory = top.join(all);
+        if let Some(directory) = self.make(all, "memory")? {
+            set(&directory, "memory.limit_in_bytes", memory)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a directory in a controller's own hierarchy, if there is one.
+    fn make(&self, path: &str, controller: &str) -> io::Result<Option<PathBuf>> {
+        let top = self.mount.join(controller);
+        if !top.exists() {
+            return Ok(None);
+        }
+        let directory = top.join(path);
         fs::create_dir_all(&directory)?;
-        set(&directory, "memory.limit_in_bytes", memory)
+        Ok(Some(directory))
+    }
+
+    /// Gives the classes their part of the CPU: burstable pods together what
+    /// they ask for one by one, those that ask for nothing the least there is.
+    /// Without it each class would weigh as much as a whole core.
+    fn weigh_classes(&self) -> io::Result<()> {
+        let (top, file) = match self.is_unified() {
+            true => (self.mount.clone(), "cpu.weight"),
+            false => (self.mount.join("cpu"), "cpu.shares"),
+        };
+        let all = top.join(self.root.trim_start_matches('/')).join("kubepods");
+        let (least, most) = match self.is_unified() {
+            true => (1, 10_000),
+            false => (2, 262_144),
+        };
+        let burstable = all.join("burstable");
+        if burstable.is_dir() {
+            let sum = pods_in(&burstable).iter().fold(0, |sum: i64, pod| {
+                let own = fs::read_to_string(burstable.join(pod).join(file));
+                let own = own.ok().and_then(|text| text.trim().parse::<i64>().ok());
+                sum.saturating_add(own.unwrap_or(0))
+            });
+            set(&burstable, file, sum.clamp(least, most))?;
+        }
+        let best_effort = all.join("besteffort");
+        match best_effort.is_dir() {
+            true => set(&best_effort, file, least),
+            false => Ok(()),
+        }
     }
 
     /// Whether the limit of processes, if there is one, can be held to.
@@ -81,15 +124,18 @@ impl Cgroups {
         let parent = self.pod_parent(pod);
         let resources = qos::pod_resources(pod);
         if self.is_unified() {
-            return self.create_unified(&parent, &resources);
+            self.create_unified(&parent, &resources)?;
+        } else {
+            self.create_apart(&parent, &resources)?;
         }
+        self.weigh_classes()
+    }
+
+    fn create_apart(&self, parent: &str, resources: &LinuxContainerResources) -> io::Result<()> {
         for controller in CONTROLLERS {
-            let top = self.mount.join(controller);
-            if !top.exists() {
+            let Some(directory) = self.make(parent.trim_start_matches('/'), controller)? else {
                 continue;
-            }
-            let directory = top.join(parent.trim_start_matches('/'));
-            fs::create_dir_all(&directory)?;
+            };
             match controller {
                 "cpu" => {
                     set(&directory, "cpu.shares", resources.cpu_shares)?;
@@ -132,8 +178,7 @@ impl Cgroups {
 
     fn create_unified(&self, parent: &str, resources: &LinuxContainerResources) -> io::Result<()> {
         let directory = self.make_unified(parent)?;
-        let weight = 1 + (resources.cpu_shares - 2) * 9999 / 262_142;
-        set(&directory, "cpu.weight", weight)?;
+        set(&directory, "cpu.weight", weight(resources.cpu_shares))?;
         if resources.cpu_quota > 0 {
             let max = format!("{} {}", resources.cpu_quota, resources.cpu_period);
             set(&directory, "cpu.max", max)?;
@@ -159,6 +204,9 @@ impl Cgroups {
                     .join(format!("pod{uid}"));
                 remove_tree(&directory);
             }
+        }
+        if let Err(error) = self.weigh_classes() {
+            tracing::debug!(%error, "the classes' parts of the CPU stay");
         }
     }
 
@@ -203,19 +251,26 @@ impl Cgroups {
                     .join(self.root.trim_start_matches('/'))
                     .join("kubepods")
                     .join(class);
-                let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-                for entry in entries {
-                    let name = entry.file_name();
-                    if let Some(uid) = name.to_str().and_then(|n| n.strip_prefix("pod")) {
-                        uids.push(uid.to_owned());
-                    }
-                }
+                let pods = pods_in(&directory);
+                uids.extend(pods.iter().map(|pod| pod["pod".len()..].to_owned()));
             }
         }
         uids.sort();
         uids.dedup();
         uids
     }
+}
+
+/// Shares of version 1 as a weight of version 2, as runc converts them.
+fn weight(shares: i64) -> i64 {
+    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
+}
+
+/// Names of the pods' directories in one.
+fn pods_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.starts_with("pod")).collect()
 }
 
 fn set(directory: &Path, file: &str, value: impl ToString) -> io::Result<()> {
@@ -255,66 +310,5 @@ fn remove_tree(directory: &Path) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn all_pods_together_are_limited() {
-        let dir = tempfile::tempdir().unwrap();
-        let cgroups = Cgroups::new(dir.path(), "/lab-a", None);
-        fs::create_dir(dir.path().join("memory")).unwrap();
-        cgroups.enforce(1 << 30).unwrap();
-        let limit = dir
-            .path()
-            .join("memory/lab-a/kubepods/memory.limit_in_bytes");
-        assert_eq!(fs::read_to_string(limit).unwrap(), "1073741824");
-        fs::write(dir.path().join("cgroup.controllers"), "memory").unwrap();
-        cgroups.enforce(1 << 30).unwrap();
-        let limit = dir.path().join("lab-a/kubepods/memory.max");
-        assert_eq!(fs::read_to_string(limit).unwrap(), "1073741824");
-    }
-
-    #[test]
-    fn a_limit_that_cannot_be_held_is_noticed() {
-        let dir = tempfile::tempdir().unwrap();
-        let limited = Cgroups::new(dir.path(), "/", Some(100));
-        assert!(!limited.can_limit_pids());
-        assert!(Cgroups::new(dir.path(), "/", None).can_limit_pids());
-        fs::create_dir_all(dir.path().join("pids")).unwrap();
-        assert!(limited.can_limit_pids());
-        limited.create(&Pod::default()).unwrap();
-        let limit = dir.path().join("pids/kubepods/besteffort/pod/pids.max");
-        assert_eq!(fs::read_to_string(limit).unwrap(), "100");
-        fs::write(dir.path().join("cgroup.controllers"), "cpu memory").unwrap();
-        assert!(!limited.can_limit_pids());
-    }
-
-    #[test]
-    fn what_runs_for_nobody_is_ended() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("pids/kubepods/burstable/podu1/c1");
-        fs::create_dir_all(&path).unwrap();
-        let mut child = std::process::Command::new("sleep")
-            .arg("600")
-            .spawn()
-            .unwrap();
-        fs::write(path.join("cgroup.procs"), format!("0\n{}\n", child.id())).unwrap();
-        Cgroups::new(dir.path(), "/", None).destroy("u1");
-        assert!(!child.wait().unwrap().success());
-    }
-
-    #[test]
-    fn paths_follow_the_class_and_removal_needs_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut pod = Pod::default();
-        pod.metadata.uid = Some("u1".into());
-        let cgroups = Cgroups::new(dir.path(), "/lab-a", None);
-        assert_eq!(cgroups.pod_parent(&pod), "/lab-a/kubepods/besteffort/podu1");
-        let path = dir.path().join("memory/lab-a/kubepods/besteffort/podu1/c1");
-        fs::create_dir_all(&path).unwrap();
-        assert_eq!(cgroups.pods(), ["u1"]);
-        cgroups.remove("u1");
-        assert!(!path.parent().unwrap().exists());
-        assert!(cgroups.pods().is_empty());
-    }
-}
+#[path = "cgroups_tests.rs"]
+mod tests;

@@ -8,6 +8,7 @@ use crate::objects::Cluster;
 use crate::probes;
 use crate::root_dir::RootDir;
 use crate::sandbox::Places;
+use crate::shutdown::Shutdown;
 use crate::status::writer::Writer;
 use crate::volumes;
 use crate::{dns, pod, sysctls};
@@ -36,6 +37,8 @@ pub struct Context {
     pub statuses: Writer,
     /// Cgroups of pods.
     pub cgroups: Cgroups,
+    /// Whether the host shuts down.
+    pub shutdown: Shutdown,
     /// Directories.
     pub places: Places,
     /// The kubelet's directory, claimed for this node.
@@ -133,6 +136,7 @@ pub(crate) mod fake {
             recorder,
             statuses: Writer::start(client),
             cgroups: Cgroups::new(dir.join("cgroup"), "/", None),
+            shutdown: Shutdown::default(),
             places: Places {
                 logs: dir.join("logs"),
                 seccomp: Seccomp {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The port of the kubelet's API.
 pub const PORT: u16 = 10250;
@@ -39,7 +40,10 @@ pub struct Flags {
     /// Cgroup below which pods get theirs.
     #[arg(long, default_value = "/", value_name = "PATH")]
     pub cgroup_root: String,
-    /// Directory of static pods' manifests.
+    /// Who makes the cgroups of pods: `cgroupfs` (the kubelet) is the one way there is.
+    #[arg(long, default_value = "cgroupfs", value_parser = cgroup_driver, value_name = "DRIVER")]
+    pub cgroup_driver: String,
+    /// Directory of static pods' manifests; made if it isn't there.
     #[arg(long, value_name = "DIR")]
     pub pod_manifest_path: Option<PathBuf>,
     /// Addresses of the cluster's DNS service; repeatable.
@@ -66,6 +70,12 @@ pub struct Flags {
     /// Doesn't start where the kernel's settings are other than the kubelet counts on.
     #[arg(long)]
     pub protect_kernel_defaults: bool,
+    /// How long all pods together may take to end when systemd shuts the host down, e.g. `30s`; at 0 the kubelet leaves them to systemd.
+    #[arg(long, default_value = "0s", value_parser = duration, value_name = "DURATION")]
+    pub shutdown_grace_period: Duration,
+    /// How much of that is for critical pods, which end after all others.
+    #[arg(long, default_value = "0s", value_parser = duration, value_name = "DURATION")]
+    pub shutdown_grace_period_critical_pods: Duration,
     /// Directory where the CNI plugin host-local notes the addresses of pods.
     #[arg(long, default_value = "/var/lib/cni/networks/cbr0", value_name = "DIR")]
     pub cni_address_dir: PathBuf,
@@ -99,8 +109,53 @@ impl Flags {
     }
 }
 
+/// A duration as Go writes it: `30s`, `1m30s`, `0`.
+fn duration(text: &str) -> Result<Duration, String> {
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let parsed: jiff::SignedDuration = text.parse().map_err(|e| format!("{e}"))?;
+    Duration::try_from(parsed).map_err(|_| "must not be negative".into())
+}
+
+fn cgroup_driver(text: &str) -> Result<String, String> {
+    match text {
+        "cgroupfs" => Ok(text.into()),
+        "systemd" => Err("the kubelet makes pods' cgroups itself; use cgroupfs, and SystemdCgroup = false in containerd's configuration".into()),
+        _ => Err("must be cgroupfs".into()),
+    }
+}
+
 /// The host's name, in lower case.
 pub fn host_name() -> std::io::Result<String> {
     let name = nix::unistd::gethostname()?;
     Ok(name.to_string_lossy().trim().to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_writes_them() {
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        for wrong in ["30", "-1s", "soon", ""] {
+            assert!(duration(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_driver_that_is_not_there_is_refused_with_the_way_out() {
+        assert!(cgroup_driver("cgroupfs").is_ok());
+        assert!(
+            cgroup_driver("systemd")
+                .unwrap_err()
+                .contains("SystemdCgroup = false")
+        );
+        assert!(cgroup_driver("other").is_err());
+    }
 }

@@ -7,7 +7,7 @@ use crate::pleg::{Happening, Identity};
 use crate::probes;
 use crate::worker::Worker;
 use crate::worker::mailbox::{Mail, Mailbox};
-use crate::{apparmor, features, pod, status};
+use crate::{apparmor, features, pod, shutdown, status};
 use hardway_client::Store;
 use hardway_client::informer::Change;
 use hardway_client::metrics::{IntCounter, register_int_counter};
@@ -95,8 +95,25 @@ impl Pods {
         found.map(|mail| mail.pod)
     }
 
+    /// Has a pod end within so many seconds, for a reason of the node's. The
+    /// future is ready when nothing of it is left running; none if there is no
+    /// such pod.
+    pub fn terminate(
+        &self,
+        uid: &str,
+        seconds: i64,
+        verdict: status::Verdict,
+    ) -> Option<impl Future<Output = ()> + use<>> {
+        let mailbox = self.mailbox(uid)?;
+        mailbox.update(|mail| {
+            mail.at_most = Some(seconds);
+            mail.verdict.get_or_insert(verdict);
+        });
+        Some(async move { mailbox.ended().await })
+    }
+
     /// Pods that use the node's resources.
-    fn active(&self) -> Vec<Arc<Pod>> {
+    pub fn active(&self) -> Vec<Arc<Pod>> {
         let boxes = self.0.lock();
         let mails = boxes.values().map(|m| m.mail());
         mails
@@ -293,6 +310,7 @@ impl Manager {
                 reason,
                 message,
                 rejected: true,
+                disruption: false,
             }
         });
         let mirror = self.mirrors.get(&ObjectKey::of(new.as_ref())).cloned();
@@ -301,6 +319,7 @@ impl Manager {
             pod: new,
             removed: false,
             verdict,
+            at_most: None,
         });
     }
 
@@ -312,6 +331,9 @@ impl Manager {
             return None;
         }
         let context = &self.context;
+        if context.shutdown.has_begun() {
+            return Some(shutdown::rejection());
+        }
         let allowed = features::check(new)
             .and_then(|()| context.sysctls.check(new))
             .and_then(|()| apparmor::check(new, context.app_armor));
@@ -382,6 +404,7 @@ impl Manager {
             mirror: None,
             removed: true,
             verdict: None,
+            at_most: None,
         });
     }
 

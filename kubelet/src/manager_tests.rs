@@ -167,3 +167,43 @@ async fn nothing_is_swept_out_of_a_folder_that_is_not_ours() {
         .until("the orphan is swept", || !orphan.exists())
         .await;
 }
+
+#[tokio::test]
+async fn when_the_host_shuts_down_pods_end_and_none_begins() {
+    let setup = setup();
+    let spec = json!({"terminationGracePeriodSeconds": 600,
+        "containers": [{"name": "a", "image": "image:1"}]});
+    setup.applied(&pod(spec.clone()));
+    setup.sandboxes(1).await;
+    let minute = Duration::from_secs(60);
+    let periods = shutdown::Periods::new(minute, minute / 2).unwrap().unwrap();
+    // It returns when they have ended, which is long before they must.
+    let end = shutdown::end(&setup.context.shutdown, periods, &setup.pods);
+    let patience = Duration::from_secs(20);
+    tokio::time::timeout(patience, end).await.unwrap();
+    let states = || {
+        let all = setup.runtime.world.sandboxes(&BTreeMap::new());
+        all.iter().map(|sandbox| sandbox.state).collect::<Vec<_>>()
+    };
+    let stopped = i32::from(crate::cri::PodSandboxState::SandboxNotready);
+    assert_eq!(states(), [stopped]);
+    let status = setup.context.statuses.get("u1").unwrap();
+    assert_eq!(status.phase.as_deref(), Some("Failed"));
+    assert_eq!(status.reason.as_deref(), Some("Terminated"));
+    let message = "Pod was terminated in response to imminent node shutdown.";
+    assert_eq!(status.message.as_deref(), Some(message));
+    let conditions = status.conditions.unwrap();
+    let disrupted = conditions.iter().find(|c| c.type_ == "DisruptionTarget");
+    let reason = disrupted.and_then(|c| c.reason.as_deref());
+    assert_eq!(reason, Some("TerminationByKubelet"));
+
+    let mut late = pod(spec);
+    late["metadata"]["uid"] = json!("u2");
+    setup.applied(&late);
+    let rejected = || {
+        let status = setup.context.statuses.get("u2");
+        status.is_some_and(|s| s.reason.as_deref() == Some("NodeShutdown"))
+    };
+    setup.until("the late pod is rejected", rejected).await;
+    assert_eq!(states(), [stopped]);
+}

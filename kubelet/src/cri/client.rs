@@ -92,6 +92,11 @@ impl Runtime for Client {
         call!(self.runtime.status(request), CALL_TIMEOUT, answer => answer.status.unwrap_or_default())
     }
 
+    fn info(&self) -> Call<'_, BTreeMap<String, String>> {
+        let request = api::StatusRequest { verbose: true };
+        call!(self.runtime.status(request), CALL_TIMEOUT, answer => answer.info)
+    }
+
     fn run_pod_sandbox(&self, config: PodSandboxConfig, handler: String) -> Call<'_, String> {
         let request = api::RunPodSandboxRequest {
             config: Some(config),

@@ -67,6 +67,9 @@ impl Runtime for Fake {
     fn status(&self) -> Call<'_, RuntimeStatus> {
         refuse()
     }
+    fn info(&self) -> Call<'_, BTreeMap<String, String>> {
+        refuse()
+    }
     fn run_pod_sandbox(&self, config: PodSandboxConfig, _: String) -> Call<'_, String> {
         ready(self.world.run_sandbox(config))
     }

@@ -2,6 +2,7 @@
 //! implementation over CRI v1 ([`client`]), and the names under which pods and
 //! containers are labelled.
 
+pub mod cgroup_driver;
 pub mod client;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -98,6 +99,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn version(&self) -> Call<'_, VersionResponse>;
     /// Whether the runtime and its network are ready.
     fn status(&self) -> Call<'_, RuntimeStatus>;
+    /// What the runtime tells of itself besides, by topic; each has its own words.
+    fn info(&self) -> Call<'_, BTreeMap<String, String>>;
 
     /// Creates and starts a sandbox; answers its id.
     fn run_pod_sandbox(&self, config: PodSandboxConfig, handler: String) -> Call<'_, String>;

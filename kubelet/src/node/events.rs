@@ -92,6 +92,12 @@ impl Teller {
         }
     }
 
+    /// The host is about to go.
+    pub fn shuts_down(&self) {
+        let message = "Shutdown manager detected shutdown event";
+        self.tell(EventType::Normal, "NodeShutdown", message.into());
+    }
+
     /// The kubelet has written the node's status for the first time; `before`
     /// is what the API had.
     pub fn registered(&self, before: Option<&NodeStatus>, now: &NodeStatus) {

@@ -6,9 +6,11 @@ pub mod machine;
 pub mod status;
 
 use crate::cri;
+use crate::shutdown::Shutdown;
 use events::Teller;
 use hardway_client::Informer;
 use hardway_client::api::{Api, Client, Patch};
+use hardway_client::task;
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeSpec, NodeStatus, Taint};
@@ -99,6 +101,7 @@ pub async fn keep(
     runtime: cri::Handle,
     registration: Registration,
     mut teller: Teller,
+    shutdown: Shutdown,
 ) {
     let api = client.all::<Node>();
     let mut facts = registration.facts.clone();
@@ -111,10 +114,18 @@ pub async fn keep(
         .on_change(move |_| on_change.notify_one())
         .spawn();
     let _watch = AbortOnDropHandle::new(watch);
+    let (begins, at_once) = (shutdown.clone(), told.clone());
+    task::spawn_job("node-shutdown", async move {
+        begins.begun().await;
+        at_once.notify_one();
+    });
     let mut written: Option<(NodeStatus, Instant)> = None;
     let mut cidr = String::new();
     loop {
         refresh(&mut facts, runtime.as_ref(), &registration).await;
+        if shutdown.has_begun() && !std::mem::replace(&mut facts.shuts_down, true) {
+            teller.shuts_down();
+        }
         let mut wanted = status::compute(&facts);
         let shown = own.get(&ObjectKey::new("", &facts.name));
         if let Some(node) = &shown {
@@ -188,6 +199,12 @@ async fn refresh(facts: &mut Facts, runtime: &dyn cri::Runtime, registration: &R
     match runtime.status().await {
         Ok(status) => facts.runtime = Some(Ok(status)),
         Err(error) => facts.runtime = Some(Err(error.to_string())),
+    }
+    // Again while it is wrong: it is a matter of a file and a restart.
+    if (facts.version.runtime_name.is_empty() || facts.systemd_cgroups)
+        && let Ok(info) = runtime.info().await
+    {
+        facts.systemd_cgroups = cri::cgroup_driver::is_systemd(&info);
     }
     if facts.version.runtime_name.is_empty()
         && let Ok(version) = runtime.version().await

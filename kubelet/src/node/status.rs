@@ -48,9 +48,19 @@ pub struct Facts {
     pub huge_pages: Vec<(String, i64)>,
     /// Part of the disk that must be free, in percent.
     pub disk_percent: u8,
+    /// The host is about to go.
+    pub shuts_down: bool,
+    /// The runtime leaves cgroups to systemd, and the kubelet doesn't.
+    pub systemd_cgroups: bool,
 }
 
 type Amounts = BTreeMap<String, Text>;
+
+/// Thousandths of a core that pods can have.
+pub fn pods_cpu(facts: &Facts) -> i64 {
+    let cpus = i64::try_from(facts.machine.cpus).unwrap_or(1) * 1000;
+    (cpus - facts.reserved_cpu).max(0)
+}
 
 /// What there is, and what of it pods can have.
 pub fn amounts(facts: &Facts) -> (Amounts, Amounts) {
@@ -77,7 +87,7 @@ pub fn amounts(facts: &Facts) -> (Amounts, Amounts) {
         capacity.insert(name.clone(), amount.clone());
         allocatable.insert(name.clone(), amount);
     }
-    allocatable.insert("cpu".into(), milli((cpus - facts.reserved_cpu).max(0)));
+    allocatable.insert("cpu".into(), milli(pods_cpu(facts)));
     allocatable.insert("memory".into(), text(memory_left, Format::BinarySi));
     allocatable.insert(
         "ephemeral-storage".into(),
@@ -175,6 +185,12 @@ fn ready(facts: &Facts) -> NodeCondition {
                 }
             }
         }
+    }
+    if facts.systemd_cgroups {
+        problems.push("container runtime uses the systemd cgroup driver, this kubelet makes cgroups itself: set SystemdCgroup = false in the runtime's configuration and restart it".to_owned());
+    }
+    if facts.shuts_down {
+        problems.push("node is shutting down".to_owned());
     }
     if problems.is_empty() {
         condition(
@@ -309,6 +325,21 @@ mod tests {
         );
         facts.runtime = Some(Ok(runtime(true)));
         assert_eq!(ready(&facts).status, "True");
+        facts.shuts_down = true;
+        let going = ready(&facts);
+        assert_eq!(
+            (going.status.as_str(), going.message.as_deref()),
+            ("False", Some("node is shutting down"))
+        );
+        facts.shuts_down = false;
+        facts.systemd_cgroups = true;
+        assert!(
+            ready(&facts)
+                .message
+                .unwrap()
+                .contains("SystemdCgroup = false")
+        );
+        facts.systemd_cgroups = false;
         let pressure = |facts: &Facts, kind: &str| {
             let list = conditions(facts);
             list.iter().find(|c| c.type_ == kind).unwrap().status == "True"

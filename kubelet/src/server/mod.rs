@@ -12,7 +12,9 @@ use crate::manager::Pods;
 use access::{Access, Identity};
 use bytes::Bytes;
 use hardway_client::api::Client;
+use hardway_client::expiry;
 use hardway_client::health::{self, Checks};
+use hardway_client::kubeconfig::Pem;
 use hardway_client::serving::{self, Bounds, Peer, caught, descriptors};
 use hardway_client::tls;
 use http::{Method, Request, Response, StatusCode, header};
@@ -50,7 +52,7 @@ pub struct Server {
     context: Arc<Context>,
     pods: Pods,
     access: Access,
-    checks: Checks,
+    checks: Arc<Checks>,
 }
 
 impl Server {
@@ -60,7 +62,7 @@ impl Server {
         pods: Pods,
         client: Client,
         node: String,
-        checks: Checks,
+        checks: Arc<Checks>,
     ) -> Arc<Self> {
         Arc::new(Self {
             context,
@@ -77,6 +79,7 @@ impl Server {
         files: &tls::ServerFiles,
     ) -> Result<(), tls::Error> {
         let config = tls::server(files, false, &["http/1.1"])?;
+        expiry::watch(expiry::Use::Serving, &Pem::File(files.certificate.clone()));
         let server = serving::Server::new(listener, config, Bounds::of_descriptors(descriptors()));
         server.run(Door(self), std::future::pending()).await;
         Ok(())

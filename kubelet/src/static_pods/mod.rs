@@ -9,6 +9,7 @@ use hardway_client::notify::Watch;
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeMap;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -46,6 +47,10 @@ impl Directory {
     fn scan(&mut self) -> Vec<Error> {
         let entries = match std::fs::read_dir(&self.dir) {
             Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                self.files.clear();
+                return Vec::new();
+            }
             Err(error) => {
                 return vec![Error {
                     file: self.dir.clone(),
@@ -98,12 +103,28 @@ impl Directory {
     }
 }
 
-/// Follows a directory for ever; `pods` always holds what should run.
+/// Makes the directory, for the administrator alone, unless it is there. Where
+/// that can't be done, whoever wants static pods makes it later.
+pub fn make_folder(dir: &Path) {
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir);
+    if let Err(error) = made {
+        tracing::info!(dir = %dir.display(), %error, "static pods have no folder; it is waited for");
+    }
+}
+
+/// Follows a directory for ever; `pods` always holds what should run: nothing
+/// while the directory isn't there.
 pub async fn follow(dir: PathBuf, node: String, pods: watch::Sender<Pods>) {
-    let watch = Watch::new(&dir);
     let mut directory = Directory::new(&dir, &node);
     let mut told = Vec::new();
     loop {
+        // Of a directory that isn't there, the one in which it will be made.
+        let place = dir.ancestors().find(|place| place.is_dir());
+        let place = place.unwrap_or(Path::new("/"));
+        let watch = Watch::new(place);
         let problems = directory.scan();
         for problem in problems.iter().filter(|p| !told.contains(*p)) {
             tracing::error!("{problem}; it is not applied");
@@ -115,6 +136,10 @@ pub async fn follow(dir: PathBuf, node: String, pods: watch::Sender<Pods>) {
             *current = new;
             changed
         });
+        // It came since we looked where to watch.
+        if place != dir && dir.is_dir() {
+            continue;
+        }
         watch.changed().await;
     }
 }
@@ -174,6 +199,28 @@ mod tests {
         std::fs::remove_file(dir.path().join("a.json")).unwrap();
         let gone = pods.wait_for(|pods| pods.is_empty());
         drop(tokio::time::timeout(patience, gone).await.unwrap().unwrap());
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_directory_may_come_later_and_go_again() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("etc/manifests");
+        let (sender, mut pods) = watch::channel(Pods::new());
+        let task = tokio::spawn(follow(dir.clone(), "n".into(), sender));
+        let patience = Duration::from_secs(10);
+        for _ in 0..2 {
+            make_folder(&dir);
+            std::fs::write(dir.join("a.json"), manifest("a", "a:1")).unwrap();
+            let seen = pods.wait_for(|pods| pods.len() == 1);
+            drop(tokio::time::timeout(patience, seen).await.unwrap().unwrap());
+            std::fs::remove_dir_all(root.path().join("etc")).unwrap();
+            let gone = pods.wait_for(|pods| pods.is_empty());
+            drop(tokio::time::timeout(patience, gone).await.unwrap().unwrap());
+        }
+        make_folder(&dir);
+        let mode = std::os::unix::fs::PermissionsExt::mode(&dir.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o700);
         task.abort();
     }
 }

@@ -26,6 +26,8 @@ pub struct Verdict {
     pub message: String,
     /// Whether the pod was turned away before anything of it ran.
     pub rejected: bool,
+    /// Whether it ends for no reason of its own: the condition DisruptionTarget.
+    pub disruption: bool,
 }
 
 /// What the kubelet knows besides what the runtime shows.
@@ -97,7 +99,11 @@ pub fn compute(pod: &Pod, observed: &Observed, health: &Health, notes: &Notes) -
     };
     let listed = |statuses: Vec<_>| (!rejected && !statuses.is_empty()).then_some(statuses);
     let ips = pod_ips(pod, observed, notes);
-    let conditions = conditions::all(pod, phase, &init, &main, observed);
+    let mut conditions = conditions::all(pod, phase, &init, &main, observed);
+    if let Some(verdict) = notes.verdict.as_ref().filter(|v| v.disruption) {
+        let (reason, message) = ("TerminationByKubelet", verdict.message.clone());
+        conditions.push(condition("DisruptionTarget", true, reason, message));
+    }
     PodStatus {
         phase: Some(phase.into()),
         conditions: Some(conditions),

@@ -130,6 +130,7 @@ fn a_verdict_fails_the_pod() {
         reason: "DeadlineExceeded".into(),
         message: "late".into(),
         rejected: false,
+        disruption: false,
     };
     let notes = Notes {
         verdict: Some(verdict),
@@ -153,6 +154,7 @@ fn a_pod_that_was_turned_away_shows_no_containers_ever_after() {
         reason: "SysctlForbidden".into(),
         message: "no".into(),
         rejected: true,
+        disruption: false,
     };
     let notes = Notes {
         verdict: Some(verdict),

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// How many pods are written at once.
 const WORKERS: usize = 8;
@@ -32,6 +33,8 @@ struct Entry {
 pub struct Writer {
     entries: Arc<Mutex<HashMap<String, Entry>>>,
     queue: WorkQueue<String>,
+    /// Something was written, or needn't be any more.
+    progress: Arc<Notify>,
 }
 
 impl Writer {
@@ -40,6 +43,7 @@ impl Writer {
         let writer = Self {
             entries: Arc::default(),
             queue: WorkQueue::new(),
+            progress: Arc::default(),
         };
         let this = writer.clone();
         task::spawn_critical("pod-status", async move {
@@ -110,6 +114,20 @@ impl Writer {
     /// The pod isn't in the API any more.
     pub fn forget(&self, uid: &str) {
         self.entries.lock().remove(uid);
+        self.progress.notify_waiters();
+    }
+
+    /// Waits until the apiserver has been told everything.
+    pub async fn settled(&self) {
+        loop {
+            let mut progress = std::pin::pin!(self.progress.notified());
+            progress.as_mut().enable();
+            let is_told = |entry: &Entry| entry.written.as_ref() == Some(&entry.wanted);
+            if self.entries.lock().values().all(is_told) {
+                return;
+            }
+            progress.await;
+        }
     }
 
     /// The status last set.
@@ -148,6 +166,7 @@ impl Writer {
         if let Some(entry) = self.entries.lock().get_mut(uid) {
             entry.written = Some(written);
         }
+        self.progress.notify_waiters();
     }
 
     /// A pod that isn't there, or is another one by now, needs no status.

@@ -23,6 +23,8 @@ pub struct Mail {
     pub removed: bool,
     /// It failed as a whole.
     pub verdict: Option<Verdict>,
+    /// Seconds that its containers have to stop at most, whatever it asks for.
+    pub at_most: Option<i64>,
 }
 
 impl Mail {
@@ -38,6 +40,7 @@ impl Mail {
     /// containers ended was deleted by force: they get little.
     pub fn grace(&self) -> i64 {
         let grace = pod::grace_period(&self.pod).max(1);
+        let grace = self.at_most.map_or(grace, |most| grace.min(most.max(1)));
         if self.removed && !pod::is_static(&self.pod) {
             grace.min(FORCED)
         } else {
@@ -57,6 +60,8 @@ pub struct Mailbox {
     wake: Notify,
     changed: Notify,
     news: watch::Sender<()>,
+    /// Whether nothing of the pod runs or is mounted any more.
+    ended: watch::Sender<bool>,
 }
 
 impl Mailbox {
@@ -70,6 +75,7 @@ impl Mailbox {
             wake: Notify::new(),
             changed: Notify::new(),
             news: watch::Sender::new(()),
+            ended: watch::Sender::new(false),
         };
         Arc::new(this)
     }
@@ -103,6 +109,17 @@ impl Mailbox {
         for finding in self.state.lock().findings.drain(..) {
             health.apply(&finding);
         }
+    }
+
+    /// Nothing of the pod runs or is mounted any more.
+    pub fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
+    /// Waits until that is so.
+    pub async fn ended(&self) {
+        // The sender lives in here.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
     /// Waits for anything new.
@@ -145,10 +162,18 @@ mod tests {
                 mirror: None,
                 removed,
                 verdict: None,
+                at_most: None,
             }
         };
         assert_eq!(mail("api", false).grace(), 300);
         assert_eq!(mail("api", true).grace(), FORCED);
         assert_eq!(mail("file", true).grace(), 300);
+        let in_haste = |most| Mail {
+            at_most: Some(most),
+            ..mail("api", false)
+        };
+        assert_eq!(in_haste(20).grace(), 20);
+        assert_eq!(in_haste(0).grace(), 1);
+        assert_eq!(in_haste(600).grace(), 300);
     }
 }

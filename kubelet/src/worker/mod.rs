@@ -391,6 +391,7 @@ impl Worker {
             reason: "DeadlineExceeded".into(),
             message: message.into(),
             rejected: false,
+            disruption: false,
         };
         self.mailbox.update(|mail| mail.verdict = Some(verdict));
     }

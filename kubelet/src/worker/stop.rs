@@ -47,6 +47,7 @@ impl Worker {
         if !self.cleaned {
             self.clean(pod).await?;
         }
+        self.mailbox.end();
         if mail.removed {
             self.vanish(pod, &observed).await?;
             return Ok(true);

@@ -35,6 +35,7 @@ fn setup(pod: Pod) -> Setup {
         mirror: None,
         removed: false,
         verdict: None,
+        at_most: None,
     });
     let work = tokio::spawn(Worker::new(context, mailbox.clone()).run());
     Setup {

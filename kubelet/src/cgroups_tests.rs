@@ -1,0 +1,213 @@
+//! Against trees of files as the kernel has them (cgroup-v1 and cgroup-v2 of its
+//! documentation). Their files are made as they are first written: only that
+//! a directory can be removed with the files in it is the kernel's own.
+
+use super::*;
+
+#[test]
+fn all_pods_together_are_limited() {
+    let dir = tempfile::tempdir().unwrap();
+    let cgroups = Cgroups::new(dir.path(), "/lab-a", None);
+    fs::create_dir(dir.path().join("memory")).unwrap();
+    fs::create_dir(dir.path().join("cpu")).unwrap();
+    cgroups.enforce(1 << 30, 1500).unwrap();
+    let limit = dir
+        .path()
+        .join("memory/lab-a/kubepods/memory.limit_in_bytes");
+    assert_eq!(fs::read_to_string(limit).unwrap(), "1073741824");
+    let shares = dir.path().join("cpu/lab-a/kubepods/cpu.shares");
+    assert_eq!(fs::read_to_string(shares).unwrap(), "1536");
+}
+
+#[test]
+fn a_limit_that_cannot_be_held_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let limited = Cgroups::new(dir.path(), "/", Some(100));
+    assert!(!limited.can_limit_pids());
+    assert!(Cgroups::new(dir.path(), "/", None).can_limit_pids());
+    fs::create_dir_all(dir.path().join("pids")).unwrap();
+    assert!(limited.can_limit_pids());
+    limited.create(&Pod::default()).unwrap();
+    let limit = dir.path().join("pids/kubepods/besteffort/pod/pids.max");
+    assert_eq!(fs::read_to_string(limit).unwrap(), "100");
+    fs::write(dir.path().join("cgroup.controllers"), "cpu memory").unwrap();
+    assert!(!limited.can_limit_pids());
+}
+
+#[test]
+fn what_runs_for_nobody_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("pids/kubepods/burstable/podu1/c1");
+    fs::create_dir_all(&path).unwrap();
+    let mut child = std::process::Command::new("sleep")
+        .arg("600")
+        .spawn()
+        .unwrap();
+    fs::write(path.join("cgroup.procs"), format!("0\n{}\n", child.id())).unwrap();
+    Cgroups::new(dir.path(), "/", None).destroy("u1");
+    assert!(!child.wait().unwrap().success());
+}
+
+#[test]
+fn paths_follow_the_class_and_removal_needs_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut pod = Pod::default();
+    pod.metadata.uid = Some("u1".into());
+    let cgroups = Cgroups::new(dir.path(), "/lab-a", None);
+    assert_eq!(cgroups.pod_parent(&pod), "/lab-a/kubepods/besteffort/podu1");
+    let path = dir.path().join("memory/lab-a/kubepods/besteffort/podu1/c1");
+    fs::create_dir_all(&path).unwrap();
+    assert_eq!(cgroups.pods(), ["u1"]);
+    cgroups.remove("u1");
+    assert!(!path.parent().unwrap().exists());
+    assert!(cgroups.pods().is_empty());
+}
+
+fn pod(uid: &str, requests: &[(&str, &str)], limits: &[(&str, &str)]) -> Pod {
+    let list = |pairs: &[(&str, &str)]| -> serde_json::Value {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(k, v)| ((*k).to_owned(), (*v).into()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    serde_json::from_value(serde_json::json!({
+        "metadata": {"uid": uid},
+        "spec": {"containers": [{
+            "name": "c",
+            "resources": {"requests": list(requests), "limits": list(limits)},
+        }]},
+    }))
+    .unwrap()
+}
+
+/// A host of version 2 that was just booted.
+fn unified() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (file, text) in [
+        (
+            "cgroup.controllers",
+            "cpuset cpu io memory hugetlb pids rdma misc\n",
+        ),
+        ("cgroup.subtree_control", "cpu memory pids\n"),
+        ("cgroup.procs", "1\n"),
+    ] {
+        fs::write(dir.path().join(file), text).unwrap();
+    }
+    dir
+}
+
+fn read(dir: &tempfile::TempDir, path: &str) -> String {
+    fs::read_to_string(dir.path().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+#[test]
+fn version_2_is_one_tree_with_its_controllers_handed_down() {
+    let dir = unified();
+    let cgroups = Cgroups::new(dir.path(), "/", Some(100));
+    assert!(cgroups.can_limit_pids());
+    cgroups.enforce(1 << 30, 2000).unwrap();
+    assert_eq!(read(&dir, "kubepods/memory.max"), "1073741824");
+    // 2048 shares.
+    assert_eq!(read(&dir, "kubepods/cpu.weight"), "79");
+    let limits = [("cpu", "500m"), ("memory", "64Mi")];
+    cgroups.create(&pod("g", &[], &limits)).unwrap();
+    assert_eq!(read(&dir, "kubepods/podg/cpu.weight"), "20");
+    assert_eq!(read(&dir, "kubepods/podg/cpu.max"), "50000 100000");
+    assert_eq!(read(&dir, "kubepods/podg/memory.max"), "67108864");
+    assert_eq!(read(&dir, "kubepods/podg/pids.max"), "100");
+    // Each write turns one on; the last one stays in a tree of plain files.
+    for parent in ["", "kubepods/"] {
+        let enabled = read(&dir, &format!("{parent}cgroup.subtree_control"));
+        assert!(
+            CONTROLLERS.contains(&enabled.trim_start_matches('+')),
+            "{enabled}"
+        );
+    }
+    assert_eq!(cgroups.pods(), ["g"]);
+}
+
+#[test]
+fn a_pod_without_limits_has_none_in_either_version() {
+    let dir = unified();
+    let v2 = Cgroups::new(dir.path(), "/", None);
+    v2.create(&pod("b", &[("cpu", "250m")], &[])).unwrap();
+    let path = dir.path().join("kubepods/burstable/podb");
+    for file in ["cpu.max", "memory.max", "pids.max"] {
+        assert!(!path.join(file).exists(), "{file}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for controller in CONTROLLERS {
+        fs::create_dir(dir.path().join(controller)).unwrap();
+    }
+    let v1 = Cgroups::new(dir.path(), "/", None);
+    v1.create(&pod("b", &[("cpu", "250m")], &[])).unwrap();
+    let path = "kubepods/burstable/podb";
+    assert_eq!(read(&dir, &format!("cpu/{path}/cpu.shares")), "256");
+    for file in [
+        "cpu/F/cpu.cfs_quota_us",
+        "memory/F/memory.limit_in_bytes",
+        "pids/F/pids.max",
+    ] {
+        let file = dir.path().join(file.replace('F', path));
+        assert!(
+            !file.exists() && file.parent().unwrap().exists(),
+            "{file:?}"
+        );
+    }
+}
+
+#[test]
+fn classes_weigh_what_their_pods_ask_for() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("cpu")).unwrap();
+    let v1 = Cgroups::new(dir.path(), "/", None);
+    v1.create(&pod("a", &[("cpu", "250m")], &[])).unwrap();
+    v1.create(&pod("b", &[("cpu", "500m")], &[])).unwrap();
+    v1.create(&pod("c", &[], &[])).unwrap();
+    let shares = |class: &str| read(&dir, &format!("cpu/kubepods/{class}/cpu.shares"));
+    assert_eq!(
+        (shares("burstable").as_str(), shares("besteffort").as_str()),
+        ("768", "2")
+    );
+    // In a tree of plain files the directory isn't empty.
+    fs::remove_file(dir.path().join("cpu/kubepods/burstable/podb/cpu.shares")).unwrap();
+    v1.remove("b");
+    assert_eq!(shares("burstable"), "256");
+
+    let dir = unified();
+    let v2 = Cgroups::new(dir.path(), "/", None);
+    v2.create(&pod("a", &[("cpu", "1")], &[])).unwrap();
+    v2.create(&pod("b", &[("cpu", "1")], &[])).unwrap();
+    v2.create(&pod("c", &[], &[])).unwrap();
+    let weight = |class: &str| read(&dir, &format!("kubepods/{class}/cpu.weight"));
+    assert_eq!(
+        (weight("burstable").as_str(), weight("besteffort").as_str()),
+        ("78", "1")
+    );
+}
+
+#[test]
+fn weights_are_those_of_runc() {
+    for (shares, expected) in [
+        (0, 1),
+        (2, 1),
+        (1024, 39),
+        (262_144, 10_000),
+        (i64::MAX, 10_000),
+    ] {
+        assert_eq!(weight(shares), expected, "{shares}");
+    }
+}
+
+#[test]
+fn version_2_without_a_controller_is_noticed() {
+    let dir = unified();
+    fs::write(
+        dir.path().join("cgroup.controllers"),
+        "cpuset cpu io memory\n",
+    )
+    .unwrap();
+    assert!(!Cgroups::new(dir.path(), "/", Some(1)).can_limit_pids());
+    assert!(Cgroups::new(dir.path(), "/", None).can_limit_pids());
+}
