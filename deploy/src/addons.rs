@@ -1,26 +1,21 @@
 //! Add-ons: what a cluster needs that runs in the cluster itself. Their
 //! manifests are applied as anybody could with kubectl.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::api::{Api, text};
 use crate::failure::{Failure, OrFail, Result};
-use crate::http::{self, Answer, Identity};
+use crate::host::cluster::Cluster;
 use crate::images::oci::{Image, Written};
 use crate::images::program;
-use crate::lab::Lab;
 use crate::lab::config::OWN_IMAGES;
-use crate::plan::API_PORT;
 
 /// The manifests of all add-ons.
 const MANIFESTS: &[&str] = &[include_str!("../addons/dns.yml")];
-/// Under this name the add-ons' fields are ours.
-const MANAGER: &str = "hardway-up";
 /// How long an add-on may take to be available.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -37,14 +32,21 @@ pub fn images(binaries: &Path) -> Result<Vec<Image>> {
 }
 
 /// Brings the add-ons' objects to what the manifests say; tells what changed.
-pub fn apply(lab: &Lab, images: &[Written]) -> Result<String> {
-    let mut api = Api::of(lab);
+pub fn apply(api: &mut Api, cluster: &Cluster, images: &[Written]) -> Result<String> {
+    let mut objects = objects(cluster)?;
+    for object in &mut objects {
+        pin(object, images);
+    }
+    apply_all(api, &objects)
+}
+
+/// Brings objects to what they say; tells what changed.
+pub fn apply_all(api: &mut Api, objects: &[Value]) -> Result<String> {
     let (mut created, mut changed) = (0, 0);
-    for mut object in objects()? {
-        pin(&mut object, images);
-        let path = api.path(&object)?;
+    for object in objects {
+        let path = api.path(object)?;
         let before = api.get(&path)?;
-        let after = api.apply(&path, &object)?;
+        let after = api.apply(&path, object)?;
         match before {
             None => created += 1,
             Some(before) if version(&before) != version(&after) => changed += 1,
@@ -61,11 +63,10 @@ pub fn apply(lab: &Lab, images: &[Written]) -> Result<String> {
 }
 
 /// Waits until all Deployments of the add-ons are available.
-pub fn wait(lab: &Lab) -> Result<String> {
-    let mut api = Api::of(lab);
+pub fn wait(api: &mut Api) -> Result<String> {
     let began = Instant::now();
     let mut told = Vec::new();
-    let deployments = objects()?.into_iter();
+    let deployments = manifests()?.into_iter();
     for object in deployments.filter(|object| object["kind"] == "Deployment") {
         let path = api.path(&object)?;
         loop {
@@ -98,9 +99,8 @@ pub fn wait(lab: &Lab) -> Result<String> {
 }
 
 /// How the add-ons' Deployments are, in a line for each.
-pub fn status(lab: &Lab) -> Result<Vec<String>> {
-    let mut api = Api::of(lab);
-    let deployments = objects()?.into_iter();
+pub fn status(api: &mut Api) -> Result<Vec<String>> {
+    let deployments = manifests()?.into_iter();
     deployments
         .filter(|object| object["kind"] == "Deployment")
         .map(|object| {
@@ -163,8 +163,42 @@ fn reason(deployment: &Value, pods: &Value) -> Option<String> {
     pods.filter_map(says).next()
 }
 
+/// The objects of all manifests, as they are for a cluster.
+fn objects(cluster: &Cluster) -> Result<Vec<Value>> {
+    let mut objects = manifests()?;
+    for object in &mut objects {
+        fit(object, cluster);
+    }
+    Ok(objects)
+}
+
+/// Gives the cluster's DNS its address, and tells it what is the cluster's.
+fn fit(object: &mut Value, cluster: &Cluster) {
+    if object["kind"] == "Service" {
+        object["spec"]["clusterIP"] = json!(cluster.cluster_dns());
+    }
+    let values = [
+        ("--cluster-domain=", cluster.dns_domain.clone()),
+        ("--cluster-cidr=", cluster.pod_cidr.to_string()),
+        ("--service-cidr=", cluster.service_cidr.to_string()),
+    ];
+    let arguments = object.pointer_mut("/spec/template/spec/containers/0/args");
+    for argument in arguments
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        let flag = values
+            .iter()
+            .find(|(flag, _)| text(argument).starts_with(flag));
+        if let Some((flag, value)) = flag {
+            *argument = json!(format!("{flag}{value}"));
+        }
+    }
+}
+
 /// The objects of all manifests, in their order.
-fn objects() -> Result<Vec<Value>> {
+fn manifests() -> Result<Vec<Value>> {
     let documents = MANIFESTS
         .iter()
         .flat_map(|text| serde_yaml::Deserializer::from_str(text));
@@ -189,96 +223,8 @@ fn pin(object: &mut Value, images: &[Written]) {
     }
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
 fn version(object: &Value) -> &str {
     text(&object["metadata"]["resourceVersion"])
-}
-
-/// Just enough of a client of the apiserver.
-struct Api {
-    address: SocketAddr,
-    identity: Identity,
-    /// What discovery says of each group and version.
-    known: HashMap<String, Value>,
-}
-
-impl Api {
-    fn of(lab: &Lab) -> Self {
-        Self {
-            address: SocketAddr::from((lab.plan.control_plane().address, API_PORT)),
-            identity: lab.administrator(),
-            known: HashMap::new(),
-        }
-    }
-
-    /// Where an object is.
-    fn path(&mut self, object: &Value) -> Result<String> {
-        let group_version = text(&object["apiVersion"]);
-        let root = match group_version.contains('/') {
-            true => format!("/apis/{group_version}"),
-            false => format!("/api/{group_version}"),
-        };
-        if !self.known.contains_key(&root) {
-            let answer = http::get_tls(self.address, &root, &self.identity)?;
-            let listed = read(&format!("GET {root}"), &answer)?;
-            self.known.insert(root.clone(), listed);
-        }
-        path_in(&self.known[&root], &root, object)
-    }
-
-    fn get(&self, path: &str) -> Result<Option<Value>> {
-        let answer = http::get_tls(self.address, path, &self.identity)?;
-        match answer.status {
-            404 => Ok(None),
-            _ => read(&format!("GET {path}"), &answer).map(Some),
-        }
-    }
-
-    fn apply(&self, path: &str, object: &Value) -> Result<Value> {
-        // JSON is YAML.
-        let body = object.to_string();
-        let request = http::Request {
-            method: "PATCH",
-            path: &format!("{path}?fieldManager={MANAGER}&force=true"),
-            content_type: "application/apply-patch+yaml",
-            body: body.as_bytes(),
-        };
-        let answer = http::send_tls(self.address, &request, &self.identity)?;
-        read(&format!("apply {path}"), &answer)
-    }
-}
-
-/// The object in an answer, or the apiserver's own words why there is none.
-fn read(what: &str, answer: &Answer) -> Result<Value> {
-    let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    if (200..300).contains(&answer.status) {
-        return Ok(value);
-    }
-    let message = text(&value["message"]);
-    Err(Failure::new(what, format!("{} {message}", answer.status)))
-}
-
-/// The path of an object, by what discovery lists.
-fn path_in(listed: &Value, root: &str, object: &Value) -> Result<String> {
-    let kind = text(&object["kind"]);
-    let resource = listed["resources"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|resource| resource["kind"] == kind && !text(&resource["name"]).contains('/'))
-        .ok_or_else(|| Failure::new(format!("apply a {kind}"), format!("{root} has none")))?;
-    let (plural, metadata) = (text(&resource["name"]), &object["metadata"]);
-    let name = text(&metadata["name"]);
-    Ok(match resource["namespaced"] == true {
-        true => {
-            let namespace = text(&metadata["namespace"]);
-            format!("{root}/namespaces/{namespace}/{plural}/{name}")
-        }
-        false => format!("{root}/{plural}/{name}"),
-    })
 }
 
 #[cfg(test)]
@@ -287,7 +233,7 @@ mod tests {
     use crate::plan::{CLUSTER_DNS, CLUSTER_DOMAIN, POD_CIDR, SERVICE_CIDR};
 
     fn find(kind: &str) -> Value {
-        let mut objects = objects().unwrap().into_iter();
+        let mut objects = manifests().unwrap().into_iter();
         objects.find(|object| object["kind"] == kind).unwrap()
     }
 
@@ -310,6 +256,29 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_of_other_ranges_has_its_own_dns() {
+        let cluster = Cluster {
+            pod_cidr: "10.96.0.0/16".parse().unwrap(),
+            service_cidr: "172.20.0.0/16".parse().unwrap(),
+            dns_domain: "example.org".to_owned(),
+            ..Cluster::at([192, 168, 0, 1].into())
+        };
+        let objects = objects(&cluster).unwrap();
+        let find = |kind: &str| objects.iter().find(|it| it["kind"] == kind).unwrap();
+        assert_eq!(find("Service")["spec"]["clusterIP"], "172.20.0.10");
+        let arguments = &find("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"];
+        for argument in [
+            "--cluster-domain=example.org",
+            "--cluster-cidr=10.96.0.0/16",
+            "--service-cidr=172.20.0.0/16",
+            "--service=kube-system/kube-dns",
+        ] {
+            let arguments = arguments.as_array().unwrap();
+            assert!(arguments.contains(&json!(argument)), "{argument}");
+        }
+    }
+
+    #[test]
     fn images_are_pinned() {
         let mut deployment = find("Deployment");
         let name = format!("{OWN_IMAGES}/hardway/dns:{}", env!("CARGO_PKG_VERSION"));
@@ -321,20 +290,6 @@ mod tests {
         pin(&mut deployment, &[image]);
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["image"], format!("{name}@sha256:abc"));
-    }
-
-    #[test]
-    fn discovery_tells_where_objects_are() {
-        let listed = json!({"resources": [
-            {"name": "deployments/scale", "kind": "Scale", "namespaced": true},
-            {"name": "deployments", "kind": "Deployment", "namespaced": true},
-        ]});
-        let path = path_in(&listed, "/apis/apps/v1", &find("Deployment")).unwrap();
-        assert_eq!(
-            path,
-            "/apis/apps/v1/namespaces/kube-system/deployments/hardway-dns"
-        );
-        assert!(path_in(&listed, "/apis/apps/v1", &find("Service")).is_err());
     }
 
     #[test]

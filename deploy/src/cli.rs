@@ -4,20 +4,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anstream::eprintln;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::process::Action;
 use crate::commands::{
-    certificates, down, logs, node, package, process, status, test, tutorial, up,
+    certificates, down, init as init_host, join, logs, node, package, process, reset, status, test,
+    token, tutorial, up,
 };
 use crate::compile;
 use crate::failure::{OrFail, Result};
 use crate::lab::{Lab, init};
 
-/// Brings up a Kubernetes cluster of several hosts on this machine, and takes it
-/// apart again.
+/// Sets up Kubernetes: on real hosts with `init` and `join`, or as a lab of several
+/// hosts on this machine with `up`.
 #[derive(Debug, Parser)]
-#[command(name = "hardway", bin_name = "cargo hardway", version)]
+#[command(name = "hardway", version)]
 struct Arguments {
     /// Folder of the lab [default: .lab in the repository]
     #[arg(long, global = true, value_name = "FOLDER")]
@@ -84,6 +85,17 @@ enum Command {
         #[command(subcommand)]
         action: node::Action,
     },
+    /// Make this host the control plane of a cluster; repeat it to repair
+    Init(init_host::Options),
+    /// Tokens, with which nodes join
+    Token {
+        #[command(subcommand)]
+        action: token::Action,
+    },
+    /// Make this host a node of a cluster; repeat it to repair
+    Join(join::Options),
+    /// Have this host leave its cluster; what was installed stays
+    Reset(reset::Options),
     /// Make the certificates of a cluster on real hosts
     Certificates(certificates::Options),
     /// Build what is installed on hosts: Debian packages, and a tarball for others
@@ -104,12 +116,24 @@ enum Command {
 
 /// The command line, for what is made out of it.
 pub fn command() -> clap::Command {
-    Arguments::command().bin_name("hardway")
+    Arguments::command()
+}
+
+/// With the words it was called with: installed it has a name of its own.
+fn as_called(command: clap::Command) -> clap::Command {
+    match std::env::var_os("CARGO") {
+        Some(_) => command.bin_name("cargo hardway"),
+        None => command,
+    }
 }
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = as_called(Arguments::command()).get_matches();
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
     match run(&arguments) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -143,6 +167,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Command::Suspend { process } => process::run(&lab()?, process, Action::Suspend)?,
         Command::Resume { process } => process::run(&lab()?, process, Action::Resume)?,
         Command::Node { action } => node::run(&lab()?, action)?,
+        Command::Init(options) => init_host::run(options)?,
+        Command::Token { action } => token::run(action)?,
+        Command::Join(options) => join::run(options)?,
+        Command::Reset(options) => reset::run(options)?,
         Command::Certificates(options) => certificates::run(options)?,
         Command::Package(options) => package::run(options)?,
         Command::Tutorial(options) => return tutorial::run(&lab()?, options),

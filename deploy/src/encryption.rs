@@ -48,7 +48,8 @@ resources:
     text
 }
 
-fn random() -> Result<[u8; 32]> {
+/// Random bytes, good enough for a key.
+pub fn random() -> Result<[u8; 32]> {
     let mut bytes = [0; 32];
     rustls::crypto::ring::default_provider()
         .secure_random

@@ -14,6 +14,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::failure::{Failure, OrFail, Result};
 
+mod anybody;
+
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who asks, and whom to believe.
@@ -92,6 +94,41 @@ pub fn send_tls(address: SocketAddr, request: &Request<'_>, identity: &Identity)
         "",
     )
     .or_fail(what)
+}
+
+/// GET over TLS without a certificate of ours, as whom a bearer token names, or as
+/// nobody. Without a CA any server is believed: what it says must prove itself.
+pub fn get_without_certificate(
+    address: SocketAddr,
+    path: &str,
+    ca: Option<&str>,
+    token: Option<&str>,
+) -> Result<Answer> {
+    let what = || format!("GET https://{address}{path}");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .or_fail(what)?;
+    let config = match ca {
+        Some(pem) => {
+            let mut roots = RootCertStore::empty();
+            let ca = CertificateDer::from_pem_slice(pem.as_bytes()).or_fail(|| "read the CA")?;
+            roots.add(ca).or_fail(|| "read the CA")?;
+            builder.with_root_certificates(roots)
+        }
+        None => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(anybody::Anybody(provider))),
+    };
+    let name = ServerName::from(address.ip());
+    let connection = ClientConnection::new(Arc::new(config.with_no_client_auth()), name);
+    let stream = connect(address).or_fail(what)?;
+    let stream = StreamOwned::new(connection.or_fail(what)?, stream);
+    let header = match token {
+        Some(token) => format!("Authorization: Bearer {token}\r\n"),
+        None => String::new(),
+    };
+    exchange(stream, &address.to_string(), &Request::get(path), &header).or_fail(what)
 }
 
 /// GET in the clear.

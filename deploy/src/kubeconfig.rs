@@ -12,9 +12,18 @@ use crate::pki::{CLUSTER_CA, Pki};
 use crate::plan::{API_PORT, Host, Role};
 use crate::shell;
 
+/// Name of the cluster in kubeconfigs, where it has no other.
+pub const CLUSTER_NAME: &str = "hardway";
+
 /// Writes the kubeconfigs of a cluster with these hosts into a folder. The
 /// components' ones name the certificates where they are `installed`.
-pub fn ensure(folder: &Path, pki: &Pki, installed: &Pki, hosts: &[Host]) -> Result<()> {
+pub fn ensure(
+    folder: &Path,
+    pki: &Pki,
+    installed: &Pki,
+    hosts: &[Host],
+    cluster: &str,
+) -> Result<()> {
     let server = hosts
         .iter()
         .find(|host| host.role == Role::ControlPlane)
@@ -23,6 +32,7 @@ pub fn ensure(folder: &Path, pki: &Pki, installed: &Pki, hosts: &[Host]) -> Resu
     for name in hosts.iter().flat_map(components) {
         let path = |path: PathBuf| format!(": {}", quoted(&path.display().to_string()));
         let text = document(
+            cluster,
             &server,
             &name,
             &path(installed.certificate(CLUSTER_CA)),
@@ -37,6 +47,7 @@ pub fn ensure(folder: &Path, pki: &Pki, installed: &Pki, hosts: &[Host]) -> Resu
         Ok(format!("-data: {}", STANDARD.encode(content)))
     };
     let text = document(
+        cluster,
         &server,
         "kubernetes-admin",
         &data(pki.certificate(CLUSTER_CA))?,
@@ -57,12 +68,19 @@ pub fn components(host: &Host) -> Vec<String> {
 }
 
 /// A kubeconfig; the last three arguments follow the names of their fields.
-fn document(server: &str, user: &str, ca: &str, certificate: &str, key: &str) -> String {
+fn document(
+    cluster: &str,
+    server: &str,
+    user: &str,
+    ca: &str,
+    certificate: &str,
+    key: &str,
+) -> String {
     format!(
         "apiVersion: v1
 kind: Config
 clusters:
-- name: hardway
+- name: {cluster}
   cluster:
     server: {server}
     certificate-authority{ca}
@@ -72,11 +90,11 @@ users:
     client-certificate{certificate}
     client-key{key}
 contexts:
-- name: {user}@hardway
+- name: {user}@{cluster}
   context:
-    cluster: hardway
+    cluster: {cluster}
     user: {user}
-current-context: {user}@hardway
+current-context: {user}@{cluster}
 "
     )
 }
@@ -103,7 +121,7 @@ mod tests {
         .hosts();
         let pki = Pki::new(&folder.path().join("pki"));
         pki.ensure(&hosts, SystemTime::now()).unwrap();
-        ensure(folder.path(), &pki, &pki, &hosts).unwrap();
+        ensure(folder.path(), &pki, &pki, &hosts, CLUSTER_NAME).unwrap();
         let kubelet = shell::read_text(&folder.path().join("kubelet-worker-1.kubeconfig")).unwrap();
         assert!(kubelet.contains("server: https://10.88.0.10:6443\n"));
         assert!(kubelet.contains("pki/kubelet-worker-1.key\"\n"));

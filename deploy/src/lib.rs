@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod addons;
+pub mod api;
 pub mod cli;
 pub mod commands;
 pub mod compile;
@@ -12,7 +13,7 @@ pub mod components;
 pub mod encryption;
 pub mod failure;
 pub mod health;
-pub mod host_env;
+pub mod host;
 pub mod http;
 pub mod images;
 pub mod kubeconfig;

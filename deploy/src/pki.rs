@@ -1,7 +1,7 @@
 //! Certificates: a CA for the cluster, one for etcd, and a certificate for every
 //! identity. What exists and is good is kept; what nears its end is renewed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +13,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::failure::{Failure, OrFail, Result};
+use crate::http::Identity;
 use crate::plan::{CLUSTER_DOMAIN, Host, KUBERNETES_SERVICE, Role};
 use crate::shell;
 
@@ -45,12 +46,33 @@ pub struct Leaf {
     pub client: bool,
 }
 
+/// What the apiserver is called besides its host's name and address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiNames {
+    /// Domain of the cluster.
+    pub domain: String,
+    /// Address of the Service `kubernetes`.
+    pub service: Ipv4Addr,
+    /// More names and addresses.
+    pub extra: Vec<String>,
+}
+
+impl Default for ApiNames {
+    fn default() -> Self {
+        Self {
+            domain: CLUSTER_DOMAIN.to_owned(),
+            service: KUBERNETES_SERVICE,
+            extra: Vec::new(),
+        }
+    }
+}
+
 /// All certificates of a cluster with these hosts.
 pub fn leaves(hosts: &[Host]) -> Vec<Leaf> {
     let mut all = Vec::new();
     for host in hosts {
         match host.role {
-            Role::ControlPlane => all.extend(of_control_plane(host)),
+            Role::ControlPlane => all.extend(of_control_plane(host, &ApiNames::default())),
             Role::Worker => all.extend(of_worker(host)),
         }
     }
@@ -97,11 +119,13 @@ fn names_of(host: &Host) -> Vec<String> {
     ])
 }
 
-fn of_control_plane(host: &Host) -> Vec<Leaf> {
+/// All certificates of a control plane's host.
+pub fn of_control_plane(host: &Host, names: &ApiNames) -> Vec<Leaf> {
     let mut api_names = strings(&["kubernetes", "kubernetes.default", "kubernetes.default.svc"]);
-    api_names.push(format!("kubernetes.default.svc.{CLUSTER_DOMAIN}"));
+    api_names.push(format!("kubernetes.default.svc.{}", names.domain));
     api_names.extend(names_of(host));
-    api_names.push(KUBERNETES_SERVICE.to_string());
+    api_names.push(names.service.to_string());
+    api_names.extend(names.extra.iter().cloned());
     vec![
         // etcd talks to its peers with the certificate it serves with.
         Leaf {
@@ -183,8 +207,22 @@ impl Pki {
         self.folder.join(format!("{name}.key"))
     }
 
+    /// Whom these certificates let a client be.
+    pub fn identity(&self, ca: &str, name: &str) -> Identity {
+        Identity {
+            ca: self.certificate(ca),
+            certificate: self.certificate(name),
+            key: self.key(name),
+        }
+    }
+
     /// Makes everything exist and be valid; tells how much was issued.
     pub fn ensure(&self, hosts: &[Host], now: SystemTime) -> Result<String> {
+        self.ensure_leaves(&leaves(hosts), now)
+    }
+
+    /// The same for these certificates, the CAs and the key of service accounts.
+    pub fn ensure_leaves(&self, all: &[Leaf], now: SystemTime) -> Result<String> {
         let mut issued = 0;
         let mut authorities = Vec::new();
         for (name, title) in [(CLUSTER_CA, "kubernetes-ca"), (ETCD_CA, "etcd-ca")] {
@@ -194,8 +232,7 @@ impl Pki {
             }
             authorities.push((name, self.authority(name, now)?));
         }
-        let all = leaves(hosts);
-        for leaf in &all {
+        for leaf in all {
             let (_, authority) = authorities
                 .iter()
                 .find(|(name, _)| *name == leaf.ca)
@@ -410,6 +447,10 @@ fn name_text(name: &GeneralName<'_>) -> String {
     match name {
         GeneralName::DNSName(name) => (*name).to_owned(),
         GeneralName::IPAddress([a, b, c, d]) => IpAddr::from([*a, *b, *c, *d]).to_string(),
+        GeneralName::IPAddress(bytes) => match <[u8; 16]>::try_from(*bytes) {
+            Ok(bytes) => IpAddr::from(bytes).to_string(),
+            Err(_) => name.to_string(),
+        },
         other => other.to_string(),
     }
 }

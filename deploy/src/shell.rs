@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -44,12 +44,14 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// Writes a file as a whole (readers see the old or the new one) with the given
-/// mode; does nothing when it already holds exactly this.
+/// Writes a file as a whole (readers see the old or the new one); does nothing when it
+/// already holds exactly this. A new file has the given mode; one that was there keeps
+/// its owner, and what its group may do: a service reads the key that follows its own.
 pub fn write_file(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     if fs::read(path).is_ok_and(|old| old == content) {
         return Ok(());
     }
+    let old = fs::metadata(path).ok();
     make_directory(path.parent().unwrap_or(Path::new("/")))?;
     let what = || format!("write {}", path.display());
     let mut new = path.as_os_str().to_owned();
@@ -63,6 +65,12 @@ pub fn write_file(path: &Path, content: &[u8], mode: u32) -> Result<()> {
         .mode(mode)
         .open(&new)
         .or_fail(what)?;
+    if let Some(old) = old {
+        fchown(&file, Some(old.uid()), Some(old.gid())).or_fail(what)?;
+        let mode = mode | old.mode() & 0o070;
+        file.set_permissions(fs::Permissions::from_mode(mode))
+            .or_fail(what)?;
+    }
     file.write_all(content)
         .and_then(|()| file.sync_all())
         .or_fail(what)?;
@@ -92,8 +100,6 @@ pub fn last_lines(path: &Path, count: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -115,6 +121,14 @@ mod tests {
             fs::metadata(&file).unwrap().permissions().mode() & 0o777,
             0o600
         );
+        // Another one's key stays another one's.
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let owned = std::os::unix::fs::chown(&file, None, Some(4));
+        write_file(&file, b"three", 0o600).unwrap();
+        let after = fs::metadata(&file).unwrap();
+        assert_eq!(after.mode() & 0o777, 0o640);
+        assert!(owned.is_err() || after.gid() == 4);
+        write_file(&file, b"two\nthree\nfour", 0o600).unwrap();
         assert_eq!(last_lines(&file, 2), ["three", "four"]);
         assert!(last_lines(Path::new("/nonexistent"), 2).is_empty());
     }

@@ -10,7 +10,7 @@ use anstream::println;
 
 use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
-use crate::host_env;
+use crate::host::env;
 use crate::kubeconfig;
 use crate::pki::{self, CLUSTER_CA, ETCD_CA, Pki};
 use crate::plan::{self, Host, Role};
@@ -69,14 +69,25 @@ pub fn run(options: &Options) -> Result<()> {
     let done = pki.ensure(&hosts, SystemTime::now())?;
     encryption::ensure(&all.join(encryption::FILE))?;
     let installed = Pki::new(&Path::new(INSTALLED).join("pki"));
-    kubeconfig::ensure(&all.join("kubeconfig"), &pki, &installed, &hosts)?;
+    kubeconfig::ensure(
+        &all.join("kubeconfig"),
+        &pki,
+        &installed,
+        &hosts,
+        kubeconfig::CLUSTER_NAME,
+    )?;
     for host in &hosts {
         let folder = options.out.join(&host.name);
         for file in files(host) {
             copy(&all.join(&file), &folder.join(&file))?;
         }
-        host_env::ensure_host(&folder, host.address)?;
-        host_env::write_cluster(&folder, &plan::cluster_variables())?;
+        let variables = variables(host);
+        let variables: Vec<(&str, &str)> = variables
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        env::ensure_host(&folder, &variables)?;
+        env::write_cluster(&folder, &plan::cluster_variables())?;
         println!("{}: copy to {}:{INSTALLED}", folder.display(), host.name);
     }
     println!(
@@ -88,6 +99,40 @@ pub fn run(options: &Options) -> Result<()> {
         all.join("kubeconfig/admin.kubeconfig").display()
     );
     Ok(())
+}
+
+/// What a host's units are told: its address, and, on a worker, that its processes have
+/// certificates and needn't ask for them.
+fn variables(host: &Host) -> Vec<(&'static str, String)> {
+    let mut all = vec![("ADDRESS", host.address.to_string())];
+    if host.role == Role::Worker {
+        let name = &host.name;
+        for (variable, client, server) in [
+            (
+                "KUBELET_IDENTITY",
+                format!("kubelet-{name}"),
+                format!("kubelet-{name}-serving"),
+            ),
+            (
+                "PROXY_IDENTITY",
+                format!("kube-proxy-{name}"),
+                format!("kube-proxy-{name}"),
+            ),
+            (
+                "FLANNEL_LITE_IDENTITY",
+                format!("flannel-lite-{name}"),
+                format!("flannel-lite-{name}"),
+            ),
+        ] {
+            all.push((
+                variable,
+                format!(
+                    "--kubeconfig={INSTALLED}/kubeconfig/{client}.kubeconfig --tls-cert-file={INSTALLED}/pki/{server}.crt --tls-private-key-file={INSTALLED}/pki/{server}.key"
+                ),
+            ));
+        }
+    }
+    all
 }
 
 /// What a host needs: its own identities, and of the CAs what it must sign with.
@@ -156,7 +201,10 @@ mod tests {
         assert!(folder.path().join("master/encryption.yaml").exists());
         assert!(!folder.path().join("node-1/encryption.yaml").exists());
         let settings = shell::read_text(&folder.path().join("node-1/host.env")).unwrap();
-        assert!(settings.ends_with("ADDRESS=192.168.0.1\n"), "{settings}");
+        assert!(settings.contains("\nADDRESS=192.168.0.1\n"), "{settings}");
+        let proxy =
+            "\nPROXY_IDENTITY=--kubeconfig=/etc/hardway/kubeconfig/kube-proxy-node-1.kubeconfig ";
+        assert!(settings.contains(proxy), "{settings}");
         let kubelet = folder
             .path()
             .join("node-1/kubeconfig/kubelet-node-1.kubeconfig");

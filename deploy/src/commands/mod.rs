@@ -2,12 +2,16 @@
 
 pub mod certificates;
 pub mod down;
+pub mod init;
+pub mod join;
 pub mod logs;
 pub mod node;
 pub mod package;
 pub mod process;
+pub mod reset;
 pub mod start;
 pub mod status;
 pub mod test;
+pub mod token;
 pub mod tutorial;
 pub mod up;

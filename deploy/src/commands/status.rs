@@ -49,7 +49,7 @@ pub fn run(lab: &Lab) -> Result<bool> {
     println!("resident memory of all: {} MiB", mebibytes(total));
     if lab.only.is_empty() {
         // While the apiserver is away nobody knows, and the table tells why.
-        for line in addons::status(lab).unwrap_or_default() {
+        for line in addons::status(&mut lab.api()).unwrap_or_default() {
             println!("add-on {line}");
         }
     }

@@ -12,6 +12,7 @@ use crate::addons;
 use crate::compile::{self, Profile};
 use crate::components;
 use crate::failure::{Failure, OrFail, Result};
+use crate::host::cluster::Cluster;
 use crate::images::publish;
 use crate::lab::process::Change;
 use crate::lab::{Lab, Ready, network, node};
@@ -78,6 +79,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
         &lab.pki(),
         &lab.pki(),
         &lab.plan.hosts(),
+        kubeconfig::CLUSTER_NAME,
     )?;
     let images = progress
         .step("images", || publish::build(&lab).map(Counted))?
@@ -136,8 +138,10 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
             .save()?;
         }
         if !workers.is_empty() {
-            progress.step("add-ons", || addons::apply(&lab, &images))?;
-            progress.step("available", || addons::wait(&lab))?;
+            let mut api = lab.api();
+            let cluster = Cluster::at(lab.plan.control_plane().address);
+            progress.step("add-ons", || addons::apply(&mut api, &cluster, &images))?;
+            progress.step("available", || addons::wait(&mut api))?;
         }
     }
     if lab.only.is_empty() {

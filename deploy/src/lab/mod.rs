@@ -8,15 +8,17 @@ pub mod network;
 pub mod node;
 pub mod process;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::Api;
 use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
 use crate::http::Identity;
 use crate::pki::{CLUSTER_CA, ETCD_CA, Pki};
-use crate::plan::{Host, Plan};
+use crate::plan::{API_PORT, Host, Plan};
 use crate::shell;
 
 /// A lab and where its things are.
@@ -133,22 +135,19 @@ impl Lab {
             })
     }
 
+    /// The administrator, asking the apiserver.
+    pub fn api(&self) -> Api {
+        let address = SocketAddr::from((self.plan.control_plane().address, API_PORT));
+        Api::new(address, self.administrator())
+    }
+
     /// The administrator, asking components.
     pub fn administrator(&self) -> Identity {
-        self.identity(CLUSTER_CA, "admin")
+        self.pki().identity(CLUSTER_CA, "admin")
     }
 
     /// The apiserver, asking etcd.
     pub fn etcd_client(&self) -> Identity {
-        self.identity(ETCD_CA, "apiserver-etcd-client")
-    }
-
-    fn identity(&self, ca: &str, name: &str) -> Identity {
-        let pki = self.pki();
-        Identity {
-            ca: pki.certificate(ca),
-            certificate: pki.certificate(name),
-            key: pki.key(name),
-        }
+        self.pki().identity(ETCD_CA, "apiserver-etcd-client")
     }
 }

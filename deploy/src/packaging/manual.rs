@@ -1,4 +1,5 @@
-//! Manual pages and completions, out of the command line itself.
+//! Manual pages and completions: the tool's out of its command line, those of other
+//! programs out of what they say with `--help`.
 
 use std::io::Write;
 
@@ -50,6 +51,65 @@ fn pages(command: &Command, name: &str, files: &mut Vec<File>) -> Result<()> {
     Ok(())
 }
 
+/// The manual page of a program and its completions for bash, out of its help.
+///
+/// # Errors
+/// None that memory can have.
+pub fn from_help(program: &str, help: &str) -> Result<[File; 2]> {
+    let summary = help
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.');
+    let text: String = help
+        .lines()
+        .map(|line| format!("{}\n", roff(line)))
+        .collect();
+    let page = format!(
+        ".TH {} 8\n.SH NAME\n{} \\- {}\n.SH DESCRIPTION\n.nf\n{text}.fi\n",
+        program.to_uppercase(),
+        roff(program),
+        roff(summary),
+    );
+    let flags = flags(help).join(" ");
+    let completions = format!("complete -o default -W '{flags}' {program}\n");
+    Ok([
+        File::bytes(
+            &format!("usr/share/man/man8/{program}.8.gz"),
+            compress(page.as_bytes())?,
+        ),
+        File::text(
+            &format!("usr/share/bash-completion/completions/{program}"),
+            &completions,
+        ),
+    ])
+}
+
+/// A line as roff shows it as it is.
+fn roff(line: &str) -> String {
+    let line = line.replace('\\', "\\e").replace('-', "\\-");
+    match line.starts_with(['.', '\'']) {
+        true => format!("\\&{line}"),
+        false => line,
+    }
+}
+
+/// The long flags that a help lists.
+fn flags(help: &str) -> Vec<String> {
+    let fits = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-';
+    let flag = |line: &str| {
+        let line = line.trim_start();
+        // `-h, --help` or `--node-ip <IP>`.
+        let long = match line.split_once(", ") {
+            Some((short, long)) if short.len() == 2 => long,
+            _ => line,
+        };
+        let flag: String = long.chars().take_while(fits).collect();
+        (flag.starts_with("--") && flag.len() > 2).then_some(flag)
+    };
+    help.lines().filter_map(flag).collect()
+}
+
 /// As `gzip -9n` does it: the same content always gives the same bytes.
 ///
 /// # Errors
@@ -60,4 +120,25 @@ pub fn compress(content: &[u8]) -> Result<Vec<u8>> {
         .write_all(content)
         .and_then(|()| writer.finish())
         .or_fail(|| "compress")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_found_where_help_lists_them() {
+        let help = "Runs pods.
+
+Usage: x --kubeconfig <FILE>
+
+Options:
+      --node-ip <IP>
+          Address; see --iface
+  -h, --help
+          Print help
+";
+        assert_eq!(flags(help), ["--node-ip", "--help"]);
+        assert_eq!(roff(".a\\b -c"), "\\&.a\\eb \\-c");
+    }
 }

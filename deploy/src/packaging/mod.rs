@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::failure::{OrFail, Result};
+use crate::shell;
 use tree::File;
 
 pub mod deb;
@@ -104,6 +105,7 @@ impl Package {
                 "conntrack",
                 "containerd (>= 1.6)",
                 "containernetworking-plugins",
+                "iproute2",
                 "iptables",
                 "kmod",
                 "nftables",
@@ -141,6 +143,10 @@ impl Package {
         let mut files = Vec::new();
         for program in self.programs() {
             let from = sources.binaries.join(program);
+            if self != Self::Tool {
+                let help = shell::run(&from.display().to_string(), &["--help"])?;
+                files.extend(manual::from_help(program, &help)?);
+            }
             files.push(File::copy(&format!("usr/bin/{program}"), from, 0o755));
         }
         for unit in self.units() {

@@ -15,7 +15,11 @@ fn sources(folder: &Path) -> Sources {
     fs::create_dir_all(&binaries).unwrap();
     for program in Package::ALL.iter().flat_map(|it| it.programs()) {
         let path = binaries.join(program);
-        fs::write(&path, "#!/bin/sh\n").unwrap();
+        fs::write(
+            &path,
+            "#!/bin/sh\necho Does nothing.\necho '      --flag <X>  With it'\n",
+        )
+        .unwrap();
         // Whatever the build left: the package's modes are its own.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
     }
@@ -85,8 +89,15 @@ fn packages_are_what_debian_expects() {
         // Nothing is enabled before `init` or `join`.
         assert!(!files.keys().any(|path| path.contains(".wants/")));
     }
-    assert!(owners.contains_key("usr/share/man/man1/hardway.1.gz"));
-    assert!(owners.contains_key("usr/share/bash-completion/completions/hardway"));
+    // Every program is explained, and completed.
+    for program in Package::ALL.iter().flat_map(|it| it.programs()) {
+        let section = if *program == "hardway" { 1 } else { 8 };
+        let page = format!("usr/share/man/man{section}/{program}.{section}.gz");
+        assert!(owners.contains_key(&page), "{page}");
+        let completions = format!("usr/share/bash-completion/completions/{program}");
+        assert!(owners.contains_key(&completions), "{completions}");
+    }
+    assert!(owners.contains_key("usr/share/man/man1/hardway-token-create.1.gz"));
     assert_eq!(owners["usr/share/hardway/images.tar"], Package::Node);
 }
 

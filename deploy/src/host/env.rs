@@ -2,7 +2,6 @@
 //! hosts, and facts of the host.
 
 use std::fmt::Write;
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use crate::failure::Result;
@@ -16,38 +15,35 @@ pub const HOST: &str = "host.env";
 /// Variables and their values.
 pub type Variables = Vec<(String, String)>;
 
-/// Writes the host's facts. Variables that the administrator has added stay; they
-/// can be read back.
+/// Writes the host's facts; says whether they have changed. Variables that the
+/// administrator has added stay.
 ///
 /// # Errors
 /// If the file can't be written.
-pub fn ensure_host(folder: &Path, address: Ipv4Addr) -> Result<()> {
+pub fn ensure_host(folder: &Path, variables: &[(&str, &str)]) -> Result<bool> {
     let path = folder.join(HOST);
     let old = shell::read_text(&path).unwrap_or_default();
-    let text = with(&old, "ADDRESS", &address.to_string());
-    shell::write_file(&path, text.as_bytes(), 0o644)
+    let text = variables
+        .iter()
+        .fold(old.clone(), |text, (name, value)| with(&text, name, value));
+    shell::write_file(&path, text.as_bytes(), 0o644)?;
+    Ok(text != old)
 }
 
-/// Writes the cluster's facts.
+/// Writes the cluster's facts; says whether they have changed.
 ///
 /// # Errors
 /// If the file can't be written.
-pub fn write_cluster(folder: &Path, variables: &Variables) -> Result<()> {
+pub fn write_cluster(folder: &Path, variables: &Variables) -> Result<bool> {
+    let path = folder.join(CLUSTER);
     let mut text =
         String::from("# Of the cluster, the same on all hosts; read by hardway's units.\n");
     for (name, value) in variables {
         let _ = writeln!(text, "{name}={value}");
     }
-    shell::write_file(&folder.join(CLUSTER), text.as_bytes(), 0o644)
-}
-
-/// The variables in a file.
-pub fn read(text: &str) -> Variables {
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .filter_map(|line| line.split_once('='))
-        .map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
-        .collect()
+    let old = shell::read_text(&path).unwrap_or_default();
+    shell::write_file(&path, text.as_bytes(), 0o644)?;
+    Ok(text != old)
 }
 
 /// A file's text in which a variable has this value, and all else is as it was.
@@ -74,23 +70,20 @@ mod tests {
     #[test]
     fn what_the_administrator_added_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |last| ensure_host(folder.path(), Ipv4Addr::new(10, 0, 0, last)).unwrap();
+        let write = |address| ensure_host(folder.path(), &[("ADDRESS", address)]).unwrap();
         let text = || shell::read_text(&folder.path().join(HOST)).unwrap();
-        write(1);
-        assert_eq!(
-            read(&text()),
-            [("ADDRESS".to_owned(), "10.0.0.1".to_owned())]
-        );
+        assert!(write("10.0.0.1"));
+        assert!(text().ends_with("\nADDRESS=10.0.0.1\n"));
         let path = folder.path().join(HOST);
         std::fs::write(&path, format!("{}# mine\nHTTPS_PROXY=http://p\n", text())).unwrap();
-        write(2);
+        assert!(write("10.0.0.2"));
         assert!(
             text().contains("ADDRESS=10.0.0.2\n# mine\nHTTPS_PROXY=http://p\n"),
             "{}",
             text()
         );
         let before = text();
-        write(2);
+        assert!(!write("10.0.0.2"));
         assert_eq!(text(), before);
     }
 }

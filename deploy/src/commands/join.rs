@@ -1,0 +1,278 @@
+//! `hardway join`: makes this host a node of a cluster that is there. Done again, it
+//! repairs.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anstream::println;
+use serde_json::Value;
+
+use crate::failure::{Failure, OrFail, Result};
+use crate::host::discovery::{self, Found};
+use crate::host::facts::{self, Facts};
+use crate::host::steps::Steps;
+use crate::host::token::{self, Token};
+use crate::host::{Layout, env, kubernetes, preflight, systemd};
+use crate::http::{self, Identity};
+use crate::packaging::Package;
+use crate::pki::CLUSTER_CA;
+use crate::plan::API_PORT;
+use crate::{api, shell};
+
+/// How long the processes may take to be ready, and the node after them.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Where the kubelet keeps the certificate it got, with its key.
+const CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+/// Kubeconfigs that are written when the first certificates have come.
+const FIRST: &[&str] = &[
+    "/etc/hardway/kubeconfig/kubelet.kubeconfig",
+    "/var/lib/hardway/agents/kube-proxy/kubeconfig",
+    "/var/lib/hardway/agents/flannel-lite/kubeconfig",
+];
+
+/// What `join` must be told; `hardway token create` on the control plane says it.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// The control plane: ADDRESS or ADDRESS:PORT
+    #[arg(value_name = "ADDRESS")]
+    pub server: String,
+    /// Token to join with
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Token,
+    /// Hash of the cluster's CA, so that nobody else can pass for the cluster; repeatable
+    #[arg(long = "ca-cert-hash", value_name = "sha256:HASH", value_parser = token::parse_hash)]
+    pub ca_cert_hashes: Vec<String>,
+    /// Address of this host for other hosts [default: the one it has towards the control plane]
+    #[arg(long, value_name = "IP")]
+    pub address: Option<Ipv4Addr>,
+    /// Go on in spite of what is wrong with this host
+    #[arg(long)]
+    pub ignore_preflight_errors: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Root of the host's file system; one that isn't running gets its files, and joins
+    /// at its first boot
+    #[arg(long, value_name = "FOLDER", default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// Makes it one.
+pub fn run(options: &Options) -> Result<()> {
+    let layout = Layout::new(&options.root);
+    let server = resolve(&options.server)?;
+    let address = match options.address {
+        Some(address) => address,
+        None => facts::address_towards(server)
+            .map_err(|failure| failure.way_out("name it with --address"))?,
+    };
+    let units = Package::Node.units();
+    if layout.is_running() {
+        let facts = Facts::gather(&layout, address, units)?;
+        let findings = preflight::findings(&facts, Package::Node);
+        preflight::check(
+            &findings,
+            options.ignore_preflight_errors || options.dry_run,
+        )?;
+    }
+    let found = discovery::discover(server, &options.token, &options.ca_cert_hashes)?;
+    let config = configuration(server, &found, &options.token)?;
+    same_cluster(&layout, &found)?;
+    let name = facts::host_name()?.to_lowercase();
+    println!(
+        "node {name} at {address}, of the cluster at {}",
+        found.server
+    );
+
+    let etc = layout.etc();
+    let mut steps = Steps::default();
+    steps.add(
+        format!("the cluster's CA, and settings, in {}", etc.display()),
+        || {
+            let ca = layout.pki().certificate(CLUSTER_CA);
+            shell::write_file(&ca, found.ca.as_bytes(), 0o644)?;
+            env::write_cluster(&etc, &kubernetes::variables(&config))?;
+            env::ensure_host(&etc, &[("ADDRESS", &address.to_string())])?;
+            Ok(String::new())
+        },
+    );
+    steps.add("what the first certificates are asked for with", || {
+        let text = discovery::bootstrap_kubeconfig(&found, &options.token);
+        shell::write_file(&layout.bootstrap_kubeconfig(), text.as_bytes(), 0o600)?;
+        Ok(String::new())
+    });
+    steps.add("folders", || {
+        systemd::apply_owners(&layout, "hardway-node.conf")
+    });
+    steps.add(format!("enable {}", units.join(", ")), || {
+        systemd::enable(&layout, units)
+    });
+    if layout.is_running() {
+        steps.add("start them, and wait until they are ready", || {
+            systemd::start(&["containerd.service"], false, PATIENCE)?;
+            systemd::start(units, true, PATIENCE)
+        });
+        steps.add(format!("node {name} is Ready"), || {
+            wait_ready(&layout, server, &name)
+        });
+        steps.add("the token goes from this host", || forget(&layout));
+    }
+    steps.run(options.dry_run)
+}
+
+/// Address and port of the apiserver.
+fn resolve(server: &str) -> Result<SocketAddr> {
+    let what = || format!("find the control plane {server}");
+    let named = server.trim_start_matches("https://");
+    let named = match named.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => named.to_owned(),
+        _ => format!("{named}:{API_PORT}"),
+    };
+    let mut found = named.to_socket_addrs().or_fail(what)?;
+    found
+        .find(SocketAddr::is_ipv4)
+        .ok_or_else(|| Failure::new(what(), "it has no IPv4 address"))
+}
+
+/// What the cluster's hosts are told.
+fn configuration(server: SocketAddr, found: &Found, token: &Token) -> Result<Value> {
+    let token = token.to_string();
+    let path = kubernetes::CONFIG_PATH;
+    let answer = http::get_without_certificate(server, path, Some(&found.ca), Some(&token))?;
+    api::read("ask for the cluster's settings", &answer).map_err(|failure| {
+        failure.way_out("is the token over?  hardway token list, on the control plane")
+    })
+}
+
+/// A host belongs to one cluster: keys and pods of another would be in the way.
+fn same_cluster(layout: &Layout, found: &Found) -> Result<()> {
+    let path = layout.pki().certificate(CLUSTER_CA);
+    match fs::read_to_string(&path) {
+        Ok(ca) if token::ca_hash(&ca)? != token::ca_hash(&found.ca)? => Err(Failure::new(
+            "join",
+            format!(
+                "this host belongs to another cluster, that of {}",
+                path.display()
+            ),
+        )
+        .way_out("have it leave that one first:  hardway reset")),
+        _ => Ok(()),
+    }
+}
+
+/// Waits until the node is Ready, as the node itself is told by the apiserver.
+fn wait_ready(layout: &Layout, server: SocketAddr, name: &str) -> Result<String> {
+    let identity = Identity {
+        ca: layout.pki().certificate(CLUSTER_CA),
+        certificate: layout.path(CERTIFICATE),
+        key: layout.path(CERTIFICATE),
+    };
+    let began = Instant::now();
+    loop {
+        let why = match node(server, name, &identity) {
+            Ok(node) => match not_ready(&node) {
+                None => return Ok(String::new()),
+                Some(why) => why,
+            },
+            Err(failure) => failure.to_string(),
+        };
+        if began.elapsed() > PATIENCE {
+            return Err(Failure::new(format!("wait for node {name}"), why)
+                .way_out("see what the kubelet says:  journalctl --unit hardway-kubelet"));
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn node(server: SocketAddr, name: &str, identity: &Identity) -> Result<Value> {
+    let answer = http::get_tls(server, &format!("/api/v1/nodes/{name}"), identity)?;
+    api::read("ask for the node", &answer)
+}
+
+/// Why a node isn't Ready, in its own words.
+fn not_ready(node: &Value) -> Option<String> {
+    let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == "Ready");
+    match ready {
+        Some(ready) if ready["status"] == "True" => None,
+        Some(ready) => Some(api::text(&ready["message"]).to_owned()),
+        None => Some("it says nothing yet".to_owned()),
+    }
+}
+
+/// Removes the token once all have certificates of their own, which renew themselves.
+fn forget(layout: &Layout) -> Result<String> {
+    let missing = FIRST.iter().find(|path| !layout.path(path).exists());
+    if let Some(path) = missing {
+        return Ok(format!("kept, {path} isn't there yet"));
+    }
+    remove(&layout.bootstrap_kubeconfig())?;
+    Ok(String::new())
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::new(format!("remove {}", path.display()), error))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::pki::Pki;
+    use std::time::SystemTime;
+
+    #[test]
+    fn the_port_may_be_left_out() {
+        for (server, expected) in [
+            ("10.0.0.1", "10.0.0.1:6443"),
+            ("10.0.0.1:443", "10.0.0.1:443"),
+            ("https://10.0.0.1:6443", "10.0.0.1:6443"),
+        ] {
+            assert_eq!(resolve(server).unwrap().to_string(), expected);
+        }
+        assert!(resolve("::1").is_err());
+    }
+
+    #[test]
+    fn a_host_of_another_cluster_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = |name: &str| {
+            let pki = Pki::new(&folder.path().join(name));
+            pki.ensure(&[], SystemTime::now()).unwrap();
+            Found {
+                server: String::new(),
+                ca: shell::read_text(&pki.certificate(CLUSTER_CA)).unwrap(),
+            }
+        };
+        let (ours, theirs) = (found("ours"), found("theirs"));
+        let layout = Layout::new(folder.path());
+        same_cluster(&layout, &ours).unwrap();
+        let ca = layout.pki().certificate(CLUSTER_CA);
+        shell::write_file(&ca, ours.ca.as_bytes(), 0o644).unwrap();
+        same_cluster(&layout, &ours).unwrap();
+        let failure = same_cluster(&layout, &theirs).unwrap_err();
+        assert!(failure.way_out.unwrap().contains("hardway reset"));
+    }
+
+    #[test]
+    fn a_node_says_itself_why_it_is_not_ready() {
+        let with = |conditions: Value| json!({"status": {"conditions": conditions}});
+        let node = with(json!([{"type": "Ready", "status": "False", "message": "no network"}]));
+        assert_eq!(not_ready(&node).unwrap(), "no network");
+        assert_eq!(not_ready(&with(json!([]))).unwrap(), "it says nothing yet");
+        let ready = with(json!([{"type": "Ready", "status": "True", "message": "posting"}]));
+        assert_eq!(not_ready(&ready), None);
+    }
+}

@@ -1,0 +1,260 @@
+//! `hardway reset`: this host leaves its cluster, and nothing of it stays but what was
+//! installed.
+
+use std::fs;
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use anstream::print;
+
+use crate::failure::{Failure, OrFail, Result};
+use crate::host::steps::Steps;
+use crate::host::{Layout, systemd};
+use crate::packaging::Package;
+use crate::shell;
+
+/// Files and folders of a cluster on its hosts.
+const FILES: &[&str] = &[
+    "/etc/cni/net.d/10-flannel.conflist",
+    "/etc/hardway",
+    "/var/lib/cni",
+    "/var/lib/hardway/agents",
+    "/var/lib/hardway/etcd",
+    "/var/lib/kubelet",
+    "/var/log/containers",
+    "/var/log/hardway",
+    "/var/log/pods",
+];
+/// Devices of the overlay and of pods.
+const LINKS: &[&str] = &["flannel.1", "cni0"];
+/// nftables' tables of proxy and flannel-lite.
+const TABLES: &[&str] = &["hardway-proxy", "hardway-flannel-lite"];
+/// Below these, things are mounted for pods.
+const MOUNTED: &[&str] = &["/var/lib/kubelet", "/run/netns"];
+
+/// What `reset` may be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Don't ask
+    #[arg(long)]
+    pub force: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Root of the host's file system
+    #[arg(long, value_name = "FOLDER", default_value = "/")]
+    pub root: PathBuf,
+}
+
+/// Has it leave.
+pub fn run(options: &Options) -> Result<()> {
+    let layout = Layout::new(&options.root);
+    if !options.dry_run && !options.force {
+        confirm(&layout)?;
+    }
+    steps(&layout).run(options.dry_run)
+}
+
+fn confirm(layout: &Layout) -> Result<()> {
+    let refuse = |why: &str| {
+        Err(Failure::new("reset this host", why).way_out("if you mean it:  hardway reset --force"))
+    };
+    if !std::io::stdin().is_terminal() {
+        return refuse("nobody can be asked whether to");
+    }
+    let lost = match layout.path("var/lib/hardway/etcd").exists() {
+        true => "all objects and keys of the cluster, for good",
+        false => "all pods of this host, and its certificates",
+    };
+    print!("This removes {lost}. Go on? [y/N] ");
+    let _ = std::io::stdout().flush();
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .or_fail(|| "read the answer")?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => refuse("you didn't say yes"),
+    }
+}
+
+/// What has a host leave its cluster, in order.
+fn steps(layout: &Layout) -> Steps<'_> {
+    let mut steps = Steps::default();
+    // Those that depend on others first.
+    let units: Vec<&str> = [Package::Node, Package::ControlPlane]
+        .iter()
+        .flat_map(|package| package.units().iter().rev())
+        .copied()
+        .collect();
+    steps.add(
+        format!("stop and disable {}", units.join(", ")),
+        move || systemd::stop(layout, &units),
+    );
+    if layout.is_running() {
+        steps.add("end all pods", end_pods);
+        steps.add(
+            format!("unmount what is below {}", MOUNTED.join(", ")),
+            || unmount(&shell::read_text(Path::new("/proc/self/mounts"))?),
+        );
+        steps.add(
+            format!(
+                "remove devices {}, nftables {}",
+                LINKS.join(", "),
+                TABLES.join(", ")
+            ),
+            || {
+                for link in LINKS {
+                    let _ = shell::run("ip", &["link", "delete", link]);
+                }
+                for table in TABLES {
+                    let _ = shell::run("nft", &["delete", "table", "ip", table]);
+                }
+                Ok(String::new())
+            },
+        );
+    }
+    steps.add(format!("remove {}", FILES.join(", ")), move || {
+        let mut removed = 0;
+        for path in FILES {
+            removed += u32::from(remove(&layout.path(path))?);
+        }
+        Ok(format!("{removed} were there"))
+    });
+    steps
+}
+
+/// Ends all containers of pods, and has containerd forget them.
+fn end_pods() -> Result<String> {
+    if !systemd::is_active("containerd.service") {
+        return Ok("containerd doesn't run".to_owned());
+    }
+    let ctr = |arguments: &[&str]| {
+        shell::run(
+            "ctr",
+            &[["--namespace", "k8s.io"].as_slice(), arguments].concat(),
+        )
+    };
+    let ended = ctr(&["tasks", "list", "--quiet"])?;
+    for task in ended.lines() {
+        // One that has just ended by itself is no matter; one that can't be removed is.
+        let _ = ctr(&["tasks", "kill", "--signal", "SIGKILL", "--all", task]);
+        let _ = ctr(&["tasks", "delete", "--force", task]);
+    }
+    let containers = ctr(&["containers", "list", "--quiet"])?;
+    let containers: Vec<&str> = containers.lines().collect();
+    if !containers.is_empty() {
+        ctr(&[["containers", "delete"].as_slice(), &containers].concat())?;
+    }
+    // It remembers pods until it starts anew.
+    systemd::start(
+        &["containerd.service"],
+        true,
+        std::time::Duration::from_secs(60),
+    )?;
+    Ok(format!("{} containers", containers.len()))
+}
+
+/// Unmounts what is mounted for pods.
+fn unmount(mounts: &str) -> Result<String> {
+    let points = for_pods(mounts);
+    for point in &points {
+        shell::run("umount", &["--lazy", point])?;
+        if point.starts_with("/run/netns/") {
+            let _ = fs::remove_file(point);
+        }
+    }
+    Ok(format!("{} mounts", points.len()))
+}
+
+/// Mount points for pods, inner ones first.
+fn for_pods(mounts: &str) -> Vec<String> {
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let is_ours = |point: &&str| {
+        let path = Path::new(point);
+        let is_below = |folder: &&str| path.starts_with(folder) && path != Path::new(folder);
+        // Other network namespaces may be somebody else's.
+        let is_space = path.starts_with("/run/netns");
+        let is_pods = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("cni-"));
+        MOUNTED.iter().any(is_below) && (!is_space || is_pods)
+    };
+    let mut points: Vec<String> = points.filter(is_ours).map(str::to_owned).collect();
+    points.sort();
+    points.dedup();
+    points.reverse();
+    points
+}
+
+/// Removes a file, or a folder with all that is in it; says whether it was there.
+fn remove(path: &Path) -> Result<bool> {
+    let what = || format!("remove {}", path.display());
+    let done = match path.is_dir() && !path.is_symlink() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+    match done {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).or_fail(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_mounted_for_pods_is_unmounted() {
+        let mounts = "\
+/dev/sda1 / ext4 rw 0 0
+/dev/sdb1 /var/lib/kubelet ext4 rw 0 0
+tmpfs /var/lib/kubelet/pods/u/volumes/s tmpfs rw 0 0
+tmpfs /var/lib/kubelet/pods/u/volumes/s/inner tmpfs rw 0 0
+nsfs /run/netns/cni-1234 nsfs rw 0 0
+nsfs /run/netns/mine nsfs rw 0 0
+tmpfs /var/lib/kubelet-other/x tmpfs rw 0 0
+";
+        assert_eq!(
+            for_pods(mounts),
+            [
+                "/var/lib/kubelet/pods/u/volumes/s/inner",
+                "/var/lib/kubelet/pods/u/volumes/s",
+                "/run/netns/cni-1234",
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_of_a_cluster_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str| {
+            shell::write_file(&root.path().join(path), b"x", 0o644).unwrap();
+        };
+        for path in [
+            "etc/hardway/pki/ca.key",
+            "var/lib/hardway/etcd/wal",
+            "var/lib/kubelet/x",
+            "etc/default/hardway-kubelet",
+            "var/lib/hardway/containerd.toml",
+        ] {
+            write(path);
+        }
+        let options = |force, dry_run| Options {
+            force,
+            dry_run,
+            root: root.path().to_owned(),
+        };
+        let there = |path: &str| root.path().join(path).exists();
+        run(&options(false, true)).unwrap();
+        assert!(there("etc/hardway/pki/ca.key"));
+        run(&options(true, false)).unwrap();
+        assert!(
+            !there("etc/hardway") && !there("var/lib/hardway/etcd") && !there("var/lib/kubelet")
+        );
+        // What was installed stays.
+        assert!(there("etc/default/hardway-kubelet") && there("var/lib/hardway/containerd.toml"));
+        run(&options(true, false)).unwrap();
+    }
+}

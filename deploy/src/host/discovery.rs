@@ -1,0 +1,200 @@
+//! How a host that knows nothing but an address and a token finds out whom to believe:
+//! the ConfigMap cluster-info in kube-public, signed with the token, as kubeadm has it.
+
+use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use ring::hmac;
+use serde_json::Value;
+
+use super::token::{self, Token};
+use crate::failure::{Failure, OrFail, Result};
+use crate::{api, http};
+
+/// Where cluster-info is.
+pub const PATH: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+
+/// What a host needs to know of a cluster to talk to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where its API is.
+    pub server: String,
+    /// Its CA, as PEM.
+    pub ca: String,
+}
+
+/// Asks the apiserver at an address, and believes only what the token, and the hashes of
+/// CAs if there are any, vouch for.
+///
+/// # Errors
+/// If it can't be reached, or isn't the cluster that the token is of.
+pub fn discover(address: SocketAddr, token: &Token, hashes: &[String]) -> Result<Found> {
+    let what = || format!("find the cluster at {address}");
+    let ask = |ca| -> Result<Value> {
+        let answer = http::get_without_certificate(address, PATH, ca, None)?;
+        api::read(&what(), &answer)
+    };
+    let text = signed(&ask(None)?, token)?;
+    let found = read(&text)?;
+    let hash = token::ca_hash(&found.ca)?;
+    if !hashes.is_empty() && !hashes.contains(&hash) {
+        return Err(Failure::new(
+            what(),
+            format!("its CA is {hash}, which isn't the one that was named"),
+        )
+        .way_out("somebody may be between this host and the cluster; compare with `hardway token create` on the control plane"));
+    }
+    // Now from a server that can prove to be of this CA.
+    match signed(&ask(Some(&found.ca))?, token)? == text {
+        true => Ok(found),
+        false => Err(Failure::new(what(), "it says other things to others")),
+    }
+}
+
+/// The kubeconfig in cluster-info, if the token has signed it.
+fn signed(cluster_info: &Value, token: &Token) -> Result<String> {
+    let refuse = |why: &str| {
+        Failure::new("check cluster-info", why)
+            .way_out("make a new token on the control plane:  hardway token create")
+    };
+    let data = &cluster_info["data"];
+    let text = api::text(&data["kubeconfig"]);
+    let signature = data[format!("jws-kubeconfig-{}", token.id)]
+        .as_str()
+        .ok_or_else(|| refuse("it isn't signed with this token, which may be over or unknown"))?;
+    match is_signature(signature, text, token) {
+        true => Ok(text.to_owned()),
+        false => Err(refuse("its signature isn't this token's")),
+    }
+}
+
+/// Whether a detached JWS (RFC 7515, appendix F) is the token's for a text.
+fn is_signature(signature: &str, text: &str, token: &Token) -> bool {
+    let parts: Vec<&str> = signature.split('.').collect();
+    let [header, "", mac] = parts.as_slice() else {
+        return false;
+    };
+    let decode = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+    let fields: Value = serde_json::from_slice(&decode(header)).unwrap_or_default();
+    let payload = BASE64_URL_SAFE_NO_PAD.encode(text);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, token.secret.as_bytes());
+    fields["alg"] == "HS256"
+        && hmac::verify(&key, format!("{header}.{payload}").as_bytes(), &decode(mac)).is_ok()
+}
+
+/// The cluster in a kubeconfig.
+fn read(kubeconfig: &str) -> Result<Found> {
+    let what = || "read the kubeconfig in cluster-info";
+    let value: Value = serde_yaml::from_str(kubeconfig).or_fail(what)?;
+    let cluster = &value["clusters"][0]["cluster"];
+    let data = api::text(&cluster["certificate-authority-data"]);
+    let ca = BASE64_STANDARD.decode(data).or_fail(what)?;
+    let ca = String::from_utf8(ca).or_fail(what)?;
+    let server = api::text(&cluster["server"]).to_owned();
+    match ca.is_empty() || server.is_empty() {
+        true => Err(Failure::new(what(), "it lacks the server or its CA")),
+        false => Ok(Found { server, ca }),
+    }
+}
+
+/// What cluster-info says, without a signature: those are the controller manager's.
+pub fn kubeconfig(found: &Found) -> String {
+    let ca = BASE64_STANDARD.encode(&found.ca);
+    format!(
+        "apiVersion: v1
+kind: Config
+clusters:
+- name: \"\"
+  cluster:
+    certificate-authority-data: {ca}
+    server: {}
+contexts: null
+current-context: \"\"
+preferences: {{}}
+users: null
+",
+        found.server
+    )
+}
+
+/// A kubeconfig to ask for the first certificates with.
+pub fn bootstrap_kubeconfig(found: &Found, token: &Token) -> String {
+    let ca = BASE64_STANDARD.encode(&found.ca);
+    format!(
+        "apiVersion: v1
+kind: Config
+clusters:
+- name: hardway
+  cluster:
+    certificate-authority-data: {ca}
+    server: {}
+users:
+- name: bootstrap
+  user:
+    token: {token}
+contexts:
+- name: bootstrap@hardway
+  context:
+    cluster: hardway
+    user: bootstrap
+current-context: bootstrap@hardway
+",
+        found.server
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn token() -> Token {
+        "abcdef.0123456789abcdef".parse().unwrap()
+    }
+
+    /// Made with openssl:
+    /// `printf '%s.%s' HEADER PAYLOAD | openssl dgst -sha256 -hmac 0123456789abcdef -binary`.
+    const SIGNED: &str =
+        "eyJhbGciOiJIUzI1NiIsImtpZCI6ImFiY2RlZiJ9..MxsnbCjBaYzcbNIFa06F-wuF9LX26rhMlrL4zA1511s";
+
+    #[test]
+    fn only_what_the_token_signed_is_believed() {
+        let info = |text: &str, signature: &str| json!({"data": {"kubeconfig": text, "jws-kubeconfig-abcdef": signature}});
+        assert_eq!(signed(&info("hello", SIGNED), &token()).unwrap(), "hello");
+        assert!(signed(&info("hallo", SIGNED), &token()).is_err());
+        let none = SIGNED.replace(
+            "eyJhbGciOiJIUzI1NiIsImtpZCI6ImFiY2RlZiJ9",
+            "eyJhbGciOiJub25lIn0",
+        );
+        assert!(signed(&info("hello", &none), &token()).is_err());
+        for bad in [
+            "",
+            "..",
+            "a.b.c",
+            SIGNED.trim_end_matches(char::is_alphanumeric),
+        ] {
+            assert!(signed(&info("hello", bad), &token()).is_err(), "{bad}");
+        }
+        let other: Token = "abcdef.0123456789abcdeg".parse().unwrap();
+        assert!(signed(&info("hello", SIGNED), &other).is_err());
+        let unsigned = json!({"data": {"kubeconfig": "hello"}});
+        let why = signed(&unsigned, &token()).unwrap_err().why;
+        assert!(why.contains("isn't signed with this token"), "{why}");
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let found = Found {
+            server: "https://10.0.0.1:6443".to_owned(),
+            ca: "-----BEGIN CERTIFICATE-----\n".to_owned(),
+        };
+        assert_eq!(read(&kubeconfig(&found)).unwrap(), found);
+        assert_eq!(
+            read(&bootstrap_kubeconfig(&found, &token())).unwrap(),
+            found
+        );
+        assert!(read("clusters: []").is_err());
+    }
+}
