@@ -47,10 +47,11 @@ const PACKAGES: &[(&str, Sign)] = &[
     ),
 ];
 
-/// What boots hosts with systemd; only the suite `hosts` needs it.
+/// What boots hosts with systemd, and reads the Vagrantfile; only the suite `hosts` needs it.
 const FOR_HOSTS: &[(&str, Sign)] = &[
     ("debootstrap", Sign::Program("debootstrap")),
     ("systemd-container", Sign::Program("systemd-nspawn")),
+    ("vagrant", Sign::Program("vagrant")),
 ];
 
 /// Packages that are not there.

@@ -27,14 +27,16 @@ const SHUTDOWN: Duration = Duration::from_secs(150);
 /// After so many seconds a command on a host is ended.
 const SECONDS: u64 = 300;
 
-/// systemd-nspawn shows the cgroups of version 1 read-only but for systemd's own. A
-/// container runtime needs them all.
-const CGROUPS_UNIT: &str = "[Unit]
+/// systemd-nspawn shows settings of the network and the cgroups of version 1 read-only, but
+/// for systemd's own. A node needs to write both.
+const LIKE_A_HOST: &str = "[Unit]
 DefaultDependencies=no
-Before=sysinit.target
+Before=sysinit.target systemd-sysctl.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+ExecStart=mount --bind /proc/sys/net /proc/sys/net
+ExecStart=mount -o remount,bind,rw /proc/sys/net
 ExecStart=/bin/sh -c 'for group in /sys/fs/cgroup/*; do mount -o remount,bind,rw,nosuid,nodev,noexec $group; done'
 [Install]
 WantedBy=sysinit.target
@@ -336,9 +338,9 @@ impl Host {
         );
         // Kept over boots, to be read after a failure.
         self.write("var/log/journal/.keep", "");
-        self.write(&format!("{units}/nspawn-cgroups.service"), CGROUPS_UNIT);
+        self.write(&format!("{units}/like-a-host.service"), LIKE_A_HOST);
         run(&format!(
-            "systemctl --quiet --root={folder}/root enable nspawn-cgroups.service"
+            "systemctl --quiet --root={folder}/root enable like-a-host.service"
         ));
     }
 

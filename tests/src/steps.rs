@@ -15,8 +15,14 @@ pub type Step<T> = (&'static str, fn(&T));
 /// step's name has is a mistake.
 #[track_caller]
 pub fn run<T>(subject: &T, kubectl: &Kubectl, steps: &[Step<T>]) {
+    run_explained(subject, &|| explain(kubectl), steps);
+}
+
+/// The same with another way to print what there is to see after a failure.
+#[track_caller]
+pub fn run_explained<T>(subject: &T, explain: &dyn Fn(), steps: &[Step<T>]) {
     let outcomes = chosen(steps).into_iter().map(|step| attempt(subject, step));
-    let outcomes: Vec<Outcome> = outcomes.inspect(|outcome| outcome.tell(kubectl)).collect();
+    let outcomes: Vec<Outcome> = outcomes.inspect(|outcome| outcome.tell(explain)).collect();
     sum_up(&outcomes);
 }
 
@@ -31,7 +37,9 @@ pub fn run_side_by_side<T: Sync>(subject: &T, kubectl: &Kubectl, steps: &[Step<T
         let ended = begun
             .into_iter()
             .map(|step| step.join().expect("a step's panic is caught"));
-        ended.inspect(|outcome| outcome.tell(kubectl)).collect()
+        ended
+            .inspect(|outcome| outcome.tell(&|| explain(kubectl)))
+            .collect()
     });
     sum_up(&outcomes);
 }
@@ -64,9 +72,9 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn tell(&self, kubectl: &Kubectl) {
+    fn tell(&self, explain: &dyn Fn()) {
         if !self.good {
-            explain(kubectl);
+            explain();
         }
         let outcome = if self.good { "ok" } else { "FAILED" };
         eprintln!("   {outcome:6} {} ({:.1?})", self.name, self.took);

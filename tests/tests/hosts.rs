@@ -1,34 +1,24 @@
-//! A cluster on Debian hosts under systemd.
+//! A cluster on Debian hosts under systemd, made by the commands of the documentation.
 //!
 //! Runs only when it is named: `cargo hardway test --only e2e --suite hosts`. It needs no
 //! lab: it boots hosts of its own.
 
+#[path = "hosts/chapter1.rs"]
+mod chapter1;
+#[path = "hosts/cluster.rs"]
+mod cluster;
+#[path = "hosts/faults.rs"]
+mod faults;
+
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
 
-use hardway_tests::host::{Host, Site};
+use hardway_tests::host::Host;
+use hardway_tests::{page, steps};
 
-/// The folder of $HARDWAY_HOSTS.
-fn folder() -> PathBuf {
-    let folder = std::env::var_os("HARDWAY_HOSTS").map(PathBuf::from);
-    folder.expect("run this with `cargo hardway test --only e2e --suite hosts`")
-}
-
-fn site() -> Site {
-    let folder = folder();
-    let site = Site::new(&folder.join("run"), &folder.join("debian"));
-    site.outside(Ipv4Addr::new(10, 88, 0, 1));
-    site
-}
-
-fn address(last: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 88, 0, last)
-}
-
-/// A file in memory says since when the host is up.
-fn boots(host: &Host) -> String {
-    host.run("test -e /run/seen || cat /proc/sys/kernel/random/uuid >/run/seen; cat /run/seen")
-}
+use cluster::{Cluster, address, folder, site};
 
 #[test]
 #[ignore = "boots hosts: cargo hardway test --only e2e --suite hosts"]
@@ -37,42 +27,105 @@ fn hosts_are_hosts() {
     let one = site.host("one", address(2));
     let two = site.host("two", address(3));
     assert_eq!(one.run("hostname"), "one\n");
-    let reaches = |from: &Host, to: &Host| {
-        let ping = format!("exec 3<>/dev/tcp/{}/7777", to.address);
-        let refused = from.try_run(&ping).stderr;
+    let reaches = |from: &Host, to: Ipv4Addr| {
+        let refused = from.try_run(&format!("exec 3<>/dev/tcp/{to}/7777")).stderr;
         assert!(refused.contains("Connection refused"), "{refused}");
     };
-    reaches(&one, &two);
+    reaches(&one, two.address);
 
     one.run("echo kept >/root/kept");
-    let first = boots(&one);
+    // A file in memory goes with the power.
+    let boot = |host: &Host| {
+        host.run("[ -e /run/boot ] || cat /proc/sys/kernel/random/uuid >/run/boot; cat /run/boot")
+    };
+    let (first, other) = (boot(&one), boot(&two));
     one.reboot();
-    let second = boots(&one);
+    let second = boot(&one);
     assert_ne!(first, second);
-    assert_eq!(second, boots(&one));
+    assert_eq!(second, boot(&one));
     two.power_cut();
     assert!(!two.try_run("true").success);
     two.power_on();
-    reaches(&one, &two);
-    reaches(&two, &one);
+    assert_ne!(other, boot(&two));
+    reaches(&one, two.address);
+    reaches(&two, one.address);
     assert_eq!(one.run("cat /root/kept"), "kept\n");
-    let processes = one.run("ls -d /proc/[0-9]* | wc -l");
-    assert!(
-        processes
-            .trim()
-            .parse::<u32>()
-            .is_ok_and(|count| count < 30)
-    );
 
     drop((one, two, site));
-    let left = std::process::Command::new("sh")
+    let left = Command::new("sh")
         .args([
             "-c",
-            "ip netns list; cat /proc/self/mounts /proc/self/cgroup; ls /sys/fs/cgroup/*",
+            "ip netns list; cat /proc/self/mounts; ls /sys/fs/cgroup/*",
         ])
         .output()
         .expect("sh");
     let left = String::from_utf8_lossy(&left.stdout);
     assert!(!left.contains("hardway-hosts"), "{left}");
     assert!(!left.contains(&folder().display().to_string()), "{left}");
+}
+
+/// No machines are made: that takes a hypervisor.
+#[test]
+#[ignore = "needs vagrant: cargo hardway test --only e2e --suite hosts"]
+fn vagrant_takes_the_vagrantfile() {
+    let home = tempfile::tempdir().expect("a folder");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let output = Command::new("vagrant")
+        .args(["validate", "--ignore-provider"])
+        .current_dir(folder)
+        .env("HOME", home.path())
+        .env("VAGRANT_DOTFILE_PATH", home.path().join("machines"))
+        .output()
+        .expect("vagrant");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}{complained}");
+}
+
+#[test]
+#[ignore = "boots hosts: cargo hardway test --only e2e --suite hosts"]
+fn a_cluster_can_be_made_in_ten_commands() {
+    let cluster = Cluster::boot(&["worker-1", "worker-2"]);
+    let blocks = page::read("docs/hosts.md");
+    let (up, rest) = cluster::split(&blocks, "Removing a node");
+    let (down, _) = cluster::split(rest, "Certificates");
+    cluster.follow(up);
+    let explain = || cluster.explain();
+    let steps = [faults::STEPS, chapter1::STEPS].concat();
+    steps::run_explained(&cluster, &explain, &steps);
+    cluster.follow(&rest[..rest.len() - down.len()]);
+    joins_again(&cluster);
+    cluster.follow(down);
+    cluster
+        .host("worker-2")
+        .run("hardway reset --force; apt-get purge --yes hardway-node hardway-tool");
+    cluster.assert_nothing_left();
+}
+
+/// A host that was reset joins as a new one does: with one command, in ten seconds.
+fn joins_again(cluster: &Cluster) {
+    let printed = cluster.control_plane.run("hardway token create");
+    let line = printed.lines().find(|line| line.contains("hardway join"));
+    let line = line.and_then(|line| line.find("hardway join").map(|at| &line[at..]));
+    let began = Instant::now();
+    let line = line.unwrap_or_else(|| panic!("no line to type in {printed}"));
+    cluster.host("worker-2").run(line);
+    let took = began.elapsed();
+    eprintln!("   joined in {took:.1?}");
+    let nodes = cluster.kubectl("get nodes worker-2 --no-headers");
+    assert_eq!(nodes.split_whitespace().nth(1), Some("Ready"), "{nodes}");
+    assert!(took.as_secs() < 10, "{took:?}");
+}
+
+#[test]
+#[ignore = "boots hosts: cargo hardway test --only e2e --suite hosts"]
+fn a_cluster_can_be_made_by_hand() {
+    let cluster = Cluster::boot(&["worker-1"]);
+    let blocks = page::read("docs/hard-way.md");
+    let (up, down) = cluster::split(&blocks, "Taking it apart");
+    cluster.follow(up);
+    let explain = || cluster.explain();
+    steps::run_explained(&cluster, &explain, faults::OF_A_HAND_MADE_CLUSTER);
+    cluster.follow(down);
+    cluster.assert_nothing_left();
 }

@@ -18,12 +18,23 @@ pub struct Options {
     /// Folder to write the packages to [default: target/packages in the repository]
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
-    /// Package quickly built, unoptimised programs
+    /// Package quickly built, unoptimised programs, to try them: without the tarball
     #[arg(long)]
     pub debug: bool,
     /// Version of the packages, as Debian writes it
     #[arg(long, value_name = "VERSION", default_value = env!("CARGO_PKG_VERSION"), value_parser = version)]
     pub package_version: String,
+}
+
+impl Options {
+    /// Packages to be tested.
+    pub fn of_tests(out: &Path, debug: bool) -> Self {
+        Self {
+            out: Some(out.to_owned()),
+            debug,
+            package_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
 }
 
 /// A version dpkg takes: it begins with a digit.
@@ -56,7 +67,7 @@ pub fn run(options: &Options) -> Result<()> {
         images: work.join("images.tar"),
         binaries,
     };
-    let build = build(&options.package_version)?;
+    let build = build(&options.package_version, options.debug)?;
     let progress = Progress::new();
     progress.step("images", || images(&sources, &work))?;
     for package in Package::ALL {
@@ -64,9 +75,11 @@ pub fn run(options: &Options) -> Result<()> {
             deb::build(package, &sources, &build, &work, &out).map(shown)
         })?;
     }
-    progress.step("tarball", || {
-        tarball::build(&sources, &build, &work, &out).map(shown)
-    })?;
+    if !options.debug {
+        progress.step("tarball", || {
+            tarball::build(&sources, &build, &work, &out).map(shown)
+        })?;
+    }
     Ok(())
 }
 
@@ -89,7 +102,7 @@ fn images(sources: &Sources, work: &Path) -> Result<String> {
 }
 
 /// What this machine's Debian says of itself.
-fn build(version: &str) -> Result<Build> {
+fn build(version: &str, is_hasty: bool) -> Result<Build> {
     let say = |program: &str, arguments: &[&str]| {
         shell::run(program, arguments)
             .map(|said| said.trim().to_owned())
@@ -106,6 +119,7 @@ fn build(version: &str) -> Result<Build> {
         architecture: say("dpkg", &["--print-architecture"])?,
         // Without Debian's own revision.
         libc: libc.split('-').next().unwrap_or_default().to_owned(),
+        is_hasty,
     })
 }
 

@@ -18,6 +18,8 @@ pub struct Build {
     pub architecture: String,
     /// Version of the C library the programs are linked with.
     pub libc: String,
+    /// Whether it matters more that they are built soon than that they are small.
+    pub is_hasty: bool,
 }
 
 /// The scripts dpkg runs, where a package has them.
@@ -51,10 +53,14 @@ pub fn build(
         "{name}_{}_{}.deb",
         build.version, build.architecture
     ));
+    let compression = if build.is_hasty { "-Zgzip" } else { "-Zxz" };
+    let level = if build.is_hasty { "-z1" } else { "-z6" };
     shell::run(
         "dpkg-deb",
         &[
             "--root-owner-group",
+            compression,
+            level,
             "--build",
             &root.display().to_string(),
             &deb.display().to_string(),

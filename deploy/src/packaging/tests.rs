@@ -37,6 +37,7 @@ fn a_build() -> Build {
         version: "1.2.3".to_owned(),
         architecture: "amd64".to_owned(),
         libc: "2.36".to_owned(),
+        is_hasty: false,
     }
 }
 

@@ -7,8 +7,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::ignored_tests;
+use crate::commands::package;
 use crate::compile::{self, Profile};
 use crate::failure::{Failure, OrFail, Result};
+use crate::images::{archive, content};
 use crate::packages;
 use crate::progress::Progress;
 use crate::shell;
@@ -40,17 +42,25 @@ pub fn run(debug: bool, arguments: &[String]) -> Result<()> {
     let folder = compile::binaries(Profile::Release)?.with_file_name("hosts");
     let debian = folder.join("debian");
     progress.step("a Debian to boot", || ensure_debian(&debian))?;
-    let profile = if debug {
-        Profile::Debug
-    } else {
-        Profile::Release
-    };
-    compile::components(profile, crate::components::PACKAGES)?;
+    let packages = folder.with_file_name("packages");
+    package::run(&package::Options::of_tests(&packages, debug))?;
+    progress.step("images", || images(&folder))?;
     let mut command = ignored_tests(&[SUITE.to_owned()], arguments)?;
     command
         .env("HARDWAY_HOSTS", &folder)
-        .env("HARDWAY_BINARIES", compile::binaries(profile)?);
+        .env("HARDWAY_PACKAGES", &packages);
     compile::finish(command, "run the tests on hosts")
+}
+
+/// The images that hosts would pull if they could, as an archive.
+fn images(folder: &Path) -> Result<String> {
+    let images = content::all(&compile::image_programs()?)?;
+    let written: Vec<_> = images
+        .iter()
+        .map(|image| image.write(&folder.join("images")))
+        .collect::<Result<_>>()?;
+    archive::write(&written, &folder.join("images.tar"))?;
+    Ok(written.len().to_string())
 }
 
 /// Installs a Debian into a folder, unless it is there.
