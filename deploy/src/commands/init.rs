@@ -222,7 +222,7 @@ fn steps<'a>(layout: &'a Layout, cluster: &'a Cluster, name: &str) -> Steps<'a> 
         steps.add("add-ons, and what nodes need to join", move || {
             let mut api = administrator(layout, cluster);
             let ca = shell::read_text(&layout.pki().certificate(CLUSTER_CA))?;
-            addons::apply_all(&mut api, &kubernetes::objects(cluster, &ca))?;
+            addons::apply_all(&mut api, &kubernetes::objects(cluster, &ca)?)?;
             addons::apply(&mut api, cluster, &[])
         });
     }

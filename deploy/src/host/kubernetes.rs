@@ -1,18 +1,26 @@
 //! Objects that a cluster has from the start, for nodes that join.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::discovery::{self, Found};
 use super::env::Variables;
 use super::token;
+use crate::failure::{OrFail, Result};
+
+/// Who may do what while a node joins.
+const JOINING: &str = include_str!("../../addons/joining.yml");
 
 /// Where nodes find what all hosts of the cluster are told.
 pub const CONFIG_PATH: &str = "/api/v1/namespaces/kube-system/configmaps/hardway-config";
 
 /// What everybody may read: where the cluster is and whom to believe; and what those who
 /// join and those who have joined may read: what units are told.
-pub fn objects(cluster: &Cluster, ca: &str) -> Vec<Value> {
+///
+/// # Errors
+/// None that a manifest which was tested can have.
+pub fn objects(cluster: &Cluster, ca: &str) -> Result<Vec<Value>> {
     let found = Found {
         server: cluster.server(),
         ca: ca.to_owned(),
@@ -30,19 +38,16 @@ pub fn objects(cluster: &Cluster, ca: &str) -> Vec<Value> {
         ),
         config_map("kube-system", "hardway-config", Value::Object(variables)),
     ];
-    objects.extend(may_read(
-        "kube-public",
-        "kubeadm:bootstrap-signer-clusterinfo",
-        "cluster-info",
-        &[("User", "system:anonymous")],
-    ));
+    for document in serde_yaml::Deserializer::from_str(JOINING) {
+        objects.push(Value::deserialize(document).or_fail(|| "read joining.yml")?);
+    }
     objects.extend(may_read(
         "kube-system",
         "hardway:config",
         "hardway-config",
         &[("Group", token::GROUP), ("Group", "system:nodes")],
     ));
-    objects
+    Ok(objects)
 }
 
 /// The variables in the ConfigMap `hardway-config`.
@@ -97,7 +102,7 @@ mod tests {
     #[test]
     fn nodes_are_told_what_the_control_plane_is() {
         let cluster = Cluster::at([10, 0, 0, 1].into());
-        let objects = objects(&cluster, "PEM");
+        let objects = objects(&cluster, "PEM").unwrap();
         let config = objects
             .iter()
             .find(|it| it["metadata"]["name"] == "hardway-config");
@@ -114,5 +119,11 @@ mod tests {
         assert_eq!(anonymous.len(), 1);
         assert_eq!(anonymous[0]["metadata"]["namespace"], "kube-public");
         assert!(!objects[0].to_string().contains("client-key"));
+        // Those who join are the group that tokens are made for.
+        let bindings = objects
+            .iter()
+            .filter(|it| it["kind"] == "ClusterRoleBinding");
+        let of_tokens = bindings.filter(|it| it["subjects"][0]["name"] == token::GROUP);
+        assert_eq!(of_tokens.count(), 2);
     }
 }
