@@ -51,6 +51,17 @@ pub struct Flags {
     /// CA that clients' certificates must chain to.
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: PathBuf,
+    /// Accept the tokens with which nodes join: Secrets of kube-system of the type
+    /// bootstrap.kubernetes.io/token.
+    #[arg(
+        long,
+        default_value_t = false,
+        action = clap::ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true"
+    )]
+    pub enable_bootstrap_token_auth: bool,
     /// Keys that verify service account tokens; repeatable. The signing key by default.
     #[arg(long, value_name = "FILE")]
     pub service_account_key_file: Vec<PathBuf>,
@@ -215,13 +226,10 @@ impl Flags {
     }
 
     /// TLS for clients: certificates are verified when offered.
-    pub fn server_tls(&self) -> Result<rustls::ServerConfig, FlagError> {
-        let files = tls::ServerFiles {
-            certificate: self.tls_cert_file.clone(),
-            key: self.tls_private_key_file.clone(),
-            client_ca: self.client_ca_file.clone(),
-        };
-        tls::server(&files, false, &["h2", "http/1.1"]).map_err(|error| {
+    pub fn server_tls(&self) -> Result<Arc<tls::Server>, FlagError> {
+        let key = tls::ServerKey::of_files(&self.tls_cert_file, &self.tls_private_key_file);
+        let client_ca = Pem::File(self.client_ca_file.clone());
+        tls::server(key, &client_ca, false, &["h2", "http/1.1"]).map_err(|error| {
             invalid(
                 "tls-cert-file, --tls-private-key-file, --client-ca-file",
                 error,
@@ -230,7 +238,7 @@ impl Flags {
     }
 
     /// TLS towards kubelets, if the files are given.
-    pub fn kubelet_tls(&self) -> Result<Option<Arc<rustls::ClientConfig>>, FlagError> {
+    pub fn kubelet_tls(&self) -> Result<Option<Arc<tls::Client>>, FlagError> {
         let (Some(ca), Some(certificate), Some(key)) = (
             &self.kubelet_certificate_authority,
             &self.kubelet_client_certificate,
@@ -240,7 +248,7 @@ impl Flags {
         };
         let file = |path: &PathBuf| Pem::File(path.clone());
         tls::client_from(&file(ca), file(certificate), file(key), &["http/1.1"])
-            .map(|tls| Some(Arc::new(tls)))
+            .map(Some)
             .map_err(|error| invalid("kubelet-client-certificate", error))
     }
 

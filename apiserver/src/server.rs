@@ -89,7 +89,9 @@ impl Server {
                 follow(&path, digest, encryption, || cache.try_unreadable()).await;
             });
         }
-        let authenticator = Arc::new(Authenticator::new(cache.clone(), verifier.clone()));
+        let authenticator = Authenticator::new(cache.clone(), verifier.clone())
+            .with_bootstrap_tokens(flags.enable_bootstrap_token_auth);
+        let authenticator = Arc::new(authenticator);
         let authorizer = Arc::new(Authorizer::new(cache.clone()));
         let pipeline = Arc::new(Pipeline {
             admission: Admission::configured(

@@ -3,12 +3,12 @@
 mod common;
 
 use common::{Lab, MAPS, config_map};
+use hardway_client::channel::Connection;
 use hardway_proto::Status;
 use hardway_proto::api::api_client::ApiClient;
 use hardway_proto::api::{self, PatchType, Target};
 use http::Method;
 use serde_json::{Value, json};
-use tonic::transport::Channel;
 
 /// A request that is wrong, as both doors can be asked it.
 struct Wrong {
@@ -199,7 +199,7 @@ async fn over_rest(lab: &Lab, wrong: &Wrong) -> Status {
     status
 }
 
-async fn over_grpc(client: &mut ApiClient<Channel>, wrong: &Wrong) -> Result<(), Status> {
+async fn over_grpc(client: &mut ApiClient<Connection>, wrong: &Wrong) -> Result<(), Status> {
     let [group, resource, namespace, name, subresource] = wrong.at.map(str::to_owned);
     let target = Some(Target {
         group,
@@ -278,7 +278,7 @@ async fn over_grpc(client: &mut ApiClient<Channel>, wrong: &Wrong) -> Result<(),
     outcome.map_err(Status::from)
 }
 
-fn grpc(lab: &Lab, user: &str) -> ApiClient<Channel> {
+fn grpc(lab: &Lab, user: &str) -> ApiClient<Connection> {
     ApiClient::new(hardway_client::channel::connect(&lab.kubeconfig_of(user)).unwrap())
 }
 

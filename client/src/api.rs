@@ -1,7 +1,7 @@
 //! The apiserver's verbs, typed ([`Api`]) and untyped ([`DynamicApi`]).
 
 use crate::bearer::Bearer;
-use crate::channel;
+use crate::channel::{self, Connection};
 use crate::kubeconfig::Kubeconfig;
 use crate::tls;
 use futures_util::{Stream, StreamExt};
@@ -19,7 +19,7 @@ use tonic::transport::Channel;
 /// so this bounds one object plus its envelope.
 const MAX_MESSAGE: usize = 16 << 20;
 
-type Rpc = ApiClient<InterceptedService<Channel, Bearer>>;
+type Rpc = ApiClient<InterceptedService<Connection, Bearer>>;
 
 /// A connection to the apiserver; cheap to clone, reconnects by itself.
 #[derive(Clone)]
@@ -55,10 +55,10 @@ impl Client {
 
     /// On a channel made elsewhere (tests).
     pub fn from_channel(channel: Channel, field_manager: &str) -> Self {
-        Self::over(channel, Bearer::default(), field_manager)
+        Self::over(channel.into(), Bearer::default(), field_manager)
     }
 
-    fn over(channel: Channel, bearer: Bearer, field_manager: &str) -> Self {
+    fn over(channel: Connection, bearer: Bearer, field_manager: &str) -> Self {
         Self {
             inner: ApiClient::with_interceptor(channel, bearer)
                 .max_decoding_message_size(MAX_MESSAGE)

@@ -1,7 +1,7 @@
 //! What calls carry besides their message: an audit ID, and, for clients without a
 //! certificate, a bearer token.
 
-use crate::kubeconfig::Credentials;
+use crate::kubeconfig::{Credentials, Token};
 use crate::trace;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,35 +9,45 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
-/// Adds the token that a file holds, if there is such a file.
+/// Adds the token, if there is one.
 #[derive(Clone, Debug, Default)]
-pub struct Bearer {
-    file: Option<Arc<PathBuf>>,
+pub struct Bearer(Option<Source>);
+
+#[derive(Clone, Debug)]
+enum Source {
+    Token(Arc<Token>),
+    File(Arc<PathBuf>),
 }
 
 impl Bearer {
     /// What these credentials need on every call.
     pub fn of(credentials: &Credentials) -> Self {
-        let file = match credentials {
+        Self(match credentials {
             Credentials::Certificate { .. } => None,
-            Credentials::TokenFile(path) => Some(Arc::new(path.clone())),
-        };
-        Self { file }
+            Credentials::Token(token) => Some(Source::Token(Arc::new(token.clone()))),
+            Credentials::TokenFile(path) => Some(Source::File(Arc::new(path.clone()))),
+        })
     }
 }
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         trace::tag(&mut request);
-        let Some(file) = &self.file else {
-            return Ok(request);
+        let no = |place: &dyn std::fmt::Display, reason: &dyn std::fmt::Display| {
+            Status::unauthenticated(format!("no token in {place}: {reason}"))
         };
-        let no = |reason: &dyn std::fmt::Display| {
-            Status::unauthenticated(format!("no token in {}: {reason}", file.display()))
+        let header = |token: &str| AsciiMetadataValue::try_from(format!("Bearer {}", token.trim()));
+        let mut value = match &self.0 {
+            None => return Ok(request),
+            Some(Source::Token(token)) => {
+                header(&token.0).map_err(|e| no(&"the kubeconfig", &e))?
+            }
+            Some(Source::File(file)) => {
+                let token = std::fs::read_to_string(file.as_path());
+                let token = token.map_err(|e| no(&file.display(), &e))?;
+                header(&token).map_err(|e| no(&file.display(), &e))?
+            }
         };
-        let token = std::fs::read_to_string(file.as_path()).map_err(|e| no(&e))?;
-        let value = AsciiMetadataValue::try_from(format!("Bearer {}", token.trim()));
-        let mut value = value.map_err(|e| no(&e))?;
         value.set_sensitive(true);
         request.metadata_mut().insert("authorization", value);
         Ok(request)
@@ -66,5 +76,7 @@ mod tests {
         let refused = sent(&credentials).unwrap_err();
         assert_eq!(refused.code(), tonic::Code::Unauthenticated);
         assert!(refused.message().contains("hardway-token-"), "{refused}");
+        let given = Credentials::Token(Token("three".into()));
+        assert_eq!(sent(&given).unwrap().unwrap(), "Bearer three");
     }
 }

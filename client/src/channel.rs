@@ -1,67 +1,171 @@
 //! A gRPC channel to several apiservers: it stays with the one that answers
-//! and moves on to the next when a connection can't be made.
+//! and moves on to the next when a connection can't be made. When the
+//! certificates change, so does the connection: what is under way ends on the
+//! former one, what comes next goes over a new one.
 
 use crate::kubeconfig::Kubeconfig;
 use crate::tls;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::body::Body;
+use tonic::transport::channel::ResponseFuture;
+use tonic::transport::{Channel, Endpoint, Error};
+use tower::Service;
 
 /// How long one server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A connection without any answer for this long (interval plus timeout) is dead.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Requests look at the certificates' files at most this often.
+const LOOK: Duration = Duration::from_millis(100);
 
 struct Servers {
     addresses: Vec<(String, u16)>,
     preferred: AtomicUsize,
-    tls: TlsConnector,
 }
 
-/// A lazily connecting channel with the kubeconfig's identity.
-pub fn connect(config: &Kubeconfig) -> Result<Channel, tls::Error> {
-    let client: ClientConfig = tls::client(config, &["h2"])?;
-    let addresses = config
-        .servers
-        .iter()
-        .map(|url| host_and_port(url))
-        .collect::<Result<Vec<_>, _>>()?;
+/// What all clones of a connection share.
+struct Shared {
+    servers: Arc<Servers>,
+    tls: Arc<tls::Client>,
+    /// Where the connection's work is done.
+    runtime: Handle,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    looked: Instant,
+    config: Arc<ClientConfig>,
+    channel: Channel,
+    /// How many there were before.
+    generation: u64,
+}
+
+/// A lazy connection with the kubeconfig's identity; cheap to clone.
+#[derive(Clone)]
+pub struct Connection {
+    /// None: on a channel that was made elsewhere.
+    shared: Option<Arc<Shared>>,
+    /// That of the last request of this clone.
+    channel: Channel,
+    generation: u64,
+}
+
+impl From<Channel> for Connection {
+    fn from(channel: Channel) -> Self {
+        Self {
+            shared: None,
+            channel,
+            generation: 0,
+        }
+    }
+}
+
+/// A lazy connection with the kubeconfig's identity. Called within a runtime,
+/// which keeps it going.
+pub fn connect(config: &Kubeconfig) -> Result<Connection, tls::Error> {
+    let addresses = config.servers.iter().map(|url| host_and_port(url));
     let servers = Arc::new(Servers {
-        addresses,
+        addresses: addresses.collect::<Result<Vec<_>, _>>()?,
         preferred: AtomicUsize::new(0),
-        tls: TlsConnector::from(Arc::new(client)),
     });
+    let tls = tls::client(config, &["h2"])?;
+    let config = tls.current();
+    let channel = open(&servers, &config);
+    let current = Current {
+        looked: Instant::now(),
+        config,
+        channel: channel.clone(),
+        generation: 0,
+    };
+    let shared = Shared {
+        servers,
+        tls,
+        runtime: Handle::current(),
+        current: Mutex::new(current),
+    };
+    Ok(Connection {
+        shared: Some(Arc::new(shared)),
+        channel,
+        generation: 0,
+    })
+}
+
+fn open(servers: &Arc<Servers>, config: &Arc<ClientConfig>) -> Channel {
+    let (servers, tls) = (servers.clone(), TlsConnector::from(config.clone()));
     let connector = tower::service_fn(move |_: http::Uri| {
-        let servers = servers.clone();
-        async move { dial(&servers).await.map(TokioIo::new) }
+        let (servers, tls) = (servers.clone(), tls.clone());
+        async move { dial(&servers, &tls).await.map(TokioIo::new) }
     });
     // The URI only fills the :authority of requests; the connector decides. It
     // speaks TLS itself: an https URI would make tonic want to do it again.
-    Ok(Endpoint::from_static("http://kubernetes.default.svc")
+    Endpoint::from_static("http://kubernetes.default.svc")
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
-        .connect_with_connector_lazy(connector))
+        .connect_with_connector_lazy(connector)
 }
 
-async fn dial(servers: &Servers) -> io::Result<TlsStream<TcpStream>> {
+impl Shared {
+    /// The channel to send a request on, if that isn't the one of this
+    /// generation. The former one ends with the last request on it.
+    fn newer(&self, generation: u64) -> Option<(u64, Channel)> {
+        let mut current = self.current.lock();
+        if current.looked.elapsed() >= LOOK {
+            current.looked = Instant::now();
+            let config = self.tls.current();
+            if !Arc::ptr_eq(&config, &current.config) {
+                let _on_it = self.runtime.enter();
+                current.channel = open(&self.servers, &config);
+                current.config = config;
+                current.generation += 1;
+                tracing::info!("the certificates are new, and so is the connection");
+            }
+        }
+        let is_newer = current.generation != generation;
+        is_newer.then(|| (current.generation, current.channel.clone()))
+    }
+}
+
+impl Service<http::Request<Body>> for Connection {
+    type Response = http::Response<Body>;
+    type Error = Error;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let shared = self.shared.as_ref();
+        if let Some((generation, channel)) = shared.and_then(|s| s.newer(self.generation)) {
+            (self.generation, self.channel) = (generation, channel);
+        }
+        self.channel.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> ResponseFuture {
+        self.channel.call(request)
+    }
+}
+
+async fn dial(servers: &Servers, tls: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
     let first = servers.preferred.load(Ordering::Relaxed);
     let mut last_error = io::Error::other("the kubeconfig names no server");
     for turn in 0..servers.addresses.len() {
         let index = (first + turn) % servers.addresses.len();
         let (host, port) = &servers.addresses[index];
-        let attempt = tokio::time::timeout(CONNECT_TIMEOUT, dial_one(&servers.tls, host, *port));
+        let attempt = tokio::time::timeout(CONNECT_TIMEOUT, dial_one(tls, host, *port));
         match attempt.await {
             Ok(Ok(stream)) => {
                 servers.preferred.store(index, Ordering::Relaxed);

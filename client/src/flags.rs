@@ -2,7 +2,7 @@
 
 use crate::api::Client;
 use crate::health;
-use crate::kubeconfig::{self, Kubeconfig};
+use crate::kubeconfig::{self, Kubeconfig, Pem};
 use crate::{expiry, logging, task, tls, vital};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -23,12 +23,12 @@ pub struct Common {
     /// Port to serve health and metrics on; 0 picks a free one.
     #[arg(long, default_value_t = 0, value_name = "PORT")]
     pub secure_port: u16,
-    /// Certificate to serve with.
-    #[arg(long, value_name = "FILE")]
-    pub tls_cert_file: PathBuf,
+    /// Certificate to serve with; one that nobody has signed if it isn't given.
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
     /// Private key of that certificate.
-    #[arg(long, value_name = "FILE")]
-    pub tls_private_key_file: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub tls_private_key_file: Option<PathBuf>,
     /// CA that clients' certificates must chain to.
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: PathBuf,
@@ -80,30 +80,34 @@ impl Common {
         Ok(client)
     }
 
-    /// The files the health server (or the component's own) needs.
-    pub fn server_files(&self) -> tls::ServerFiles {
-        tls::ServerFiles {
-            certificate: self.tls_cert_file.clone(),
-            key: self.tls_private_key_file.clone(),
-            client_ca: self.client_ca_file.clone(),
-        }
+    /// What to serve with, if the flags say so.
+    pub fn server_key(&self) -> Option<tls::ServerKey> {
+        let (certificate, key) = (&self.tls_cert_file, &self.tls_private_key_file);
+        let files = certificate.as_ref().zip(key.as_ref());
+        files.map(|(certificate, key)| tls::ServerKey::of_files(certificate, key))
+    }
+
+    /// The CA of those who may see more than health.
+    pub fn client_ca(&self) -> Pem {
+        Pem::File(self.client_ca_file.clone())
     }
 
     /// Validates certificates, binds the port and serves health on the
     /// [`vital`] runtime; systemd is told as well. Returns the bound address.
+    /// Without `--tls-cert-file` it serves with a certificate of its own.
     pub async fn serve_health(&self, checks: health::Checks) -> Result<SocketAddr, Error> {
-        let files = self.server_files();
-        tls::server(&files, false, &[])?;
+        let key = match self.server_key() {
+            Some(key) => key,
+            None => tls::ServerKey::of_its_own("localhost")?,
+        };
+        expiry::watch(expiry::Use::Serving, &key.certificate);
+        let tls = tls::server(key, &self.client_ca(), false, health::ALPN)?;
         let address = SocketAddr::new(self.bind_address, self.secure_port);
         let (listener, bound) = health::bind_vital(address).await?;
         let checks = Arc::new(checks);
         checks.follow();
         let _on_it = vital::runtime().enter();
-        task::spawn_critical("health", async move {
-            if let Err(error) = health::serve(listener, &files, checks).await {
-                tracing::error!(%error, "health can't be served");
-            }
-        });
+        task::spawn_critical("health", health::serve(listener, tls, checks));
         Ok(bound)
     }
 }

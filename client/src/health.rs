@@ -3,14 +3,12 @@
 //! Health is open to anyone who can connect; metrics want a client
 //! certificate of the cluster.
 
-use crate::kubeconfig::Pem;
 use crate::serving::{Bounds, Peer, Server, Service, caught};
 use crate::{expiry, host, metrics, systemd, tls, unreadable, vital, watchdog};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -173,26 +171,10 @@ pub async fn bind_vital(address: SocketAddr) -> std::io::Result<(TcpListener, So
 /// Protocols spoken, for who makes the TLS configuration.
 pub const ALPN: &[&str] = &["h2", "http/1.1"];
 
-/// Serves until the task is dropped.
-pub async fn serve(
-    listener: TcpListener,
-    files: &tls::ServerFiles,
-    checks: impl Into<Arc<Checks>>,
-) -> Result<(), tls::Error> {
-    let config = tls::server(files, false, ALPN)?;
-    expiry::watch(expiry::Use::Serving, &Pem::File(files.certificate.clone()));
-    serve_with(listener, config, checks).await;
-    Ok(())
-}
-
-/// The same with a TLS configuration made elsewhere; it must not insist on
+/// Serves until the task is dropped. The TLS configuration must not insist on
 /// client certificates.
-pub async fn serve_with(
-    listener: TcpListener,
-    config: ServerConfig,
-    checks: impl Into<Arc<Checks>>,
-) {
-    let server = Server::new(listener, config, Bounds::HEALTH);
+pub async fn serve(listener: TcpListener, tls: Arc<tls::Server>, checks: impl Into<Arc<Checks>>) {
+    let server = Server::new(listener, tls, Bounds::HEALTH);
     let health = Health(checks.into());
     server.run(health, std::future::pending()).await;
 }

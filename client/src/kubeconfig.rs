@@ -1,5 +1,6 @@
 //! The kubeconfig file: which apiserver to talk to, whom to trust, who to be.
 
+use crate::notify::Watch;
 use base64::Engine as _;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -66,9 +67,21 @@ pub enum Credentials {
         /// Its private key.
         key: Pem,
     },
+    /// By a bearer token, such as the one a node joins with.
+    Token(Token),
     /// By the bearer token that a file holds, read anew for every call since
     /// the tokens of service accounts are replaced while they are in use.
     TokenFile(PathBuf),
+}
+
+/// A bearer token; it stays out of logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(pub String);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 #[derive(Deserialize)]
@@ -112,6 +125,7 @@ struct UserEntry {
     client_certificate_data: Option<String>,
     client_key: Option<PathBuf>,
     client_key_data: Option<String>,
+    token: Option<String>,
     #[serde(rename = "tokenFile")]
     token_file: Option<PathBuf>,
 }
@@ -127,6 +141,18 @@ impl Kubeconfig {
             path: path.into(),
             reason,
         })
+    }
+
+    /// Waits until there is such a file: on a node that joins, the kubelet writes
+    /// those of the other agents.
+    pub async fn awaited(path: &Path) {
+        let folder = Watch::new(path.parent().unwrap_or(Path::new(".")));
+        if !path.exists() {
+            tracing::info!(kubeconfig = %path.display(), "waiting until the kubelet has written it");
+        }
+        while !path.exists() {
+            folder.changed().await;
+        }
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, String> {
@@ -157,6 +183,9 @@ impl Kubeconfig {
 fn credentials(base: &Path, user: &UserEntry) -> Result<Credentials, String> {
     if let Some(file) = &user.token_file {
         return Ok(Credentials::TokenFile(base.join(file)));
+    }
+    if let Some(token) = &user.token {
+        return Ok(Credentials::Token(Token(token.trim().to_owned())));
     }
     Ok(Credentials::Certificate {
         certificate: pem(
@@ -224,6 +253,11 @@ users: [{name: u, user: {client-certificate-data: Zm9v, client-key: /k/u.key}}]
             config.credentials,
             Credentials::TokenFile("/etc/hardway/t".into())
         );
+        let token = TEXT.replace("client-key: /k/u.key", "token: abcdef.0123456789abcdef");
+        let config = Kubeconfig::parse(&token, Path::new("x")).unwrap();
+        let expected = Credentials::Token(Token("abcdef.0123456789abcdef".into()));
+        assert_eq!(config.credentials, expected);
+        assert!(!format!("{config:?}").contains("0123"));
     }
 
     #[test]

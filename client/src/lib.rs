@@ -10,6 +10,7 @@
 
 pub mod api;
 mod bearer;
+pub mod certificate;
 pub mod channel;
 pub mod controller;
 pub mod events;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use hardway_client::kubeconfig::Pem;
 use hardway_client::serving::{Bounds, Deadlines, Peer, Server, Service};
-use hardway_client::tls::{self, ReloadingKey};
+use hardway_client::tls::{self, ServerKey};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -103,8 +103,12 @@ impl Lab {
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let ca = params.self_signed(&key).unwrap();
         let pem = |text: String| Pem::Inline(text.into_bytes());
-        let reloading = ReloadingKey::load(pem(ca.pem()), pem(key.serialize_pem())).unwrap();
-        let tls = tls::server_from(reloading, &pem(ca.pem()), false, &["h2", "http/1.1"]).unwrap();
+        let shown = ServerKey {
+            certificate: pem(ca.pem()),
+            key: pem(key.serialize_pem()),
+            awaited: false,
+        };
+        let tls = tls::server(shown, &pem(ca.pem()), false, &["h2", "http/1.1"]).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Server::new(listener, tls, bounds).with_deadlines(DEADLINES);
         let address = server.address().unwrap();

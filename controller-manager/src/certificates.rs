@@ -1,12 +1,16 @@
-//! Certificate signing requests: approves those of kubelets that may have them,
+//! Certificate signing requests: approves those of nodes that may have them,
 //! signs what is approved for Kubernetes' own signers, and clears away old ones.
 
 mod demands;
+mod lifetime;
+mod serving;
+mod signer;
 
 use crate::Work;
 use crate::context::Context;
 use crate::informers::Informers;
 use hardway_client::controller::{self, Next};
+use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Store};
 use hardway_proto::meta::ObjectKey;
@@ -16,50 +20,75 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestSpec,
 };
+use k8s_openapi::api::core::v1::{Endpoints, Node, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use rcgen::{
-    CertificateSigningRequestParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose,
-};
 use serde_json::{Value, json};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use demands::{API_CLIENT, Asked, KUBELET_CLIENT, KUBELET_SERVING, Recognized};
+use lifetime::time_left;
+use signer::{SignError, Signer};
 
-/// How long requests are kept, as Kubernetes keeps them.
-const KEEP_DECIDED: Duration = Duration::from_secs(3600);
-const KEEP_PENDING: Duration = Duration::from_secs(24 * 3600);
 /// How long until somebody is asked again whether the sender of a request may
 /// have it: permission may be given meanwhile.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
-/// Clocks differ a little: certificates are valid from this long ago.
-const BACKDATE: Duration = Duration::from_secs(300);
 
 struct Controller {
     client: Client,
     requests: Store<CertificateSigningRequest>,
-    ca_certificate: PathBuf,
-    ca_key: PathBuf,
-    longest: Duration,
+    nodes: Store<Node>,
+    services: Store<Service>,
+    endpoints: Store<Endpoints>,
+    signer: Signer,
+    /// Whether serving certificates of nodes are approved.
+    approve_serving: bool,
 }
 
 /// The controller; `None` without `--cluster-signing-cert-file`.
 pub fn register(informers: &mut Informers, context: &Context) -> Option<Work> {
-    let (ca_certificate, ca_key) = context.settings.signing.clone()?;
+    let (certificate, key) = context.settings.signing.clone()?;
     let queue = WorkQueue::new();
     let controller = Controller {
         client: context.client.clone(),
         requests: informers.signing_requests.store(),
-        ca_certificate,
-        ca_key,
-        longest: context.settings.signing_duration,
+        nodes: informers.nodes.store(),
+        services: informers.services.store(),
+        endpoints: informers.endpoints.store(),
+        signer: Signer {
+            certificate,
+            key,
+            duration: context.settings.signing_duration,
+        },
+        approve_serving: context.settings.approve_kubelet_serving,
     };
     let on_request = queue.clone();
     informers
         .signing_requests
         .subscribe(move |change| on_request.add(change.object().name().to_owned()));
+    // What a node asked for before its addresses were known here.
+    let (on_node, requests) = (queue.clone(), controller.requests.clone());
+    informers.nodes.subscribe(move |change| {
+        let Change::Applied { old, new } = change else {
+            return;
+        };
+        let addresses = |node: &Node| node.status.as_ref().and_then(|s| s.addresses.clone());
+        if old
+            .as_ref()
+            .is_some_and(|old| addresses(old) == addresses(new))
+        {
+            return;
+        }
+        let user = format!("system:node:{}", new.name());
+        let all = requests.list().into_iter();
+        for own in all.filter(|request| request.spec.username.as_ref() == Some(&user)) {
+            on_node.add(own.name().to_owned());
+        }
+    });
     Some(Box::pin(async move {
         controller.requests.wait_synced().await;
+        controller.nodes.wait_synced().await;
+        controller.services.wait_synced().await;
+        controller.endpoints.wait_synced().await;
         controller::run("certificates", queue, 2, |name| controller.reconcile(name)).await;
     }))
 }
@@ -82,21 +111,6 @@ fn condition(r#type: &str, reason: &str, message: String) -> CertificateSigningR
         last_update_time: now.clone(),
         last_transition_time: now,
     }
-}
-
-/// How long until a request is cleared away.
-fn time_left(request: &CertificateSigningRequest, now: Timestamp) -> Duration {
-    let decided = ["Approved", "Denied", "Failed"]
-        .iter()
-        .any(|c| has_condition(request, c));
-    let keep = if decided { KEEP_DECIDED } else { KEEP_PENDING };
-    let created = request
-        .metadata
-        .creation_timestamp
-        .as_ref()
-        .map_or(now, |t| t.0);
-    let age = Duration::try_from(now.duration_since(created)).unwrap_or_default();
-    keep.saturating_sub(age)
 }
 
 impl Controller {
@@ -123,6 +137,17 @@ impl Controller {
         };
         if !closed && !has_condition(&request, "Approved") {
             let recognized = asked.recognized(&request.spec);
+            if !recognized.is_empty()
+                && let Some(why) = self.objection(&asked, &request.spec)
+            {
+                tracing::info!(
+                    request = name,
+                    user = request.spec.username,
+                    why,
+                    "left for a person to decide: `kubectl certificate approve` or `deny`"
+                );
+                return Ok(Next::After(left));
+            }
             for way in recognized {
                 if !self.may(&request.spec, way).await? {
                     continue;
@@ -149,20 +174,21 @@ impl Controller {
             }
         } else if !closed && is_ours(&request.spec.signer_name) {
             let mut signed = CertificateSigningRequest::clone(&request);
-            match asked.check(&request.spec) {
-                Ok(()) => {
-                    let pem = self.sign(&request.spec)?;
-                    signed.status.get_or_insert_default().certificate =
-                        Some(ByteString(pem.into_bytes()));
-                }
-                Err(why) => {
-                    let conditions = &mut signed.status.get_or_insert_default().conditions;
-                    conditions.get_or_insert_default().push(condition(
-                        "Failed",
-                        "SignerValidationFailure",
-                        why,
-                    ));
-                }
+            let outcome = match asked.check(&request.spec) {
+                Err(why) => Err(("SignerValidationFailure", why)),
+                Ok(()) => match self.signer.sign(&request.spec, SystemTime::now()) {
+                    Ok(pem) => Ok(pem),
+                    Err(SignError::Request(why)) => Err(("SigningError", why)),
+                    Err(error @ SignError::Authority(_)) => return Err(Status::internal(error)),
+                },
+            };
+            let status = signed.status.get_or_insert_default();
+            match outcome {
+                Ok(pem) => status.certificate = Some(ByteString(pem.into_bytes())),
+                Err((reason, why)) => status
+                    .conditions
+                    .get_or_insert_default()
+                    .push(condition("Failed", reason, why)),
             }
             api.update_status(&signed).await?;
         }
@@ -199,49 +225,31 @@ impl Controller {
         Ok(answer["status"]["allowed"] == Value::Bool(true))
     }
 
-    fn sign(&self, spec: &CertificateSigningRequestSpec) -> Result<String, Status> {
-        let pem = String::from_utf8_lossy(&spec.request.0);
-        let mut params =
-            CertificateSigningRequestParams::from_pem(&pem).map_err(Status::internal)?;
-        // Read each time: a renewed CA signs without a restart.
-        let read = |path: &PathBuf| {
-            std::fs::read_to_string(path)
-                .map_err(|e| Status::internal(format!("signing CA {}: {e}", path.display())))
-        };
-        let key = KeyPair::from_pem(&read(&self.ca_key)?).map_err(Status::internal)?;
-        let issuer = Issuer::from_ca_cert_pem(&read(&self.ca_certificate)?, key)
-            .map_err(Status::internal)?;
-        let asked = spec.expiration_seconds.and_then(|s| u64::try_from(s).ok());
-        let validity = asked.map_or(self.longest, |s| Duration::from_secs(s).min(self.longest));
-        let now = std::time::SystemTime::now();
-        let usages = spec.usages.as_deref().unwrap_or_default();
-        let wanted = &mut params.params;
-        wanted.not_before = (now - BACKDATE).into();
-        wanted.not_after = (now + validity).into();
-        wanted.is_ca = rcgen::IsCa::ExplicitNoCa;
-        wanted.key_usages = usages.iter().filter_map(|u| key_usage(u)).collect();
-        wanted.extended_key_usages = usages.iter().filter_map(|u| extended_usage(u)).collect();
-        let certificate = params.signed_by(&issuer).map_err(Status::internal)?;
-        Ok(certificate.pem())
+    /// Why a request that is recognized is not approved all the same.
+    fn objection(&self, asked: &Asked, spec: &CertificateSigningRequestSpec) -> Option<String> {
+        if spec.signer_name != KUBELET_SERVING {
+            return None;
+        }
+        if !self.approve_serving {
+            return Some("--approve-kubelet-serving=false".into());
+        }
+        let user = spec.username.as_deref().unwrap_or_default();
+        let node = ObjectKey::new("", user.trim_start_matches("system:node:"));
+        let node = self.nodes.get(&node);
+        let services = self.services.list();
+        let services = services
+            .iter()
+            .flat_map(|s| serving::of_service(s))
+            .collect();
+        let apiservers = self.endpoints.get(&ObjectKey::new("default", "kubernetes"));
+        let apiservers = apiservers
+            .iter()
+            .flat_map(|e| serving::of_endpoints(e))
+            .collect();
+        serving::objection(asked, node.as_deref(), &services, &apiservers)
     }
 }
 
 fn is_ours(signer: &str) -> bool {
     [KUBELET_CLIENT, KUBELET_SERVING, API_CLIENT].contains(&signer)
-}
-
-fn key_usage(usage: &str) -> Option<KeyUsagePurpose> {
-    match usage {
-        "digital signature" => Some(KeyUsagePurpose::DigitalSignature),
-        "key encipherment" => Some(KeyUsagePurpose::KeyEncipherment),
-        _ => None,
-    }
-}
-
-fn extended_usage(usage: &str) -> Option<ExtendedKeyUsagePurpose> {
-    match usage {
-        "client auth" => Some(ExtendedKeyUsagePurpose::ClientAuth),
-        "server auth" => Some(ExtendedKeyUsagePurpose::ServerAuth),
-        _ => None,
-    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings from the command line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Where nodes' pod subnets come from; `None`: somebody else allocates them.
     pub cluster_cidr: Option<IpNetwork>,
@@ -23,6 +23,9 @@ pub struct Settings {
     pub signing: Option<(PathBuf, PathBuf)>,
     /// How long signed certificates are valid at most.
     pub signing_duration: Duration,
+    /// Whether nodes get serving certificates for their own names and
+    /// addresses without a person's approval.
+    pub approve_kubelet_serving: bool,
     /// How long a node may be silent before it counts as unreachable.
     pub node_monitor_grace_period: Duration,
 }

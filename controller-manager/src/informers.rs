@@ -1,6 +1,6 @@
 //! The caches that controllers share: every kind is watched once.
 
-use crate::account_tokens;
+use crate::{account_tokens, bootstrap_signer, bootstrap_tokens};
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Informer, task};
 use hardway_proto::Kind;
@@ -62,6 +62,10 @@ pub struct Informers {
     pub token_secrets: Informer<Secret>,
     /// The published CA, one per namespace.
     pub root_cas: Informer<ConfigMap>,
+    /// Secrets with which nodes join.
+    pub bootstrap_tokens: Informer<Secret>,
+    /// The ConfigMap that says where the cluster is.
+    pub cluster_info: Informer<ConfigMap>,
     /// Disruption budgets.
     pub disruption_budgets: Informer<PodDisruptionBudget>,
     /// Claims of storage.
@@ -112,6 +116,10 @@ impl Informers {
                     account_tokens::account_of(secret).into_iter().collect()
                 }),
             root_cas: Informer::new(client.all()).fields(format!("metadata.name={ROOT_CA}")),
+            bootstrap_tokens: Informer::new(client.namespaced(bootstrap_tokens::NAMESPACE))
+                .fields(format!("type={}", bootstrap_tokens::TYPE)),
+            cluster_info: Informer::new(client.namespaced(bootstrap_signer::NAMESPACE))
+                .fields(format!("metadata.name={}", bootstrap_signer::CLUSTER_INFO)),
             disruption_budgets: Informer::new(client.all()),
             claims: Informer::new(client.all()),
             volumes: Informer::new(client.all()),
@@ -134,6 +142,8 @@ impl Informers {
         tasks.add(self.service_accounts.spawn().1);
         tasks.add(self.token_secrets.spawn().1);
         tasks.add(self.root_cas.spawn().1);
+        tasks.add(self.bootstrap_tokens.spawn().1);
+        tasks.add(self.cluster_info.spawn().1);
         tasks.add(self.disruption_budgets.spawn().1);
         tasks.add(self.claims.spawn().1);
         tasks.add(self.volumes.spawn().1);

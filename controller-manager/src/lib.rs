@@ -7,6 +7,8 @@ pub mod informers;
 
 pub mod account_tokens;
 mod adoption;
+mod bootstrap_signer;
+mod bootstrap_tokens;
 mod certificates;
 mod conflicts;
 mod deployment;
@@ -26,6 +28,7 @@ mod root_ca;
 mod service_account;
 mod service_endpoints;
 mod taint_eviction;
+mod token_cleaner;
 mod volume_protection;
 
 use context::Context;
@@ -61,6 +64,8 @@ pub async fn run(context: Context) {
     start("disruption", disruption::register(seen, with));
     start("volume-protection", volume_protection::register(seen, with));
     start("serviceaccount", service_account::register(seen, with));
+    start("bootstrapsigner", bootstrap_signer::register(seen, with));
+    start("tokencleaner", token_cleaner::register(seen, with));
     start("garbage-collector", garbage_collector::register(with));
     // Flags say which of these there are.
     let optional = [

@@ -37,12 +37,26 @@ struct Flags {
     /// Private key of that CA.
     #[arg(long, value_name = "FILE", requires = "cluster_signing_cert_file")]
     cluster_signing_key_file: Option<PathBuf>,
-    /// Days a signed certificate is valid at most.
-    #[arg(long, default_value_t = 365, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36_500))]
-    cluster_signing_days: u32,
+    /// How long a signed certificate is valid at most, e.g. `8760h`.
+    #[arg(long, default_value = "8760h", value_name = "DURATION", value_parser = duration)]
+    cluster_signing_duration: Duration,
+    /// Approves what nodes ask to serve with, if it is for their own names and addresses only.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    approve_kubelet_serving: bool,
     /// Seconds a node may be silent before it counts as unreachable.
     #[arg(long, default_value_t = 50, value_name = "SECONDS")]
     node_monitor_grace_period: u64,
+}
+
+/// A duration as Go writes it.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok();
+    match parsed.and_then(|duration| Duration::try_from(duration).ok()) {
+        Some(duration) if duration >= Duration::from_secs(1) => Ok(duration),
+        _ => Err(format!(
+            "{text:?} is no duration of a second or more such as 8760h or 1h30m"
+        )),
+    }
 }
 
 impl Flags {
@@ -67,7 +81,8 @@ impl Flags {
                 .cluster_signing_cert_file
                 .clone()
                 .zip(self.cluster_signing_key_file.clone()),
-            signing_duration: Duration::from_secs(u64::from(self.cluster_signing_days) * 86_400),
+            signing_duration: self.cluster_signing_duration,
+            approve_kubelet_serving: self.approve_kubelet_serving,
             node_monitor_grace_period: Duration::from_secs(self.node_monitor_grace_period),
         })
     }

@@ -5,13 +5,15 @@ use crate::context::Context;
 use crate::informers::{Informers, ROOT_CA};
 use crate::service_account::is_active;
 use hardway_client::controller::{self, Next};
+use hardway_client::notify::Watch;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Store};
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 struct Controller {
     client: Client,
@@ -40,11 +42,37 @@ pub fn register(informers: &mut Informers, context: &Context) -> Option<Work> {
     Some(Box::pin(async move {
         controller.namespaces.wait_synced().await;
         controller.published.wait_synced().await;
-        controller::run("root-ca", queue, 2, |name| controller.reconcile(name)).await;
+        tokio::join!(
+            controller.follow_file(&queue),
+            controller::run("root-ca", queue.clone(), 2, |name| controller
+                .reconcile(name)),
+        );
     }))
 }
 
+/// How often the file is looked at in any case: what it is a link to may be in
+/// a folder that isn't watched.
+const LOOK: Duration = Duration::from_secs(60);
+
 impl Controller {
+    /// Has every namespace looked at when the file changes.
+    async fn follow_file(&self, queue: &WorkQueue<String>) {
+        let folder = self.file.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let watch = Watch::new(folder.unwrap_or(Path::new(".")));
+        let mut seen = std::fs::read(&self.file).ok();
+        loop {
+            let _ = tokio::time::timeout(LOOK, watch.changed()).await;
+            let now = std::fs::read(&self.file).ok();
+            if now.is_some() && now != seen {
+                tracing::info!(file = %self.file.display(), "the CA has changed and is published");
+                seen = now;
+                for namespace in self.namespaces.list() {
+                    queue.add(namespace.name().to_owned());
+                }
+            }
+        }
+    }
+
     async fn reconcile(&self, namespace: String) -> Result<Next, Status> {
         let active = self.namespaces.get(&ObjectKey::new("", &namespace));
         if !active.is_some_and(|n| is_active(&n)) {
@@ -54,6 +82,12 @@ impl Controller {
         let text = std::fs::read_to_string(&self.file).map_err(|e| {
             Status::internal(format!("--root-ca-file {}: {e}", self.file.display()))
         })?;
+        if !text.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(Status::internal(format!(
+                "--root-ca-file {}: holds no certificate",
+                self.file.display()
+            )));
+        }
         let data = BTreeMap::from([("ca.crt".to_owned(), text)]);
         let current = self.published.get(&ObjectKey::new(&namespace, ROOT_CA));
         let api = self.client.namespaced::<ConfigMap>(&namespace);
@@ -83,5 +117,58 @@ impl Controller {
             Err(status) if status.is_already_exists() || status.is_not_found() => Ok(Next::Done),
             Err(status) => Err(status),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Settings;
+    use hardway_client::fake::Fake;
+    use hardway_client::task;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn what_is_published_follows_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ca.crt");
+        let pem = |name: &str| format!("-----BEGIN CERTIFICATE-----\n{name}\n");
+        std::fs::write(&file, pem("old")).unwrap();
+        let (fake, client) = Fake::start(Vec::new());
+        for name in ["a", "b"] {
+            let namespace = json!({"metadata": {"name": name}, "status": {"phase": "Active"}});
+            fake.create("", "namespaces", namespace);
+        }
+        let context = Context {
+            client: client.clone(),
+            settings: Arc::new(Settings {
+                root_ca_file: Some(file.clone()),
+                ..Settings::default()
+            }),
+        };
+        let mut informers = Informers::new(&client);
+        let work = register(&mut informers, &context).unwrap();
+        let mut tasks = task::Group::default();
+        informers.start(&mut tasks);
+        let work = tokio::spawn(work);
+        let published = async |text: String| {
+            let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+            loop {
+                let all = fake.objects("", "configmaps");
+                if all.len() == 2 && all.iter().all(|m| m["data"]["ca.crt"] == *text) {
+                    return;
+                }
+                assert!(tokio::time::Instant::now() < deadline, "{all:?}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        published(pem("old")).await;
+        // Half written: what is there stays.
+        std::fs::write(&file, "").unwrap();
+        std::fs::write(dir.path().join("new"), pem("new")).unwrap();
+        std::fs::rename(dir.path().join("new"), &file).unwrap();
+        published(pem("new")).await;
+        work.abort();
     }
 }

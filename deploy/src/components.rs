@@ -189,6 +189,7 @@ fn apiserver(lab: &Lab, host: &Host) -> Parts {
         .file("tls-cert-file", pki.certificate("apiserver"))
         .file("tls-private-key-file", pki.key("apiserver"))
         .file("client-ca-file", pki.certificate(CLUSTER_CA))
+        .flag("enable-bootstrap-token-auth", true)
         .file("service-account-key-file", folder)
         .file("service-account-signing-key-file", pki.key("sa"))
         .flag(

@@ -2,19 +2,14 @@
 
 use hardway_client::health::{self, Checks};
 use hardway_client::kubeconfig::Pem;
-use hardway_client::tls::{self, ReloadingKey};
+use hardway_client::tls::{self, ServerKey};
 use hardway_client::{task, vital};
-use rcgen::{CertificateParams, KeyPair};
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 /// Why they can't be served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A certificate of its own can't be made.
-    #[error("cannot make a certificate: {0}")]
-    Certificate(#[from] rcgen::Error),
-    /// The CA of those who may see metrics.
+    /// Its own certificate, or the CA of those who may see metrics.
     #[error(transparent)]
     Tls(#[from] tls::Error),
     /// The port.
@@ -30,19 +25,10 @@ pub async fn health(
     client_ca: &Pem,
     checks: Checks,
 ) -> Result<SocketAddr, Error> {
-    let config = tls::server_from(own_key()?, client_ca, false, health::ALPN)?;
+    let key = ServerKey::of_its_own("hardway-dns")?;
+    let config = tls::server(key, client_ca, false, health::ALPN)?;
     let (listener, bound) = health::bind_vital(address).await?;
     let _on_it = vital::runtime().enter();
-    task::spawn_critical("health", health::serve_with(listener, config, checks));
+    task::spawn_critical("health", health::serve(listener, config, checks));
     Ok(bound)
-}
-
-fn own_key() -> Result<Arc<ReloadingKey>, Error> {
-    let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(vec!["hardway-dns".to_owned()])?.self_signed(&key)?;
-    let inline = |pem: String| Pem::Inline(pem.into_bytes());
-    Ok(ReloadingKey::load(
-        inline(certificate.pem()),
-        inline(key.serialize_pem()),
-    )?)
 }

@@ -18,8 +18,8 @@ use crate::server::Server;
 use crate::shutdown::{Periods, Shutdown};
 use crate::status::writer::Writer;
 use crate::{
-    apparmor, dns, kernel, leftovers, mirrors, pleg, probes, requirements, shutdown, static_pods,
-    sysctls, volumes,
+    apparmor, certificates, dns, kernel, leftovers, mirrors, pleg, probes, requirements, shutdown,
+    static_pods, sysctls, volumes,
 };
 use hardway_client::api::Client;
 use hardway_client::events::Recorder;
@@ -68,11 +68,7 @@ fn quantity(flag: &str, text: &str) -> Result<Quantity, Error> {
 }
 
 /// What the flags say about this node.
-async fn registration(flags: &Flags) -> Result<Registration, Error> {
-    let name = match &flags.hostname_override {
-        Some(name) => name.to_lowercase(),
-        None => flags::host_name()?,
-    };
+async fn registration(flags: &Flags, name: String) -> Result<Registration, Error> {
     let ip = match flags.node_ip {
         Some(ip) => ip,
         None => {
@@ -113,13 +109,19 @@ fn port(flags: &Flags) -> u16 {
 pub async fn run(flags: Flags) -> Result<(), Error> {
     watchdog::start()?;
     let periods = shutdown::periods(&flags).map_err(Error::Flag)?;
-    let registration = registration(&flags).await?;
+    let name = flags.node_name()?;
+    let (serving, subject) = watch::channel(None);
+    let key = certificates::serving(&flags, subject).map_err(Error::Flag)?;
+    certificates::join(&flags, &name).await;
+    let registration = registration(&flags, name).await?;
     let house = house(&flags, &registration)?;
     let client = flags.common.client("kubelet")?;
     let address = SocketAddr::new(flags.common.bind_address, port(&flags));
     let listener = hardway_client::health::bind(address).await?;
-    let files = flags.common.server_files();
-    hardway_client::tls::server(&files, false, &[]).map_err(hardway_client::flags::Error::Tls)?;
+    let client_ca = flags.common.client_ca();
+    expiry::watch(expiry::Use::Serving, &key.certificate);
+    let tls = hardway_client::tls::server(key, &client_ca, false, &["http/1.1"])
+        .map_err(hardway_client::flags::Error::Tls)?;
     let runtime: cri::Handle = Arc::new(cri::Client::connect(&flags.container_runtime_endpoint));
     let name = registration.facts.name.clone();
     #[expect(
@@ -141,8 +143,19 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
         "Seconds until the kubelet's serving certificate ends; negative if it has.",
         expiry::Use::Serving,
     );
+    certificates::keep(&flags, &name);
     let node = Informer::new(client.all::<Node>())
         .fields(format!("metadata.name={name}"))
+        .on_change(move |change| {
+            let subject = certificates::serving_subject(change.object());
+            serving.send_if_modified(|known| {
+                let is_new = subject.is_some() && *known != subject;
+                if is_new {
+                    *known = subject;
+                }
+                is_new
+            });
+        })
         .start();
     let pods = Pods::default();
     let manager = Manager::new(context.clone(), pods.clone(), node.clone(), events.clone());
@@ -197,9 +210,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     let server = Server::new(context, pods, client, name.clone(), checks);
     tracing::info!(node = name, %address, "started");
     tokio::select! {
-        served = server.serve(listener, &files) => {
-            served.map_err(hardway_client::flags::Error::Tls)?;
-        }
+        () = server.serve(listener, tls) => {}
         ended = end => ended?,
         failure = task::failed() => return Err(failure.into()),
     }

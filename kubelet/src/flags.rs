@@ -18,6 +18,24 @@ pub struct Flags {
     /// Flags that all components share.
     #[command(flatten)]
     pub common: hardway_client::flags::Common,
+    /// Kubeconfig to join with: where --kubeconfig isn't there, or its certificate is not good, one
+    /// is asked for with this, and --kubeconfig written.
+    #[arg(long, value_name = "FILE")]
+    pub bootstrap_kubeconfig: Option<PathBuf>,
+    /// Folder for certificates that are asked for.
+    #[arg(long, default_value = "/var/lib/kubelet/pki", value_name = "DIR")]
+    pub cert_dir: PathBuf,
+    /// Renews the certificate that was got with --bootstrap-kubeconfig before it ends.
+    #[arg(long, requires = "bootstrap_kubeconfig")]
+    pub rotate_certificates: bool,
+    /// Asks for the certificate to serve with, and renews it before it ends and when the node's
+    /// addresses change; instead of --tls-cert-file.
+    #[arg(long)]
+    pub rotate_server_certificates: bool,
+    /// Folder in which this node's kube-proxy and flannel-lite find kubeconfigs and certificates that
+    /// the kubelet asks for: DIR/kube-proxy/kubeconfig, DIR/flannel-lite/kubeconfig.
+    #[arg(long, value_name = "DIR")]
+    pub agent_cert_dir: Option<PathBuf>,
     /// Name of the node; the host's name if it isn't given.
     #[arg(long, value_name = "NAME")]
     pub hostname_override: Option<String>,
@@ -126,8 +144,21 @@ fn cgroup_driver(text: &str) -> Result<String, String> {
     }
 }
 
+impl Flags {
+    /// The node's name.
+    ///
+    /// # Errors
+    /// If the host has none.
+    pub fn node_name(&self) -> std::io::Result<String> {
+        match &self.hostname_override {
+            Some(name) => Ok(name.to_lowercase()),
+            None => host_name(),
+        }
+    }
+}
+
 /// The host's name, in lower case.
-pub fn host_name() -> std::io::Result<String> {
+fn host_name() -> std::io::Result<String> {
     let name = nix::unistd::gethostname()?;
     Ok(name.to_string_lossy().trim().to_lowercase())
 }

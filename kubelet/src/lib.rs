@@ -9,6 +9,7 @@
 pub mod admission;
 pub mod app;
 pub mod apparmor;
+pub mod certificates;
 pub mod cgroups;
 pub mod container;
 pub mod context;

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use hardway_client::events::Recorder;
+use hardway_client::kubeconfig::Kubeconfig;
 use hardway_client::{flags, health::Checks, host, signals, task, watchdog};
 use hardway_proxy::conntrack::ConntrackTool;
 use hardway_proxy::nft::NftTool;
@@ -17,6 +18,9 @@ use std::process::ExitCode;
 struct Flags {
     #[command(flatten)]
     common: flags::Common,
+    /// Wait until the kubeconfig is there, which the kubelet of a node that joins writes.
+    #[arg(long)]
+    await_kubeconfig: bool,
     /// Name of this node, if it isn't the host's.
     #[arg(long, value_name = "NAME")]
     hostname_override: Option<String>,
@@ -40,6 +44,12 @@ async fn main() -> ExitCode {
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     flags.common.init_logging()?;
     watchdog::start()?;
+    if flags.await_kubeconfig {
+        tokio::select! {
+            () = Kubeconfig::awaited(&flags.common.kubeconfig) => {}
+            stop = signals::shutdown() => return Ok(stop?),
+        }
+    }
     let node = match flags.hostname_override {
         Some(name) => name,
         None => std::fs::read_to_string("/proc/sys/kernel/hostname")?

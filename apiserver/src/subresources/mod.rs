@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 /// How kubelets are spoken to.
 pub struct Upstreams {
     /// TLS towards kubelets: their CA, and the certificate shown to them.
-    pub kubelets: Option<Arc<rustls::ClientConfig>>,
+    pub kubelets: Option<Arc<hardway_client::tls::Client>>,
 }
 
 /// A stream under way: it is counted, and the audit log is told of its end,
@@ -167,7 +167,7 @@ impl Upstreams {
         node: &Value,
         path_and_query: String,
     ) -> Result<Upstream, Status> {
-        let tls = self.kubelets.clone().ok_or_else(|| {
+        let tls = self.kubelets.as_ref().ok_or_else(|| {
             Status::unavailable(
                 "this server has no certificate for kubelets; start it with --kubelet-client-certificate, --kubelet-client-key and --kubelet-certificate-authority",
             )
@@ -182,7 +182,7 @@ impl Upstreams {
             address: join_port(&host, port),
             server_name: host,
             common_name: Some(format!("system:node:{}", metadata::text(node, "name"))),
-            tls: Some(tls),
+            tls: Some(tls.current()),
             path_and_query,
         })
     }

@@ -503,7 +503,7 @@ fn tls(dir: &Path, user: &str, protocol: &str) -> Arc<rustls::ClientConfig> {
         file(format!("{user}.key")),
         &[protocol],
     );
-    Arc::new(config.unwrap())
+    config.unwrap().current()
 }
 
 /// A running watch.

@@ -5,7 +5,7 @@ use super::descriptors::Reserve;
 use super::life::Deadlines;
 use super::shared::Connections;
 use super::table::Bounds;
-use rustls::ServerConfig;
+use crate::tls;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const COMPLAINT: Duration = Duration::from_secs(10);
 /// An HTTPS server: HTTP/2 for who asks for it in the handshake, else HTTP/1.
 pub struct Server {
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    tls: Arc<tls::Server>,
     deadlines: Deadlines,
     connections: Arc<Connections>,
     tasks: TaskTracker,
@@ -34,10 +34,10 @@ pub struct Server {
 impl Server {
     /// A server behind a port. The configuration must not insist on client
     /// certificates unless all of its paths want them.
-    pub fn new(listener: TcpListener, tls: ServerConfig, bounds: Bounds) -> Self {
+    pub fn new(listener: TcpListener, tls: Arc<tls::Server>, bounds: Bounds) -> Self {
         Self {
             listener,
-            acceptor: TlsAcceptor::from(Arc::new(tls)),
+            tls,
             deadlines: Deadlines::default(),
             connections: Connections::new(bounds),
             tasks: TaskTracker::new(),
@@ -105,7 +105,8 @@ impl Server {
             deadlines: self.deadlines,
             stopping: self.stopping.clone(),
         };
-        let task = connection.serve(tcp, self.acceptor.clone(), service.clone());
+        let acceptor = TlsAcceptor::from(self.tls.current());
+        let task = connection.serve(tcp, acceptor, service.clone());
         self.tasks.spawn(task);
     }
 }

@@ -3,6 +3,7 @@
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequestSpec;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::pem::parse_x509_pem;
@@ -20,14 +21,20 @@ const SERVER_AUTH: &str = "server auth";
 /// What a PKCS#10 request says of its subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    common_name: String,
-    organizations: Vec<String>,
-    dns_names: usize,
-    addresses: usize,
-    emails: usize,
-    uris: usize,
-    /// Names of other sorts.
-    others: usize,
+    /// The user it is for.
+    pub common_name: String,
+    /// The groups it is for.
+    pub organizations: Vec<String>,
+    /// DNS names it is for.
+    pub dns_names: Vec<String>,
+    /// Addresses it is for.
+    pub addresses: Vec<IpAddr>,
+    /// How many mail addresses it is for.
+    pub emails: usize,
+    /// How many URIs it is for.
+    pub uris: usize,
+    /// How many names of other sorts it is for.
+    pub others: usize,
 }
 
 impl Asked {
@@ -56,14 +63,16 @@ impl Asked {
     }
 
     fn count(&mut self, name: &GeneralName<'_>) {
-        let count = match name {
-            GeneralName::DNSName(_) => &mut self.dns_names,
-            GeneralName::IPAddress(_) => &mut self.addresses,
-            GeneralName::RFC822Name(_) => &mut self.emails,
-            GeneralName::URI(_) => &mut self.uris,
-            _ => &mut self.others,
-        };
-        *count += 1;
+        match name {
+            GeneralName::DNSName(name) => self.dns_names.push((*name).to_owned()),
+            GeneralName::IPAddress(bytes) => match address(bytes) {
+                Some(address) => self.addresses.push(address),
+                None => self.others += 1,
+            },
+            GeneralName::RFC822Name(_) => self.emails += 1,
+            GeneralName::URI(_) => self.uris += 1,
+            _ => self.others += 1,
+        }
     }
 
     /// What a signer demands; `Err` says what is missing, in Kubernetes' words.
@@ -74,15 +83,12 @@ impl Asked {
         match spec.signer_name.as_str() {
             KUBELET_CLIENT => {
                 self.is_of_a_node()?;
-                none(self.dns_names, "DNS")?;
-                none(self.emails, "Email")?;
-                none(self.addresses, "IP")?;
-                none(self.uris, "URI")?;
+                self.names_nothing()?;
                 exactly(spec, CLIENT_AUTH)
             }
             KUBELET_SERVING => {
                 self.is_of_a_node()?;
-                if self.dns_names + self.addresses == 0 {
+                if self.dns_names.is_empty() && self.addresses.is_empty() {
                     return Err("DNS or IP subjectAltName is required".into());
                 }
                 none(self.emails, "Email")?;
@@ -97,10 +103,6 @@ impl Asked {
                 }
             }
             API_CLIENT => {
-                // The certificate would be of one of them only.
-                if self.organizations.len() > 1 {
-                    return Err("a subject of several organizations is not supported".into());
-                }
                 let usages = usages(spec);
                 let optional = [SIGNATURE, ENCIPHERMENT, CLIENT_AUTH];
                 if let Some(other) = usages.iter().find(|usage| !optional.contains(usage)) {
@@ -127,19 +129,59 @@ impl Asked {
         }
     }
 
+    fn names_nothing(&self) -> Result<(), String> {
+        none(self.dns_names.len(), "DNS")?;
+        none(self.emails, "Email")?;
+        none(self.addresses.len(), "IP")?;
+        none(self.uris, "URI")
+    }
+
     /// The permissions of which any one lets the sender have this without a
     /// person's approval; none for what a person has to look at. A serving
-    /// certificate is such: which names are a node's there is only its own
-    /// word for, and it could name the apiserver.
+    /// certificate's names are still to be compared with the Node's
+    /// ([`super::serving`]).
     pub fn recognized(&self, spec: &CertificateSigningRequestSpec) -> &'static [Recognized] {
-        if spec.signer_name != KUBELET_CLIENT || self.check(spec).is_err() {
+        if self.check(spec).is_err() {
             return &[];
         }
-        match spec.username.as_deref() == Some(self.common_name.as_str()) {
-            true => &[SELF, ANY],
-            false => &[ANY],
+        let itself = spec.username.as_deref() == Some(self.common_name.as_str());
+        match spec.signer_name.as_str() {
+            KUBELET_CLIENT if itself => &[SELF, ANY],
+            KUBELET_CLIENT => &[ANY],
+            KUBELET_SERVING => &[SERVING],
+            API_CLIENT if self.is_of_an_agent(spec) => &[AGENT],
+            _ => &[],
         }
     }
+
+    /// Whether a node asks for what runs beside its kubelet: kube-proxy, which
+    /// is the same user on all nodes, or its own flannel-lite.
+    fn is_of_an_agent(&self, spec: &CertificateSigningRequestSpec) -> bool {
+        let groups = spec.groups.iter().flatten();
+        let node = spec.username.as_deref().unwrap_or_default();
+        let Some(node) = node.strip_prefix("system:node:") else {
+            return false;
+        };
+        let organizations: Vec<&str> = self.organizations.iter().map(String::as_str).collect();
+        let is_agent = match organizations.as_slice() {
+            [] => self.common_name == "system:kube-proxy",
+            ["system:flannel-lite"] => self.common_name == format!("system:flannel-lite:{node}"),
+            _ => false,
+        };
+        is_agent
+            && !node.is_empty()
+            && groups.into_iter().any(|group| group == "system:nodes")
+            && self.names_nothing().is_ok()
+            && exactly(spec, CLIENT_AUTH).is_ok()
+    }
+}
+
+/// The address in a name of the type `iPAddress`.
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(bytes) = <[u8; 4]>::try_from(bytes) {
+        return Some(bytes.into());
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
 /// A request that is approved if its sender may `create` this subresource of
@@ -159,6 +201,15 @@ const SELF: Recognized = Recognized {
 const ANY: Recognized = Recognized {
     subresource: "nodeclient",
     message: "Auto approving kubelet client certificate after SubjectAccessReview.",
+};
+
+const SERVING: Recognized = Recognized {
+    subresource: "selfnodeserver",
+    message: "Auto approving self kubelet server certificate after SubjectAccessReview.",
+};
+const AGENT: Recognized = Recognized {
+    subresource: "nodeagentclient",
+    message: "Auto approving client certificate of a node's agent after SubjectAccessReview.",
 };
 
 fn none(count: usize, what: &str) -> Result<(), String> {
@@ -235,23 +286,49 @@ mod tests {
     }
 
     #[test]
-    fn a_node_does_not_choose_the_names_it_serves() {
+    fn a_node_alone_asks_for_its_serving_certificate() {
         let usages = [SERVER_AUTH, SIGNATURE];
-        let asked = request(
-            "system:node:a",
-            "system:nodes",
-            &[dns("kubernetes.default.svc")],
-        );
+        let asked = request("system:node:a", "system:nodes", &[dns("a")]);
         let own = spec("system:node:a", KUBELET_SERVING, &usages);
         assert_eq!(asked.check(&own), Ok(()));
-        assert!(asked.recognized(&own).is_empty());
+        assert_eq!(asked.recognized(&own), [SERVING]);
         let other = spec("system:node:b", KUBELET_SERVING, &usages);
+        assert!(asked.recognized(&other).is_empty());
         assert!(
             asked
                 .check(&other)
                 .unwrap_err()
                 .starts_with("only system:node:a itself")
         );
+    }
+
+    #[test]
+    fn a_node_asks_for_its_own_agents() {
+        let usages = [CLIENT_AUTH, SIGNATURE];
+        let by = |user: &str, group: &str, name: &str, of: &str, names: &[SanType]| {
+            let mut spec = spec(user, API_CLIENT, &usages);
+            spec.groups = Some(vec![group.to_owned()]);
+            let mut asked = request(name, of, names);
+            asked.organizations.retain(|o| !o.is_empty());
+            !asked.recognized(&spec).is_empty()
+        };
+        let (a, nodes) = ("system:node:a", "system:nodes");
+        let overlay = "system:flannel-lite";
+        assert!(by(a, nodes, "system:kube-proxy", "", &[]));
+        assert!(by(a, nodes, "system:flannel-lite:a", overlay, &[]));
+        for (user, group, name, of, names) in [
+            (a, nodes, "system:flannel-lite:b", overlay, &[][..]),
+            (a, nodes, "system:flannel-lite:a", "", &[]),
+            (a, nodes, "system:flannel-lite:a", "system:nodes", &[]),
+            (a, nodes, "system:kube-proxy", "system:masters", &[]),
+            (a, nodes, "system:kube-proxy", "", &[dns("a")]),
+            (a, nodes, "system:kube-scheduler", "", &[]),
+            (a, "dev", "system:kube-proxy", "", &[]),
+            ("jane", nodes, "system:kube-proxy", "", &[]),
+            ("system:node:", nodes, "system:flannel-lite:", overlay, &[]),
+        ] {
+            assert!(!by(user, group, name, of, names), "{user} {name} {of}");
+        }
     }
 
     #[test]

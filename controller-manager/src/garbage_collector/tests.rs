@@ -24,16 +24,7 @@ fn start() -> (Fake, Work) {
         resource("others", "Other", true),
         resource("globals", "Global", false),
     ]);
-    let settings = Settings {
-        cluster_cidr: None,
-        node_cidr_mask_size: 24,
-        root_ca_file: None,
-        service_account_private_key_file: None,
-        signing: None,
-        signing_duration: Duration::ZERO,
-        node_monitor_grace_period: Duration::ZERO,
-    };
-    let settings = Arc::new(settings);
+    let settings = Arc::new(Settings::default());
     let work = register(&Context { client, settings });
     (fake, work)
 }

@@ -12,9 +12,7 @@ use crate::manager::Pods;
 use access::{Access, Identity};
 use bytes::Bytes;
 use hardway_client::api::Client;
-use hardway_client::expiry;
 use hardway_client::health::{self, Checks};
-use hardway_client::kubeconfig::Pem;
 use hardway_client::serving::{self, Bounds, Peer, caught, descriptors};
 use hardway_client::tls;
 use http::{Method, Request, Response, StatusCode, header};
@@ -73,16 +71,9 @@ impl Server {
     }
 
     /// Serves until the future is dropped.
-    pub async fn serve(
-        self: Arc<Self>,
-        listener: TcpListener,
-        files: &tls::ServerFiles,
-    ) -> Result<(), tls::Error> {
-        let config = tls::server(files, false, &["http/1.1"])?;
-        expiry::watch(expiry::Use::Serving, &Pem::File(files.certificate.clone()));
-        let server = serving::Server::new(listener, config, Bounds::of_descriptors(descriptors()));
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Arc<tls::Server>) {
+        let server = serving::Server::new(listener, tls, Bounds::of_descriptors(descriptors()));
         server.run(Door(self), std::future::pending()).await;
-        Ok(())
     }
 
     async fn route(

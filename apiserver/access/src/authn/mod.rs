@@ -18,17 +18,35 @@ use std::sync::Arc;
 /// How browsers send a bearer token with a WebSocket.
 const WEBSOCKET_TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
 
+/// Where kubeadm, and `hardway join`, read where the cluster is and how it is
+/// signed, before they can prove anything. What anybody may do there RBAC says,
+/// and by default says nothing.
+const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+
 /// All ways to prove an identity.
 pub struct Authenticator {
     objects: Arc<dyn Objects>,
     tokens: Option<Arc<TokenVerifier>>,
+    bootstrap_tokens: bool,
 }
 
 impl Authenticator {
-    /// Reads tokens' subjects from `objects`; without a verifier only
-    /// certificates and bootstrap tokens are accepted.
+    /// Reads tokens' subjects from `objects`; without a verifier no tokens of
+    /// service accounts are accepted.
     pub fn new(objects: Arc<dyn Objects>, tokens: Option<Arc<TokenVerifier>>) -> Self {
-        Self { objects, tokens }
+        Self {
+            objects,
+            tokens,
+            bootstrap_tokens: false,
+        }
+    }
+
+    /// The same, with bootstrap tokens accepted or not.
+    pub fn with_bootstrap_tokens(self, accepted: bool) -> Self {
+        Self {
+            bootstrap_tokens: accepted,
+            ..self
+        }
     }
 
     /// Who sends a request with these headers over a connection with this
@@ -53,7 +71,8 @@ impl Authenticator {
     }
 
     /// Like [`authenticate`](Self::authenticate), but lets everybody without
-    /// credentials see health and version as `system:anonymous`.
+    /// credentials see health and version, and ask for what a node must know
+    /// to join, as `system:anonymous`.
     pub fn authenticate_path(
         &self,
         path: &str,
@@ -61,7 +80,8 @@ impl Authenticator {
         peer: Option<&CertificateDer>,
     ) -> Result<User, Status> {
         let result = self.authenticate(headers, peer);
-        if result.is_err() && is_public(path) && !headers.contains_key(header::AUTHORIZATION) {
+        let is_open = is_public(path) || path == CLUSTER_INFO;
+        if result.is_err() && is_open && !headers.contains_key(header::AUTHORIZATION) {
             return Ok(User::anonymous());
         }
         result
@@ -71,7 +91,9 @@ impl Authenticator {
     /// (none: the apiserver's own); or why it proves nobody.
     pub fn token(&self, token: &str, audiences: &[String]) -> Result<(User, Vec<String>), String> {
         let now = Timestamp::now();
-        if let Some(user) = bootstrap_token::user(&*self.objects, token, now) {
+        if self.bootstrap_tokens
+            && let Some(user) = bootstrap_token::user(&*self.objects, token, now)
+        {
             // It names no audience, so it is meant for the apiserver alone.
             let own = self.tokens.as_ref().map_or(&[][..], |own| own.audiences());
             let meant = match audiences.is_empty() {
@@ -122,10 +144,17 @@ mod tests {
         let authenticator = Authenticator::new(Arc::new(Fake::default()), None);
         let none = HeaderMap::new();
         let at = |path, headers: &HeaderMap| authenticator.authenticate_path(path, headers, None);
-        for path in ["/healthz", "/livez/etcd", "/readyz", "/version"] {
+        for path in [
+            "/healthz",
+            "/livez/etcd",
+            "/readyz",
+            "/version",
+            CLUSTER_INFO,
+        ] {
             assert_eq!(at(path, &none).unwrap(), User::anonymous(), "{path}");
         }
-        for path in ["/api", "/metrics", "/healthzz", "/versions", "/"] {
+        let others = "/api/v1/namespaces/kube-public/configmaps";
+        for path in ["/api", "/metrics", "/healthzz", "/versions", "/", others] {
             assert_eq!(
                 at(path, &none).unwrap_err(),
                 Status::unauthorized(),
@@ -144,7 +173,10 @@ mod tests {
         let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
         let own = vec!["https://kubernetes".to_owned()];
         let verifier = TokenVerifier::new("https://kubernetes", &[pem], own.clone()).unwrap();
-        let authenticator = Authenticator::new(fake, Some(Arc::new(verifier)));
+        let verifier = Some(Arc::new(verifier));
+        let none = Authenticator::new(fake.clone(), verifier.clone());
+        assert!(none.token("abcdef.0123456789abcdef", &[]).is_err());
+        let authenticator = Authenticator::new(fake, verifier).with_bootstrap_tokens(true);
         let ask = |audiences: &[&str]| {
             let audiences: Vec<String> = audiences.iter().map(|a| (*a).into()).collect();
             let answer = authenticator.token("abcdef.0123456789abcdef", &audiences);

@@ -11,6 +11,8 @@ pub const CONTROLLERS: &[(&str, &[&str])] = &[
             "read,delete certificates.k8s.io certificatesigningrequests",
             "update,patch certificates.k8s.io certificatesigningrequests/status,certificatesigningrequests/approval",
             "approve certificates.k8s.io signers kubernetes.io/kube-apiserver-client-kubelet",
+            // Beyond Kubernetes: what nodes serve with, and their agents' identities.
+            "approve certificates.k8s.io signers kubernetes.io/kubelet-serving,kubernetes.io/kube-apiserver-client",
             "sign certificates.k8s.io signers kubernetes.io/legacy-unknown,kubernetes.io/kubelet-serving,kubernetes.io/kube-apiserver-client,kubernetes.io/kube-apiserver-client-kubelet",
             "create authorization.k8s.io subjectaccessreviews",
             EVENTS,

@@ -228,6 +228,12 @@ pub const CLUSTER_ROLES: &[ClusterRole] = &[
         &["create certificates.k8s.io certificatesigningrequests/nodeclient"],
     ),
     ClusterRole::plain(
+        "hardway:certificatesigningrequests:node",
+        &[
+            "create certificates.k8s.io certificatesigningrequests/selfnodeserver,certificatesigningrequests/nodeagentclient",
+        ],
+    ),
+    ClusterRole::plain(
         "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
         &["create certificates.k8s.io certificatesigningrequests/selfnodeclient"],
     ),
@@ -323,6 +329,12 @@ pub const BINDINGS: &[(&str, &str, &[&str])] = &[
     (
         "hardway:node-autoapprove-certificate-rotation",
         "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+        &["group:system:nodes"],
+    ),
+    // What nodes serve with, and the identities of kube-proxy and flannel-lite on them.
+    (
+        "hardway:node-autoapprove-own",
+        "hardway:certificatesigningrequests:node",
         &["group:system:nodes"],
     ),
     (

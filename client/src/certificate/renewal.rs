@@ -1,0 +1,177 @@
+//! Keeps a certificate new.
+
+use super::asker::{AskError, Asker};
+use super::{CertificateFile, FileError, Held, Request, Subject};
+use crate::queue::backoff;
+use jiff::Timestamp;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
+
+/// First pause after a failure, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// The clock may be set while it is waited: it is looked at this often.
+const LOOK: Duration = Duration::from_secs(600);
+
+/// A certificate that is kept new for as long as the process runs.
+pub struct Renewal {
+    /// Where it is kept.
+    pub file: CertificateFile,
+    /// Who signs it.
+    pub signer: &'static str,
+    /// Whether it is to serve with.
+    pub serving: bool,
+    /// Whom it is for; nothing while that isn't known. When that changes, it
+    /// is renewed at once.
+    pub subject: watch::Receiver<Option<Subject>>,
+    /// Who asks for it.
+    pub asker: Asker,
+}
+
+/// Why a renewal failed.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+enum Step {
+    /// Nothing for so long.
+    Wait(Duration),
+    /// Ask for another; why.
+    Ask(&'static str),
+}
+
+/// What is to be done about the certificate that is there.
+fn step(held: Option<&Held>, subject: Option<&Subject>, chance: f64, now: SystemTime) -> Step {
+    let Some(subject) = subject else {
+        return Step::Wait(Duration::MAX);
+    };
+    match held {
+        None => Step::Ask("there is none"),
+        Some(held) if held.subject != *subject => Step::Ask("it is for other names or addresses"),
+        Some(held) if held.life.is_over(now) => Step::Ask("it has expired"),
+        Some(held) => match held.life.left(chance, now) {
+            Duration::ZERO => Step::Ask("its life nears its end"),
+            left => Step::Wait(left),
+        },
+    }
+}
+
+/// A number between 0 and 1.
+fn chance() -> f64 {
+    let random = RandomState::new().build_hasher().finish();
+    f64::from((random >> 32) as u32) / f64::from(u32::MAX)
+}
+
+impl Renewal {
+    /// Renews until dropped.
+    pub async fn run(mut self) {
+        let current = self.file.current();
+        let file = current.display();
+        let mut chance_of_this = chance();
+        let mut failures = 0;
+        loop {
+            let subject = self.subject.borrow_and_update().clone();
+            let held = self.file.read().unwrap_or_else(|error| {
+                tracing::warn!(%error, "the certificate can't be used, asking for another");
+                None
+            });
+            let now = SystemTime::now();
+            let pause = match step(held.as_ref(), subject.as_ref(), chance_of_this, now) {
+                Step::Wait(left) => left.min(LOOK),
+                Step::Ask(why) => {
+                    tracing::info!(%file, why, "asking for a certificate");
+                    let mut news = self.subject.clone();
+                    // Nobody waits for a certificate whose subject is out of date.
+                    let renewed = tokio::select! {
+                        renewed = self.renew(subject.unwrap_or_default()) => renewed,
+                        () = changed(&mut news) => continue,
+                    };
+                    match renewed {
+                        Ok(()) => {
+                            failures = 0;
+                            chance_of_this = chance();
+                            tracing::info!(%file, "there is a new certificate");
+                            continue;
+                        }
+                        Err(error) => {
+                            failures += 1;
+                            let pause = backoff(failures, PAUSES.0, PAUSES.1);
+                            tracing::warn!(%file, %error, again_in = ?pause, "no new certificate");
+                            pause
+                        }
+                    }
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = changed(&mut self.subject) => failures = 0,
+            }
+        }
+    }
+
+    async fn renew(&self, subject: Subject) -> Result<(), Error> {
+        let request = Request {
+            signer: self.signer,
+            subject,
+            serving: self.serving,
+        };
+        let (certificate, key) = self.asker.ask(&request).await?;
+        Ok(self.file.write(&certificate, &key, Timestamp::now())?)
+    }
+}
+
+/// Waits until the subject is another one; for ever if nobody changes it.
+async fn changed(subject: &mut watch::Receiver<Option<Subject>>) {
+    if subject.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Life;
+    use super::*;
+
+    #[test]
+    fn asked_for_when_missing_different_expired_or_old() {
+        let now = SystemTime::now();
+        let minute = Duration::from_secs(60);
+        let subject = Subject::node("n1");
+        let held = |since: u32, left: u32| Held {
+            subject: subject.clone(),
+            life: Life {
+                from: now - since * minute,
+                to: now + left * minute,
+            },
+        };
+        let at = |held: &Held| step(Some(held), Some(&subject), 0.0, now);
+        assert_eq!(step(None, None, 0.0, now), Step::Wait(Duration::MAX));
+        assert_eq!(
+            step(None, Some(&subject), 0.0, now),
+            Step::Ask("there is none")
+        );
+        let Step::Wait(left) = at(&held(10, 90)) else {
+            panic!("it is young");
+        };
+        assert_eq!(left.as_secs_f64().round(), 3600.0);
+        assert_eq!(at(&held(70, 30)), Step::Ask("its life nears its end"));
+        assert_eq!(at(&held(70, 0)), Step::Ask("it has expired"));
+        let mut moved = subject.clone();
+        moved.addresses.insert("10.0.0.2".parse().unwrap());
+        let step = step(Some(&held(10, 90)), Some(&moved), 0.0, now);
+        assert_eq!(step, Step::Ask("it is for other names or addresses"));
+    }
+
+    #[test]
+    fn chances_differ() {
+        let all: Vec<f64> = (0..20).map(|_| chance()).collect();
+        assert!(all.iter().all(|c| (0.0..=1.0).contains(c)));
+        assert!(all.iter().any(|c| *c != all[0]));
+    }
+}
