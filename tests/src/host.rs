@@ -268,6 +268,8 @@ impl Host {
         ]);
         command.arg(groups.len().to_string()).args(&groups);
         command.args(["--quiet", "--boot", "--register=no", "--console=pipe"]);
+        // This machine's name servers can't be reached from it.
+        command.arg("--resolv-conf=off");
         command.args(["--kill-signal=SIGRTMIN+3", "--capability=all"]);
         command.arg("--system-call-filter=@keyring bpf");
         if !Path::new("/run/systemd/system").exists() {

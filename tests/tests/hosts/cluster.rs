@@ -160,6 +160,10 @@ impl Cluster {
                 block.heading, block.host, block.script, output.stdout, output.stderr
             );
             eprintln!("   {took:6.1?} {}: {}", block.host, block.heading);
+            // What the tool did, and how long each step took.
+            for line in output.stdout.lines().filter(|line| line.contains('✓')) {
+                eprintln!("   {line}");
+            }
         }
     }
 
@@ -202,7 +206,8 @@ impl Cluster {
     /// Gives the workers all images that are used here: they can't pull any.
     pub fn give_images(&self) {
         for host in &self.workers {
-            if host.path("/root/images.tar").exists() {
+            let has_runtime = host.try_run("command -v ctr").success;
+            if !has_runtime || host.path("/root/images.tar").exists() {
                 continue;
             }
             host.copy(&folder().join("images.tar"), "/root/images.tar");
