@@ -100,6 +100,7 @@ pub fn run(options: &Options) -> Result<()> {
         },
     );
     steps.add("what the first certificates are asked for with", || {
+        forget_server(&layout)?;
         let text = discovery::bootstrap_kubeconfig(&found, &options.token);
         shell::write_file(&layout.bootstrap_kubeconfig(), text.as_bytes(), 0o600)?;
         Ok(String::new())
@@ -206,6 +207,12 @@ fn not_ready(node: &Value) -> Option<String> {
     }
 }
 
+/// Removes kubeconfigs of a time before: the apiserver may be elsewhere now. Certificates
+/// stay, and are used again if they are good.
+fn forget_server(layout: &Layout) -> Result<()> {
+    FIRST.iter().try_for_each(|path| remove(&layout.path(path)))
+}
+
 /// Removes the token once all have certificates of their own, which renew themselves.
 fn forget(layout: &Layout) -> Result<String> {
     let missing = FIRST.iter().find(|path| !layout.path(path).exists());
@@ -264,6 +271,26 @@ mod tests {
         same_cluster(&layout, &ours).unwrap();
         let failure = same_cluster(&layout, &theirs).unwrap_err();
         assert!(failure.way_out.unwrap().contains("hardway reset"));
+    }
+
+    #[test]
+    fn a_node_that_was_there_before_finds_the_apiserver_where_it_is_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path());
+        for path in FIRST.iter().chain([&CERTIFICATE]) {
+            shell::write_file(&layout.path(path), b"x", 0o600).unwrap();
+        }
+        forget_server(&layout).unwrap();
+        assert!(!FIRST.iter().any(|path| layout.path(path).exists()));
+        assert!(layout.path(CERTIFICATE).exists());
+        // The token stays for as long as it is needed.
+        shell::write_file(&layout.bootstrap_kubeconfig(), b"x", 0o600).unwrap();
+        assert!(forget(&layout).unwrap().contains("isn't there yet"));
+        for path in FIRST {
+            shell::write_file(&layout.path(path), b"x", 0o600).unwrap();
+        }
+        forget(&layout).unwrap();
+        assert!(!layout.bootstrap_kubeconfig().exists());
     }
 
     #[test]
