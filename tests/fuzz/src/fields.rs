@@ -24,7 +24,7 @@ pub fn field_set(data: &[u8]) {
             serde_json::from_slice(choices.rest()).unwrap_or_default(),
             json!({}),
         ),
-        false => (fields(&mut choices, 3), fields(&mut choices, 3)),
+        false => (fields(&mut choices, 2), fields(&mut choices, 2)),
     };
     let (Ok(a), Ok(b)) = (FieldSet::from_value(&a), FieldSet::from_value(&b)) else {
         return;
