@@ -6,15 +6,26 @@
 //! then be finished first. A queue that got more than its share is ahead of R,
 //! and waits for the others.
 
+mod dump;
+mod queue;
+
+pub use dump::{QueueDump, RequestDump};
+pub use queue::Request;
+
 use crate::demand::{Demand, Observed};
 use crate::shuffle::deal;
 use crate::spec::LimitResponse;
 use crate::width::Work;
-use std::collections::VecDeque;
+use queue::Queue;
 use std::time::Duration;
 
 /// How long a request is taken to last until it is known.
 const ESTIMATE: f64 = 0.003;
+
+/// One seat in so many is kept beyond the limit for whoever has no request in the
+/// level, so that who comes seldom need not wait until the request of a flood is
+/// done. Kubernetes has none.
+const RESERVE: usize = 8;
 
 /// Why a request gets no seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,84 +81,6 @@ pub struct Lingering {
     pub during: Duration,
 }
 
-/// A request, waiting or executed.
-#[derive(Debug)]
-pub struct Request<T> {
-    /// Its number.
-    pub id: u64,
-    /// What it takes.
-    pub work: Work,
-    /// When it came.
-    pub arrived: Duration,
-    /// What the owner of the queues knows of it.
-    pub tag: T,
-    /// When it was given its seats.
-    started: Duration,
-    queue: Option<usize>,
-    arrived_r: f64,
-}
-
-impl<T> Request<T> {
-    /// Seat-seconds it is taken to need.
-    fn total_work(&self) -> f64 {
-        self.work.seats as f64 * ESTIMATE + self.work.final_work()
-    }
-}
-
-#[derive(Debug)]
-struct Queue<T> {
-    waiting: VecDeque<Request<T>>,
-    /// Seat-seconds and seats of those that wait.
-    work_waiting: f64,
-    seats_waiting: usize,
-    executing: usize,
-    seats_in_use: usize,
-    /// The virtual time at which the next one is dispatched.
-    next_r: f64,
-}
-
-impl<T> Queue<T> {
-    fn new() -> Self {
-        Self {
-            waiting: VecDeque::new(),
-            work_waiting: 0.0,
-            seats_waiting: 0,
-            executing: 0,
-            seats_in_use: 0,
-            next_r: 0.0,
-        }
-    }
-
-    fn is_active(&self) -> bool {
-        self.executing > 0 || !self.waiting.is_empty()
-    }
-
-    fn push(&mut self, request: Request<T>) {
-        self.work_waiting += request.total_work();
-        self.seats_waiting += request.work.max_seats();
-        self.waiting.push_back(request);
-        self.bound();
-    }
-
-    fn take(&mut self, at: usize) -> Option<Request<T>> {
-        let request = self.waiting.remove(at)?;
-        self.seats_waiting -= request.work.max_seats();
-        self.work_waiting = match self.waiting.is_empty() {
-            true => 0.0,
-            false => self.work_waiting - request.total_work(),
-        };
-        Some(request)
-    }
-
-    /// Nothing is dispatched, in virtual time, before it has come: what a
-    /// queue could have had and did not use it cannot have later.
-    fn bound(&mut self) {
-        if let Some(oldest) = self.waiting.front() {
-            self.next_r = self.next_r.max(oldest.arrived_r);
-        }
-    }
-}
-
 /// How many requests have gone which way.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
@@ -159,38 +92,6 @@ pub struct Totals {
     pub timed_out: u64,
     /// … because those who asked had gone.
     pub cancelled: u64,
-}
-
-/// One queue, to be shown.
-#[derive(Clone, Debug)]
-pub struct QueueDump {
-    /// Requests that wait, and that are executed.
-    pub waiting: usize,
-    /// Requests that are executed.
-    pub executing: usize,
-    /// Seats they have.
-    pub seats_in_use: usize,
-    /// The virtual time at which the next one goes.
-    pub next_r: f64,
-    /// Seats that those waiting take while executed.
-    pub seats_sum: usize,
-    /// Seats that those waiting take at most.
-    pub max_seats_sum: usize,
-    /// Seat-seconds that those waiting need.
-    pub work_sum: f64,
-}
-
-/// One request, to be shown.
-#[derive(Debug)]
-pub struct RequestDump<'a, T> {
-    /// Its queue, if it has one.
-    pub queue: Option<usize>,
-    /// Its place in the queue; none if it is executed.
-    pub place: Option<usize>,
-    /// When it was given its seats, if so.
-    pub started: Option<Duration>,
-    /// The request.
-    pub request: &'a Request<T>,
 }
 
 /// The seats and queues of one priority level. Times are those since any
@@ -299,7 +200,8 @@ impl<T> QueueSet<T> {
         }
         request.queue = Some(at);
         let queue = &mut self.queues[at];
-        if !queue.is_active() {
+        let alone = !queue.is_active();
+        if alone {
             queue.next_r = self.virtual_time;
             self.active_queues += 1;
         }
@@ -313,6 +215,10 @@ impl<T> QueueSet<T> {
             true => own = Some(slot),
             false => granted(request, slot),
         });
+        let room = self.limit + self.limit / RESERVE;
+        if own.is_none() && alone && self.seats_in_use + work.max_seats() <= room {
+            self.dispatch_from(now, at, |_, slot| own = Some(slot));
+        }
         match own {
             Some(slot) => Outcome::Executing(slot),
             None => Outcome::Waiting { queue: at, id },
@@ -441,39 +347,6 @@ impl<T> QueueSet<T> {
         self.demand.take(now)
     }
 
-    /// The queues, to be shown.
-    pub fn queues(&self) -> impl Iterator<Item = QueueDump> + '_ {
-        self.queues.iter().map(|queue| QueueDump {
-            waiting: queue.waiting.len(),
-            executing: queue.executing,
-            seats_in_use: queue.seats_in_use,
-            next_r: queue.next_r,
-            seats_sum: queue.waiting.iter().map(|r| r.work.seats).sum(),
-            max_seats_sum: queue.seats_waiting,
-            work_sum: queue.work_waiting,
-        })
-    }
-
-    /// The requests, to be shown: those executed, then those waiting.
-    pub fn requests(&self) -> impl Iterator<Item = RequestDump<'_, T>> {
-        let executing = self.executing.iter().flatten().map(|request| RequestDump {
-            queue: request.queue,
-            place: None,
-            started: Some(request.started),
-            request,
-        });
-        let waiting = self.queues.iter().flat_map(|queue| {
-            let places = queue.waiting.iter().enumerate();
-            places.map(|(place, request)| RequestDump {
-                queue: request.queue,
-                place: Some(place),
-                started: None,
-                request,
-            })
-        });
-        executing.chain(waiting)
-    }
-
     /// Brings the virtual time up to now: what held until now is counted.
     fn sync(&mut self, now: Duration) {
         let passed = now.saturating_sub(self.synced).as_secs_f64();
@@ -559,37 +432,44 @@ impl<T> QueueSet<T> {
             let Some(at) = self.next_queue() else {
                 return;
             };
-            let queue = &mut self.queues[at];
-            let Some(oldest) = queue.waiting.front() else {
-                return;
-            };
-            let seats = oldest.work.max_seats();
+            let oldest = self.queues[at].waiting.front();
+            let seats = oldest.map_or(0, |request| request.work.max_seats());
             if !self.fits(seats) {
                 return;
             }
-            let queue = &mut self.queues[at];
-            let Some(mut request) = queue.take(0) else {
-                return;
-            };
-            self.robin = at;
-            self.waiting -= 1;
-            self.seats_waiting -= seats;
-            request.started = now;
-            if request.work.final_seats > self.limit {
-                // The same work on fewer seats.
-                let work = request.work.final_work();
-                request.work.final_seats = self.limit;
-                request.work.lingering = Duration::from_secs_f64(work / self.limit as f64);
-            }
-            queue.executing += 1;
-            queue.seats_in_use += request.work.max_seats();
-            queue.next_r += request.total_work();
-            queue.bound();
-            let slot = self.execute(now, request);
-            let index = slot.0;
-            if let Some(request) = &mut self.executing[index] {
-                granted(request, slot);
-            }
+            self.dispatch_from(now, at, &mut granted);
+        }
+    }
+
+    /// Gives seats to a queue's oldest request.
+    fn dispatch_from(
+        &mut self,
+        now: Duration,
+        at: usize,
+        granted: impl FnOnce(&mut Request<T>, Slot),
+    ) {
+        let queue = &mut self.queues[at];
+        let Some(mut request) = queue.take(0) else {
+            return;
+        };
+        self.robin = at;
+        self.waiting -= 1;
+        self.seats_waiting -= request.work.max_seats();
+        request.started = now;
+        if request.work.final_seats > self.limit {
+            // The same work on fewer seats.
+            let work = request.work.final_work();
+            request.work.final_seats = self.limit;
+            request.work.lingering = Duration::from_secs_f64(work / self.limit as f64);
+        }
+        queue.executing += 1;
+        queue.seats_in_use += request.work.max_seats();
+        queue.next_r += request.total_work();
+        queue.bound();
+        let slot = self.execute(now, request);
+        let index = slot.0;
+        if let Some(request) = &mut self.executing[index] {
+            granted(request, slot);
         }
     }
 

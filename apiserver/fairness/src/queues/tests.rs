@@ -315,6 +315,24 @@ fn more_seats_are_given_out_at_once() {
 }
 
 #[test]
+fn who_comes_seldom_waits_for_nobody() {
+    let mut set = QueueSet::new(queued(16, 1, 100), 16);
+    let mut start = |hash, seats| set.start(MS, hash, Work::of(seats), "x", nobody);
+    let waits = |outcome: &Outcome| matches!(outcome, Outcome::Waiting { .. });
+    for n in 0..40 {
+        assert_eq!(waits(&start(0, 1)), n >= 16, "{n}");
+    }
+    // One more than the level has, for each of two others; the second request of
+    // each waits like everybody's.
+    assert!(!waits(&start(1, 1)));
+    assert!(waits(&start(1, 1)));
+    assert!(waits(&start(2, 2)), "there is one seat left for such");
+    assert!(!waits(&start(3, 1)));
+    assert!(waits(&start(4, 1)), "the reserve has an end");
+    assert_eq!(set.seats_in_use(), 18);
+}
+
+#[test]
 fn nothing_is_lost_whatever_happens() {
     let mut seed = 1_u64;
     let mut random = |n: usize| {
