@@ -1,6 +1,7 @@
 //! The apiserver: two doors (REST and gRPC), one pipeline, one table of
 //! resources, one store on etcd.
 
+mod background;
 pub mod bootstrap;
 pub mod cache;
 pub mod customs;

@@ -1,6 +1,7 @@
 //! Bodies: read with a limit, written as they are, in pieces or compressed.
 
 use super::negotiate::{Form, Media};
+use crate::background;
 use crate::pipeline::HeldBytes;
 use bytes::{Bytes, BytesMut};
 use flate2::Compression;
@@ -13,6 +14,8 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use std::io::Write;
 use std::pin::pin;
 use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 pub use hardway_streams::{Body, BoxError};
 
@@ -177,11 +180,32 @@ pub fn parts(
         let body = stream(futures_util::stream::iter(pieces));
         return respond(200, "application/json", body);
     }
-    let body = stream(futures_util::stream::iter(Compressed {
-        pieces,
-        encoder: Some(GzEncoder::new(Vec::new(), Compression::fast())),
-    }));
-    compressed(respond(200, "application/json", body))
+    compressed(respond(
+        200,
+        "application/json",
+        stream(compressing(pieces)),
+    ))
+}
+
+/// Pieces compressed in the background, a few ahead of the client that reads
+/// them; no more when it has gone.
+fn compressing<I>(pieces: Pieces<I>) -> impl Stream<Item = Bytes>
+where
+    I: Iterator<Item = Bytes> + Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(2);
+    background::spawn(async move {
+        let all = Compressed {
+            pieces,
+            encoder: Some(GzEncoder::new(Vec::new(), Compression::fast())),
+        };
+        for piece in all {
+            if sender.send(piece).await.is_err() {
+                return;
+            }
+        }
+    });
+    ReceiverStream::new(receiver)
 }
 
 fn compressed(mut response: Response<Body>) -> Response<Body> {

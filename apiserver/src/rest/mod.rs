@@ -381,8 +381,8 @@ impl Rest {
         let outcome = self.pipeline.run(&request, entry).await;
         record(&request, &outcome, start);
         let mut response = match outcome {
-            Ok(Answer::Object(object)) => objects::object(&request.target, &object, wanted),
-            Ok(Answer::List(listing)) => objects::list(listing, wanted),
+            Ok(Answer::Object(object)) => objects::object(&request.target, object, wanted).await,
+            Ok(Answer::List(listing)) => objects::list(listing, wanted).await,
             Ok(Answer::Watch(watch)) => objects::watch(*watch, wanted),
             Err(status) => objects::failure(&status, form),
         };

@@ -2,6 +2,7 @@
 
 use super::body::{self, Body};
 use super::negotiate::{Form, Media, Shape};
+use crate::background;
 use crate::metrics;
 use crate::pipeline::{Listing, Object, Target, Watch, WatchItem, bookmark, present};
 use bytes::{Bytes, BytesMut};
@@ -40,11 +41,25 @@ pub fn failure(status: &Status, form: Form) -> Response<Body> {
 }
 
 /// One object.
-pub fn object(target: &Target, object: &Object, wanted: Wanted) -> Response<Body> {
+pub async fn object(target: &Target, object: Object, wanted: Wanted) -> Response<Body> {
     let code = if object.created { 201 } else { 200 };
+    if object.json.len() < background::FROM || as_it_is(wanted) && !wanted.gzip {
+        return written(target, &object.json, code, wanted);
+    }
+    let target = target.clone();
+    background::compute(move || written(&target, &object.json, code, wanted)).await
+}
+
+/// Whether the client takes the bytes that are kept.
+fn as_it_is(wanted: Wanted) -> bool {
+    let form = wanted.form;
+    form.shape == Shape::Object && form.media == Media::Json && !form.pretty
+}
+
+fn written(target: &Target, json: &Bytes, code: u16, wanted: Wanted) -> Response<Body> {
     let bytes = match wanted.form.shape {
-        Shape::Object => object.json.clone(),
-        shape => reshape_one(target, &object.json, shape, wanted.include),
+        Shape::Object => json.clone(),
+        shape => reshape_one(target, json, shape, wanted.include),
     };
     body::json(code, bytes, wanted.form, wanted.gzip)
 }
@@ -77,46 +92,56 @@ fn reshape_one(target: &Target, bytes: &Bytes, shape: Shape, include: Include) -
     present::to_bytes(&reshaped)
 }
 
-/// A list, as the bytes of its items.
-pub fn list(listing: Listing, wanted: Wanted) -> Response<Body> {
-    let target = listing.target.clone();
-    let metadata = list_metadata(&listing);
-    let seat = listing.seat;
-    let simple = wanted.form.shape == Shape::Object
-        && wanted.form.media == Media::Json
-        && !wanted.form.pretty;
-    if simple {
-        let head = format!(
-            "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
-            json!(target.resource.list_kind),
-            json!(target.api_version()),
-            metadata,
-        );
-        let size = listing
-            .items
-            .iter()
-            .map(|item| item.bytes().len() + 1)
-            .sum::<usize>();
-        let items = listing
-            .items
-            .into_iter()
-            .enumerate()
-            .flat_map(move |(index, entry)| {
-                let _until_written = &seat;
-                let comma = (index > 0).then(|| Bytes::from_static(b","));
-                comma
-                    .into_iter()
-                    .chain([present::serve(&target, entry.bytes())])
-            });
-        let parts = std::iter::once(Bytes::from(head))
-            .chain(items)
-            .chain([Bytes::from_static(b"]}")]);
-        return body::parts(parts, size, wanted.gzip);
+/// A list: the bytes of its items if they are wanted as they are.
+pub async fn list(listing: Listing, wanted: Wanted) -> Response<Body> {
+    let size = listing
+        .items
+        .iter()
+        .map(|item| item.bytes().len() + 1)
+        .sum::<usize>();
+    match as_it_is(wanted) {
+        true => joined(listing, size, wanted.gzip),
+        false if size < background::FROM => reshaped(listing, wanted),
+        false => background::compute(move || reshaped(listing, wanted)).await,
     }
+}
+
+fn joined(listing: Listing, size: usize, gzip: bool) -> Response<Body> {
+    let target = listing.target.clone();
+    let head = format!(
+        "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
+        json!(target.resource.list_kind),
+        json!(target.api_version()),
+        list_metadata(&listing),
+    );
+    // Kept bytes are copied as fast as the client reads; only compressing them is work
+    // for which others would have to wait.
+    let seat = listing.seat.filter(|_| gzip);
+    let items = listing
+        .items
+        .into_iter()
+        .enumerate()
+        .flat_map(move |(index, entry)| {
+            let _until_compressed = &seat;
+            let comma = (index > 0).then(|| Bytes::from_static(b","));
+            comma
+                .into_iter()
+                .chain([present::serve(&target, entry.bytes())])
+        });
+    let parts = std::iter::once(Bytes::from(head))
+        .chain(items)
+        .chain([Bytes::from_static(b"]}")]);
+    body::parts(parts, size, gzip)
+}
+
+/// A list in another shape or form than it is kept in.
+fn reshaped(listing: Listing, wanted: Wanted) -> Response<Body> {
+    let target = &listing.target;
+    let metadata = list_metadata(&listing);
     let items: Vec<Value> = listing
         .items
         .iter()
-        .map(|entry| present::to_served(&target, entry.value()))
+        .map(|entry| present::to_served(target, entry.value()))
         .collect();
     let value = match (wanted.form.shape, target.resource.version(&target.version)) {
         (Shape::Table, Some(version)) => table::render(

@@ -170,10 +170,17 @@ impl Lab {
 
     /// The same with more flags, which may name files in the lab's folder.
     pub async fn start_with(flags: impl FnOnce(&Path) -> Vec<String>) -> Self {
+        let mut lab = Self::without_server(flags);
+        lab.serve().await;
+        lab
+    }
+
+    /// All but the apiserver.
+    pub fn without_server(flags: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         certificates(dir.path());
         let etcd = Etcd::new(dir.path());
-        let mut lab = Self {
+        Self {
             address: ([127, 0, 0, 1], 0).into(),
             tls: tls(dir.path(), "admin", "http/1.1"),
             stop: None,
@@ -181,9 +188,7 @@ impl Lab {
             etcd_url: None,
             etcd,
             dir,
-        };
-        lab.serve().await;
-        lab
+        }
     }
 
     /// Starts an apiserver (another one, if there was one) and waits for it.

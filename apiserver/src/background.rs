@@ -1,0 +1,72 @@
+//! Work that only computes, and for long: tables, compression, YAML of large
+//! answers. It is done on threads to which the kernel gives less than to those
+//! that answer everybody else: who asks for much waits for it, others don't.
+
+use rustix::process::setpriority_process;
+use std::sync::LazyLock;
+use tokio::runtime::{Builder, Runtime};
+
+/// From this many bytes on it is worth the way to another thread.
+pub const FROM: usize = 64 << 10;
+
+/// The threads' nice value: a tenth of the weight of others.
+const NICE: i32 = 10;
+
+static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
+    let mut builder = Builder::new_multi_thread();
+    builder
+        .thread_name("background")
+        .on_thread_start(|| {
+            // To the kernel it is the priority of the calling thread alone. Anybody
+            // may give way; if it fails after all the work is done no worse.
+            let _ = setpriority_process(None, NICE);
+        })
+        .build()
+        .inspect_err(|error| tracing::warn!(%error, "no threads for background work"))
+        .ok()
+});
+
+/// Computes in the background; where there is no background (the system had no
+/// room for more threads) here and now.
+///
+/// # Panics
+/// If the work does.
+pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let Some(runtime) = &*RUNTIME else {
+        return work();
+    };
+    match runtime.spawn(async move { work() }).await {
+        Ok(result) => result,
+        // Nobody aborts it.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Goes on with a task in the background.
+pub fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    match &*RUNTIME {
+        Some(runtime) => drop(runtime.spawn(task)),
+        None => drop(tokio::spawn(task)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::getpriority_process;
+
+    #[tokio::test]
+    async fn the_background_gives_way() {
+        let nice = || getpriority_process(None).unwrap();
+        let here = nice();
+        assert_eq!(compute(nice).await, NICE.max(here));
+        assert_eq!(nice(), here, "the others stay as they were");
+    }
+
+    #[tokio::test]
+    async fn a_panic_comes_out_where_the_work_was_asked_for() {
+        let asked = tokio::spawn(compute(|| panic!("of the work")));
+        let panic = asked.await.unwrap_err().into_panic();
+        assert_eq!(panic.downcast_ref(), Some(&"of the work"));
+    }
+}
