@@ -154,6 +154,9 @@ impl Cluster {
             let began = Instant::now();
             let output = self.try_block(&self.fill_in(block));
             let took = began.elapsed();
+            if !output.success {
+                self.explain();
+            }
             assert!(
                 output.success,
                 "under {:?}, on {}, after {took:.1?}:\n{}\n{}{}",
