@@ -8,13 +8,11 @@ use http::Method;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// What was written about requests to a path: stage, code, user.
+/// What was written about requests to a path.
 fn events(log: &Path, path: &str) -> Vec<Value> {
-    let text = std::fs::read_to_string(log).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .filter(|event| event["requestURI"].as_str().unwrap().starts_with(path))
-        .collect()
+    let mut events = common::audit_events(log);
+    events.retain(|event| event["requestURI"].as_str().unwrap().starts_with(path));
+    events
 }
 
 fn stages(events: &[Value]) -> Vec<(&str, i64)> {
@@ -119,8 +117,10 @@ async fn what_cannot_be_recorded_is_counted_or_refused() {
     };
     lab.serve().await;
     lab.create(MAPS, &config_map("a")).await;
-    let failed = counted(&lab, "apiserver_audit_error_total{plugin=\"log\"}").await;
-    assert!(failed >= 2.0, "{failed}");
+    lab.until("failures are counted", async || {
+        counted(&lab, "apiserver_audit_error_total{plugin=\"log\"}").await >= 2.0
+    })
+    .await;
 
     lab.flags
         .push("--audit-log-mode=blocking-strict".to_owned());

@@ -203,7 +203,7 @@ async fn certificates_end_for_connections_that_stand() {
     params
         .distinguished_name
         .push(DnType::OrganizationName, group);
-    params.not_after = (SystemTime::now() + Duration::from_secs(3)).into();
+    params.not_after = (SystemTime::now() + Duration::from_secs(6)).into();
     lab.sign("brief", params);
     let tls = lab.acting("brief");
     let mut sender = h1(&lab, &tls).await.unwrap();

@@ -124,7 +124,7 @@ async fn ask(others: &mut [Other]) -> Vec<Vec<Duration>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_is_a_burden_to_nobody_else() {
-    let mut lab = Lab::without_server(|_| Vec::new());
+    let mut lab = Lab::without_server(|_| Vec::new()).await;
     let _server = lab.serve_in_process(4096).await;
     let lab = Arc::new(lab);
     permit(&lab).await;

@@ -8,7 +8,6 @@ use common::{Lab, MAPS, config_map};
 use hardway_client::{Client, trace};
 use http::Method;
 use parking_lot::Mutex;
-use serde_json::Value;
 use std::io;
 use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
@@ -58,12 +57,8 @@ async fn a_request_has_one_name_everywhere() {
         .push(format!("--audit-log-path={}", audit.display()));
     lab.serve().await;
     let audited = |id: &str| {
-        let text = std::fs::read_to_string(&audit).unwrap();
-        let events = text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let mut found = events.filter(|e| e["auditID"].as_str().unwrap().starts_with(id));
-        found.next()
+        let mut events = common::audit_events(&audit).into_iter();
+        events.find(|event| event["auditID"].as_str().unwrap().starts_with(id))
     };
 
     // A component's call, made for a reason.
@@ -81,6 +76,12 @@ async fn a_request_has_one_name_everywhere() {
         (&"create".into(), &"configmaps".into())
     );
     let id = event["auditID"].as_str().unwrap();
+    lab.until("both ends have written into the log", async || {
+        let told = log.lines_with(id);
+        let by = |part: &str| told.iter().any(|line| line.contains(part));
+        by("hardway_client::trace") && by("hardway_apiserver::trace")
+    })
+    .await;
     let told = log.lines_with(id);
     let by = |part: &str| told.iter().find(|line| line.contains(part));
     assert!(by("hardway_client::trace").is_some(), "{told:?}");
@@ -110,5 +111,9 @@ async fn a_request_has_one_name_everywhere() {
     lab.until("the audit log tells", async || audited(&id).is_some())
         .await;
     assert_eq!(audited(&id).unwrap()["responseStatus"]["code"], 404);
-    assert!(log.lines_with(&id)[0].contains("refused"));
+    lab.until("the log tells", async || {
+        let told = log.lines_with(&id);
+        told.first().is_some_and(|line| line.contains("refused"))
+    })
+    .await;
 }

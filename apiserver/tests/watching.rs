@@ -227,12 +227,8 @@ async fn a_restart_loses_nothing() {
     let mut watch = lab.watch(&watching).await;
     lab.serve().await;
     assert_eq!(lab.get(MAPS).await.1["items"], before["items"]);
-    let end = tokio::time::timeout(std::time::Duration::from_secs(5), watch.next()).await;
-    assert_eq!(
-        end,
-        Ok(None),
-        "a server that stops ends its watches at once"
-    );
+    let end = watch.next().await;
+    assert_eq!(end, None, "a server that stops ends its watches at once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

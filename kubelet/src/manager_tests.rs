@@ -57,7 +57,7 @@ impl Setup {
 
     /// Waits until the manager and its workers have come so far.
     async fn until(&self, what: &str, met: impl Fn() -> bool) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         while !met() {
             assert!(tokio::time::Instant::now() < deadline, "{what}");
             tokio::task::yield_now().await;

@@ -22,6 +22,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 /// How long anything may take that is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// etcd, apiserver and a client.
 pub struct Lab {
@@ -69,15 +70,33 @@ impl Drop for Etcd {
 }
 
 impl Etcd {
-    fn new(dir: &Path) -> Self {
+    /// Starts a new one, on ports that it has got: others may take those that are free
+    /// before it does.
+    async fn new(dir: &Path) -> Self {
         let mut etcd = Self {
             child: None,
             dir: dir.to_owned(),
-            port: free_port(),
-            peer: free_port(),
+            port: 0,
+            peer: 0,
         };
-        etcd.start();
-        etcd
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            (etcd.port, etcd.peer) = (free_port(), free_port());
+            etcd.start();
+            while !etcd.has_ended() {
+                if TcpStream::connect(("127.0.0.1", etcd.port)).await.is_ok() {
+                    return etcd;
+                }
+                assert!(Instant::now() < deadline, "etcd takes no connections");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert!(Instant::now() < deadline, "etcd does not stay");
+        }
+    }
+
+    fn has_ended(&mut self) -> bool {
+        let child = self.child.as_mut();
+        child.is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
     pub fn url(&self) -> String {
@@ -122,9 +141,28 @@ impl Etcd {
     }
 }
 
+/// A port that nobody has, that this process gives only once, and that no outgoing
+/// connection is given (they begin at 32768).
 fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let next = std::process::id().wrapping_mul(64) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 12_000 + (next % 18_000) as u16;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The events of an audit log that are there as a whole.
+pub fn audit_events(log: &Path) -> Vec<Value> {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+    let lines = bytes[..end.unwrap_or(0)].split(|byte| *byte == b'\n');
+    lines
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect()
 }
 
 /// A CA, a server certificate and those of clients, as files.
@@ -170,16 +208,16 @@ impl Lab {
 
     /// The same with more flags, which may name files in the lab's folder.
     pub async fn start_with(flags: impl FnOnce(&Path) -> Vec<String>) -> Self {
-        let mut lab = Self::without_server(flags);
+        let mut lab = Self::without_server(flags).await;
         lab.serve().await;
         lab
     }
 
     /// All but the apiserver.
-    pub fn without_server(flags: impl FnOnce(&Path) -> Vec<String>) -> Self {
+    pub async fn without_server(flags: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         certificates(dir.path());
-        let etcd = Etcd::new(dir.path());
+        let etcd = Etcd::new(dir.path()).await;
         Self {
             address: ([127, 0, 0, 1], 0).into(),
             tls: tls(dir.path(), "admin", "http/1.1"),
@@ -194,12 +232,8 @@ impl Lab {
     /// Starts an apiserver (another one, if there was one) and waits for it.
     pub async fn serve(&mut self) {
         self.listen().await;
-        self.until("the server is ready", async || {
-            self.try_call(Method::GET, "/readyz", "", Bytes::new())
-                .await
-                .is_some_and(|response| response.status() == 200)
-        })
-        .await;
+        self.until("the server is ready", async || self.is_ready().await)
+            .await;
     }
 
     /// The same without waiting: it takes connections, that is all.
@@ -254,13 +288,14 @@ impl Lab {
             .spawn()
             .unwrap();
         let process = Process(child);
-        self.until("the server is ready", async || {
-            self.try_call(Method::GET, "/readyz", "", Bytes::new())
-                .await
-                .is_some_and(|response| response.status() == 200)
-        })
-        .await;
+        self.until("the server is ready", async || self.is_ready().await)
+            .await;
         process
+    }
+
+    async fn is_ready(&self) -> bool {
+        let answer = self.try_call(Method::GET, "/readyz", "", Bytes::new());
+        answer.await.is_some_and(|answer| answer.status() == 200)
     }
 
     /// Makes a client's certificate, for `acting`.

@@ -116,7 +116,7 @@ async fn tails_of_long_logs() {
 async fn expect(stream: &mut DuplexStream, text: &str) {
     let mut got = vec![0; text.len()];
     let reading = stream.read_exact(&mut got);
-    let done = tokio::time::timeout(Duration::from_secs(10), reading).await;
+    let done = tokio::time::timeout(Duration::from_secs(60), reading).await;
     done.expect("in time").unwrap();
     assert_eq!(String::from_utf8(got).unwrap(), text);
 }

@@ -80,7 +80,7 @@ async fn a_pod_comes_up_is_restarted_and_vanishes() {
     world.until(|running| running == ["b", "a"]).await;
     assert_ne!(setup.id("a"), first, "another life");
     setup.mailbox.update(|mail| mail.removed = true);
-    let patience = Duration::from_secs(10);
+    let patience = Duration::from_secs(60);
     tokio::time::timeout(patience, setup.work)
         .await
         .unwrap()
