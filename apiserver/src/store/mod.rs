@@ -7,22 +7,24 @@
 
 mod compact;
 pub mod encryption;
+mod error;
 mod leases;
 mod outcome;
 pub mod splice;
+mod write;
 
 pub use compact::compact_periodically;
+pub use error::{StoreError, too_large_resource_version};
+pub use write::Write;
 
 use crate::metrics;
 use bytes::Bytes;
 use encryption::Encryption;
+use error::{classify, describe};
 use etcd_client::{
-    Client, Compare, CompareOp, ConnectOptions, Error, GetOptions, KvClient, PutOptions, Txn,
-    TxnOp, TxnOpResponse, TxnResponse, WatchClient, WatchOptions, WatchStream,
+    Client, ConnectOptions, Error, GetOptions, KvClient, WatchClient, WatchOptions, WatchStream,
 };
-use hardway_proto::Status;
 use leases::Leases;
-use outcome::{Sent, Verdict, Version};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,108 +35,6 @@ pub const ROOT: &str = "/registry/";
 
 /// How long etcd may take for one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two attempts to find out what became of a write.
-const PAUSE: Duration = Duration::from_millis(100);
-/// How many versions of a key are looked through for a write.
-const HISTORY: usize = 32;
-
-/// Why a request to etcd failed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// The comparison failed: the key isn't at the expected revision.
-    #[error("the object changed meanwhile")]
-    Changed(Option<Stored>),
-    /// Another object holds these keys.
-    #[error("already claimed: {0:?}")]
-    Claimed(Vec<String>),
-    /// The revision asked for has been compacted.
-    #[error("revision {0} has been compacted")]
-    Compacted(i64),
-    /// The revision asked for is in the future.
-    #[error("revision {0} is in the future")]
-    Future(i64),
-    /// The value is larger than etcd takes.
-    #[error("etcd refuses the object: {0}")]
-    TooLarge(String),
-    /// The stored bytes can't be decrypted.
-    #[error("unable to transform key \"{ROOT}{key}\": {reason}")]
-    Unreadable {
-        /// The key, below [`ROOT`].
-        key: String,
-        /// Why not.
-        reason: String,
-    },
-    /// The stored bytes are no object.
-    #[error("unable to decode key \"{ROOT}{key}\": {reason}; write or delete it in etcd")]
-    Malformed {
-        /// The key, below [`ROOT`].
-        key: String,
-        /// Why not.
-        reason: String,
-    },
-    /// The value can't be encrypted.
-    #[error("unable to encrypt key \"{ROOT}{key}\": {reason}")]
-    Unwritable {
-        /// The key, below [`ROOT`].
-        key: String,
-        /// Why not.
-        reason: String,
-    },
-    /// etcd didn't answer in time. Nothing was written.
-    #[error("etcd did not answer within {} s", TIMEOUT.as_secs())]
-    Timeout,
-    /// etcd didn't answer a write, nor afterwards whether it was done.
-    #[error("etcdserver: request timed out: writing \"{ROOT}{key}\"")]
-    Unknown {
-        /// The key, below [`ROOT`].
-        key: String,
-    },
-    /// etcd is there and does not do it.
-    #[error("{0}")]
-    Refused(String),
-    /// etcd can't be reached or refuses to work.
-    #[error("etcd is not available: {0}")]
-    Unavailable(String),
-}
-
-impl From<StoreError> for Status {
-    fn from(error: StoreError) -> Self {
-        let message = error.to_string();
-        match error {
-            StoreError::Timeout => Status::timeout(format!(
-                "{message}; the request may be repeated once etcd is back"
-            )),
-            StoreError::Unknown { .. } => Status::outcome_unknown(message),
-            StoreError::Refused(_) => Status::failure(500, "", message),
-            StoreError::Unavailable(_) => Status::unavailable(message),
-            StoreError::TooLarge(_) => Status::too_large(message),
-            StoreError::Unreadable { .. }
-            | StoreError::Malformed { .. }
-            | StoreError::Unwritable { .. } => Status::internal(message),
-            StoreError::Compacted(revision) => Status::expired(format!(
-                "The resourceVersion for the provided list is too old: {revision}"
-            )),
-            StoreError::Future(revision) => too_large_resource_version(revision, None),
-            StoreError::Changed(_) | StoreError::Claimed(_) => {
-                Status::failure(409, "Conflict", message)
-            }
-        }
-    }
-}
-
-/// 504 as Kubernetes words it when a resource version lies in the future.
-pub fn too_large_resource_version(revision: i64, current: Option<i64>) -> Status {
-    let current = current.map_or_else(String::new, |at| format!(", current: {at}"));
-    let mut status = Status::timeout(format!("Too large resource version: {revision}{current}"));
-    let details = status.details.get_or_insert_with(Default::default);
-    details.retry_after_seconds = 1;
-    details.causes.push(hardway_proto::status::Cause {
-        reason: "ResourceVersionTooLarge".into(),
-        message: "Too large resource version".into(),
-        field: String::new(),
-    });
-    status
-}
 
 /// An object as etcd has it.
 #[derive(Clone, Debug)]
@@ -163,23 +63,6 @@ impl Stored {
             reason,
         })
     }
-}
-
-/// One write: a transaction that takes place only if nothing changed.
-#[derive(Default)]
-pub struct Write {
-    /// The key, below [`ROOT`].
-    pub key: String,
-    /// The revision the key must be at; 0: it must not exist.
-    pub expected: i64,
-    /// What to store; `None` deletes.
-    pub value: Option<Vec<u8>>,
-    /// Whether the key goes away by itself after the event TTL.
-    pub expires: bool,
-    /// Keys that must not exist yet and are written together with this one.
-    pub claims: Vec<String>,
-    /// Claims to give back.
-    pub releases: Vec<String>,
 }
 
 /// A page of a range.
@@ -342,211 +225,11 @@ impl Store {
         timed("watch", watch.watch("\0", Some(options))).await
     }
 
-    /// Does a write; gives the revision it happened at.
-    pub async fn commit(&self, write: Write) -> Result<i64, StoreError> {
-        let key = full(&write.key);
-        let mut compares = vec![match write.expected {
-            0 => Compare::version(key.clone(), CompareOp::Equal, 0),
-            revision => Compare::mod_revision(key.clone(), CompareOp::Equal, revision),
-        }];
-        let lease = match write.expires {
-            true => Some(PutOptions::new().with_lease(self.leases.current().await?)),
-            false => None,
-        };
-        let sealed = match write.value {
-            Some(value) => {
-                let sealed = self.encryption.seal(&write.key, value);
-                Some(sealed.map_err(|reason| StoreError::Unwritable {
-                    key: write.key.clone(),
-                    reason,
-                })?)
-            }
-            None => None,
-        };
-        let mut others = Vec::new();
-        let mut lookups = vec![TxnOp::get(key.clone(), None)];
-        for claim in &write.claims {
-            compares.push(Compare::version(full(claim), CompareOp::Equal, 0));
-            others.push(TxnOp::put(full(claim), write.key.as_bytes(), None));
-            lookups.push(TxnOp::get(full(claim), None));
-        }
-        for release in &write.releases {
-            others.push(TxnOp::delete(full(release), None));
-        }
-        let transaction = Transaction {
-            key,
-            expected: write.expected,
-            value: sealed,
-            lease,
-            compares,
-            others,
-            lookups,
-        };
-        let mut kv = self.kv.clone();
-        match timed("txn", kv.txn(transaction.build())).await {
-            Ok(response) => self.answered(&write.key, &transaction.sent(), response),
-            // Whether it was done is another question than whether it was
-            // answered.
-            Err(StoreError::Timeout | StoreError::Unavailable(_)) => {
-                self.settle(&write.key, &transaction).await
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// What the answer to a write's transaction says.
-    fn answered(
-        &self,
-        key: &str,
-        sent: &Sent<'_>,
-        response: TxnResponse,
-    ) -> Result<i64, StoreError> {
-        if response.succeeded() {
-            return Ok(response.header().map_or(0, |header| header.revision()));
-        }
-        let mut found = response.op_responses().into_iter().map(|op| match op {
-            TxnOpResponse::Get(mut get) => get.take_kvs().into_iter().next(),
-            _ => None,
-        });
-        let current = found.next().flatten();
-        if current.as_ref().map_or(0, |pair| pair.mod_revision()) != sent.expected {
-            let version = current.map(Version::from);
-            return Err(self.changed(key, sent, version));
-        }
-        let claims = found.flatten().map(|pair| below_root(pair.key()));
-        Err(StoreError::Claimed(claims.collect()))
-    }
-
-    /// The error for a write that found the key changed.
-    fn changed(&self, key: &str, sent: &Sent<'_>, now: Option<Version>) -> StoreError {
-        let now = now.map(|now| self.read(key.to_owned(), now.value.into(), now.changed));
-        match now.transpose() {
-            // That there is one is all that matters to a creation.
-            Err(_) if sent.expected == 0 => StoreError::Changed(None),
-            Err(error) => error,
-            Ok(now) => StoreError::Changed(now),
-        }
-    }
-
-    /// Finds out what became of a write that was not answered, and sends it
-    /// again where that is safe.
-    async fn settle(&self, key: &str, transaction: &Transaction) -> Result<i64, StoreError> {
-        let sent = &transaction.sent();
-        let deadline = Instant::now() + TIMEOUT;
-        while Instant::now() < deadline {
-            let Ok((revision, now)) = self.version(key, 0).await else {
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            };
-            match sent.verdict(now.as_ref()) {
-                Verdict::Done(at) => return Ok(at.unwrap_or(revision)),
-                Verdict::Refused => return Err(self.changed(key, sent, now)),
-                Verdict::Unknown => return Err(unknown(key)),
-                Verdict::Overwritten => {
-                    let was_done = self.was_done(key, sent, now.as_ref()).await;
-                    return match was_done {
-                        Ok(Some(at)) => Ok(at),
-                        Ok(None) => Err(self.changed(key, sent, now)),
-                        Err(_) => Err(unknown(key)),
-                    };
-                }
-                Verdict::Again => {}
-            }
-            let mut kv = self.kv.clone();
-            match timed("txn", kv.txn(transaction.build())).await {
-                // The first one may have come meanwhile: look again.
-                Ok(response) => match self.answered(key, sent, response) {
-                    Err(StoreError::Changed(_)) => {}
-                    answer => return answer,
-                },
-                Err(_) => tokio::time::sleep(PAUSE).await,
-            }
-        }
-        Err(unknown(key))
-    }
-
-    /// The revision at which a write was done that others have written over,
-    /// from the key's history; none if it wasn't.
-    async fn was_done(
-        &self,
-        key: &str,
-        sent: &Sent<'_>,
-        now: Option<&Version>,
-    ) -> Result<Option<i64>, StoreError> {
-        let mut version = now.cloned();
-        for _ in 0..HISTORY {
-            let Some(at) = version.as_ref().and_then(|version| sent.before(version)) else {
-                return Ok(None);
-            };
-            (_, version) = self.version(key, at).await?;
-            match sent.verdict(version.as_ref()) {
-                Verdict::Done(at) => return Ok(at),
-                Verdict::Overwritten => {}
-                _ => return Ok(None),
-            }
-        }
-        Err(unknown(key))
-    }
-
-    /// A key as it was at a revision, or is now if that is 0, and etcd's own
-    /// revision.
-    async fn version(
-        &self,
-        key: &str,
-        revision: i64,
-    ) -> Result<(i64, Option<Version>), StoreError> {
-        let options = GetOptions::new().with_revision(revision);
-        let mut kv = self.kv.clone();
-        let mut response = timed("get", kv.get(full(key), Some(options))).await?;
-        let at = response.header().map_or(0, |header| header.revision());
-        let found = response.take_kvs().into_iter().next();
-        Ok((at, found.map(Version::from)))
-    }
-
     /// Forgets all revisions before `revision`.
     async fn compact(&self, revision: i64) -> Result<(), StoreError> {
         let mut kv = self.kv.clone();
         timed("compact", kv.compact(revision, None)).await?;
         Ok(())
-    }
-}
-
-fn unknown(key: &str) -> StoreError {
-    StoreError::Unknown { key: key.into() }
-}
-
-/// A write as etcd is sent it, which may be more than once.
-struct Transaction {
-    key: Vec<u8>,
-    expected: i64,
-    value: Option<Vec<u8>>,
-    lease: Option<PutOptions>,
-    compares: Vec<Compare>,
-    /// Claims taken and given back.
-    others: Vec<TxnOp>,
-    /// What is looked at if nothing is done.
-    lookups: Vec<TxnOp>,
-}
-
-impl Transaction {
-    fn build(&self) -> Txn {
-        let mut operations = Vec::with_capacity(1 + self.others.len());
-        operations.push(match &self.value {
-            Some(value) => TxnOp::put(self.key.clone(), value.clone(), self.lease.clone()),
-            None => TxnOp::delete(self.key.clone(), None),
-        });
-        operations.extend(self.others.iter().cloned());
-        Txn::new()
-            .when(self.compares.clone())
-            .and_then(operations)
-            .or_else(self.lookups.clone())
-    }
-
-    fn sent(&self) -> Sent<'_> {
-        Sent {
-            expected: self.expected,
-            value: self.value.as_deref(),
-        }
     }
 }
 
@@ -571,49 +254,4 @@ async fn timed<T>(
     };
     metrics::etcd_request(operation, start.elapsed(), result.is_ok());
     result
-}
-
-fn classify(error: &Error) -> StoreError {
-    let text = describe(error);
-    if text.contains("required revision has been compacted") {
-        StoreError::Compacted(0)
-    } else if text.contains("future revision") {
-        StoreError::Future(0)
-    } else if text.contains("request is too large") {
-        StoreError::TooLarge(text)
-    } else if text.contains("request timed out") || text.contains("Timeout expired") {
-        StoreError::Timeout
-    } else if is_refusal(error) {
-        StoreError::Refused(text)
-    } else {
-        StoreError::Unavailable(text)
-    }
-}
-
-/// Whether etcd has understood a request and declines it: it is full, busy,
-/// or may not be asked.
-fn is_refusal(error: &Error) -> bool {
-    use tonic::Code;
-    matches!(error, Error::GRpcStatus(status) if matches!(
-        status.code(),
-        Code::ResourceExhausted
-            | Code::InvalidArgument
-            | Code::FailedPrecondition
-            | Code::PermissionDenied
-            | Code::Unauthenticated
-    ))
-}
-
-/// The innermost message: tonic says only "transport error" at the top.
-fn describe(error: &Error) -> String {
-    if let Error::GRpcStatus(status) = error {
-        let mut text = status.message().to_owned();
-        let mut source = std::error::Error::source(status);
-        while let Some(inner) = source {
-            text = inner.to_string();
-            source = inner.source();
-        }
-        return text;
-    }
-    error.to_string()
 }
