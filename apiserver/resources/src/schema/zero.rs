@@ -3,14 +3,35 @@
 use super::{Node, Schema, Type};
 use serde_json::{Map, Value};
 
-/// Required fields that Go's types hold by pointer: unset they are null, not
+/// Optional fields that Go's types write nevertheless (`k8s.io/api`, `+optional` with
+/// a `json` tag without `omitempty`), as they write required ones.
+const WRITTEN: [(&str, &[&str]); 11] = [
+    ("v1.CSINodeDriver", &["topologyKeys"]),
+    ("v1.ClusterRole", &["rules"]),
+    ("v1.ContainerImage", &["names"]),
+    (
+        "v1.CustomResourceDefinitionStatus",
+        &["acceptedNames", "conditions", "storedVersions"],
+    ),
+    ("v1.EndpointSlice", &["ports"]),
+    // Of the core group: that of events.k8s.io has no such component.
+    ("v1.Event", &["reportingComponent"]),
+    ("v1.Role", &["rules"]),
+    ("v1.StatefulSetSpec", &["serviceName"]),
+    ("v1.StatefulSetStatus", &["availableReplicas"]),
+    ("v1.TokenRequestSpec", &["boundObjectRef"]),
+    ("v2.HorizontalPodAutoscalerStatus", &["currentMetrics"]),
+];
+
+/// Fields that Go's types hold by pointer and write: unset they are null, not
 /// an empty struct or string (`k8s.io/api`, `json` tags without `omitempty`).
-const POINTERS: [(&str, &str); 9] = [
+const POINTERS: [(&str, &str); 10] = [
     ("v1.DaemonSetSpec", "selector"),
     ("v1.DeploymentSpec", "selector"),
     ("v1.ReplicaSetSpec", "selector"),
     ("v1.StatefulSetSpec", "selector"),
     ("v1.HTTPIngressPath", "pathType"),
+    ("v1.TokenRequestSpec", "boundObjectRef"),
     ("v1.MutatingWebhook", "sideEffects"),
     ("v1.ValidatingWebhook", "sideEffects"),
     ("v1.ScaleIOVolumeSource", "secretRef"),
@@ -18,7 +39,7 @@ const POINTERS: [(&str, &str); 9] = [
 ];
 
 impl Schema {
-    /// Gives every required field of Go's types that is missing or null its
+    /// Gives every field that Go's types always write, and that is missing or null, its
     /// zero value as Kubernetes serves it: `""`, 0, false, the struct with its
     /// own zero values; null for times, bytes, maps and lists (empty ones, too:
     /// they are none in the form that Kubernetes stores). Readers may rely on
@@ -38,6 +59,10 @@ fn fill(arena: &[Node], node: &Node, value: &mut Value) {
         Value::Object(map) => {
             if !node.name.is_empty() {
                 for name in &node.required {
+                    require(arena, node, name, map);
+                }
+                let written = WRITTEN.iter().find(|(of, _)| *of == node.name);
+                for name in written.map_or(&[][..], |(_, names)| names) {
                     require(arena, node, name, map);
                 }
             }
@@ -136,7 +161,7 @@ mod tests {
                 "EndpointSlice",
                 json!({"endpoints": []})
             ),
-            json!({"addressType": "", "endpoints": null})
+            json!({"addressType": "", "endpoints": null, "ports": null})
         );
         assert_eq!(
             filled(
@@ -152,12 +177,66 @@ mod tests {
     fn pointers_are_null_and_structs_are_not() {
         assert_eq!(
             filled("apps", "StatefulSet", json!({"spec": {"template": null}}))["spec"],
-            json!({"selector": null, "template": {}})
+            json!({"selector": null, "serviceName": "", "template": {}})
         );
         assert_eq!(
             filled("rbac.authorization.k8s.io", "RoleBinding", json!({}))["roleRef"],
             json!({"apiGroup": "", "kind": "", "name": ""})
         );
+    }
+
+    #[test]
+    fn optional_fields_are_written_where_go_writes_them() {
+        let rbac = "rbac.authorization.k8s.io";
+        assert_eq!(filled(rbac, "Role", json!({})), json!({"rules": null}));
+        let empty = json!({"rules": []});
+        assert_eq!(filled(rbac, "ClusterRole", empty), json!({"rules": null}));
+        let rules = json!({"rules": [{"verbs": ["get"]}]});
+        assert_eq!(filled(rbac, "Role", rules.clone()), rules);
+        assert_eq!(
+            filled("apps", "StatefulSet", json!({"status": {}}))["status"],
+            json!({"replicas": 0, "availableReplicas": 0})
+        );
+        let image = json!({"status": {"images": [{"sizeBytes": 1}]}});
+        assert_eq!(
+            filled("", "Node", image)["status"]["images"],
+            json!([{"names": null, "sizeBytes": 1}])
+        );
+        let crd = filled(
+            "apiextensions.k8s.io",
+            "CustomResourceDefinition",
+            json!({"status": {}}),
+        );
+        assert_eq!(
+            crd["status"],
+            json!({"conditions": null, "storedVersions": null,
+                "acceptedNames": {"kind": "", "plural": ""}})
+        );
+        let event = filled("", "Event", json!({}));
+        assert_eq!(event["reportingComponent"], "");
+        let other = filled("events.k8s.io", "Event", json!({"eventTime": null}));
+        assert_eq!(other.get("reportingController"), None);
+    }
+
+    /// A name that no type has would be written nowhere, without a word.
+    #[test]
+    fn what_is_written_is_there() {
+        // Every built-in type is there.
+        let arena = builtin::object_meta().arena;
+        let fields = |node: &super::Node| {
+            let fields = node.fields.keys();
+            let of = |field: &String| (node.name.clone(), field.clone());
+            fields.map(of).collect::<Vec<_>>()
+        };
+        let types: std::collections::BTreeSet<_> = arena.iter().flat_map(fields).collect();
+        let written = super::WRITTEN;
+        let pairs = written
+            .iter()
+            .flat_map(|(of, names)| names.iter().map(move |name| (*of, *name)));
+        for (of, name) in pairs.chain(super::POINTERS) {
+            let known = types.contains(&(of.to_owned(), name.to_owned()));
+            assert!(known, "{of} has no {name}");
+        }
     }
 
     #[test]
