@@ -279,8 +279,9 @@ impl fmt::Display for Quantity {
             return f.write_str("0");
         }
         let small = self.nanos.saturating_abs() < 1024 * NANO;
-        if self.format == Format::BinarySi && !small {
-            let mut number = round_away(self.nanos, NANO);
+        // What is no whole number keeps all its digits, as a decimal.
+        if self.format == Format::BinarySi && !small && self.nanos % NANO == 0 {
+            let mut number = self.nanos / NANO;
             let mut step = 0;
             while step < 6 && number % 1024 == 0 {
                 number /= 1024;
@@ -413,6 +414,10 @@ mod tests {
             ("12E", "12E"),
             ("4Ei", "4Ei"),
             ("8Ei", "9223372036854775807"),
+            ("16Ei", "9223372036854775807"),
+            ("0.1Gi", "107374182400m"),
+            ("1.2Gi", "1288490188800m"),
+            ("0.001Mi", "1048576m"),
             ("12e6", "12e6"),
             ("1e3", "1e3"),
             ("1E3", "1e3"),
@@ -442,9 +447,9 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["1i", "0.1mi", "1K", "1kk", "1e", "1ee3"] {
+        for text in ["1i", "0.1mi", "500mi", "1K", "1kk", "1e", "1ee3"] {
             let error = text.parse::<Quantity>().unwrap_err();
-            assert_ne!(error, QuantityError::Numeric, "{text}");
+            assert_eq!(error, QuantityError::Suffix, "{text}");
         }
     }
 

@@ -140,6 +140,12 @@ mod tests {
         );
         assert!(why(r#"{"spec":{"template":{"spec":{"containers":[{"resources":{"limits":{"cpu":"abc"}}}]}}}}"#)
             .starts_with("quantities must match the regular expression"));
+        assert_eq!(
+            why(
+                r#"{"spec":{"template":{"spec":{"containers":[{"resources":{"limits":{"cpu":"500mi"}}}]}}}}"#
+            ),
+            "unable to parse quantity's suffix"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::schema::{Schema, Type};
 use base64::Engine;
-use hardway_proto::quantity::Quantity;
+use hardway_proto::quantity::{Quantity, QuantityError};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
@@ -262,37 +262,13 @@ fn go_type(schema: &Schema) -> String {
     }
 }
 
-const BAD_QUANTITY: &str = "quantities must match the regular expression \
-    '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
-
 fn quantity(value: &Value) -> Result<(), String> {
-    match value {
+    let read = match value {
         Value::Number(_) => Ok(()),
-        Value::String(text) if is_quantity(text.trim()) => Ok(()),
-        _ => Err(BAD_QUANTITY.to_owned()),
-    }
-}
-
-/// A signed decimal number with a binary or decimal suffix or an exponent.
-fn is_quantity(text: &str) -> bool {
-    let number = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let end = number
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(number.len());
-    let (digits, suffix) = number.split_at(end);
-    let dots = digits.bytes().filter(|b| *b == b'.').count();
-    if dots > 1 || digits.len() == dots {
-        return false;
-    }
-    const SUFFIXES: &[&str] = &[
-        "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei",
-    ];
-    let exponent = || {
-        suffix
-            .strip_prefix(['e', 'E'])
-            .is_some_and(|e| e.parse::<i32>().is_ok())
+        Value::String(text) => text.trim().parse::<Quantity>().map(drop),
+        _ => Err(QuantityError::Format),
     };
-    SUFFIXES.contains(&suffix) || exponent()
+    read.map_err(|error| error.to_string())
 }
 
 fn time(text: &str) -> Result<(), String> {
