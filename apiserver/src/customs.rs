@@ -16,8 +16,10 @@ use std::time::Duration;
 const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 const GROUP: &str = "apiextensions.k8s.io";
 const PLURAL: &str = "customresourcedefinitions";
-/// How long to wait before trying again what failed.
+/// How long to wait before trying again what failed, doubled each time …
 const RETRY: Duration = Duration::from_secs(1);
+/// … up to this.
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// A definition that is served.
 struct Served {
@@ -34,6 +36,7 @@ pub async fn run(pipeline: Arc<Pipeline>, startup: Arc<Startup>) {
     };
     let mut changes = of.changes();
     let mut served = HashMap::new();
+    let mut retry = RETRY;
     loop {
         changes.borrow_and_update();
         let clean = reconcile(&pipeline, &of, &mut served).await;
@@ -41,11 +44,17 @@ pub async fn run(pipeline: Arc<Pipeline>, startup: Arc<Startup>) {
             .customs
             .send_if_modified(|known| !std::mem::replace(known, true));
         if clean {
+            retry = RETRY;
             if changes.changed().await.is_err() {
                 return;
             }
         } else {
-            tokio::time::sleep(RETRY).await;
+            // What nobody could have written through here stays wrong for long.
+            let wait = tokio::time::timeout(retry, changes.changed());
+            if let Ok(Err(_)) = wait.await {
+                return;
+            }
+            retry = (retry * 2).min(LONGEST_RETRY);
         }
     }
 }

@@ -33,7 +33,7 @@ impl dyn Objects + '_ {
 
 /// What the store holds was valid JSON when it was written; anything else is
 /// treated as absent, and told.
-fn parse(bytes: &[u8]) -> Option<Value> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Value> {
     serde_json::from_slice(bytes)
         .inspect_err(|error| tracing::error!(%error, "a stored object is no valid JSON"))
         .ok()

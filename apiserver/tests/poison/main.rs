@@ -4,6 +4,7 @@
 mod bases;
 #[path = "../common/mod.rs"]
 mod common;
+mod decisions;
 mod garbage;
 mod generate;
 

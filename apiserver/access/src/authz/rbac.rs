@@ -1,9 +1,12 @@
 //! RBAC: roles and bindings compiled into an index by subject.
 
 use super::{Attributes, rule::Rule};
-use crate::objects::items;
+use crate::objects::{items, parse};
 use crate::{Objects, User, text};
+use bytes::Bytes;
+use hardway_proto::Kind;
 use hardway_proto::labels::Selector;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
@@ -170,27 +173,46 @@ fn collect<'a>(role: &'a Value, all: &'a [Value], path: &mut Vec<&'a str>, rules
     path.pop();
 }
 
+/// All objects of a kind. One that can't be read as what it should be, which nobody
+/// wrote through the apiserver, grants nothing: not even by those of its parts that
+/// could be read.
+fn readable<K: Kind>(objects: &dyn Objects) -> Vec<Value> {
+    let of = K::RESOURCE.resource;
+    let all = objects.list(GROUP, of, None);
+    let read = |bytes: &Bytes| match K::parse(bytes) {
+        Ok(_) => parse(bytes),
+        Err(error) => {
+            let object = parse(bytes).unwrap_or_default();
+            let [namespace, name] = ["namespace", "name"]
+                .map(|field| text(&object, &format!("/metadata/{field}")).to_owned());
+            tracing::error!(%error, of, namespace, name, "what can't be read grants nothing");
+            None
+        }
+    };
+    all.iter().filter_map(read).collect()
+}
+
 impl Index {
     fn build(objects: &dyn Objects) -> Self {
         let mut index = Self::default();
-        let cluster_roles = objects.read_all(GROUP, "clusterroles", None);
+        let cluster_roles = readable::<ClusterRole>(objects);
         for role in &cluster_roles {
             let rules = effective(role, &cluster_roles);
             index
                 .roles
                 .insert(role_key("", text(role, "/metadata/name")), rules.into());
         }
-        for role in objects.read_all(GROUP, "roles", None) {
+        for role in readable::<Role>(objects) {
             let key = role_key(
                 text(&role, "/metadata/namespace"),
                 text(&role, "/metadata/name"),
             );
             index.roles.insert(key, rules_of(&role).into());
         }
-        for binding in objects.read_all(GROUP, "clusterrolebindings", None) {
+        for binding in readable::<ClusterRoleBinding>(objects) {
             index.bind(&binding, None);
         }
-        for binding in objects.read_all(GROUP, "rolebindings", None) {
+        for binding in readable::<RoleBinding>(objects) {
             index.bind(&binding, Some(text(&binding, "/metadata/namespace")));
         }
         index
