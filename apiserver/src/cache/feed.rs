@@ -10,11 +10,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
 /// Keys per page of a load: large pages are ten times as fast as small ones.
 const PAGE: i64 = 10_000;
 /// How long to wait before asking an etcd again that is away.
 const RETRY: Duration = Duration::from_millis(200);
+/// How often events that are too old are looked for.
+const FORGET: Duration = Duration::from_secs(60);
 
 /// What the rest of the process asks the feeder.
 pub(super) enum Command {
@@ -71,8 +74,11 @@ async fn follow(
     mut stream: WatchStream,
     commands: &mut mpsc::UnboundedReceiver<Command>,
 ) -> Ended {
+    let mut forgetting = tokio::time::interval(FORGET);
+    forgetting.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            now = forgetting.tick() => cache.forget_old(now.into_std()),
             message = stream.message() => match message {
                 Ok(Some(response)) if response.canceled() => {
                     return if response.compact_revision() > 0 {

@@ -94,6 +94,13 @@ impl Cache {
         self.tables.read().by_prefix.values().cloned().collect()
     }
 
+    /// Forgets events of all resources that are too old by `now`.
+    fn forget_old(&self, now: std::time::Instant) {
+        for of in self.all() {
+            of.forget_old(now);
+        }
+    }
+
     /// Adds (or replaces) a resource and loads its objects; returns when they
     /// are there.
     pub async fn add(&self, resource: Arc<Resource>) {

@@ -8,7 +8,7 @@ use hardway_resources::resource::Resource;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Bounds of the event history: a watcher that falls behind further than
@@ -178,9 +178,19 @@ impl ResourceCache {
         if entry.is_some() || previous.is_some() {
             let event = Arc::new(Event::new(revision, entry, previous));
             state.history_bytes += event.size();
+            let now = event.seen;
             state.history.push_back(event);
-            state.trim();
+            state.trim(now);
         }
+    }
+
+    /// Forgets events that are too old by `now`. Nobody else does where nothing
+    /// changes any more.
+    pub(super) fn forget_old(&self, now: Instant) {
+        let mut state = self.state.write();
+        state.trim(now);
+        let few = state.history.len() * 2;
+        state.history.shrink_to(few);
     }
 
     /// Wakes the watchers.
@@ -270,11 +280,11 @@ impl State {
         self.unreadable.insert(key.to_owned(), error);
     }
 
-    fn trim(&mut self) {
+    fn trim(&mut self, now: Instant) {
         while self.history.len() > MIN_EVENTS
             && (self.history.len() > MAX_EVENTS
                 || self.history_bytes > MAX_BYTES
-                || self.history[0].seen.elapsed() > MAX_AGE)
+                || now.saturating_duration_since(self.history[0].seen) > MAX_AGE)
         {
             let Some(event) = self.history.pop_front() else {
                 break;
@@ -282,5 +292,37 @@ impl State {
             self.history_bytes -= event.size();
             self.horizon = event.revision;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hardway_resources::Registry;
+
+    #[test]
+    fn what_is_old_is_forgotten_though_nothing_changes() {
+        let maps = Registry::new().resource("", "configmaps").unwrap();
+        let of = ResourceCache::new(maps.clone());
+        for revision in 1..=1_000 {
+            let object = r#"{"metadata":{"name":"a","namespace":"d","uid":"u"}}"#;
+            let stored = Ok(Stored {
+                key: "configmaps/d/a".into(),
+                value: object.into(),
+                revision,
+                stale: false,
+            });
+            let news = News::of(&maps, "d/a", &stored, &Graph::default());
+            of.apply("d/a", news, revision);
+        }
+        let now = Instant::now();
+        of.forget_old(now);
+        assert_eq!(of.state.read().history.len(), 1_000, "none is old yet");
+        of.forget_old(now + MAX_AGE + Duration::from_secs(1));
+        let state = of.state.read();
+        assert_eq!(state.history.len(), MIN_EVENTS);
+        let kept: usize = state.history.iter().map(|event| event.size()).sum();
+        assert_eq!((state.history_bytes, state.horizon), (kept, 900));
+        assert_eq!(state.objects.len(), 1);
     }
 }
