@@ -7,6 +7,7 @@ pub mod continuation;
 mod create;
 mod decode;
 mod delete;
+mod eviction;
 mod heavy;
 mod limits;
 pub mod metadata;

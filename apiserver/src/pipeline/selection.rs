@@ -37,12 +37,9 @@ impl Selection {
             if !matches!(field, "metadata.name" | "metadata.namespace")
                 && !known.iter().any(|(name, _)| *name == field)
             {
+                // kubectl says by itself what it was looking for.
                 return Err(Status::bad_request(format!(
-                    "Unable to find \"{}, Resource={}\" that match label selector {:?}, field selector {:?}: field label not supported: {field}",
-                    gv(target),
-                    target.plural(),
-                    options.label_selector,
-                    options.field_selector,
+                    "field label not supported: {field}"
                 )));
             }
         }
@@ -82,8 +79,4 @@ impl Selection {
                     .map(|(_, value)| value.as_str()),
             })
     }
-}
-
-fn gv(target: &Target) -> String {
-    format!("{}/{}", target.group(), target.version)
 }

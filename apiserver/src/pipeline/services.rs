@@ -181,6 +181,7 @@ impl Services {
             .or_else(|| object["spec"]["clusterIPs"][0].as_str())
             .unwrap_or_default()
             .to_owned();
+        causes.extend(other_families(&object["spec"], &asked));
         match asked.as_str() {
             "" => plan.choose_ip = true,
             "None" => set_ip(object, "None"),
@@ -369,6 +370,37 @@ fn ip_cause(ip: &str, why: &str) -> Cause {
         message: format!("Invalid value: [{ip:?}]: failed to allocate IP {ip}: {why}"),
         field: "spec.clusterIPs".into(),
     }
+}
+
+/// What a Service wants of IP families that this cluster, which is one of IPv4 alone,
+/// doesn't have. Without selector and address it is for others to serve it.
+fn other_families(spec: &Value, asked: &str) -> Vec<Cause> {
+    let selector = spec["selector"].as_object();
+    if asked == "None" && selector.is_none_or(serde_json::Map::is_empty) {
+        return Vec::new();
+    }
+    let cause = |field: String, value: &str, why: &str| Cause {
+        reason: "FieldValueInvalid".into(),
+        message: format!("Invalid value: {value:?}: {why}"),
+        field,
+    };
+    let families = spec["ipFamilies"].as_array().into_iter().flatten();
+    let mut causes: Vec<Cause> = families
+        .enumerate()
+        .filter(|(_, family)| *family == "IPv6")
+        .map(|(index, _)| {
+            let field = format!("spec.ipFamilies[{index}]");
+            cause(field, "IPv6", "not configured on this cluster")
+        })
+        .collect();
+    if spec["ipFamilyPolicy"] == "RequireDualStack" {
+        causes.push(cause(
+            "spec.ipFamilyPolicy".into(),
+            "RequireDualStack",
+            "this cluster is not configured for dual-stack services",
+        ));
+    }
+    causes
 }
 
 fn port_cause(number: u64, field: &str, why: &str) -> Cause {

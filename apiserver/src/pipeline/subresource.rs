@@ -4,15 +4,12 @@
 use super::modify::{Part, Plan};
 use super::update::carry_version;
 use super::{Body, Object, Pipeline, Request, Target, Verb, decode, metadata};
-use crate::pipeline::options::Options;
 use hardway_access::Operation;
 use hardway_proto::Status;
-use hardway_proto::labels::Selector;
-use hardway_proto::status::{Cause, Details};
+use hardway_proto::status::Cause;
 use hardway_resources::scale;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// Where in an object the part is that a subresource alone may change.
 pub(super) fn special_part(target: &Target) -> Option<[&'static str; 2]> {
@@ -61,7 +58,7 @@ pub(super) fn with_part(old: &Value, new: &Value, [outer, inner]: [&str; 2]) -> 
 }
 
 /// What is sent to a pod's subresource must not name another pod.
-fn check_name(request: &Request, body: &Value, kind: &str) -> Result<(), Status> {
+pub(super) fn check_name(request: &Request, body: &Value, kind: &str) -> Result<(), Status> {
     let name = metadata::text(body, "name");
     match name.is_empty() || name == request.target.name {
         true => Ok(()),
@@ -135,7 +132,7 @@ impl Pipeline {
     }
 
     /// The body as a kind that isn't the target's.
-    fn body(
+    pub(super) fn body(
         &self,
         request: &Request,
         group: &str,
@@ -281,98 +278,6 @@ impl Pipeline {
         let value = serde_json::to_value(status).unwrap_or_default();
         Ok(Object::of(&value).created())
     }
-
-    /// Deletes a pod if its disruption budget allows.
-    async fn evict(&self, request: &Request) -> Result<Object, Status> {
-        let body = self.body(request, "policy", "v1", "Eviction")?;
-        check_name(request, &body, "Eviction")?;
-        let review = super::write::review(request, &request.target, Operation::Create);
-        self.admission.validate(&review, Some(&body), None)?;
-        let target = Target {
-            subresource: String::new(),
-            ..request.target.clone()
-        };
-        self.cache.fresh().await?;
-        let pod = self
-            .cache_of(&target)?
-            .get(&target.key())
-            .ok_or_else(|| target.not_found())?
-            .value();
-        let mut options = Options {
-            dry_run: request.options.dry_run,
-            ..Options::default()
-        };
-        options.apply_delete_body(&body["deleteOptions"])?;
-        if !goes_anyway(&pod) {
-            self.spend_budget(&target, &pod, options.dry_run).await?;
-            // What was decided upon must still be the same pod.
-            options
-                .delete
-                .uid
-                .get_or_insert_with(|| metadata::text(&pod, "uid").into());
-        }
-        let deletion = Request {
-            options,
-            ..Request::internal(Verb::Delete, target, Body::Empty)
-        };
-        self.delete(&deletion).await?;
-        let mut status = Status::success();
-        status.code = 201;
-        Ok(Object::of(&serde_json::to_value(status).unwrap_or_default()).created())
-    }
-
-    /// Takes one disruption from the pod's budget, if it has one.
-    async fn spend_budget(
-        &self,
-        pod: &Target,
-        object: &Value,
-        dry_run: bool,
-    ) -> Result<(), Status> {
-        let labels: BTreeMap<String, String> =
-            serde_json::from_value(object["metadata"]["labels"].clone()).unwrap_or_default();
-        let budgets = self.cache.of("policy", "poddisruptionbudgets");
-        let entries = budgets
-            .map(|of| of.list(Some(&pod.namespace)).0)
-            .unwrap_or_default();
-        let matching: Vec<_> = entries
-            .into_iter()
-            .filter(|entry| {
-                let selector = Selector::from_json(&entry.value()["spec"]["selector"]);
-                selector.is_ok_and(|selector| selector.matches(&labels))
-            })
-            .collect();
-        let entry = match matching.as_slice() {
-            [] => return Ok(()),
-            [one] => one,
-            _ => {
-                return Err(Status::internal(
-                    "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
-                ));
-            }
-        };
-        let resource = self
-            .registry
-            .resource("policy", "poddisruptionbudgets")
-            .ok_or_else(Status::no_such_resource)?;
-        let budget = Target {
-            version: resource.versions[0].name.clone(),
-            resource,
-            namespace: pod.namespace.clone(),
-            name: entry.name().into(),
-            subresource: "status".into(),
-        };
-        let edit = |old: &Value| spent(old, &pod.name);
-        let mut request = Request::internal(Verb::Update, budget, Body::Empty);
-        request.options.dry_run = dry_run;
-        self.special(&request, Part::Special, &edit).await?;
-        Ok(())
-    }
-}
-
-/// A pod that is gone, going or not running disturbs nobody by going.
-fn goes_anyway(pod: &Value) -> bool {
-    let phase = pod["status"]["phase"].as_str().unwrap_or_default();
-    metadata::is_terminating(pod) || matches!(phase, "Succeeded" | "Failed" | "Pending")
 }
 
 /// The pod, bound to a node.
@@ -420,48 +325,6 @@ fn bound(old: &Value, node: &str, binding: &Value) -> Result<Value, Status> {
     Ok(pod)
 }
 
-/// The budget with one disruption less.
-fn spent(old: &Value, pod: &str) -> Result<Value, Status> {
-    let number = |field: &str| old["status"][field].as_i64().unwrap_or_default();
-    let name = metadata::text(old, "name");
-    let generation = old["metadata"]["generation"].as_i64().unwrap_or_default();
-    let refuse = |message: String, retry: i32| {
-        let mut status = Status::too_many_requests(
-            "Cannot evict pod as it would violate the pod's disruption budget.",
-            retry,
-        );
-        let details = status
-            .details
-            .get_or_insert_with(|| Box::new(Details::default()));
-        details.causes.push(Cause {
-            reason: "DisruptionBudget".into(),
-            message,
-            field: String::new(),
-        });
-        Err(status)
-    };
-    if number("observedGeneration") < generation {
-        return refuse(
-            format!("The disruption budget {name} is still being processed by the server."),
-            10,
-        );
-    }
-    if number("disruptionsAllowed") <= 0 {
-        return refuse(
-            format!(
-                "The disruption budget {name} needs {} healthy pods and has {} currently",
-                number("desiredHealthy"),
-                number("currentHealthy")
-            ),
-            0,
-        );
-    }
-    let mut budget = old.clone();
-    budget["status"]["disruptionsAllowed"] = (number("disruptionsAllowed") - 1).into();
-    budget["status"]["disruptedPods"][pod] = metadata::time(Timestamp::now()).into();
-    Ok(budget)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -476,20 +339,6 @@ mod tests {
         assert_eq!(
             status.message,
             "Operation cannot be fulfilled on pods/binding \"a\": pod a is already assigned to node \"n1\""
-        );
-    }
-
-    #[test]
-    fn budgets_are_spent_one_by_one() {
-        let budget = json!({"metadata": {"name": "b", "generation": 1},
-            "status": {"observedGeneration": 1, "disruptionsAllowed": 1, "desiredHealthy": 2, "currentHealthy": 3}});
-        let after = spent(&budget, "p").unwrap();
-        assert_eq!(after["status"]["disruptionsAllowed"], 0);
-        let status = spent(&after, "q").unwrap_err();
-        assert_eq!(status.code, 429);
-        assert_eq!(
-            status.details.unwrap().causes[0].message,
-            "The disruption budget b needs 2 healthy pods and has 3 currently"
         );
     }
 }

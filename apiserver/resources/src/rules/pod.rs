@@ -60,11 +60,15 @@ pub(super) const POD: Kind = Kind {
     },
     prepare_create: |pod| {
         let class = qos_class(get(pod, "spec"));
-        set(
-            pod,
-            "status",
-            json!({"phase": "Pending", "qosClass": class}),
-        );
+        let mut status = json!({"phase": "Pending", "qosClass": class});
+        // Nobody else tells of it: the scheduler leaves such pods alone.
+        if !super::json::list(get(pod, "spec"), "schedulingGates").is_empty() {
+            let gated = json!({"type": "PodScheduled", "status": "False", "lastProbeTime": null,
+                "lastTransitionTime": null, "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates"});
+            set(&mut status, "conditions", json!([gated]));
+        }
+        set(pod, "status", status);
     },
     prepare_status_update: |new, old| {
         // Deletion is asked of the main resource, and the class is settled at birth.
@@ -247,6 +251,18 @@ mod tests {
         assert_eq!(
             pod["status"],
             json!({"phase": "Pending", "qosClass": "BestEffort"})
+        );
+        pod["spec"]["schedulingGates"] = json!([{"name": "example.com/wait"}]);
+        Rules::prepare_create(&POD, &mut pod);
+        let gated = &pod["status"]["conditions"];
+        assert_eq!(gated.as_array().map(Vec::len), Some(1));
+        assert_eq!(
+            (&gated[0]["type"], &gated[0]["status"], &gated[0]["reason"]),
+            (
+                &json!("PodScheduled"),
+                &json!("False"),
+                &json!("SchedulingGated")
+            )
         );
     }
 
