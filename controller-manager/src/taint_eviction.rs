@@ -16,7 +16,10 @@ use hardway_proto::{Kind, Status};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod, Taint, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use parking_lot::Mutex;
 use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 struct Controller {
@@ -24,6 +27,9 @@ struct Controller {
     recorder: Recorder,
     nodes: Store<Node>,
     pods: Store<Pod>,
+    /// When each pod that has to leave some day was first seen to: by UID, as the next
+    /// of its name has all its time before it.
+    seen: Arc<Mutex<HashMap<String, Timestamp>>>,
 }
 
 /// The controller.
@@ -34,7 +40,9 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         recorder: context.recorder("taint-eviction-controller"),
         nodes: informers.nodes.store(),
         pods: informers.pods.store(),
+        seen: Arc::default(),
     };
+    let seen = Arc::clone(&controller.seen);
     let (on_node, pods) = (queue.clone(), informers.pods.store());
     informers.nodes.subscribe(move |change| {
         if let Change::Applied { old, new } = change
@@ -49,6 +57,9 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
     });
     let on_pod = queue.clone();
     informers.pods.subscribe(move |change| {
+        if let Change::Deleted(pod) = &change {
+            seen.lock().remove(pod.uid());
+        }
         if let Change::Applied { old, new } = change {
             let node = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.node_name.clone());
             let tolerations = |pod: &Pod| pod.spec.as_ref().and_then(|s| s.tolerations.clone());
@@ -82,8 +93,15 @@ enum Verdict {
 }
 
 /// A taint without toleration: at once. Otherwise the shortest toleration
-/// counts, from when the last of the taints was added.
-fn verdict(taints: &[Taint], tolerations: &[Toleration], now: Timestamp) -> Verdict {
+/// counts, from when the last of the taints was added; where none says when
+/// that was, as `kubectl taint` doesn't, from when the pod was first `seen`
+/// with them.
+fn verdict(
+    taints: &[Taint],
+    tolerations: &[Toleration],
+    now: Timestamp,
+    seen: Timestamp,
+) -> Verdict {
     if taints.is_empty() {
         return Verdict::Stay;
     }
@@ -109,7 +127,7 @@ fn verdict(taints: &[Taint], tolerations: &[Toleration], now: Timestamp) -> Verd
         .map(|t| t.0)
         .max();
     let wait = jiff::SignedDuration::from_secs(seconds.max(0));
-    Verdict::LeaveAt(since.unwrap_or(now).saturating_add(wait).unwrap_or(now))
+    Verdict::LeaveAt(since.unwrap_or(seen).saturating_add(wait).unwrap_or(now))
 }
 
 impl Controller {
@@ -131,10 +149,16 @@ impl Controller {
             .and_then(|s| s.tolerations.as_deref())
             .unwrap_or_default();
         let now = Timestamp::now();
-        let at = match verdict(&no_execute(&node), tolerations, now) {
-            Verdict::Stay => return Ok(Next::Done),
+        let taints = no_execute(&node);
+        let seen = self.seen.lock().get(pod.uid()).copied().unwrap_or(now);
+        let at = match verdict(&taints, tolerations, now, seen) {
+            Verdict::Stay => {
+                self.seen.lock().remove(pod.uid());
+                return Ok(Next::Done);
+            }
             Verdict::LeaveAt(at) => at,
         };
+        self.seen.lock().insert(pod.uid().to_owned(), seen);
         if let Ok(wait) = Duration::try_from(at.duration_since(now))
             && !wait.is_zero()
         {
@@ -192,6 +216,9 @@ mod tests {
     fn the_shortest_toleration_counts() {
         let now: Timestamp = "2024-01-01T00:01:00Z".parse().unwrap();
         let taints = [taint("a", "2024-01-01T00:00:00Z")];
+        let verdict = |taints: &[Taint], tolerations: &[Toleration], now| {
+            verdict(taints, tolerations, now, now)
+        };
         assert_eq!(verdict(&[], &[], now), Verdict::Stay);
         assert_eq!(verdict(&taints, &[], now), Verdict::LeaveAt(now));
         assert_eq!(
@@ -203,5 +230,21 @@ mod tests {
         assert_eq!(verdict(&taints, &both, now), Verdict::LeaveAt(at));
         let more = [taints[0].clone(), taint("b", "2024-01-01T00:00:30Z")];
         assert_eq!(verdict(&more, &both, now), Verdict::LeaveAt(now));
+    }
+
+    /// `kubectl taint` doesn't say when.
+    #[test]
+    fn a_taint_of_no_time_counts_from_when_it_was_seen() {
+        let taint: Taint =
+            serde_json::from_value(json!({"key": "a", "effect": "NoExecute"})).unwrap();
+        let seen: Timestamp = "2024-01-01T00:01:00Z".parse().unwrap();
+        let at = "2024-01-01T00:01:08Z".parse().unwrap();
+        for second in 0..20 {
+            let later = jiff::SignedDuration::from_secs(second);
+            let now = seen.saturating_add(later).unwrap();
+            let tolerations = [toleration("a", Some(8))];
+            let verdict = verdict(std::slice::from_ref(&taint), &tolerations, now, seen);
+            assert_eq!(verdict, Verdict::LeaveAt(at));
+        }
     }
 }
