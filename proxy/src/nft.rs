@@ -22,7 +22,7 @@ pub trait Nft: Send + Sync + 'static {
     /// All of it, or nothing.
     fn apply(&self, commands: &str) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// The table as the kernel has it, with its elements counted or not; that
+    /// The table as the kernel has it, with its elements looked at or not; that
     /// of no table if it is gone.
     fn shape(&self, counted: bool) -> impl Future<Output = Result<Shape, Error>> + Send;
 }

@@ -1,25 +1,89 @@
 //! What a table consists of, in numbers: enough to see that somebody has
-//! flushed it or taken parts of it away.
+//! flushed it, taken parts of it away or put others in their place.
 
 use crate::ruleset::TABLE;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The chains of a table with the number of their rules, and its maps and sets
-/// with the number of their elements.
+/// with their elements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
     /// Rules by chain.
     pub rules: BTreeMap<String, usize>,
-    /// Elements by map or set; none where they were not counted.
-    pub elements: Option<BTreeMap<String, usize>>,
+    /// Elements by map or set; none where they were not looked at.
+    pub elements: Option<BTreeMap<String, Content>>,
+}
+
+/// The elements of a map or set, in whatever order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// How many there are.
+    pub count: usize,
+    /// The sum of their hashes.
+    digest: u64,
+}
+
+impl Content {
+    /// Adds an element, in the form of [`normal`].
+    fn add(&mut self, element: &str) {
+        let mut hasher = DefaultHasher::new();
+        element.hash(&mut hasher);
+        self.count += 1;
+        self.digest = self.digest.wrapping_add(hasher.finish());
+    }
+}
+
+/// An element as commands write it, with all numbers in the form that listings have:
+/// `10.96.0.10 . udp . 53 . 0` for `10.96.0.10 . udp . 53 . 0x0`.
+fn normal(element: &str) -> String {
+    let number = |word: &str| {
+        let hex = word.strip_prefix("0x")?;
+        u64::from_str_radix(hex, 16).ok()
+    };
+    let word = |word: &str| number(word).map_or_else(|| word.to_owned(), |n| n.to_string());
+    let words: Vec<String> = element.split_whitespace().map(word).collect();
+    words.join(" ")
+}
+
+/// The same of an element as `nft --json` shows it: `KEY`, or `[KEY, DATA]` of a map.
+fn shown(element: &Value, is_map: bool) -> String {
+    match element.as_array().map(Vec::as_slice) {
+        Some([key, data]) if is_map => format!("{} : {}", value(key), value(data)),
+        _ => value(element),
+    }
+}
+
+/// A part of an element.
+fn value(shown: &Value) -> String {
+    let Some((kind, inside)) = shown.as_object().and_then(|o| o.iter().next()) else {
+        return match shown {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+    };
+    match kind.as_str() {
+        "concat" => {
+            let parts = inside.as_array().into_iter().flatten();
+            parts.map(value).collect::<Vec<_>>().join(" . ")
+        }
+        // With a time to live, say.
+        "elem" => value(&inside["val"]),
+        "prefix" => format!("{}/{}", value(&inside["addr"]), inside["len"]),
+        // A verdict.
+        _ => match inside["target"].as_str() {
+            Some(target) => format!("{kind} {target}"),
+            None => kind.clone(),
+        },
+    }
 }
 
 impl Shape {
     /// Of the commands that make a table, as [`crate::ruleset`] writes them.
     pub fn of_commands(text: &str) -> Self {
         let mut shape = Self::default();
-        let mut elements = BTreeMap::new();
+        let mut elements: BTreeMap<String, Content> = BTreeMap::new();
         let mut chain = None;
         for line in text.lines().map(str::trim) {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -40,11 +104,15 @@ impl Shape {
                     *shape.rules.entry((*name).to_owned()).or_default() += 1;
                 }
                 (None, ["add", "map" | "set", _, _, name, ..]) => {
-                    elements.insert((*name).to_owned(), 0);
+                    elements.insert((*name).to_owned(), Content::default());
                 }
                 (None, ["add", "element", _, _, name, ..]) => {
-                    let count = line.matches(", ").count() + 1;
-                    *elements.entry((*name).to_owned()).or_default() += count;
+                    let content = elements.entry((*name).to_owned()).or_default();
+                    let inside = line.split_once('{').map_or("", |(_, rest)| rest);
+                    let inside = inside.trim_end().trim_end_matches('}');
+                    for element in inside.split(", ") {
+                        content.add(&normal(element));
+                    }
                 }
                 _ => {}
             }
@@ -72,8 +140,11 @@ impl Shape {
                 }
                 "rule" => *shape.rules.entry(text(&object["chain"])).or_default() += 1,
                 "map" | "set" => {
-                    let count = object["elem"].as_array().map_or(0, Vec::len);
-                    elements.insert(text(&object["name"]), count);
+                    let mut content = Content::default();
+                    for element in object["elem"].as_array().into_iter().flatten() {
+                        content.add(&shown(element, kind == "map"));
+                    }
+                    elements.insert(text(&object["name"]), content);
                 }
                 _ => {}
             }
@@ -84,7 +155,8 @@ impl Shape {
 
     /// How many elements there are.
     pub fn size(&self) -> usize {
-        self.elements.iter().flat_map(|e| e.values()).sum()
+        let elements = self.elements.iter().flat_map(BTreeMap::values);
+        elements.map(|content| content.count).sum()
     }
 
     /// What this, the table as it is, lacks or has otherwise than it should;
@@ -103,12 +175,13 @@ impl Shape {
             }
         }
         let (found, wanted) = (self.elements.as_ref()?, wanted.elements.as_ref()?);
-        wanted.iter().find_map(|(name, count)| {
-            let there = found.get(name).copied();
-            (there != Some(*count)).then(|| {
-                let there = there.unwrap_or(0);
-                format!("{name} has {there} elements instead of {count}")
-            })
+        wanted.iter().find_map(|(name, wanted)| {
+            let there = found.get(name).copied().unwrap_or_default();
+            if there.count != wanted.count {
+                let (there, wanted) = (there.count, wanted.count);
+                return Some(format!("{name} has {there} elements instead of {wanted}"));
+            }
+            (there != *wanted).then(|| format!("{name} has other elements than it should"))
         })
     }
 }
@@ -126,7 +199,7 @@ mod tests {
              }\n\
              add chain ip hardway-proxy pick-2\nflush chain ip hardway-proxy pick-2\n\
              add rule ip hardway-proxy pick-2 dnat to x\n\
-             add element ip hardway-proxy services { a . b : goto x, c . d : goto y }\n",
+             add element ip hardway-proxy services { 10.96.0.1 . tcp . 53 . 0x10 : goto x, c : 10.0.0.1 . 80 }\n",
         )
     }
 
@@ -147,8 +220,11 @@ mod tests {
             {"chain": {"table": "other", "name": "x"}},
             {"rule": {"table": "hardway-proxy", "chain": "refuse"}},
             {"rule": {"table": "hardway-proxy", "chain": "pick-2"}},
-            {"map": {"table": "hardway-proxy", "name": "services", "elem": [[1, 2], [3, 4]]}},
-            {"map": {"table": "hardway-proxy", "name": "affinity", "elem": [[5, 6]]}}]}"#;
+            {"map": {"table": "hardway-proxy", "name": "services", "elem": [
+                ["c", {"concat": ["10.0.0.1", 80]}],
+                [{"concat": ["10.96.0.1", "tcp", 53, 16]}, {"goto": {"target": "x"}}]]}},
+            {"map": {"table": "hardway-proxy", "name": "affinity", "elem": [
+                [{"elem": {"val": 5, "timeout": 9}}, 6]]}}]}"#;
         assert_eq!(found(there).deviation(&wanted), None);
         let flushed = there.replace(
             r#"{"rule": {"table": "hardway-proxy", "chain": "refuse"}},"#,
@@ -158,7 +234,19 @@ mod tests {
             found(&flushed).deviation(&wanted).unwrap(),
             "chain refuse has 0 rules instead of 1"
         );
-        let emptied = there.replace("[[1, 2], [3, 4]]", "[[1, 2]]");
+        for (one, other) in [
+            ("10.0.0.1", "10.0.0.2"),
+            ("53, 16", "53, 17"),
+            ("\"x\"", "\"y\""),
+        ] {
+            assert_eq!(
+                found(&there.replace(one, other))
+                    .deviation(&wanted)
+                    .unwrap(),
+                "services has other elements than it should"
+            );
+        }
+        let emptied = there.replace(r#"["c", {"concat": ["10.0.0.1", 80]}],"#, "");
         assert_eq!(
             found(&emptied).deviation(&wanted).unwrap(),
             "services has 1 elements instead of 2"

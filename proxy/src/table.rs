@@ -9,7 +9,7 @@ use crate::ruleset::Layout;
 use crate::shape::Shape;
 use std::collections::BTreeSet;
 
-/// Elements up to which a check counts them all; beyond, chains and rules
+/// Elements up to which a check looks at them all; beyond, chains and rules
 /// alone are compared, lest checking costs more than it is worth.
 const COUNTED: usize = 5_000;
 

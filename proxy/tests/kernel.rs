@@ -121,9 +121,15 @@ fn what_others_do_to_the_table_shows() {
         cluster_cidr: "10.244.0.0/16".parse().expect("a range"),
     };
     let mut desired = Desired::default();
-    for (at, affinity) in [(1, None), (2, Some(60))] {
+    for (at, endpoints, affinity, local) in [
+        (1, 3, None, false),
+        (2, 3, Some(60), false),
+        (3, 2, None, true),
+        (4, 0, None, false),
+        (5, 2, Some(10), true),
+    ] {
         let key = ObjectKey::new("default", at.to_string());
-        let elements = of_service(&[service(at, 3, affinity, false)]);
+        let elements = of_service(&[service(at, endpoints, affinity, local)]);
         desired.replace(&key, elements, &mut Change::default());
     }
     let commands = desired.rebuild(&layout);
@@ -150,6 +156,17 @@ fn what_others_do_to_the_table_shows() {
     assert!(
         emptied.starts_with("services has 0 elements instead of"),
         "{emptied}"
+    );
+    // One of them put in the place of another: as many as before.
+    let (_, services) = commands
+        .split_once("add element ip hardway-proxy services { ")
+        .expect("there are services");
+    let (service, _) = services.split_once(" : ").expect("a key and its data");
+    let of = "element ip hardway-proxy services";
+    let other = format!("nft 'delete {of} {{ {service} }}; add {of} {{ {service} : drop }}'");
+    assert_eq!(
+        after(&other, true).as_deref(),
+        Some("services has other elements than it should")
     );
     let gone = Shape::default();
     assert!(gone.deviation(&wanted).is_some());
