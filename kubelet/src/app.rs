@@ -18,8 +18,8 @@ use crate::server::Server;
 use crate::shutdown::{Periods, Shutdown};
 use crate::status::writer::Writer;
 use crate::{
-    apparmor, certificates, dns, kernel, leftovers, mirrors, pleg, probes, requirements, shutdown,
-    static_pods, sysctls, volumes,
+    apparmor, certificates, dns, eviction, kernel, leftovers, mirrors, pleg, probes, requirements,
+    shutdown, static_pods, sysctls, volumes,
 };
 use hardway_client::api::Client;
 use hardway_client::events::Recorder;
@@ -160,6 +160,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     let pods = Pods::default();
     let manager = Manager::new(context.clone(), pods.clone(), node.clone(), events.clone());
     task::spawn_critical("manager", manager.run(inbox));
+    task::spawn_critical("eviction", eviction::run(context.clone(), pods.clone()));
     let heartbeat = node::lease::keep(client.clone(), name.clone());
     task::spawn_critical("node-lease", heartbeat);
     let facts = &registration.facts;

@@ -17,6 +17,7 @@ pub mod cri;
 pub mod dns;
 pub mod downward;
 pub mod env;
+pub mod eviction;
 pub mod expansion;
 pub mod features;
 pub mod flags;

@@ -35,6 +35,7 @@ fn pods_are_what_they_ask_for() {
         ("configMap and secret volumes", volumes::config_volumes),
         ("projected volume", volumes::projected),
         ("subPath", volumes::sub_path),
+        ("volume beyond its size", volumes::beyond_its_size),
         ("readiness probe", health::readiness_probe),
         ("liveness probe", health::liveness_probe),
         ("startup probe", health::startup_probe),

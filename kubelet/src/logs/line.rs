@@ -9,7 +9,7 @@ pub(super) struct Line<'a> {
     pub stream: &'a str,
     /// Whether the container's line goes on in the next one.
     pub partial: bool,
-    /// What the container wrote, without a newline.
+    /// What the container wrote, which need be no text, without a newline.
     pub content: &'a [u8],
 }
 
@@ -20,7 +20,10 @@ impl<'a> Line<'a> {
         let (time, rest) = word(line)?;
         let (stream, rest) = word(rest)?;
         // A line may be empty, and then some writers leave out the last space.
-        let (tags, content) = word(rest).unwrap_or((text(rest)?, b""));
+        let (tags, content) = match word(rest) {
+            Some(found) => found,
+            None => (text(rest)?, &b""[..]),
+        };
         if !matches!(stream, "stdout" | "stderr") {
             return None;
         }
@@ -57,6 +60,8 @@ mod tests {
         assert_eq!(line.time, "2026-01-01T00:00:00.5Z");
         assert_eq!((line.stream, line.partial), ("stderr", true));
         assert_eq!(line.content, b"a b");
+        let latin = Line::parse(b"2026-01-01T00:00:00Z stdout F caf\xe9 two\n").unwrap();
+        assert_eq!(latin.content, b"caf\xe9 two", "bytes are kept as they are");
         let empty = Line::parse(b"2026-01-01T00:00:00Z stdout F \n").unwrap();
         assert_eq!((empty.partial, empty.content), (false, &b""[..]));
         assert!(Line::parse(b"2026-01-01T00:00:00Z stdout F\n").is_some());

@@ -146,6 +146,14 @@ impl Manager {
         self.root.join("pods").join(uid)
     }
 
+    /// Where a volume of a pod lies if it takes space of the node's disk: `emptyDir` that
+    /// isn't in memory, as Kubernetes counts it with `ephemeral-storage`.
+    pub fn on_disk(&self, pod: &Pod, volume: &Volume) -> Option<PathBuf> {
+        let source = volume.empty_dir.as_ref()?;
+        let on_disk = source.medium.as_deref().is_none_or(str::is_empty);
+        on_disk.then(|| self.volume_dir(pod, "empty-dir", &volume.name))
+    }
+
     fn volume_dir(&self, pod: &Pod, plugin: &str, name: &str) -> PathBuf {
         self.pod_dir(pod.uid())
             .join("volumes")

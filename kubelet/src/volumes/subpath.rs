@@ -7,8 +7,9 @@
 
 use super::System;
 use crate::root_dir;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
+use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -68,12 +69,21 @@ fn open_or_make(root: &OwnedFd, path: &Path) -> nix::Result<OwnedFd> {
         done.push(name);
         if matches!(open_beneath(root, &done), Err(nix::Error::ENOENT)) {
             match mkdirat(&parent, name, mode) {
-                Ok(()) | Err(nix::Error::EEXIST) => {}
+                Ok(()) => set_mode(&parent, name, mode)?,
+                Err(nix::Error::EEXIST) => {}
                 Err(error) => return Err(error),
             }
         }
     }
     open_beneath(root, path)
+}
+
+/// Gives a directory that was just made the mode that it was to be made with: the
+/// kubelet's umask has taken some of it away.
+fn set_mode(parent: &OwnedFd, name: &OsStr, mode: Mode) -> nix::Result<()> {
+    // A link that somebody has put there meanwhile isn't followed.
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    fchmod(openat(parent, name, flags, Mode::empty())?, mode)
 }
 
 #[cfg(test)]
@@ -98,6 +108,26 @@ mod tests {
         let sources: Vec<_> = mounts.iter().map(|(what, _)| what.clone()).collect();
         let bound = |part: &str| format!("bind {}", volume.join(part).display());
         assert_eq!(sources, [bound("a/b"), bound("file")]);
+    }
+
+    /// Who may write into the volume may write into its parts: one `emptyDir` for
+    /// several folders of a program that doesn't run as root.
+    #[test]
+    fn parts_have_the_mode_of_the_volume() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let volume = dir.path().join("v");
+        fs::create_dir(&volume).unwrap();
+        fs::set_permissions(&volume, PermissionsExt::from_mode(0o2777)).unwrap();
+        let target = dir.path().join("t");
+        prepare(&volume, Path::new("a/b"), &target, &Fake::default()).unwrap();
+        for part in ["a", "a/b"] {
+            let mode = fs::metadata(volume.join(part))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o7777, 0o2777, "{part}");
+        }
     }
 
     #[test]

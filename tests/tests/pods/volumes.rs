@@ -169,10 +169,14 @@ pub fn sub_path(namespace: &Namespace) {
         {"name": "disk", "mountPath": "/deep", "subPathExpr": "of/$(POD)"},
         {"name": "disk", "mountPath": "/whole"},
     ], "env": [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}));
-    let spec = json!({"volumes": [
-        {"name": "config", "configMap": {"name": "subbed"}},
-        {"name": "disk", "emptyDir": {}},
-    ]});
+    // Whoever may write into the volume may write into its parts, root or not.
+    let spec = json!({
+        "securityContext": {"runAsUser": 1001, "runAsGroup": 1001, "fsGroup": 1001},
+        "volumes": [
+            {"name": "config", "configMap": {"name": "subbed"}},
+            {"name": "disk", "emptyDir": {}},
+        ],
+    });
     create(namespace, "sub-path", main, spec);
     pods::wait_pod(namespace, "sub-path");
     let told = sh(
@@ -182,4 +186,25 @@ pub fn sub_path(namespace: &Namespace) {
     );
     assert_eq!(told, "contentfile\n");
     remove(namespace, "sub-path");
+}
+
+/// The kubelet looks at what is limited every ten seconds.
+pub fn beyond_its_size(namespace: &Namespace) {
+    let script = format!("dd if=/dev/zero of=/cache/big bs=1024 count=4096; {IDLE}");
+    let main = merge(
+        container("main", &script),
+        json!({"volumeMounts": [{"name": "cache", "mountPath": "/cache"}]}),
+    );
+    let spec = json!({"volumes": [{"name": "cache", "emptyDir": {"sizeLimit": "1Mi"}}]});
+    create(namespace, "beyond", main, spec);
+    let evicted = pods::wait_until(namespace, "beyond", "evicted", |pod| {
+        pod.phase() == "Failed"
+    });
+    let status = &evicted.value()["status"];
+    assert_eq!(status["reason"], "Evicted", "{status}");
+    assert_eq!(
+        status["message"],
+        "Usage of EmptyDir volume \"cache\" exceeds the limit \"1Mi\". "
+    );
+    remove(namespace, "beyond");
 }
