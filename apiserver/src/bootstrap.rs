@@ -5,26 +5,50 @@ use crate::rest::health::Startup;
 use hardway_access::bootstrap;
 use hardway_proto::Status;
 use serde_json::Value;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// How long to wait before trying again.
+/// How long to wait before trying again, first and at most.
 const RETRY: Duration = Duration::from_millis(500);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
-/// Creates what is missing, brings default roles and bindings up to date,
-/// and returns when all is there.
-pub async fn run(pipeline: Arc<Pipeline>, startup: Arc<Startup>) {
+/// Creates what is missing, brings default roles and bindings up to date, and
+/// returns when all that can be done is: what is left is for [`retry`]. One object
+/// that somebody has spoiled in etcd keeps no server from serving the others.
+pub async fn run(pipeline: &Pipeline, startup: &Startup) -> Vec<Value> {
     pipeline.cache.loaded().await;
-    for object in bootstrap::objects() {
-        while let Err(status) = ensure(&pipeline, &object).await {
-            let name = metadata::text(&object, "name");
-            tracing::warn!(kind = %object["kind"], name, %status, "bootstrap object, retrying");
-            tokio::time::sleep(RETRY).await;
-        }
+    let mut missing = ensure_all(pipeline, bootstrap::objects()).await;
+    // Without etcd nothing can be there yet.
+    while !missing.is_empty() && pipeline.store.revision().await.is_err() {
+        tokio::time::sleep(RETRY).await;
+        missing = ensure_all(pipeline, missing).await;
     }
     startup.bootstrapped.store(true, Ordering::Release);
-    tracing::info!("bootstrap objects are there");
+    tracing::info!(missing = missing.len(), "bootstrap objects are there");
+    missing
+}
+
+/// Goes on trying, ever more seldom, until nothing is missing.
+pub async fn retry(pipeline: &Pipeline, mut missing: Vec<Value>) {
+    let mut pause = RETRY;
+    while !missing.is_empty() {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_RETRY);
+        missing = ensure_all(pipeline, missing).await;
+    }
+}
+
+/// Those that could not be brought about.
+async fn ensure_all(pipeline: &Pipeline, objects: Vec<Value>) -> Vec<Value> {
+    let mut missing = Vec::new();
+    for object in objects {
+        if let Err(status) = ensure(pipeline, &object).await {
+            let name = metadata::text(&object, "name");
+            tracing::warn!(kind = %object["kind"], name, %status, "bootstrap object, retrying");
+            missing.push(object);
+        }
+    }
+    missing
 }
 
 /// Where an object belongs, by its own account.

@@ -9,7 +9,6 @@ use hardway_proto::Status;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::time::Duration;
 
 const RENEW: Duration = Duration::from_secs(10);
@@ -18,12 +17,12 @@ const STALE: SignedDuration = SignedDuration::from_secs(30);
 const LABEL: &str = "apiserver.kubernetes.io/identity";
 
 /// Keeps Service and endpoints as they should be, for ever.
-pub async fn run(pipeline: Arc<Pipeline>, cluster_ip: Ipv4Addr, address: Ipv4Addr, port: u16) {
+pub async fn run(pipeline: &Pipeline, cluster_ip: Ipv4Addr, address: Ipv4Addr, port: u16) {
     let mut tick = tokio::time::interval(RENEW);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        if let Err(status) = reconcile(&pipeline, cluster_ip, address, port).await {
+        if let Err(status) = reconcile(pipeline, cluster_ip, address, port).await {
             tracing::warn!(%status, "the Service kubernetes, retrying");
             tick.reset_after(Duration::from_secs(1));
         }
@@ -37,15 +36,37 @@ async fn reconcile(
     port: u16,
 ) -> Result<(), Status> {
     let now = Timestamp::now();
-    ensure(pipeline, lease(address, now), |found, wanted| {
-        found["spec"]["renewTime"] = wanted["spec"]["renewTime"].clone();
-        found["spec"]["holderIdentity"] = wanted["spec"]["holderIdentity"].clone();
+    let renewed = ensure(pipeline, lease(address, now), |found, wanted| {
+        take_over(found, wanted, &["renewTime", "holderIdentity"]);
     })
-    .await?;
-    ensure(pipeline, service(cluster_ip, port), |found, wanted| {
-        found["spec"]["ports"] = wanted["spec"]["ports"].clone();
+    .await;
+    let served = ensure(pipeline, service(cluster_ip, port), |found, wanted| {
+        take_over(found, wanted, &["ports"]);
     })
-    .await?;
+    .await;
+    let reached = reconcile_addresses(pipeline, address, port, now).await;
+    // One that can't be written keeps no other from it.
+    renewed.and(served).and(reached)
+}
+
+/// Takes fields of the spec over; all of it where there is none.
+fn take_over(found: &mut Value, wanted: &Value, fields: &[&str]) {
+    let Some(spec) = found["spec"].as_object_mut() else {
+        found["spec"] = wanted["spec"].clone();
+        return;
+    };
+    for field in fields {
+        spec.insert((*field).to_owned(), wanted["spec"][field].clone());
+    }
+}
+
+/// Says where the apiservers are.
+async fn reconcile_addresses(
+    pipeline: &Pipeline,
+    address: Ipv4Addr,
+    port: u16,
+    now: Timestamp,
+) -> Result<(), Status> {
     if address.is_loopback() {
         // Nobody else could reach it; Endpoints refuse it, too.
         return Ok(());
@@ -69,15 +90,16 @@ async fn reconcile(
     if addresses.is_empty() {
         addresses.push(address.to_string());
     }
-    ensure(pipeline, endpoints(&addresses, port), |found, wanted| {
+    let told = ensure(pipeline, endpoints(&addresses, port), |found, wanted| {
         found["subsets"] = wanted["subsets"].clone();
     })
-    .await?;
-    ensure(pipeline, slice(&addresses, port), |found, wanted| {
+    .await;
+    let sliced = ensure(pipeline, slice(&addresses, port), |found, wanted| {
         found["endpoints"] = wanted["endpoints"].clone();
         found["ports"] = wanted["ports"].clone();
     })
-    .await
+    .await;
+    told.and(sliced)
 }
 
 /// Creates an object, or changes what is there.

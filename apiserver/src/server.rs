@@ -134,8 +134,11 @@ impl Server {
         let service_ip = flags.service_cluster_ip_range.nth(1);
         let (behind, ready) = (pipeline.clone(), startup.clone());
         task::spawn_critical("bootstrap", async move {
-            bootstrap::run(behind.clone(), ready).await;
-            kubernetes_service::run(behind, service_ip, advertised, port).await;
+            let missing = bootstrap::run(&behind, &ready).await;
+            tokio::join!(
+                bootstrap::retry(&behind, missing),
+                kubernetes_service::run(&behind, service_ip, advertised, port),
+            );
         });
         let (behind, state) = (pipeline.clone(), startup.clone());
         systemd::follow(move || {

@@ -241,7 +241,11 @@ pub fn reconcile(found: &Value, default: &Default) -> Option<Value> {
     if annotation.is_none_or(|value| !matches!(value, "true" | "false"))
         || (default.mandatory && annotation != Some("true"))
     {
-        result["metadata"]["annotations"][AUTOUPDATE] = says.into();
+        let annotations = &mut result["metadata"]["annotations"];
+        if !annotations.is_object() {
+            *annotations = json!({});
+        }
+        annotations[AUTOUPDATE] = says.into();
     }
     if kept_up {
         let mut spec = wanted["spec"].clone();

@@ -17,9 +17,11 @@ use std::time::Duration;
 
 /// How often seats are moved between levels.
 const ADJUSTED_EVERY: Duration = Duration::from_secs(10);
-/// How long to wait before trying again, and between two passes at least: two
-/// who do not agree on an object must not keep an apiserver busy.
+/// How long to wait between two passes at least: two who do not agree on an object
+/// must not keep an apiserver busy. At first also before trying again what failed …
 const PAUSE: Duration = Duration::from_millis(500);
+/// … and then ever longer, up to this: what can't be written stays so for long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Field managers, as Kubernetes names them.
 const PRODUCER: &str = "api-priority-and-fairness-config-producer-v1";
 const CONSUMER: &str = "api-priority-and-fairness-config-consumer-v1";
@@ -45,26 +47,31 @@ pub async fn run(pipeline: Arc<Pipeline>, fairness: Arc<Fairness>, startup: Arc<
         cache.expect("both kinds are built in").changes()
     };
     let (mut schemas, mut levels) = (changes(SCHEMA), changes(LEVEL));
+    let mut retry = PAUSE;
     loop {
         schemas.mark_unchanged();
         levels.mark_unchanged();
         follow(&pipeline, &fairness);
-        let outcome = upkeep(&pipeline).await;
-        match &outcome {
-            Ok(()) => {
-                // What was made is followed before the server calls itself ready.
-                let _ = pipeline.cache.fresh().await;
-                follow(&pipeline, &fairness);
-                startup.fairness.store(true, Ordering::Release);
-            }
-            Err(status) => tracing::warn!(%status, "flow control objects, retrying"),
+        let failed = upkeep(&pipeline).await;
+        // What was made is followed before the server calls itself ready. What could
+        // not be is the affair of its object: the others are followed all the same.
+        if pipeline.cache.fresh().await.is_ok() {
+            follow(&pipeline, &fairness);
+            startup.fairness.store(true, Ordering::Release);
         }
         tokio::time::sleep(PAUSE).await;
-        if outcome.is_ok() {
+        let changed = async {
             tokio::select! {
                 _ = schemas.changed() => {}
                 _ = levels.changed() => {}
             }
+        };
+        if failed == 0 {
+            retry = PAUSE;
+            changed.await;
+        } else {
+            let _ = tokio::time::timeout(retry, changed).await;
+            retry = (retry * 2).min(LONGEST_PAUSE);
         }
     }
 }
@@ -80,10 +87,22 @@ fn cache_of(pipeline: &Pipeline, kind: &str) -> Option<Arc<ResourceCache>> {
     pipeline.cache.of(GROUP, plural(kind))
 }
 
-fn stored(pipeline: &Pipeline, kind: &str) -> Vec<Value> {
+/// What is stored of a kind, by name.
+fn stored(pipeline: &Pipeline, kind: &str) -> Vec<(String, Value)> {
     let entries = cache_of(pipeline, kind).map(|of| of.list(None).0);
     let entries = entries.unwrap_or_default();
-    entries.iter().map(|entry| entry.value()).collect()
+    let named = entries
+        .iter()
+        .map(|entry| (entry.name().to_owned(), entry.value()));
+    named.collect()
+}
+
+/// An object, which need not be there.
+fn target(pipeline: &Pipeline, kind: &str, name: &str) -> Result<Target, Status> {
+    let object = json!({
+        "apiVersion": format!("{GROUP}/v1"), "kind": kind, "metadata": {"name": name},
+    });
+    target_of(pipeline, &object)
 }
 
 /// Puts what is configured into effect. An object that can't be read is as if
@@ -115,51 +134,76 @@ fn follow(pipeline: &Pipeline, fairness: &Fairness) {
     fairness.configure(&levels, &schemas);
 }
 
-/// Creates, restores and removes default objects, and writes conditions.
-async fn upkeep(pipeline: &Pipeline) -> Result<(), Status> {
+/// Creates, restores and removes default objects, and writes conditions; says with
+/// how many objects that failed.
+async fn upkeep(pipeline: &Pipeline) -> usize {
+    let mut failed = 0;
+    let mut note = |kind: &str, name: &str, outcome: Result<(), Status>| {
+        if let Err(status) = outcome {
+            tracing::warn!(kind, name, %status, "flow control object, retrying");
+            failed += 1;
+        }
+    };
     let defaults = defaults::all();
-    for default in &defaults {
-        let target = target_of(pipeline, &default.object)?;
-        let found = pipeline.cache_of(&target)?.get(&target.key());
-        let (verb, body) = match found {
-            None => (Verb::Create, default.object.clone()),
-            Some(entry) => match defaults::reconcile(&entry.value(), default) {
-                None => continue,
-                Some(updated) => (Verb::Update, updated),
-            },
-        };
-        write(pipeline, verb, target, Body::Value(body), PRODUCER).await?;
+    let identity = |default: &defaults::Default| {
+        let text = |path| default.object.pointer(path).and_then(Value::as_str);
+        let text = |path| text(path).unwrap_or_default().to_owned();
+        (text("/kind"), text("/metadata/name"))
+    };
+    let identities: Vec<(String, String)> = defaults.iter().map(identity).collect();
+    for (default, (kind, name)) in defaults.iter().zip(&identities) {
+        note(kind, name, keep_up(pipeline, default).await);
     }
     for kind in [SCHEMA, LEVEL] {
-        for object in stored(pipeline, kind) {
+        for (name, object) in stored(pipeline, kind) {
             let ours = object["metadata"]["annotations"][AUTOUPDATE] == "true";
-            let default = defaults.iter().any(|default| {
-                default.object["kind"] == kind
-                    && default.object["metadata"]["name"] == object["metadata"]["name"]
-            });
+            let default = identities.iter().any(|(k, n)| k == kind && *n == name);
             // One of another release.
             if ours && !default {
-                let target = target_of(pipeline, &object)?;
-                write(pipeline, Verb::Delete, target, Body::Empty, PRODUCER).await?;
+                note(kind, &name, remove(pipeline, kind, &name).await);
             }
         }
     }
-    let levels = stored(pipeline, LEVEL);
-    for schema in stored(pipeline, SCHEMA) {
-        let Some(condition) = dangling(&schema, &levels, Timestamp::now()) else {
-            continue;
-        };
-        let mut target = target_of(pipeline, &schema)?;
-        target.subresource = "status".into();
-        let patch = json!({
-            "apiVersion": target.api_version(), "kind": SCHEMA,
-            "metadata": {"name": target.name},
-            "status": {"conditions": [condition]},
-        });
-        let body = Body::Patch(PatchKind::Apply, patch.to_string().into());
-        write(pipeline, Verb::Patch, target, body, CONSUMER).await?;
+    let levels: Vec<Value> = stored(pipeline, LEVEL)
+        .into_iter()
+        .map(|(_, l)| l)
+        .collect();
+    for (name, schema) in stored(pipeline, SCHEMA) {
+        if let Some(condition) = dangling(&schema, &levels, Timestamp::now()) {
+            let written = write_condition(pipeline, &name, condition).await;
+            note(SCHEMA, &name, written);
+        }
     }
-    Ok(())
+    failed
+}
+
+async fn keep_up(pipeline: &Pipeline, default: &defaults::Default) -> Result<(), Status> {
+    let target = target_of(pipeline, &default.object)?;
+    let (verb, body) = match pipeline.cache_of(&target)?.get(&target.key()) {
+        None => (Verb::Create, default.object.clone()),
+        Some(entry) => match defaults::reconcile(&entry.value(), default) {
+            None => return Ok(()),
+            Some(updated) => (Verb::Update, updated),
+        },
+    };
+    write(pipeline, verb, target, Body::Value(body), PRODUCER).await
+}
+
+async fn remove(pipeline: &Pipeline, kind: &str, name: &str) -> Result<(), Status> {
+    let target = target(pipeline, kind, name)?;
+    write(pipeline, Verb::Delete, target, Body::Empty, PRODUCER).await
+}
+
+async fn write_condition(pipeline: &Pipeline, name: &str, condition: Value) -> Result<(), Status> {
+    let mut target = target(pipeline, SCHEMA, name)?;
+    target.subresource = "status".into();
+    let patch = json!({
+        "apiVersion": target.api_version(), "kind": SCHEMA,
+        "metadata": {"name": target.name},
+        "status": {"conditions": [condition]},
+    });
+    let body = Body::Patch(PatchKind::Apply, patch.to_string().into());
+    write(pipeline, Verb::Patch, target, body, CONSUMER).await
 }
 
 /// Writes; what others have done meanwhile is seen in the next pass.

@@ -1,5 +1,5 @@
-//! Garbage in etcd among the objects by which the apiserver itself decides: it serves
-//! everything else, and nobody may do more than before.
+//! Garbage in etcd among the objects by which the apiserver itself decides: it starts,
+//! serves everything else, and nobody may do more than before.
 
 use crate::common::{Lab, MAPS, config_map};
 use http::Method;
@@ -85,7 +85,24 @@ fn grants() -> Vec<Pair> {
 fn others() -> Vec<Pair> {
     let names = json!({"plural": "toys", "kind": "Toy"});
     let mut pairs = vec![
-        // The levels and schemas that everybody needs, and some more.
+        // What everybody needs, and some more.
+        pair("clusterroles", "view", json!({"rules": 5})),
+        pair(
+            "clusterrolebindings",
+            "system:basic-user",
+            json!({"subjects": 5}),
+        ),
+        pair(
+            "prioritylevelconfigurations",
+            "catch-all",
+            json!({"metadata": {"annotations": 5}, "spec": []}),
+        ),
+        pair("services/specs/default", "kubernetes", json!({"spec": 5})),
+        pair(
+            "leases/kube-system",
+            "apiserver-127.0.0.1",
+            json!({"spec": 5}),
+        ),
         pair("prioritylevelconfigurations", "exempt", json!({"spec": 5})),
         pair(
             "flowschemas",
@@ -196,7 +213,7 @@ async fn assert_serves(lab: &Lab, when: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_decides_nothing() {
-    let lab = Lab::start().await;
+    let mut lab = Lab::start().await;
     assert_nothing_granted(&lab, "before").await;
     let mut etcd = lab.etcd_client().await;
     for (key, bytes) in grants().into_iter().chain(others()) {
@@ -206,6 +223,10 @@ async fn garbage_decides_nothing() {
     }
     assert_serves(&lab, "later").await;
     assert_nothing_granted(&lab, "later").await;
+    // And a server that starts with it.
+    lab.serve().await;
+    assert_serves(&lab, "restarted").await;
+    assert_nothing_granted(&lab, "restarted").await;
     // Reviews say the same.
     let review = json!({"spec": {"user": "jane", "resourceAttributes": {
         "verb": "delete", "resource": "namespaces"}}});
