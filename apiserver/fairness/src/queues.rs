@@ -110,6 +110,8 @@ pub struct QueueSet<T> {
     waiting: usize,
     seats_waiting: usize,
     seats_in_use: usize,
+    /// Those of them that are beyond the limit, for who had no request here.
+    reserve_in_use: usize,
     last_id: u64,
     /// The queue that was dispatched from last.
     robin: usize,
@@ -136,6 +138,7 @@ impl<T> QueueSet<T> {
             waiting: 0,
             seats_waiting: 0,
             seats_in_use: 0,
+            reserve_in_use: 0,
             last_id: 0,
             robin: 0,
             newest: 0,
@@ -182,6 +185,7 @@ impl<T> QueueSet<T> {
             arrived: now,
             tag,
             started: now,
+            reserved: false,
             queue: None,
             arrived_r: self.virtual_time,
         };
@@ -215,9 +219,13 @@ impl<T> QueueSet<T> {
             true => own = Some(slot),
             false => granted(request, slot),
         });
-        let room = self.limit + self.limit / RESERVE;
-        if own.is_none() && alone && self.seats_in_use + work.max_seats() <= room {
-            self.dispatch_from(now, at, |_, slot| own = Some(slot));
+        let reserved = self.reserve_in_use + work.max_seats();
+        if own.is_none() && alone && reserved <= self.limit / RESERVE {
+            self.reserve_in_use = reserved;
+            self.dispatch_from(now, at, |request, slot| {
+                request.reserved = true;
+                own = Some(slot);
+            });
         }
         match own {
             Some(slot) => Outcome::Executing(slot),
@@ -278,6 +286,9 @@ impl<T> QueueSet<T> {
         self.sync(now);
         let request = self.executing[slot.0].take()?;
         self.free.push(slot.0);
+        if request.reserved {
+            self.reserve_in_use -= request.work.max_seats();
+        }
         if let Some(at) = request.queue {
             let queue = &mut self.queues[at];
             queue.executing -= 1;

@@ -18,6 +18,8 @@ pub struct Request<T> {
     pub tag: T,
     /// When it was given its seats.
     pub(super) started: Duration,
+    /// Whether they are of the level's reserve.
+    pub(super) reserved: bool,
     pub(super) queue: Option<usize>,
     pub(super) arrived_r: f64,
 }

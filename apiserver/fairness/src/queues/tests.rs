@@ -316,20 +316,26 @@ fn more_seats_are_given_out_at_once() {
 
 #[test]
 fn who_comes_seldom_waits_for_nobody() {
-    let mut set = QueueSet::new(queued(16, 1, 100), 16);
+    let mut set = QueueSet::new(queued(16, 1, 100), 32);
     let mut start = |hash, seats| set.start(MS, hash, Work::of(seats), "x", nobody);
     let waits = |outcome: &Outcome| matches!(outcome, Outcome::Waiting { .. });
-    for n in 0..40 {
-        assert_eq!(waits(&start(0, 1)), n >= 16, "{n}");
+    for n in 0..60 {
+        assert_eq!(waits(&start(0, 1)), n >= 32, "{n}");
     }
-    // One more than the level has, for each of two others; the second request of
-    // each waits like everybody's.
+    // Four more than the level has, for others; their second requests wait like
+    // everybody's.
     assert!(!waits(&start(1, 1)));
     assert!(waits(&start(1, 1)));
-    assert!(waits(&start(2, 2)), "there is one seat left for such");
-    assert!(!waits(&start(3, 1)));
+    assert!(waits(&start(2, 4)), "there are three seats left for such");
+    let Outcome::Executing(reserved) = start(3, 3) else {
+        panic!("it had no request");
+    };
     assert!(waits(&start(4, 1)), "the reserve has an end");
-    assert_eq!(set.seats_in_use(), 18);
+    assert_eq!(set.seats_in_use(), 36);
+    // It is there for the next, also when more seats are taken than the level has now.
+    set.configure(MS, queued(16, 1, 100), 16, nobody);
+    set.finish(MS, reserved, nobody);
+    assert!(!waits(&set.start(MS, 5, Work::ONE, "x", nobody)));
 }
 
 #[test]
