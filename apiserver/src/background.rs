@@ -16,6 +16,8 @@ static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let mut builder = Builder::new_multi_thread();
     builder
         .thread_name("background")
+        // Seats given back here may linger.
+        .enable_time()
         .on_thread_start(|| {
             // To the kernel it is the priority of the calling thread alone. Anybody
             // may give way; if it fails after all the work is done no worse.

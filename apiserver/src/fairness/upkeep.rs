@@ -55,7 +55,8 @@ pub async fn run(pipeline: Arc<Pipeline>, fairness: Arc<Fairness>, startup: Arc<
         let failed = upkeep(&pipeline).await;
         // What was made is followed before the server calls itself ready. What could
         // not be is the affair of its object: the others are followed all the same.
-        if pipeline.cache.fresh().await.is_ok() {
+        let fresh = pipeline.cache.fresh().await.is_ok();
+        if fresh {
             follow(&pipeline, &fairness);
             startup.fairness.store(true, Ordering::Release);
         }
@@ -66,7 +67,7 @@ pub async fn run(pipeline: Arc<Pipeline>, fairness: Arc<Fairness>, startup: Arc<
                 _ = levels.changed() => {}
             }
         };
-        if failed == 0 {
+        if fresh && failed == 0 {
             retry = PAUSE;
             changed.await;
         } else {

@@ -114,15 +114,15 @@ fn joined(listing: Listing, size: usize, gzip: bool) -> Response<Body> {
         json!(target.api_version()),
         list_metadata(&listing),
     );
-    // Kept bytes are copied as fast as the client reads; only compressing them is work
-    // for which others would have to wait.
-    let seat = listing.seat.filter(|_| gzip);
+    // Kept bytes are copied as fast as the client reads; only compressing and converting
+    // them is work for which others would have to wait.
+    let seat = listing.seat.filter(|_| gzip || present::converts(&target));
     let items = listing
         .items
         .into_iter()
         .enumerate()
         .flat_map(move |(index, entry)| {
-            let _until_compressed = &seat;
+            let _until_written = &seat;
             let comma = (index > 0).then(|| Bytes::from_static(b","));
             comma
                 .into_iter()
