@@ -77,13 +77,19 @@ pub fn serve(
     let answer = Arc::new(answer);
     for stream in listener.incoming() {
         let (stream, answer) = (stream?, Arc::clone(&answer));
-        std::thread::spawn(move || {
-            if let Err(error) = converse(&stream, answer.as_ref()) {
-                log(&format!("request failed: {error}"));
-            }
+        std::thread::spawn(move || match converse(&stream, answer.as_ref()) {
+            Err(error) if !has_left(&error) => log(&format!("request failed: {error}")),
+            _ => {}
         });
     }
     Ok(())
+}
+
+/// Whether an error only says that the visitor went before everything was said: there is
+/// nothing to complain of in the log.
+fn has_left(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 fn converse(mut stream: &TcpStream, answer: &dyn Fn(&Request) -> Answer) -> io::Result<()> {
@@ -97,19 +103,22 @@ fn converse(mut stream: &TcpStream, answer: &dyn Fn(&Request) -> Answer) -> io::
     let location = answer
         .location
         .map_or_else(String::new, |location| format!("Location: {location}\r\n"));
-    write!(
-        stream,
+    // All at once: whoever stops reading at the code has been sent the rest all the same.
+    let told = format!(
         "HTTP/1.1 {}\r\nContent-Type: {}\r\n{location}Content-Length: {}\r\nConnection: close\r\n\r\n{}",
         answer.status,
         answer.kind,
         answer.body.len(),
         answer.body
-    )
+    );
+    stream.write_all(told.as_bytes())
 }
 
 fn read(from: &mut impl BufRead) -> io::Result<Request> {
     let mut line = String::new();
-    from.read_line(&mut line)?;
+    if from.read_line(&mut line)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     let mut words = line.split_whitespace().map(str::to_owned);
     let (method, path) = (words.next(), words.next());
     let mut length = 0;
@@ -149,5 +158,13 @@ mod tests {
             (request.method.as_str(), request.body.as_str()),
             ("GET", "")
         );
+    }
+
+    #[test]
+    fn visitors_who_leave_are_no_failures() {
+        let nothing = read(&mut "".as_bytes()).unwrap_err();
+        assert!(has_left(&nothing), "who says nothing asks for no page");
+        assert!(has_left(&io::ErrorKind::BrokenPipe.into()));
+        assert!(!has_left(&io::ErrorKind::WouldBlock.into()), "too slow");
     }
 }

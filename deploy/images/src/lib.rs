@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::signal::{SigSet, Signal};
 
 /// How long a server goes on after it was asked to end. Whoever sends visitors here
-/// needs a moment to hear that this pod is leaving.
-const DRAIN: Duration = Duration::from_secs(2);
+/// needs a moment to hear that this pod is leaving, and a longer one on a busy machine.
+const DRAIN: Duration = Duration::from_secs(4);
 
 /// Runs `work` in a thread and ends the process when it is asked to terminate:
 /// process 1 of a container hears only the signals it listens to.

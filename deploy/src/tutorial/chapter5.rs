@@ -25,10 +25,10 @@ const STEPS: &[Step] = &[
         "kubectl get pods",
         &["lb-app-liveness-* 1/1 Running 1 (*s ago) *"],
     ),
-    shows(
+    becomes(
         "What the ended container said last is still there.",
         "kubectl logs {pod} --previous",
-        &["*SIGTERM received, going on for 2 s", "*good bye"],
+        &["*SIGTERM received, going on for * s", "*good bye"],
     ),
     becomes(
         "It happens again, and now the restart has to wait.",
@@ -41,14 +41,14 @@ const STEPS: &[Step] = &[
         &[
             "Reason: CrashLoopBackOff",
             "Last State: Terminated",
-            "Restart Count: 1",
+            "Restart Count: *",
             "Normal Scheduled * default-scheduler Successfully assigned tutorial-5/{pod} to worker-*",
-            "Normal Pulling * (x2 over *) kubelet Pulling image \"hardway.example/lb-app:1\"",
+            "Normal Pulling * (x* over *) kubelet Pulling image \"hardway.example/lb-app:1\"",
             "Normal Pulled * kubelet Successfully pulled image \"hardway.example/lb-app:1\" in *",
-            "Normal Created * (x2 over *) kubelet Created container: lb-app",
-            "Normal Started * (x2 over *) kubelet Started container lb-app",
+            "Normal Created * (x* over *) kubelet Created container: lb-app",
+            "Normal Started * (x* over *) kubelet Started container lb-app",
             "Warning Unhealthy * (x* over *) kubelet Liveness probe failed: cat: can't open '/tmp/healthy': No such file or directory",
-            "Normal Killing * (x2 over *) kubelet Container lb-app failed liveness probe, will be restarted",
+            "Normal Killing * (x* over *) kubelet Container lb-app failed liveness probe, will be restarted",
             "Warning BackOff * kubelet Back-off restarting failed container lb-app in pod {pod}_tutorial-5(*)",
         ],
     ),
@@ -60,7 +60,7 @@ const STEPS: &[Step] = &[
     becomes(
         "After ten seconds it is tried again; the next pause is twice as long.",
         "kubectl get pods",
-        &["lb-app-liveness-* Running 2 (*s ago) *"],
+        &["lb-app-liveness-* 2 (*s ago) *"],
     ),
     shows(
         "The probe is told to look for a file that exists.",
