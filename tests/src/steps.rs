@@ -1,11 +1,13 @@
 //! Many checks on one thing that is costly to set up: each is told by name, and a
 //! failed one doesn't keep the others from being tried.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::cleanup::explain;
 use crate::kubectl::Kubectl;
+use crate::text::squeezed;
 
 /// A check by its name.
 pub type Step<T> = (&'static str, fn(&T));
@@ -67,40 +69,63 @@ fn choose<'a, T>(steps: &'a [Step<T>], parts: &str) -> Result<Vec<&'a Step<T>>, 
 /// How a step went.
 struct Outcome {
     name: &'static str,
-    good: bool,
+    /// What it panicked with, if it failed.
+    complaint: Option<String>,
     took: Duration,
 }
 
 impl Outcome {
     fn tell(&self, explain: &dyn Fn()) {
-        if !self.good {
+        if self.complaint.is_some() {
             explain();
         }
-        let outcome = if self.good { "ok" } else { "FAILED" };
+        let outcome = if self.complaint.is_none() {
+            "ok"
+        } else {
+            "FAILED"
+        };
         eprintln!("   {outcome:6} {} ({:.1?})", self.name, self.took);
     }
 }
 
 fn attempt<T>(subject: &T, (name, step): &Step<T>) -> Outcome {
     let start = Instant::now();
-    let good = catch_unwind(AssertUnwindSafe(|| step(subject))).is_ok();
+    let ended = catch_unwind(AssertUnwindSafe(|| step(subject)));
     Outcome {
         name,
-        good,
+        complaint: ended.err().map(|panic| message(panic.as_ref())),
         took: start.elapsed(),
     }
 }
 
+/// The text of a panic.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a text").to_owned()
+}
+
+/// Fails if a step did, with a line for each: its name and the start of its complaint. The
+/// whole complaint is far above, and `hardway test` repeats this at its end.
 #[track_caller]
 fn sum_up(outcomes: &[Outcome]) {
-    let failed = outcomes.iter().filter(|outcome| !outcome.good);
-    let failed: Vec<&str> = failed.map(|outcome| outcome.name).collect();
+    let failed: Vec<String> = outcomes
+        .iter()
+        .filter_map(|outcome| {
+            let complaint = squeezed(outcome.complaint.as_ref()?).replace('\n', " ");
+            let start: String = complaint.chars().take(LONGEST_COMPLAINT).collect();
+            Some(format!("  {}: {start}", outcome.name))
+        })
+        .collect();
     assert!(
         failed.is_empty(),
-        "steps that failed: {}",
-        failed.join(", ")
+        "steps that failed:\n{}",
+        failed.join("\n")
     );
 }
+
+/// So many characters of a complaint are repeated.
+const LONGEST_COMPLAINT: usize = 400;
 
 #[cfg(test)]
 mod tests {
@@ -122,5 +147,20 @@ mod tests {
         assert!(names("pagse").unwrap_err().contains("watch, pages"));
         assert!(names("watch,pagse").is_err());
         assert!(choose::<()>(&[], "").is_err(), "no steps at all");
+    }
+
+    #[test]
+    fn the_sum_names_each_step_that_failed_and_why() {
+        const STEPS: &[Step<()>] = &[
+            ("good", |()| ()),
+            ("short", |()| panic!("no")),
+            ("long", |()| assert_eq!(1, 2, "in:\n  {}", "x".repeat(1000))),
+        ];
+        let ended = catch_unwind(|| run_explained(&(), &|| (), STEPS));
+        let sum = message(ended.unwrap_err().as_ref());
+        let lines: Vec<&str> = sum.lines().collect();
+        assert_eq!(lines[..2], ["steps that failed:", "  short: no"]);
+        assert!(lines[2].starts_with("  long: assertion `left == right` failed: in: xxx"));
+        assert_eq!((lines.len(), lines[2].chars().count()), (3, 408));
     }
 }

@@ -1,5 +1,6 @@
 //! `hardway test`: everything that must hold before a change is good.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,10 +9,11 @@ use std::time::Duration;
 use anstream::println;
 use clap::ValueEnum;
 
-use super::{down, up};
+use super::{down, status, up};
 
 use crate::compile;
 use crate::failure::{Failure, OrFail, Result};
+use crate::lab::Lab;
 use crate::packages;
 use crate::plan::Plan;
 use crate::progress::{Progress, seconds};
@@ -19,6 +21,8 @@ use crate::progress::{Progress, seconds};
 mod deny;
 mod fuzz;
 mod hosts;
+mod report;
+mod second_try;
 
 /// What `test` may be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -120,7 +124,7 @@ pub fn run(options: &Options) -> Result<()> {
             Part::Deny => deny::run(),
             Part::Unit => cargo(&["test", "--workspace", "--no-fail-fast"], &[]),
             Part::E2e => end_to_end(options),
-            Part::Fuzz => fuzz::run(options.fuzz, &options.arguments).map(|()| LeftOut::new()),
+            Part::Fuzz => fuzz::run(options.fuzz, &options.arguments).map(|()| Notes::new()),
         };
         if let Err(failure) = &result {
             println!("{failure}");
@@ -128,12 +132,12 @@ pub fn run(options: &Options) -> Result<()> {
                 println!("{way_out}");
             }
         }
-        outcomes.push((part, result.ok(), progress.elapsed()));
+        outcomes.push((part, result, progress.elapsed()));
     }
     println!("\n{}", summary(&outcomes));
     let failed: Vec<&str> = outcomes
         .iter()
-        .filter(|(_, good, _)| good.is_none())
+        .filter(|(_, result, _)| result.is_err())
         .map(|(part, _, _)| part.name())
         .collect();
     if failed.is_empty() {
@@ -145,30 +149,35 @@ pub fn run(options: &Options) -> Result<()> {
     ))
 }
 
-/// What a part that passed left out, and why.
-type LeftOut = Vec<String>;
+/// What must be known of a part that passed: what it left out and why, and which tests are
+/// flaky.
+type Notes = Vec<String>;
 
-/// A line for each part, how it went and how long it took, and one for all it left out.
-fn summary(outcomes: &[(Part, Option<LeftOut>, Duration)]) -> String {
+/// A line for each part, how it went and how long it took, and below it what must be known:
+/// all that was left out, and what failed with which complaint.
+fn summary(outcomes: &[(Part, Result<Notes>, Duration)]) -> String {
     let mut lines = Vec::new();
-    for (part, passed, time) in outcomes {
-        let word = if passed.is_some() { "passed" } else { "FAILED" };
+    for (part, result, time) in outcomes {
+        let word = if result.is_ok() { "passed" } else { "FAILED" };
         lines.push(format!("{word} {:28}{}", part.name(), seconds(*time)));
-        let left_out = passed.iter().flatten();
-        lines.extend(left_out.map(|what| format!("       left out: {what}")));
+        let notes = match result {
+            Ok(notes) => notes.clone(),
+            Err(failure) => failure.to_string().lines().map(str::to_owned).collect(),
+        };
+        lines.extend(notes.iter().map(|note| format!("       {note}")));
     }
     lines.join("\n")
 }
 
-fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<LeftOut> {
+fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Notes> {
     let mut command = compile::cargo()?;
     command.args(arguments).envs(environment.iter().copied());
     compile::finish(command, &format!("cargo {}", arguments.join(" ")))?;
-    Ok(LeftOut::new())
+    Ok(Notes::new())
 }
 
 /// Runs the suites: in a lab, but for the one that boots hosts of its own.
-fn end_to_end(options: &Options) -> Result<LeftOut> {
+fn end_to_end(options: &Options) -> Result<Notes> {
     let suites = suites(&compile::repository()?.join("tests/tests"))?;
     let mut suites = choose(suites, &options.suite)?;
     let named = suites.len();
@@ -178,19 +187,20 @@ fn end_to_end(options: &Options) -> Result<LeftOut> {
         false => Ok(()),
     };
     if suites.is_empty() {
-        return on_hosts.map(|()| LeftOut::new());
+        return on_hosts.map(|()| Notes::new());
     }
-    let left_out = with_lab(&suites, options)?;
-    on_hosts.map(|()| left_out)
+    let notes = with_lab(&suites, options)?;
+    on_hosts.map(|()| notes)
 }
 
 /// Brings up a lab, runs suites in it, and takes it down whatever happened.
-fn with_lab(suites: &[String], options: &Options) -> Result<LeftOut> {
+fn with_lab(suites: &[String], options: &Options) -> Result<Notes> {
     let target = compile::binaries(compile::Profile::Release)?;
     let folder = target.with_file_name("test-lab");
     down::run(&folder, true)?;
     let result = in_lab(&folder, suites, options);
-    if result.is_err() {
+    // What is flaky wants to be looked into as well.
+    if result.as_ref().map_or(true, |flaky| !flaky.is_empty()) {
         let logs = target.with_file_name("test-lab-logs");
         match keep_logs(&folder, &logs) {
             Ok(()) => println!("logs of all processes are kept in {}", logs.display()),
@@ -198,22 +208,27 @@ fn with_lab(suites: &[String], options: &Options) -> Result<LeftOut> {
         }
     }
     let left_out = left_out(&folder);
-    result.and(down::run(&folder, true)).inspect_err(|_| {
+    let down = down::run(&folder, true).inspect_err(|_| {
         // A failed test must not leave its lab behind either.
         if let Err(failure) = down::run(&folder, true) {
             println!("{failure}");
         }
-    })?;
-    Ok(left_out)
+    });
+    let flaky = result?;
+    down?;
+    Ok([flaky, left_out].concat())
 }
 
 /// What the tests noted in their lab that they left out.
-fn left_out(lab: &Path) -> LeftOut {
+fn left_out(lab: &Path) -> Notes {
     let text = fs::read_to_string(lab.join("left-out")).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
+    // A second try may have noted it again.
+    let lines: BTreeSet<&str> = text.lines().collect();
+    let notes = lines.iter().map(|line| format!("left out: {line}"));
+    notes.collect()
 }
 
-fn in_lab(folder: &Path, suites: &[String], asked: &Options) -> Result<()> {
+fn in_lab(folder: &Path, suites: &[String], asked: &Options) -> Result<Notes> {
     let free = (0..100).find(|&index| up::owner(&Plan { index, workers: 0 }).is_none());
     let options = up::Options {
         workers: Some(2),
@@ -223,14 +238,26 @@ fn in_lab(folder: &Path, suites: &[String], asked: &Options) -> Result<()> {
         only: Vec::new(),
     };
     up::run(folder, &options)?;
-    let mut command = ignored_tests(suites, &asked.arguments)?;
-    command.env("HARDWAY_LAB", folder);
-    command.env(
-        "HARDWAY_TOOL",
-        std::env::current_exe().or_fail(|| "find this program")?,
-    );
-    command.env("KUBECONFIG", folder.join("kubeconfig/admin.kubeconfig"));
-    compile::finish(command, "run the end-to-end tests")
+    let tool = std::env::current_exe().or_fail(|| "find this program")?;
+    let command = |suites: &[String], arguments: &[String]| {
+        let mut command = ignored_tests(suites, arguments)?;
+        command
+            .env("HARDWAY_LAB", folder)
+            .env("HARDWAY_TOOL", &tool)
+            .env("KUBECONFIG", folder.join("kubeconfig/admin.kubeconfig"));
+        Ok(command)
+    };
+    second_try::run(
+        command(suites, &asked.arguments)?,
+        |test| {
+            let only = ["--exact".to_owned(), test.test.clone()];
+            command(std::slice::from_ref(&test.suite), &only)
+        },
+        || match status::run(&Lab::open(folder)?)? {
+            true => Ok(()),
+            false => Err(Failure::new("the lab", "not everything in it is well")),
+        },
+    )
 }
 
 /// The command that runs the tests of suites, which are ignored without what they need.
@@ -330,19 +357,24 @@ mod tests {
     #[test]
     fn the_summary_names_what_failed() {
         let outcomes = [
-            (Part::Format, Some(LeftOut::new()), Duration::from_secs(1)),
+            (Part::Format, Ok(Notes::new()), Duration::from_secs(1)),
             (
                 Part::Deny,
-                Some(vec!["advisories".to_owned()]),
+                Ok(vec!["left out: advisories".to_owned()]),
                 Duration::from_secs(2),
             ),
-            (Part::Unit, None, Duration::from_secs(130)),
+            (
+                Part::E2e,
+                Err(Failure::new("run them", "two failed\nrbac who\ndns what")),
+                Duration::from_secs(130),
+            ),
         ];
         assert_eq!(
             summary(&outcomes),
             "passed format                      1.0 s\n\
              passed what it is made of          2.0 s\n       left out: advisories\n\
-             FAILED unit and integration tests  2 min 10 s"
+             FAILED end-to-end tests            2 min 10 s\n       run them: two failed\n\
+             \x20      rbac who\n       dns what"
         );
     }
 }

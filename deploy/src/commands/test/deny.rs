@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anstream::{print, println};
 
-use super::LeftOut;
+use super::Notes;
 use crate::compile;
 use crate::failure::{Failure, OrFail, Result};
 use crate::shell;
@@ -17,7 +17,7 @@ const VERSION: &str = "0.20.2";
 const NO_DATABASE: &str = "failed to fetch advisory database";
 
 /// Checks licences, bans and sources, and vulnerabilities where their list can be had.
-pub fn run() -> Result<LeftOut> {
+pub fn run() -> Result<Notes> {
     let program = program()?;
     let check = |what: &[&str]| -> Result<Command> {
         let mut command = Command::new(&program);
@@ -36,12 +36,12 @@ pub fn run() -> Result<LeftOut> {
     if said.contains(NO_DATABASE) {
         println!("{what}: left out, their list can't be fetched from here");
         return Ok(vec![
-            "known vulnerabilities, whose list can't be fetched from here".to_owned(),
+            "left out: known vulnerabilities, whose list can't be fetched from here".to_owned(),
         ]);
     }
     print!("{said}");
     if output.status.success() {
-        Ok(LeftOut::new())
+        Ok(Notes::new())
     } else {
         Err(Failure::new(what, output.status))
     }
