@@ -21,8 +21,22 @@ pub fn web_server(name: &str) -> Value {
         "mkdir -p /www && hostname > /www/index.html && exec httpd -f -vv -p 8080 -h /www",
     );
     server["ports"] = json!([{"containerPort": 8080}]);
-    server["readinessProbe"] = json!({"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1});
+    server["readinessProbe"] = json!({
+        "httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": PROBE_TIMEOUT,
+    });
     server
+}
+
+/// Seconds that a probe may take where nothing is to be shown by a slow one: with the
+/// default of one, a machine that is busy with much else makes what is well look ill.
+pub const PROBE_TIMEOUT: u32 = 10;
+
+/// A probe that asks every second whether a file is there; one failure is enough.
+pub fn file_probe(file: &str) -> Value {
+    json!({
+        "exec": {"command": ["test", "-e", file]},
+        "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": PROBE_TIMEOUT,
+    })
 }
 
 /// A pod with the label `app`, of its own name, that ends quickly.

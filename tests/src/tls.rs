@@ -12,7 +12,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::http::{self, Answer, Request};
 use crate::lab::Lab;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Asks `IP:PORT` for a path, trusting the lab's authority `ca`; with the
 /// certificate of that name in the lab, or as nobody.

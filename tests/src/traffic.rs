@@ -9,7 +9,7 @@ use crate::{http, until, wait};
 
 /// Visits an address once.
 pub fn visit(address: &str) -> Result<(), String> {
-    let answer = http::get_within(Duration::from_secs(3), address, "/");
+    let answer = http::get(address, "/");
     match answer {
         Ok(answer) if answer.status == 200 => Ok(()),
         other => Err(format!("{address}: {other:?}")),

@@ -117,6 +117,7 @@ fn the_tutorial_works() {
         ("the database remembers", running::database_remembers),
         ("scale beyond the ports", running::scale_beyond_ports),
         ("logs", inside::logs),
+        ("the end of a log", inside::logs_tail),
         ("logs, followed", inside::logs_followed),
         ("exec", inside::exec),
         ("exec in a terminal", inside::terminal),

@@ -1,7 +1,7 @@
 //! Real clients: kubectl of many versions, the Python client, raw requests.
 
 use hardway_tests::kubectl::{Kubectl, finish};
-use hardway_tests::manifest::{IDLE, container, pod};
+use hardway_tests::manifest::{IDLE, PROBE_TIMEOUT, container, pod};
 use hardway_tests::text::assert_has;
 use hardway_tests::{Lab, Namespace, http, pods, steps};
 use serde_json::{Value, json};
@@ -20,10 +20,11 @@ fn namespace() -> Namespace {
     let script = format!(
         "echo hello; mkdir /www; hostname > /www/index.html; httpd -p 8080 -h /www; {IDLE}"
     );
-    let mut manifest = pod(
-        "target",
-        json!({"containers": [container("main", &script)]}),
-    );
+    let mut main = container("main", &script);
+    main["readinessProbe"] = json!({
+        "httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1, "timeoutSeconds": PROBE_TIMEOUT,
+    });
+    let mut manifest = pod("target", json!({"containers": [main]}));
     manifest["metadata"]["labels"] = json!({"app": "target", "for": "clients"});
     namespace.create(&manifest);
     pods::wait_pod(&namespace, "target");

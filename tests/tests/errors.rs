@@ -3,7 +3,7 @@
 use hardway_tests::kubectl::Kubectl;
 use hardway_tests::manifest::{BUSYBOX, container, pod, replication_controller};
 use hardway_tests::text::assert_has;
-use hardway_tests::{Namespace, steps};
+use hardway_tests::{Namespace, steps, until};
 use serde_json::{Value, json};
 
 /// Everything is left as this names it: created before, never changed after.
@@ -39,6 +39,10 @@ fn refused(namespace: &Namespace, manifest: &str) -> String {
 fn errors_are_told_as_kubernetes_tells_them() {
     let namespace = Namespace::new("errors");
     namespace.create(&config_map("there", json!({"a": "1"})));
+    // What the cluster makes by itself must be there before others count what is.
+    until("the cluster's own ConfigMap is there", || {
+        namespace.try_run("get configmap kube-root-ca.crt").ok()
+    });
     let steps: &[steps::Step<Namespace>] = &[
         ("wrong type", wrong_type),
         ("unknown field", unknown_field),

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hardway_tests::{Lab, Namespace, http, pods, until, wait};
+use hardway_tests::{Lab, Namespace, http, pods, until, wait, within};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -69,9 +69,11 @@ fn guests_write_to_the_leader_and_read_from_the_followers() {
 
     // Followers refuse to be written to.
     for follower in &followers {
-        let script = "printf 'SET a b\\r\\nQUIT\\r\\n' | nc 127.0.0.1 6379";
-        let answer = pods::sh(&namespace, &follower.name(), script);
-        assert!(answer.starts_with("-READONLY "), "{answer}");
+        until("a follower refuses to be written to", || {
+            let script = "printf 'SET a b\\r\\nQUIT\\r\\n' | nc 127.0.0.1 6379";
+            let answer = pods::try_sh(&namespace, &follower.name(), script).ok()?;
+            wait::holds(answer.starts_with("-READONLY "), answer)
+        });
     }
 
     // A follower that is lost is replaced by one that knows everything.
@@ -117,7 +119,7 @@ fn herons_become_otters_before_everybodys_eyes() {
     let mut seen = BTreeSet::new();
     let mut row = 0;
     let mut turn = addresses.iter().cycle();
-    until("only otters are seen", || {
+    within(Duration::from_secs(120), "only otters are seen", || {
         let address = turn.next().expect("two workers");
         // A visitor who is turned away is a failure, not something to wait out.
         let name = page(address, "/name").unwrap_or_else(|error| panic!("{address}: {error}"));

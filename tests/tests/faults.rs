@@ -71,7 +71,7 @@ fn etcd_may_be_away() {
     let mut acknowledged = Vec::new();
     let mut write = |number: u32| {
         let name = format!("written-{number}");
-        let output = namespace.try_run(&format!("create configmap {name} --request-timeout=5s"));
+        let output = namespace.try_run(&format!("create configmap {name} --request-timeout=10s"));
         if output.success {
             acknowledged.push(name);
         }

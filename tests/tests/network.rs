@@ -218,7 +218,9 @@ fn node_port(network: &Network) {
         // From a pod and from the nodes as well.
         network.reaches("visitor-1", &address);
         let line = format!("timeout 3 busybox wget -q -O - http://{address}/");
-        network.lab.on("worker-1", &line);
+        until("a node reaches the port", || {
+            network.lab.try_on("worker-1", &line).ok()
+        });
     }
 }
 
@@ -309,10 +311,18 @@ fn no_endpoints(network: &Network) {
         });
     }
     let line = format!("timeout 3 busybox wget -q -O - http://{ip}/");
-    let told = network.lab.try_on("worker-1", &line).stderr;
-    assert!(refused(&told), "{told}");
-    let told = outside(&format!("{}:30082", network.workers[0].address)).unwrap_err();
-    assert!(refused(&told), "{told}");
+    until("a node is refused", || {
+        let told = network.lab.try_on("worker-1", &line).stderr;
+        wait::holds(refused(&told), told)
+    });
+    let address = format!("{}:30082", network.workers[0].address);
+    until("a visitor from outside is refused", || {
+        let told = outside(&address);
+        wait::holds(
+            told.as_ref().is_err_and(|e| refused(e)),
+            format!("{told:?}"),
+        )
+    });
 }
 
 /// A pod that isn't ready gets no visitors, and gets them again.

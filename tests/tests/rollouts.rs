@@ -53,7 +53,7 @@ fn deployment(name: &str, replicas: u32, container: Value, mut spec: Value) -> V
     spec["selector"] = json!({"matchLabels": {"app": name}});
     spec["template"] = json!({
         "metadata": {"labels": {"app": name}},
-        "spec": {"containers": [container], "terminationGracePeriodSeconds": 5},
+        "spec": {"containers": [container], "terminationGracePeriodSeconds": 10},
     });
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec})
 }
@@ -75,7 +75,7 @@ impl Rollouts {
     /// Waits as `kubectl rollout status` does; tells what it prints.
     #[track_caller]
     fn rolled_out(&self, name: &str) -> String {
-        let line = format!("rollout status deploy/{name} --timeout=60s");
+        let line = format!("rollout status deploy/{name} --timeout=90s");
         let told = self.namespace.run(&line);
         let done = format!("deployment \"{name}\" successfully rolled out\n");
         assert!(told.ends_with(&done), "{told}");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hardway_tests::manifest::{container, pod as pod_manifest};
+use hardway_tests::manifest::{IDLE, container, pod as pod_manifest};
 use hardway_tests::terminal::Terminal;
 use hardway_tests::text::assert_has;
 use hardway_tests::{http, pods, until, wait};
@@ -52,33 +52,21 @@ pub fn logs(application: &Application) {
     );
     assert_has(&output.stdout, &["waiting for connections"]);
 
-    let tail = namespace.run(&format!("logs {pod} web --tail=1"));
-    assert_eq!(tail.lines().count(), 1);
-    assert_has(&tail, &["GET /second"]);
-    assert_eq!(namespace.run(&format!("logs {pod} web --tail=0")), "");
-
-    let stamped = namespace.run(&format!("logs {pod} web --timestamps --tail=1"));
-    let (stamp, line) = stamped.split_once(' ').expect("a time and a line");
-    assert!(
-        stamp.len() >= "2026-01-01T00:00:00.0Z".len() && stamp[10..].starts_with('T'),
-        "{stamped}"
-    );
-    assert_eq!(line, tail);
-    let since_time = namespace.run(&format!("logs {pod} web --since-time={stamp}"));
-    assert_has(&since_time, &["GET /second"]);
     assert_has(
         &namespace.run(&format!("logs {pod} web --since=1h")),
         &["listens on port"],
     );
-    let bytes = namespace.run(&format!("logs {pod} web --limit-bytes=5"));
-    assert_eq!(bytes.len(), 5);
 
     let all = namespace.run(&format!("logs {pod} --all-containers --prefix"));
     for name in ["mongo", "web"] {
         assert!(all.contains(&format!("[pod/{pod}/{name}] ")), "{all}");
     }
-    let both = namespace.run("logs -l name=web -c web --tail=1");
-    assert_eq!(both.lines().count(), 2, "{both}");
+    let both = namespace.run("logs -l name=web -c web --tail=1 --prefix");
+    for pod in application.pods(2) {
+        let prefix = format!("[pod/{}/web] ", pod.name());
+        let lines = both.lines().filter(|line| line.starts_with(&prefix));
+        assert_eq!(lines.count(), 1, "{both}");
+    }
     let wrong = namespace.refused(&format!("logs {pod} nothing"), "");
     assert_eq!(
         wrong,
@@ -91,6 +79,33 @@ pub fn logs(application: &Application) {
             "Error from server (BadRequest): previous terminated container \"web\" in pod \"{pod}\" not found"
         )],
     );
+}
+
+/// The end of a log, of a container that has said all it will.
+pub fn logs_tail(application: &Application) {
+    let namespace = &application.namespace;
+    let script = format!("echo one; echo two; echo three; {IDLE}");
+    let spec = json!({"containers": [container("main", &script)]});
+    namespace.create(&pod_manifest("teller", spec));
+    let logs = |more: &str| namespace.try_run(&format!("logs teller {more}"));
+    until("all is in the log", || {
+        let all = logs("").ok()?;
+        wait::holds(all == "one\ntwo\nthree\n", all)
+    });
+    let logs = |more: &str| logs(more).ok().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(logs("--tail=1"), "three\n");
+    assert_eq!(logs("--tail=2"), "two\nthree\n");
+    assert_eq!(logs("--tail=0"), "");
+    assert_eq!(logs("--limit-bytes=5"), "one\nt");
+    let stamped = logs("--timestamps --tail=1");
+    let (stamp, line) = stamped.split_once(' ').expect("a time and a line");
+    assert!(
+        stamp.len() >= "2026-01-01T00:00:00.0Z".len() && stamp[10..].starts_with('T'),
+        "{stamped}"
+    );
+    assert_eq!(line, "three\n");
+    assert_has(&logs(&format!("--since-time={stamp}")), &["three"]);
+    namespace.run("delete pod teller --wait=false");
 }
 
 pub fn logs_followed(application: &Application) {

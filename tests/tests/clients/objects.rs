@@ -104,7 +104,7 @@ pub fn custom_resources(namespace: &Namespace) {
     });
     stock.create(&definition);
     stock.run(&format!(
-        "wait --for=condition=Established crd/{name} --timeout=20s"
+        "wait --for=condition=Established crd/{name} --timeout=60s"
     ));
     let bus = |name: &str, spec: Value| json!({"apiVersion": format!("{group}/v1"), "kind": "Bus", "metadata": {"name": name}, "spec": spec});
     until("a bus can be made", || {
@@ -181,10 +181,10 @@ pub fn proxies(namespace: &Namespace) {
 }
 
 pub fn wait_for(namespace: &Namespace) {
-    let told = namespace.run("wait --for=condition=Ready pod/target --timeout=10s");
+    let told = namespace.run("wait --for=condition=Ready pod/target --timeout=60s");
     assert_eq!(told, "pod/target condition met\n");
     let told =
-        namespace.run("wait --for=jsonpath={.status.phase}=Running pod/target --timeout=10s");
+        namespace.run("wait --for=jsonpath={.status.phase}=Running pod/target --timeout=60s");
     assert_eq!(told, "pod/target condition met\n");
     let told = namespace.refused("wait --for=delete pod/target --timeout=1s", "");
     assert!(

@@ -1,7 +1,7 @@
 //! Probes, hooks and last words.
 
 use super::{create, ended, idle_with, merge, remove};
-use hardway_tests::manifest::{IDLE, container, web_server};
+use hardway_tests::manifest::{IDLE, PROBE_TIMEOUT, container, file_probe, web_server};
 use hardway_tests::pods::{self, sh};
 use hardway_tests::text::assert_has;
 use hardway_tests::{Lab, Namespace, until, wait};
@@ -10,6 +10,7 @@ use serde_json::json;
 pub fn readiness_probe(namespace: &Namespace) {
     let main = idle_with(json!({"readinessProbe": {
         "exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1,
+        "timeoutSeconds": PROBE_TIMEOUT,
     }}));
     create(namespace, "unready", main, json!({}));
     pods::wait_until(namespace, "unready", "running", |pod| {
@@ -32,7 +33,10 @@ pub fn readiness_probe(namespace: &Namespace) {
 }
 
 pub fn liveness_probe(namespace: &Namespace) {
-    let probe = json!({"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 1, "initialDelaySeconds": 2});
+    let probe = json!({
+        "tcpSocket": {"port": 8080}, "initialDelaySeconds": 2,
+        "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": PROBE_TIMEOUT,
+    });
     let mut dies = web_server("web");
     dies["livenessProbe"] = probe;
     dies["command"] = json!([
@@ -55,12 +59,11 @@ pub fn liveness_probe(namespace: &Namespace) {
 
 pub fn startup_probe(namespace: &Namespace) {
     // Liveness would end it at once; it isn't asked before the start is over.
+    let liveness = file_probe("/tmp/started");
+    let startup = merge(liveness.clone(), json!({"failureThreshold": 30}));
     let main = merge(
         container("main", &format!("sleep 3; touch /tmp/started; {IDLE}")),
-        json!({
-            "startupProbe": {"exec": {"command": ["test", "-e", "/tmp/started"]}, "periodSeconds": 1, "failureThreshold": 30},
-            "livenessProbe": {"exec": {"command": ["test", "-e", "/tmp/started"]}, "periodSeconds": 1, "failureThreshold": 1},
-        }),
+        json!({"startupProbe": startup, "livenessProbe": liveness}),
     );
     create(namespace, "startup", main, json!({}));
     let pod = pods::wait_pod(namespace, "startup");
@@ -82,7 +85,7 @@ pub fn hooks(namespace: &Namespace) {
     }));
     let spec = json!({
         "nodeName": node,
-        "terminationGracePeriodSeconds": 5,
+        "terminationGracePeriodSeconds": 60,
         "volumes": [{"name": "host", "hostPath": {"path": folder, "type": "DirectoryOrCreate"}}],
     });
     create(namespace, "hooks", main, spec);

@@ -137,8 +137,9 @@ pub fn deadline(rollouts: &Rollouts) {
         wait::holds(budget["status"]["expectedPods"] == 1, budget)
     });
     kubectl.run("rollout undo deploy/stuck");
-    rollouts.rolled_out("stuck");
+    // Until the broken pod is gone the deadline is still passed, and kubectl says so.
     rollouts.wait_reason("stuck", "Progressing", "NewReplicaSetAvailable");
+    rollouts.rolled_out("stuck");
     rollouts.wait_sizes("stuck", &[0, 1]);
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hardway_tests::manifest::PROBE_TIMEOUT;
 use hardway_tests::pods;
 use hardway_tests::text::{assert_has, rows};
 use hardway_tests::{http, until};
@@ -18,7 +19,7 @@ fn version(number: u32) -> Value {
         "name": "lb-app",
         "image": format!("hardway.example/lb-app:{number}"),
         "ports": [{"containerPort": 9999}],
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 9999}, "periodSeconds": 1},
+        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 9999}, "periodSeconds": 1, "timeoutSeconds": PROBE_TIMEOUT},
     });
     deployment("web", 2, container, json!({}))
 }
@@ -43,8 +44,7 @@ impl Seen {
 }
 
 fn ask(address: &str) -> Result<String, String> {
-    let answer = http::get_within(Duration::from_secs(3), address, "/")
-        .map_err(|error| format!("{address}: {error}"))?;
+    let answer = http::get(address, "/").map_err(|error| format!("{address}: {error}"))?;
     let version = answer
         .body
         .lines()

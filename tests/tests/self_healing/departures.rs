@@ -7,7 +7,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hardway_tests::manifest::{container, replication_controller, service, web_server};
+use hardway_tests::manifest::{
+    PROBE_TIMEOUT, container, replication_controller, service, web_server,
+};
 use hardway_tests::pods::{self, sh};
 use hardway_tests::text::assert_has;
 use hardway_tests::{Lab, Namespace, http, until, wait};
@@ -48,7 +50,7 @@ pub fn wait_endpoint(namespace: &Namespace, service: &str, conditions: [bool; 3]
 
 /// Asks a service that sends back what it is sent.
 fn echo(stream: &mut TcpStream, word: &str) -> Result<(), String> {
-    let patience = Some(Duration::from_secs(5));
+    let patience = Some(Duration::from_secs(15));
     let asked = stream
         .set_read_timeout(patience)
         .and_then(|()| writeln!(stream, "{word}"));
@@ -76,7 +78,10 @@ fn node_ports(namespace: &Namespace, service: &str) -> Vec<String> {
 /// old visitors and new ones; unless it says that it can't.
 pub fn leaving(namespace: &Namespace) {
     let mut main = container("main", "exec nc -ll -p 8080 -e cat");
-    main["readinessProbe"] = json!({"exec": {"command": ["test", "!", "-e", "/tmp/unwell"]}, "periodSeconds": 1, "failureThreshold": 1});
+    main["readinessProbe"] = json!({
+        "exec": {"command": ["test", "!", "-e", "/tmp/unwell"]},
+        "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": PROBE_TIMEOUT,
+    });
     // Longer than what follows takes; in the end it goes by force.
     main["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 120}}});
     create(
