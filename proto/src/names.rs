@@ -57,7 +57,9 @@ pub fn is_dns1123_label(text: &str) -> Vec<String> {
     if text.len() > 63 {
         errors.push(too_long(63));
     }
-    if !label_shaped(text) {
+    if !label_shaped(text) && text.split('.').all(label_shaped) {
+        errors.push("must not contain dots".to_owned());
+    } else if !label_shaped(text) {
         errors.push(regex_message(
             "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character",
             LABEL,
