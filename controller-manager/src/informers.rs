@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 
 /// Index of pods by the UID of their controller.
 pub const BY_CONTROLLER: &str = "controller";
@@ -74,6 +75,8 @@ pub struct Informers {
     pub volumes: Informer<PersistentVolume>,
     /// Certificate signing requests.
     pub signing_requests: Informer<CertificateSigningRequest>,
+    /// Roles of the whole cluster.
+    pub cluster_roles: Informer<ClusterRole>,
 }
 
 impl Informers {
@@ -124,6 +127,7 @@ impl Informers {
             claims: Informer::new(client.all()),
             volumes: Informer::new(client.all()),
             signing_requests: Informer::new(client.all()),
+            cluster_roles: Informer::new(client.all()),
         }
     }
 
@@ -148,5 +152,6 @@ impl Informers {
         tasks.add(self.claims.spawn().1);
         tasks.add(self.volumes.spawn().1);
         tasks.add(self.signing_requests.spawn().1);
+        tasks.add(self.cluster_roles.spawn().1);
     }
 }

@@ -10,6 +10,7 @@ mod adoption;
 mod bootstrap_signer;
 mod bootstrap_tokens;
 mod certificates;
+mod cluster_role_aggregation;
 mod conflicts;
 mod deployment;
 mod disruption;
@@ -66,6 +67,10 @@ pub async fn run(context: Context) {
     start("serviceaccount", service_account::register(seen, with));
     start("bootstrapsigner", bootstrap_signer::register(seen, with));
     start("tokencleaner", token_cleaner::register(seen, with));
+    start(
+        "clusterrole-aggregation",
+        cluster_role_aggregation::register(seen, with),
+    );
     start("garbage-collector", garbage_collector::register(with));
     // Flags say which of these there are.
     let optional = [
