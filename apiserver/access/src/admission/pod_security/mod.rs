@@ -2,6 +2,7 @@
 
 mod baseline;
 mod containers;
+mod existing;
 mod restricted;
 
 use super::{Context, Operation, Plugin, Review};
@@ -20,7 +21,7 @@ pub struct Violation {
     detail: String,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
     Privileged,
     Baseline,
@@ -30,6 +31,8 @@ enum Level {
 /// A level with the version it is taken from, as labels give them.
 struct Policy {
     level: Level,
+    version: String,
+    /// Both, as messages tell them.
     shown: String,
 }
 
@@ -51,13 +54,13 @@ impl Policy {
         };
         Self {
             level,
+            version: version.to_owned(),
             shown: format!("{name}:{version}"),
         }
     }
 
-    /// What of a pod's spec the policy forbids, in one line.
-    fn violations(&self, metadata: &Value, spec: &Value) -> Option<String> {
-        let found = match self.level {
+    fn check(&self, metadata: &Value, spec: &Value) -> Vec<Violation> {
+        match self.level {
             Level::Privileged => Vec::new(),
             Level::Baseline => baseline::check(metadata, spec, true),
             Level::Restricted => {
@@ -65,7 +68,19 @@ impl Policy {
                 found.extend(restricted::check(spec));
                 found
             }
-        };
+        }
+    }
+
+    /// Why the policy forbids a pod, without saying where.
+    fn reasons(&self, metadata: &Value, spec: &Value) -> Option<String> {
+        let found = self.check(metadata, spec);
+        let reasons: Vec<&str> = found.iter().map(|violation| violation.reason).collect();
+        (!reasons.is_empty()).then(|| reasons.join(", "))
+    }
+
+    /// What of a pod's spec the policy forbids, in one line.
+    fn violations(&self, metadata: &Value, spec: &Value) -> Option<String> {
+        let found = self.check(metadata, spec);
         let told: Vec<String> = found
             .iter()
             .map(|v| match v.detail.is_empty() {
@@ -91,7 +106,16 @@ impl Plugin for PodSecurity {
             return Ok(());
         };
         if review.is_of("", "namespaces") {
-            return check_labels(new);
+            check_labels(new)?;
+            if let Some(old) = old {
+                let (policy, before) = (Policy::of(new, "enforce"), Policy::of(old, "enforce"));
+                if existing::is_stricter(&policy, &before) {
+                    let pods = cx.objects.list("", "pods", Some(review.name));
+                    let warnings = existing::warnings(review.name, &policy, &pods);
+                    review.warnings.lock().extend(warnings);
+                }
+            }
+            return Ok(());
         }
         let Some((template, is_pod)) = template(review) else {
             return Ok(());
