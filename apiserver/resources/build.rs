@@ -1,7 +1,8 @@
 //! Writes the shapes and OpenAPI documents of the built-in kinds.
 //!
 //! Types and descriptions come from k8s-openapi; how lists and maps merge,
-//! which it lacks, from `facts/fields.tsv`; what earlier versions of a kind have
+//! which it lacks, from `facts/fields.tsv`, and which values fields have from
+//! `facts/enums.tsv`; what earlier versions of a kind have
 //! otherwise, from `facts/old.tsv`; which kinds are served, from the table
 //! itself (`src/rows`). Everything is made here so that the running
 //! server neither parses nor builds these documents, but sends bytes.
@@ -40,7 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = Path::new(&out);
     let facts = facts::read(Path::new("facts/fields.tsv"))?;
     let changes = old::read(Path::new("facts/old.tsv"))?;
-    let definitions = kinds::definitions(&facts, &changes);
+    let enums = facts::read_enums(Path::new("facts/enums.tsv"))?;
+    let definitions = kinds::definitions(&facts, &enums, &changes);
     let arena = arena::build(&definitions).to_string();
     write_gzip(&out.join("schemas.json.gz"), arena.as_bytes())?;
     documents::write(out, &definitions)

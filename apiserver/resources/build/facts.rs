@@ -1,4 +1,4 @@
-//! Reads `facts/fields.tsv`.
+//! Reads `facts/fields.tsv` and `facts/enums.tsv`.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -44,6 +44,22 @@ pub fn read(path: &Path) -> Result<Facts, Box<dyn Error>> {
         facts.insert(key, fact);
     }
     Ok(facts)
+}
+
+/// The values that fields have, by full definition name and field.
+pub type Enums = BTreeMap<(String, String), Vec<String>>;
+
+pub fn read_enums(path: &Path) -> Result<Enums, Box<dyn Error>> {
+    let text = std::fs::read_to_string(path)?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let enums = lines.map(|line| {
+        let [definition, field, values] = line.split('\t').collect::<Vec<_>>()[..] else {
+            return Err(format!("{}: not three columns: {line}", path.display()).into());
+        };
+        let values = values.split(',').map(str::to_owned).collect();
+        Ok(((full_name(definition), field.to_owned()), values))
+    });
+    enums.collect()
 }
 
 /// `core.v1.Pod` → `io.k8s.api.core.v1.Pod`.

@@ -1,6 +1,6 @@
 //! The definitions of all kinds the server speaks of, from k8s-openapi.
 
-use crate::facts::Facts;
+use crate::facts::{Enums, Facts};
 use crate::old::{self, Changes};
 use crate::rows;
 use k8s_openapi::schemars::{SchemaGenerator, generate::SchemaSettings};
@@ -42,7 +42,7 @@ macro_rules! generate {
 }
 
 /// All definitions by full name, with facts applied, in OpenAPI v3 form.
-pub fn definitions(facts: &Facts, changes: &Changes) -> Map<String, Value> {
+pub fn definitions(facts: &Facts, enums: &Enums, changes: &Changes) -> Map<String, Value> {
     let mut settings = SchemaSettings::openapi3();
     settings.transforms.clear();
     let mut generator = SchemaGenerator::new(settings);
@@ -89,6 +89,14 @@ pub fn definitions(facts: &Facts, changes: &Changes) -> Map<String, Value> {
             normalise(name, schema);
             apply(name, schema, facts);
         }
+    }
+    for ((name, field), values) in enums {
+        let schema = definitions.get_mut(name);
+        let schema = schema.and_then(|schema| schema.pointer_mut(&format!("/properties/{field}")));
+        let Some(Value::Object(schema)) = schema else {
+            panic!("facts/enums.tsv: {name} has no field {field}");
+        };
+        enumerate(schema, values);
     }
     old::derive(&mut definitions, changes);
     for row in rows::all() {
@@ -184,6 +192,22 @@ fn apply(name: &str, schema: &mut Map<String, Value>, facts: &Facts) {
             schema.insert("default".into(), default.clone());
         }
     }
+}
+
+/// Says which values a field, or each of its elements, may have.
+fn enumerate(schema: &mut Map<String, Value>, values: &[String]) {
+    let description = schema.get("description").and_then(Value::as_str);
+    let mut description = description.unwrap_or_default().to_owned();
+    description.push_str("\n\nPossible enum values:");
+    for value in values {
+        description.push_str(&format!("\n - `{value:?}`"));
+    }
+    schema.insert("description".into(), description.into());
+    let of_elements = schema.get_mut("items").and_then(Value::as_object_mut);
+    match of_elements {
+        Some(items) => items.insert("enum".into(), json!(values)),
+        None => schema.insert("enum".into(), json!(values)),
+    };
 }
 
 /// Tells a served kind's group, version and kind, and adds its list's definition.

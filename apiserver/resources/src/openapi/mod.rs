@@ -173,6 +173,38 @@ mod tests {
     }
 
     #[test]
+    fn fields_say_which_values_they_have() {
+        let table = Registry::new().snapshot();
+        let open_api = OpenApi::default();
+        let schemas = |path: &str| {
+            let document = open_api.v3(&table, path).expect("a document");
+            parse(&document)["components"]["schemas"].clone()
+        };
+        let core = schemas("api/v1");
+        let protocol = &core["io.k8s.api.core.v1.ContainerPort"]["properties"]["protocol"];
+        assert_eq!(protocol["enum"], json!(["SCTP", "TCP", "UDP"]));
+        let description = protocol["description"].as_str().expect("a text");
+        assert!(
+            description
+                .ends_with("\n\nPossible enum values:\n - `\"SCTP\"`\n - `\"TCP\"`\n - `\"UDP\"`"),
+            "{description}"
+        );
+        let modes = &core["io.k8s.api.core.v1.PersistentVolumeClaimSpec"]["properties"];
+        assert_eq!(modes["accessModes"]["items"]["enum"][3], "ReadWriteOncePod");
+        assert_eq!(modes["accessModes"].get("enum"), None);
+        // What an old version doesn't say otherwise it says as well.
+        let old = schemas("apis/networking.k8s.io/v1beta1");
+        let path = &old["io.k8s.api.networking.v1beta1.HTTPIngressPath"]["properties"]["pathType"];
+        assert_eq!(
+            path["enum"],
+            json!(["Exact", "ImplementationSpecific", "Prefix"])
+        );
+        let v2 = parse(&open_api.v2(&table));
+        let protocol = &v2["definitions"]["io.k8s.api.core.v1.ContainerPort"]["properties"];
+        assert_eq!(protocol["protocol"]["enum"], json!(["SCTP", "TCP", "UDP"]));
+    }
+
+    #[test]
     fn what_kubectl_looks_for_in_v3() {
         let table = Registry::new().snapshot();
         let open_api = OpenApi::default();
