@@ -5,6 +5,8 @@
 use rustix::process::setpriority_process;
 use std::sync::LazyLock;
 use tokio::runtime::{Builder, Runtime};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 /// From this many bytes on it is worth the way to another thread.
 pub const FROM: usize = 64 << 10;
@@ -44,6 +46,23 @@ pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stati
     }
 }
 
+/// Does a task in the background, to its end or until nobody waits for it any more.
+/// Where there is no background it is done here.
+///
+/// # Panics
+/// If the task does.
+pub async fn run<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> T {
+    let Some(runtime) = &*RUNTIME else {
+        return task.await;
+    };
+    let task = AbortOnDropHandle::new(runtime.spawn(task.in_current_span()));
+    match task.await {
+        Ok(result) => result,
+        // Nobody aborts it as long as it is waited for.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
 /// Goes on with a task in the background.
 pub fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     match &*RUNTIME {
@@ -63,6 +82,20 @@ mod tests {
         let here = nice();
         assert_eq!(compute(nice).await, NICE.max(here));
         assert_eq!(nice(), here, "the others stay as they were");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_nobody_waits_for_ends() {
+        let (began, begins) = tokio::sync::oneshot::channel();
+        let (kept, ended) = tokio::sync::oneshot::channel::<()>();
+        let task = tokio::spawn(run(async move {
+            let _kept = kept;
+            let _ = began.send(getpriority_process(None).unwrap());
+            std::future::pending::<()>().await;
+        }));
+        assert!(begins.await.unwrap() >= NICE);
+        task.abort();
+        assert!(ended.await.is_err(), "it is dropped");
     }
 
     #[tokio::test]

@@ -54,7 +54,18 @@ impl Refusal {
 
 /// The place of a request that is executed; given back once.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Slot(usize);
+pub struct Slot {
+    index: usize,
+    alone: bool,
+}
+
+impl Slot {
+    /// Whether nothing else was waiting or executed in the request's queue when it
+    /// came. Who has many requests at a time has few that are alone.
+    pub fn is_alone(&self) -> bool {
+        self.alone
+    }
+}
 
 /// What becomes of a request that has come.
 #[derive(Debug, PartialEq, Eq)]
@@ -186,6 +197,7 @@ impl<T> QueueSet<T> {
             tag,
             started: now,
             reserved: false,
+            alone: true,
             queue: None,
             arrived_r: self.virtual_time,
         };
@@ -205,6 +217,7 @@ impl<T> QueueSet<T> {
         request.queue = Some(at);
         let queue = &mut self.queues[at];
         let alone = !queue.is_active();
+        request.alone = alone;
         if alone {
             queue.next_r = self.virtual_time;
             self.active_queues += 1;
@@ -284,8 +297,8 @@ impl<T> QueueSet<T> {
         granted: impl FnMut(&mut Request<T>, Slot),
     ) -> Option<Lingering> {
         self.sync(now);
-        let request = self.executing[slot.0].take()?;
-        self.free.push(slot.0);
+        let request = self.executing[slot.index].take()?;
+        self.free.push(slot.index);
         if request.reserved {
             self.reserve_in_use -= request.work.max_seats();
         }
@@ -428,13 +441,14 @@ impl<T> QueueSet<T> {
     fn execute(&mut self, now: Duration, request: Request<T>) -> Slot {
         self.seats_in_use += request.work.max_seats();
         self.totals.dispatched += 1;
-        let slot = self.free.pop().unwrap_or_else(|| {
+        let index = self.free.pop().unwrap_or_else(|| {
             self.executing.push(None);
             self.executing.len() - 1
         });
-        self.executing[slot] = Some(request);
+        let alone = request.alone;
+        self.executing[index] = Some(request);
         self.note_demand(now);
-        Slot(slot)
+        Slot { index, alone }
     }
 
     /// Gives seats to waiting requests as long as there are any.
@@ -478,7 +492,7 @@ impl<T> QueueSet<T> {
         queue.next_r += request.total_work();
         queue.bound();
         let slot = self.execute(now, request);
-        let index = slot.0;
+        let index = slot.index;
         if let Some(request) = &mut self.executing[index] {
             granted(request, slot);
         }

@@ -69,7 +69,7 @@ impl Cache {
         )]
         let (commands, receiver) = mpsc::unbounded_channel();
         let cache = Arc::new(Self {
-            confirm: Confirm::new(store.clone()),
+            confirm: Confirm::start(store.clone()),
             store,
             tables: RwLock::default(),
             graph: Graph::default(),

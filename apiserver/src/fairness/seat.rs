@@ -51,6 +51,12 @@ impl Seat {
         }
     }
 
+    /// Whether others of its queue were there before it: it belongs to somebody who
+    /// has many requests at a time.
+    pub fn is_crowded(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| !slot.is_alone())
+    }
+
     fn take(&mut self, slot: Slot) {
         self.slot = Some(slot);
         self.since = Instant::now();

@@ -154,7 +154,7 @@ impl Calls {
         let wanted = target.unwrap_or(&nothing);
         let nobody = User::default();
         let asked = asked(&nobody, verb, wanted);
-        let (user, origin, mut entry) = self.caller(call, uri(wanted), asked)?;
+        let (user, origin, entry) = self.caller(call, uri(wanted), asked)?;
         let target = match self.target(target, verb) {
             Ok(target) => target,
             Err(status) => {
@@ -175,9 +175,11 @@ impl Calls {
             warnings: Default::default(),
             classified: Default::default(),
         };
-        let outcome = self.pipeline.run(&request, &mut entry).await;
-        crate::rest::record(&request, &outcome, start);
-        Ok((request.target, outcome?))
+        let respond = async move |request: Request, outcome| {
+            crate::rest::record(&request, &outcome, start);
+            Ok((request.target, outcome?))
+        };
+        self.pipeline.run(request, entry, respond).await
     }
 
     fn target(&self, target: Option<&api::Target>, verb: Verb) -> Result<Target, Status> {

@@ -36,6 +36,7 @@ pub use selection::Selection;
 pub use services::{Network, Services};
 pub use watch::{Watch, WatchItem, bookmark};
 
+use crate::background;
 use crate::cache::Cache;
 use crate::metrics;
 use crate::store::Store;
@@ -103,45 +104,59 @@ impl Pipeline {
     ///
     /// The doors call this when the body is there: a client that sends slowly
     /// keeps nobody from a seat.
-    pub async fn run(
-        &self,
-        request: &Request,
-        entry: &mut Option<audit::Entry>,
-    ) -> Result<Answer, Status> {
-        if let (Some(entry), Body::Json(body)) = (&mut *entry, &request.body)
+    ///
+    /// `respond` makes of the outcome what is sent. This too is done in the background
+    /// for whoever has many requests at a time.
+    pub async fn run<T: Send + 'static, F: Future<Output = T> + Send>(
+        self: &Arc<Self>,
+        request: Request,
+        mut entry: Option<audit::Entry>,
+        respond: impl FnOnce(Request, Result<Answer, Status>) -> F + Send + 'static,
+    ) -> T {
+        if let (Some(entry), Body::Json(body)) = (&mut entry, &request.body)
             && entry.wants_request()
             && let Ok(object) = serde_json::from_slice(body)
         {
             entry.request_object(&object);
         }
-        let mut outcome = match self.seats.take(request, &self.cache).await {
-            Ok(seat) => match caught(self.admit(request, entry)).await {
-                Ok(answer) => answer.map(|answer| answer.keeping(seat)),
-                Err(panic) => {
-                    tracing::error!(panic, "a request made the server panic");
-                    if let Some(entry) = entry.take() {
-                        entry.panicked(&panic);
-                    }
-                    Err(Status::panicked())
-                }
-            },
-            Err(status) => Err(status),
-        };
-        if let Some(mut entry) = entry.take() {
-            match &mut outcome {
-                Ok(Answer::Watch(watch)) => watch.record(entry.response_started(200)),
-                Ok(Answer::Object(object)) => {
-                    if entry.wants_response()
-                        && let Ok(object) = serde_json::from_slice(&object.json)
-                    {
-                        entry.response_object(&object);
-                    }
-                    entry.complete(if object.created { 201 } else { 200 }, "", "");
-                }
-                Ok(Answer::List(_)) => entry.complete(200, "", ""),
-                Err(status) => entry.complete(status.code, &status.reason, &status.message),
+        let seat = match self.seats.take(&request, &self.cache).await {
+            Ok(seat) => seat,
+            Err(status) => {
+                let mut outcome = Err(status);
+                complete(entry, &mut outcome);
+                return respond(request, outcome).await;
             }
+        };
+        let gives_way = seat.gives_way();
+        let behind = self.clone();
+        let work = async move {
+            let outcome = behind.seated(&request, entry, seat).await;
+            respond(request, outcome).await
+        };
+        match gives_way {
+            true => background::run(work).await,
+            false => work.await,
         }
+    }
+
+    /// Does what is asked in the seat that was taken for it.
+    async fn seated(
+        &self,
+        request: &Request,
+        mut entry: Option<audit::Entry>,
+        seat: Seat,
+    ) -> Result<Answer, Status> {
+        let mut outcome = match caught(self.admit(request, &mut entry)).await {
+            Ok(answer) => answer.map(|answer| answer.keeping(seat)),
+            Err(panic) => {
+                tracing::error!(panic, "a request made the server panic");
+                if let Some(entry) = entry.take() {
+                    entry.panicked(&panic);
+                }
+                Err(Status::panicked())
+            }
+        };
+        complete(entry, &mut outcome);
         outcome
     }
 
@@ -383,6 +398,26 @@ impl Pipeline {
         let mut review = write::review(&request, target, Operation::Connect);
         review.user = user;
         self.admission.validate(&review, None, None)
+    }
+}
+
+/// Completes a request's entry in the audit log. A watch's goes on with its events.
+fn complete(entry: Option<audit::Entry>, outcome: &mut Result<Answer, Status>) {
+    let Some(mut entry) = entry else {
+        return;
+    };
+    match outcome {
+        Ok(Answer::Watch(watch)) => watch.record(entry.response_started(200)),
+        Ok(Answer::Object(object)) => {
+            if entry.wants_response()
+                && let Ok(object) = serde_json::from_slice(&object.json)
+            {
+                entry.response_object(&object);
+            }
+            entry.complete(if object.created { 201 } else { 200 }, "", "");
+        }
+        Ok(Answer::List(_)) => entry.complete(200, "", ""),
+        Err(status) => entry.complete(status.code, &status.reason, &status.message),
     }
 }
 

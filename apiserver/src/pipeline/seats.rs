@@ -27,7 +27,7 @@ pub struct Seats {
 /// Seats taken; given back when dropped.
 pub struct Seat {
     _inflight: Inflight,
-    _fair: Option<fairness::Seat>,
+    fair: Option<fairness::Seat>,
 }
 
 /// A seat that is kept while an answer is written.
@@ -91,7 +91,7 @@ impl Seats {
     fn seat(&self, read: bool, fair: fairness::Seat) -> Seat {
         Seat {
             _inflight: self.limits.count(read),
-            _fair: Some(fair),
+            fair: Some(fair),
         }
     }
 
@@ -111,10 +111,16 @@ impl Seats {
 }
 
 impl Seat {
+    /// Whether the request's work gives way to that of others: who asks for much at
+    /// once must not be in front of those who ask for little.
+    pub(super) fn gives_way(&self) -> bool {
+        self.fair.as_ref().is_some_and(fairness::Seat::is_crowded)
+    }
+
     fn unshared(inflight: Inflight) -> Self {
         Self {
             _inflight: inflight,
-            _fair: None,
+            fair: None,
         }
     }
 

@@ -378,23 +378,33 @@ impl Rest {
             classified: Default::default(),
             target,
         };
-        let outcome = self.pipeline.run(&request, entry).await;
-        record(&request, &outcome, start);
-        let mut response = match outcome {
-            Ok(Answer::Object(object)) => objects::object(&request.target, object, wanted).await,
-            Ok(Answer::List(listing)) => objects::list(listing, wanted).await,
-            Ok(Answer::Watch(watch)) => objects::watch(*watch, wanted),
-            Err(status) => objects::failure(&status, form),
-        };
-        tell(&mut response, request.classified.get());
-        for warning in request.warnings.into_inner() {
-            let text = warning.replace('\\', "\\\\").replace('"', "\\\"");
-            if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
-                response.headers_mut().append(header::WARNING, value);
-            }
-        }
-        Ok(response)
+        let respond = move |request, outcome| respond(request, outcome, wanted, start);
+        Ok(self.pipeline.run(request, entry.take(), respond).await)
     }
+}
+
+/// The pipeline's outcome as HTTP has it.
+async fn respond(
+    request: Request,
+    outcome: Result<Answer, Status>,
+    wanted: Wanted,
+    start: Instant,
+) -> Response<Body> {
+    record(&request, &outcome, start);
+    let mut response = match outcome {
+        Ok(Answer::Object(object)) => objects::object(&request.target, object, wanted).await,
+        Ok(Answer::List(listing)) => objects::list(listing, wanted).await,
+        Ok(Answer::Watch(watch)) => objects::watch(*watch, wanted),
+        Err(status) => objects::failure(&status, wanted.form),
+    };
+    tell(&mut response, request.classified.get());
+    for warning in request.warnings.into_inner() {
+        let text = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    response
 }
 
 /// Tells in headers where a request belongs.

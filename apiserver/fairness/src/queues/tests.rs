@@ -339,6 +339,32 @@ fn who_comes_seldom_waits_for_nobody() {
 }
 
 #[test]
+fn who_has_many_requests_is_not_alone() {
+    let mut set = QueueSet::new(queued(16, 1, 100), 2);
+    let mut alone = Vec::new();
+    let mut slots = Vec::new();
+    for hash in [0, 0, 1, 0] {
+        let outcome = set.start(MS, hash, Work::ONE, "x", |_, _| ());
+        if let Outcome::Executing(slot) = outcome {
+            alone.push(slot.is_alone());
+            slots.push(slot);
+        }
+    }
+    assert_eq!(alone, [true, false]);
+    // Those that waited know it, too.
+    let mut granted = Vec::new();
+    for slot in slots {
+        set.finish(2 * MS, slot, |request, slot| {
+            granted.push((request.queue, slot.is_alone()));
+        });
+    }
+    granted.sort();
+    let mut expected = [(set.choose(0).0, false), (set.choose(1).0, true)];
+    expected.sort();
+    assert_eq!(granted, expected.map(|(queue, alone)| (Some(queue), alone)));
+}
+
+#[test]
 fn nothing_is_lost_whatever_happens() {
     let mut seed = 1_u64;
     let mut random = |n: usize| {
