@@ -3,6 +3,7 @@
 //! that answer everybody else: who asks for much waits for it, others don't.
 
 use rustix::process::setpriority_process;
+use std::cell::Cell;
 use std::sync::LazyLock;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
@@ -16,11 +17,16 @@ const NICE: i32 = 10;
 
 static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let mut builder = Builder::new_multi_thread();
+    // Those who answer everybody else find a processor that is free: a thread that has
+    // one keeps it for a while, also from those that are more important.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     builder
+        .worker_threads((processors / 2).max(1))
         .thread_name("background")
         // Seats given back here may linger.
         .enable_time()
         .on_thread_start(|| {
+            IS_HERE.set(true);
             // To the kernel it is the priority of the calling thread alone. Anybody
             // may give way; if it fails after all the work is done no worse.
             let _ = setpriority_process(None, NICE);
@@ -29,6 +35,15 @@ static RUNTIME: LazyLock<Option<Runtime>> = LazyLock::new(|| {
         .inspect_err(|error| tracing::warn!(%error, "no threads for background work"))
         .ok()
 });
+
+thread_local! {
+    static IS_HERE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is a thread of the background.
+pub fn is_here() -> bool {
+    IS_HERE.get()
+}
 
 /// Computes in the background; where there is no background (the system had no
 /// room for more threads) here and now.
@@ -82,6 +97,7 @@ mod tests {
         let here = nice();
         assert_eq!(compute(nice).await, NICE.max(here));
         assert_eq!(nice(), here, "the others stay as they were");
+        assert!(compute(is_here).await && !is_here());
     }
 
     #[tokio::test]

@@ -22,10 +22,13 @@ use std::time::Duration;
 /// How long a request is taken to last until it is known.
 const ESTIMATE: f64 = 0.003;
 
-/// One seat in so many is kept beyond the limit for whoever has no request in the
+/// One seat in so many is kept beyond the limit for whoever has few requests in the
 /// level, so that who comes seldom need not wait until the request of a flood is
 /// done. Kubernetes has none.
 const RESERVE: usize = 8;
+
+/// With so many requests, waiting or executed, a queue is crowded.
+const CROWD: usize = 4;
 
 /// Why a request gets no seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,14 +59,14 @@ impl Refusal {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Slot {
     index: usize,
-    alone: bool,
+    crowded: bool,
 }
 
 impl Slot {
-    /// Whether nothing else was waiting or executed in the request's queue when it
-    /// came. Who has many requests at a time has few that are alone.
-    pub fn is_alone(&self) -> bool {
-        self.alone
+    /// Whether there were many in the request's queue when it came: whoever sends it
+    /// has many requests at a time.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded
     }
 }
 
@@ -197,7 +200,7 @@ impl<T> QueueSet<T> {
             tag,
             started: now,
             reserved: false,
-            alone: true,
+            crowded: false,
             queue: None,
             arrived_r: self.virtual_time,
         };
@@ -216,9 +219,9 @@ impl<T> QueueSet<T> {
         }
         request.queue = Some(at);
         let queue = &mut self.queues[at];
-        let alone = !queue.is_active();
-        request.alone = alone;
-        if alone {
+        let crowded = queue.executing + queue.waiting.len() >= CROWD;
+        request.crowded = crowded;
+        if !queue.is_active() {
             queue.next_r = self.virtual_time;
             self.active_queues += 1;
         }
@@ -233,7 +236,8 @@ impl<T> QueueSet<T> {
             false => granted(request, slot),
         });
         let reserved = self.reserve_in_use + work.max_seats();
-        if own.is_none() && alone && reserved <= self.limit / RESERVE {
+        let next = self.queues[at].waiting.len() == 1;
+        if own.is_none() && next && !crowded && reserved <= self.limit / RESERVE {
             self.reserve_in_use = reserved;
             self.dispatch_from(now, at, |request, slot| {
                 request.reserved = true;
@@ -445,10 +449,10 @@ impl<T> QueueSet<T> {
             self.executing.push(None);
             self.executing.len() - 1
         });
-        let alone = request.alone;
+        let crowded = request.crowded;
         self.executing[index] = Some(request);
         self.note_demand(now);
-        Slot { index, alone }
+        Slot { index, crowded }
     }
 
     /// Gives seats to waiting requests as long as there are any.

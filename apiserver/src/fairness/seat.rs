@@ -51,10 +51,9 @@ impl Seat {
         }
     }
 
-    /// Whether others of its queue were there before it: it belongs to somebody who
-    /// has many requests at a time.
+    /// Whether it belongs to somebody who has many requests at a time.
     pub fn is_crowded(&self) -> bool {
-        self.slot.as_ref().is_some_and(|slot| !slot.is_alone())
+        self.slot.as_ref().is_some_and(Slot::is_crowded)
     }
 
     fn take(&mut self, slot: Slot) {

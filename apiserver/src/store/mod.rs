@@ -17,7 +17,7 @@ pub use compact::compact_periodically;
 pub use error::{StoreError, too_large_resource_version};
 pub use write::Write;
 
-use crate::metrics;
+use crate::{background, metrics};
 use bytes::Bytes;
 use encryption::Encryption;
 use error::{classify, describe};
@@ -28,10 +28,15 @@ use leases::Leases;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 /// Where every object lives.
 pub const ROOT: &str = "/registry/";
+
+/// So many requests at a time may wait for etcd that give way to others: it does one
+/// after the other, and who comes next would wait until all of them are done.
+const GIVING_WAY: usize = 8;
 
 /// How long etcd may take for one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -109,6 +114,7 @@ pub struct Store {
     watch: WatchClient,
     leases: Leases,
     encryption: Arc<Encryption>,
+    giving_way: Arc<Semaphore>,
 }
 
 impl Store {
@@ -137,7 +143,17 @@ impl Store {
             watch: client.watch_client().max_decoding_message_size(usize::MAX),
             leases: Leases::new(client.lease_client(), options.event_ttl),
             encryption: options.encryption,
+            giving_way: Arc::new(Semaphore::new(GIVING_WAY)),
         })
+    }
+
+    /// Waits for the turn of a request that gives way to others; no other waits.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        match background::is_here() {
+            // It is never closed.
+            true => self.giving_way.acquire().await.ok(),
+            false => None,
+        }
     }
 
     /// etcd's current revision, confirmed with a quorum.
@@ -194,6 +210,7 @@ impl Store {
             .with_range(full(to))
             .with_limit(limit)
             .with_revision(revision);
+        let _turn = self.turn().await;
         let mut kv = self.kv.clone();
         let result = timed("list", kv.get(full(from), Some(options))).await;
         let mut response = result.map_err(|error| match error {

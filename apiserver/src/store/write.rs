@@ -71,6 +71,7 @@ impl Store {
             others,
             lookups,
         };
+        let _turn = self.turn().await;
         let mut kv = self.kv.clone();
         match timed("txn", kv.txn(transaction.build())).await {
             Ok(response) => self.answered(&write.key, &transaction.sent(), response),

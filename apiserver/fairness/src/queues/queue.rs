@@ -20,8 +20,8 @@ pub struct Request<T> {
     pub(super) started: Duration,
     /// Whether they are of the level's reserve.
     pub(super) reserved: bool,
-    /// Whether there was no other in its queue when it came.
-    pub(super) alone: bool,
+    /// Whether there were many in its queue when it came.
+    pub(super) crowded: bool,
     pub(super) queue: Option<usize>,
     pub(super) arrived_r: f64,
 }

@@ -322,46 +322,53 @@ fn who_comes_seldom_waits_for_nobody() {
     for n in 0..60 {
         assert_eq!(waits(&start(0, 1)), n >= 32, "{n}");
     }
-    // Four more than the level has, for others; their second requests wait like
-    // everybody's.
-    assert!(!waits(&start(1, 1)));
-    assert!(waits(&start(1, 1)));
-    assert!(waits(&start(2, 4)), "there are three seats left for such");
-    let Outcome::Executing(reserved) = start(3, 3) else {
+    // Four more than the level has, for others.
+    let Outcome::Executing(first) = start(1, 1) else {
         panic!("it had no request");
     };
+    assert!(waits(&start(2, 4)), "there are three seats left for such");
+    let Outcome::Executing(reserved) = start(3, 2) else {
+        panic!("it had no request");
+    };
+    assert!(!waits(&start(3, 1)), "it had few requests");
     assert!(waits(&start(4, 1)), "the reserve has an end");
     assert_eq!(set.seats_in_use(), 36);
     // It is there for the next, also when more seats are taken than the level has now.
     set.configure(MS, queued(16, 1, 100), 16, nobody);
     set.finish(MS, reserved, nobody);
+    set.finish(MS, first, nobody);
     assert!(!waits(&set.start(MS, 5, Work::ONE, "x", nobody)));
 }
 
 #[test]
-fn who_has_many_requests_is_not_alone() {
-    let mut set = QueueSet::new(queued(16, 1, 100), 2);
-    let mut alone = Vec::new();
-    let mut slots = Vec::new();
-    for hash in [0, 0, 1, 0] {
-        let outcome = set.start(MS, hash, Work::ONE, "x", |_, _| ());
-        if let Outcome::Executing(slot) = outcome {
-            alone.push(slot.is_alone());
-            slots.push(slot);
-        }
+fn who_has_many_requests_is_a_crowd() {
+    let mut set = QueueSet::new(queued(16, 1, 100), 8);
+    let mut crowded = |hash| match set.start(MS, hash, Work::ONE, "x", nobody) {
+        Outcome::Executing(slot) => slot.is_crowded(),
+        outcome => panic!("{outcome:?}"),
+    };
+    let many = [0; 6].map(&mut crowded);
+    assert_eq!(many, [false, false, false, false, true, true]);
+    assert!(!crowded(1), "it is another's");
+}
+
+#[test]
+fn a_crowd_is_known_after_it_has_waited() {
+    let mut set = QueueSet::new(queued(16, 1, 100), 1);
+    let Outcome::Executing(mut slot) = set.start(MS, 0, Work::ONE, "x", nobody) else {
+        panic!("there is a seat");
+    };
+    for _ in 1..6 {
+        set.start(MS, 0, Work::ONE, "x", nobody);
     }
-    assert_eq!(alone, [true, false]);
-    // Those that waited know it, too.
-    let mut granted = Vec::new();
-    for slot in slots {
-        set.finish(2 * MS, slot, |request, slot| {
-            granted.push((request.queue, slot.is_alone()));
-        });
+    let mut crowded = Vec::new();
+    for _ in 1..6 {
+        let mut next = None;
+        set.finish(MS, slot, |_, slot| next = Some(slot));
+        slot = next.expect("there are more");
+        crowded.push(slot.is_crowded());
     }
-    granted.sort();
-    let mut expected = [(set.choose(0).0, false), (set.choose(1).0, true)];
-    expected.sort();
-    assert_eq!(granted, expected.map(|(queue, alone)| (Some(queue), alone)));
+    assert_eq!(crowded, [false, false, false, true, true]);
 }
 
 #[test]
