@@ -263,12 +263,10 @@ impl Flags {
 
     /// How to reach etcd.
     pub fn etcd(&self, encryption: Arc<Encryption>) -> Result<crate::store::Options, FlagError> {
-        let ca = self.etcd_cafile.as_deref();
+        let file = |path: &PathBuf| Pem::File(path.clone());
+        let ca = self.etcd_cafile.as_ref().map(file);
         let identity = match (&self.etcd_certfile, &self.etcd_keyfile) {
-            (Some(certificate), Some(key)) => Some((
-                read("etcd-certfile", certificate)?,
-                read("etcd-keyfile", key)?,
-            )),
+            (Some(certificate), Some(key)) => Some((file(certificate), file(key))),
             _ => None,
         };
         for url in &self.etcd_servers {
@@ -282,10 +280,10 @@ impl Flags {
             url.parse::<http::Uri>()
                 .map_err(|error| invalid("etcd-servers", format!("{url:?}: {error}")))?;
         }
+        let servers = crate::store::servers(self.etcd_servers.clone(), ca, identity);
         Ok(crate::store::Options {
-            servers: self.etcd_servers.clone(),
-            ca: ca.map(|path| read("etcd-cafile", path)).transpose()?,
-            identity,
+            servers: servers
+                .map_err(|error| invalid("etcd-cafile, --etcd-certfile, --etcd-keyfile", error))?,
             event_ttl: self.event_ttl,
             encryption,
         })

@@ -1,10 +1,10 @@
 //! A gRPC channel to several apiservers: it stays with the one that answers
 //! and moves on to the next when a connection can't be made. When the
-//! certificates change, so does the connection: what is under way ends on the
-//! former one, what comes next goes over a new one.
+//! certificates change, so does the connection ([`Connection`]): what is under
+//! way ends on the former one, what comes next goes over a new one.
 
 use crate::kubeconfig::Kubeconfig;
-use crate::tls;
+use crate::tls::{self, Reloading};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rustls::ClientConfig;
@@ -36,38 +36,48 @@ struct Servers {
     preferred: AtomicUsize,
 }
 
-/// What all clones of a connection share.
-struct Shared {
-    servers: Arc<Servers>,
-    tls: Arc<tls::Client>,
+/// What all clones of a connection share. `T` is made of the certificates.
+struct Shared<T> {
+    tls: Arc<Reloading<T>>,
+    open: Box<dyn Fn(&Arc<T>) -> Channel + Send + Sync>,
     /// Where the connection's work is done.
     runtime: Handle,
-    current: Mutex<Current>,
+    current: Mutex<Current<T>>,
 }
 
-struct Current {
+struct Current<T> {
     looked: Instant,
-    config: Arc<ClientConfig>,
+    config: Arc<T>,
     channel: Channel,
-    /// How many there were before.
+    /// How many there have been.
     generation: u64,
 }
 
-/// A lazy connection with the kubeconfig's identity; cheap to clone.
-#[derive(Clone)]
-pub struct Connection {
+/// A lazy connection that follows the files of its certificates; cheap to clone.
+pub struct Connection<T = ClientConfig> {
     /// None: on a channel that was made elsewhere.
-    shared: Option<Arc<Shared>>,
-    /// That of the last request of this clone.
-    channel: Channel,
+    shared: Option<Arc<Shared<T>>>,
+    /// That of the last request of this clone: who asks nothing holds no
+    /// connection open.
+    channel: Option<Channel>,
     generation: u64,
+}
+
+impl<T> Clone for Connection<T> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            channel: self.channel.clone(),
+            generation: self.generation,
+        }
+    }
 }
 
 impl From<Channel> for Connection {
     fn from(channel: Channel) -> Self {
         Self {
             shared: None,
-            channel,
+            channel: Some(channel),
             generation: 0,
         }
     }
@@ -82,25 +92,8 @@ pub fn connect(config: &Kubeconfig) -> Result<Connection, tls::Error> {
         preferred: AtomicUsize::new(0),
     });
     let tls = tls::client(config, &["h2"])?;
-    let config = tls.current();
-    let channel = open(&servers, &config);
-    let current = Current {
-        looked: Instant::now(),
-        config,
-        channel: channel.clone(),
-        generation: 0,
-    };
-    let shared = Shared {
-        servers,
-        tls,
-        runtime: Handle::current(),
-        current: Mutex::new(current),
-    };
-    Ok(Connection {
-        shared: Some(Arc::new(shared)),
-        channel,
-        generation: 0,
-    })
+    let open = move |config: &Arc<ClientConfig>| open(&servers, config);
+    Ok(Connection::following(tls, open))
 }
 
 fn open(servers: &Arc<Servers>, config: &Arc<ClientConfig>) -> Channel {
@@ -120,7 +113,35 @@ fn open(servers: &Arc<Servers>, config: &Arc<ClientConfig>) -> Channel {
         .connect_with_connector_lazy(connector)
 }
 
-impl Shared {
+impl<T> Connection<T> {
+    /// A connection over a channel that is opened anew whenever the files of
+    /// `tls` have changed. Called within a runtime, which keeps it going.
+    pub fn following(
+        tls: Arc<Reloading<T>>,
+        open: impl Fn(&Arc<T>) -> Channel + Send + Sync + 'static,
+    ) -> Self {
+        let config = tls.current();
+        let current = Current {
+            looked: Instant::now(),
+            channel: open(&config),
+            config,
+            generation: 1,
+        };
+        let shared = Shared {
+            tls,
+            open: Box::new(open),
+            runtime: Handle::current(),
+            current: Mutex::new(current),
+        };
+        Self {
+            shared: Some(Arc::new(shared)),
+            channel: None,
+            generation: 0,
+        }
+    }
+}
+
+impl<T> Shared<T> {
     /// The channel to send a request on, if that isn't the one of this
     /// generation. The former one ends with the last request on it.
     fn newer(&self, generation: u64) -> Option<(u64, Channel)> {
@@ -130,7 +151,7 @@ impl Shared {
             let config = self.tls.current();
             if !Arc::ptr_eq(&config, &current.config) {
                 let _on_it = self.runtime.enter();
-                current.channel = open(&self.servers, &config);
+                current.channel = (self.open)(&config);
                 current.config = config;
                 current.generation += 1;
                 tracing::info!("the certificates are new, and so is the connection");
@@ -141,7 +162,7 @@ impl Shared {
     }
 }
 
-impl Service<http::Request<Body>> for Connection {
+impl<T> Service<http::Request<Body>> for Connection<T> {
     type Response = http::Response<Body>;
     type Error = Error;
     type Future = ResponseFuture;
@@ -149,13 +170,16 @@ impl Service<http::Request<Body>> for Connection {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let shared = self.shared.as_ref();
         if let Some((generation, channel)) = shared.and_then(|s| s.newer(self.generation)) {
-            (self.generation, self.channel) = (generation, channel);
+            (self.generation, self.channel) = (generation, Some(channel));
         }
-        self.channel.poll_ready(cx)
+        self.channel
+            .as_mut()
+            .map_or(Poll::Ready(Ok(())), |channel| channel.poll_ready(cx))
     }
 
     fn call(&mut self, request: http::Request<Body>) -> ResponseFuture {
-        self.channel.call(request)
+        let channel = self.channel.as_mut().expect("it was waited to be ready");
+        channel.call(request)
     }
 }
 

@@ -6,6 +6,7 @@
 //! so in etcd only.
 
 mod compact;
+mod connection;
 pub mod encryption;
 mod error;
 mod leases;
@@ -14,6 +15,7 @@ pub mod splice;
 mod write;
 
 pub use compact::compact_periodically;
+pub use connection::{Servers, servers};
 pub use error::{StoreError, too_large_resource_version};
 pub use write::Write;
 
@@ -21,15 +23,12 @@ use crate::{background, metrics};
 use bytes::Bytes;
 use encryption::Encryption;
 use error::{classify, describe};
-use etcd_client::{
-    Client, ConnectOptions, Error, GetOptions, KvClient, WatchClient, WatchOptions, WatchStream,
-};
+use etcd_client::{Error, GetOptions, KvClient, WatchClient, WatchOptions, WatchStream};
 use leases::Leases;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 /// Where every object lives.
 pub const ROOT: &str = "/registry/";
@@ -95,12 +94,8 @@ impl Page {
 
 /// How to reach etcd.
 pub struct Options {
-    /// URLs.
-    pub servers: Vec<String>,
-    /// PEM of the CA that signed etcd's certificate.
-    pub ca: Option<Vec<u8>>,
-    /// PEM of the client's certificate and key.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// Where it is, and the certificates.
+    pub servers: Arc<Servers>,
     /// How long Events live.
     pub event_ttl: Duration,
     /// How values are encrypted.
@@ -120,22 +115,7 @@ pub struct Store {
 impl Store {
     /// Prepares the connection; etcd need not be up.
     pub async fn open(options: Options) -> Result<Self, StoreError> {
-        let mut connect = ConnectOptions::new()
-            .with_connect_timeout(Duration::from_secs(2))
-            .with_keep_alive(Duration::from_secs(10), Duration::from_secs(5))
-            .with_keep_alive_while_idle(true)
-            .with_require_leader(true);
-        if options.ca.is_some() || options.identity.is_some() {
-            let mut tls = ClientTlsConfig::new();
-            if let Some(ca) = options.ca {
-                tls = tls.ca_certificate(Certificate::from_pem(ca));
-            }
-            if let Some((certificate, key)) = options.identity {
-                tls = tls.identity(Identity::from_pem(certificate, key));
-            }
-            connect = connect.with_tls(tls);
-        }
-        let client = Client::connect(&options.servers, Some(connect))
+        let client = connection::connect(options.servers)
             .await
             .map_err(|error| StoreError::Unavailable(describe(&error)))?;
         Ok(Self {
