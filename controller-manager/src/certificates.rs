@@ -10,6 +10,7 @@ use crate::Work;
 use crate::context::Context;
 use crate::informers::Informers;
 use hardway_client::controller::{self, Next};
+use hardway_client::events::{EventType, Recorder, reference};
 use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Store};
@@ -20,13 +21,15 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestSpec,
 };
-use k8s_openapi::api::core::v1::{Endpoints, Node, Service};
+use k8s_openapi::api::core::v1::{Endpoints, Node, NodeAddress, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use demands::{API_CLIENT, Asked, KUBELET_CLIENT, KUBELET_SERVING, Recognized};
 use lifetime::time_left;
+use serving::Others;
 use signer::{SignError, Signer};
 
 /// How long until somebody is asked again whether the sender of a request may
@@ -40,6 +43,7 @@ struct Controller {
     services: Store<Service>,
     endpoints: Store<Endpoints>,
     signer: Signer,
+    recorder: Recorder,
     /// Whether serving certificates of nodes are approved.
     approve_serving: bool,
 }
@@ -59,29 +63,29 @@ pub fn register(informers: &mut Informers, context: &Context) -> Option<Work> {
             key,
             duration: context.settings.signing_duration,
         },
+        recorder: context.recorder("certificates-controller"),
         approve_serving: context.settings.approve_kubelet_serving,
     };
     let on_request = queue.clone();
     informers
         .signing_requests
         .subscribe(move |change| on_request.add(change.object().name().to_owned()));
-    // What a node asked for before its addresses were known here.
+    // What a node asked for before its addresses were known here, or while
+    // another one had them.
     let (on_node, requests) = (queue.clone(), controller.requests.clone());
     informers.nodes.subscribe(move |change| {
-        let Change::Applied { old, new } = change else {
-            return;
-        };
-        let addresses = |node: &Node| node.status.as_ref().and_then(|s| s.addresses.clone());
-        if old
-            .as_ref()
-            .is_some_and(|old| addresses(old) == addresses(new))
+        if let Change::Applied {
+            old: Some(old),
+            new,
+        } = change
+            && addresses(old) == addresses(new)
         {
             return;
         }
-        let user = format!("system:node:{}", new.name());
-        let all = requests.list().into_iter();
-        for own in all.filter(|request| request.spec.username.as_ref() == Some(&user)) {
-            on_node.add(own.name().to_owned());
+        for request in requests.list() {
+            if request.spec.signer_name == KUBELET_SERVING && !is_decided(&request) {
+                on_node.add(request.name().to_owned());
+            }
         }
     });
     Some(Box::pin(async move {
@@ -91,6 +95,16 @@ pub fn register(informers: &mut Informers, context: &Context) -> Option<Work> {
         controller.endpoints.wait_synced().await;
         controller::run("certificates", queue, 2, |name| controller.reconcile(name)).await;
     }))
+}
+
+fn addresses(node: &Node) -> Option<&[NodeAddress]> {
+    node.status.as_ref()?.addresses.as_deref()
+}
+
+fn is_decided(request: &CertificateSigningRequest) -> bool {
+    ["Approved", "Denied", "Failed"]
+        .iter()
+        .any(|r#type| has_condition(request, r#type))
 }
 
 fn has_condition(request: &CertificateSigningRequest, r#type: &str) -> bool {
@@ -145,6 +159,12 @@ impl Controller {
                     user = request.spec.username,
                     why,
                     "left for a person to decide: `kubectl certificate approve` or `deny`"
+                );
+                self.recorder.event(
+                    reference(&*request),
+                    EventType::Warning,
+                    "NotApproved",
+                    format!("{why}; left for a person to decide"),
                 );
                 return Ok(Next::After(left));
             }
@@ -234,22 +254,96 @@ impl Controller {
             return Some("--approve-kubelet-serving=false".into());
         }
         let user = spec.username.as_deref().unwrap_or_default();
-        let node = ObjectKey::new("", user.trim_start_matches("system:node:"));
-        let node = self.nodes.get(&node);
-        let services = self.services.list();
-        let services = services
-            .iter()
-            .flat_map(|s| serving::of_service(s))
-            .collect();
+        let own = user.trim_start_matches("system:node:");
+        let node = self.nodes.get(&ObjectKey::new("", own));
         let apiservers = self.endpoints.get(&ObjectKey::new("default", "kubernetes"));
-        let apiservers = apiservers
-            .iter()
-            .flat_map(|e| serving::of_endpoints(e))
-            .collect();
-        serving::objection(asked, node.as_deref(), &services, &apiservers)
+        let services = self.services.list();
+        let nodes = self.nodes.list();
+        let others = nodes.iter().filter(|other| other.name() != own);
+        let others = Others {
+            services: services
+                .iter()
+                .flat_map(|s| serving::of_service(s))
+                .collect(),
+            apiservers: apiservers
+                .iter()
+                .flat_map(|e| serving::of_endpoints(e))
+                .collect(),
+            nodes: others.flat_map(|other| has(other)).collect(),
+        };
+        serving::objection(asked, node.as_deref(), &others)
     }
+}
+
+/// The names and addresses of a Node, with its name.
+fn has(node: &Arc<Node>) -> impl Iterator<Item = (String, String)> {
+    serving::of_node(node).map(|text| (text, node.name().to_owned()))
 }
 
 fn is_ours(signer: &str) -> bool {
     [KUBELET_CLIENT, KUBELET_SERVING, API_CLIENT].contains(&signer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Settings;
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use hardway_client::certificate::Subject;
+    use hardway_client::fake::Fake;
+    use hardway_client::task;
+
+    fn node(name: &str, address: &str) -> Value {
+        json!({"metadata": {"name": name}, "status": {"addresses": [
+            {"type": "InternalIP", "address": address}, {"type": "Hostname", "address": name}]}})
+    }
+
+    /// What n1 asks for, to serve under an address.
+    fn request(address: &str) -> Value {
+        let mut subject = Subject::node("n1");
+        subject.names.insert("n1".into());
+        subject.addresses.insert(address.parse().unwrap());
+        let pem = subject.request(&rcgen::KeyPair::generate().unwrap());
+        json!({"metadata": {"name": "csr-1"}, "spec": {
+            "request": STANDARD.encode(pem.unwrap()), "signerName": KUBELET_SERVING,
+            "username": "system:node:n1", "groups": ["system:nodes"],
+            "usages": ["digital signature", "server auth"]}})
+    }
+
+    #[tokio::test]
+    async fn an_address_of_two_nodes_is_told_and_signed_for_neither() {
+        let (fake, client) = Fake::start(Vec::new());
+        fake.create("", "nodes", node("n1", "10.0.0.2"));
+        fake.create("", "nodes", node("n2", "10.0.0.2"));
+        let requests = ("certificates.k8s.io", "certificatesigningrequests");
+        fake.create(requests.0, requests.1, request("10.0.0.2"));
+        let context = Context {
+            client: client.clone(),
+            settings: std::sync::Arc::new(Settings {
+                signing: Some(("ca.crt".into(), "ca.key".into())),
+                approve_kubelet_serving: true,
+                ..Settings::default()
+            }),
+        };
+        let mut informers = Informers::new(&client);
+        let work = register(&mut informers, &context).unwrap();
+        let mut tasks = task::Group::default();
+        informers.start(&mut tasks);
+        let work = tokio::spawn(work);
+        let told = |fake: &Fake| !fake.objects("", "events").is_empty();
+        fake.wait_until("it is told", told).await;
+        let event = fake.objects("", "events").remove(0);
+        assert_eq!(event["involvedObject"]["name"], "csr-1");
+        assert_eq!(
+            event["message"],
+            "10.0.0.2 is also an address of the Node n2; left for a person to decide"
+        );
+        let reviews = |fake: &Fake| fake.calls("create subjectaccessreviews");
+        assert_eq!(reviews(&fake), 0);
+        // The other one goes: now it is only asked whether n1 may have it approved.
+        fake.delete("", "nodes", "", "n2", "Background");
+        let asked = |fake: &Fake| reviews(fake) > 0;
+        fake.wait_until("it is looked at again", asked).await;
+        work.abort();
+    }
 }

@@ -2,11 +2,12 @@
 //!
 //! A Node's addresses are what its kubelet says they are. So names that a
 //! client could take for the apiserver or another Service are nobody's, and
-//! neither are their addresses.
+//! neither are their addresses; and what another Node has as well is no node's,
+//! until one of the two gives it up. Kubernetes leaves all of this to a person.
 
 use super::demands::Asked;
 use k8s_openapi::api::core::v1::{Endpoints, Node, Service};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The label of nodes on hosts of the control plane; nodes can't give it to
@@ -29,43 +30,68 @@ pub fn of_endpoints(endpoints: &Endpoints) -> impl Iterator<Item = IpAddr> {
     addresses.filter_map(|address| address.ip.parse().ok())
 }
 
+/// Names and addresses in one spelling.
+fn normal(text: &str) -> String {
+    match text.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => text.trim_end_matches('.').to_ascii_lowercase(),
+    }
+}
+
+/// The names and addresses of a Node, by its own word.
+pub fn of_node(node: &Node) -> impl Iterator<Item = String> {
+    let status = node.status.iter();
+    let addresses = status.flat_map(|status| status.addresses.iter().flatten());
+    let name = node.metadata.name.iter();
+    let all = name.chain(addresses.map(|address| &address.address));
+    all.map(|text| normal(text))
+}
+
+/// What belongs to others than the node that asks.
+#[derive(Debug, Default)]
+pub struct Others {
+    /// Addresses of Services.
+    pub services: BTreeSet<IpAddr>,
+    /// Addresses of the apiservers.
+    pub apiservers: BTreeSet<IpAddr>,
+    /// Names and addresses of other Nodes, with the Node that has each.
+    pub nodes: BTreeMap<String, String>,
+}
+
 /// Why a request for a serving certificate, by the node itself, is left for a
-/// person to decide; nothing if it may be approved. `services` are addresses
-/// of Services, `apiservers` those of the apiservers.
-pub fn objection(
-    asked: &Asked,
-    node: Option<&Node>,
-    services: &BTreeSet<IpAddr>,
-    apiservers: &BTreeSet<IpAddr>,
-) -> Option<String> {
+/// person to decide; nothing if it may be approved.
+pub fn objection(asked: &Asked, node: Option<&Node>, others: &Others) -> Option<String> {
     let Some(node) = node else {
         return Some("there is no such Node".into());
     };
-    let own = node.metadata.name.as_deref().unwrap_or_default();
     let labels = node.metadata.labels.as_ref();
     let on_control_plane = labels.is_some_and(|labels| labels.contains_key(CONTROL_PLANE));
-    let known: BTreeSet<&str> = node
-        .status
-        .iter()
-        .flat_map(|status| status.addresses.iter().flatten())
-        .map(|address| address.address.as_str())
-        .collect();
+    let own: BTreeSet<String> = of_node(node).collect();
+    let other = |text: &str| others.nodes.get(text);
     for name in &asked.dns_names {
         if is_of_the_cluster(name) {
             return Some(format!("the name {name} is none of a node"));
         }
-        if name != own && !known.contains(name.as_str()) {
+        let normal = normal(name);
+        if !own.contains(&normal) {
             return Some(format!("{name} is no name of the Node"));
+        }
+        if let Some(other) = other(&normal) {
+            return Some(format!("{name} is also a name of the Node {other}"));
         }
     }
     for address in &asked.addresses {
-        if address.is_loopback() || address.is_unspecified() || services.contains(address) {
+        if address.is_loopback() || address.is_unspecified() || others.services.contains(address) {
             return Some(format!("the address {address} is none of a node"));
         }
-        if !known.iter().any(|text| text.parse() == Ok(*address)) {
+        let normal = address.to_string();
+        if !own.contains(&normal) {
             return Some(format!("{address} is no address of the Node"));
         }
-        if apiservers.contains(address) && !on_control_plane {
+        if let Some(other) = other(&normal) {
+            return Some(format!("{address} is also an address of the Node {other}"));
+        }
+        if others.apiservers.contains(address) && !on_control_plane {
             return Some(format!(
                 "{address} is an apiserver's, and the Node has no label {CONTROL_PLANE}"
             ));
@@ -112,10 +138,13 @@ mod tests {
 
     #[test]
     fn its_own_names_and_addresses_and_no_others() {
-        let services = BTreeSet::from(["10.96.0.1".parse().unwrap()]);
-        let apiservers = BTreeSet::from(["10.0.0.9".parse().unwrap()]);
+        let others = Others {
+            services: BTreeSet::from(["10.96.0.1".parse().unwrap()]),
+            apiservers: BTreeSet::from(["10.0.0.9".parse().unwrap()]),
+            nodes: BTreeMap::new(),
+        };
         let why = |asked: Asked, node: Option<&Node>| {
-            objection(&asked, node, &services, &apiservers).unwrap_or_default()
+            objection(&asked, node, &others).unwrap_or_default()
         };
         let n1 = node(json!({}));
         let own = || asked(&["n1", "n1.example.com"], &["10.0.0.1"]);
@@ -138,5 +167,29 @@ mod tests {
         assert!(at("10.0.0.9", &n1).contains("is an apiserver's"));
         let labelled = node(json!({CONTROL_PLANE: ""}));
         assert_eq!(at("10.0.0.9", &labelled), "");
+    }
+
+    #[test]
+    fn what_another_node_has_is_nobodys() {
+        let n1 = node(json!({}));
+        let claims = json!({"metadata": {"name": "N1.example.com"}, "status": {"addresses": [
+            {"type": "InternalIP", "address": "10.0.0.1"},
+            {"type": "InternalIP", "address": "fd00:0::1"}]}});
+        let n2: Node = serde_json::from_value(claims).unwrap();
+        let others = Others {
+            nodes: of_node(&n2).map(|text| (text, "n2".to_owned())).collect(),
+            ..Others::default()
+        };
+        let why = |asked| objection(&asked, Some(&n1), &others);
+        assert_eq!(why(asked(&["n1"], &[])), None);
+        assert_eq!(
+            why(asked(&["n1"], &["10.0.0.1"])).unwrap(),
+            "10.0.0.1 is also an address of the Node n2"
+        );
+        assert_eq!(
+            why(asked(&["n1.example.com"], &[])).unwrap(),
+            "n1.example.com is also a name of the Node n2"
+        );
+        assert!(others.nodes.contains_key("fd00::1"));
     }
 }

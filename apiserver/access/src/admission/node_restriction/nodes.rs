@@ -3,6 +3,7 @@
 
 use super::Attempt;
 use crate::objects::{fields, items};
+use crate::text;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -18,6 +19,11 @@ impl Attempt<'_> {
         let Some(new) = new else {
             return Ok(());
         };
+        if let Some((address, owner)) = self.claimed(new, old.unwrap_or(&Value::Null)) {
+            return Err(format!(
+                "node {node:?} is not allowed to claim the address {address}, which the Node {owner:?} has"
+            ));
+        }
         let source = |node: &Value| node.pointer("/spec/configSource").cloned();
         let Some(old) = old else {
             if source(new).is_some_and(|source| !source.is_null()) {
@@ -50,6 +56,40 @@ impl Attempt<'_> {
             labels => Err(format!("is not allowed to modify labels: {labels}")),
         }
     }
+
+    /// An address or name that the node begins to say is its own while a Node that is
+    /// Ready has it, and that one. A Node that isn't may be this one's former self, under
+    /// another name. Kubernetes lets a node claim anything.
+    fn claimed(&self, new: &Value, old: &Value) -> Option<(String, String)> {
+        let former: BTreeSet<&str> = addresses(old).collect();
+        let added: BTreeSet<&str> = addresses(new)
+            .filter(|address| !former.contains(address))
+            .collect();
+        if added.is_empty() {
+            return None;
+        }
+        let nodes = self.objects().read_all("", "nodes", None).into_iter();
+        let mut others = nodes.filter(|other| text(other, "/metadata/name") != self.node);
+        others.find_map(|other| {
+            let name = text(&other, "/metadata/name");
+            let mut own = addresses(&other).chain([name]);
+            let address = own.find(|address| added.contains(address))?.to_owned();
+            is_ready(&other).then(|| (address, name.to_owned()))
+        })
+    }
+}
+
+/// The addresses and names in a Node's status.
+fn addresses(node: &Value) -> impl Iterator<Item = &str> {
+    items(node, "/status/addresses")
+        .iter()
+        .map(|address| text(address, "/address"))
+}
+
+fn is_ready(node: &Value) -> bool {
+    let conditions = items(node, "/status/conditions").iter();
+    let mut ready = conditions.filter(|it| text(it, "/type") == "Ready");
+    ready.any(|it| text(it, "/status") == "True")
 }
 
 /// Labels added, changed or removed.

@@ -10,7 +10,22 @@ fn attempt(
     new: Value,
     old: Value,
 ) -> Result<(), String> {
+    attempt_beside(&[], operation, resource, name, new, old)
+}
+
+/// The same beside other Nodes.
+fn attempt_beside(
+    others: &[Value],
+    operation: Operation,
+    resource: &str,
+    name: &str,
+    new: Value,
+    old: Value,
+) -> Result<(), String> {
     let bench = Bench::new();
+    for other in others {
+        bench.fake.put("", "nodes", other.clone());
+    }
     let node = json!({"metadata": {"name": "n1", "uid": "u1"}});
     bench.fake.put("", "nodes", node);
     let user = User::new("system:node:n1", ["system:nodes"]);
@@ -80,6 +95,41 @@ fn nodes_modify_themselves_only() {
             .unwrap_err()
             .ends_with(r#"node "n1" is not allowed to modify taints"#)
     );
+}
+
+#[test]
+fn nodes_claim_no_address_of_a_node_that_is_ready() {
+    let node = |name: &str, addresses: &[&str], ready: &str| {
+        let addresses: Vec<Value> = addresses
+            .iter()
+            .map(|address| json!({"type": "InternalIP", "address": address}))
+            .collect();
+        json!({"metadata": {"name": name}, "status": {"addresses": addresses,
+            "conditions": [{"type": "Ready", "status": ready}]}})
+    };
+    let others = [
+        node("n2", &["10.0.0.2"], "True"),
+        node("n3", &["10.0.0.3"], "Unknown"),
+    ];
+    let claim = |new: &[&str], old: Option<&[&str]>| {
+        let (operation, resource, name) = match old {
+            Some(_) => (Operation::Update, "nodes/status", "n1"),
+            None => (Operation::Create, "nodes", ""),
+        };
+        let old = old.map_or(Value::Null, |old| node("n1", old, "True"));
+        let new = node("n1", new, "True");
+        attempt_beside(&others, operation, resource, name, new, old)
+    };
+    assert_eq!(claim(&["10.0.0.1"], None), Ok(()));
+    assert_eq!(
+        claim(&["10.0.0.1", "10.0.0.2"], None).unwrap_err(),
+        r#"nodes "n1" is forbidden: node "n1" is not allowed to claim the address 10.0.0.2, which the Node "n2" has"#
+    );
+    assert!(claim(&["10.0.0.2"], Some(&["10.0.0.1"])).is_err());
+    assert!(claim(&["n2"], Some(&[])).is_err(), "nor its name");
+    // The address of a node that is gone, under another name; and what it says already.
+    assert_eq!(claim(&["10.0.0.3"], Some(&["10.0.0.1"])), Ok(()));
+    assert_eq!(claim(&["10.0.0.2"], Some(&["10.0.0.2"])), Ok(()));
 }
 
 #[test]
