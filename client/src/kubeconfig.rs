@@ -3,6 +3,7 @@
 use crate::notify::Watch;
 use base64::Engine as _;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::path::{Path, PathBuf};
 
 /// Why a kubeconfig can't be used.
@@ -116,6 +117,36 @@ struct ClusterEntry {
     server: String,
     certificate_authority: Option<PathBuf>,
     certificate_authority_data: Option<String>,
+    #[serde(default)]
+    insecure_skip_tls_verify: bool,
+    tls_server_name: Option<String>,
+    proxy_url: Option<String>,
+}
+
+impl ClusterEntry {
+    /// What is asked for that can't be done, and why not.
+    fn objection(&self) -> Option<(&'static str, &'static str)> {
+        let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+        [
+            (
+                "insecure-skip-tls-verify",
+                self.insecure_skip_tls_verify,
+                "the apiserver must prove who it is; name the CA of its certificate",
+            ),
+            (
+                "tls-server-name",
+                given(&self.tls_server_name),
+                "the apiserver's certificate must be for the name or address in server",
+            ),
+            (
+                "proxy-url",
+                given(&self.proxy_url),
+                "connections to the apiserver go through no proxy",
+            ),
+        ]
+        .into_iter()
+        .find_map(|(field, is_set, why)| is_set.then_some((field, why)))
+    }
 }
 
 #[derive(Deserialize)]
@@ -128,6 +159,29 @@ struct UserEntry {
     token: Option<String>,
     #[serde(rename = "tokenFile")]
     token_file: Option<PathBuf>,
+    exec: Option<IgnoredAny>,
+    auth_provider: Option<IgnoredAny>,
+    username: Option<String>,
+    r#as: Option<String>,
+}
+
+impl UserEntry {
+    /// The same for users.
+    fn objection(&self) -> Option<(&'static str, &'static str)> {
+        let instead = "give a client certificate, a token or a tokenFile";
+        [
+            ("exec", self.exec.is_some(), instead),
+            ("auth-provider", self.auth_provider.is_some(), instead),
+            ("username", self.username.is_some(), instead),
+            (
+                "as",
+                self.r#as.is_some(),
+                "components act as nobody else; give the credentials of that user",
+            ),
+        ]
+        .into_iter()
+        .find_map(|(field, is_set, why)| is_set.then_some((field, why)))
+    }
 }
 
 impl Kubeconfig {
@@ -161,6 +215,15 @@ impl Kubeconfig {
         let cluster = find(&file.clusters, &context.cluster, "cluster")?;
         let user = find(&file.users, &context.user, "user")?;
         let base = path.parent().unwrap_or(Path::new("."));
+        let refuse = |what: &str, name: &str, (field, why)| {
+            Err(format!("{what} {name:?}: {field} is not supported: {why}"))
+        };
+        if let Some(objection) = cluster.objection() {
+            return refuse("cluster", &context.cluster, objection);
+        }
+        if let Some(objection) = user.objection() {
+            return refuse("user", &context.user, objection);
+        }
         if !cluster.server.starts_with("https://") {
             return Err(format!(
                 "cluster {:?}: server {:?} must be an https:// URL",
@@ -271,5 +334,82 @@ users: [{name: u, user: {client-certificate-data: Zm9v, client-key: /k/u.key}}]
                 .unwrap_err()
                 .contains("https://")
         );
+    }
+
+    /// The files that kubeadm and the kubelet write on a node.
+    #[test]
+    fn kubeadms_files_are_recognised() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["kubernetes".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap().pem();
+        let current = dir.path().join("kubelet-client-current.pem");
+        std::fs::write(&current, certificate.clone() + &key.serialize_pem()).unwrap();
+        let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        let cluster = format!(
+            "apiVersion: v1
+clusters:
+- cluster:
+    certificate-authority-data: {}
+    server: https://192.168.0.10:6443
+  name: default-cluster
+contexts:
+- context:
+    cluster: default-cluster
+    namespace: default
+    user: default-auth
+  name: default-context
+current-context: default-context
+kind: Config
+preferences: {{}}
+users:
+- name: default-auth
+  user:
+",
+            encode(&certificate)
+        );
+        let path = dir.path().join("kubelet.conf");
+        let load = |user: &str| {
+            std::fs::write(&path, format!("{cluster}{user}")).unwrap();
+            Kubeconfig::load(&path)
+        };
+        let pem = current.display();
+        let embedded = format!(
+            "    client-certificate-data: {}\n    client-key-data: {}\n",
+            encode(&certificate),
+            encode(&key.serialize_pem())
+        );
+        for user in [
+            // kubelet.conf: certificate and key in one file that the kubelet replaces.
+            format!("    client-certificate: {pem}\n    client-key: {pem}\n"),
+            // admin.conf, and kubelet.conf of the first node until it is renewed.
+            embedded,
+            // bootstrap-kubelet.conf.
+            "    token: abcdef.0123456789abcdef\n".to_owned(),
+            // kube-proxy's.
+            "    tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token\n".to_owned(),
+        ] {
+            let config = load(&user).unwrap();
+            assert_eq!(config.servers, ["https://192.168.0.10:6443"]);
+            crate::tls::client(&config, &["h2"]).unwrap();
+        }
+        for (user, field) in [
+            (
+                "    exec: {command: aws, apiVersion: client.authentication.k8s.io/v1}\n",
+                "exec",
+            ),
+            ("    username: jane\n    password: secret\n", "username"),
+            ("    auth-provider: {name: oidc}\n", "auth-provider"),
+        ] {
+            let error = load(user).unwrap_err().to_string();
+            let expected = format!("user \"default-auth\": {field} is not supported: give a");
+            assert!(error.contains(&expected), "{error}");
+        }
+        let trusting = cluster.replace(
+            "    server:",
+            "    insecure-skip-tls-verify: true\n    server:",
+        );
+        let error = Kubeconfig::parse(&trusting, &path).unwrap_err();
+        assert!(error.contains("must prove who it is"), "{error}");
     }
 }
