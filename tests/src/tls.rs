@@ -59,13 +59,24 @@ impl Client {
         identity: Option<&str>,
         patience: Duration,
     ) -> Self {
-        let config = config(lab, ca, identity)
-            .unwrap_or_else(|error| panic!("the certificates of {identity:?}: {error}"));
-        Self {
+        Self::try_new(lab, ca, address, identity, patience)
+            .unwrap_or_else(|error| panic!("the certificates of {identity:?}: {error}"))
+    }
+
+    /// The same while certificates are renewed: for a moment one is there without its key.
+    pub fn try_new(
+        lab: &Lab,
+        ca: &str,
+        address: &str,
+        identity: Option<&str>,
+        patience: Duration,
+    ) -> Result<Self, String> {
+        let config = config(lab, ca, identity).map_err(|error| error.to_string())?;
+        Ok(Self {
             config: Arc::new(config),
             address: address.to_owned(),
             patience,
-        }
+        })
     }
 
     /// Sends a request and waits for the answer.

@@ -33,8 +33,8 @@ pub struct Options {
     /// Do only these parts
     #[arg(long, value_delimiter = ',', value_enum)]
     pub only: Vec<Part>,
-    /// Only these end-to-end suites: names of files in tests/tests. `chaos` and `hosts` run
-    /// only when they are named
+    /// Only these end-to-end suites: names of files in tests/tests. `certificates`, `chaos` and
+    /// `hosts` run only when they are named
     #[arg(long, value_delimiter = ',')]
     pub suite: Vec<String>,
     /// Quickly built, unoptimised components for the end-to-end tests; only these can be
@@ -275,7 +275,7 @@ fn ignored_tests(suites: &[String], arguments: &[String]) -> Result<Command> {
 }
 
 /// Suites that run only when they are asked for: they take long.
-const BY_NAME: &[&str] = &["chaos", hosts::SUITE];
+const BY_NAME: &[&str] = &["certificates", "chaos", hosts::SUITE];
 
 /// The suites asked for, or all but those that want to be asked for.
 fn choose(suites: Vec<String>, asked: &[String]) -> Result<Vec<String>> {
