@@ -96,8 +96,11 @@ enum Command {
     Join(join::Options),
     /// Have this host leave its cluster; what was installed stays
     Reset(reset::Options),
-    /// Make the certificates of a cluster on real hosts
-    Certificates(certificates::Options),
+    /// Certificates: make those of a cluster on real hosts, renew those of a control plane
+    Certificates {
+        #[command(subcommand)]
+        action: certificates::Action,
+    },
     /// Build what is installed on hosts: Debian packages, and a tarball for others
     Package(package::Options),
     /// Walk through the tutorial, showing each command and what it proves
@@ -171,7 +174,11 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Command::Token { action } => token::run(action)?,
         Command::Join(options) => join::run(options)?,
         Command::Reset(options) => reset::run(options)?,
-        Command::Certificates(options) => certificates::run(options)?,
+        Command::Certificates { action } => {
+            // On a control plane's host there is no lab unless it is named.
+            let named = arguments.dir.as_ref().map(|_| lab()).transpose()?;
+            certificates::run(action, named.as_ref())?;
+        }
         Command::Package(options) => package::run(options)?,
         Command::Tutorial(options) => return tutorial::run(&lab()?, options),
         Command::Test(options) => test::run(options)?,

@@ -116,7 +116,7 @@ impl Parts {
         self.flag(name, path.display())
     }
 
-    /// A flag with a file whose change asks for a restart.
+    /// A flag with a file whose change asks for a restart. That of a certificate doesn't.
     fn file(mut self, name: &str, path: PathBuf) -> Self {
         self.reads.push(path.clone());
         self.path(name, &path)
@@ -151,12 +151,12 @@ fn etcd(lab: &Lab, host: &Host) -> Parts {
         .flag("initial-advertise-peer-urls", peers)
         .flag("initial-cluster", format!("{}={peers}", host.name))
         .flag("client-cert-auth", true)
-        .file("cert-file", certificate.clone())
-        .file("key-file", key.clone())
+        .path("cert-file", &certificate)
+        .path("key-file", &key)
         .file("trusted-ca-file", ca.clone())
         .flag("peer-client-cert-auth", true)
-        .file("peer-cert-file", certificate)
-        .file("peer-key-file", key)
+        .path("peer-cert-file", &certificate)
+        .path("peer-key-file", &key)
         .file("peer-trusted-ca-file", ca)
         .flag("quota-backend-bytes", 8_u64 << 30)
         .flag("snapshot-count", 10_000)
@@ -178,17 +178,17 @@ fn apiserver(lab: &Lab, host: &Host) -> Parts {
     let folder = pki.certificate("sa").with_file_name("sa.pub");
     Parts::new(&lab.binaries.join("hardway-apiserver"))
         .flag("etcd-servers", "https://127.0.0.1:2379")
-        .file("etcd-cafile", pki.certificate(ETCD_CA))
-        .file("etcd-certfile", pki.certificate("apiserver-etcd-client"))
-        .file("etcd-keyfile", pki.key("apiserver-etcd-client"))
+        .path("etcd-cafile", &pki.certificate(ETCD_CA))
+        .path("etcd-certfile", &pki.certificate("apiserver-etcd-client"))
+        .path("etcd-keyfile", &pki.key("apiserver-etcd-client"))
         .path("encryption-provider-config", &lab.encryption())
         .flag("encryption-provider-config-automatic-reload", true)
         .flag("bind-address", "0.0.0.0")
         .flag("advertise-address", host.address)
         .flag("secure-port", API_PORT)
-        .file("tls-cert-file", pki.certificate("apiserver"))
-        .file("tls-private-key-file", pki.key("apiserver"))
-        .file("client-ca-file", pki.certificate(CLUSTER_CA))
+        .path("tls-cert-file", &pki.certificate("apiserver"))
+        .path("tls-private-key-file", &pki.key("apiserver"))
+        .path("client-ca-file", &pki.certificate(CLUSTER_CA))
         .flag("enable-bootstrap-token-auth", true)
         .file("service-account-key-file", folder)
         .file("service-account-signing-key-file", pki.key("sa"))
@@ -197,12 +197,15 @@ fn apiserver(lab: &Lab, host: &Host) -> Parts {
             format!("https://kubernetes.default.svc.{CLUSTER_DOMAIN}"),
         )
         .flag("service-cluster-ip-range", SERVICE_CIDR)
-        .file(
+        .path(
             "kubelet-client-certificate",
-            pki.certificate("apiserver-kubelet-client"),
+            &pki.certificate("apiserver-kubelet-client"),
         )
-        .file("kubelet-client-key", pki.key("apiserver-kubelet-client"))
-        .file("kubelet-certificate-authority", pki.certificate(CLUSTER_CA))
+        .path("kubelet-client-key", &pki.key("apiserver-kubelet-client"))
+        .path(
+            "kubelet-certificate-authority",
+            &pki.certificate(CLUSTER_CA),
+        )
         .path("audit-log-path", &lab.disk(host).join("log/audit.log"))
 }
 
@@ -220,9 +223,9 @@ fn component(lab: &Lab, name: &str, binary: &str, certificate: &str, port: u16) 
             lab.kubeconfigs().join(format!("{identity}.kubeconfig")),
         )
         .flag("secure-port", port)
-        .file("tls-cert-file", pki.certificate(certificate))
-        .file("tls-private-key-file", pki.key(certificate))
-        .file("client-ca-file", pki.certificate(CLUSTER_CA))
+        .path("tls-cert-file", &pki.certificate(certificate))
+        .path("tls-private-key-file", &pki.key(certificate))
+        .path("client-ca-file", &pki.certificate(CLUSTER_CA))
 }
 
 fn controller_manager(lab: &Lab, _host: &Host) -> Parts {
@@ -235,10 +238,10 @@ fn controller_manager(lab: &Lab, _host: &Host) -> Parts {
         10257,
     )
     .flag("cluster-cidr", POD_CIDR)
-    .file("root-ca-file", pki.certificate(CLUSTER_CA))
+    .path("root-ca-file", &pki.certificate(CLUSTER_CA))
     .file("service-account-private-key-file", pki.key("sa"))
-    .file("cluster-signing-cert-file", pki.certificate(CLUSTER_CA))
-    .file("cluster-signing-key-file", pki.key(CLUSTER_CA))
+    .path("cluster-signing-cert-file", &pki.certificate(CLUSTER_CA))
+    .path("cluster-signing-key-file", &pki.key(CLUSTER_CA))
 }
 
 fn containerd(lab: &Lab, host: &Host) -> Parts {

@@ -1,7 +1,9 @@
 //! Certificates: a CA for the cluster, one for etcd, and a certificate for every
-//! identity. What exists and is good is kept; what nears its end is renewed.
+//! identity. What exists and is good is kept; certificates past two thirds of their
+//! life are renewed. A CA is good to its end: with another one nothing that it has
+//! signed would be.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,174 +16,26 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::failure::{Failure, OrFail, Result};
 use crate::http::Identity;
-use crate::plan::{CLUSTER_DOMAIN, Host, KUBERNETES_SERVICE, Role};
+use crate::plan::Host;
 use crate::shell;
 
-const YEAR: Duration = Duration::from_secs(365 * 86400);
+mod leaves;
+
+pub use leaves::{ApiNames, Leaf, leaves, of_control_plane};
+
+/// How long certificates are good.
+pub const YEAR: Duration = Duration::from_secs(365 * 86400);
 const CA_LIFE: Duration = Duration::from_secs(10 * 365 * 86400);
 /// Clocks of hosts differ a little; a new certificate must be valid everywhere.
 const BACKDATED: Duration = Duration::from_secs(300);
+/// Of those that live short no more than this part, as a divisor, has passed when
+/// they are new.
+const SHORTENED: u32 = 10;
 
 /// Name of the cluster's CA.
 pub const CLUSTER_CA: &str = "ca";
 /// Name of etcd's CA, which nobody but etcd and apiserver uses.
 pub const ETCD_CA: &str = "etcd-ca";
-
-/// One certificate to have: who it is for and who vouches for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Leaf {
-    /// File name without ending.
-    pub file: String,
-    /// File name of its CA.
-    pub ca: &'static str,
-    /// The user name it carries.
-    pub common_name: String,
-    /// The groups it carries.
-    pub organizations: Vec<String>,
-    /// Names and addresses it may serve under.
-    pub names: Vec<String>,
-    /// May identify a server.
-    pub server: bool,
-    /// May identify a client.
-    pub client: bool,
-}
-
-/// What the apiserver is called besides its host's name and address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiNames {
-    /// Domain of the cluster.
-    pub domain: String,
-    /// Address of the Service `kubernetes`.
-    pub service: Ipv4Addr,
-    /// More names and addresses.
-    pub extra: Vec<String>,
-}
-
-impl Default for ApiNames {
-    fn default() -> Self {
-        Self {
-            domain: CLUSTER_DOMAIN.to_owned(),
-            service: KUBERNETES_SERVICE,
-            extra: Vec::new(),
-        }
-    }
-}
-
-/// All certificates of a cluster with these hosts.
-pub fn leaves(hosts: &[Host]) -> Vec<Leaf> {
-    let mut all = Vec::new();
-    for host in hosts {
-        match host.role {
-            Role::ControlPlane => all.extend(of_control_plane(host, &ApiNames::default())),
-            Role::Worker => all.extend(of_worker(host)),
-        }
-    }
-    all
-}
-
-fn client(file: &str, ca: &'static str, common_name: &str, groups: &[&str]) -> Leaf {
-    Leaf {
-        file: file.to_owned(),
-        ca,
-        common_name: common_name.to_owned(),
-        organizations: strings(groups),
-        names: Vec::new(),
-        server: false,
-        client: true,
-    }
-}
-
-fn server(file: &str, ca: &'static str, common_name: &str, names: Vec<String>) -> Leaf {
-    Leaf {
-        names,
-        server: true,
-        client: false,
-        ..client(file, ca, common_name, &[])
-    }
-}
-
-/// A component's certificate serves its health port as well.
-fn both(file: &str, common_name: &str, names: Vec<String>) -> Leaf {
-    Leaf {
-        names,
-        server: true,
-        ..client(file, CLUSTER_CA, common_name, &[])
-    }
-}
-
-/// What a host is called by others and by itself.
-fn names_of(host: &Host) -> Vec<String> {
-    strings(&[
-        &host.name,
-        &host.address.to_string(),
-        "localhost",
-        "127.0.0.1",
-    ])
-}
-
-/// All certificates of a control plane's host.
-pub fn of_control_plane(host: &Host, names: &ApiNames) -> Vec<Leaf> {
-    let mut api_names = strings(&["kubernetes", "kubernetes.default", "kubernetes.default.svc"]);
-    api_names.push(format!("kubernetes.default.svc.{}", names.domain));
-    api_names.extend(names_of(host));
-    api_names.push(names.service.to_string());
-    api_names.extend(names.extra.iter().cloned());
-    vec![
-        // etcd talks to its peers with the certificate it serves with.
-        Leaf {
-            client: true,
-            ..server("etcd-server", ETCD_CA, "etcd-server", names_of(host))
-        },
-        client(
-            "apiserver-etcd-client",
-            ETCD_CA,
-            "kube-apiserver-etcd-client",
-            &[],
-        ),
-        server("apiserver", CLUSTER_CA, "kube-apiserver", api_names),
-        client(
-            "apiserver-kubelet-client",
-            CLUSTER_CA,
-            "kube-apiserver-kubelet-client",
-            &[],
-        ),
-        both(
-            "controller-manager",
-            "system:kube-controller-manager",
-            names_of(host),
-        ),
-        both("scheduler", "system:kube-scheduler", names_of(host)),
-        client("admin", CLUSTER_CA, "kubernetes-admin", &["system:masters"]),
-    ]
-}
-
-fn of_worker(host: &Host) -> Vec<Leaf> {
-    let file = |component: &str| format!("{component}-{}", host.name);
-    let node = format!("system:node:{}", host.name);
-    vec![
-        client(&file("kubelet"), CLUSTER_CA, &node, &["system:nodes"]),
-        server(
-            &format!("{}-serving", file("kubelet")),
-            CLUSTER_CA,
-            &node,
-            names_of(host),
-        ),
-        both(&file("kube-proxy"), "system:kube-proxy", names_of(host)),
-        // Of its own node, which is all it may change.
-        Leaf {
-            organizations: strings(&["system:flannel-lite"]),
-            ..both(
-                &file("flannel-lite"),
-                &format!("system:flannel-lite:{}", host.name),
-                names_of(host),
-            )
-        },
-    ]
-}
-
-fn strings(items: &[&str]) -> Vec<String> {
-    items.iter().map(|item| (*item).to_owned()).collect()
-}
 
 /// The folder of certificates and keys.
 #[derive(Debug, Clone)]
@@ -237,8 +91,8 @@ impl Pki {
                 .iter()
                 .find(|(name, _)| *name == leaf.ca)
                 .expect("leaves name one of the two authorities");
-            if !self.is_good(leaf, &authority.certificate, now) {
-                self.issue(leaf, authority, now)?;
+            if !self.is_good(leaf, authority, now) {
+                self.issue(leaf, authority, now, YEAR)?;
                 issued += 1;
             }
         }
@@ -259,6 +113,55 @@ impl Pki {
         })
     }
 
+    /// Issues anew, good for `life`, those of these certificates that are due, or
+    /// `every` one. The CAs must be there: they are never made anew.
+    ///
+    /// # Errors
+    /// If a CA can't sign, or a file can't be written; what was done by then stays.
+    pub fn renew(
+        &self,
+        all: &[Leaf],
+        now: SystemTime,
+        life: Duration,
+        every: bool,
+    ) -> Result<Vec<Renewed>> {
+        let authority = |name: &str| {
+            self.authority(name, now).map_err(|failure| {
+                failure.way_out(
+                    "certificates are renewed where the CAs' keys are, on the host where `hardway init` was done; bring the key back from where you keep it",
+                )
+            })
+        };
+        let authorities = [
+            (CLUSTER_CA, authority(CLUSTER_CA)?),
+            (ETCD_CA, authority(ETCD_CA)?),
+        ];
+        let renew = |leaf: &Leaf| {
+            let (_, authority) = authorities
+                .iter()
+                .find(|(name, _)| *name == leaf.ca)
+                .expect("leaves name one of the two authorities");
+            let is_new = every || !self.is_good(leaf, authority, now);
+            if is_new {
+                self.issue(leaf, authority, now, life)?;
+            }
+            let text = shell::read_text(&self.certificate(&leaf.file))?;
+            let (_, ends) = validity(&der_of(&text)?)?;
+            Ok(Renewed {
+                file: leaf.file.clone(),
+                is_new,
+                ends,
+            })
+        };
+        let mut done = all.iter().map(renew).collect::<Result<Vec<_>>>()?;
+        done.extend(authorities.map(|(name, authority)| Renewed {
+            file: name.to_owned(),
+            is_new: false,
+            ends: authority.ends,
+        }));
+        Ok(done)
+    }
+
     fn authority(&self, name: &str, now: SystemTime) -> Result<Authority> {
         let pem = shell::read_text(&self.certificate(name))?;
         let key = shell::read_text(&self.key(name))?;
@@ -266,8 +169,9 @@ impl Pki {
         let pair = KeyPair::from_pem(&key).or_fail(what)?;
         let der = der_of(&pem)?;
         let (_, parsed) = X509Certificate::from_der(&der).or_fail(what)?;
-        if !is_fresh(&parsed, now) {
-            return Err(Failure::new(what(), "it is past two thirds of its life"));
+        let ends = parsed.validity().not_after.timestamp();
+        if seconds(now) > ends {
+            return Err(Failure::new(what(), "it has expired"));
         }
         if parsed.public_key().subject_public_key.data.as_ref() != pair.public_key_raw() {
             return Err(Failure::new(what(), "its key does not belong to it"));
@@ -275,6 +179,7 @@ impl Pki {
         let issuer = Issuer::from_ca_cert_pem(&pem, pair).or_fail(what)?;
         Ok(Authority {
             certificate: der,
+            ends,
             issuer,
         })
     }
@@ -291,12 +196,18 @@ impl Pki {
             KeyUsagePurpose::KeyCertSign,
             KeyUsagePurpose::CrlSign,
         ];
-        set_life(&mut params, now, CA_LIFE);
+        set_life(&mut params, now, CA_LIFE, i64::MAX);
         let certificate = params.self_signed(&pair).or_fail(what)?;
         self.store(name, &certificate.pem(), &pair)
     }
 
-    fn issue(&self, leaf: &Leaf, authority: &Authority, now: SystemTime) -> Result<()> {
+    fn issue(
+        &self,
+        leaf: &Leaf,
+        authority: &Authority,
+        now: SystemTime,
+        life: Duration,
+    ) -> Result<()> {
         let what = || format!("issue certificate {}", leaf.file);
         let pair = generate()?;
         let mut params = CertificateParams::default();
@@ -327,39 +238,57 @@ impl Pki {
                 .push(ExtendedKeyUsagePurpose::ClientAuth);
         }
         params.use_authority_key_identifier_extension = true;
-        set_life(&mut params, now, YEAR);
+        set_life(&mut params, now, life, authority.ends);
         let certificate = params.signed_by(&pair, &authority.issuer).or_fail(what)?;
         self.store(&leaf.file, &certificate.pem(), &pair)
     }
 
     fn store(&self, name: &str, certificate: &str, pair: &KeyPair) -> Result<()> {
-        shell::write_file(&self.key(name), pair.serialize_pem().as_bytes(), 0o600)?;
-        shell::write_file(&self.certificate(name), certificate.as_bytes(), 0o644)
+        let key = pair.serialize_pem();
+        // One after the other: for this moment they don't fit together.
+        shell::write_files(&[
+            (&self.key(name), key.as_bytes(), 0o600),
+            (&self.certificate(name), certificate.as_bytes(), 0o644),
+        ])
     }
 
     /// Whether a stored certificate says what it should, by the CA in use, with
     /// its own key, and has a third of its life left.
-    fn is_good(&self, leaf: &Leaf, authority: &[u8], now: SystemTime) -> bool {
+    fn is_good(&self, leaf: &Leaf, authority: &Authority, now: SystemTime) -> bool {
         let stored = || -> Option<bool> {
             let der = der_of(&shell::read_text(&self.certificate(&leaf.file)).ok()?).ok()?;
             let pair = KeyPair::from_pem(&shell::read_text(&self.key(&leaf.file)).ok()?).ok()?;
             let (_, certificate) = X509Certificate::from_der(&der).ok()?;
-            let (_, authority) = X509Certificate::from_der(authority).ok()?;
+            let (_, authority) = X509Certificate::from_der(&authority.certificate).ok()?;
+            let (from, ends) = validity(&der).ok()?;
             let describes = describe(&certificate, leaf);
             Some(
                 describes == *leaf
                     && issued_by(&certificate, &authority)
                     && certificate.public_key().subject_public_key.data.as_ref()
                         == pair.public_key_raw()
-                    && is_fresh(&certificate, now),
+                    && !is_due(from, ends, seconds(now)),
             )
         };
         stored().unwrap_or(false)
     }
 }
 
+/// A certificate after a renewal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Renewed {
+    /// File name without ending.
+    pub file: String,
+    /// Whether it was issued anew.
+    pub is_new: bool,
+    /// Its last second, since 1970.
+    pub ends: i64,
+}
+
 struct Authority {
     certificate: Vec<u8>,
+    /// Its last second, since 1970.
+    ends: i64,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -367,11 +296,18 @@ fn generate() -> Result<KeyPair> {
     KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).or_fail(|| "generate a key")
 }
 
-fn set_life(params: &mut CertificateParams, now: SystemTime, life: Duration) {
+fn seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs().cast_signed()
+}
+
+/// Good for so long from now on, but no longer than to the second `latest`.
+fn set_life(params: &mut CertificateParams, now: SystemTime, life: Duration, latest: i64) {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    params.not_before = epoch + since.saturating_sub(BACKDATED);
-    params.not_after = epoch + since + life;
+    let latest = Duration::from_secs(latest.try_into().unwrap_or(0));
+    params.not_before = epoch + since.saturating_sub(BACKDATED.min(life / SHORTENED));
+    params.not_after = epoch + (since + life).min(latest);
 }
 
 /// The certificate in a PEM text.
@@ -382,17 +318,20 @@ pub fn der_of(pem: &str) -> Result<Vec<u8>> {
     Ok(der.as_ref().to_vec())
 }
 
-fn is_fresh(certificate: &X509Certificate<'_>, now: SystemTime) -> bool {
-    let now = now
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
-        .cast_signed();
-    let (from, until) = (
-        certificate.validity().not_before.timestamp(),
-        certificate.validity().not_after.timestamp(),
-    );
-    now >= from && now < from + (until - from) / 3 * 2
+/// A certificate's first and last second, since 1970.
+fn validity(der: &[u8]) -> Result<(i64, i64)> {
+    let (_, certificate) = X509Certificate::from_der(der).or_fail(|| "read a certificate")?;
+    let validity = certificate.validity();
+    Ok((
+        validity.not_before.timestamp(),
+        validity.not_after.timestamp(),
+    ))
+}
+
+/// Whether a certificate with this first and last second is to be replaced: two thirds
+/// of its life have passed.
+fn is_due(from: i64, ends: i64, now: i64) -> bool {
+    now < from || now >= from + (ends - from) / 3 * 2
 }
 
 /// Whether the certificate names this CA and this CA's key: a new CA of the same
@@ -536,10 +475,10 @@ mod tests {
         let mut former = leaf("apiserver-kubelet-client");
         former.organizations = vec!["system:masters".into()];
         let authority = pki.authority(CLUSTER_CA, now).unwrap();
-        pki.issue(&former, &authority, now).unwrap();
-        assert!(pki.is_good(&former, &authority.certificate, now));
+        pki.issue(&former, &authority, now, YEAR).unwrap();
+        assert!(pki.is_good(&former, &authority, now));
         assert_eq!(pki.ensure(&hosts(2), now).unwrap(), "1 issued");
-        assert!(!pki.is_good(&former, &authority.certificate, now));
+        assert!(!pki.is_good(&former, &authority, now));
     }
 
     #[test]
@@ -562,5 +501,68 @@ mod tests {
             pki.ensure(&hosts(2), now + YEAR / 4 * 3).unwrap(),
             "3 issued"
         );
+    }
+    #[test]
+    fn due_at_two_thirds_of_its_life() {
+        let at = |now| is_due(1000, 1300, now);
+        assert!(!at(1000) && !at(1199));
+        assert!(at(1200) && at(1300) && at(5000));
+        // The clock was wrong when it was made, or is now.
+        assert!(at(999));
+    }
+
+    #[test]
+    fn only_what_is_due_is_renewed_and_keeps_its_owner_and_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::new(folder.path());
+        let (all, now) = (leaves(&hosts(0)), SystemTime::now());
+        pki.ensure(&hosts(0), now).unwrap();
+        let hour = Duration::from_secs(3600);
+        let news = |done: Vec<Renewed>| -> Vec<String> {
+            let new = done.into_iter().filter(|it| it.is_new);
+            new.map(|it| it.file).collect()
+        };
+        let renew = |now, every| news(pki.renew(&all, now, hour, every).unwrap());
+        assert!(renew(now + YEAR / 2, false).is_empty());
+        // A service that isn't root reads its key by its group.
+        let mode = |name: &str| {
+            let file = std::fs::metadata(pki.key(name)).unwrap();
+            file.permissions().mode() & 0o777
+        };
+        let for_its_group = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(pki.key("scheduler"), for_its_group).unwrap();
+        let ca = std::fs::read(pki.certificate(CLUSTER_CA)).unwrap();
+        assert_eq!(renew(now, true).len(), all.len());
+        assert_eq!((mode("scheduler"), mode("apiserver")), (0o640, 0o600));
+        assert_eq!(std::fs::read(pki.certificate(CLUSTER_CA)).unwrap(), ca);
+        assert!(renew(now + hour / 2, false).is_empty());
+        assert_eq!(renew(now + hour / 4 * 3, false).len(), all.len());
+        std::fs::remove_file(pki.certificate("admin")).unwrap();
+        assert_eq!(renew(now + hour, false), ["admin"]);
+        let left_over = std::fs::read_dir(folder.path()).unwrap();
+        let mut names = left_over.map(|entry| entry.unwrap().file_name());
+        assert!(!names.any(|name| name.to_string_lossy().ends_with(".new")));
+    }
+
+    #[test]
+    fn a_ca_signs_to_its_end_and_is_never_made_anew_by_a_renewal() {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = Pki::new(folder.path());
+        let (all, now) = (leaves(&hosts(0)), SystemTime::now());
+        pki.ensure(&hosts(0), now).unwrap();
+        let late = now + CA_LIFE - Duration::from_secs(86400);
+        let ca = pki.authority(CLUSTER_CA, late).unwrap();
+        for renewed in pki.renew(&all, late, YEAR, false).unwrap() {
+            assert_eq!(renewed.is_new, !["ca", "etcd-ca"].contains(&&*renewed.file));
+            assert!(renewed.ends <= ca.ends + 60, "{renewed:?}");
+        }
+        let over = pki
+            .renew(&all, now + CA_LIFE + YEAR, YEAR, false)
+            .unwrap_err();
+        assert_eq!(over.why, "it has expired");
+        std::fs::remove_file(pki.key(ETCD_CA)).unwrap();
+        let lost = pki.renew(&all, now, YEAR, true).unwrap_err();
+        assert!(lost.way_out.unwrap().contains("bring the key back"));
+        assert!(!pki.key(ETCD_CA).exists());
     }
 }

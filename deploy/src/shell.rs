@@ -48,9 +48,25 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 /// already holds exactly this. A new file has the given mode; one that was there keeps
 /// its owner, and what its group may do: a service reads the key that follows its own.
 pub fn write_file(path: &Path, content: &[u8], mode: u32) -> Result<()> {
-    if fs::read(path).is_ok_and(|old| old == content) {
-        return Ok(());
+    write_files(&[(path, content, mode)])
+}
+
+/// The same for files that belong together: none is replaced before all are written.
+pub fn write_files(files: &[(&Path, &[u8], u32)]) -> Result<()> {
+    let mut written = Vec::new();
+    for (path, content, mode) in files {
+        if !fs::read(path).is_ok_and(|old| old == *content) {
+            written.push((write_beside(path, content, *mode)?, path));
+        }
     }
+    for (new, path) in written {
+        fs::rename(&new, path).or_fail(|| format!("write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Writes what is to take a file's place, and gives its path.
+fn write_beside(path: &Path, content: &[u8], mode: u32) -> Result<PathBuf> {
     let old = fs::metadata(path).ok();
     make_directory(path.parent().unwrap_or(Path::new("/")))?;
     let what = || format!("write {}", path.display());
@@ -74,7 +90,7 @@ pub fn write_file(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     file.write_all(content)
         .and_then(|()| file.sync_all())
         .or_fail(what)?;
-    fs::rename(&new, path).or_fail(what)
+    Ok(new)
 }
 
 /// Creates a directory and its parents.

@@ -164,9 +164,9 @@ fn with_flags(base: Cluster, options: &Options) -> Cluster {
     }
 }
 
-/// What makes a host a control plane, in order.
-fn steps<'a>(layout: &'a Layout, cluster: &'a Cluster, name: &str) -> Steps<'a> {
-    let host = Host {
+/// The host of the control plane.
+pub fn host(cluster: &Cluster, name: &str) -> Host {
+    Host {
         name: name.to_owned(),
         role: Role::ControlPlane,
         address: cluster.address,
@@ -174,7 +174,24 @@ fn steps<'a>(layout: &'a Layout, cluster: &'a Cluster, name: &str) -> Steps<'a> 
         namespace: String::new(),
         link: String::new(),
         cgroup: String::new(),
-    };
+    }
+}
+
+/// Writes the kubeconfigs of the control plane's processes and of the administrator.
+///
+/// # Errors
+/// If a certificate can't be read, or a kubeconfig can't be written.
+pub fn write_kubeconfigs(layout: &Layout, cluster: &Cluster, host: Host) -> Result<()> {
+    // Components read them when the host runs, wherever its root is now.
+    let installed = Pki::new(&Layout::new("/".as_ref()).etc().join("pki"));
+    let (folder, hosts) = (layout.kubeconfigs(), [host]);
+    let name = &cluster.cluster_name;
+    kubeconfig::ensure(&folder, &layout.pki(), &installed, &hosts, name)
+}
+
+/// What makes a host a control plane, in order.
+fn steps<'a>(layout: &'a Layout, cluster: &'a Cluster, name: &str) -> Steps<'a> {
+    let host = host(cluster, name);
     let etc = layout.etc();
     let mut steps = Steps::default();
     let folder = etc.clone();
@@ -185,11 +202,7 @@ fn steps<'a>(layout: &'a Layout, cluster: &'a Cluster, name: &str) -> Steps<'a> 
     steps.add(
         format!("kubeconfigs in {}/kubeconfig", etc.display()),
         move || {
-            // Components read them when the host runs, wherever its root is now.
-            let installed = Pki::new(&Layout::new("/".as_ref()).etc().join("pki"));
-            let (folder, hosts) = (layout.kubeconfigs(), [host]);
-            let name = &cluster.cluster_name;
-            kubeconfig::ensure(&folder, &layout.pki(), &installed, &hosts, name)?;
+            write_kubeconfigs(layout, cluster, host)?;
             Ok(String::new())
         },
     );
@@ -255,6 +268,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::commands::certificates::renew;
 
     fn options(root: &Path) -> Options {
         Options {
@@ -314,8 +328,13 @@ mod tests {
         let enabled = root
             .path()
             .join("etc/systemd/system/multi-user.target.wants");
+        let timers = enabled.with_file_name("timers.target.wants");
         for unit in Package::ControlPlane.units() {
-            assert!(enabled.join(unit).is_symlink(), "{unit}");
+            let folder = match unit.ends_with(".timer") {
+                true => &timers,
+                false => &enabled,
+            };
+            assert!(folder.join(unit).is_symlink(), "{unit}");
         }
 
         // Again, without a word about the address: everything is as it was.
@@ -326,10 +345,23 @@ mod tests {
         };
         run(&again).unwrap();
         assert_eq!(files(root.path()), before);
-        // What is lost comes back.
-        fs::remove_file(etc.join("pki/apiserver.key")).unwrap();
-        run(&again).unwrap();
-        assert!(etc.join("pki/apiserver.key").exists());
+        // What is lost comes back, also by the timer.
+        for renewal in [false, true] {
+            fs::remove_file(etc.join("pki/apiserver.key")).unwrap();
+            match renewal {
+                false => run(&again).unwrap(),
+                true => {
+                    let root = root.path().to_owned();
+                    let options = renew::Options {
+                        all: false,
+                        valid_for: None,
+                        root,
+                    };
+                    renew::run(&options, None).unwrap();
+                }
+            }
+            assert!(etc.join("pki/apiserver.key").exists());
+        }
     }
 
     #[test]

@@ -67,6 +67,7 @@ impl Package {
                 "hardway-apiserver.service",
                 "hardway-controller-manager.service",
                 "hardway-scheduler.service",
+                "hardway-certificates.timer",
             ],
             Self::Node => &[
                 "hardway-images.service",
@@ -83,6 +84,8 @@ impl Package {
         match self {
             Self::ControlPlane => &[
                 ("etcd.service.d/10-hardway.conf", "systemd/system"),
+                // Started by its timer.
+                ("hardway-certificates.service", "systemd/system"),
                 ("sysusers.d/hardway-control-plane.conf", ""),
                 ("tmpfiles.d/hardway-control-plane.conf", ""),
             ],

@@ -214,7 +214,7 @@ fn host(package: Package, folder: &Path) -> PathBuf {
         ..File::text(path, "#!/bin/sh\n")
     };
     files.extend(
-        ["etcd", "containerd", "ctr", "systemd-tmpfiles"]
+        ["etcd", "containerd", "ctr", "hardway", "systemd-tmpfiles"]
             .map(|name| program(&format!("usr/bin/{name}"))),
     );
     let unit = "[Service]\nExecStart=/usr/bin/true\n";
@@ -264,6 +264,7 @@ fn units_are_as_confined_as_they_can_be() {
             2.0,
         ),
         (Package::ControlPlane, "hardway-scheduler.service", 1.5),
+        (Package::ControlPlane, "hardway-certificates.service", 2.0),
         (Package::Node, "hardway-proxy.service", 2.0),
         (Package::Node, "hardway-flannel-lite.service", 2.5),
         (Package::Node, "hardway-kubelet.service", 6.0),

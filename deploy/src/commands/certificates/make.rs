@@ -1,4 +1,4 @@
-//! `hardway certificates`: for a cluster on real hosts, a folder for each host
+//! `hardway certificates make`: for a cluster on real hosts, a folder for each host
 //! with what belongs into its /etc/hardway, and nothing else.
 
 use std::fs;
@@ -19,7 +19,7 @@ use crate::shell;
 /// Where hosts keep their certificates and kubeconfigs.
 const INSTALLED: &str = "/etc/hardway";
 
-/// What `certificates` must be told.
+/// What must be told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// Host of the control plane
