@@ -269,7 +269,7 @@ impl Controller {
                 .iter()
                 .flat_map(|e| serving::of_endpoints(e))
                 .collect(),
-            nodes: others.flat_map(|other| has(other)).collect(),
+            nodes: others.flat_map(has).collect(),
         };
         serving::objection(asked, node.as_deref(), &others)
     }
