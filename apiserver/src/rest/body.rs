@@ -2,7 +2,7 @@
 
 use super::negotiate::{Form, Media};
 use crate::background;
-use crate::pipeline::HeldBytes;
+use crate::pipeline::{HeldBytes, yaml};
 use bytes::{Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -271,9 +271,7 @@ fn compress(bytes: &[u8]) -> Vec<u8> {
 
 fn to_yaml(json: &Bytes) -> Bytes {
     serde_json::from_slice::<serde_json::Value>(json)
-        .ok()
-        .and_then(|value| serde_yaml::to_string(&value).ok())
-        .map_or_else(|| json.clone(), Bytes::from)
+        .map_or_else(|_| json.clone(), |value| yaml::write(&value).into())
 }
 
 fn prettify(json: &Bytes) -> Bytes {
