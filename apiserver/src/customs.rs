@@ -6,9 +6,11 @@ use crate::cache::{Entry, ResourceCache};
 use crate::pipeline::{Body, Options, Pipeline, Request, Target, Verb, metadata};
 use crate::rest::health::Startup;
 use hardway_proto::Status;
+use hardway_resources::custom::{Refused, status};
 use jiff::Timestamp;
-use serde_json::{Value, json};
-use std::collections::HashMap;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +23,44 @@ const RETRY: Duration = Duration::from_secs(1);
 /// … up to this.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
-/// A definition that is served.
-struct Served {
+/// What is known of a definition.
+#[derive(Default)]
+struct Known {
+    /// Its revision when all was done for it; 0 if something is left to do.
+    revision: i64,
     group: String,
+    /// The names that it has got.
+    names: Value,
+    /// It asks for names that it can't have yet.
+    waits: bool,
+    row: Option<Row>,
+}
+
+/// A row of the table that is there for a definition.
+struct Row {
     plural: String,
-    spec: Value,
+    /// UID, generation and accepted names of the definition that it was made of.
+    made_of: (String, i64, Value),
+}
+
+/// What has to be known of all definitions before one is looked at.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Glance {
+    spec: GlanceSpec,
+    status: GlanceStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct GlanceSpec {
+    group: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct GlanceStatus {
+    accepted_names: Value,
 }
 
 /// Follows the definitions for ever.
@@ -35,11 +70,11 @@ pub async fn run(pipeline: Arc<Pipeline>, startup: Arc<Startup>) {
         return;
     };
     let mut changes = of.changes();
-    let mut served = HashMap::new();
+    let mut definitions = Definitions::default();
     let mut retry = RETRY;
     loop {
         changes.borrow_and_update();
-        let clean = reconcile(&pipeline, &of, &mut served).await;
+        let clean = definitions.reconcile(&pipeline, &of).await;
         startup
             .customs
             .send_if_modified(|known| !std::mem::replace(known, true));
@@ -59,133 +94,144 @@ pub async fn run(pipeline: Arc<Pipeline>, startup: Arc<Startup>) {
     }
 }
 
-/// Brings table and definitions together; false if something has to be tried
-/// again.
-async fn reconcile(
-    pipeline: &Pipeline,
-    of: &ResourceCache,
-    served: &mut HashMap<String, Served>,
-) -> bool {
-    let (entries, _) = of.list(None);
-    let mut clean = true;
-    for entry in &entries {
-        if let Err(status) = definition(pipeline, entry, served).await {
-            tracing::warn!(name = entry.name(), %status, "custom resource definition, retrying");
-            clean = false;
+/// The definitions by name.
+#[derive(Default)]
+struct Definitions(BTreeMap<String, Known>);
+
+impl Definitions {
+    /// Brings table and definitions together; false if something has to be tried
+    /// again.
+    async fn reconcile(&mut self, pipeline: &Pipeline, of: &ResourceCache) -> bool {
+        let (entries, _) = of.list(None);
+        let mut moved = self.forget_gone(pipeline, &entries);
+        for entry in &entries {
+            let known = self.0.entry(entry.name().to_owned()).or_default();
+            if known.revision != entry.revision {
+                let seen: Glance = serde_json::from_slice(entry.bytes()).unwrap_or_default();
+                known.revision = 0;
+                known.names = seen.status.accepted_names;
+                moved.insert(seen.spec.group.clone());
+                known.group = seen.spec.group;
+            }
         }
-    }
-    let gone: Vec<String> = served
-        .keys()
-        .filter(|name| !entries.iter().any(|entry| entry.name() == *name))
-        .cloned()
-        .collect();
-    for name in gone {
-        if let Some(old) = served.remove(&name) {
-            pipeline.registry.remove_custom(&old.group, &old.plural);
-            pipeline.cache.remove(&old.group, &old.plural);
+        let mut clean = true;
+        for entry in &entries {
+            let due = self.0.get(entry.name()).is_some_and(|known| {
+                known.revision == 0 || known.waits && moved.contains(&known.group)
+            });
+            if !due {
+                continue;
+            }
+            let outcome = self.look_at(pipeline, entry).await;
+            if let Err(status) = &outcome {
+                tracing::warn!(name = entry.name(), %status, "custom resource definition, retrying");
+                clean = false;
+            }
+            if let Some(known) = self.0.get_mut(entry.name()) {
+                known.revision = if outcome.is_ok() { entry.revision } else { 0 };
+            }
         }
+        clean
     }
-    clean
+
+    /// Takes away the rows of definitions that are gone; tells in which groups there
+    /// are names again.
+    fn forget_gone(&mut self, pipeline: &Pipeline, entries: &[Arc<Entry>]) -> HashSet<String> {
+        let there: HashSet<&str> = entries.iter().map(|entry| entry.name()).collect();
+        let gone: Vec<String> = self.0.keys().cloned().collect();
+        let gone = gone.iter().filter(|name| !there.contains(name.as_str()));
+        let gone = gone.filter_map(|name| self.0.remove(name));
+        let groups = gone.map(|mut known| {
+            known.forget_row(pipeline);
+            known.group
+        });
+        groups.collect()
+    }
+
+    /// The names that definitions of a group have.
+    fn names_in(&self, group: &str) -> Vec<&Value> {
+        let of_group = self.0.values().filter(|known| known.group == group);
+        of_group.map(|known| &known.names).collect()
+    }
+
+    /// Does what a definition asks for, and tells in its status.
+    async fn look_at(&mut self, pipeline: &Pipeline, entry: &Entry) -> Result<(), Status> {
+        let crd = entry.value();
+        let target = target_of(pipeline, &crd)?;
+        let now = metadata::time(Timestamp::now());
+        let Some(mut known) = self.0.remove(entry.name()) else {
+            return Ok(());
+        };
+        let status = status::of(&crd, &self.names_in(&known.group), &now);
+        known.names = status["acceptedNames"].clone();
+        known.waits = !status::is(&status, "NamesAccepted");
+        let served = match status::is(&status, "Established") {
+            true => known.serve(pipeline, &crd).await,
+            false => Ok(()),
+        };
+        self.0.insert(entry.name().to_owned(), known);
+        // It can't be served only if it was not written through here.
+        served.map_err(Status::internal)?;
+        if metadata::is_terminating(&crd) {
+            return clean_up(pipeline, &target, crd, status, &now).await;
+        }
+        let finalizers = crd["metadata"]["finalizers"].as_array();
+        if !finalizers.is_some_and(|list| list.iter().any(|finalizer| finalizer == FINALIZER)) {
+            let mut crd = crd;
+            metadata::set_finalizer(&mut crd, FINALIZER, true);
+            let request = Request::internal(Verb::Update, target, Body::Value(crd));
+            // Its event brings us back for the status.
+            return pipeline.dispatch(&request).await.map(drop);
+        }
+        tell(pipeline, &target, crd, status).await
+    }
 }
 
-async fn definition(
-    pipeline: &Pipeline,
-    entry: &Entry,
-    served: &mut HashMap<String, Served>,
-) -> Result<(), Status> {
-    let crd = entry.value();
-    let target = target_of(pipeline, &crd)?;
-    let known = served
-        .get(entry.name())
-        .is_some_and(|old| old.spec == crd["spec"]);
-    if !known {
-        match pipeline.registry.add_custom(&crd) {
-            Ok(resource) => {
-                served.insert(
-                    entry.name().to_owned(),
-                    Served {
-                        group: resource.group.clone(),
-                        plural: resource.plural.clone(),
-                        spec: crd["spec"].clone(),
-                    },
-                );
-                pipeline.cache.add(resource).await;
-            }
-            Err(refused) => {
-                let why = refused.to_string();
-                return tell(pipeline, &target, &crd, "False", "NotAccepted", &why).await;
-            }
+impl Known {
+    /// Adds the row of a definition to the table, under the names that it has got,
+    /// unless it is there as it is.
+    async fn serve(&mut self, pipeline: &Pipeline, crd: &Value) -> Result<(), Refused> {
+        let uid = metadata::text(crd, "uid").to_owned();
+        let generation = crd["metadata"]["generation"].as_i64().unwrap_or_default();
+        let made_of = (uid, generation, self.names.clone());
+        if self.row.as_ref().is_some_and(|row| row.made_of == made_of) {
+            return Ok(());
+        }
+        let mut versions = crd["spec"]["versions"].as_array().into_iter().flatten();
+        if !versions.any(|version| version["served"] == true) {
+            self.forget_row(pipeline);
+            return Ok(());
+        }
+        let mut named = crd.clone();
+        named["spec"]["names"] = self.names.clone();
+        let resource = pipeline.registry.add_custom(&named)?;
+        self.row = Some(Row {
+            plural: resource.plural.clone(),
+            made_of,
+        });
+        pipeline.cache.add(resource).await;
+        Ok(())
+    }
+
+    fn forget_row(&mut self, pipeline: &Pipeline) {
+        if let Some(row) = self.row.take() {
+            pipeline.registry.remove_custom(&self.group, &row.plural);
+            pipeline.cache.remove(&self.group, &row.plural);
         }
     }
-    if metadata::is_terminating(&crd) {
-        return clean_up(pipeline, &target, &crd).await;
-    }
-    let finalizers = crd["metadata"]["finalizers"].as_array();
-    if !finalizers.is_some_and(|list| list.iter().any(|finalizer| finalizer == FINALIZER)) {
-        let mut crd = crd.clone();
-        metadata::set_finalizer(&mut crd, FINALIZER, true);
-        let request = Request::internal(Verb::Update, target, Body::Value(crd));
-        // Its event brings us back for the status.
-        return pipeline.dispatch(&request).await.map(drop);
-    }
-    tell(
-        pipeline,
-        &target,
-        &crd,
-        "True",
-        "NoConflicts",
-        "no conflicts found",
-    )
-    .await
 }
 
 /// Writes the status, if it says something else.
 async fn tell(
     pipeline: &Pipeline,
     target: &Target,
-    crd: &Value,
-    accepted: &str,
-    reason: &str,
-    message: &str,
+    mut crd: Value,
+    status: Value,
 ) -> Result<(), Status> {
-    let is = |kind: &str, status: &str| {
-        let conditions = crd["status"]["conditions"].as_array();
-        conditions.is_some_and(|list| {
-            list.iter()
-                .any(|c| c["type"] == kind && c["status"] == status)
-        })
-    };
-    let names = accepted_names(&crd["spec"]["names"]);
-    let stored = stored_versions(crd);
-    let status = &crd["status"];
-    if is("NamesAccepted", accepted)
-        && is("Established", accepted)
-        && (accepted == "False"
-            || (status["acceptedNames"] == names && status["storedVersions"] == stored))
-    {
+    if crd["status"] == status {
         return Ok(());
     }
-    let now = metadata::time(Timestamp::now());
-    let condition = |kind: &str, reason: &str, message: &str| {
-        json!({"type": kind, "status": accepted, "reason": reason, "message": message,
-            "lastTransitionTime": now})
-    };
-    let (why, text) = match accepted {
-        "True" => (
-            "InitialNamesAccepted",
-            "the initial names have been accepted",
-        ),
-        _ => ("NotAccepted", message),
-    };
-    let mut crd = crd.clone();
-    crd["status"] = json!({
-        "acceptedNames": names,
-        "storedVersions": stored,
-        "conditions": [
-            condition("NamesAccepted", reason, message),
-            condition("Established", why, text),
-        ],
-    });
+    crd["status"] = status;
     let target = Target {
         subresource: "status".into(),
         ..target.clone()
@@ -194,37 +240,32 @@ async fn tell(
     pipeline.dispatch(&request).await.map(drop)
 }
 
-fn accepted_names(spec: &Value) -> Value {
-    let mut names = spec.clone();
-    let kind = spec["kind"].as_str().unwrap_or_default().to_owned();
-    if names["listKind"].as_str().unwrap_or_default().is_empty() {
-        names["listKind"] = format!("{kind}List").into();
-    }
-    if names["singular"].as_str().unwrap_or_default().is_empty() {
-        names["singular"] = kind.to_lowercase().into();
-    }
-    names
-}
-
-/// Every version that objects may have been stored in.
-fn stored_versions(crd: &Value) -> Value {
-    let mut stored = crd["status"]["storedVersions"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    for version in crd["spec"]["versions"].as_array().into_iter().flatten() {
-        if version["storage"] == true && !stored.contains(&version["name"]) {
-            stored.push(version["name"].clone());
-        }
-    }
-    stored.into()
-}
-
 /// Deletes the objects of a definition that goes, then lets it go.
-async fn clean_up(pipeline: &Pipeline, target: &Target, crd: &Value) -> Result<(), Status> {
+async fn clean_up(
+    pipeline: &Pipeline,
+    target: &Target,
+    crd: Value,
+    status: Value,
+    now: &str,
+) -> Result<(), Status> {
+    let terminating = |reason: &str, message: &str| {
+        let mut status = status.clone();
+        status::set_condition(&mut status, "Terminating", ("True", reason, message), now);
+        status
+    };
     let group = crd["spec"]["group"].as_str().unwrap_or_default();
     let plural = crd["spec"]["names"]["plural"].as_str().unwrap_or_default();
-    if let Some(resource) = pipeline.registry.resource(group, plural) {
+    // A built-in resource of that name is none of its business.
+    let resource = pipeline.registry.resource(group, plural);
+    if let Some(resource) = resource.filter(|resource| resource.custom) {
+        if !status::is(&crd["status"], "Terminating") {
+            let status = terminating(
+                "InstanceDeletionInProgress",
+                "CustomResource deletion is in progress",
+            );
+            // Its event brings us back.
+            return tell(pipeline, target, crd, status).await;
+        }
         let all = Target {
             version: resource.versions[0].name.clone(),
             resource,
@@ -238,34 +279,18 @@ async fn clean_up(pipeline: &Pipeline, target: &Target, crd: &Value) -> Result<(
         pipeline.cache.fresh().await?;
         let left = pipeline.cache.of(group, plural).map_or(0, |of| of.len());
         if left > 0 {
-            return Err(Status::conflict(
-                GROUP,
-                PLURAL,
-                &target.name,
-                &format!("{left} objects are still held by their finalizers"),
-            ));
+            let why = format!("{left} objects are still held by their finalizers");
+            let message = format!("could not confirm zero CustomResources remaining: {why}");
+            let status = terminating("InstanceDeletionCheck", &message);
+            tell(pipeline, target, crd, status).await?;
+            return Err(Status::conflict(GROUP, PLURAL, &target.name, &why));
         }
     }
-    let mut crd = crd.clone();
+    let mut crd = crd;
     metadata::set_finalizer(&mut crd, FINALIZER, false);
     let request = Request::internal(Verb::Update, target.clone(), Body::Value(crd));
     match pipeline.dispatch(&request).await {
         Err(status) if status.is_not_found() => Ok(()),
         outcome => outcome.map(drop),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_versions_are_completed() {
-        let names = accepted_names(&json!({"plural": "crontabs", "kind": "CronTab"}));
-        assert_eq!(names["singular"], "crontab");
-        assert_eq!(names["listKind"], "CronTabList");
-        let crd = json!({"status": {"storedVersions": ["v1beta1"]}, "spec": {"versions": [
-            {"name": "v1", "storage": true}, {"name": "v1beta1", "storage": false}]}});
-        assert_eq!(stored_versions(&crd), json!(["v1beta1", "v1"]));
     }
 }

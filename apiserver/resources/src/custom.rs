@@ -2,18 +2,24 @@
 
 mod compiled;
 mod defaults;
+mod embedded;
+mod naming;
 mod pattern;
+mod selectable;
+pub mod status;
 mod validate;
 
-pub(crate) use compiled::bad_patterns;
+pub(crate) use compiled::Validator;
+pub(crate) use pattern::Patterns;
 
 use crate::printers::custom::CustomPrinter;
 use crate::resource::{Resource, ScalePaths, Scope, Subresource, Version};
 use crate::rows;
+use crate::rules::field::{Errors, Path};
 use crate::rules::{FieldErrors, Rules, carry_over};
 use crate::schema::{self, Schema};
-use compiled::Validator;
-use serde_json::{Value, json};
+use selectable::Selectable;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -70,6 +76,7 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
     }
     let mut schemas = HashMap::new();
     let mut versions = Vec::new();
+    let mut selectable = Selectable::default();
     for version in served {
         let name = string(&version["name"]);
         let raw = version["schema"]["openAPIV3Schema"].as_object();
@@ -92,8 +99,9 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
             open_api: raw.clone(),
             deprecation,
         });
-        let validator = raw.as_deref().map(Validator::of).unwrap_or_default();
-        schemas.insert(name, (schema, validator));
+        let validator = raw.as_deref().map(Validator::of_resource);
+        selectable.add(&name, version);
+        schemas.insert(name, (schema, validator.unwrap_or_default()));
     }
     Ok(Resource {
         storage_prefix: format!("{group}/{plural}"),
@@ -115,44 +123,12 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         rules: Box::new(CustomRules {
             schemas,
             has_status,
+            selectable,
         }),
         group,
         versions,
         kind,
         plural,
-    })
-}
-
-/// The status of a definition whose row is served: what `kubectl wait
-/// --for=condition=Established` waits for. Conditions that hold already keep
-/// their time; versions once stored stay listed.
-pub fn status(crd: &Value, now: &str) -> Value {
-    let old = &crd["status"];
-    let condition = |name: &str, reason: &str, message: &str| {
-        let before = array(&old["conditions"])
-            .iter()
-            .find(|c| c["type"] == name && c["status"] == "True");
-        before.cloned().unwrap_or_else(|| {
-            json!({"type": name, "status": "True", "lastTransitionTime": now,
-                "reason": reason, "message": message})
-        })
-    };
-    let mut stored = strings(&old["storedVersions"]);
-    let storage = array(&crd["spec"]["versions"])
-        .iter()
-        .find(|v| v["storage"] == true);
-    if let Some(name) = storage.map(|version| string(&version["name"]))
-        && !stored.contains(&name)
-    {
-        stored.push(name);
-    }
-    json!({
-        "acceptedNames": crd["spec"]["names"],
-        "conditions": [
-            condition("NamesAccepted", "NoConflicts", "no conflicts found"),
-            condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
-        ],
-        "storedVersions": stored,
     })
 }
 
@@ -218,6 +194,7 @@ pub fn version_priority(version: &str) -> (u8, u32, u32) {
 struct CustomRules {
     schemas: HashMap<String, (Schema, Validator)>,
     has_status: bool,
+    selectable: Selectable,
 }
 
 impl CustomRules {
@@ -257,17 +234,43 @@ impl Rules for CustomRules {
     }
 
     fn validate(&self, object: &Value) -> FieldErrors {
-        let mut errors = FieldErrors::new();
-        if let Some((_, validator)) = self.of(object) {
-            validate::object(validator, object, &mut errors);
-        }
+        let Some((_, validator)) = self.of(object) else {
+            return FieldErrors::new();
+        };
+        let mut errors = validator.check(object);
+        errors.extend(validator.metadata(object));
         errors
+    }
+
+    fn validate_status_update(&self, new: &Value, _: &Value) -> FieldErrors {
+        let validator = self.of(new).and_then(|(_, v)| v.fields.get("status"));
+        let (Some(validator), Some(status)) = (validator, new.get("status")) else {
+            return FieldErrors::new();
+        };
+        Errors::collect(|e| {
+            let path = Path::new("status");
+            e.extend_below(&path, validator.check(status));
+            e.extend_below(&path, validator.metadata(status));
+        })
+    }
+
+    fn selectable_names(&self) -> Vec<String> {
+        self.selectable.names()
+    }
+
+    fn selectable_values(&self, object: &Value) -> Vec<String> {
+        self.selectable.values(object)
+    }
+
+    fn is_selectable(&self, version: &str, name: &str) -> bool {
+        self.selectable.is_in(version, name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn crontab() -> Resource {
         row(&json!({"metadata": {"name": "crontabs.example.com"}, "spec": {
@@ -379,22 +382,13 @@ mod tests {
         let (field, why) = refused("((a{100}){100}){100}").expect("it is too large");
         assert_eq!(
             field,
-            "spec.versions[0].schema.openAPIV3Schema.properties[spec].items.pattern"
+            "spec.validation.openAPIV3Schema.properties[spec].items.pattern"
         );
         assert!(
             why.contains("must be a valid regular expression, but isn't"),
             "{why}"
         );
         assert!(refused("(").is_some());
-    }
-
-    #[test]
-    fn status_of_an_established_definition() {
-        let mut crd = json!({"spec": {"names": {"plural": "a"}, "versions": [{"name": "v1", "storage": true}]}});
-        crd["status"] = status(&crd, "2026-01-01T00:00:00Z");
-        assert_eq!(crd["status"]["conditions"][1]["type"], "Established");
-        assert_eq!(crd["status"]["storedVersions"], json!(["v1"]));
-        assert_eq!(status(&crd, "2027-01-01T00:00:00Z"), crd["status"]);
     }
 
     #[test]

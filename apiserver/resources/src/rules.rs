@@ -11,8 +11,10 @@ pub mod template;
 mod access;
 mod autoscaling;
 mod batch;
+mod client_config;
 mod config;
 pub mod conversions;
+pub(crate) mod definition;
 mod endpoints;
 mod event;
 mod extension;
@@ -22,6 +24,7 @@ mod limits;
 mod namespace;
 mod networking;
 mod node;
+mod node_labels;
 mod service;
 mod signing_request;
 mod status;
@@ -92,6 +95,14 @@ pub trait Rules: Send + Sync {
         FieldErrors::new()
     }
 
+    /// What is wrong with an object that is about to replace another, and with the
+    /// change: both of the above.
+    fn validate_changed(&self, new: &Value, old: &Value) -> FieldErrors {
+        let mut causes = self.validate(new);
+        causes.extend(self.validate_update(new, old));
+        causes
+    }
+
     /// What is wrong with a change of status.
     fn validate_status_update(&self, _new: &Value, _old: &Value) -> FieldErrors {
         FieldErrors::new()
@@ -102,11 +113,20 @@ pub trait Rules: Send + Sync {
         Vec::new()
     }
 
-    /// Selectable fields besides `metadata.name` and `metadata.namespace`,
-    /// with this object's values, e.g. `("spec.nodeName", "n1")`. The same
-    /// names for every object, so that an unknown field can be refused.
-    fn selectable_fields(&self, _object: &Value) -> Vec<(&'static str, String)> {
+    /// Names of the fields that objects can be selected by, besides `metadata.name`
+    /// and `metadata.namespace`, e.g. `spec.nodeName`.
+    fn selectable_names(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What an object has in these fields, in the order of their names.
+    fn selectable_values(&self, _object: &Value) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether one of them can be selected by in a version.
+    fn is_selectable(&self, _version: &str, name: &str) -> bool {
+        self.selectable_names().iter().any(|known| known == name)
     }
 
     /// Grace period in seconds when the client names none; `None` if objects

@@ -22,8 +22,8 @@ pub struct Entry {
     pub uid: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Its selectable fields, besides name and namespace.
-    pub fields: Box<[(&'static str, String)]>,
+    /// What it has in the fields that its kind can be selected by, in their order.
+    pub fields: Box<[String]>,
 }
 
 impl Entry {
@@ -61,7 +61,7 @@ impl Entry {
             labels: labels
                 .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
                 .collect(),
-            fields: resource.rules.selectable_fields(value).into(),
+            fields: resource.rules.selectable_values(value).into(),
         }
     }
 

@@ -266,10 +266,7 @@ impl Pipeline {
         }
         let mut causes = meta::validate_update(&new, old);
         match plan.part {
-            Part::Main => {
-                causes.extend(rules.validate(&new));
-                causes.extend(rules.validate_update(&new, old));
-            }
+            Part::Main => causes.extend(rules.validate_changed(&new, old)),
             Part::Status => causes.extend(rules.validate_status_update(&new, old)),
             Part::Special if target.subresource == "ephemeralcontainers" => {
                 causes.extend(rules.validate(&new));

@@ -4,7 +4,6 @@ use super::{Options, Target};
 use crate::cache::Entry;
 use hardway_proto::Status;
 use hardway_proto::labels::{FieldSelector, Selector};
-use serde_json::Value;
 
 /// Namespace, labels and fields that objects must have.
 #[derive(Clone, Debug)]
@@ -12,6 +11,8 @@ pub struct Selection {
     namespace: String,
     labels: Selector,
     fields: FieldSelector,
+    /// The fields that entries have values of.
+    names: Vec<String>,
 }
 
 impl Selection {
@@ -31,11 +32,11 @@ impl Selection {
             }
             fields = FieldSelector::equals("metadata.name", &target.name);
         }
-        let known = target.resource.rules.selectable_fields(&Value::Null);
+        let rules = &target.resource.rules;
         for requirement in fields.requirements() {
             let field = requirement.field.as_str();
             if !matches!(field, "metadata.name" | "metadata.namespace")
-                && !known.iter().any(|(name, _)| *name == field)
+                && !rules.is_selectable(&target.version, field)
             {
                 // kubectl says by itself what it was looking for.
                 return Err(Status::bad_request(format!(
@@ -43,10 +44,15 @@ impl Selection {
                 )));
             }
         }
+        let names = match fields.is_everything() {
+            true => Vec::new(),
+            false => rules.selectable_names(),
+        };
         Ok(Self {
             namespace: target.namespace.clone(),
             labels,
             fields,
+            names,
         })
     }
 
@@ -72,11 +78,10 @@ impl Selection {
             && self.fields.matches_with(|field| match field {
                 "metadata.name" => Some(entry.name()),
                 "metadata.namespace" => Some(entry.namespace()),
-                other => entry
-                    .fields
-                    .iter()
-                    .find(|(name, _)| *name == other)
-                    .map(|(_, value)| value.as_str()),
+                other => {
+                    let place = self.names.iter().position(|name| name == other)?;
+                    entry.fields.get(place).map(String::as_str)
+                }
             })
     }
 }

@@ -2,36 +2,44 @@
 //! every one of its objects is held against.
 
 use super::pattern::Patterns;
+use crate::rules::FieldErrors;
+use crate::rules::field::{Errors, Path};
 use regex::Regex;
 use serde_json::{Number, Value};
 use std::collections::BTreeMap;
 
 /// A schema made ready.
 #[derive(Debug, Default)]
-pub(super) struct Validator {
-    pub kind: Option<String>,
-    pub int_or_string: bool,
-    pub nullable: bool,
-    pub required: Vec<String>,
+pub(crate) struct Validator {
+    /// By name, those of an object.
     pub fields: BTreeMap<String, Validator>,
-    pub additional: Option<Box<Validator>>,
+    /// Of a list's elements.
     pub items: Option<Box<Validator>>,
+    pub(super) kind: Option<String>,
+    pub(super) int_or_string: bool,
+    pub(super) nullable: bool,
+    pub(super) required: Vec<String>,
+    pub(super) additional: Option<Box<Validator>>,
     /// Elements of the list differ, in these fields if any are named.
-    pub unique: Option<Vec<String>>,
-    pub properties: Range<u64>,
-    pub elements: Range<u64>,
-    pub length: Range<u64>,
-    pub pattern: Option<Pattern>,
-    pub format: Option<String>,
-    pub value: Range<Number>,
-    pub exclusive: (bool, bool),
-    pub multiple_of: Option<Number>,
+    pub(super) unique: Option<Vec<String>>,
+    pub(super) properties: Range<u64>,
+    pub(super) elements: Range<u64>,
+    pub(super) length: Range<u64>,
+    pub(super) pattern: Option<Pattern>,
+    pub(super) format: Option<String>,
+    pub(super) value: Range<Number>,
+    pub(super) exclusive: (bool, bool),
+    pub(super) multiple_of: Option<Number>,
     /// Empty: any.
-    pub allowed: Vec<Value>,
-    pub all_of: Vec<Validator>,
-    pub any_of: Vec<Validator>,
-    pub one_of: Vec<Validator>,
-    pub not: Option<Box<Validator>>,
+    pub(super) allowed: Vec<Value>,
+    pub(super) all_of: Vec<Validator>,
+    pub(super) any_of: Vec<Validator>,
+    pub(super) one_of: Vec<Validator>,
+    pub(super) not: Option<Box<Validator>>,
+    /// It is a resource with `apiVersion`, `kind` and `metadata` of its own.
+    pub(super) embedded: bool,
+    /// So is one below it, or it itself.
+    pub(super) holds_embedded: bool,
 }
 
 /// The least and the most of something.
@@ -66,61 +74,32 @@ impl Pattern {
     }
 }
 
-/// Why a pattern can't be used.
-pub(crate) struct BadPattern {
-    /// Where it is, below the schema: `properties[spec].pattern`.
-    pub path: String,
-    /// The pattern.
-    pub text: String,
-    /// What is wrong with it.
-    pub why: String,
-}
-
-/// The patterns of a schema that can't be used.
-pub(crate) fn bad_patterns(schema: &Value) -> Vec<BadPattern> {
-    let mut found = Vec::new();
-    find_bad(&mut Patterns::default(), schema, "", &mut found);
-    found
-}
-
-fn find_bad(patterns: &mut Patterns, schema: &Value, path: &str, found: &mut Vec<BadPattern>) {
-    let below = |name: &str| match path {
-        "" => name.to_owned(),
-        path => format!("{path}.{name}"),
-    };
-    if let Some(text) = schema["pattern"].as_str()
-        && let Err(why) = patterns.compile(text)
-    {
-        found.push(BadPattern {
-            path: below("pattern"),
-            text: text.to_owned(),
-            why,
-        });
-    }
-    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
-        find_bad(
-            patterns,
-            schema,
-            &below(&format!("properties[{name}]")),
-            found,
-        );
-    }
-    for name in ["items", "additionalProperties", "not"] {
-        if schema[name].is_object() {
-            find_bad(patterns, &schema[name], &below(name), found);
-        }
-    }
-    for name in ["allOf", "anyOf", "oneOf"] {
-        for (index, schema) in schema[name].as_array().into_iter().flatten().enumerate() {
-            find_bad(patterns, schema, &below(&format!("{name}[{index}]")), found);
-        }
-    }
-}
-
 impl Validator {
     /// Makes a schema ready.
-    pub(super) fn of(schema: &Value) -> Self {
+    pub fn of(schema: &Value) -> Self {
         Self::with(&mut Patterns::default(), schema)
+    }
+
+    /// Makes the schema of a whole resource ready, whose metadata is checked
+    /// elsewhere.
+    pub(super) fn of_resource(schema: &Value) -> Self {
+        let mut validator = Self::of(schema);
+        for field in ["metadata", "apiVersion", "kind"] {
+            validator.fields.remove(field);
+        }
+        validator
+    }
+
+    /// What of a value the schema doesn't allow; paths begin at the value.
+    pub fn check(&self, value: &Value) -> FieldErrors {
+        let mut causes = FieldErrors::new();
+        super::validate::value(self, value, &mut causes);
+        causes
+    }
+
+    /// What is wrong with the metadata of embedded resources; paths begin at the value.
+    pub fn metadata(&self, value: &Value) -> FieldErrors {
+        Errors::collect(|e| super::embedded::check(e, self, value, &Path::default()))
     }
 
     fn with(patterns: &mut Patterns, schema: &Value) -> Self {
@@ -147,8 +126,16 @@ impl Validator {
         let (all_of, any_of, one_of) = (all("allOf"), all("anyOf"), all("oneOf"));
         let fields = schema["properties"].as_object().into_iter().flatten();
         let fields = fields.map(|(name, field)| (name.clone(), Self::with(patterns, field)));
+        let fields: BTreeMap<String, Self> = fields.collect();
+        let embedded = flag("x-kubernetes-embedded-resource");
+        let mut below = fields
+            .values()
+            .chain(items.as_deref())
+            .chain(additional.as_deref());
         Self {
-            fields: fields.collect(),
+            embedded,
+            holds_embedded: embedded || below.any(|v| v.holds_embedded),
+            fields,
             kind: text("type"),
             int_or_string: flag("x-kubernetes-int-or-string"),
             nullable: flag("nullable"),

@@ -15,7 +15,7 @@ const CACHE: usize = 256 << 10;
 
 /// Compiles the patterns of one definition, each only once.
 #[derive(Debug)]
-pub(super) struct Patterns {
+pub(crate) struct Patterns {
     left: usize,
     compiled: HashMap<String, Result<Regex, String>>,
 }
@@ -31,7 +31,7 @@ impl Default for Patterns {
 
 impl Patterns {
     /// The pattern, compiled; or why it can't be.
-    pub(super) fn compile(&mut self, pattern: &str) -> Result<Regex, String> {
+    pub(crate) fn compile(&mut self, pattern: &str) -> Result<Regex, String> {
         if let Some(known) = self.compiled.get(pattern) {
             return known.clone();
         }

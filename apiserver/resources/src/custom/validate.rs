@@ -12,9 +12,9 @@ use std::sync::LazyLock;
 /// each may show a large part of the object.
 const MOST_CAUSES: usize = 100;
 
-/// Validates everything but `metadata`, `apiVersion` and `kind`.
-pub(super) fn object(validator: &Validator, object: &Value, errors: &mut Vec<Cause>) {
-    check(validator, object, "", errors);
+/// Holds a value against its schema; paths begin at the value.
+pub(super) fn value(validator: &Validator, value: &Value, errors: &mut Vec<Cause>) {
+    check(validator, value, "", errors);
     errors.truncate(MOST_CAUSES);
 }
 
@@ -25,15 +25,11 @@ fn check(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Caus
     if !type_fits(validator, value) {
         let wanted = validator.kind.as_deref().unwrap_or("integer,string");
         let found = type_name(value);
-        errors.push(invalid(
-            path,
-            &quote(found),
-            &format!(
-                "{} in body must be of type {wanted}: {}",
-                path,
-                quote(found)
-            ),
-        ));
+        let why = format!("{path} in body must be of type {wanted}: {found:?}");
+        errors.push(Cause {
+            reason: "FieldValueTypeInvalid".into(),
+            ..invalid(path, &quote(found), &why)
+        });
         return;
     }
     match value {
@@ -90,9 +86,6 @@ fn fields(validator: &Validator, map: &Map<String, Value>, path: &str, errors: &
     }
     size(&validator.properties, "properties", map.len(), path, errors);
     for (name, value) in map {
-        if path.is_empty() && matches!(name.as_str(), "metadata" | "apiVersion" | "kind") {
-            continue;
-        }
         let field = validator.fields.get(name);
         if let Some(field) = field.or(validator.additional.as_deref()) {
             check(field, value, &join(path, name), errors);
@@ -220,7 +213,11 @@ fn number(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Cau
 fn allowed(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Cause>) {
     let list = &validator.allowed;
     if !list.is_empty() && !list.contains(value) {
-        let texts: Vec<String> = list.iter().map(Value::to_string).collect();
+        let texts = list.iter().map(|value| match value {
+            Value::String(text) => quote(text),
+            other => quote(&other.to_string()),
+        });
+        let texts: Vec<String> = texts.collect();
         errors.push(Cause {
             reason: "FieldValueNotSupported".into(),
             message: format!(

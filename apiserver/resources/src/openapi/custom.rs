@@ -103,6 +103,14 @@ fn add_schemas(row: &Resource, served: &Version, schemas: &mut Map<String, Value
     schema["properties"]["kind"] = kind.clone();
     schema["properties"]["metadata"] = meta("ObjectMeta", "Standard object's metadata.");
     schema["x-kubernetes-group-version-kind"] = gvk(&row.kind);
+    let selectable = row.rules.selectable_names().into_iter();
+    let selectable: Vec<Value> = selectable
+        .filter(|field| row.rules.is_selectable(version, field))
+        .map(|field| json!({"fieldPath": field}))
+        .collect();
+    if !selectable.is_empty() {
+        schema["x-kubernetes-selectable-fields"] = selectable.into();
+    }
     let definition = name(&row.group, version, &row.kind);
     // Paths refer to the list as the kind followed by `List`.
     let list = json!({

@@ -5,6 +5,7 @@ use super::json::{
     default_text, ensure_object, flag, get, has, int, object_mut, set, set_default, text,
 };
 use super::kind::{Kind, WITH_STATUS};
+use super::pod::warnings::of_template;
 use super::{labels, template};
 use hardway_proto::names;
 use serde_json::{Value, json};
@@ -172,6 +173,7 @@ pub(super) const JOB: Kind = Kind {
         vec![("status.successful", succeeded.to_string())]
     },
     validate_status: super::status::job,
+    warnings: |new, old| of_template(new, old, "spec.template", true),
     ..WITH_STATUS
 };
 
@@ -186,6 +188,7 @@ fn cron_name(name: &str) -> Vec<String> {
 
 pub(super) const CRON_JOB: Kind = Kind {
     name: cron_name,
+    warnings: |new, old| of_template(new, old, "spec.jobTemplate.spec.template", true),
     default: |cron| {
         let Some(spec) = object_mut(cron, "spec") else {
             return;

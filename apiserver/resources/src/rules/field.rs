@@ -117,6 +117,32 @@ impl Errors {
         self.push("FieldValueInvalid", path, message);
     }
 
+    /// What another check found.
+    pub fn extend(&mut self, causes: FieldErrors) {
+        self.0.extend(causes);
+    }
+
+    /// What a check of the value at a path found, whose own paths begin there.
+    pub fn extend_below(&mut self, path: &Path, causes: FieldErrors) {
+        self.0.extend(causes.into_iter().map(|cause| Cause {
+            field: match cause.field.as_str() {
+                "" | "<nil>" => path.to_string(),
+                below if below.starts_with('[') => format!("{path}{below}"),
+                below => format!("{path}.{below}"),
+            },
+            ..cause
+        }));
+    }
+
+    /// One `invalid` of all of a check's messages, after some words; tells whether
+    /// there were any.
+    pub fn joined(&mut self, path: &Path, value: &str, before: &str, problems: &[String]) -> bool {
+        if !problems.is_empty() {
+            self.invalid(path, value, &format!("{before}{}", problems.join(",")));
+        }
+        !problems.is_empty()
+    }
+
     /// One `invalid` for each of a check's messages.
     pub fn each(&mut self, path: &Path, value: &str, problems: Vec<String>) {
         for problem in problems {

@@ -52,6 +52,11 @@ pub fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// Whether a value is what Go has for one that isn't set: null, false, or empty.
+pub fn is_zero(value: &Value) -> bool {
+    is_empty(value) || value == &Value::Bool(false)
+}
+
 /// Whether a field is there and not null.
 pub fn has(object: &Value, field: &str) -> bool {
     !get(object, field).is_null()

@@ -25,11 +25,15 @@ pub struct Kind {
     pub prepare_status_update: fn(&mut Value, &Value),
     /// What is wrong with an object.
     pub validate: fn(&Value) -> FieldErrors,
+    /// What is wrong with a changed object where faults that it had may stay, in place
+    /// of the other two.
+    pub validate_changed: Option<fn(&Value, &Value) -> FieldErrors>,
     /// What is wrong with a change.
     pub validate_update: fn(&Value, &Value) -> FieldErrors,
     /// What is wrong with a change of the status.
     pub validate_status: fn(&Value, &Value) -> FieldErrors,
-    /// Fields that can be selected, with their values.
+    /// Fields that can be selected, with their values: the same for every object, in the
+    /// same order.
     pub fields: fn(&Value) -> Selectable,
     /// Grace period of a deletion that names none.
     pub grace: fn(&Value) -> Option<i64>,
@@ -47,6 +51,7 @@ pub const PLAIN: Kind = Kind {
     prepare_update: |_, _| {},
     prepare_status_update: |_, _| {},
     validate: |_| FieldErrors::new(),
+    validate_changed: None,
     validate_update: |_, _| FieldErrors::new(),
     validate_status: |_, _| FieldErrors::new(),
     fields: |_| Vec::new(),
@@ -106,12 +111,29 @@ impl Rules for Kind {
         (self.validate_update)(new, old)
     }
 
+    fn validate_changed(&self, new: &Value, old: &Value) -> FieldErrors {
+        match self.validate_changed {
+            Some(validate) => validate(new, old),
+            None => {
+                let mut causes = (self.validate)(new);
+                causes.extend((self.validate_update)(new, old));
+                causes
+            }
+        }
+    }
+
     fn validate_status_update(&self, new: &Value, old: &Value) -> FieldErrors {
         (self.validate_status)(new, old)
     }
 
-    fn selectable_fields(&self, object: &Value) -> Selectable {
-        (self.fields)(object)
+    fn selectable_names(&self) -> Vec<String> {
+        let fields = (self.fields)(&Value::Null).into_iter();
+        fields.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    fn selectable_values(&self, object: &Value) -> Vec<String> {
+        let fields = (self.fields)(object).into_iter();
+        fields.map(|(_, value)| value).collect()
     }
 
     fn default_grace_period(&self, object: &Value) -> Option<i64> {

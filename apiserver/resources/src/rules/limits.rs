@@ -206,6 +206,7 @@ pub(super) const LEASE: Kind = Kind {
 };
 
 pub(super) const RUNTIME_CLASS: Kind = Kind {
+    warnings: |class, _| super::node_labels::of_runtime_class(class),
     default: |class| {
         if let Some(overhead) = object_mut(class, "overhead") {
             pod::canonical_map(overhead, "podFixed");

@@ -46,6 +46,25 @@ fn check(e: &mut Errors, path: &Path, meta: &Value, name_rule: NameRule) {
     common(e, path, meta);
 }
 
+/// The metadata of a resource within another: its name may come later.
+pub(crate) fn check_embedded(e: &mut Errors, path: &Path, meta: &Value) {
+    for (field, rule) in [
+        (
+            "generateName",
+            names::is_path_segment as fn(&str) -> Vec<String>,
+        ),
+        ("name", names::is_path_segment),
+        ("namespace", names::is_dns1123_label),
+    ] {
+        let value = text(meta, field);
+        if !value.is_empty() {
+            e.each(&path.child(field), value, rule(value));
+        }
+    }
+    e.non_negative(&path.child("generation"), int(meta, "generation"));
+    common(e, path, meta);
+}
+
 /// What creation and update check alike.
 fn common(e: &mut Errors, path: &Path, meta: &Value) {
     labels::check(e, &path.child("labels"), get(meta, "labels"));

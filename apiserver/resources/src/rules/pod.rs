@@ -11,6 +11,7 @@ mod security;
 mod spec;
 mod update;
 mod volumes;
+pub(super) mod warnings;
 
 pub(super) use affinity::check_node_selector;
 pub use defaults::default_spec;
@@ -121,6 +122,11 @@ pub(super) const POD: Kind = Kind {
             return Some(0);
         }
         Some(int(spec, "terminationGracePeriodSeconds").unwrap_or(30))
+    },
+    // Of changes there are none: they are many, and mostly made by machines.
+    warnings: |pod, old| match old {
+        None => warnings::of_pod(pod),
+        Some(_) => Vec::new(),
     },
     validate_status: |new, old| {
         let mut errors = Errors::collect(|e| update::check_annotations(e, new, old));

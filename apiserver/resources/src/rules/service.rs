@@ -345,7 +345,42 @@ fn prepare_update(new: &mut Value, old: &Value) {
     }
 }
 
+/// What of a Service means nothing, as `pkg/api/service/warnings.go` of Kubernetes
+/// tells it.
+fn warnings(service: &Value) -> Vec<String> {
+    const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+    let spec = get(service, "spec");
+    let mut warnings: Vec<String> = Vec::new();
+    if has(get(get(service, "metadata"), "annotations"), HINTS) {
+        warnings.push(format!(
+            "annotation {HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"
+        ));
+    }
+    let kind = text(spec, "type");
+    if kind == "ClusterIP" && text(spec, "clusterIP") == "None" {
+        for (ignored, field) in [
+            (has(spec, "loadBalancerIP"), "loadBalancerIP"),
+            (!is_empty(get(spec, "externalIPs")), "externalIPs"),
+            (text(spec, "sessionAffinity") != "None", "SessionAffinity"),
+        ] {
+            if ignored {
+                warnings.push(format!("spec.{field} is ignored for headless services"));
+            }
+        }
+    }
+    let external = kind == "ExternalName";
+    if external && !is_empty(get(spec, "externalIPs")) {
+        warnings.push("spec.externalIPs is ignored when spec.type is \"ExternalName\"".to_owned());
+    }
+    if !external && !text(spec, "externalName").is_empty() {
+        warnings
+            .push("spec.externalName is ignored when spec.type is not \"ExternalName\"".to_owned());
+    }
+    warnings
+}
+
 pub(super) const SERVICE: Kind = Kind {
+    warnings: |service, _| warnings(service),
     name: names::is_dns1035_label,
     status: r#"{"loadBalancer":{}}"#,
     default: default_service,

@@ -5,7 +5,7 @@ use super::json::{
     default_text, ensure_object, entries, get, has, is_empty, list, object_mut, set_default, text,
 };
 use super::kind::{Kind, PLAIN, WITH_STATUS};
-use super::{labels, pod};
+use super::{labels, node_labels, pod};
 use hardway_proto::names;
 use hardway_proto::quantity::Quantity;
 use serde_json::Value;
@@ -110,7 +110,66 @@ fn check_volume(e: &mut Errors, volume: &Value) {
     }
 }
 
+const OLD_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+
+/// Warnings of a class named as it was done once.
+fn old_class(warnings: &mut Vec<String>, object: &Value) {
+    if has(get(get(object, "metadata"), "annotations"), OLD_CLASS) {
+        warnings.push(format!(
+            "metadata.annotations[{OLD_CLASS}]: deprecated since v1.8; use \"storageClassName\" attribute instead"
+        ));
+    }
+}
+
+fn volume_warnings(volume: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    old_class(&mut warnings, volume);
+    let (path, spec) = (Path::new("spec"), get(volume, "spec"));
+    if text(spec, "persistentVolumeReclaimPolicy") == "Recycle" {
+        warnings.push("spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach is to use dynamic provisioning.".to_owned());
+    }
+    let required = get(get(spec, "nodeAffinity"), "required");
+    for (i, term) in list(required, "nodeSelectorTerms").iter().enumerate() {
+        let at = path
+            .child("nodeAffinity.required.nodeSelectorTerms")
+            .index(i);
+        node_labels::of_expressions(&mut warnings, &at, term, false);
+    }
+    for (kind, shown, since) in [
+        ("cephfs", "cephfs", "v1.28, non-functional in v1.31+"),
+        (
+            "photonPersistentDisk",
+            "photonPersistentDisk",
+            "v1.11, non-functional in v1.16+",
+        ),
+        ("rbd", "rbd", "v1.28, non-functional in v1.31+"),
+        ("scaleIO", "scaleIO", "v1.16, non-functional in v1.22+"),
+        ("storageos", "storageOS", "v1.22, non-functional in v1.25+"),
+        ("glusterfs", "glusterfs", "v1.25, non-functional in v1.26+"),
+    ] {
+        if has(spec, kind) {
+            warnings.push(format!("{}: deprecated in {since}", path.child(shown)));
+        }
+    }
+    warnings
+}
+
+/// Warnings of a claim's spec, on its own, in a StatefulSet or in a pod.
+pub(super) fn claim_warnings(warnings: &mut Vec<String>, path: &Path, spec: &Value) {
+    let resources = get(spec, "resources");
+    for kind in ["requests", "limits"] {
+        let path = path.child("resources").child(kind).key("storage");
+        pod::warnings::fraction(warnings, &path, get(get(resources, kind), "storage"));
+    }
+}
+
+pub(super) const CAPACITY: Kind = Kind {
+    warnings: |capacity, _| node_labels::of_capacity(capacity),
+    ..PLAIN
+};
+
 pub(super) const VOLUME: Kind = Kind {
+    warnings: |volume, _| volume_warnings(volume),
     status: r#"{"phase":"Pending"}"#,
     generation: false,
     default: |volume| {
@@ -176,6 +235,12 @@ fn requested(claim: &Value) -> &Value {
 }
 
 pub(super) const CLAIM: Kind = Kind {
+    warnings: |claim, _| {
+        let mut warnings = Vec::new();
+        old_class(&mut warnings, claim);
+        claim_warnings(&mut warnings, &Path::new("spec"), get(claim, "spec"));
+        warnings
+    },
     status: r#"{"phase":"Pending"}"#,
     generation: false,
     default: default_claim,
@@ -234,6 +299,7 @@ pub(super) const CLAIM: Kind = Kind {
 };
 
 pub(super) const STORAGE_CLASS: Kind = Kind {
+    warnings: |class, _| node_labels::of_storage_class(class),
     default: |class| {
         default_text(class, "reclaimPolicy", "Delete");
         default_text(class, "volumeBindingMode", "Immediate");

@@ -66,5 +66,6 @@ pub(super) const POD_TEMPLATE: Kind = Kind {
     validate: |object| {
         Errors::collect(|e| check(e, &Path::new("template"), get(object, "template")))
     },
+    warnings: |new, old| pod::warnings::of_template(new, old, "template", false),
     ..PLAIN
 };

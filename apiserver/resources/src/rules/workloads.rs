@@ -4,13 +4,15 @@
 use super::conversions::TEMPLATE_GENERATION;
 use super::field::{Errors, Path};
 use super::json::{
-    default_text, ensure_object, get, has, int, is_empty, list_mut, object_mut, set, set_default,
-    text,
+    default_text, ensure_object, get, has, int, is_empty, list, list_mut, object_mut, set,
+    set_default, text,
 };
 use super::kind::{Kind, PLAIN, WITH_STATUS};
+use super::pod::warnings::of_template;
 use super::{labels, status, storage, template};
 use hardway_proto::names;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 type Selectable = Vec<(&'static str, String)>;
 
@@ -72,6 +74,7 @@ pub(super) const REPLICATION_CONTROLLER: Kind = Kind {
     },
     validate_status: status::replicas,
     fields: replicas_field,
+    warnings: |new, old| of_template(new, old, "spec.template", true),
     ..WITH_STATUS
 };
 
@@ -130,6 +133,7 @@ pub(super) const REPLICA_SET: Kind = Kind {
     validate_update: immutable_selector,
     fields: replicas_field,
     validate_status: status::replicas,
+    warnings: |new, old| of_template(new, old, "spec.template", true),
     ..WITH_STATUS
 };
 
@@ -169,6 +173,7 @@ pub(super) const DEPLOYMENT: Kind = Kind {
     },
     validate_update: immutable_selector,
     validate_status: status::deployment,
+    warnings: |new, old| of_template(new, old, "spec.template", true),
     ..WITH_STATUS
 };
 
@@ -294,8 +299,32 @@ pub(super) const DAEMON_SET: Kind = Kind {
     },
     validate_update: immutable_selector,
     validate_status: status::daemon_set,
+    warnings: |new, old| of_template(new, old, "spec.template", false),
     ..WITH_STATUS
 };
+
+/// The spec of a StatefulSet whose template has the volumes that its claims become.
+fn with_claims(spec: &Value) -> Cow<'_, Value> {
+    let claims = list(spec, "volumeClaimTemplates").iter();
+    let claims: Vec<&str> = claims
+        .map(|claim| text(get(claim, "metadata"), "name"))
+        .collect();
+    if claims.is_empty() || !has(spec, "template") {
+        return Cow::Borrowed(spec);
+    }
+    let mut spec = spec.clone();
+    if let Some(pod) = object_mut(&mut spec, "template").and_then(|t| ensure_object(t, "spec")) {
+        let mut volumes = list(pod, "volumes").to_vec();
+        for claim in claims {
+            // A claim takes the place of a volume of its name.
+            if !volumes.iter().any(|volume| text(volume, "name") == claim) {
+                volumes.push(json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}}));
+            }
+        }
+        set(pod, "volumes", volumes);
+    }
+    Cow::Owned(spec)
+}
 
 pub(super) const STATEFUL_SET: Kind = Kind {
     name: names::is_dns1123_subdomain,
@@ -358,7 +387,8 @@ pub(super) const STATEFUL_SET: Kind = Kind {
             replicas(e, &path, spec);
             e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
             selector(e, &path, spec, "statefulset");
-            check_template(e, &path, spec, get(spec, "selector"), "StatefulSet");
+            let spec = with_claims(spec);
+            check_template(e, &path, &spec, get(&spec, "selector"), "StatefulSet");
         })
     },
     validate_update: |new, old| {
@@ -383,6 +413,18 @@ pub(super) const STATEFUL_SET: Kind = Kind {
         })
     },
     validate_status: status::stateful_set,
+    warnings: |new, old| {
+        let mut warnings = of_template(new, old, "spec.template", false);
+        let spec = get(new, "spec");
+        for (i, claim) in list(spec, "volumeClaimTemplates").iter().enumerate() {
+            let path = Path::new("spec.volumeClaimTemplates").index(i);
+            storage::claim_warnings(&mut warnings, &path, get(claim, "spec"));
+        }
+        if int(spec, "revisionHistoryLimit").is_some_and(|limit| limit < 0) {
+            warnings.push("spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended".to_owned());
+        }
+        warnings
+    },
     ..WITH_STATUS
 };
 
@@ -518,6 +560,27 @@ mod tests {
         assert_eq!(
             messages(Rules::validate(&REPLICA_SET, &rs)),
             ["spec.selector: Required value"]
+        );
+    }
+
+    #[test]
+    fn claims_of_a_stateful_set_are_volumes() {
+        let mut set = spec(json!({"matchLabels": {"app": "db"}}), json!({"app": "db"}));
+        set["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1.5"}}}}]);
+        let container = &mut set["spec"]["template"]["spec"]["containers"][0];
+        container["volumeMounts"] =
+            json!([{"name": "data", "mountPath": "/d"}, {"name": "no", "mountPath": "/n"}]);
+        STATEFUL_SET.default(&mut set);
+        assert_eq!(
+            messages(Rules::validate(&STATEFUL_SET, &set)),
+            [r#"spec.template.spec.containers[0].volumeMounts[1].name: Not found: "no""#]
+        );
+        assert_eq!(
+            Rules::warnings(&STATEFUL_SET, &set, None),
+            [
+                r#"spec.volumeClaimTemplates[0].resources.requests[storage]: fractional byte value "1500m" is invalid, must be an integer"#
+            ]
         );
     }
 
