@@ -2,12 +2,14 @@
 
 use serde_json::{Number, Value};
 
-const TRUE: [&str; 11] = [
-    "y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON",
+const TRUE: [&str; 9] = [
+    "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON",
 ];
-const FALSE: [&str; 11] = [
-    "n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF",
+const FALSE: [&str; 9] = [
+    "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF",
 ];
+/// Booleans in version 1.1; here they are texts, as those who write them mostly mean.
+const OF_ONE_LETTER: [&str; 4] = ["y", "Y", "n", "N"];
 const NULL: [&str; 5] = ["", "~", "null", "Null", "NULL"];
 /// JSON has no such numbers.
 const NO_NUMBER: [&str; 12] = [
@@ -31,7 +33,10 @@ pub(super) fn plain(text: &str) -> Value {
 
 /// Whether a text without quotes would be taken for something else.
 pub(super) fn needs_quotes(text: &str) -> bool {
-    !plain(text).is_string() || is_time(text) || is_sexagesimal(text)
+    !plain(text).is_string()
+        || OF_ONE_LETTER.contains(&text)
+        || is_time(text)
+        || is_sexagesimal(text)
 }
 
 fn number(text: &str) -> Option<Number> {
@@ -142,6 +147,7 @@ mod tests {
             ("18446744073709551615", json!(u64::MAX)),
             ("yes", json!(true)),
             ("Off", json!(false)),
+            ("y", json!("y")),
             ("~", Value::Null),
         ] {
             assert_eq!(plain(text), value, "{text}");
