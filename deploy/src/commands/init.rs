@@ -26,6 +26,8 @@ use crate::{addons, encryption, http, kubeconfig, shell};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long the first token is good.
 const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// By this the tokens that `init` made are known.
+const DESCRIPTION: &str = "made by `hardway init`";
 
 /// What `init` may be told. What it isn't, is as it was the time before.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -83,9 +85,7 @@ pub fn run(options: &Options) -> Result<()> {
     if !layout.is_running() || options.dry_run {
         return Ok(());
     }
-    let token = Token::random()?;
-    let secret = token.secret(Timestamp::now(), Some(TOKEN_LIFE), "made by `hardway init`");
-    administrator(&layout, &cluster).create(token::PATH, &secret)?;
+    let token = ensure_token(&administrator(&layout, &cluster), Timestamp::now())?;
     let ca = shell::read_text(&layout.pki().certificate(CLUSTER_CA))?;
     println!(
         "
@@ -95,6 +95,19 @@ a node:    {}",
         token::join_command(&cluster.server(), &token, &ca)?
     );
     Ok(())
+}
+
+/// The token that an `init` before made, while it is good for half of its life or longer;
+/// or else a new one.
+fn ensure_token(api: &Api, now: Timestamp) -> Result<Token> {
+    let secrets = api.get(token::PATH)?.unwrap_or_default();
+    if let Some(token) = token::usable(&secrets, DESCRIPTION, now, TOKEN_LIFE / 2) {
+        return Ok(token);
+    }
+    let token = Token::random()?;
+    let secret = token.secret(now, Some(TOKEN_LIFE), DESCRIPTION);
+    api.create(token::PATH, &secret)?;
+    Ok(token)
 }
 
 /// The administrator, asking the apiserver of this host.

@@ -120,6 +120,9 @@ pub fn run(options: &Options) -> Result<()> {
             wait_ready(&layout, server, &name)
         });
         steps.add("the token goes from this host", || forget(&layout));
+        steps.add("pods may go to it", || {
+            no_pressure(&node(server, &name, &identity(&layout))?)
+        });
     }
     steps.run(options.dry_run)
 }
@@ -166,11 +169,7 @@ fn same_cluster(layout: &Layout, found: &Found) -> Result<()> {
 
 /// Waits until the node is Ready, as the node itself is told by the apiserver.
 fn wait_ready(layout: &Layout, server: SocketAddr, name: &str) -> Result<String> {
-    let identity = Identity {
-        ca: layout.pki().certificate(CLUSTER_CA),
-        certificate: layout.path(CERTIFICATE),
-        key: layout.path(CERTIFICATE),
-    };
+    let identity = identity(layout);
     let began = Instant::now();
     loop {
         let why = match node(server, name, &identity) {
@@ -188,23 +187,76 @@ fn wait_ready(layout: &Layout, server: SocketAddr, name: &str) -> Result<String>
     }
 }
 
+/// The node, as which the kubelet asks.
+fn identity(layout: &Layout) -> Identity {
+    Identity {
+        ca: layout.pki().certificate(CLUSTER_CA),
+        certificate: layout.path(CERTIFICATE),
+        key: layout.path(CERTIFICATE),
+    }
+}
+
 fn node(server: SocketAddr, name: &str, identity: &Identity) -> Result<Value> {
     let answer = http::get_tls(server, &format!("/api/v1/nodes/{name}"), identity)?;
     api::read("ask for the node", &answer)
 }
 
+/// What a node says of itself.
+fn conditions(node: &Value) -> impl Iterator<Item = &Value> {
+    let all = node.pointer("/status/conditions").and_then(Value::as_array);
+    all.into_iter().flatten()
+}
+
 /// Why a node isn't Ready, in its own words.
 fn not_ready(node: &Value) -> Option<String> {
-    let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
-    let ready = conditions
-        .into_iter()
-        .flatten()
-        .find(|condition| condition["type"] == "Ready");
-    match ready {
+    match conditions(node).find(|condition| condition["type"] == "Ready") {
         Some(ready) if ready["status"] == "True" => None,
         Some(ready) => Some(api::text(&ready["message"]).to_owned()),
         None => Some("it says nothing yet".to_owned()),
     }
+}
+
+/// What a node lacks when it is Ready and gets no pods nevertheless: condition, and what
+/// to do about it.
+const PRESSURES: &[(&str, &str)] = &[
+    (
+        "DiskPressure",
+        "make room where pods and images are:  df -h /var/lib/kubelet /var/lib/containerd",
+    ),
+    (
+        "MemoryPressure",
+        "see who holds the memory:  ps -e --sort=-rss -o rss,args | head",
+    ),
+    (
+        "PIDPressure",
+        "see whose processes they are:  systemd-cgtop --order=tasks",
+    ),
+];
+
+/// A node that is short of something is Ready, and has a taint that keeps pods away.
+fn no_pressure(node: &Value) -> Result<String> {
+    let is_under =
+        |kind: &str| conditions(node).any(|it| it["type"] == kind && it["status"] == "True");
+    let under: Vec<_> = PRESSURES
+        .iter()
+        .filter(|(kind, _)| is_under(kind))
+        .collect();
+    if under.is_empty() {
+        return Ok(String::new());
+    }
+    let kinds: Vec<&str> = under.iter().map(|(kind, _)| *kind).collect();
+    let ways_out: Vec<&str> = under.iter().map(|(_, way_out)| *way_out).collect();
+    Err(Failure::new(
+        "use the node",
+        format!(
+            "it has joined and is Ready, but gets no pods while it has {}",
+            kinds.join(", ")
+        ),
+    )
+    .way_out(format!(
+        "{}\nthe node takes pods by itself when it is over; see  kubectl describe node",
+        ways_out.join("\n")
+    )))
 }
 
 /// Removes kubeconfigs of a time before: the apiserver may be elsewhere now. Certificates
@@ -301,5 +353,29 @@ mod tests {
         assert_eq!(not_ready(&with(json!([]))).unwrap(), "it says nothing yet");
         let ready = with(json!([{"type": "Ready", "status": "True", "message": "posting"}]));
         assert_eq!(not_ready(&ready), None);
+    }
+
+    #[test]
+    fn a_node_that_gets_no_pods_is_no_success() {
+        let with = |disk: &str, pids: &str| {
+            json!({"status": {"conditions": [
+                {"type": "MemoryPressure", "status": "False"},
+                {"type": "DiskPressure", "status": disk},
+                {"type": "PIDPressure", "status": pids},
+                {"type": "Ready", "status": "True"},
+            ]}})
+        };
+        no_pressure(&with("False", "False")).unwrap();
+        let failure = no_pressure(&with("True", "False")).unwrap_err();
+        assert!(
+            failure
+                .why
+                .contains("is Ready, but gets no pods while it has DiskPressure")
+        );
+        assert!(failure.way_out.unwrap().contains("df -h /var/lib/kubelet"));
+        let failure = no_pressure(&with("True", "True")).unwrap_err();
+        assert!(failure.why.ends_with("DiskPressure, PIDPressure"));
+        // Its kubelet says nothing of it any more: that is Ready's business.
+        no_pressure(&with("Unknown", "Unknown")).unwrap();
     }
 }

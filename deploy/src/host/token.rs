@@ -136,22 +136,75 @@ pub struct Row {
     pub description: String,
 }
 
+/// Secrets that are tokens.
+fn tokens(secrets: &Value) -> impl Iterator<Item = &Value> {
+    let items = secrets["items"].as_array().into_iter().flatten();
+    items.filter(|secret| secret["type"] == "bootstrap.kubernetes.io/token")
+}
+
+/// A field of a token's Secret.
+fn field(secret: &Value, name: &str) -> String {
+    let bytes = secret["data"][name]
+        .as_str()
+        .and_then(|it| BASE64_STANDARD.decode(it).ok());
+    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+}
+
+/// What a token may be used for.
+fn usages(secret: &Value) -> Vec<&'static str> {
+    let granted = |usage: &&str| field(secret, &format!("usage-bootstrap-{usage}")) == "true";
+    ["authentication", "signing"]
+        .into_iter()
+        .filter(granted)
+        .collect()
+}
+
+/// Among Secrets the token with this description that a node can join with for at least
+/// so long; of several the one that lasts longest.
+pub fn usable(
+    secrets: &Value,
+    description: &str,
+    now: Timestamp,
+    least: Duration,
+) -> Option<Token> {
+    let joins = |secret: &&Value| {
+        field(secret, "description") == description
+            && usages(secret).len() == 2
+            && field(secret, "auth-extra-groups")
+                .split(',')
+                .any(|group| group == GROUP)
+    };
+    let lasts = |secret: &Value| {
+        let end = match field(secret, "expiration") {
+            never if never.is_empty() => Timestamp::MAX,
+            end => end.parse().ok()?,
+        };
+        let left = end.duration_since(now).as_secs();
+        (left >= i64::try_from(least.as_secs()).unwrap_or(i64::MAX)).then_some(left)
+    };
+    let (_, token) = tokens(secrets)
+        .filter(joins)
+        .filter_map(|secret| {
+            let text = format!(
+                "{}.{}",
+                field(secret, "token-id"),
+                field(secret, "token-secret")
+            );
+            Some((lasts(secret)?, text.parse().ok()?))
+        })
+        .max_by_key(|(left, _)| *left)?;
+    Some(token)
+}
+
 /// The tokens among Secrets.
 pub fn rows(secrets: &Value, now: Timestamp) -> Vec<Row> {
-    let items = secrets["items"].as_array().into_iter().flatten();
-    let tokens = items.filter(|secret| secret["type"] == "bootstrap.kubernetes.io/token");
-    let mut rows: Vec<Row> = tokens.map(|secret| row(&secret["data"], now)).collect();
+    let mut rows: Vec<Row> = tokens(secrets).map(|secret| row(secret, now)).collect();
     rows.sort_by(|a, b| a.token.cmp(&b.token));
     rows
 }
 
-fn row(data: &Value, now: Timestamp) -> Row {
-    let field = |name: &str| {
-        let bytes = data[name]
-            .as_str()
-            .and_then(|it| BASE64_STANDARD.decode(it).ok());
-        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
-    };
+fn row(secret: &Value, now: Timestamp) -> Row {
+    let field = |name: &str| field(secret, name);
     let expiration = field("expiration");
     let left = match expiration.parse::<Timestamp>() {
         Ok(end) if end <= now => "over".to_owned(),
@@ -160,9 +213,6 @@ fn row(data: &Value, now: Timestamp) -> Row {
         }
         Err(_) => "forever".to_owned(),
     };
-    let usages = ["authentication", "signing"]
-        .into_iter()
-        .filter(|usage| field(&format!("usage-bootstrap-{usage}")) == "true");
     Row {
         token: format!("{}.{}", field("token-id"), field("token-secret")),
         left,
@@ -170,7 +220,7 @@ fn row(data: &Value, now: Timestamp) -> Row {
             true => "never".to_owned(),
             false => expiration,
         },
-        usages: usages.collect::<Vec<_>>().join(","),
+        usages: usages(secret).join(","),
         description: field("description"),
     }
 }
@@ -292,6 +342,68 @@ mod tests {
             ("5h0m", "authentication")
         );
         assert_eq!(at("2026-01-01T06:00:00Z").left, "over");
+    }
+
+    /// A token as the apiserver shows it: texts have become data.
+    fn stored(token: &str, description: &str, end: Option<&str>) -> Value {
+        let now: Timestamp = end.unwrap_or("2026-01-01T00:00:00Z").parse().unwrap();
+        let life = end.map(|_| Duration::ZERO);
+        let mut secret = token
+            .parse::<Token>()
+            .unwrap()
+            .secret(now, life, description);
+        for (name, text) in secret["stringData"].take().as_object().unwrap() {
+            secret["data"][name] = json!(BASE64_STANDARD.encode(text.as_str().unwrap()));
+        }
+        secret
+    }
+
+    #[test]
+    fn a_token_is_used_again_while_a_node_can_join_with_it_for_long_enough() {
+        use std::slice::from_ref;
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let find = |secrets: &[Value], hours: u64| {
+            let least = Duration::from_secs(hours * 3600);
+            let token = usable(&json!({"items": secrets}), "init", now, least)?;
+            Some(token.id)
+        };
+        let eight = stored(
+            "eight0.0123456789abcdef",
+            "init",
+            Some("2026-01-01T08:00:00Z"),
+        );
+        let nine = stored(
+            "nine00.0123456789abcdef",
+            "init",
+            Some("2026-01-01T09:00:00Z"),
+        );
+        let all = [eight.clone(), nine.clone(), eight.clone()];
+        assert_eq!(find(&all, 1).unwrap(), "nine00");
+        assert_eq!(find(from_ref(&eight), 8).unwrap(), "eight0");
+        assert_eq!(find(from_ref(&eight), 9), None);
+        assert_eq!(find(&[], 0), None);
+        let for_ever = stored("ever00.0123456789abcdef", "init", None);
+        assert_eq!(find(&[nine.clone(), for_ever], 9).unwrap(), "ever00");
+
+        // Somebody's own, one that is worth less, and one that can't be read.
+        assert_eq!(
+            find(&[stored("mine00.0123456789abcdef", "mine", None)], 0),
+            None
+        );
+        for (field, text) in [
+            ("usage-bootstrap-authentication", "false"),
+            ("usage-bootstrap-signing", ""),
+            ("auth-extra-groups", "system:bootstrappers:others"),
+            ("expiration", "tomorrow"),
+            ("token-secret", "short"),
+        ] {
+            let mut worse = nine.clone();
+            worse["data"][field] = json!(BASE64_STANDARD.encode(text));
+            assert_eq!(find(&[worse], 0), None, "{field}");
+        }
+        let mut other = nine;
+        other["type"] = json!("Opaque");
+        assert_eq!(find(&[other], 0), None);
     }
 
     #[test]
