@@ -10,12 +10,28 @@ use crate::failure::{Failure, OrFail, Result};
 
 /// Runs a program to its end and returns what it printed.
 pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
+    run_with_input(program, arguments, "")
+}
+
+/// The same for a program that reads all of its input before it prints much.
+pub fn run_with_input(program: &str, arguments: &[&str], input: &str) -> Result<String> {
     let what = || format!("{program} {}", arguments.join(" "));
-    let output = Command::new(program)
+    let mut child = Command::new(program)
         .args(arguments)
-        .stdin(Stdio::null())
-        .output()
+        .stdin(if input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .or_fail(what)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that ends without reading says why by itself.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().or_fail(what)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

@@ -4,12 +4,14 @@
 use std::fs;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anstream::print;
 
 use crate::failure::{Failure, OrFail, Result};
 use crate::host::steps::Steps;
-use crate::host::{Layout, systemd};
+use crate::host::{Layout, host_ports, systemd};
 use crate::packaging::Package;
 use crate::shell;
 
@@ -29,6 +31,12 @@ const FILES: &[&str] = &[
 const LINKS: &[&str] = &["flannel.1", "cni0"];
 /// nftables' tables of proxy and flannel-lite.
 const TABLES: &[&str] = &["hardway-proxy", "hardway-flannel-lite"];
+/// The CNI network of pods, as flannel-lite calls it.
+const NETWORK: &str = "cbr0";
+/// Where the kernel shows cgroups.
+const CGROUPS: &str = "/sys/fs/cgroup";
+/// How long processes that were killed may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Below these, things are mounted for pods.
 const MOUNTED: &[&str] = &["/var/lib/kubelet", "/run/netns"];
 
@@ -93,6 +101,9 @@ fn steps(layout: &Layout) -> Steps<'_> {
     );
     if layout.is_running() {
         steps.add("end all pods", end_pods);
+        steps.add("remove cgroups of pods", || {
+            remove_cgroups(Path::new(CGROUPS))
+        });
         steps.add(
             format!("unmount what is below {}", MOUNTED.join(", ")),
             || unmount(&shell::read_text(Path::new("/proc/self/mounts"))?),
@@ -113,6 +124,7 @@ fn steps(layout: &Layout) -> Steps<'_> {
                 Ok(String::new())
             },
         );
+        steps.add("remove rules for ports of pods", close_host_ports);
     }
     steps.add(format!("remove {}", FILES.join(", ")), move || {
         let mut removed = 0;
@@ -153,6 +165,54 @@ fn end_pods() -> Result<String> {
         std::time::Duration::from_secs(60),
     )?;
     Ok(format!("{} containers", containers.len()))
+}
+
+/// Removes the cgroups that pods were in, of each hierarchy.
+fn remove_cgroups(mount: &Path) -> Result<String> {
+    let hierarchies = folders(mount);
+    let roots = std::iter::once(mount.to_owned()).chain(hierarchies);
+    let groups: Vec<PathBuf> = roots
+        .map(|root| root.join("kubepods"))
+        .filter(|group| group.is_dir())
+        .collect();
+    for group in &groups {
+        let began = Instant::now();
+        // A process that was killed is in its cgroup until it has ended.
+        while let Err(error) = remove_cgroup(group) {
+            if began.elapsed() > PATIENCE {
+                return Err(Failure::new(format!("remove {}", group.display()), error)
+                    .way_out("processes are in it still; see  systemd-cgls /kubepods"));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+    Ok(String::new())
+}
+
+fn remove_cgroup(group: &Path) -> std::io::Result<()> {
+    folders(group)
+        .iter()
+        .try_for_each(|below| remove_cgroup(below))?;
+    fs::remove_dir(group)
+}
+
+/// Folders in a folder, without links to some.
+fn folders(of: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(of).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.map(|entry| entry.path()).collect()
+}
+
+/// Has ports of the host lead to no pods any more.
+fn close_host_ports() -> Result<String> {
+    if shell::find_program("iptables-save").is_none() {
+        return Ok("iptables isn't installed".to_owned());
+    }
+    let saved = shell::run("iptables-save", &["--table", "nat"])?;
+    if let Some(text) = host_ports::removal(&saved, NETWORK) {
+        shell::run_with_input("iptables-restore", &["--noflush"], &text)?;
+    }
+    Ok(String::new())
 }
 
 /// Unmounts what is mounted for pods.
@@ -224,6 +284,22 @@ tmpfs /var/lib/kubelet-other/x tmpfs rw 0 0
                 "/run/netns/cni-1234",
             ]
         );
+    }
+
+    #[test]
+    fn cgroups_of_pods_go_in_each_hierarchy() {
+        let mount = tempfile::tempdir().unwrap();
+        for group in [
+            "cpu/kubepods/burstable/podx",
+            "kubepods/pody",
+            "cpu/system.slice/x",
+        ] {
+            fs::create_dir_all(mount.path().join(group)).unwrap();
+        }
+        std::os::unix::fs::symlink("cpu", mount.path().join("cpuacct")).unwrap();
+        remove_cgroups(mount.path()).unwrap();
+        let there = |group: &str| mount.path().join(group).exists();
+        assert!(!there("cpu/kubepods") && !there("kubepods") && there("cpu/system.slice/x"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod discovery;
 pub mod env;
 pub mod facts;
+pub mod host_ports;
 pub mod kubernetes;
 pub mod preflight;
 pub mod steps;
