@@ -1,11 +1,12 @@
 //! `hardway package`: what is installed on hosts, as Debian packages and as a tarball.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::addons;
 use crate::compile::{self, Profile};
 use crate::components;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::images::{archive, content};
 use crate::packaging::deb::{self, Build};
 use crate::packaging::{Package, Sources, tarball};
@@ -15,10 +16,11 @@ use crate::shell;
 /// What `package` may be told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
-    /// Folder to write the packages to [default: target/packages in the repository]
+    /// Folder to write the packages to [default: target/packages in the repository, which
+    /// holds what was built last and nothing else]
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
-    /// Package quickly built, unoptimised programs, to try them: without the tarball
+    /// Package quickly built, unoptimised programs, to try them
     #[arg(long)]
     pub debug: bool,
     /// Version of the packages, as Debian writes it
@@ -27,10 +29,10 @@ pub struct Options {
 }
 
 impl Options {
-    /// Packages to be tested.
-    pub fn of_tests(out: &Path, debug: bool) -> Self {
+    /// Packages to be tested, in the folder where a reader of the documentation has them.
+    pub fn of_tests(debug: bool) -> Self {
         Self {
-            out: Some(out.to_owned()),
+            out: None,
             debug,
             package_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -60,7 +62,7 @@ pub fn run(options: &Options) -> Result<()> {
     let work = binaries.with_file_name("packaging");
     let out = match &options.out {
         Some(out) => out.clone(),
-        None => binaries.with_file_name("packages"),
+        None => empty(binaries.with_file_name("packages"))?,
     };
     let sources = Sources {
         deploy: repository.join("deploy"),
@@ -75,12 +77,21 @@ pub fn run(options: &Options) -> Result<()> {
             deb::build(package, &sources, &build, &work, &out).map(shown)
         })?;
     }
-    if !options.debug {
-        progress.step("tarball", || {
-            tarball::build(&sources, &build, &work, &out).map(shown)
-        })?;
-    }
+    progress.step("tarball", || {
+        tarball::build(&sources, &build, &work, &out).map(shown)
+    })?;
     Ok(())
+}
+
+/// A folder without what was in it: `hardway-*.deb` are packages of one version.
+fn empty(folder: PathBuf) -> Result<PathBuf> {
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::new(
+            format!("remove packages of a time before in {}", folder.display()),
+            error,
+        )),
+        _ => Ok(folder),
+    }
 }
 
 fn shown(path: PathBuf) -> String {

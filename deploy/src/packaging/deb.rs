@@ -22,8 +22,8 @@ pub struct Build {
     pub is_hasty: bool,
 }
 
-/// The scripts dpkg runs, where a package has them.
-const SCRIPTS: &[&str] = &["postinst", "prerm", "postrm"];
+/// The scripts that are run when a package comes or goes, where it has them.
+pub const SCRIPTS: &[&str] = &["postinst", "prerm", "postrm"];
 
 /// Builds a package; `work` is a folder for what it is put together from.
 ///

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::deb::Build;
+use super::deb::{Build, SCRIPTS};
 use super::tree::File;
 use super::{Package, Sources};
 use crate::failure::{OrFail, Result};
@@ -25,10 +25,12 @@ pub fn build(sources: &Sources, build: &Build, work: &Path, out: &Path) -> Resul
         for file in package.files(sources)? {
             file.write(&root.join(package.name()))?;
         }
-        let script = format!("{}.postinst", package.name());
-        let from = sources.deploy.join("packaging").join(&script);
-        if from.exists() {
-            File::copy(&format!("scripts/{script}"), from, 0o755).write(&root)?;
+        for occasion in SCRIPTS {
+            let script = format!("{}.{occasion}", package.name());
+            let from = sources.deploy.join("packaging").join(&script);
+            if from.exists() {
+                File::copy(&format!("scripts/{script}"), from, 0o755).write(&root)?;
+            }
         }
     }
     let installer = sources.deploy.join("packaging/install.sh");
@@ -38,7 +40,11 @@ pub fn build(sources: &Sources, build: &Build, work: &Path, out: &Path) -> Resul
     let path = out.join(format!("{name}.tar.gz"));
     let what = || format!("write {}", path.display());
     let file = fs::File::create(&path).or_fail(what)?;
-    let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::default()));
+    let level = match build.is_hasty {
+        true => Compression::fast(),
+        false => Compression::default(),
+    };
+    let mut archive = tar::Builder::new(GzEncoder::new(file, level));
     // Files of root, of no time.
     archive.mode(tar::HeaderMode::Deterministic);
     archive.append_dir_all(&name, &root).or_fail(what)?;

@@ -200,7 +200,9 @@ fn a_tarball_installs_the_same_files() {
         }
     }
     assert!(paths.contains(&format!("{root}/install.sh")));
-    assert!(paths.contains(&format!("{root}/scripts/hardway-node.postinst")));
+    for script in ["postinst", "prerm", "postrm"] {
+        assert!(paths.contains(&format!("{root}/scripts/hardway-node.{script}")));
+    }
 }
 
 /// A root with the files of a package, the programs its units start, and the units of

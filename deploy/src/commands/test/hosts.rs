@@ -43,7 +43,7 @@ pub fn run(debug: bool, arguments: &[String]) -> Result<()> {
     let debian = folder.join("debian");
     progress.step("a Debian to boot", || ensure_debian(&debian))?;
     let packages = folder.with_file_name("packages");
-    package::run(&package::Options::of_tests(&packages, debug))?;
+    package::run(&package::Options::of_tests(debug))?;
     progress.step("images", || images(&folder))?;
     let mut command = ignored_tests(&[SUITE.to_owned()], arguments)?;
     command
