@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// Serves the Kubernetes API from etcd.
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "hardway-apiserver", version, about)]
+#[command(name = "hardway-apiserver", version, args_override_self = true, about)]
 pub struct Flags {
     /// URLs of the etcd servers, with commas between them.
     #[arg(long, required = true, value_delimiter = ',', value_name = "URL")]
@@ -364,6 +364,13 @@ mod tests {
             "--client-ca-file=c",
         ];
         Flags::try_parse_from(least.iter().chain(more))
+    }
+
+    #[test]
+    fn the_last_of_a_flag_counts() {
+        // An administrator's own flags come after those of the unit.
+        let flags = parse(&["--secure-port=1", "--secure-port=2"]).unwrap();
+        assert_eq!(flags.secure_port, 2);
     }
 
     #[test]

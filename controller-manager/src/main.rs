@@ -12,7 +12,11 @@ use std::time::Duration;
 
 /// Runs the controllers that keep the cluster as its objects say.
 #[derive(Parser)]
-#[command(name = "hardway-controller-manager", version)]
+#[command(
+    name = "hardway-controller-manager",
+    version,
+    args_override_self = true
+)]
 struct Flags {
     #[command(flatten)]
     common: flags::Common,

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// The cluster's DNS server.
 #[derive(Clone, Debug, clap::Parser)]
-#[command(name = "hardway-dns", version)]
+#[command(name = "hardway-dns", version, args_override_self = true)]
 pub struct Flags {
     /// Address and port to answer on, over UDP and TCP.
     #[arg(long, default_value = "0.0.0.0:5353", value_name = "IP:PORT")]

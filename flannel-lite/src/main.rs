@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 /// Connects this node's pods with those of the other nodes.
 #[derive(Parser)]
-#[command(name = "hardway-flannel-lite", version)]
+#[command(name = "hardway-flannel-lite", version, args_override_self = true)]
 struct Flags {
     #[command(flatten)]
     common: flags::Common,

@@ -12,6 +12,7 @@ pub const PORT: u16 = 10250;
 #[command(
     name = "hardway-kubelet",
     version,
+    args_override_self = true,
     about = "Runs the pods bound to this node"
 )]
 pub struct Flags {

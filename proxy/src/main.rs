@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 /// Makes Services reachable on this node.
 #[derive(Parser)]
-#[command(name = "hardway-proxy", version)]
+#[command(name = "hardway-proxy", version, args_override_self = true)]
 struct Flags {
     #[command(flatten)]
     common: flags::Common,

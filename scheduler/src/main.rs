@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 /// Finds a node for every pod that has none.
 #[derive(Parser)]
-#[command(name = "hardway-scheduler", version)]
+#[command(name = "hardway-scheduler", version, args_override_self = true)]
 struct Flags {
     #[command(flatten)]
     common: flags::Common,
