@@ -20,8 +20,8 @@ pub const STEPS: &[Step<Cluster>] = &[
 
 /// The names of the application's pods that run.
 fn pods(cluster: &Cluster) -> Vec<String> {
-    let path = "-o jsonpath={.items[?(@.status.phase=='Running')].metadata.name}";
-    let names = cluster.kubectl(&format!("get pods -l name=web \"{path}\""));
+    let path = "jsonpath={.items[?(@.status.phase=='Running')].metadata.name}";
+    let names = cluster.kubectl(&format!("get pods -l name=web -o \"{path}\""));
     names.split_whitespace().map(str::to_owned).collect()
 }
 

@@ -44,13 +44,19 @@ pub fn site() -> Site {
     site
 }
 
+/// The folder of $HARDWAY_PACKAGES.
+pub fn packages() -> PathBuf {
+    std::env::var_os("HARDWAY_PACKAGES")
+        .expect("HARDWAY_PACKAGES")
+        .into()
+}
+
 /// What a page needs of a clone of the repository, with the packages built.
 fn clone() -> TempDir {
     let laptop = TempDir::new().expect("a folder");
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let packages = std::env::var_os("HARDWAY_PACKAGES").expect("HARDWAY_PACKAGES");
     std::fs::create_dir(laptop.path().join("target"))
-        .and_then(|()| symlink(packages, laptop.path().join("target/packages")))
+        .and_then(|()| symlink(packages(), laptop.path().join("target/packages")))
         .and_then(|()| symlink(repository.join("deploy"), laptop.path().join("deploy")))
         .expect("links");
     laptop
@@ -194,6 +200,17 @@ impl Cluster {
         }
     }
 
+    /// The line to type on a host that is to join, as `hardway token create` prints it.
+    #[track_caller]
+    pub fn join_command(&self) -> String {
+        let printed = self.control_plane.run("hardway token create");
+        let line = printed
+            .lines()
+            .find(|line| line.starts_with("hardway join"));
+        line.unwrap_or_else(|| panic!("no line to type in {printed}"))
+            .to_owned()
+    }
+
     fn try_block(&self, block: &Block) -> Output {
         let script = format!("set -e\n{}", block.script);
         if block.host != "laptop" {
@@ -236,15 +253,16 @@ impl Cluster {
     pub fn assert_nothing_left(&self) {
         for host in self.hosts() {
             let left = host.run(
-                "ls -d /etc/hardway /var/lib/hardway /var/log/hardway /usr/share/hardway \
-                     /usr/bin/hardway* /etc/default/hardway* 2>/dev/null || true
+                "find / /run -xdev \\( -path /proc -o -path /sys -o -path /root -o -path /var/lib/dpkg \
+                     -o -path /var/log/journal -o -path /tmp \\) -prune -o -name '*hardway*' -print
+                 find /var/lib/kubelet /var/lib/cni /var/log/pods /var/log/containers 2>/dev/null || true
+                 find /sys/fs/cgroup -type d -name '*kubepods*'
                  systemctl list-unit-files --no-legend 'hardway*'
                  systemctl list-units --all --no-legend 'hardway*'
                  ip -o link | grep -E 'cni0|flannel|veth.*cni' || true
                  nft list tables 2>/dev/null | grep hardway || true
-                 find /etc/cni/net.d /var/lib/kubelet/pods -mindepth 1 2>/dev/null || true
-                 pgrep -a hardway || true
-                 pgrep -a etcd || true",
+                 find /etc/cni/net.d -mindepth 1 2>/dev/null || true
+                 pgrep --list-full 'hardway|etcd|containerd-shim' || true",
             );
             assert!(left.trim().is_empty(), "{}:\n{left}", host.name);
         }

@@ -11,17 +11,18 @@ use super::cluster::Cluster;
 /// The checks, in the order in which they are made.
 pub const STEPS: &[Step<Cluster>] = &[
     ("Debian's etcd stays down", etcd_stays_down),
-    (
-        "containerd has hardway's configuration",
-        containerd_is_configured,
-    ),
     ("units are well-formed", units_are_well_formed),
     ("units may do little", units_may_do_little),
+    ("init done again makes no other token", init_again),
     (
         "nothing is amiss when the kubelet starts",
         kubelet_starts_clean,
     ),
     ("pods reach Services", pods_reach_services),
+    (
+        "containerd has hardway's configuration",
+        containerd_is_configured,
+    ),
     ("the kernel's settings come back", settings_come_back),
     ("whoever is killed comes back", killed_units_come_back),
     ("six kills of the kubelet in a row", many_kills),
@@ -45,13 +46,15 @@ pub const OF_A_HAND_MADE_CLUSTER: &[Step<Cluster>] = &[
     ("all hosts lose power", power_cut),
 ];
 
-const CONTROL_PLANE: &[&str] = &[
+/// Units of the control plane.
+pub const CONTROL_PLANE: &[&str] = &[
     "hardway-etcd",
     "hardway-apiserver",
     "hardway-controller-manager",
     "hardway-scheduler",
 ];
-const NODE: &[&str] = &["hardway-flannel-lite", "hardway-proxy", "hardway-kubelet"];
+/// Units of a node.
+pub const NODE: &[&str] = &["hardway-flannel-lite", "hardway-proxy", "hardway-kubelet"];
 
 /// Each unit with its host.
 fn units(cluster: &Cluster) -> Vec<(&Host, &'static str)> {
@@ -84,6 +87,7 @@ fn etcd_stays_down(cluster: &Cluster) {
     assert_eq!(host.property("hardway-etcd", "MainPID"), old);
 }
 
+/// Pods of the step before run on every worker.
 fn containerd_is_configured(cluster: &Cluster) {
     for host in &cluster.workers {
         let config = host.run("containerd --config /usr/share/hardway/containerd.toml config dump");
@@ -139,6 +143,26 @@ fn units_may_do_little(cluster: &Cluster) {
         };
         assert!(exposure < bound, "{unit}: {exposure}");
     }
+}
+
+/// Nothing is to be repaired: what is there stays, the token too.
+fn init_again(cluster: &Cluster) {
+    let host = &cluster.control_plane;
+    let tokens = || host.run("hardway token list");
+    let certificates = || host.run("sha256sum /etc/hardway/pki/* /etc/hardway/kubeconfig/*");
+    let ids = || {
+        let of = |unit: &&str| host.property(unit, "MainPID");
+        CONTROL_PLANE.iter().map(of).collect::<Vec<_>>()
+    };
+    let before = (tokens().lines().count(), certificates(), ids());
+    let printed = host.run("hardway init");
+    assert_eq!((tokens().lines().count(), certificates(), ids()), before);
+    let token = printed
+        .split_whitespace()
+        .skip_while(|word| *word != "--token")
+        .nth(1);
+    let token = token.unwrap_or_else(|| panic!("no token in {printed}"));
+    assert!(tokens().contains(token), "{}", tokens());
 }
 
 fn kubelet_starts_clean(cluster: &Cluster) {
@@ -198,11 +222,21 @@ fn settings_come_back(cluster: &Cluster) {
 }
 
 /// The containers of a host, by their processes.
-fn containers(host: &Host) -> String {
+pub fn containers(host: &Host) -> String {
     host.run("ctr --namespace k8s.io tasks list | sort")
 }
 
+/// Waits until no pod is about to end: the web server takes its 30 s.
+fn wait_settled(cluster: &Cluster) {
+    until("no pod is about to end", || {
+        let path = "jsonpath={.items[*].metadata.deletionTimestamp}";
+        let ending = cluster.kubectl(&format!("get pods --all-namespaces -o '{path}'"));
+        holds(ending.is_empty(), ending)
+    });
+}
+
 fn killed_units_come_back(cluster: &Cluster) {
+    wait_settled(cluster);
     let before: Vec<String> = cluster.workers.iter().map(containers).collect();
     for (host, unit) in units(cluster) {
         let old = host.property(unit, "MainPID");
