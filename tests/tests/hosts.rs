@@ -108,7 +108,7 @@ fn a_cluster_can_be_made_in_ten_commands() {
     cluster.assert_nothing_left();
 }
 
-/// A host that was reset joins as a new one does: with one command, in ten seconds (twenty
+/// A host that was reset joins as a new one does: with one command, in ten seconds (sixty
 /// on a machine that does much else). One that gets no pods, though it is Ready, says so.
 fn joins_again(cluster: &Cluster) {
     let worker = cluster.host("worker-2");
@@ -134,7 +134,7 @@ fn joins_again(cluster: &Cluster) {
     eprintln!("   joined in {took:.1?}");
     let nodes = cluster.kubectl("get nodes worker-2 --no-headers");
     assert_eq!(nodes.split_whitespace().nth(1), Some("Ready"), "{nodes}");
-    assert!(took.as_secs() < 20, "{took:?}");
+    assert!(took.as_secs() < 60, "{took:?}");
 }
 
 #[test]
