@@ -19,8 +19,11 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
-/// How long certificates live, how long one is in use, and how many there are.
-const LIFE: Duration = Duration::from_secs(6);
+/// How long the first certificates live: longer than an apiserver takes to start, and less
+/// than the test takes until etcd comes back.
+const FIRST: Duration = Duration::from_secs(20);
+/// How long the others live, how long one is in use, and how many there are.
+const LIFE: Duration = Duration::from_secs(8);
 const USE: Duration = Duration::from_secs(2);
 const ROUNDS: u32 = 5;
 
@@ -49,10 +52,10 @@ fn replace(dir: &Path, file: &str, name: &str, group: Option<&str>, ca: &str, li
 }
 
 /// The server's and the client's, which the apiserver shows etcd.
-fn replace_both(dir: &Path, server_ca: &str) {
-    replace(dir, "server", "kube-apiserver", None, server_ca, LIFE);
+fn replace_both(dir: &Path, server_ca: &str, life: Duration) {
+    replace(dir, "server", "kube-apiserver", None, server_ca, life);
     let masters = Some("system:masters");
-    replace(dir, "admin", "admin", masters, "old-ca", LIFE);
+    replace(dir, "admin", "admin", masters, "old-ca", life);
 }
 
 /// The certificate that the apiserver shows.
@@ -145,17 +148,16 @@ async fn no_request_fails_while_certificates_of_apiserver_and_etcd_are_replaced_
         let from = dir.join(format!("ca.{ending}"));
         std::fs::copy(from, dir.join(format!("old-ca.{ending}"))).unwrap();
     }
-    replace_both(&dir, "old-ca");
+    replace_both(&dir, "old-ca", FIRST);
     lab.serve().await;
     let client = Client::new(&lab.kubeconfig(), "test").unwrap();
     let mut load = Load::start(&client, lab.address, lab.stranger());
     for _ in 0..ROUNDS {
-        replace_both(&dir, "old-ca");
+        replace_both(&dir, "old-ca", LIFE);
         tokio::time::sleep(USE).await;
         load.assert_flawless();
     }
-    // The first pairs have ended long ago: also the one of the connection on which the
-    // apiserver watches etcd.
+    // The second pair has ended.
     let stranger = lab.stranger();
     assert_eq!(shown(lab.address, &stranger).await.unwrap(), current(&dir));
 
@@ -183,14 +185,15 @@ async fn no_request_fails_while_certificates_of_apiserver_and_etcd_are_replaced_
     let both = Arc::new(both.with_no_client_auth());
     let mut load = Load::start(&client, lab.address, both.clone());
     for _ in 0..2 {
-        replace_both(&dir, "new-ca");
+        replace_both(&dir, "new-ca", LIFE);
         tokio::time::sleep(USE).await;
         load.assert_flawless();
     }
     assert_eq!(shown(lab.address, &both).await.unwrap(), current(&dir));
     load.finish().await;
 
-    // etcd comes back, and all connections to it are made anew: with what is there now.
+    // etcd comes back, and all connections to it are made anew: with what is there now. Also
+    // the first pair has ended, of the connection on which the apiserver watches.
     let masters = Some("system:masters");
     let hour = Duration::from_secs(3600);
     replace(&dir, "server", "kube-apiserver", None, "new-ca", hour);
