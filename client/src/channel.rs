@@ -36,10 +36,13 @@ struct Servers {
     preferred: AtomicUsize,
 }
 
+/// Makes a lazy connection that shows these certificates.
+type Open<T> = dyn Fn(&Arc<T>) -> Channel + Send + Sync;
+
 /// What all clones of a connection share. `T` is made of the certificates.
 struct Shared<T> {
     tls: Arc<Reloading<T>>,
-    open: Box<dyn Fn(&Arc<T>) -> Channel + Send + Sync>,
+    open: Box<Open<T>>,
     /// Where the connection's work is done.
     runtime: Handle,
     current: Mutex<Current<T>>,

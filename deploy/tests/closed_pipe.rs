@@ -30,6 +30,7 @@ fn commands_end_as_if_they_were_read() {
     assert_eq!(
         unread(&[
             "certificates",
+            "make",
             "--out",
             &to,
             "--control-plane",
