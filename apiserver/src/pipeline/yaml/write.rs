@@ -99,15 +99,16 @@ fn is_plain(text: &str) -> bool {
     let space_after = |rest: &str| rest.is_empty() || rest.starts_with(' ');
     let first = text.chars().next().unwrap_or(' ');
     let rest = &text[first.len_utf8()..];
-    !begins(first)
-        && !("?:-".contains(first) && space_after(rest))
-        && !text.starts_with(' ')
-        && !text.ends_with(' ')
-        && !text.starts_with("---")
-        && !text.starts_with("...")
-        && !text.contains(": ")
-        && !text.ends_with(':')
-        && !text.contains(" #")
+    let means_more = begins(first)
+        || ("?:-".contains(first) && space_after(rest))
+        || text.starts_with(' ')
+        || text.ends_with(' ')
+        || text.starts_with("---")
+        || text.starts_with("...")
+        || text.contains(": ")
+        || text.ends_with(':')
+        || text.contains(" #");
+    !means_more
 }
 
 /// A text of several lines: as it is, if lines can have what it has.
