@@ -34,8 +34,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub const ROOT: &str = "/registry/";
 
 /// So many requests at a time may wait for etcd that give way to others: it does one
-/// after the other, and who comes next would wait until all of them are done.
-const GIVING_WAY: usize = 8;
+/// after the other, and who comes next would wait until all of them are done. With two
+/// it always has one to do.
+const GIVING_WAY: usize = 2;
 
 /// How long etcd may take for one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
