@@ -1,6 +1,6 @@
-//! Work that only computes, and for long: tables, compression, YAML of large
-//! answers. It is done on threads to which the kernel gives less than to those
-//! that answer everybody else: who asks for much waits for it, others don't.
+//! Work that gives way: tables, compression, YAML of large answers, and requests of
+//! who has many at a time. It is done on threads to which the kernel gives less than
+//! to those that answer everybody else: who asks for much waits for it, others don't.
 
 use rustix::process::setpriority_process;
 use std::cell::Cell;
@@ -51,14 +51,7 @@ pub fn is_here() -> bool {
 /// # Panics
 /// If the work does.
 pub async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let Some(runtime) = &*RUNTIME else {
-        return work();
-    };
-    match runtime.spawn(async move { work() }).await {
-        Ok(result) => result,
-        // Nobody aborts it.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    run(async move { work() }).await
 }
 
 /// Does a task in the background, to its end or until nobody waits for it any more.
