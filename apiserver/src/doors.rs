@@ -3,11 +3,11 @@
 use crate::rest::Rest;
 use crate::rest::body::Body;
 use crate::trace::AuditId;
-use crate::{grpc, rest};
+use crate::{background, grpc, rest};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hardway_access::authn;
-use hardway_client::serving::{Peer, Service, caught};
+use hardway_client::serving::{Burden, Peer, Service, caught};
 use hardway_proto::Status;
 use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
@@ -56,6 +56,14 @@ impl Service for Doors {
             id.tell(&mut answer);
             answer
         }
+    }
+
+    fn serve(
+        &self,
+        connection: BoxFuture<'static, ()>,
+        burden: Arc<Burden>,
+    ) -> impl Future<Output = ()> + Send {
+        background::serve(connection, burden)
     }
 }
 

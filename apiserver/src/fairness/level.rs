@@ -1,6 +1,7 @@
 //! A priority level, and what is known of the requests in it.
 
 use super::metrics::Counted;
+use crate::background::Lane;
 use crate::pipeline::Target;
 use hardway_fairness::{Limits, PriorityLevel, QueueSet, Request, Slot, Stats};
 use parking_lot::Mutex;
@@ -10,6 +11,8 @@ use tokio::sync::oneshot;
 /// One priority level.
 pub(super) struct Level {
     pub name: Arc<str>,
+    /// Where requests of those who send many at a time are worked on.
+    pub lane: Arc<Lane>,
     pub state: Mutex<State>,
 }
 

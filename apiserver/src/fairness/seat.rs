@@ -4,6 +4,7 @@ use super::Fairness;
 use super::level::{self, Level};
 use super::metrics::Counted;
 use super::table::Schema;
+use crate::background::Lane;
 use hardway_fairness::{Digest, Lingering, Refusal, Slot, Work};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,9 +52,10 @@ impl Seat {
         }
     }
 
-    /// Whether it belongs to somebody who has many requests at a time.
-    pub fn is_crowded(&self) -> bool {
-        self.slot.as_ref().is_some_and(Slot::is_crowded)
+    /// The lane of its level, if it belongs to somebody who has many requests at a time.
+    pub fn lane(&self) -> Option<Arc<Lane>> {
+        let crowded = self.slot.as_ref()?.is_crowded();
+        crowded.then(|| self.level.lane.clone())
     }
 
     fn take(&mut self, slot: Slot) {

@@ -4,6 +4,7 @@ use super::defaults::{self, SCHEMA};
 use super::level::{Level, State, Tag, grant};
 use super::metrics::{self, Counted};
 use super::{Classified, Fairness};
+use crate::background::Lane;
 use hardway_fairness::{
     Digest, Distinguisher, FlowSchema, LimitResponse, Limits, PriorityLevel, QueueSet, Stats,
     borrow, limits, matches, max_seats,
@@ -208,6 +209,7 @@ impl Level {
         let set: QueueSet<Tag> = QueueSet::new(spec.response, 0);
         Self {
             name: spec.name.clone(),
+            lane: Arc::new(Lane::new()),
             state: Mutex::new(State {
                 set,
                 spec: spec.clone(),

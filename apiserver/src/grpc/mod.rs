@@ -97,6 +97,7 @@ impl Door {
             address: peer.address.ip().to_string(),
             agent: agent.to_owned(),
             impersonator: None,
+            burden: peer.burden.clone(),
         };
         let nobody = User::default();
         let asked = Attributes::path(&nobody, "post", path);
@@ -174,6 +175,7 @@ impl Calls {
             agent: origin.agent,
             warnings: Default::default(),
             classified: Default::default(),
+            burden: origin.burden,
         };
         let respond = async move |request: Request, outcome| {
             crate::rest::record(&request, &outcome, start);

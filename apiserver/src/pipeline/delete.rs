@@ -115,6 +115,7 @@ impl Pipeline {
                 agent: request.agent.clone(),
                 warnings: Default::default(),
                 classified: Default::default(),
+                burden: request.burden.clone(),
             };
             match self.delete(&one).await {
                 Ok(_) => items.push(present::to_served(target, entry.value())),

@@ -36,7 +36,6 @@ pub use selection::Selection;
 pub use services::{Network, Services};
 pub use watch::{Watch, WatchItem, bookmark};
 
-use crate::background;
 use crate::cache::Cache;
 use crate::metrics;
 use crate::store::Store;
@@ -44,7 +43,7 @@ use crate::trace::{self, AuditId};
 use hardway_access::{
     Admission, Attributes, Authenticator, Authorizer, Operation, Reviews, TokenIssuer, User, audit,
 };
-use hardway_client::serving::caught;
+use hardway_client::serving::{Burden, caught};
 use hardway_proto::Status;
 use hardway_proto::fields::FieldSelector;
 use hardway_resources::Registry;
@@ -96,6 +95,8 @@ pub struct Origin {
     pub agent: String,
     /// Who it really is, if it acts as somebody else.
     pub impersonator: Option<User>,
+    /// Whether much is asked for on the connection.
+    pub burden: Arc<Burden>,
 }
 
 impl Pipeline {
@@ -127,15 +128,18 @@ impl Pipeline {
                 return respond(request, outcome).await;
             }
         };
-        let gives_way = seat.gives_way();
-        let behind = self.clone();
+        let lane = seat.lane();
+        let (behind, burden) = (self.clone(), request.burden.clone());
         let work = async move {
             let outcome = behind.seated(&request, entry, seat).await;
             respond(request, outcome).await
         };
-        match gives_way {
-            true => background::run(work).await,
-            false => work.await,
+        match lane {
+            Some(lane) => {
+                burden.note();
+                lane.run(work).await
+            }
+            None => work.await,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use hardway_access::{Attributes, User};
+use hardway_client::serving::Burden;
 use hardway_proto::Status;
 use hardway_resources::{Resource, Schema};
 use parking_lot::Mutex;
@@ -276,6 +277,8 @@ pub struct Request {
     pub warnings: Mutex<Vec<String>>,
     /// Where it belongs, once that is known: to be sent as headers, too.
     pub classified: OnceLock<Classified>,
+    /// Whether much is asked for on the connection that it came on.
+    pub burden: Arc<Burden>,
 }
 
 impl Request {
@@ -290,6 +293,7 @@ impl Request {
             agent: "hardway-apiserver".into(),
             warnings: Mutex::default(),
             classified: OnceLock::new(),
+            burden: Arc::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::limits::{Inflight, Limits};
 use super::{Answer, Request, TIMEOUT, Verb};
+use crate::background::Lane;
 use crate::cache::Cache;
 use crate::fairness::{self, Classified, Details, Fairness, Watched};
 use hardway_access::User;
@@ -111,10 +112,10 @@ impl Seats {
 }
 
 impl Seat {
-    /// Whether the request's work gives way to that of others: who asks for much at
-    /// once must not be in front of those who ask for little.
-    pub(super) fn gives_way(&self) -> bool {
-        self.fair.as_ref().is_some_and(fairness::Seat::is_crowded)
+    /// Where the request's work gives way to that of others, if it does: who asks for
+    /// much at once must not be in front of those who ask for little.
+    pub(super) fn lane(&self) -> Option<Arc<Lane>> {
+        self.fair.as_ref()?.lane()
     }
 
     fn unshared(inflight: Inflight) -> Self {

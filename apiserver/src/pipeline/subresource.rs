@@ -270,6 +270,7 @@ impl Pipeline {
             agent: request.agent.clone(),
             warnings: Default::default(),
             classified: Default::default(),
+            burden: request.burden.clone(),
         };
         let edit = |old: &Value| bound(old, &node, &body);
         self.special(&pod, Part::Special, &edit).await?;

@@ -181,6 +181,7 @@ impl Rest {
             address: peer.address.ip().to_string(),
             agent: header_text(request.headers(), header::USER_AGENT).to_owned(),
             impersonator: None,
+            burden: peer.burden.clone(),
         };
         let method = request.method().as_str().to_ascii_lowercase();
         let query = request.uri().query().unwrap_or_default();
@@ -376,6 +377,7 @@ impl Rest {
             agent: header_text(&parts.headers, header::USER_AGENT).to_owned(),
             warnings: Default::default(),
             classified: Default::default(),
+            burden: peer.burden.clone(),
             target,
         };
         let respond = move |request, outcome| respond(request, outcome, wanted, start);

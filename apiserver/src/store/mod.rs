@@ -12,14 +12,17 @@ mod error;
 mod leases;
 mod outcome;
 pub mod splice;
+mod turns;
 mod write;
 
 pub use compact::compact_periodically;
 pub use connection::{Servers, servers};
 pub use error::{StoreError, too_large_resource_version};
+pub use turns::{Others, Places};
 pub use write::Write;
 
-use crate::{background, metrics};
+use crate::background::Lane;
+use crate::metrics;
 use bytes::Bytes;
 use encryption::Encryption;
 use error::{classify, describe};
@@ -28,15 +31,10 @@ use leases::Leases;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use turns::Turn;
 
 /// Where every object lives.
 pub const ROOT: &str = "/registry/";
-
-/// So many requests at a time may wait for etcd that give way to others: it does one
-/// after the other, and who comes next would wait until all of them are done. With two
-/// it always has one to do.
-const GIVING_WAY: usize = 2;
 
 /// How long etcd may take for one request.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -110,7 +108,7 @@ pub struct Store {
     watch: WatchClient,
     leases: Leases,
     encryption: Arc<Encryption>,
-    giving_way: Arc<Semaphore>,
+    others: Arc<Others>,
 }
 
 impl Store {
@@ -124,16 +122,23 @@ impl Store {
             watch: client.watch_client().max_decoding_message_size(usize::MAX),
             leases: Leases::new(client.lease_client(), options.event_ttl),
             encryption: options.encryption,
-            giving_way: Arc::new(Semaphore::new(GIVING_WAY)),
+            others: Arc::new(Others::new()),
         })
     }
 
+    /// Who came to etcd that gives way to nobody.
+    pub fn others(&self) -> &Others {
+        &self.others
+    }
+
     /// Waits for the turn of a request that gives way to others; no other waits.
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        match background::is_here() {
-            // It is never closed.
-            true => self.giving_way.acquire().await.ok(),
-            false => None,
+    async fn turn(&self) -> Option<Turn<'_>> {
+        match Lane::current() {
+            Some(lane) => Some(Turn::wait(&lane.etcd, &self.others).await),
+            None => {
+                self.others.come();
+                None
+            }
         }
     }
 

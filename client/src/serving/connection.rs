@@ -1,9 +1,12 @@
 //! One connection, from its handshake to its end.
 
 use super::BoxError;
+use super::burden::Burden;
 use super::life::{Deadlines, End, Taken, UnderWay};
 use super::shared::Slot;
 use super::validity::Validity;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -48,6 +51,16 @@ pub trait Service: Clone + Send + Sync + 'static {
         peer: Peer,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Where a connection is served; here, unless the service has a place for those
+    /// that are burdened.
+    fn serve(
+        &self,
+        connection: BoxFuture<'static, ()>,
+        _burden: Arc<Burden>,
+    ) -> impl Future<Output = ()> + Send {
+        connection
+    }
 }
 
 /// Who is at the other end of a connection.
@@ -55,6 +68,8 @@ pub trait Service: Clone + Send + Sync + 'static {
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
+    /// Whether much is asked for on its connection.
+    pub burden: Arc<Burden>,
     certificate: Option<(Arc<CertificateDer<'static>>, Validity)>,
     slot: Arc<Slot>,
     proven: Arc<AtomicBool>,
@@ -113,10 +128,12 @@ impl Connection {
         let certified = certificate.is_some();
         let peer = Peer {
             address: self.address,
+            burden: Arc::default(),
             certificate,
             slot: self.slot.clone(),
             proven: Arc::default(),
         };
+        let (place, burden) = (service.clone(), peer.burden.clone());
         let service = service_fn(move |request| {
             let (service, peer) = (service.clone(), peer.clone());
             let mut under_way = UnderWay::begin(peer.slot.clone());
@@ -144,7 +161,8 @@ impl Connection {
                 .keep_alive_timeout(PING.1);
             let connection = server.serve_connection(stream, service);
             let goodbye = http2::Connection::graceful_shutdown;
-            self.supervise(connection, goodbye).await;
+            let connection = self.supervise(connection, goodbye);
+            place.serve(connection.boxed(), burden).await;
         } else {
             let mut server = http1::Builder::new();
             server
@@ -152,12 +170,13 @@ impl Connection {
                 .header_read_timeout(self.deadlines.idle);
             let connection = server.serve_connection(stream, service).with_upgrades();
             let goodbye = http1::UpgradeableConnection::graceful_shutdown;
-            self.supervise(connection, goodbye).await;
+            let connection = self.supervise(connection, goodbye);
+            place.serve(connection.boxed(), burden).await;
         }
     }
 
     /// Lets a connection live as long as it may.
-    async fn supervise<C>(&self, connection: C, say_goodbye: impl Fn(Pin<&mut C>))
+    async fn supervise<C>(self, connection: C, say_goodbye: impl Fn(Pin<&mut C>))
     where
         C: Future<Output = hyper::Result<()>>,
     {

@@ -2,6 +2,7 @@
 //! connection has a deadline ([`Deadlines`]), there are only so many
 //! connections ([`Bounds`]), and the loop that accepts them never stops.
 
+mod burden;
 mod connection;
 mod descriptors;
 mod life;
@@ -10,6 +11,7 @@ mod shared;
 mod table;
 mod validity;
 
+pub use burden::Burden;
 pub use connection::{Peer, Service};
 pub use descriptors::{descriptors, raise_descriptors};
 pub use life::{Deadlines, Taken};
