@@ -12,6 +12,7 @@ pub mod grpc;
 pub mod kubernetes_service;
 pub mod metrics;
 pub mod pipeline;
+pub mod protobuf;
 pub mod rest;
 pub mod server;
 pub mod store;

@@ -6,7 +6,6 @@ pub mod health;
 pub mod negotiate;
 mod objects;
 pub mod path;
-pub mod protobuf;
 
 pub use documents::{Documents, GIT_VERSION};
 
@@ -16,6 +15,7 @@ use crate::pipeline::{
     Answer, Body as RequestBody, HeldBytes, Options, Origin, PatchKind, Pipeline, Request, Target,
     Verb, pairs, yaml,
 };
+use crate::protobuf;
 use crate::subresources::{self, Connection, Upstreams};
 use crate::trace;
 use body::Body;

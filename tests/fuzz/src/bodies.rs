@@ -3,7 +3,7 @@
 
 use crate::invent::Choices;
 use hardway_apiserver::pipeline::{continuation::Token, yaml as bounded};
-use hardway_apiserver::rest::protobuf::to_json;
+use hardway_apiserver::protobuf::{Encoded, to_json};
 use hardway_proto::quantity::{Format, Quantity};
 use hardway_resources::schema::builtin;
 use hardway_resources::{Schema, strict as decoding};
@@ -56,7 +56,8 @@ pub fn strict(data: &[u8]) {
     }
 }
 
-/// A message becomes a JSON object of its kind, not out of proportion to it.
+/// A message becomes a JSON object of its kind, not out of proportion to it; and is read
+/// as the same when it has been written again.
 pub fn protobuf(data: &[u8]) {
     let mut choices = Choices::new(data);
     let kind @ (group, version, name) = *choices.one(&KINDS);
@@ -80,6 +81,11 @@ pub fn protobuf(data: &[u8]) {
     );
     let object: Value = serde_json::from_slice(&json).expect("JSON");
     assert!(object["kind"].is_string() && object["apiVersion"].is_string());
+    let written = Encoded::new(&object).expect("what was read can be written");
+    let again: Value = to_json(written.bytes())
+        .map(|json| serde_json::from_slice(&json).expect("JSON"))
+        .expect("what was written can be read");
+    assert!(alike(&again, &object), "{object} became {again}");
     // What follows in the pipeline may refuse it, and must survive it.
     let _ = decoding::check(&schema(kind), &json);
 }

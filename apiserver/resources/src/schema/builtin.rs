@@ -35,6 +35,11 @@ pub fn definition(name: &str) -> Option<Schema> {
     Some(Schema::from_nodes(ARENA.nodes.clone(), root))
 }
 
+/// The names of all definitions that there are: kinds, their lists, bodies, `ObjectMeta`.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ARENA.roots.keys().map(String::as_str)
+}
+
 /// The schema of a built-in kind.
 pub fn kind(group: &str, version: &str, kind: &str) -> Option<Schema> {
     definition(&crate::rows::definition(group, version, kind))

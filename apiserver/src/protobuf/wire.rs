@@ -65,6 +65,61 @@ fn varint(rest: &mut &[u8]) -> Result<u64, Malformed> {
     Err(Malformed)
 }
 
+/// The wire type of texts, bytes and messages.
+pub(super) const LENGTH_DELIMITED: u8 = 2;
+
+/// Writes a number, seven bits in each byte.
+pub(super) fn put_varint(out: &mut Vec<u8>, number: u64) {
+    prost::encoding::encode_varint(number, out);
+}
+
+/// Writes a field's number and wire type.
+pub(super) fn put_key(out: &mut Vec<u8>, number: u32, wire_type: u8) {
+    put_varint(out, u64::from(number) << 3 | u64::from(wire_type));
+}
+
+/// Writes a field that is a number.
+pub(super) fn put_number(out: &mut Vec<u8>, number: u32, value: u64) {
+    put_key(out, number, 0);
+    put_varint(out, value);
+}
+
+/// Writes a field that is a fraction.
+pub(super) fn put_double(out: &mut Vec<u8>, number: u32, value: f64) {
+    put_key(out, number, 1);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Writes a field that is bytes.
+pub(super) fn put_bytes(out: &mut Vec<u8>, number: u32, bytes: &[u8]) {
+    put_key(out, number, LENGTH_DELIMITED);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Writes a field that is a message.
+pub(super) fn nested<T>(
+    out: &mut Vec<u8>,
+    number: u32,
+    write: impl FnOnce(&mut Vec<u8>) -> T,
+) -> T {
+    put_key(out, number, LENGTH_DELIMITED);
+    // Room for the length of most; of others it is moved.
+    let start = out.len();
+    out.push(0);
+    let written = write(out);
+    let length = out.len() - start - 1;
+    match u8::try_from(length) {
+        Ok(short) if short < 0x80 => out[start] = short,
+        _ => {
+            let mut prefix = Vec::with_capacity(5);
+            put_varint(&mut prefix, length as u64);
+            out.splice(start..=start, prefix);
+        }
+    }
+    written
+}
+
 /// Text, whatever is in it.
 pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -88,6 +143,26 @@ mod tests {
                 (3, Field::Fixed64(1))
             ]
         );
+    }
+
+    #[test]
+    fn writes_what_it_reads() {
+        for length in [0, 127, 128, 20_000] {
+            let mut out = Vec::new();
+            nested(&mut out, 3, |out| put_bytes(out, 1, &vec![7; length]));
+            put_number(&mut out, 16, u64::MAX);
+            put_double(&mut out, 2, 0.5);
+            let mut inner = Vec::new();
+            put_bytes(&mut inner, 1, &vec![7; length]);
+            let all: Vec<_> = fields(&out).collect::<Result<_, _>>().unwrap();
+            let half = Field::Fixed64(0.5f64.to_bits());
+            let expected = [
+                (3, Field::Bytes(&inner[..])),
+                (16, Field::Number(u64::MAX)),
+                (2, half),
+            ];
+            assert_eq!(all, expected);
+        }
     }
 
     #[test]
