@@ -1,6 +1,7 @@
 //! One cached object: its bytes and the little that selectors need.
 
 use crate::pipeline::metadata;
+use crate::protobuf::{self, Encoded, Unencodable};
 use crate::store::splice::{self, Versioned};
 use crate::store::{StoreError, Stored};
 use bytes::Bytes;
@@ -24,6 +25,8 @@ pub struct Entry {
     pub labels: BTreeMap<String, String>,
     /// What it has in the fields that its kind can be selected by, in their order.
     pub fields: Box<[String]>,
+    /// The object in protobuf, once somebody asks for it.
+    encoded: OnceLock<Box<Result<Encoded, Unencodable>>>,
 }
 
 impl Entry {
@@ -62,6 +65,7 @@ impl Entry {
                 .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
                 .collect(),
             fields: resource.rules.selectable_values(value).into(),
+            encoded: OnceLock::new(),
         }
     }
 
@@ -73,6 +77,18 @@ impl Entry {
     /// The JSON as it is sent when the object goes: at the revision of that.
     pub fn bytes_at(&self, revision: i64) -> Bytes {
         self.json.at_revision(revision)
+    }
+
+    /// The object in protobuf, written once for all who ask.
+    ///
+    /// # Errors
+    /// If its kind has no message, or it is not as the kind's schema says.
+    pub fn encoded(&self) -> Result<&Encoded, &Unencodable> {
+        let encode = || {
+            let encoded = Encoded::from_json(self.bytes());
+            Box::new(encoded.inspect_err(|error| tracing::warn!(key = self.key, %error)))
+        };
+        self.encoded.get_or_init(encode).as_ref().as_ref()
     }
 
     /// The object, parsed.
@@ -127,7 +143,11 @@ pub struct Event {
     /// When it was seen.
     pub seen: std::time::Instant,
     frames: [OnceLock<Bytes>; 3],
+    encoded: OnceLock<Box<EncodedFrames>>,
 }
+
+/// The frames of an event in protobuf, by change.
+type EncodedFrames = [OnceLock<Result<Bytes, Unencodable>>; 3];
 
 impl Event {
     pub(super) fn new(
@@ -141,6 +161,7 @@ impl Event {
             previous,
             seen: std::time::Instant::now(),
             frames: Default::default(),
+            encoded: OnceLock::new(),
         }
     }
 
@@ -169,6 +190,29 @@ impl Event {
     pub fn frame(&self, change: Change) -> Bytes {
         self.frames[change as usize]
             .get_or_init(|| frame(change.as_str(), &self.object(change)))
+            .clone()
+    }
+
+    /// The same of a watch in protobuf.
+    ///
+    /// # Errors
+    /// If its kind has no message, or it is not as the kind's schema says.
+    pub fn encoded_frame(&self, change: Change) -> Result<Bytes, Unencodable> {
+        let frames = self.encoded.get_or_init(Box::default);
+        frames[change as usize]
+            .get_or_init(|| {
+                let fresh;
+                let encoded = match (change, &self.entry) {
+                    (Change::Added | Change::Modified, Some(entry)) => {
+                        entry.encoded().map_err(Clone::clone)?
+                    }
+                    _ => {
+                        fresh = Encoded::from_json(&self.object(change))?;
+                        &fresh
+                    }
+                };
+                Ok(protobuf::watch_event(change.as_str(), encoded))
+            })
             .clone()
     }
 

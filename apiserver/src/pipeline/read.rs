@@ -60,6 +60,7 @@ impl Pipeline {
         Ok(Object {
             json: present::serve(target, entry.bytes()),
             created: false,
+            cached: (!present::converts(target)).then_some(entry),
         })
     }
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
 
-use crate::cache::join;
+use crate::cache::{Entry, join};
 use crate::fairness::Classified;
 
 /// What is to be done.
@@ -329,6 +329,8 @@ pub struct Object {
     pub json: Bytes,
     /// Whether it was created: 201.
     pub created: bool,
+    /// The cached object whose bytes these are, if they are any's.
+    pub cached: Option<Arc<Entry>>,
 }
 
 impl Object {
@@ -337,6 +339,7 @@ impl Object {
         Self {
             json: crate::pipeline::present::to_bytes(value),
             created: false,
+            cached: None,
         }
     }
 

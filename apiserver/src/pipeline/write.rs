@@ -36,6 +36,7 @@ impl Pipeline {
         Ok(Object {
             json: present::serve(change.target, &json),
             created: false,
+            cached: None,
         })
     }
 

@@ -2,7 +2,8 @@
 
 use super::negotiate::{Form, Media};
 use crate::background;
-use crate::pipeline::{HeldBytes, yaml};
+use crate::pipeline::{HeldBytes, present, yaml};
+use crate::protobuf::{self, Encoded};
 use bytes::{Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -11,6 +12,7 @@ use hardway_proto::Status;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
+use serde_json::Value;
 use std::io::Write;
 use std::pin::pin;
 use std::time::Duration;
@@ -49,7 +51,7 @@ where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let read = tokio::time::timeout(time, whole(body, held)).await;
+    let read = tokio::time::timeout(time, collect(body, held)).await;
     read.unwrap_or_else(|_| Err(too_slow(time)))
 }
 
@@ -69,7 +71,7 @@ where
     let _ = tokio::time::timeout(DISCARD_TIME, discard(pin!(body))).await;
 }
 
-async fn whole<B>(body: B, held: &mut HeldBytes) -> Result<Bytes, Status>
+async fn collect<B>(body: B, held: &mut HeldBytes) -> Result<Bytes, Status>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -150,41 +152,56 @@ pub fn respond(code: u16, content_type: &'static str, body: Body) -> Response<Bo
     response
 }
 
-/// JSON in the form asked for.
+/// JSON in the form asked for. What has no message in protobuf stays JSON.
 pub fn json(code: u16, json: Bytes, form: Form, gzip: bool) -> Response<Body> {
     let (bytes, content_type) = match form.media {
         Media::Yaml => (to_yaml(&json), "application/yaml"),
         Media::Json if form.pretty => (prettify(&json), "application/json"),
         Media::Json => (json, "application/json"),
+        Media::Protobuf => match Encoded::from_json(&json) {
+            Ok(encoded) => (encoded.bytes().clone(), protobuf::MEDIA_TYPE),
+            Err(_) => (json, "application/json"),
+        },
     };
+    whole(code, bytes, content_type, gzip)
+}
+
+/// A value in the form asked for.
+pub fn value(code: u16, value: &Value, form: Form, gzip: bool) -> Response<Body> {
+    if form.media == Media::Protobuf
+        && let Ok(encoded) = Encoded::new(value)
+    {
+        return whole(code, encoded.bytes().clone(), protobuf::MEDIA_TYPE, gzip);
+    }
+    json(code, present::to_bytes(value), form, gzip)
+}
+
+/// Bytes that are there at once.
+pub fn whole(code: u16, bytes: Bytes, content_type: &'static str, gzip: bool) -> Response<Body> {
     if gzip && bytes.len() > COMPRESS_FROM {
         return compressed(respond(code, content_type, full(compress(&bytes))));
     }
     respond(code, content_type, full(bytes))
 }
 
-/// JSON of many parts, written one after the other without being held at
-/// once.
+/// Many parts, written one after the other without being held at once.
 pub fn parts(
     parts: impl Iterator<Item = Bytes> + Send + 'static,
     size: usize,
+    content_type: &'static str,
     gzip: bool,
 ) -> Response<Body> {
     if size <= COMPRESS_FROM {
         let mut whole = BytesMut::with_capacity(size);
         parts.for_each(|part| whole.extend_from_slice(&part));
-        return respond(200, "application/json", full(whole.freeze()));
+        return respond(200, content_type, full(whole.freeze()));
     }
     let pieces = Pieces { parts };
     if !gzip {
         let body = stream(futures_util::stream::iter(pieces));
-        return respond(200, "application/json", body);
+        return respond(200, content_type, body);
     }
-    compressed(respond(
-        200,
-        "application/json",
-        stream(compressing(pieces)),
-    ))
+    compressed(respond(200, content_type, stream(compressing(pieces))))
 }
 
 /// Pieces compressed in the background, a few ahead of the client that reads
@@ -270,12 +287,12 @@ fn compress(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn to_yaml(json: &Bytes) -> Bytes {
-    serde_json::from_slice::<serde_json::Value>(json)
+    serde_json::from_slice::<Value>(json)
         .map_or_else(|_| json.clone(), |value| yaml::write(&value).into())
 }
 
 fn prettify(json: &Bytes) -> Bytes {
-    let pretty = serde_json::from_slice::<serde_json::Value>(json)
+    let pretty = serde_json::from_slice::<Value>(json)
         .ok()
         .and_then(|value| serde_json::to_vec_pretty(&value).ok());
     match pretty {
@@ -298,7 +315,7 @@ mod tests {
         let parts: Vec<Bytes> = (0..5_000).map(|i| format!("part {i}, ").into()).collect();
         let plain: Vec<u8> = parts.concat();
         let size = usize::MAX;
-        let sent = super::parts(parts.clone().into_iter(), size, true);
+        let sent = super::parts(parts.clone().into_iter(), size, "text/plain", true);
         assert_eq!(sent.headers()[header::CONTENT_ENCODING], "gzip");
         let bytes = sent.into_body().collect().await.unwrap().to_bytes();
         let mut back = Vec::new();
@@ -306,7 +323,7 @@ mod tests {
             .read_to_end(&mut back)
             .unwrap();
         assert_eq!(back, plain);
-        let sent = super::parts(parts.into_iter(), size, false);
+        let sent = super::parts(parts.into_iter(), size, "text/plain", false);
         assert_eq!(sent.into_body().collect().await.unwrap().to_bytes(), plain);
     }
 

@@ -26,7 +26,7 @@ use hardway_resources::table::Include;
 use health::Startup;
 use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts};
 use hyper::body::Incoming;
-use negotiate::Form;
+use negotiate::{Form, InProtobuf};
 use objects::Wanted;
 use path::ResourcePath;
 use serde_json::Value;
@@ -133,8 +133,9 @@ impl Rest {
     /// Answers one request.
     pub async fn handle(&self, request: http::Request<Incoming>, peer: Peer) -> Response<Body> {
         let accept = header_text(request.headers(), header::ACCEPT);
-        let mut form = match Form::accepted(accept) {
+        let mut form = match Form::accepted(accept, InProtobuf::Objects) {
             Ok(form) => form,
+            Err(_) if !negotiates(request.uri().path()) => Form::default(),
             Err(_) if documents::wants_protobuf(accept) => Form::default(),
             Err(status) => return objects::failure(&status, Form::default()),
         };
@@ -267,6 +268,11 @@ impl Rest {
                 return Ok(body::text(200, text));
             }
         }
+        let accept = header_text(request.headers(), header::ACCEPT);
+        let form = match form.within(accept, InProtobuf::Nothing) {
+            Err(_) if !negotiates(path) => Form::default(),
+            form => form?,
+        };
         Ok(self
             .documents
             .respond(path, request.headers(), &self.pipeline, form, gzip)
@@ -311,6 +317,13 @@ impl Rest {
             .filter(|found| path.namespace.is_empty() || found.namespaced());
         let Some(resource) = found else {
             return self.unknown(request.method(), &query, &path, &user, entry);
+        };
+        let form = match resource.custom {
+            true => form.within(
+                header_text(request.headers(), header::ACCEPT),
+                InProtobuf::Metadata,
+            )?,
+            false => form,
         };
         let target = Target {
             version: path.version.clone(),
@@ -536,6 +549,12 @@ async fn read_body(
         return Ok(RequestBody::Empty);
     }
     Ok(body)
+}
+
+/// Whether a path's answer is in a form that the client accepts; version, health and
+/// metrics have one only.
+fn negotiates(path: &str) -> bool {
+    path.starts_with("/api") || path.starts_with("/openapi/")
 }
 
 /// Indented answers for people: asked for, or by the looks of the client.

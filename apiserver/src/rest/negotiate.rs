@@ -1,5 +1,6 @@
 //! Which form of an answer a client wants.
 
+use crate::protobuf;
 use hardway_proto::Status;
 
 /// How an answer is written.
@@ -9,6 +10,29 @@ pub enum Media {
     Json,
     /// YAML.
     Yaml,
+    /// Kubernetes' protobuf.
+    Protobuf,
+}
+
+/// What can be had in protobuf of what is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InProtobuf {
+    /// Every object, but no Table.
+    Objects,
+    /// Metadata only: of custom resources.
+    Metadata,
+    /// Nothing: documents.
+    Nothing,
+}
+
+impl InProtobuf {
+    fn has(self, shape: Shape) -> bool {
+        match self {
+            Self::Objects => shape != Shape::Table,
+            Self::Metadata => shape == Shape::Partial,
+            Self::Nothing => false,
+        }
+    }
 }
 
 /// In which shape objects are answered.
@@ -45,13 +69,14 @@ impl Default for Form {
 
 impl Form {
     /// The best form that an `Accept` header allows. 406 if there is none.
-    pub fn accepted(accept: &str) -> Result<Self, Status> {
+    pub fn accepted(accept: &str, in_protobuf: InProtobuf) -> Result<Self, Status> {
         if accept.trim().is_empty() {
             return Ok(Self::default());
         }
         let mut best: Option<(f32, Self)> = None;
         for range in accept.split(',') {
             if let Some((quality, form)) = read_range(range)
+                && (form.media != Media::Protobuf || in_protobuf.has(form.shape))
                 && best.is_none_or(|(highest, _)| quality > highest)
             {
                 best = Some((quality, form));
@@ -61,8 +86,20 @@ impl Form {
             Status::failure(
                 406,
                 "NotAcceptable",
-                "only the following media types are accepted: application/json, application/yaml",
+                "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
             )
+        })
+    }
+
+    /// This form, where it can be had; otherwise the best of the others.
+    pub fn within(self, accept: &str, in_protobuf: InProtobuf) -> Result<Self, Status> {
+        if self.media != Media::Protobuf || in_protobuf.has(self.shape) {
+            return Ok(self);
+        }
+        let form = Self::accepted(accept, in_protobuf)?;
+        Ok(Self {
+            pretty: self.pretty,
+            ..form
         })
     }
 }
@@ -73,6 +110,7 @@ fn read_range(range: &str) -> Option<(f32, Form)> {
     let media = match parts.next()?.to_ascii_lowercase().as_str() {
         "application/json" | "*/*" | "application/*" | "text/*" => Media::Json,
         "application/yaml" => Media::Yaml,
+        protobuf::MEDIA_TYPE => Media::Protobuf,
         _ => return None,
     };
     let mut quality = 1.0;
@@ -105,30 +143,60 @@ fn read_range(range: &str) -> Option<(f32, Form)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use InProtobuf::{Metadata, Nothing, Objects};
+
+    fn accepted(accept: &str) -> Form {
+        Form::accepted(accept, Objects).unwrap()
+    }
 
     #[test]
     fn kubectl_get_wants_a_table() {
         let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-        assert_eq!(Form::accepted(accept).unwrap().shape, Shape::Table);
+        assert_eq!(accepted(accept).shape, Shape::Table);
         let older = "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-        assert_eq!(Form::accepted(older).unwrap().shape, Shape::Object);
+        assert_eq!(accepted(older).shape, Shape::Object);
+    }
+
+    const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+    /// As `k8s.io/apiextensions-apiserver` does: definitions' objects are in protobuf only
+    /// what everything has.
+    #[test]
+    fn protobuf_is_for_what_has_messages() {
+        let components = format!("{PROTOBUF},application/json");
+        assert_eq!(accepted(&components).media, Media::Protobuf);
+        assert_eq!(accepted(&format!("{PROTOBUF}, */*")).media, Media::Protobuf);
+        for without in [Metadata, Nothing] {
+            let form = Form::accepted(&components, without);
+            assert_eq!(form.unwrap(), Form::default());
+            assert_eq!(Form::accepted(PROTOBUF, without).unwrap_err().code, 406);
+        }
+        let partial = "as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+        let collector = format!("{PROTOBUF};{partial},application/json;{partial},application/json");
+        let form = Form::accepted(&collector, Metadata).unwrap();
+        assert_eq!((form.media, form.shape), (Media::Protobuf, Shape::Partial));
+        let table = format!("{PROTOBUF};as=Table;g=meta.k8s.io;v=v1");
+        assert_eq!(Form::accepted(&table, Objects).unwrap_err().code, 406);
     }
 
     #[test]
-    fn protobuf_falls_back_to_json() {
-        let protobuf = "application/vnd.kubernetes.protobuf";
-        assert_eq!(
-            Form::accepted(&format!("{protobuf},application/json")).unwrap(),
-            Form::default()
-        );
-        assert_eq!(Form::accepted(protobuf).unwrap_err().code, 406);
+    fn what_cannot_be_had_falls_back_to_the_next() {
+        let accept = format!("{PROTOBUF},application/yaml;q=0.5,application/json;q=0.6");
+        let form = Form {
+            pretty: true,
+            ..accepted(&accept)
+        };
+        assert_eq!(form.within(&accept, Objects).unwrap(), form);
+        let other = form.within(&accept, Nothing).unwrap();
+        assert_eq!((other.media, other.pretty), (Media::Json, true));
+        assert_eq!(form.within(PROTOBUF, Metadata).unwrap_err().code, 406);
     }
 
     #[test]
     fn quality_counts() {
-        let form = Form::accepted("application/json;q=0.5, application/yaml").unwrap();
+        let form = accepted("application/json;q=0.5, application/yaml");
         assert_eq!(form.media, Media::Yaml);
-        assert_eq!(Form::accepted("").unwrap().media, Media::Json);
-        assert_eq!(Form::accepted("*/*").unwrap().media, Media::Json);
+        assert_eq!(accepted("").media, Media::Json);
+        assert_eq!(accepted("*/*").media, Media::Json);
     }
 }

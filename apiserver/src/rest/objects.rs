@@ -3,8 +3,10 @@
 use super::body::{self, Body};
 use super::negotiate::{Form, Media, Shape};
 use crate::background;
+use crate::cache::entry;
 use crate::metrics;
 use crate::pipeline::{Listing, Object, Target, Watch, WatchItem, bookmark, present};
+use crate::protobuf::{self, Encoded, Unencodable};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use hardway_proto::Status;
@@ -44,10 +46,10 @@ pub fn failure(status: &Status, form: Form) -> Response<Body> {
 pub async fn object(target: &Target, object: Object, wanted: Wanted) -> Response<Body> {
     let code = if object.created { 201 } else { 200 };
     if object.json.len() < background::FROM || as_it_is(wanted) && !wanted.gzip {
-        return written(target, &object.json, code, wanted);
+        return written(target, &object, code, wanted);
     }
     let target = target.clone();
-    background::compute(move || written(&target, &object.json, code, wanted)).await
+    background::compute(move || written(&target, &object, code, wanted)).await
 }
 
 /// Whether the client takes the bytes that are kept.
@@ -56,29 +58,45 @@ fn as_it_is(wanted: Wanted) -> bool {
     form.shape == Shape::Object && form.media == Media::Json && !form.pretty
 }
 
-fn written(target: &Target, json: &Bytes, code: u16, wanted: Wanted) -> Response<Body> {
-    let bytes = match wanted.form.shape {
-        Shape::Object => json.clone(),
-        shape => reshape_one(target, json, shape, wanted.include),
-    };
-    body::json(code, bytes, wanted.form, wanted.gzip)
+/// Whether the client takes what is kept in protobuf.
+fn as_encoded(wanted: Wanted) -> bool {
+    wanted.form.shape == Shape::Object && wanted.form.media == Media::Protobuf
 }
 
-fn reshape_one(target: &Target, bytes: &Bytes, shape: Shape, include: Include) -> Bytes {
-    let Ok(value) = serde_json::from_slice::<Value>(bytes) else {
-        return bytes.clone();
+fn written(target: &Target, object: &Object, code: u16, wanted: Wanted) -> Response<Body> {
+    if as_encoded(wanted)
+        && let Some(entry) = &object.cached
+        && let Ok(encoded) = entry.encoded()
+    {
+        let bytes = encoded.bytes().clone();
+        return body::whole(code, bytes, protobuf::MEDIA_TYPE, wanted.gzip);
+    }
+    let reshaped = match wanted.form.shape {
+        Shape::Object => None,
+        shape => reshape_one(target, &object.json, shape, wanted.include),
     };
-    let items: Vec<&Value> = match value["kind"].as_str() {
-        Some(kind) if kind == target.resource.kind => vec![&value],
-        // Lists made on the spot: of what isn't stored, or was deleted.
-        Some(kind) if kind == target.resource.list_kind && shape == Shape::Table => {
-            value["items"].as_array().into_iter().flatten().collect()
-        }
+    match reshaped {
+        Some(value) => body::value(code, &value, wanted.form, wanted.gzip),
+        None => body::json(code, object.json.clone(), wanted.form, wanted.gzip),
+    }
+}
+
+/// An object in another shape; `None` for what has none.
+fn reshape_one(target: &Target, json: &[u8], shape: Shape, include: Include) -> Option<Value> {
+    let value: Value = serde_json::from_slice(json).ok()?;
+    let kind = value["kind"].as_str()?;
+    // Lists made on the spot: of what isn't stored, or was deleted.
+    let is_list = kind == target.resource.list_kind;
+    if !is_list && kind != target.resource.kind {
         // A Status (of a deletion) or a review has no rows.
-        _ => return bytes.clone(),
+        return None;
+    }
+    let items: Vec<&Value> = match is_list {
+        true => value["items"].as_array().into_iter().flatten().collect(),
+        false => vec![&value],
     };
     let version = &value["metadata"]["resourceVersion"];
-    let reshaped = match (shape, target.resource.version(&target.version)) {
+    Some(match (shape, target.resource.version(&target.version)) {
         (Shape::Table, Some(row)) => table::render(
             row.printer.as_ref(),
             items,
@@ -87,9 +105,18 @@ fn reshape_one(target: &Target, bytes: &Bytes, shape: Shape, include: Include) -
             true,
             Timestamp::now(),
         ),
+        _ if is_list => partial_list(value["metadata"].clone(), items),
         _ => table::partial(&value),
-    };
-    present::to_bytes(&reshaped)
+    })
+}
+
+fn partial_list<'a>(metadata: Value, items: impl IntoIterator<Item = &'a Value>) -> Value {
+    json!({
+        "kind": "PartialObjectMetadataList",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "items": items.into_iter().map(table::partial).collect::<Vec<_>>(),
+    })
 }
 
 /// A list: the bytes of its items if they are wanted as they are.
@@ -99,10 +126,42 @@ pub async fn list(listing: Listing, wanted: Wanted) -> Response<Body> {
         .iter()
         .map(|item| item.bytes().len() + 1)
         .sum::<usize>();
-    match as_it_is(wanted) {
-        true => joined(listing, size, wanted.gzip),
-        false if size < background::FROM => reshaped(listing, wanted),
-        false => background::compute(move || reshaped(listing, wanted)).await,
+    if as_it_is(wanted) {
+        return joined(listing, size, wanted.gzip);
+    }
+    let write = move || match as_encoded(wanted) {
+        true => encoded(listing, size, wanted.gzip),
+        false => reshaped(listing, wanted),
+    };
+    match size < background::FROM {
+        true => write(),
+        false => background::compute(write).await,
+    }
+}
+
+/// A list in protobuf: the messages that are kept of its items. If one has none, JSON.
+fn encoded(listing: Listing, size: usize, gzip: bool) -> Response<Body> {
+    let target = &listing.target;
+    let items: Result<Vec<Encoded>, Unencodable> = listing
+        .items
+        .iter()
+        .map(|entry| match present::converts(target) {
+            true => Encoded::new(&present::to_served(target, entry.value())),
+            false => entry.encoded().cloned().map_err(Clone::clone),
+        })
+        .collect();
+    let (api_version, kind) = (target.api_version(), &target.resource.list_kind);
+    let metadata = list_metadata(&listing);
+    let list = items.and_then(|items| protobuf::list(&api_version, kind, &metadata, items));
+    match list {
+        Err(_) => joined(listing, size, gzip),
+        Ok((parts, size)) => {
+            let seat = listing.seat.filter(|_| gzip);
+            let parts = parts.inspect(move |_| {
+                let _until_written = &seat;
+            });
+            body::parts(parts, size, protobuf::MEDIA_TYPE, gzip)
+        }
     }
 }
 
@@ -131,7 +190,7 @@ fn joined(listing: Listing, size: usize, gzip: bool) -> Response<Body> {
     let parts = std::iter::once(Bytes::from(head))
         .chain(items)
         .chain([Bytes::from_static(b"]}")]);
-    body::parts(parts, size, gzip)
+    body::parts(parts, size, "application/json", gzip)
 }
 
 /// A list in another shape or form than it is kept in.
@@ -158,14 +217,9 @@ fn reshaped(listing: Listing, wanted: Wanted) -> Response<Body> {
             "metadata": metadata,
             "items": items,
         }),
-        _ => json!({
-            "kind": "PartialObjectMetadataList",
-            "apiVersion": "meta.k8s.io/v1",
-            "metadata": metadata,
-            "items": items.iter().map(table::partial).collect::<Vec<_>>(),
-        }),
+        _ => partial_list(metadata, &items),
     };
-    body::json(200, present::to_bytes(&value), wanted.form, wanted.gzip)
+    body::value(200, &value, wanted.form, wanted.gzip)
 }
 
 fn list_metadata(listing: &Listing) -> Value {
@@ -186,7 +240,7 @@ fn list_metadata(listing: &Listing) -> Value {
 /// Several events are sent together up to this size.
 const BATCH: usize = 32 << 10;
 
-/// A watch, one JSON line per event.
+/// A watch, one JSON line (or frame in protobuf) per event.
 pub fn watch(watch: Watch, wanted: Wanted) -> Response<Body> {
     let running = metrics::long_running("WATCH");
     let writer = WatchWriter {
@@ -213,7 +267,11 @@ pub fn watch(watch: Watch, wanted: Wanted) -> Response<Body> {
         }
         Some((batch.freeze(), (writer, running)))
     });
-    body::respond(200, "application/json", body::stream(frames))
+    let content_type = match wanted.form.media {
+        Media::Protobuf => protobuf::WATCH_MEDIA_TYPE,
+        Media::Json | Media::Yaml => "application/json",
+    };
+    body::respond(200, content_type, body::stream(frames))
 }
 
 struct WatchWriter {
@@ -223,11 +281,21 @@ struct WatchWriter {
 }
 
 impl WatchWriter {
-    /// The line of one event.
+    /// The line, or frame, of one event.
     fn frame(&mut self, item: WatchItem) -> Bytes {
         let target = &self.watch.target;
         let plain = self.wanted.form.shape == Shape::Object && !present::converts(target);
+        let in_protobuf = self.wanted.form.media == Media::Protobuf;
         let (kind, object) = match item {
+            WatchItem::Change(change, event) if plain && in_protobuf => {
+                return event.encoded_frame(change).unwrap_or_else(refusal);
+            }
+            WatchItem::Initial(entry) if plain && in_protobuf => {
+                let frame = |encoded| protobuf::watch_event("ADDED", encoded);
+                return entry
+                    .encoded()
+                    .map_or_else(|error| refusal(error.clone()), frame);
+            }
             WatchItem::Change(change, event) if plain => return event.frame(change),
             WatchItem::Change(change, event) => (change.as_str(), event.object(change)),
             WatchItem::Initial(entry) => ("ADDED", entry.bytes().clone()),
@@ -239,19 +307,27 @@ impl WatchWriter {
                 return self.shaped("BOOKMARK", &object);
             }
             WatchItem::Error(status) => {
-                let status = serde_json::to_vec(&status).unwrap_or_default();
-                return crate::cache::entry::frame("ERROR", &status);
+                let status = serde_json::to_value(&status).unwrap_or_default();
+                return self.event("ERROR", &status);
             }
         };
         if plain {
-            return crate::cache::entry::frame(kind, &object);
+            return entry::frame(kind, &object);
         }
         match serde_json::from_slice(&object) {
             Ok(value) => {
                 let value = present::to_served(target, value);
                 self.shaped(kind, &value)
             }
-            Err(_) => crate::cache::entry::frame(kind, &object),
+            Err(_) => entry::frame(kind, &object),
+        }
+    }
+
+    /// An event in the form asked for.
+    fn event(&self, kind: &str, object: &Value) -> Bytes {
+        match self.wanted.form.media {
+            Media::Protobuf => event_in_protobuf(kind, object).unwrap_or_else(refusal),
+            Media::Json | Media::Yaml => entry::frame(kind, &present::to_bytes(object)),
         }
     }
 
@@ -275,6 +351,16 @@ impl WatchWriter {
             (Shape::Partial, _) => table::partial(object),
             _ => object.clone(),
         };
-        crate::cache::entry::frame(kind, &present::to_bytes(&shaped))
+        self.event(kind, &shaped)
     }
+}
+
+fn event_in_protobuf(kind: &str, object: &Value) -> Result<Bytes, Unencodable> {
+    Ok(protobuf::watch_event(kind, &Encoded::new(object)?))
+}
+
+/// What a watch in protobuf says instead of an object that isn't to be had so.
+fn refusal(error: Unencodable) -> Bytes {
+    let status = serde_json::to_value(Status::internal(error)).unwrap_or_default();
+    event_in_protobuf("ERROR", &status).unwrap_or_default()
 }
