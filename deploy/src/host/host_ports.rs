@@ -1,6 +1,8 @@
 //! Ports of hosts that lead to pods: rules that the CNI plugin `portmap` makes with
 //! iptables, and takes away when a pod's network is taken down. `reset` ends pods without.
 
+use std::collections::BTreeSet;
+
 /// The plugin's own chains that hold the rules of all pods.
 const SHARED: &[&str] = &[
     "CNI-HOSTPORT-DNAT",
@@ -11,6 +13,9 @@ const SHARED: &[&str] = &[
 /// What `iptables-restore --noflush` is to be told so that in a table, as `iptables-save`
 /// shows it, nothing is left of the pods of a CNI network; none if nothing of them is there.
 /// Rules of pods of other networks stay, and what they share with these.
+///
+/// It is two transactions: for the kernel a chain is in use to the end of the one in which
+/// the last rule that leads to it is deleted.
 pub fn removal(saved: &str, network: &str) -> Option<String> {
     let table = saved.lines().find_map(|line| line.strip_prefix('*'))?;
     let rules: Vec<(&str, &str)> = saved
@@ -27,18 +32,16 @@ pub fn removal(saved: &str, network: &str) -> Option<String> {
         .iter()
         .filter(|(_, rule)| rule.contains(&of_network))
         .collect();
-    let own: Vec<String> = leading
+    // Two rules lead to the chain of a pod with ports of TCP and UDP.
+    let own: BTreeSet<String> = leading
         .iter()
         .filter_map(|(_, rule)| target(rule))
         .collect();
-    let mut lines = Vec::new();
-    lines.extend(
-        leading
-            .iter()
-            .map(|(chain, rule)| format!("-D {chain} {rule}")),
-    );
-    lines.extend(own.iter().map(|chain| format!("-F {chain}")));
-    lines.extend(own.iter().map(|chain| format!("-X {chain}")));
+    let mut rules_to_go: Vec<String> = leading
+        .iter()
+        .map(|(chain, rule)| format!("-D {chain} {rule}"))
+        .collect();
+    let mut chains: Vec<&str> = own.iter().map(String::as_str).collect();
 
     let is_led_elsewhere = rules.iter().any(|(chain, rule)| {
         let is_pods = target(rule).is_some_and(|it| it.starts_with("CNI-DN-"));
@@ -46,19 +49,23 @@ pub fn removal(saved: &str, network: &str) -> Option<String> {
     });
     if !is_led_elsewhere {
         let is_there = |chain: &&&str| saved.contains(&format!("\n:{chain} "));
-        let shared: Vec<_> = SHARED.iter().filter(is_there).collect();
+        chains.extend(SHARED.iter().filter(is_there));
         let to_shared = |rule: &str| target(rule).is_some_and(|to| SHARED.contains(&to.as_str()));
         let jumps = rules
             .iter()
             .filter(|(chain, rule)| to_shared(rule) && !chain.starts_with("CNI-"));
-        lines.extend(jumps.map(|(chain, rule)| format!("-D {chain} {rule}")));
-        lines.extend(shared.iter().map(|chain| format!("-F {chain}")));
-        lines.extend(shared.iter().map(|chain| format!("-X {chain}")));
+        rules_to_go.extend(jumps.map(|(chain, rule)| format!("-D {chain} {rule}")));
     }
-    match lines.is_empty() {
-        true => None,
-        false => Some(format!("*{table}\n{}\nCOMMIT\n", lines.join("\n"))),
+    if rules_to_go.is_empty() && chains.is_empty() {
+        return None;
     }
+    let of_each = |action: &str| -> Vec<String> {
+        let chains = chains.iter();
+        chains.map(|chain| format!("{action} {chain}")).collect()
+    };
+    rules_to_go.extend(of_each("-F"));
+    let transaction = |lines: &[String]| format!("*{table}\n{}\nCOMMIT\n", lines.join("\n"));
+    Some(transaction(&rules_to_go) + &transaction(&of_each("-X")))
 }
 
 #[cfg(test)]
@@ -96,20 +103,35 @@ COMMIT
             [
                 "*nat",
                 r#"-D CNI-HOSTPORT-DNAT -p tcp -m comment --comment "dnat name: \"cbr0\" id: \"abc\"" -m multiport --dports 8080 -j CNI-DN-0f0e"#,
-                "-F CNI-DN-0f0e",
-                "-X CNI-DN-0f0e",
                 "-D PREROUTING -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT",
                 "-D OUTPUT -m addrtype --dst-type LOCAL -j CNI-HOSTPORT-DNAT",
                 r#"-D POSTROUTING -m comment --comment "CNI portfwd requiring masquerade" -j CNI-HOSTPORT-MASQ"#,
+                "-F CNI-DN-0f0e",
                 "-F CNI-HOSTPORT-DNAT",
                 "-F CNI-HOSTPORT-MASQ",
                 "-F CNI-HOSTPORT-SETMARK",
+                "COMMIT",
+                "*nat",
+                "-X CNI-DN-0f0e",
                 "-X CNI-HOSTPORT-DNAT",
                 "-X CNI-HOSTPORT-MASQ",
                 "-X CNI-HOSTPORT-SETMARK",
                 "COMMIT",
             ]
         );
+    }
+
+    #[test]
+    fn a_chain_that_two_rules_lead_to_goes_once() {
+        let rule = ONE
+            .lines()
+            .find(|line| line.starts_with("-A CNI-HOSTPORT-DNAT"))
+            .unwrap();
+        let both = ONE.replace(rule, &format!("{rule}\n{}", rule.replace("tcp", "udp")));
+        let text = removal(&both, "cbr0").unwrap();
+        let count = |line: &str| text.lines().filter(|it| it.starts_with(line)).count();
+        assert_eq!(count("-X CNI-DN-0f0e"), 1, "{text}");
+        assert_eq!(count("-D CNI-HOSTPORT-DNAT -p udp"), 1, "{text}");
     }
 
     #[test]
