@@ -27,6 +27,8 @@ const FILES: &[&str] = &[
     "/var/log/hardway",
     "/var/log/pods",
 ];
+/// Folders that go when nothing of others is in them.
+const FOLDERS: &[&str] = &["/var/lib/hardway", "/run/netns"];
 /// Devices of the overlay and of pods.
 const LINKS: &[&str] = &["flannel.1", "cni0"];
 /// nftables' tables of proxy and flannel-lite.
@@ -130,6 +132,9 @@ fn steps(layout: &Layout) -> Steps<'_> {
         let mut removed = 0;
         for path in FILES {
             removed += u32::from(remove(&layout.path(path))?);
+        }
+        for path in FOLDERS {
+            let _ = fs::remove_dir(layout.path(path));
         }
         Ok(format!("{removed} were there"))
     });
@@ -331,6 +336,8 @@ tmpfs /var/lib/kubelet-other/x tmpfs rw 0 0
         );
         // What was installed stays.
         assert!(there("etc/default/hardway-kubelet") && there("var/lib/hardway/containerd.toml"));
+        fs::remove_file(root.path().join("var/lib/hardway/containerd.toml")).unwrap();
         run(&options(true, false)).unwrap();
+        assert!(!there("var/lib/hardway") && there("var/lib"));
     }
 }
