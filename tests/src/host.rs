@@ -301,7 +301,8 @@ impl Host {
         });
     }
 
-    fn console(&self) -> String {
+    /// What its first process said since it was booted last, and how the host went down.
+    pub fn console(&self) -> String {
         fs::read_to_string(self.folder.join("console")).unwrap_or_default()
     }
 

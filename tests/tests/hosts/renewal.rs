@@ -86,16 +86,23 @@ fn wait_shown(host: &Host, port: u16, file: &str) {
     });
 }
 
-/// Whoever would be another process if it had been started anew, and who leads.
+/// The processes that would be others if they had been started anew, and for how many times
+/// others have led before them.
 fn steady(cluster: &Cluster) -> Vec<String> {
     let processes = faults::units(cluster)
         .into_iter()
         .map(|(host, unit)| format!("{} {unit} {}", host.name, host.property(unit, "MainPID")));
-    let leaders = ["kube-scheduler", "kube-controller-manager"].map(|lease| {
-        let path = "jsonpath={.spec.holderIdentity}/{.spec.leaseTransitions}";
-        cluster.kubectl(&format!(
-            "get lease --namespace=kube-system {lease} -o {path}"
-        ))
+    let host = &cluster.control_plane;
+    let leaders = ["scheduler", "controller-manager"].map(|name| {
+        let id = host.property(&format!("hardway-{name}"), "MainPID");
+        until(&format!("the {name} leads"), || {
+            let path = "jsonpath={.spec.holderIdentity}/{.spec.leaseTransitions}";
+            let lease = format!("get lease --namespace=kube-system kube-{name} -o {path}");
+            let leader = cluster.kubectl(&lease);
+            // After a power cut the lease of who led before must run out.
+            holds(leader.contains(&format!("_{id}/")), &leader)?;
+            Ok(leader)
+        })
     });
     processes.chain(leaders).collect()
 }
