@@ -1,6 +1,8 @@
 //! Objects: create, read, change, delete, as Kubernetes does it.
 
 mod common;
+#[path = "objects/strategies.rs"]
+mod strategies;
 
 use common::{Lab, MAPS, PODS, config_map, pod, service_account};
 use http::Method;

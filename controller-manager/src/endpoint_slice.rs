@@ -12,6 +12,7 @@ use hardway_client::controller::{self, Next};
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Api, Client, Store};
 use hardway_proto::meta::{ObjectKey, controller_ref};
+use hardway_proto::status::NAMESPACE_TERMINATING;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{EndpointSubset, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
@@ -258,8 +259,7 @@ pub async fn apply_plan(api: &Api<EndpointSlice>, plan: &Plan) -> Result<(), Sta
     }
     for slice in &plan.create {
         match api.create(slice).await {
-            // The namespace is going: nothing more can be made in it.
-            Err(status) if status.code != 403 => return Err(status),
+            Err(status) if !status.has_cause(NAMESPACE_TERMINATING) => return Err(status),
             _ => {}
         }
     }

@@ -10,6 +10,7 @@ use hardway_client::controller::{self, Next};
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Store};
 use hardway_proto::meta::ObjectKey;
+use hardway_proto::status::NAMESPACE_TERMINATING;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{
     EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Pod, Service,
@@ -149,8 +150,9 @@ impl Controller {
         match current {
             None => match api.create(&wanted).await {
                 Ok(_) => {}
-                // Made meanwhile, or the namespace is going: the next change tells.
-                Err(status) if status.is_already_exists() || status.code == 403 => {}
+                // Made meanwhile: the next change tells. Or nothing can be made any more.
+                Err(status)
+                    if status.is_already_exists() || status.has_cause(NAMESPACE_TERMINATING) => {}
                 Err(status) => return Err(status),
             },
             Some(current) if *current != wanted => {

@@ -16,6 +16,7 @@ use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Informer, Store};
 use hardway_proto::labels::Selector;
 use hardway_proto::meta::{ObjectKey, controller_of, controller_ref};
+use hardway_proto::status::NAMESPACE_TERMINATING;
 use hardway_proto::{Kind, Status};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition};
@@ -367,7 +368,7 @@ impl<K: Replicated> Controller<K> {
             }
             if let Some(status) = failure {
                 // A namespace that is going away refuses for good.
-                if status.message.contains("because it is being terminated") {
+                if status.has_cause(NAMESPACE_TERMINATING) {
                     return Ok(());
                 }
                 let text = format!("Error creating: {status}");

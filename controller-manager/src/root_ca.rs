@@ -9,6 +9,7 @@ use hardway_client::notify::Watch;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Store};
 use hardway_proto::meta::ObjectKey;
+use hardway_proto::status::NAMESPACE_TERMINATING;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use std::collections::BTreeMap;
@@ -114,7 +115,13 @@ impl Controller {
         };
         match outcome {
             Ok(_) => Ok(Next::Done),
-            Err(status) if status.is_already_exists() || status.is_not_found() => Ok(Next::Done),
+            Err(status)
+                if status.is_already_exists()
+                    || status.is_not_found()
+                    || status.has_cause(NAMESPACE_TERMINATING) =>
+            {
+                Ok(Next::Done)
+            }
             Err(status) => Err(status),
         }
     }

@@ -7,6 +7,7 @@ use hardway_client::controller::{self, Next};
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Store};
 use hardway_proto::meta::ObjectKey;
+use hardway_proto::status::NAMESPACE_TERMINATING;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 
@@ -66,7 +67,13 @@ impl Controller {
         account.metadata.namespace = Some(namespace.clone());
         match self.client.namespaced(&namespace).create(&account).await {
             Ok(_) => Ok(Next::Done),
-            Err(status) if status.is_already_exists() || status.is_not_found() => Ok(Next::Done),
+            Err(status)
+                if status.is_already_exists()
+                    || status.is_not_found()
+                    || status.has_cause(NAMESPACE_TERMINATING) =>
+            {
+                Ok(Next::Done)
+            }
             Err(status) => Err(status),
         }
     }

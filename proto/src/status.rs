@@ -20,6 +20,10 @@ pub struct Cause {
     pub field: String,
 }
 
+/// The cause of a refused create in a namespace that is going away for good: trying it
+/// again won't help (`NamespaceTerminatingCause` of `k8s.io/api/core/v1`).
+pub const NAMESPACE_TERMINATING: &str = "NamespaceTerminating";
+
 /// What the failure is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -320,6 +324,13 @@ impl Status {
         self.code == 410
     }
 
+    /// Whether one of its causes is of this type, e.g. [`NAMESPACE_TERMINATING`]: what
+    /// `errors.HasStatusCause` asks in Kubernetes.
+    pub fn has_cause(&self, reason: &str) -> bool {
+        let causes = self.details.iter().flat_map(|details| &details.causes);
+        causes.into_iter().any(|cause| cause.reason == reason)
+    }
+
     /// As a gRPC status: a matching code, the message, this Status as details.
     pub fn to_grpc(&self) -> tonic::Status {
         use tonic::Code;
@@ -399,6 +410,17 @@ mod tests {
             Status::invalid("", "Pod", "a", vec![cause.clone(), cause]).message,
             r#"Pod "a" is invalid: [spec.selector: Required value, spec.selector: Required value]"#
         );
+    }
+
+    #[test]
+    fn causes_are_asked_by_type() {
+        let mut status = Status::forbidden("", "pods", "a", "the namespace is going");
+        assert!(!status.has_cause(NAMESPACE_TERMINATING));
+        status.details.get_or_insert_default().causes.push(Cause {
+            reason: NAMESPACE_TERMINATING.into(),
+            ..Cause::default()
+        });
+        assert!(status.has_cause(NAMESPACE_TERMINATING) && !status.has_cause("DisruptionBudget"));
     }
 
     #[test]

@@ -69,10 +69,10 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
     let mut subresources = Vec::new();
     if scale.is_some() {
         let body = ("autoscaling", "v1", "Scale");
-        subresources.push(subresource("scale", Some(body)));
+        subresources.push(subresource("scale", Some(body), &[]));
     }
     if has_status {
-        subresources.push(subresource("status", None));
+        subresources.push(subresource("status", None, &["status"]));
     }
     let mut schemas = HashMap::new();
     let mut versions = Vec::new();
@@ -119,6 +119,7 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         scale,
         face: None,
         removed: None,
+        strategy: rows::VERSIONED,
         custom: true,
         rules: Box::new(CustomRules {
             schemas,
@@ -132,12 +133,18 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
     })
 }
 
-fn subresource(name: &str, body: Option<(&str, &str, &str)>) -> Subresource {
+fn subresource(
+    name: &str,
+    body: Option<(&str, &str, &str)>,
+    part: &'static [&'static str],
+) -> Subresource {
     Subresource {
         name: name.to_owned(),
         body: body
             .map(|(group, version, kind)| (group.to_owned(), version.to_owned(), kind.to_owned())),
         verbs: ["get", "patch", "update"].map(str::to_owned).to_vec(),
+        part,
+        keeps: rows::METADATA,
     }
 }
 

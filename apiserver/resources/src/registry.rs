@@ -267,6 +267,8 @@ fn built_in(row: &rows::Row) -> Resource {
             .body
             .map(|(group, version, kind)| (group.to_owned(), version.to_owned(), kind.to_owned())),
         verbs: owned(sub.verbs),
+        part: sub.part,
+        keeps: sub.keeps,
     });
     let scale = row.subresources.iter().any(|sub| sub.name == "scale");
     Resource {
@@ -297,6 +299,7 @@ fn built_in(row: &rows::Row) -> Resource {
         }),
         face,
         removed,
+        strategy: row.strategy,
         custom: false,
         rules: rules::for_row(row),
     }

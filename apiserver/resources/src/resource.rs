@@ -1,5 +1,6 @@
 //! One row of the table.
 
+use crate::rows::Strategy;
 use crate::rules::conversions::Conversion;
 use crate::rules::{Rules, json};
 use crate::schema::{Schema, builtin};
@@ -75,6 +76,8 @@ pub struct Resource {
     /// old manifests only. Clients that go through all resources had better not
     /// meet it.
     pub removed: Option<&'static str>,
+    /// How it takes PUT and DELETE.
+    pub strategy: Strategy,
     /// Whether the row comes from a CustomResourceDefinition.
     pub custom: bool,
     /// The kind's own rules.
@@ -234,4 +237,9 @@ pub struct Subresource {
     pub body: Option<(String, String, String)>,
     /// e.g. `get`, `update`, `patch`.
     pub verbs: Vec<String>,
+    /// The field of an object that a PUT or PATCH of it replaces; empty where it isn't
+    /// about a field: an action, a stream, a Scale.
+    pub part: &'static [&'static str],
+    /// Which of [`METADATA`](crate::rows::METADATA) such a write leaves as they are.
+    pub keeps: &'static [&'static str],
 }

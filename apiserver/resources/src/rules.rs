@@ -85,6 +85,11 @@ pub trait Rules: Send + Sync {
         self.has_status()
     }
 
+    /// Fields of metadata whose changes are counted as well.
+    fn counted_metadata(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// What is wrong with an object about to be created.
     fn validate(&self, _object: &Value) -> FieldErrors {
         FieldErrors::new()

@@ -126,7 +126,7 @@ impl Pipeline {
                 write: Write {
                     key: target.store_key(),
                     value: None,
-                    expires: target.resource.storage_prefix == "events",
+                    expires: target.resource.strategy.expires,
                     claims: claims.take,
                     releases: claims.give_back,
                     expected: 0,

@@ -7,6 +7,7 @@ use crate::store::{StoreError, Write};
 use hardway_access::Operation;
 use hardway_proto::Status;
 use hardway_proto::status::Details;
+use hardway_resources::rows::Dependents;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -48,7 +49,7 @@ impl Pipeline {
             let fate = decide(target, options, &value, Timestamp::now());
             if request.options.dry_run || fate == Fate::AsIs {
                 return Ok(match fate {
-                    Fate::Gone => success(target, &value),
+                    Fate::Gone => gone(target, &value),
                     Fate::Stays(object) => Object::of(&present::to_served(target, object)),
                     Fate::AsIs => Object::of(&present::to_served(target, value)),
                 });
@@ -228,6 +229,10 @@ fn ends_at_once(object: &Value) -> bool {
 /// Foreground deletion and orphaning are finalizers, for the garbage
 /// collector to act on.
 fn set_propagation(target: &Target, options: &DeleteOptions, object: &mut Value) {
+    let default = target.resource.strategy.dependents;
+    if default == Dependents::None {
+        return;
+    }
     let has = |name: &str| {
         object["metadata"]["finalizers"]
             .as_array()
@@ -238,40 +243,18 @@ fn set_propagation(target: &Target, options: &DeleteOptions, object: &mut Value)
         Some(Propagation::Foreground) => (false, true),
         Some(Propagation::Background) => (false, false),
         None if has("orphan") || has("foregroundDeletion") => return,
-        None => (orphans_by_default(target), false),
+        None => (default == Dependents::Orphaned, false),
     };
     metadata::set_finalizer(object, "orphan", orphan);
     metadata::set_finalizer(object, "foregroundDeletion", foreground);
 }
 
-/// Kinds whose dependents stay unless the client says otherwise.
-fn orphans_by_default(target: &Target) -> bool {
-    let old = matches!(
-        (target.group(), target.version.as_str()),
-        ("extensions", "v1beta1") | ("apps", "v1beta1" | "v1beta2") | ("batch", "v1beta1")
-    );
-    match target.plural() {
-        "replicationcontrollers" | "jobs" => true,
-        "cronjobs" | "daemonsets" | "deployments" | "replicasets" | "statefulsets" => old,
-        _ => false,
-    }
-}
-
 /// What a deletion that is done answers: the object for kinds whose clients
 /// want it, otherwise success.
 fn gone(target: &Target, object: &Value) -> Object {
-    match (target.group(), target.plural()) {
-        (
-            "",
-            "pods"
-            | "services"
-            | "persistentvolumes"
-            | "persistentvolumeclaims"
-            | "serviceaccounts"
-            | "podtemplates"
-            | "resourcequotas",
-        ) => Object::of(&present::to_served(target, object.clone())),
-        _ => success(target, object),
+    match target.resource.strategy.returns_deleted_object {
+        true => Object::of(&present::to_served(target, object.clone())),
+        false => success(target, object),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Target;
 use hardway_proto::Status;
+use hardway_resources::rows::METADATA;
 use jiff::Timestamp;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Map, Value, json};
@@ -134,25 +135,40 @@ pub fn prepare_update(new: &mut Value, old: &Value) {
     }
 }
 
-/// Metadata that a write of a subresource can't change.
-pub fn keep_in_subresource(new: &mut Value, old: &Value) {
-    for field in [
-        "ownerReferences",
-        "finalizers",
-        "managedFields",
-        "generateName",
-    ] {
-        let metadata = of(new);
-        match old["metadata"].get(field) {
-            Some(value) => metadata.insert(field.into(), value.clone()),
-            None => metadata.remove(field),
-        };
+/// Keeps the metadata that a write of a subresource leaves as it is.
+pub fn keep_in_subresource(new: &mut Value, old: &Value, kept: &[&str]) {
+    for field in ["generateName"].iter().chain(kept) {
+        copy(new, old, field);
     }
 }
 
-/// Counts a new generation if anything but metadata and status has changed.
-pub fn count_generation(new: &mut Value, old: &Value) {
-    if differs(new, old, &["metadata", "status"]) {
+/// Takes over the metadata that comes with a write of a part of an object, but for the
+/// fields that are kept.
+pub fn take_with_part(object: &mut Value, new: &Value, kept: &[&str]) {
+    for field in METADATA.iter().filter(|field| !kept.contains(field)) {
+        copy(object, new, field);
+    }
+}
+
+/// Takes over who owns which field.
+pub fn take_owners(object: &mut Value, new: &Value) {
+    copy(object, new, "managedFields");
+}
+
+/// Makes a field of metadata what another object has there.
+fn copy(object: &mut Value, from: &Value, field: &str) {
+    let metadata = of(object);
+    match from["metadata"].get(field) {
+        Some(value) => metadata.insert(field.into(), value.clone()),
+        None => metadata.remove(field),
+    };
+}
+
+/// Counts a new generation if anything but metadata and status has changed, or one of
+/// the fields of metadata that count.
+pub fn count_generation(new: &mut Value, old: &Value, counted: &[&str]) {
+    let counts = |field: &&str| new["metadata"].get(*field) != old["metadata"].get(*field);
+    if differs(new, old, &["metadata", "status"]) || counted.iter().any(counts) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or_default();
         of(new).insert("generation".into(), (generation + 1).into());
     }
@@ -242,8 +258,14 @@ mod tests {
         assert_eq!(new["metadata"]["uid"], "u");
         assert_eq!(new["metadata"].get("deletionTimestamp"), None);
         assert_eq!(new["metadata"]["managedFields"], json!([{"manager": "m"}]));
-        count_generation(&mut new, &old);
+        count_generation(&mut new, &old, &[]);
         assert_eq!(new["metadata"]["generation"], 4);
+        let mut noted = old.clone();
+        noted["metadata"]["annotations"] = json!({"a": "b"});
+        count_generation(&mut noted, &old, &["labels"]);
+        assert_eq!(noted["metadata"]["generation"], 3);
+        count_generation(&mut noted, &old, &["annotations"]);
+        assert_eq!(noted["metadata"]["generation"], 4);
     }
 
     #[test]

@@ -336,9 +336,6 @@ impl Pipeline {
             (Verb::Create, "") => self.create(request).await,
             (Verb::Create, _) => self.create_subresource(request).await,
             (Verb::Update, "scale") => self.update_scale(request).await,
-            (Verb::Update, "approval" | "finalize" | "ephemeralcontainers") => {
-                self.update_special(request).await
-            }
             (Verb::Update, _) => self.update(request).await,
             (Verb::Patch, _) => self.patch(request).await,
             (Verb::Delete, _) => self.delete(request).await,

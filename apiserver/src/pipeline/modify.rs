@@ -174,7 +174,7 @@ impl Pipeline {
                     key: target.store_key(),
                     expected: current.revision,
                     value: None,
-                    expires: target.resource.storage_prefix == "events",
+                    expires: target.resource.strategy.expires,
                     claims: claims.take,
                     releases: claims.give_back,
                 },
@@ -241,7 +241,10 @@ impl Pipeline {
         match plan.part {
             Part::Main => rules.prepare_update(&mut new, old),
             Part::Status => {
-                metadata::keep_in_subresource(&mut new, old);
+                metadata::keep_in_subresource(&mut new, old, target.kept_metadata());
+                if !plan.applied {
+                    metadata::take_owners(&mut new, old);
+                }
                 rules.prepare_status_update(&mut new, old);
             }
             // Its decisions are dated as the signer's are.
@@ -259,7 +262,7 @@ impl Pipeline {
         self.admission.mutate(&review, &mut new)?;
         target.resource.fill_zero(&mut new);
         if plan.part == Part::Main && rules.has_generation() {
-            metadata::count_generation(&mut new, old);
+            metadata::count_generation(&mut new, old, rules.counted_metadata());
         }
         if metadata::is_unchanged(&new, old) {
             return Ok(Step::Nothing(old.clone()));
@@ -352,11 +355,7 @@ fn check_identity(target: &Target, new: &Value, current: &Current) -> Result<(),
         )));
     }
     match metadata::text(new, "resourceVersion") {
-        "" | "0" if !unconditional(target) => target.check(vec![Cause {
-            reason: "FieldValueInvalid".into(),
-            message: "Invalid value: 0: must be specified for an update".into(),
-            field: "metadata.resourceVersion".into(),
-        }]),
+        "" | "0" if !target.resource.strategy.unconditional_update => Err(unversioned(target)),
         "" | "0" => Ok(()),
         version if version == current.revision.to_string() => Ok(()),
         version if version.parse::<u64>().is_err() => Err(Status::bad_request(format!(
@@ -366,39 +365,15 @@ fn check_identity(target: &Target, new: &Value, current: &Current) -> Result<(),
     }
 }
 
-/// Whether a PUT may come without resource version.
-fn unconditional(target: &Target) -> bool {
-    if target.resource.custom {
-        return false;
-    }
-    !matches!(
-        target.plural(),
-        "leases"
-            | "customresourcedefinitions"
-            | "endpointslices"
-            | "runtimeclasses"
-            | "poddisruptionbudgets"
-            | "csinodes"
-            | "csistoragecapacities"
-    )
-}
-
-/// Whether a PUT of an object that doesn't exist creates it.
-pub(super) fn creates_on_update(target: &Target) -> bool {
-    target.subresource.is_empty()
-        && matches!(
-            target.plural(),
-            "endpoints"
-                | "events"
-                | "leases"
-                | "limitranges"
-                | "resourcequotas"
-                | "services"
-                | "roles"
-                | "rolebindings"
-                | "clusterroles"
-                | "clusterrolebindings"
-        )
+/// A PUT that names no version, of a kind that wants one. Kubernetes names the resource
+/// here where it names the kind elsewhere, and the number zero as Go prints it.
+fn unversioned(target: &Target) -> Status {
+    let cause = Cause {
+        reason: "FieldValueInvalid".into(),
+        message: "Invalid value: 0x0: must be specified for an update".into(),
+        field: "metadata.resourceVersion".into(),
+    };
+    Status::invalid(target.group(), target.plural(), &target.name, vec![cause])
 }
 
 fn read(stored: Stored) -> Result<Current, Status> {

@@ -85,6 +85,18 @@ impl Target {
         self.resource.api_version(&self.version)
     }
 
+    /// The field that a write of the subresource replaces.
+    pub fn part(&self) -> &'static [&'static str] {
+        let subresource = self.resource.subresource(&self.subresource);
+        subresource.map_or(&[], |subresource| subresource.part)
+    }
+
+    /// The fields of metadata that a write of the subresource leaves as they are.
+    pub fn kept_metadata(&self) -> &'static [&'static str] {
+        let subresource = self.resource.subresource(&self.subresource);
+        subresource.map_or(&[], |subresource| subresource.keeps)
+    }
+
     /// The object's key in the cache.
     pub fn key(&self) -> String {
         join(&self.namespace, &self.name)

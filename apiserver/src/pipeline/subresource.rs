@@ -11,16 +11,6 @@ use hardway_resources::scale;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// Where in an object the part is that a subresource alone may change.
-pub(super) fn special_part(target: &Target) -> Option<[&'static str; 2]> {
-    match target.subresource.as_str() {
-        "approval" => Some(["status", "conditions"]),
-        "finalize" => Some(["spec", "finalizers"]),
-        "ephemeralcontainers" => Some(["spec", "ephemeralContainers"]),
-        _ => None,
-    }
-}
-
 /// Ephemeral containers come, but neither change nor go.
 pub(super) fn only_added(new: &Value, old: &Value) -> Vec<Cause> {
     let list = |pod: &Value| pod["spec"]["ephemeralContainers"].as_array().cloned();
@@ -46,9 +36,16 @@ pub(super) fn only_added(new: &Value, old: &Value) -> Vec<Cause> {
         .collect()
 }
 
-/// An object with that part of another.
-pub(super) fn with_part(old: &Value, new: &Value, [outer, inner]: [&str; 2]) -> Value {
+/// An object with a part of another: a field below spec or status, and the metadata that
+/// may change with it.
+pub(super) fn with_part(
+    old: &Value,
+    new: &Value,
+    [outer, inner]: [&str; 2],
+    kept: &[&str],
+) -> Value {
     let mut object = old.clone();
+    metadata::take_with_part(&mut object, new, kept);
     match new[outer].get(inner).filter(|value| !value.is_null()) {
         Some(value) => object[outer][inner] = value.clone(),
         None => drop(object[outer].as_object_mut().map(|map| map.remove(inner))),
@@ -109,10 +106,14 @@ impl Pipeline {
     }
 
     /// Replaces the part of an object that a subresource is about.
-    pub(super) async fn update_special(&self, request: &Request) -> Result<Object, Status> {
+    pub(super) async fn update_part(
+        &self,
+        request: &Request,
+        part: [&str; 2],
+    ) -> Result<Object, Status> {
         let body = decode::object(request)?;
-        let part = special_part(&request.target).ok_or_else(Status::no_such_resource)?;
-        let edit = |old: &Value| Ok(with_part(old, &body, part));
+        let kept = request.target.kept_metadata();
+        let edit = |old: &Value| Ok(with_part(old, &body, part, kept));
         self.special(request, Part::Special, &edit).await
     }
 

@@ -1,22 +1,33 @@
 //! The bodies of PUT and PATCH as edits of an object.
 
-use super::modify::{Part, Plan, creates_on_update};
-use super::subresource::{special_part, with_part};
-use super::{Body, Object, PatchKind, Pipeline, Request, decode, metadata};
+use super::modify::{Part, Plan};
+use super::subresource::with_part;
+use super::{Body, Object, PatchKind, Pipeline, Request, Target, decode, metadata};
 use bytes::Bytes;
 use hardway_proto::Status;
 use hardway_resources::{scale, strict};
 use serde_json::Value;
 
+/// The part of an object that a PUT or PATCH of a target is about, and where it is, if it
+/// is but a field of spec or status.
+fn part_of(target: &Target) -> Result<(Part, Option<[&'static str; 2]>), Status> {
+    match (target.subresource.as_str(), target.part()) {
+        ("" | "scale", _) => Ok((Part::Main, None)),
+        (_, ["status"]) => Ok((Part::Status, None)),
+        (_, [outer, inner]) => Ok((Part::Special, Some([outer, inner]))),
+        _ => Err(Status::method_not_allowed()),
+    }
+}
+
 impl Pipeline {
     /// Replaces an object, or its status.
     pub(super) async fn update(&self, request: &Request) -> Result<Object, Status> {
         let target = &request.target;
+        let (part, special) = part_of(target)?;
+        if let Some(part) = special {
+            return self.update_part(request, part).await;
+        }
         let body = decode::object(request)?;
-        let part = match target.subresource.as_str() {
-            "" => Part::Main,
-            _ => Part::Status,
-        };
         let edit = |_: &Value| Ok(body.clone());
         let plan = Plan {
             part,
@@ -26,7 +37,7 @@ impl Pipeline {
         if let Some(object) = self.modify(request, plan).await? {
             return Ok(object);
         }
-        if !creates_on_update(target) {
+        if !target.subresource.is_empty() || !target.resource.strategy.create_on_update {
             return Err(target.not_found());
         }
         let uid = metadata::text(&body, "uid");
@@ -63,12 +74,8 @@ impl Pipeline {
             ));
         }
         let patch = Parsed::read(*kind, bytes)?;
-        let special = special_part(target);
-        let part = match target.subresource.as_str() {
-            "" | "scale" => Part::Main,
-            _ if special.is_some() => Part::Special,
-            _ => Part::Status,
-        };
+        let (part, special) = part_of(target)?;
+        let kept = target.kept_metadata();
         let edit = |old: &Value| match target.subresource.as_str() {
             "scale" => {
                 let before =
@@ -87,7 +94,7 @@ impl Pipeline {
                 decode::report(request, &target.version, &target.resource.kind, &problems)?;
                 decode::identify(&mut new, &target.api_version(), &target.resource.kind)?;
                 Ok(match special {
-                    Some(part) => with_part(old, &new, part),
+                    Some(part) => with_part(old, &new, part, kept),
                     None => new,
                 })
             }
@@ -141,13 +148,19 @@ impl Pipeline {
         decode::report(request, &target.version, kind, &problems)?;
         decode::identify(&mut applied, &target.api_version(), kind)?;
         metadata::place(&mut applied, target)?;
-        let edit = |old: &Value| self.apply(request, Some(old), &applied);
+        let (part, special) = part_of(target)?;
+        let kept = target.kept_metadata();
+        let edit = |old: &Value| {
+            let new = self.apply(request, Some(old), &applied)?;
+            let Some(part) = special else {
+                return Ok(new);
+            };
+            let mut object = with_part(old, &new, part, kept);
+            metadata::take_owners(&mut object, &new);
+            Ok(object)
+        };
         let plan = Plan {
-            part: if target.subresource.is_empty() {
-                Part::Main
-            } else {
-                Part::Status
-            },
+            part,
             edit: &edit,
             applied: true,
         };

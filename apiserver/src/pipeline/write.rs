@@ -110,11 +110,13 @@ pub(super) fn writer<'a>(
     let target = &request.target;
     let ignored = match target.subresource.as_str() {
         "" if target.resource.rules.has_status() => FieldSet::of(&[&["status"]]),
-        "status" => FieldSet::of(&[
-            &["spec"],
-            &["metadata", "labels"],
-            &["metadata", "annotations"],
-        ]),
+        "status" => {
+            let kept = target.kept_metadata().iter();
+            let kept: Vec<[&str; 2]> = kept.map(|field| ["metadata", field]).collect();
+            let mut fields: Vec<&[&str]> = vec![&["spec"]];
+            fields.extend(kept.iter().map(|path| &path[..]));
+            FieldSet::of(&fields)
+        }
         _ => FieldSet::default(),
     };
     Writer {

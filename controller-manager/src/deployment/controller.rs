@@ -12,6 +12,7 @@ use hardway_client::events::{EventType, Recorder, reference};
 use hardway_client::{Client, Store};
 use hardway_proto::labels::Selector;
 use hardway_proto::meta::{ObjectKey, controller_of};
+use hardway_proto::status::NAMESPACE_TERMINATING;
 use hardway_proto::{Kind, Status};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStatus, ReplicaSet};
@@ -196,7 +197,7 @@ impl Controller {
             }
             Err(status) => {
                 // A namespace that is going away refuses for good.
-                if status.message.contains("because it is being terminated") {
+                if status.has_cause(NAMESPACE_TERMINATING) {
                     return Ok(());
                 }
                 let message = format!(

@@ -3,7 +3,8 @@
 
 use super::{Context, Operation, Plugin, Review};
 use crate::text;
-use hardway_proto::{Status, status::Cause};
+use hardway_proto::Status;
+use hardway_proto::status::{Cause, NAMESPACE_TERMINATING};
 use serde_json::Value;
 
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
@@ -36,9 +37,8 @@ fn check(cx: &Context, review: &Review, object: Option<&Value>) -> Result<(), St
         };
     }
     let is_free = review.namespace.is_empty()
-        || review.resource == "namespaces"
         || review.operation == Operation::Delete
-        || review.resource == "localsubjectaccessreviews";
+        || review.is_of("authorization.k8s.io", "localsubjectaccessreviews");
     if is_free {
         return Ok(());
     }
@@ -55,7 +55,7 @@ fn check(cx: &Context, review: &Review, object: Option<&Value>) -> Result<(), St
     let mut status = review.forbid(object, why);
     if let Some(details) = &mut status.details {
         details.causes.push(Cause {
-            reason: "NamespaceTerminating".into(),
+            reason: NAMESPACE_TERMINATING.into(),
             message: format!("namespace {namespace} is being terminated"),
             field: "metadata.namespace".into(),
         });

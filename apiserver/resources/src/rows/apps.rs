@@ -42,7 +42,7 @@ pub const ROWS: &[Row] = &[
         plural: "deployments",
         short_names: &["deploy"],
         categories: &["all"],
-        subresources: &[SCALE, STATUS],
+        subresources: &[SCALE, DEPLOYMENT_STATUS],
         ..APPS
     },
     Row {
@@ -76,6 +76,7 @@ pub const ROWS: &[Row] = &[
     Row {
         kind: "Job",
         plural: "jobs",
+        strategy: ORPHANING,
         ..BATCH
     },
 ];

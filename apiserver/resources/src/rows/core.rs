@@ -2,6 +2,12 @@
 
 use super::*;
 
+const EVENTS: Strategy = Strategy {
+    dependents: Dependents::None,
+    expires: true,
+    ..UPSERTED
+};
+
 pub const ROWS: &[Row] = &[
     Row {
         kind: "Binding",
@@ -25,6 +31,7 @@ pub const ROWS: &[Row] = &[
     Row {
         kind: "Endpoints",
         plural: "endpoints",
+        strategy: UPSERTED,
         short_names: &["ep"],
         prefix: "services/endpoints",
         ..NAMESPACED
@@ -32,23 +39,32 @@ pub const ROWS: &[Row] = &[
     Row {
         kind: "Event",
         plural: "events",
+        strategy: EVENTS,
         short_names: &["ev"],
         ..NAMESPACED
     },
     Row {
         kind: "LimitRange",
         plural: "limitranges",
+        strategy: UPSERTED,
         short_names: &["limits"],
         ..NAMESPACED
     },
     Row {
         kind: "Namespace",
         plural: "namespaces",
+        strategy: RETURNED,
         short_names: &["ns"],
         verbs: &[
             "create", "delete", "get", "list", "patch", "update", "watch",
         ],
-        subresources: &[sub("finalize", &["update"]), STATUS],
+        subresources: &[
+            Sub {
+                verbs: &["update"],
+                ..part("finalize", &["spec", "finalizers"])
+            },
+            STATUS,
+        ],
         ..CLUSTER
     },
     Row {
@@ -65,6 +81,7 @@ pub const ROWS: &[Row] = &[
     Row {
         kind: "PersistentVolumeClaim",
         plural: "persistentvolumeclaims",
+        strategy: RETURNED,
         short_names: &["pvc"],
         subresources: &[STATUS],
         ..NAMESPACED
@@ -72,6 +89,7 @@ pub const ROWS: &[Row] = &[
     Row {
         kind: "PersistentVolume",
         plural: "persistentvolumes",
+        strategy: RETURNED,
         short_names: &["pv"],
         subresources: &[STATUS],
         ..CLUSTER
@@ -79,30 +97,40 @@ pub const ROWS: &[Row] = &[
     Row {
         kind: "Pod",
         plural: "pods",
+        strategy: RETURNED,
         short_names: &["po"],
         categories: &["all"],
         subresources: &[
             sub_of("attach", CONNECT, ("", "v1", "PodAttachOptions")),
             sub_of("binding", CREATE, ("", "v1", "Binding")),
-            sub("ephemeralcontainers", READ_WRITE),
+            Sub {
+                keeps: METADATA,
+                ..part("ephemeralcontainers", &["spec", "ephemeralContainers"])
+            },
             sub_of("eviction", CREATE, ("policy", "v1", "Eviction")),
             sub_of("exec", CONNECT, ("", "v1", "PodExecOptions")),
             sub("log", GET),
             sub_of("portforward", CONNECT, ("", "v1", "PodPortForwardOptions")),
             sub_of("proxy", PROXY, ("", "v1", "PodProxyOptions")),
             sub("resize", READ_WRITE),
-            STATUS,
+            // Kubelets of old spoiled them.
+            Sub {
+                keeps: &["ownerReferences"],
+                ..STATUS
+            },
         ],
         ..NAMESPACED
     },
     Row {
         kind: "PodTemplate",
         plural: "podtemplates",
+        strategy: RETURNED,
         ..NAMESPACED
     },
     Row {
         kind: "ReplicationController",
         plural: "replicationcontrollers",
+        strategy: ORPHANING,
         short_names: &["rc"],
         categories: &["all"],
         subresources: &[SCALE, STATUS],
@@ -112,6 +140,7 @@ pub const ROWS: &[Row] = &[
     Row {
         kind: "ResourceQuota",
         plural: "resourcequotas",
+        strategy: RETURNED,
         short_names: &["quota"],
         subresources: &[STATUS],
         ..NAMESPACED
@@ -124,6 +153,7 @@ pub const ROWS: &[Row] = &[
     Row {
         kind: "ServiceAccount",
         plural: "serviceaccounts",
+        strategy: RETURNED,
         short_names: &["sa"],
         subresources: &[sub_of(
             "token",
@@ -135,6 +165,10 @@ pub const ROWS: &[Row] = &[
     Row {
         kind: "Service",
         plural: "services",
+        strategy: Strategy {
+            create_on_update: true,
+            ..RETURNED
+        },
         short_names: &["svc"],
         categories: &["all"],
         subresources: &[
@@ -148,6 +182,7 @@ pub const ROWS: &[Row] = &[
         group: "events.k8s.io",
         kind: "Event",
         plural: "events",
+        strategy: EVENTS,
         short_names: &["ev"],
         shows: Some(("", "v1")),
         ..NAMESPACED

@@ -5,6 +5,7 @@ use super::*;
 const ADMISSION: Row = Row {
     group: "admissionregistration.k8s.io",
     categories: &["api-extensions"],
+    strategy: VERSIONED,
     ..CLUSTER
 };
 
@@ -17,7 +18,7 @@ pub const ROWS: &[Row] = &[
     Row {
         kind: "ValidatingAdmissionPolicy",
         plural: "validatingadmissionpolicies",
-        subresources: &[STATUS],
+        subresources: &[STATUS_ALONE],
         ..ADMISSION
     },
     Row {
@@ -38,6 +39,7 @@ pub const ROWS: &[Row] = &[
         categories: &["api-extensions"],
         subresources: &[STATUS],
         prefix: "apiextensions.k8s.io/customresourcedefinitions",
+        strategy: VERSIONED,
         ..CLUSTER
     },
 ];

@@ -11,6 +11,10 @@ mod networking;
 mod old;
 mod policy;
 mod storage;
+mod strategy;
+
+pub use strategy::{Dependents, METADATA, ORDINARY, Strategy, VERSIONED};
+use strategy::{ORPHANING, RETURNED, UPSERTED};
 
 /// One built-in resource.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +39,8 @@ pub struct Row {
     pub subresources: &'static [Sub],
     /// The etcd prefix; empty where it is the plural name.
     pub prefix: &'static str,
+    /// How it takes PUT and DELETE.
+    pub strategy: Strategy,
     /// Group and version that keep this row's objects, if it only shows them
     /// in another shape: what `rules/conversions` has a conversion for.
     pub shows: Option<(&'static str, &'static str)>,
@@ -51,6 +57,11 @@ pub struct Sub {
     pub verbs: &'static [&'static str],
     /// Group, version and kind of its body where it isn't the resource itself.
     pub body: Option<(&'static str, &'static str, &'static str)>,
+    /// The field of an object that a PUT or PATCH of it replaces; empty where it isn't
+    /// about a field: an action, a stream, a Scale.
+    pub part: &'static [&'static str],
+    /// Which of [`METADATA`] such a write leaves as they are.
+    pub keeps: &'static [&'static str],
 }
 
 /// Verbs of an ordinary resource.
@@ -82,6 +93,7 @@ const NAMESPACED: Row = Row {
     verbs: FULL,
     subresources: &[],
     prefix: "",
+    strategy: ORDINARY,
     shows: None,
     deprecated: None,
 };
@@ -89,7 +101,17 @@ const CLUSTER: Row = Row {
     namespaced: false,
     ..NAMESPACED
 };
-const STATUS: Sub = sub("status", READ_WRITE);
+const STATUS: Sub = part("status", &["status"]);
+/// The status alone: no change of metadata comes with it.
+const STATUS_ALONE: Sub = Sub {
+    keeps: METADATA,
+    ..STATUS
+};
+/// Its labels are those that its ReplicaSets have.
+const DEPLOYMENT_STATUS: Sub = Sub {
+    keeps: &["labels"],
+    ..STATUS
+};
 const SCALE: Sub = Sub {
     body: Some(("autoscaling", "v1", "Scale")),
     ..sub("scale", READ_WRITE)
@@ -100,6 +122,16 @@ const fn sub(name: &'static str, verbs: &'static [&'static str]) -> Sub {
         name,
         verbs,
         body: None,
+        part: &[],
+        keeps: &[],
+    }
+}
+
+/// A subresource that is a field.
+const fn part(name: &'static str, part: &'static [&'static str]) -> Sub {
+    Sub {
+        part,
+        ..sub(name, READ_WRITE)
     }
 }
 
@@ -109,9 +141,8 @@ const fn sub_of(
     body: (&'static str, &'static str, &'static str),
 ) -> Sub {
     Sub {
-        name,
-        verbs,
         body: Some(body),
+        ..sub(name, verbs)
     }
 }
 

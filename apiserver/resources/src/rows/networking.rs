@@ -38,7 +38,7 @@ pub const ROWS: &[Row] = &[
         group: NETWORKING,
         kind: "ServiceCIDR",
         plural: "servicecidrs",
-        subresources: &[STATUS],
+        subresources: &[STATUS_ALONE],
         ..CLUSTER
     },
     Row {

@@ -40,28 +40,33 @@ const RBAC: Row = Row {
     versions: &["v1beta1"],
     shows: Some(("rbac.authorization.k8s.io", "v1")),
     deprecated: Some(("1.17", "1.22")),
+    strategy: UPSERTED,
     ..NAMESPACED
 };
 
 const DEPLOYMENT: Row = Row {
     kind: "Deployment",
     plural: "deployments",
+    strategy: ORPHANING,
     ..NAMESPACED
 };
 const DAEMON_SET: Row = Row {
     kind: "DaemonSet",
     plural: "daemonsets",
     subresources: &[STATUS],
+    strategy: ORPHANING,
     ..NAMESPACED
 };
 const REPLICA_SET: Row = Row {
     kind: "ReplicaSet",
     plural: "replicasets",
+    strategy: ORPHANING,
     ..NAMESPACED
 };
 const STATEFUL_SET: Row = Row {
     kind: "StatefulSet",
     plural: "statefulsets",
+    strategy: ORPHANING,
     ..NAMESPACED
 };
 const REVISION: Row = Row {
@@ -102,7 +107,11 @@ const APPS_2_SCALE: Sub = scale_of("apps", "v1beta2");
 pub const ROWS: &[Row] = &[
     at(EXTENSIONS, DAEMON_SET),
     with(
-        &[rollback_of("extensions"), EXTENSIONS_SCALE, STATUS],
+        &[
+            rollback_of("extensions"),
+            EXTENSIONS_SCALE,
+            DEPLOYMENT_STATUS,
+        ],
         at(EXTENSIONS, DEPLOYMENT),
     ),
     Row {
@@ -120,13 +129,13 @@ pub const ROWS: &[Row] = &[
     with(&[EXTENSIONS_SCALE, STATUS], at(EXTENSIONS, REPLICA_SET)),
     at(APPS_1, REVISION),
     with(
-        &[rollback_of("apps"), APPS_1_SCALE, STATUS],
+        &[rollback_of("apps"), APPS_1_SCALE, DEPLOYMENT_STATUS],
         at(APPS_1, DEPLOYMENT),
     ),
     with(&[APPS_1_SCALE, STATUS], at(APPS_1, STATEFUL_SET)),
     at(APPS_2, REVISION),
     at(APPS_2, DAEMON_SET),
-    with(&[APPS_2_SCALE, STATUS], at(APPS_2, DEPLOYMENT)),
+    with(&[APPS_2_SCALE, DEPLOYMENT_STATUS], at(APPS_2, DEPLOYMENT)),
     with(&[APPS_2_SCALE, STATUS], at(APPS_2, REPLICA_SET)),
     with(&[APPS_2_SCALE, STATUS], at(APPS_2, STATEFUL_SET)),
     Row {
@@ -134,6 +143,7 @@ pub const ROWS: &[Row] = &[
         versions: &["v1beta1"],
         kind: "CronJob",
         plural: "cronjobs",
+        strategy: ORPHANING,
         subresources: &[STATUS],
         shows: Some(("batch", "v1")),
         deprecated: Some(("1.21", "1.25")),
@@ -161,6 +171,7 @@ pub const ROWS: &[Row] = &[
         versions: &["v1beta1"],
         kind: "PodDisruptionBudget",
         plural: "poddisruptionbudgets",
+        strategy: VERSIONED,
         subresources: &[STATUS],
         shows: Some(("policy", "v1")),
         deprecated: Some(("1.21", "1.25")),

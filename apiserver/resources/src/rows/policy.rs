@@ -6,7 +6,7 @@ use super::*;
 const RBAC: &str = "rbac.authorization.k8s.io";
 const FLOW: Row = Row {
     group: "flowcontrol.apiserver.k8s.io",
-    subresources: &[STATUS],
+    subresources: &[STATUS_ALONE],
     ..CLUSTER
 };
 const AUTHORIZATION: Row = Row {
@@ -56,13 +56,14 @@ pub const ROWS: &[Row] = &[
         kind: "CertificateSigningRequest",
         plural: "certificatesigningrequests",
         short_names: &["csr"],
-        subresources: &[sub("approval", READ_WRITE), STATUS],
+        subresources: &[part("approval", &["status", "conditions"]), STATUS],
         ..CLUSTER
     },
     Row {
         group: "policy",
         kind: "PodDisruptionBudget",
         plural: "poddisruptionbudgets",
+        strategy: VERSIONED,
         short_names: &["pdb"],
         subresources: &[STATUS],
         ..NAMESPACED
@@ -71,24 +72,28 @@ pub const ROWS: &[Row] = &[
         group: RBAC,
         kind: "ClusterRoleBinding",
         plural: "clusterrolebindings",
+        strategy: UPSERTED,
         ..CLUSTER
     },
     Row {
         group: RBAC,
         kind: "ClusterRole",
         plural: "clusterroles",
+        strategy: UPSERTED,
         ..CLUSTER
     },
     Row {
         group: RBAC,
         kind: "RoleBinding",
         plural: "rolebindings",
+        strategy: UPSERTED,
         ..NAMESPACED
     },
     Row {
         group: RBAC,
         kind: "Role",
         plural: "roles",
+        strategy: UPSERTED,
         ..NAMESPACED
     },
     Row {
@@ -102,12 +107,20 @@ pub const ROWS: &[Row] = &[
         group: "coordination.k8s.io",
         kind: "Lease",
         plural: "leases",
+        strategy: Strategy {
+            create_on_update: true,
+            ..VERSIONED
+        },
         ..NAMESPACED
     },
     Row {
         group: "node.k8s.io",
         kind: "RuntimeClass",
         plural: "runtimeclasses",
+        strategy: Strategy {
+            create_on_update: true,
+            ..VERSIONED
+        },
         ..CLUSTER
     },
     Row {

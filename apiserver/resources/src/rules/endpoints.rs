@@ -72,6 +72,7 @@ pub(super) const ENDPOINTS: Kind = Kind {
 
 pub(super) const ENDPOINT_SLICE: Kind = Kind {
     generation: true,
+    counted_metadata: &["labels"],
     default: |object| {
         for port in list_mut(object, "ports") {
             set_default(port, "name", "");

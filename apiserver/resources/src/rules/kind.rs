@@ -15,6 +15,8 @@ pub struct Kind {
     pub status: &'static str,
     /// Whether changes are counted in `metadata.generation`.
     pub generation: bool,
+    /// Fields of metadata whose changes are counted as well.
+    pub counted_metadata: &'static [&'static str],
     /// Fills in defaults.
     pub default: fn(&mut Value),
     /// Before a create, after the status was reset.
@@ -46,6 +48,7 @@ pub const PLAIN: Kind = Kind {
     name: names::is_dns1123_subdomain,
     status: "",
     generation: false,
+    counted_metadata: &[],
     default: |_| {},
     prepare_create: |_| {},
     prepare_update: |_, _| {},
@@ -101,6 +104,10 @@ impl Rules for Kind {
 
     fn has_generation(&self) -> bool {
         self.generation
+    }
+
+    fn counted_metadata(&self) -> &'static [&'static str] {
+        self.counted_metadata
     }
 
     fn validate(&self, object: &Value) -> FieldErrors {

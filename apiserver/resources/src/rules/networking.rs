@@ -230,6 +230,7 @@ pub(super) const IP_ADDRESS: Kind = Kind {
 };
 
 pub(super) const SERVICE_CIDR: Kind = Kind {
+    generation: false,
     validate: |range| {
         Errors::collect(|e| {
             let cidrs = list(get(range, "spec"), "cidrs");

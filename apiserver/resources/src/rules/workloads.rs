@@ -138,6 +138,8 @@ pub(super) const REPLICA_SET: Kind = Kind {
 };
 
 pub(super) const DEPLOYMENT: Kind = Kind {
+    // They go on to its ReplicaSets.
+    counted_metadata: &["annotations"],
     default: |object| {
         with_spec(object, |spec| {
             set_default(spec, "replicas", 1);
