@@ -81,7 +81,7 @@ pub(crate) async fn translate<C: Io, S: Io>(
 
 /// Closes the connection to the client in good order: what it sends meanwhile
 /// is read, so that a reset can't overtake the last bytes towards it.
-async fn close<C: Io>(
+pub(crate) async fn close<C: Io>(
     to_client: &mut SplitSink<WebSocketStream<C>, Message>,
     from_client: &mut SplitStream<WebSocketStream<C>>,
 ) {

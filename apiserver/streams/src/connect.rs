@@ -171,9 +171,6 @@ fn dial_error(error: &std::io::Error) -> String {
     }
 }
 
-/// The prefix of a WebSocket subprotocol that carries a bearer token.
-const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
-
 /// The headers of a client's request that its upstream may see: no
 /// credentials, and no identity to impersonate.
 pub(crate) fn forwardable(headers: &HeaderMap) -> HeaderMap {
@@ -190,7 +187,7 @@ pub(crate) fn forwardable(headers: &HeaderMap) -> HeaderMap {
         }
         let protocols = value.to_str().unwrap_or_default().split(',').map(str::trim);
         let kept: Vec<&str> = protocols
-            .filter(|p| !p.starts_with(BEARER_PROTOCOL))
+            .filter(|p| !p.starts_with(crate::websocket::BEARER_PROTOCOL))
             .collect();
         if let Ok(value) = HeaderValue::from_str(&kept.join(", "))
             && !kept.is_empty()

@@ -6,6 +6,7 @@
 //! - [`http_proxy::forward`]: plain HTTP (and any upgrade) to a kubelet, pod
 //!   or service, bodies streaming both ways. [`http_proxy::expose`]: the
 //!   same, seen by the client below another path.
+//! - [`messages::Handshake`]: a log or a watch as the messages of a WebSocket.
 //!
 //! The server that calls these must serve connections with upgrades enabled.
 
@@ -13,6 +14,7 @@ mod bridge;
 mod connect;
 pub mod http_proxy;
 mod links;
+pub mod messages;
 pub mod spdy;
 mod tunnel;
 pub mod upgrade;

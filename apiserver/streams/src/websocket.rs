@@ -10,6 +10,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::connect::{Body, empty};
 
+/// The prefix of a WebSocket subprotocol that carries a bearer token.
+pub(crate) const BEARER_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+
 /// Standard input, from the client.
 pub(crate) const STDIN: u8 = 0;
 /// Standard output, to the client.
