@@ -85,3 +85,25 @@ async fn ensure(pipeline: &Pipeline, object: &Value) -> Result<(), Status> {
         outcome => outcome.map(drop),
     }
 }
+
+/// Creates an object, or changes what is there.
+pub async fn ensure_as(
+    pipeline: &Pipeline,
+    wanted: Value,
+    change: impl Fn(&mut Value, &Value),
+) -> Result<(), Status> {
+    let target = target_of(pipeline, &wanted)?;
+    let found = pipeline.cache_of(&target)?.get(&target.key());
+    let request = match found {
+        None => Request::internal(Verb::Create, target, Body::Value(wanted)),
+        Some(entry) => {
+            let mut object = entry.value();
+            change(&mut object, &wanted);
+            Request::internal(Verb::Update, target, Body::Value(object))
+        }
+    };
+    match pipeline.dispatch(&request).await {
+        Err(status) if status.is_already_exists() || status.is_conflict() => Ok(()),
+        outcome => outcome.map(drop),
+    }
+}

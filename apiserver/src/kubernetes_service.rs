@@ -3,8 +3,8 @@
 //! Every apiserver renews a Lease; the addresses of those with a fresh one are
 //! the Service's endpoints.
 
-use crate::bootstrap::target_of;
-use crate::pipeline::{Body, Pipeline, Request, Verb};
+use crate::bootstrap::ensure_as;
+use crate::pipeline::Pipeline;
 use hardway_proto::Status;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -36,11 +36,11 @@ async fn reconcile(
     port: u16,
 ) -> Result<(), Status> {
     let now = Timestamp::now();
-    let renewed = ensure(pipeline, lease(address, now), |found, wanted| {
+    let renewed = ensure_as(pipeline, lease(address, now), |found, wanted| {
         take_over(found, wanted, &["renewTime", "holderIdentity"]);
     })
     .await;
-    let served = ensure(pipeline, service(cluster_ip, port), |found, wanted| {
+    let served = ensure_as(pipeline, service(cluster_ip, port), |found, wanted| {
         take_over(found, wanted, &["ports"]);
     })
     .await;
@@ -90,38 +90,16 @@ async fn reconcile_addresses(
     if addresses.is_empty() {
         addresses.push(address.to_string());
     }
-    let told = ensure(pipeline, endpoints(&addresses, port), |found, wanted| {
+    let told = ensure_as(pipeline, endpoints(&addresses, port), |found, wanted| {
         found["subsets"] = wanted["subsets"].clone();
     })
     .await;
-    let sliced = ensure(pipeline, slice(&addresses, port), |found, wanted| {
+    let sliced = ensure_as(pipeline, slice(&addresses, port), |found, wanted| {
         found["endpoints"] = wanted["endpoints"].clone();
         found["ports"] = wanted["ports"].clone();
     })
     .await;
     told.and(sliced)
-}
-
-/// Creates an object, or changes what is there.
-async fn ensure(
-    pipeline: &Pipeline,
-    wanted: Value,
-    change: impl Fn(&mut Value, &Value),
-) -> Result<(), Status> {
-    let target = target_of(pipeline, &wanted)?;
-    let found = pipeline.cache_of(&target)?.get(&target.key());
-    let request = match found {
-        None => Request::internal(Verb::Create, target, Body::Value(wanted)),
-        Some(entry) => {
-            let mut object = entry.value();
-            change(&mut object, &wanted);
-            Request::internal(Verb::Update, target, Body::Value(object))
-        }
-    };
-    match pipeline.dispatch(&request).await {
-        Err(status) if status.is_already_exists() || status.is_conflict() => Ok(()),
-        outcome => outcome.map(drop),
-    }
 }
 
 fn lease(address: Ipv4Addr, now: Timestamp) -> Value {

@@ -4,6 +4,7 @@
 mod background;
 pub mod bootstrap;
 pub mod cache;
+mod client_ca;
 pub mod customs;
 mod doors;
 pub mod fairness;

@@ -9,7 +9,7 @@ use crate::rest::{Documents, Rest};
 use crate::store::encryption::{Encryption, follow};
 use crate::store::{Store, StoreError, compact_periodically};
 use crate::subresources::Upstreams;
-use crate::{bootstrap, customs, fairness, grpc, kubernetes_service};
+use crate::{bootstrap, client_ca, customs, fairness, grpc, kubernetes_service};
 use hardway_access::{
     Admission, Authenticator, Authorizer, Reviews, TokenIssuer, TokenVerifier, audit,
 };
@@ -133,11 +133,13 @@ impl Server {
         watch_certificates(flags);
         let service_ip = flags.service_cluster_ip_range.nth(1);
         let (behind, ready) = (pipeline.clone(), startup.clone());
+        let clients = flags.client_ca_file.clone();
         task::spawn_critical("bootstrap", async move {
             let missing = bootstrap::run(&behind, &ready).await;
             tokio::join!(
                 bootstrap::retry(&behind, missing),
                 kubernetes_service::run(&behind, service_ip, advertised, port),
+                client_ca::run(&behind, &clients),
             );
         });
         let (behind, state) = (pipeline.clone(), startup.clone());

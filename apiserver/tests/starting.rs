@@ -70,3 +70,21 @@ async fn nothing_is_denied_before_the_server_knows_what_there_is() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_servers_learn_by_which_ca_clients_are_known() {
+    let lab = Lab::start().await;
+    let map = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+    let ca = std::fs::read_to_string(lab.dir.path().join("ca.crt")).unwrap();
+    let ca = ca.replace("\r\n", "\n");
+    let is_told = async || {
+        let (_, found) = lab.get(map).await;
+        found["data"]["client-ca-file"] == ca.as_str()
+    };
+    lab.until("it is published", is_told).await;
+    assert_eq!(lab.delete(map, &Value::Null).await.0, 200);
+    lab.until("it comes back", is_told).await;
+    let other = json!({"data": {"client-ca-file": "none"}});
+    assert_eq!(lab.merge(map, &other).await.0, 200);
+    lab.until("it is mended", is_told).await;
+}
