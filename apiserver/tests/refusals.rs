@@ -2,8 +2,10 @@
 
 mod common;
 
+use bytes::Bytes;
 use common::{Lab, MAPS, PODS, config_map, pod, service_account};
 use http::Method;
+use http_body_util::Full;
 use serde_json::{Value, json};
 
 /// Expects a failure with this code and message.
@@ -113,6 +115,73 @@ async fn options_and_patches() {
             uid.as_str().unwrap()
         ),
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reviews_have_no_table() {
+    let lab = Lab::start().await;
+    let accepting = async |accept: &str| {
+        let body = json!({"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}});
+        let request = http::Request::builder()
+            .method(Method::POST)
+            .uri("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .header("accept", accept)
+            .body(Full::new(Bytes::from(body.to_string())))
+            .unwrap();
+        let mut sender = lab.connect(&lab.acting("admin")).await.unwrap();
+        sender
+            .send_request(request)
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
+    };
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    assert_eq!(accepting(table).await, 406);
+    assert_eq!(accepting(&format!("{table},application/json")).await, 201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn labels_of_fields_are_those_of_the_version() {
+    let lab = Lab::start().await;
+    let core = "/api/v1/namespaces/default/events";
+    let about = json!({"kind": "Pod", "namespace": "default", "name": "p"});
+    let event = json!({"metadata": {"name": "e"}, "involvedObject": about, "reason": "R",
+        "reportingComponent": "c"});
+    lab.create(core, &event).await;
+    let found = async |path: &str, selector: &str| {
+        let (code, list) = lab.get(&format!("{path}?fieldSelector={selector}")).await;
+        (code, list["items"].as_array().map_or(0, Vec::len))
+    };
+    let new = "/apis/events.k8s.io/v1/namespaces/default/events";
+    assert_eq!(found(core, "involvedObject.name=p").await, (200, 1));
+    assert_eq!(
+        found(new, "regarding.name=p,reportingController=c").await,
+        (200, 1)
+    );
+    assert_eq!(found(new, "regarding.name%21=p").await, (200, 0));
+    for (path, selector, message) in [
+        (
+            core,
+            "regarding.name=p",
+            "field label not supported: regarding.name",
+        ),
+        (
+            new,
+            "involvedObject.name=p",
+            "field label not supported: involvedObject.name",
+        ),
+        (
+            MAPS,
+            "data=x",
+            "\"data\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+        ),
+    ] {
+        let told = lab.get(&format!("{path}?fieldSelector={selector}")).await;
+        refused(told, 400, message);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,12 +2,18 @@
 
 mod common;
 
-use common::{Lab, MAPS, config_map};
+use common::{Lab, MAPS, PODS, config_map, pod, service_account};
+use futures_util::StreamExt;
 use hardway_client::Client;
 use hardway_proto::Kind;
 use http::Method;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 fn version(list: &Value) -> String {
     list["metadata"]["resourceVersion"]
@@ -106,6 +112,66 @@ async fn a_watch_goes_on_where_a_list_ended() {
     );
     assert_eq!(error["object"]["reason"], "Expired");
     assert!(old.next().await.is_none());
+}
+
+/// A GET with the opening handshake of a WebSocket, and what comes back: the first line
+/// of the answer, and the messages.
+async fn over_websocket(
+    lab: &Lab,
+    path: &str,
+    protocol: &str,
+) -> (String, WebSocketStream<TlsStream<TcpStream>>) {
+    let mut stream = lab
+        .stream(&lab.acting("admin"))
+        .await
+        .expect("it takes connections");
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: {protocol}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    let line = answer.lines().next().unwrap_or_default().to_owned();
+    let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+    (line, socket)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browsers_watch_and_read_logs_over_websockets() {
+    let lab = Lab::start().await;
+    lab.create(MAPS, &config_map("a")).await;
+    let path = format!("{MAPS}?watch=1&fieldSelector=metadata.name%3Da");
+    let (line, mut socket) = over_websocket(&lab, &path, "base64.binary.k8s.io").await;
+    assert_eq!(line, "HTTP/1.1 101 Switching Protocols");
+    let mut told = async || {
+        let message = socket.next().await.unwrap().unwrap();
+        let event: Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
+        event["type"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(told().await, "ADDED");
+    lab.merge(&format!("{MAPS}/a"), &json!({"data": {"k": "v"}}))
+        .await;
+    assert_eq!(told().await, "MODIFIED");
+
+    service_account(&lab).await;
+    lab.create(PODS, &pod("p")).await;
+    let log = format!("{PODS}/p/log");
+    let (line, mut socket) = over_websocket(&lab, &log, "base64.binary.k8s.io").await;
+    assert_eq!(line, "HTTP/1.1 101 Switching Protocols");
+    // A pod without a node has said nothing: an empty message tells that it is open.
+    let first = socket.next().await.unwrap().unwrap();
+    assert_eq!(first.to_text().unwrap(), "");
+    assert!(socket.next().await.unwrap().unwrap().is_close());
+    let (line, _) = over_websocket(&lab, &log, "v9.nosuch").await;
+    assert_eq!(line, "HTTP/1.1 400 Bad Request");
+    let gone = format!("{PODS}/gone/log");
+    let (line, _) = over_websocket(&lab, &gone, "binary.k8s.io").await;
+    assert_eq!(line, "HTTP/1.1 404 Not Found");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

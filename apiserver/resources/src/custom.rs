@@ -14,9 +14,9 @@ pub(crate) use pattern::Patterns;
 
 use crate::printers::custom::CustomPrinter;
 use crate::resource::{Resource, ScalePaths, Scope, Subresource, Version};
-use crate::rows;
+use crate::rows::{self, Handler};
 use crate::rules::field::{Errors, Path};
-use crate::rules::{FieldErrors, Rules, carry_over};
+use crate::rules::{FieldErrors, Rules, carry_over, meta};
 use crate::schema::{self, Schema};
 use selectable::Selectable;
 use serde_json::Value;
@@ -69,10 +69,10 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
     let mut subresources = Vec::new();
     if scale.is_some() {
         let body = ("autoscaling", "v1", "Scale");
-        subresources.push(subresource("scale", Some(body), &[]));
+        subresources.push(subresource("scale", Some(body), Handler::Scale));
     }
     if has_status {
-        subresources.push(subresource("status", None, &["status"]));
+        subresources.push(subresource("status", None, Handler::Field(&["status"])));
     }
     let mut schemas = HashMap::new();
     let mut versions = Vec::new();
@@ -133,17 +133,13 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
     })
 }
 
-fn subresource(
-    name: &str,
-    body: Option<(&str, &str, &str)>,
-    part: &'static [&'static str],
-) -> Subresource {
+fn subresource(name: &str, body: Option<(&str, &str, &str)>, handler: Handler) -> Subresource {
     Subresource {
         name: name.to_owned(),
         body: body
             .map(|(group, version, kind)| (group.to_owned(), version.to_owned(), kind.to_owned())),
         verbs: ["get", "patch", "update"].map(str::to_owned).to_vec(),
-        part,
+        handler,
         keeps: rows::METADATA,
     }
 }
@@ -213,6 +209,14 @@ impl CustomRules {
 }
 
 impl Rules for CustomRules {
+    fn takes_any_finalizer(&self) -> bool {
+        true
+    }
+
+    fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
+        meta::of_finalizers(new, old)
+    }
+
     fn default(&self, object: &mut Value) {
         if let Some((schema, _)) = self.of(object) {
             defaults::fill(schema, object);

@@ -267,7 +267,7 @@ fn built_in(row: &rows::Row) -> Resource {
             .body
             .map(|(group, version, kind)| (group.to_owned(), version.to_owned(), kind.to_owned())),
         verbs: owned(sub.verbs),
-        part: sub.part,
+        handler: sub.handler,
         keeps: sub.keeps,
     });
     let scale = row.subresources.iter().any(|sub| sub.name == "scale");
@@ -373,6 +373,106 @@ mod tests {
             let kept = kept.unwrap_or_else(|| panic!("{} {}", row.group, row.plural));
             assert_eq!(kept.storage_prefix, row.storage_prefix);
             assert_eq!((&kept.kind, kept.scope), (&row.kind, row.scope));
+        }
+    }
+
+    /// The labels of each kind in Kubernetes 1.33: `AddFieldLabelConversionFunc` in
+    /// `pkg/apis/GROUP/VERSION/conversion.go` (`core`, `events`, `batch`, `certificates`);
+    /// those not named here know metadata alone.
+    #[test]
+    fn objects_are_selected_by_kubernetes_labels() {
+        let involved = |prefix: &str| -> Vec<String> {
+            let fields = "apiVersion fieldPath kind name namespace resourceVersion uid";
+            let names = fields.split(' ').map(|field| format!("{prefix}.{field}"));
+            names.collect()
+        };
+        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+        let pod = "spec.host spec.hostNetwork spec.nodeName spec.restartPolicy spec.schedulerName spec.serviceAccountName status.nominatedNodeName status.phase status.podIP status.podIPs";
+        let known = [
+            ("", "v1", "Pod", words(pod)),
+            ("", "v1", "Node", words("spec.unschedulable")),
+            ("", "v1", "Namespace", words("status.phase")),
+            ("", "v1", "Secret", words("type")),
+            ("", "v1", "Service", words("spec.clusterIP spec.type")),
+            ("", "v1", "ReplicationController", words("status.replicas")),
+            (
+                "",
+                "v1",
+                "Event",
+                [
+                    involved("involvedObject"),
+                    words("reason reportingComponent source type"),
+                ]
+                .concat(),
+            ),
+            (
+                "events.k8s.io",
+                "v1",
+                "Event",
+                [
+                    involved("regarding"),
+                    words("reason reportingController type"),
+                ]
+                .concat(),
+            ),
+            // Of the documentation's table of supported fields.
+            ("apps", "v1", "ReplicaSet", words("status.replicas")),
+            ("batch", "v1", "Job", words("status.successful")),
+            (
+                "certificates.k8s.io",
+                "v1",
+                "CertificateSigningRequest",
+                words("spec.signerName"),
+            ),
+        ];
+        let mut labels: Vec<&String> = known.iter().flat_map(|(.., labels)| labels).collect();
+        let more = words("name spec.nosuch");
+        labels.extend(&more);
+        let registry = Registry::new();
+        for row in registry.iter().filter(|row| row.removed.is_none()) {
+            let version = row.versions[0].name.as_str();
+            let own = known.iter().find(|(group, _, kind, _)| {
+                (*group, *kind) == (row.group.as_str(), row.kind.as_str())
+            });
+            for label in &labels {
+                let told = row.selected_field(version, label);
+                let is_known = own.is_some_and(|(.., own)| own.contains(label));
+                assert_eq!(
+                    told.is_ok(),
+                    is_known,
+                    "{} {}: {label}",
+                    row.group,
+                    row.kind
+                );
+            }
+            assert!(row.selected_field(version, "metadata.name").is_ok());
+            let in_namespace = row.selected_field(version, "metadata.namespace");
+            let is_known = row.namespaced() || own.is_none();
+            assert_eq!(in_namespace.is_ok(), is_known, "{}", row.kind);
+        }
+        let told = |group, plural, label| {
+            let row = registry.resource(group, plural).expect(plural);
+            row.selected_field("v1", label).map(str::to_owned)
+        };
+        assert_eq!(told("", "pods", "spec.host"), Ok("spec.nodeName".into()));
+        assert_eq!(
+            told("events.k8s.io", "events", "reportingController"),
+            Ok("reportingComponent".into())
+        );
+        for (group, plural, why) in [
+            ("", "pods", "field label not supported: a.b"),
+            (
+                "batch",
+                "jobs",
+                r#"field label "a.b" not supported for Job"#,
+            ),
+            (
+                "networking.k8s.io",
+                "ingresses",
+                r#""a.b" is not a known field selector: only "metadata.name", "metadata.namespace""#,
+            ),
+        ] {
+            assert_eq!(told(group, plural, "a.b"), Err(why.into()));
         }
     }
 

@@ -1,6 +1,6 @@
 //! One row of the table.
 
-use crate::rows::Strategy;
+use crate::rows::{Handler, Strategy};
 use crate::rules::conversions::Conversion;
 use crate::rules::{Rules, json};
 use crate::schema::{Schema, builtin};
@@ -174,6 +174,36 @@ impl Resource {
         api_version(&self.group, version)
     }
 
+    /// The field that a label of a field selector stands for in a version: one of
+    /// `metadata.name`, `metadata.namespace`, or those of [`Rules::selectable_names`].
+    ///
+    /// # Errors
+    /// What the client is told, in Kubernetes' words: kinds that have fields of their own
+    /// say it otherwise than those that have none (`DefaultMetaV1FieldSelectorConversion`).
+    pub fn selected_field<'a>(&self, version: &str, label: &'a str) -> Result<&'a str, String> {
+        let rules = &self.rules;
+        let has_own = self.custom || !rules.selectable_names().is_empty();
+        match label {
+            "metadata.name" => return Ok(label),
+            "metadata.namespace" if self.namespaced() || !has_own => return Ok(label),
+            _ => {}
+        }
+        let field = match self.face.and_then(|face| face.conversion.labels) {
+            Some(labels) => labels
+                .iter()
+                .find(|(shown, _)| *shown == label)
+                .map(|(_, kept)| *kept),
+            None if rules.is_selectable(version, label) => Some(label),
+            None => rules.label_alias(label),
+        };
+        field.ok_or_else(|| match has_own {
+            true => rules.unknown_label(label),
+            false => format!(
+                "{label:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+            ),
+        })
+    }
+
     /// A subresource by name.
     pub fn subresource(&self, name: &str) -> Option<&Subresource> {
         self.subresources.iter().find(|s| s.name == name)
@@ -237,9 +267,8 @@ pub struct Subresource {
     pub body: Option<(String, String, String)>,
     /// e.g. `get`, `update`, `patch`.
     pub verbs: Vec<String>,
-    /// The field of an object that a PUT or PATCH of it replaces; empty where it isn't
-    /// about a field: an action, a stream, a Scale.
-    pub part: &'static [&'static str],
-    /// Which of [`METADATA`](crate::rows::METADATA) such a write leaves as they are.
+    /// What it is.
+    pub handler: Handler,
+    /// Which of [`METADATA`](crate::rows::METADATA) a write of its field leaves as they are.
     pub keeps: &'static [&'static str],
 }

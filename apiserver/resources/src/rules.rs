@@ -51,6 +51,12 @@ pub trait Rules: Send + Sync {
         hardway_proto::names::is_dns1123_subdomain(name)
     }
 
+    /// Whether objects may have finalizers of any qualified name. Elsewhere a name that
+    /// names no domain must be one of those that Kubernetes itself has.
+    fn takes_any_finalizer(&self) -> bool {
+        false
+    }
+
     /// Fills in what Kubernetes defaults. Idempotent. Called on every write
     /// (create, update, patch), after decoding and before admission.
     fn default(&self, _object: &mut Value) {}
@@ -132,6 +138,17 @@ pub trait Rules: Send + Sync {
     /// Whether one of them can be selected by in a version.
     fn is_selectable(&self, _version: &str, name: &str) -> bool {
         self.selectable_names().iter().any(|known| known == name)
+    }
+
+    /// The field that another label stands for, or one that clients may name though no
+    /// object has anything there.
+    fn label_alias(&self, _label: &str) -> Option<&'static str> {
+        None
+    }
+
+    /// What a client is told that selects by a label which this kind doesn't have.
+    fn unknown_label(&self, label: &str) -> String {
+        format!("field label not supported: {label}")
     }
 
     /// Grace period in seconds when the client names none; `None` if objects

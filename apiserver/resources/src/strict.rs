@@ -33,13 +33,25 @@ fn note(problems: &mut Vec<String>, problem: impl FnOnce() -> String) {
 /// Types of custom resources aren't checked here (but for their metadata):
 /// they are a matter of validation.
 pub fn check(schema: &Schema, json: &[u8]) -> Result<(Value, Vec<String>), String> {
-    let mut problems = Vec::new();
-    let mut value = parse::parse(json, &mut problems)?;
+    let mut duplicates = Vec::new();
+    let mut value = parse::parse(json, &mut duplicates)?;
     let mut unknown = Vec::new();
     walk::walk(schema, &mut value, &mut unknown)?;
-    // Kubernetes tells duplicates, which its parser meets, as they come.
-    problems.append(&mut unknown);
-    Ok((value, problems))
+    // Of a custom resource Kubernetes parses the whole before it looks at the schema.
+    if schema.node().name.is_empty() {
+        duplicates.append(&mut unknown);
+        return Ok((value, duplicates));
+    }
+    // A field that isn't known is not told of twice.
+    let is_known = |twice: &String| {
+        let path = twice.trim_start_matches("duplicate");
+        !unknown
+            .iter()
+            .any(|one| one.trim_start_matches("unknown") == path)
+    };
+    duplicates.retain(is_known);
+    unknown.append(&mut duplicates);
+    Ok((value, unknown))
 }
 
 /// Drops what the schema doesn't know from an object that is decoded already;
@@ -77,7 +89,7 @@ mod tests {
     #[test]
     fn unknown_and_duplicate_fields_are_dropped_and_told() {
         let (value, problems) = deployment(
-            r#"{"kind":"Deployment","spec":{"replicas":1,"replicas":2,"foo":1,
+            r#"{"kind":"Deployment","spec":{"replicas":1,"replicas":2,"foo":1,"foo":2,
                 "template":{"spec":{"containers":[{"name":"a","imagee":"b"}]}}}}"#,
         )
         .expect("decodable");
@@ -86,13 +98,13 @@ mod tests {
         assert_eq!(
             problems,
             [
-                r#"duplicate field "spec.replicas""#,
                 r#"unknown field "spec.foo""#,
                 r#"unknown field "spec.template.spec.containers[0].imagee""#,
+                r#"duplicate field "spec.replicas""#,
             ]
         );
         assert_eq!(
-            refused("v1", "Deployment", &problems[1..2]).message,
+            refused("v1", "Deployment", &problems[..1]).message,
             r#"Deployment in version "v1" cannot be handled as a Deployment: strict decoding error: unknown field "spec.foo""#
         );
     }
@@ -101,13 +113,13 @@ mod tests {
     fn problems_are_told_within_bounds() {
         let many = |key: &str| {
             let fields: Vec<String> = (0..50_000).map(|n| format!(r#""f{n}":1"#)).collect();
-            let twice = vec![r#""x":1"#; 50_000].join(",");
+            let twice = vec![r#""name":"x""#; 50_000].join(",");
             let json = format!(r#"{{"spec":{{{}}},"{key}":{{{twice}}}}}"#, fields.join(","));
             deployment(&json).expect("decodable").1
         };
         let told = many("metadata");
         assert_eq!(told.len(), MOST_PROBLEMS + 1);
-        assert_eq!(told[0], r#"duplicate field "metadata.x""#);
+        assert_eq!(told[MOST_PROBLEMS], r#"duplicate field "metadata.name""#);
         // Each path would be as long as the body.
         let told: usize = many(&"k".repeat(1 << 20)).iter().map(String::len).sum();
         assert!(told < 3 << 20, "{told}");

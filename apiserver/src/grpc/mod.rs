@@ -374,6 +374,10 @@ impl api_server::Api for Calls {
             resource_version: message.resource_version.clone(),
             bookmarks: message.allow_bookmarks || message.send_initial_events,
             initial_events: message.send_initial_events.then_some(true),
+            resource_version_match: match message.send_initial_events {
+                true => "NotOlderThan".into(),
+                false => String::new(),
+            },
             timeout_seconds: Some(u64::from(message.timeout_seconds)),
             ..Options::default()
         };

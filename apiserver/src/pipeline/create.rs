@@ -102,7 +102,7 @@ impl Pipeline {
         let review = super::write::review(request, target, Operation::Create);
         self.admission.mutate(&review, &mut object)?;
         target.resource.default(&mut object);
-        let mut causes = meta::validate(&object, &|name| rules.validate_name(name));
+        let mut causes = meta::validate(&object, &**rules);
         causes.extend(rules.validate(&object));
         let mut services = self.services.change(target, &mut object, None, &mut causes);
         target.check(causes)?;

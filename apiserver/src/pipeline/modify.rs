@@ -1,7 +1,7 @@
 //! update and patch: read, change, compare and swap, again if need be.
 
 use super::write::{Change, in_versions, review, take_warnings, writer};
-use super::{Object, Pipeline, Request, Target, create, metadata, present, subresource};
+use super::{Object, Pipeline, Request, Target, create, metadata, part, present};
 use crate::store::{StoreError, Stored, Write};
 use hardway_access::Operation;
 use hardway_proto::Status;
@@ -267,13 +267,13 @@ impl Pipeline {
         if metadata::is_unchanged(&new, old) {
             return Ok(Step::Nothing(old.clone()));
         }
-        let mut causes = meta::validate_update(&new, old);
+        let mut causes = meta::validate_update(&new, old, &**rules);
         match plan.part {
             Part::Main => causes.extend(rules.validate_changed(&new, old)),
             Part::Status => causes.extend(rules.validate_status_update(&new, old)),
             Part::Special if target.subresource == "ephemeralcontainers" => {
                 causes.extend(rules.validate(&new));
-                causes.extend(subresource::only_added(&new, old));
+                causes.extend(part::only_added(&new, old));
             }
             Part::Special if target.subresource == "approval" => {
                 causes.extend(rules.validate(&new));

@@ -1,11 +1,10 @@
 //! get and list.
 
 use super::continuation::Token;
-use super::{Held, Object, Pipeline, Request, Selection, Target, present};
+use super::{Held, Object, Pipeline, Request, Selection, Target, list_options, present};
 use crate::cache::{Entry, ResourceCache};
 use crate::store::StoreError;
 use hardway_proto::Status;
-use hardway_proto::status::Cause;
 use std::sync::Arc;
 
 /// A list: cached objects, to be written out as they are.
@@ -68,6 +67,7 @@ impl Pipeline {
     pub(super) async fn list(&self, request: &Request) -> Result<Listing, Status> {
         let target = &request.target;
         let options = &request.options;
+        list_options::check(options, false)?;
         let selection = Selection::of(target, options)?;
         let cache = self.cache_of(target)?;
         let token = match options.continuation.as_str() {
@@ -209,44 +209,16 @@ fn page(
     }
 }
 
+/// How new a list must be whose options go together.
 fn age(request: &Request) -> Result<Age, Status> {
     let options = &request.options;
     let version = options.resource_version.as_str();
-    let refuse = |field: &str, message: &str| {
-        let cause = Cause {
-            reason: "FieldValueForbidden".into(),
-            message: format!("Forbidden: {message}"),
-            field: field.into(),
-        };
-        Err(Status::invalid(
-            "meta.k8s.io",
-            "ListOptions",
-            "",
-            vec![cause],
-        ))
-    };
-    if options.initial_events.is_some() {
-        return refuse(
-            "sendInitialEvents",
-            "sendInitialEvents is forbidden for list",
-        );
-    }
-    let refused = |message: &str| refuse("resourceVersionMatch", message);
-    match (options.resource_version_match.as_str(), version) {
-        ("", "") => Ok(Age::Fresh),
-        ("", "0") => Ok(Age::NotOlderThan(0)),
-        ("", version) if options.limit > 0 => Ok(Age::Exact(parse_version(version)?)),
-        ("", version) => Ok(Age::NotOlderThan(parse_version(version)?)),
-        (_, "") => refused("resourceVersionMatch is forbidden unless resourceVersion is provided"),
-        ("NotOlderThan", version) => Ok(Age::NotOlderThan(parse_version(version)?)),
-        ("Exact", "0") => {
-            refused("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"")
-        }
-        ("Exact", version) => Ok(Age::Exact(parse_version(version)?)),
-        (other, _) => Err(Status::bad_request(format!(
-            "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""
-        ))),
-    }
+    Ok(match (options.resource_version_match.as_str(), version) {
+        (_, "") => Age::Fresh,
+        ("Exact", version) => Age::Exact(parse_version(version)?),
+        ("", version) if options.limit > 0 && version != "0" => Age::Exact(parse_version(version)?),
+        (_, version) => Age::NotOlderThan(parse_version(version)?),
+    })
 }
 
 /// A resource version as a revision.

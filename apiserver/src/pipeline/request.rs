@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hardway_access::{Attributes, User};
 use hardway_client::serving::Burden;
 use hardway_proto::Status;
+use hardway_resources::rows::Handler;
 use hardway_resources::{Resource, Schema};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -85,16 +86,25 @@ impl Target {
         self.resource.api_version(&self.version)
     }
 
-    /// The field that a write of the subresource replaces.
-    pub fn part(&self) -> &'static [&'static str] {
-        let subresource = self.resource.subresource(&self.subresource);
-        subresource.map_or(&[], |subresource| subresource.part)
+    /// What the subresource is, if the target is one.
+    pub fn handler(&self) -> Option<Handler> {
+        let subresource = self.resource.subresource(&self.subresource)?;
+        Some(subresource.handler)
     }
 
     /// The fields of metadata that a write of the subresource leaves as they are.
     pub fn kept_metadata(&self) -> &'static [&'static str] {
         let subresource = self.resource.subresource(&self.subresource);
         subresource.map_or(&[], |subresource| subresource.keeps)
+    }
+
+    /// Whether answers may be asked for as a Table: what is only asked, and the actions
+    /// that subresources are, have none (`rest.TableConvertor` in Kubernetes).
+    pub fn has_table(&self) -> bool {
+        match self.handler() {
+            None => self.resource.verbs != ["create"],
+            Some(handler) => matches!(handler, Handler::Field(_) | Handler::Scale),
+        }
     }
 
     /// The object's key in the cache.

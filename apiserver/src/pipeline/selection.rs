@@ -11,8 +11,8 @@ pub struct Selection {
     namespace: String,
     labels: Selector,
     fields: FieldSelector,
-    /// The fields that entries have values of.
-    names: Vec<String>,
+    /// Where entries have the values of the fields, by the label of each.
+    places: Vec<(String, usize)>,
 }
 
 impl Selection {
@@ -32,27 +32,12 @@ impl Selection {
             }
             fields = FieldSelector::equals("metadata.name", &target.name);
         }
-        let rules = &target.resource.rules;
-        for requirement in fields.requirements() {
-            let field = requirement.field.as_str();
-            if !matches!(field, "metadata.name" | "metadata.namespace")
-                && !rules.is_selectable(&target.version, field)
-            {
-                // kubectl says by itself what it was looking for.
-                return Err(Status::bad_request(format!(
-                    "field label not supported: {field}"
-                )));
-            }
-        }
-        let names = match fields.is_everything() {
-            true => Vec::new(),
-            false => rules.selectable_names(),
-        };
+        let places = places(target, &fields)?;
         Ok(Self {
             namespace: target.namespace.clone(),
             labels,
             fields,
-            names,
+            places,
         })
     }
 
@@ -79,9 +64,28 @@ impl Selection {
                 "metadata.name" => Some(entry.name()),
                 "metadata.namespace" => Some(entry.namespace()),
                 other => {
-                    let place = self.names.iter().position(|name| name == other)?;
-                    entry.fields.get(place).map(String::as_str)
+                    let (_, place) = self.places.iter().find(|(label, _)| label == other)?;
+                    entry.fields.get(*place).map(String::as_str)
                 }
             })
     }
+}
+
+/// Where entries have what a selector asks for.
+fn places(target: &Target, fields: &FieldSelector) -> Result<Vec<(String, usize)>, Status> {
+    let resource = &target.resource;
+    if fields.is_everything() {
+        return Ok(Vec::new());
+    }
+    let names = resource.rules.selectable_names();
+    let mut places = Vec::new();
+    for requirement in fields.requirements() {
+        let label = requirement.field.as_str();
+        let field = resource
+            .selected_field(&target.version, label)
+            .map_err(Status::bad_request)?;
+        let place = names.iter().position(|name| name == field);
+        places.extend(place.map(|place| (label.to_owned(), place)));
+    }
+    Ok(places)
 }

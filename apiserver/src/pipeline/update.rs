@@ -1,21 +1,22 @@
 //! The bodies of PUT and PATCH as edits of an object.
 
 use super::modify::{Part, Plan};
-use super::subresource::with_part;
+use super::part::with_part;
 use super::{Body, Object, PatchKind, Pipeline, Request, Target, decode, metadata};
 use bytes::Bytes;
 use hardway_proto::Status;
+use hardway_resources::rows::Handler;
 use hardway_resources::{scale, strict};
 use serde_json::Value;
 
 /// The part of an object that a PUT or PATCH of a target is about, and where it is, if it
 /// is but a field of spec or status.
 fn part_of(target: &Target) -> Result<(Part, Option<[&'static str; 2]>), Status> {
-    match (target.subresource.as_str(), target.part()) {
-        ("" | "scale", _) => Ok((Part::Main, None)),
-        (_, ["status"]) => Ok((Part::Status, None)),
-        (_, [outer, inner]) => Ok((Part::Special, Some([outer, inner]))),
-        _ => Err(Status::method_not_allowed()),
+    match target.handler() {
+        None | Some(Handler::Scale) => Ok((Part::Main, None)),
+        Some(Handler::Field(["status"])) => Ok((Part::Status, None)),
+        Some(Handler::Field([outer, inner])) => Ok((Part::Special, Some([outer, inner]))),
+        Some(_) => Err(Status::method_not_allowed()),
     }
 }
 

@@ -1,12 +1,11 @@
 //! watch: a place in a resource's history that moves on as things change.
 
 use super::read::parse_version;
-use super::{Held, Pipeline, Request, Selection, Target};
+use super::{Held, Pipeline, Request, Selection, Target, list_options};
 use crate::cache::{Cache, Change, Entry, Event, ResourceCache};
 use crate::fairness::Watched;
 use hardway_access::audit;
 use hardway_proto::Status;
-use hardway_proto::status::Cause;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -72,7 +71,7 @@ impl Pipeline {
         let target = &request.target;
         let selection = Selection::of(target, options)?;
         let of = self.cache_of(target)?;
-        check_initial(request)?;
+        list_options::check(options, true)?;
         let version = options.resource_version.as_str();
         let wants_initial = options.initial_events == Some(true);
         let from_now = matches!(version, "" | "0") && options.initial_events == Some(false);
@@ -211,37 +210,6 @@ impl Watch {
         }
         None
     }
-}
-
-fn check_initial(request: &Request) -> Result<(), Status> {
-    let options = &request.options;
-    let message = match (
-        options.initial_events,
-        options.resource_version_match.as_str(),
-    ) {
-        (None, "") => return Ok(()),
-        (None, _) => {
-            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        }
-        (Some(_), "NotOlderThan") if options.bookmarks => return Ok(()),
-        // gRPC has no match: it means this one.
-        (Some(_), "") if request.options.bookmarks => return Ok(()),
-        (Some(_), "NotOlderThan" | "") => {
-            "sendInitialEvents requires setting allowWatchBookmarks to true"
-        }
-        (Some(_), _) => "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-    };
-    let cause = Cause {
-        reason: "FieldValueForbidden".into(),
-        message: format!("Forbidden: {message}"),
-        field: "sendInitialEvents".into(),
-    };
-    Err(Status::invalid(
-        "meta.k8s.io",
-        "ListOptions",
-        "",
-        vec![cause],
-    ))
 }
 
 /// The object of a BOOKMARK event.

@@ -23,6 +23,7 @@ use hardway_access::{Attributes, UNAUTHENTICATED, User, audit, authn};
 use hardway_client::serving::{Peer, caught};
 use hardway_proto::Status;
 use hardway_resources::table::Include;
+use hardway_streams::messages::{Content, Handshake};
 use health::Startup;
 use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts};
 use hyper::body::Incoming;
@@ -301,7 +302,7 @@ impl Rest {
     #[expect(clippy::too_many_arguments, reason = "it is half of a function")]
     async fn resource(
         &self,
-        request: http::Request<Incoming>,
+        mut request: http::Request<Incoming>,
         peer: &Peer,
         user: User,
         path: ResourcePath,
@@ -333,6 +334,10 @@ impl Rest {
             resource,
         };
         target.check_names()?;
+        let form = match target.has_table() {
+            true => form,
+            false => form.without_table(header_text(request.headers(), header::ACCEPT))?,
+        };
         if self.upstreams.serves(&target) {
             let verb = subresources::verb(request.method());
             self.pipeline
@@ -363,9 +368,13 @@ impl Rest {
             include,
             gzip,
         };
-        let (parts, incoming) = request.into_parts();
-        let verb = verb(&parts.method, &query, &path)?;
+        let verb = verb(request.method(), &query, &path)?;
         target.check_verb(verb)?;
+        let socket = match verb {
+            Verb::Watch => Handshake::take(&mut request, Content::Lines)?,
+            _ => None,
+        };
+        let (parts, incoming) = request.into_parts();
         let mut options = Options::from_query(&query)?;
         if !verb.is_read() {
             let permitted = self
@@ -394,7 +403,11 @@ impl Rest {
             target,
         };
         let respond = move |request, outcome| respond(request, outcome, wanted, start);
-        Ok(self.pipeline.run(request, entry.take(), respond).await)
+        let response = self.pipeline.run(request, entry.take(), respond).await;
+        Ok(match socket {
+            Some(socket) => socket.carry(response),
+            None => response,
+        })
     }
 }
 

@@ -70,13 +70,19 @@ impl Default for Form {
 impl Form {
     /// The best form that an `Accept` header allows. 406 if there is none.
     pub fn accepted(accept: &str, in_protobuf: InProtobuf) -> Result<Self, Status> {
+        Self::best(accept, |form| {
+            form.media != Media::Protobuf || in_protobuf.has(form.shape)
+        })
+    }
+
+    fn best(accept: &str, offered: impl Fn(&Self) -> bool) -> Result<Self, Status> {
         if accept.trim().is_empty() {
             return Ok(Self::default());
         }
         let mut best: Option<(f32, Self)> = None;
         for range in accept.split(',') {
             if let Some((quality, form)) = read_range(range)
-                && (form.media != Media::Protobuf || in_protobuf.has(form.shape))
+                && offered(&form)
                 && best.is_none_or(|(highest, _)| quality > highest)
             {
                 best = Some((quality, form));
@@ -97,6 +103,18 @@ impl Form {
             return Ok(self);
         }
         let form = Self::accepted(accept, in_protobuf)?;
+        Ok(Self {
+            pretty: self.pretty,
+            ..form
+        })
+    }
+
+    /// This form, unless it is a Table; then the best of the others: of what has none.
+    pub fn without_table(self, accept: &str) -> Result<Self, Status> {
+        if self.shape != Shape::Table {
+            return Ok(self);
+        }
+        let form = Self::best(accept, |form| form.shape != Shape::Table)?;
         Ok(Self {
             pretty: self.pretty,
             ..form
@@ -190,6 +208,19 @@ mod tests {
         let other = form.within(&accept, Nothing).unwrap();
         assert_eq!((other.media, other.pretty), (Media::Json, true));
         assert_eq!(form.within(PROTOBUF, Metadata).unwrap_err().code, 406);
+    }
+
+    #[test]
+    fn what_has_no_table_is_not_offered_as_one() {
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        let refused = accepted(table).without_table(table).unwrap_err();
+        assert_eq!(
+            (refused.code, refused.reason.as_str()),
+            (406, "NotAcceptable")
+        );
+        let either = format!("{table},application/json");
+        let form = accepted(&either).without_table(&either).unwrap();
+        assert_eq!(form, Form::default());
     }
 
     #[test]

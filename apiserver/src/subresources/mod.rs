@@ -9,8 +9,10 @@ use crate::rest::body::{self, Body};
 use crate::{cache::join, metrics};
 use hardway_access::{User, audit};
 use hardway_proto::Status;
+use hardway_resources::rows::{Handler, Stream};
 use hardway_streams::Upstream;
 use hardway_streams::http_proxy::{self, Exposed};
+use hardway_streams::messages::{Content, Handshake};
 use hardway_streams::upgrade::{self, Service};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
@@ -67,74 +69,96 @@ pub fn verb(method: &Method) -> &'static str {
     }
 }
 
+/// What a target connects to, if it is a stream.
+fn stream_of(target: &Target) -> Option<Stream> {
+    match target.handler()? {
+        Handler::Stream(stream) => Some(stream),
+        _ => None,
+    }
+}
+
 impl Upstreams {
     /// Whether a target is answered from here rather than from the store.
     pub fn serves(&self, target: &Target) -> bool {
-        target.group().is_empty()
-            && matches!(
-                (target.plural(), target.subresource.as_str()),
-                ("pods", "log" | "exec" | "attach" | "portforward" | "proxy")
-                    | ("nodes" | "services", "proxy")
-            )
+        stream_of(target).is_some()
     }
 
     /// Passes a request on that is permitted.
     pub async fn forward(
         &self,
         pipeline: &Pipeline,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         user: &User,
         target: Target,
         rest: &str,
         connection: Arc<Connection>,
     ) -> Result<Response<Body>, Status> {
-        if target.subresource != "log" {
+        let stream = stream_of(&target).ok_or_else(Status::no_such_resource)?;
+        if stream != Stream::Log {
             pipeline.admit_connect(user, &target)?;
         }
         pipeline.cache.fresh().await?;
         let object = read(pipeline, &target, "", target.plural(), &target.name)?;
         let query = request.uri().query().unwrap_or_default().to_owned();
-        match (target.plural(), target.subresource.as_str()) {
-            // A pod that runs nowhere yet has said nothing.
-            ("pods", "log")
-                if object["spec"]["nodeName"]
-                    .as_str()
-                    .is_none_or(str::is_empty) =>
-            {
-                Ok(body::text(200, ""))
+        match stream {
+            Stream::Log => {
+                let socket = Handshake::take(&mut request, Content::Bytes)?;
+                let answer = self.log(pipeline, request, &target, &object, &query, &connection);
+                let answer = answer.await?;
+                Ok(match socket {
+                    Some(socket) => {
+                        socket.carry(answer.map(|body| body::holding(body, connection)))
+                    }
+                    None => answer,
+                })
             }
-            ("pods", "log") => {
-                let path = kubelet::log_path(&target, &object, &query)?;
-                let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
-                let answer = http_proxy::forward(request, &upstream, connection).await;
-                let answer = answer.map_err(|error| {
-                    let url = format!("https://{}{}", upstream.address, upstream.path_and_query);
-                    Status::failure(500, "", format!("Get {url:?}: {error}"))
-                })?;
-                kubelet::refused(answer).await
-            }
-            ("pods", command @ ("exec" | "attach")) => {
+            Stream::Exec | Stream::Attach => {
+                let command = target.subresource.as_str();
                 let path = kubelet::command_path(command, &target, &object, &query)?;
                 let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
                 upgrade::proxy(request, &upstream, Service::Command, connection).await
             }
-            ("pods", "portforward") => {
+            Stream::PortForward => {
                 let path = format!("/portForward/{}/{}", target.namespace, target.name);
                 let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
                 upgrade::proxy(request, &upstream, Service::PortForward, connection).await
             }
-            ("nodes", _) => {
+            Stream::Proxy if target.plural() == "nodes" => {
                 let path = proxies::path(rest, &query);
                 let upstream = self.kubelet(&target.name, &object, path)?;
                 let exposed = connection.exposed(request.uri().path(), rest);
                 Ok(http_proxy::expose(request, &upstream, &exposed, connection).await?)
             }
-            _ => {
+            Stream::Proxy => {
                 let upstream = proxies::upstream(pipeline, &target, &object, rest, &query)?;
                 let exposed = connection.exposed(request.uri().path(), rest);
                 Ok(http_proxy::expose(request, &upstream, &exposed, connection).await?)
             }
         }
+    }
+
+    /// What a container has said.
+    async fn log(
+        &self,
+        pipeline: &Pipeline,
+        request: Request<Incoming>,
+        target: &Target,
+        pod: &Value,
+        query: &str,
+        connection: &Arc<Connection>,
+    ) -> Result<Response<Body>, Status> {
+        // A pod that runs nowhere yet has said nothing.
+        if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) {
+            return Ok(body::text(200, ""));
+        }
+        let path = kubelet::log_path(target, pod, query)?;
+        let upstream = self.kubelet_of(pipeline, target, pod, path)?;
+        let answer = http_proxy::forward(request, &upstream, connection.clone()).await;
+        let answer = answer.map_err(|error| {
+            let url = format!("https://{}{}", upstream.address, upstream.path_and_query);
+            Status::failure(500, "", format!("Get {url:?}: {error}"))
+        })?;
+        kubelet::refused(answer).await
     }
 
     /// The kubelet of a pod's node.

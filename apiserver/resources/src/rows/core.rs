@@ -61,7 +61,7 @@ pub const ROWS: &[Row] = &[
         subresources: &[
             Sub {
                 verbs: &["update"],
-                ..part("finalize", &["spec", "finalizers"])
+                ..field("finalize", &["spec", "finalizers"])
             },
             STATUS,
         ],
@@ -71,10 +71,7 @@ pub const ROWS: &[Row] = &[
         kind: "Node",
         plural: "nodes",
         short_names: &["no"],
-        subresources: &[
-            sub_of("proxy", PROXY, ("", "v1", "NodeProxyOptions")),
-            STATUS,
-        ],
+        subresources: &[stream("proxy", "NodeProxyOptions", Stream::Proxy), STATUS],
         prefix: "minions",
         ..CLUSTER
     },
@@ -101,17 +98,20 @@ pub const ROWS: &[Row] = &[
         short_names: &["po"],
         categories: &["all"],
         subresources: &[
-            sub_of("attach", CONNECT, ("", "v1", "PodAttachOptions")),
-            sub_of("binding", CREATE, ("", "v1", "Binding")),
+            stream("attach", "PodAttachOptions", Stream::Attach),
+            action("binding", ("", "v1", "Binding"), Action::Bind),
             Sub {
                 keeps: METADATA,
-                ..part("ephemeralcontainers", &["spec", "ephemeralContainers"])
+                ..field("ephemeralcontainers", &["spec", "ephemeralContainers"])
             },
-            sub_of("eviction", CREATE, ("policy", "v1", "Eviction")),
-            sub_of("exec", CONNECT, ("", "v1", "PodExecOptions")),
-            sub("log", GET),
-            sub_of("portforward", CONNECT, ("", "v1", "PodPortForwardOptions")),
-            sub_of("proxy", PROXY, ("", "v1", "PodProxyOptions")),
+            action("eviction", ("policy", "v1", "Eviction"), Action::Evict),
+            stream("exec", "PodExecOptions", Stream::Exec),
+            Sub {
+                body: None,
+                ..stream("log", "PodLogOptions", Stream::Log)
+            },
+            stream("portforward", "PodPortForwardOptions", Stream::PortForward),
+            stream("proxy", "PodProxyOptions", Stream::Proxy),
             sub("resize", READ_WRITE),
             // Kubelets of old spoiled them.
             Sub {
@@ -155,10 +155,10 @@ pub const ROWS: &[Row] = &[
         plural: "serviceaccounts",
         strategy: RETURNED,
         short_names: &["sa"],
-        subresources: &[sub_of(
+        subresources: &[action(
             "token",
-            CREATE,
             ("authentication.k8s.io", "v1", "TokenRequest"),
+            Action::IssueToken,
         )],
         ..NAMESPACED
     },
@@ -172,7 +172,7 @@ pub const ROWS: &[Row] = &[
         short_names: &["svc"],
         categories: &["all"],
         subresources: &[
-            sub_of("proxy", PROXY, ("", "v1", "ServiceProxyOptions")),
+            stream("proxy", "ServiceProxyOptions", Stream::Proxy),
             STATUS,
         ],
         prefix: "services/specs",

@@ -57,11 +57,53 @@ pub struct Sub {
     pub verbs: &'static [&'static str],
     /// Group, version and kind of its body where it isn't the resource itself.
     pub body: Option<(&'static str, &'static str, &'static str)>,
-    /// The field of an object that a PUT or PATCH of it replaces; empty where it isn't
-    /// about a field: an action, a stream, a Scale.
-    pub part: &'static [&'static str],
-    /// Which of [`METADATA`] such a write leaves as they are.
+    /// What it is.
+    pub handler: Handler,
+    /// Which of [`METADATA`] a write of its field leaves as they are.
     pub keeps: &'static [&'static str],
+}
+
+/// What a subresource is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handler {
+    /// A field of the object, which a PUT or PATCH replaces, and metadata with it.
+    Field(&'static [&'static str]),
+    /// How many replicas there are, in the shape of a Scale.
+    Scale,
+    /// Something that is done with the object when the subresource is created.
+    Action(Action),
+    /// Bytes from elsewhere.
+    Stream(Stream),
+    /// Nothing yet: it shows the object.
+    Nothing,
+}
+
+/// What is done with an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A pod gets its node.
+    Bind,
+    /// A pod is deleted if that disturbs nobody.
+    Evict,
+    /// A service account gets a token.
+    IssueToken,
+    /// A Deployment goes back to an earlier revision.
+    RollBack,
+}
+
+/// What is connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// What a container runs.
+    Attach,
+    /// Another command in a container.
+    Exec,
+    /// What a container has said.
+    Log,
+    /// A pod's ports.
+    PortForward,
+    /// HTTP of a node, a pod or a Service.
+    Proxy,
 }
 
 /// Verbs of an ordinary resource.
@@ -101,7 +143,7 @@ const CLUSTER: Row = Row {
     namespaced: false,
     ..NAMESPACED
 };
-const STATUS: Sub = part("status", &["status"]);
+const STATUS: Sub = field("status", &["status"]);
 /// The status alone: no change of metadata comes with it.
 const STATUS_ALONE: Sub = Sub {
     keeps: METADATA,
@@ -114,6 +156,7 @@ const DEPLOYMENT_STATUS: Sub = Sub {
 };
 const SCALE: Sub = Sub {
     body: Some(("autoscaling", "v1", "Scale")),
+    handler: Handler::Scale,
     ..sub("scale", READ_WRITE)
 };
 
@@ -122,26 +165,40 @@ const fn sub(name: &'static str, verbs: &'static [&'static str]) -> Sub {
         name,
         verbs,
         body: None,
-        part: &[],
+        handler: Handler::Nothing,
         keeps: &[],
     }
 }
 
 /// A subresource that is a field.
-const fn part(name: &'static str, part: &'static [&'static str]) -> Sub {
+const fn field(name: &'static str, field: &'static [&'static str]) -> Sub {
     Sub {
-        part,
+        handler: Handler::Field(field),
         ..sub(name, READ_WRITE)
     }
 }
 
-const fn sub_of(
-    name: &'static str,
-    verbs: &'static [&'static str],
-    body: (&'static str, &'static str, &'static str),
-) -> Sub {
+type Body = (&'static str, &'static str, &'static str);
+
+/// A subresource that does something.
+const fn action(name: &'static str, body: Body, action: Action) -> Sub {
     Sub {
         body: Some(body),
+        handler: Handler::Action(action),
+        ..sub(name, CREATE)
+    }
+}
+
+/// A subresource that connects.
+const fn stream(name: &'static str, options: &'static str, stream: Stream) -> Sub {
+    let verbs = match stream {
+        Stream::Log => GET,
+        Stream::Proxy => PROXY,
+        _ => CONNECT,
+    };
+    Sub {
+        body: Some(("", "v1", options)),
+        handler: Handler::Stream(stream),
         ..sub(name, verbs)
     }
 }

@@ -5,11 +5,15 @@
 use super::*;
 
 const fn rollback_of(group: &'static str) -> Sub {
-    sub_of("rollback", CREATE, (group, "v1beta1", "DeploymentRollback"))
+    let body = (group, "v1beta1", "DeploymentRollback");
+    action("rollback", body, Action::RollBack)
 }
 
 const fn scale_of(group: &'static str, version: &'static str) -> Sub {
-    sub_of("scale", READ_WRITE, (group, version, "Scale"))
+    Sub {
+        body: Some((group, version, "Scale")),
+        ..SCALE
+    }
 }
 
 const EXTENSIONS: Row = Row {

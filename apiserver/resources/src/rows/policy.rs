@@ -56,7 +56,7 @@ pub const ROWS: &[Row] = &[
         kind: "CertificateSigningRequest",
         plural: "certificatesigningrequests",
         short_names: &["csr"],
-        subresources: &[part("approval", &["status", "conditions"]), STATUS],
+        subresources: &[field("approval", &["status", "conditions"]), STATUS],
         ..CLUSTER
     },
     Row {

@@ -69,7 +69,7 @@ pub const METADATA: &[&str] = &["annotations", "finalizers", "labels", "ownerRef
 
 #[cfg(test)]
 mod tests {
-    use super::super::all;
+    use super::super::{CONNECT, CREATE, GET, Handler, PROXY, READ_WRITE, all};
     use super::*;
 
     /// Group, kind, what its strategy says, and which metadata its status keeps, each as
@@ -208,8 +208,8 @@ mod tests {
                     .find(|other| other.name == sub.name);
                 if let Some(same) = same {
                     assert_eq!(
-                        (sub.part, sub.keeps),
-                        (same.part, same.keeps),
+                        (sub.handler, sub.keeps),
+                        (same.handler, same.keeps),
                         "{}",
                         row.kind
                     );
@@ -219,17 +219,15 @@ mod tests {
     }
 
     #[test]
-    fn subresources_that_are_written_name_a_part() {
-        for row in all() {
-            for sub in row
-                .subresources
-                .iter()
-                .filter(|sub| sub.verbs.contains(&"update"))
-            {
-                // They are asked in another shape: a Scale, a stream.
-                let is_part = !matches!(sub.name, "scale" | "proxy" | "resize");
-                assert_eq!(!sub.part.is_empty(), is_part, "{}/{}", row.kind, sub.name);
-            }
+    fn verbs_are_those_of_what_a_subresource_is() {
+        for sub in all().flat_map(|row| row.subresources) {
+            let verbs: &[&[&str]] = match sub.handler {
+                Handler::Field(["spec", "finalizers"]) => &[&["update"]],
+                Handler::Field(_) | Handler::Scale | Handler::Nothing => &[READ_WRITE],
+                Handler::Action(_) => &[CREATE],
+                Handler::Stream(_) => &[CONNECT, GET, PROXY],
+            };
+            assert!(verbs.contains(&sub.verbs), "{}: {:?}", sub.name, sub.verbs);
         }
     }
 }

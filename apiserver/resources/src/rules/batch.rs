@@ -168,6 +168,7 @@ pub(super) const JOB: Kind = Kind {
             }
         })
     },
+    unknown_label: |label| format!("field label {label:?} not supported for Job"),
     fields: |job| {
         let succeeded = int(get(job, "status"), "succeeded").unwrap_or_default();
         vec![("status.successful", succeeded.to_string())]

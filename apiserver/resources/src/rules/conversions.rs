@@ -22,6 +22,9 @@ pub struct Conversion {
     pub to_kept: fn(&mut Value),
     /// From the kept shape to this version's.
     pub to_shown: fn(&mut Value),
+    /// By which labels objects can be selected in this version, and the kept fields they
+    /// stand for; `None` where they are those of the kept version.
+    pub labels: Option<&'static [(&'static str, &'static str)]>,
 }
 
 /// Of a version that differs in its name alone.
@@ -29,6 +32,7 @@ const SAME: Conversion = Conversion {
     default: |_| {},
     to_kept: |_| {},
     to_shown: |_| {},
+    labels: None,
 };
 
 /// The conversion of a row that shows another's objects.

@@ -303,6 +303,7 @@ fn validate_changed(new: &Value, old: &Value) -> FieldErrors {
 
 /// Definitions.
 pub(super) const DEFINITION: Kind = Kind {
+    any_finalizer: true,
     default,
     prepare_create: note_storage_version,
     prepare_update: |new, _| note_storage_version(new),

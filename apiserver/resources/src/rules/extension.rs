@@ -97,6 +97,7 @@ fn check_webhooks(e: &mut Errors, configuration: &Value) {
 }
 
 pub(super) const MUTATING_WEBHOOKS: Kind = Kind {
+    any_finalizer: true,
     generation: true,
     default: |configuration| default_webhooks(configuration, true),
     validate: |configuration| Errors::collect(|e| check_webhooks(e, configuration)),
@@ -104,11 +105,13 @@ pub(super) const MUTATING_WEBHOOKS: Kind = Kind {
 };
 
 pub(super) const VALIDATING_WEBHOOKS: Kind = Kind {
+    any_finalizer: true,
     default: |configuration| default_webhooks(configuration, false),
     ..MUTATING_WEBHOOKS
 };
 
 pub(super) const ADMISSION_POLICY: Kind = Kind {
+    any_finalizer: true,
     default: |policy| {
         if let Some(spec) = object_mut(policy, "spec") {
             default_text(spec, "failurePolicy", "Fail");
@@ -140,6 +143,7 @@ pub(super) const ADMISSION_POLICY: Kind = Kind {
 };
 
 pub(super) const ADMISSION_BINDING: Kind = Kind {
+    any_finalizer: true,
     generation: true,
     validate: |binding| {
         Errors::collect(|e| {

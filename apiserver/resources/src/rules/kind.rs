@@ -11,6 +11,8 @@ type Selectable = Vec<(&'static str, String)>;
 pub struct Kind {
     /// What is wrong with a name.
     pub name: fn(&str) -> Vec<String>,
+    /// Whether finalizers may have any qualified name.
+    pub any_finalizer: bool,
     /// The status of a new object as JSON; empty if the kind has none.
     pub status: &'static str,
     /// Whether changes are counted in `metadata.generation`.
@@ -37,6 +39,11 @@ pub struct Kind {
     /// Fields that can be selected, with their values: the same for every object, in the
     /// same order.
     pub fields: fn(&Value) -> Selectable,
+    /// Labels that clients may select by beside the names of these fields, and the
+    /// fields they stand for.
+    pub label_aliases: &'static [(&'static str, &'static str)],
+    /// What is said of a label that there isn't.
+    pub unknown_label: fn(&str) -> String,
     /// Grace period of a deletion that names none.
     pub grace: fn(&Value) -> Option<i64>,
     /// What deserves a warning.
@@ -46,6 +53,7 @@ pub struct Kind {
 /// A kind without rules of its own.
 pub const PLAIN: Kind = Kind {
     name: names::is_dns1123_subdomain,
+    any_finalizer: false,
     status: "",
     generation: false,
     counted_metadata: &[],
@@ -58,6 +66,8 @@ pub const PLAIN: Kind = Kind {
     validate_update: |_, _| FieldErrors::new(),
     validate_status: |_, _| FieldErrors::new(),
     fields: |_| Vec::new(),
+    label_aliases: &[],
+    unknown_label: |label| format!("field label not supported: {label}"),
     grace: |_| None,
     warnings: |_, _| Vec::new(),
 };
@@ -72,6 +82,10 @@ pub const WITH_STATUS: Kind = Kind {
 impl Rules for Kind {
     fn validate_name(&self, name: &str) -> Vec<String> {
         (self.name)(name)
+    }
+
+    fn takes_any_finalizer(&self) -> bool {
+        self.any_finalizer
     }
 
     fn default(&self, object: &mut Value) {
@@ -141,6 +155,15 @@ impl Rules for Kind {
     fn selectable_values(&self, object: &Value) -> Vec<String> {
         let fields = (self.fields)(object).into_iter();
         fields.map(|(_, value)| value).collect()
+    }
+
+    fn label_alias(&self, label: &str) -> Option<&'static str> {
+        let mut aliases = self.label_aliases.iter();
+        aliases.find_map(|(alias, field)| (*alias == label).then_some(*field))
+    }
+
+    fn unknown_label(&self, label: &str) -> String {
+        (self.unknown_label)(label)
     }
 
     fn default_grace_period(&self, object: &Value) -> Option<i64> {

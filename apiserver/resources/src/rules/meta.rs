@@ -2,7 +2,7 @@
 
 use super::field::{Errors, Path};
 use super::json::{entries, flag, get, int, list, text};
-use super::{FieldErrors, labels};
+use super::{FieldErrors, Rules, labels};
 use hardway_proto::names;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
@@ -13,17 +13,54 @@ const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 /// A check of a name, answering with what is wrong with it.
 pub type NameRule<'a> = &'a dyn Fn(&str) -> Vec<String>;
 
+/// Finalizers of Kubernetes' own, which name no domain.
+const STANDARD_FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
+
 /// What is wrong with the metadata of an object about to be created, its
 /// final name included.
-pub fn validate(object: &Value, name_rule: NameRule) -> FieldErrors {
+pub fn validate(object: &Value, rules: &dyn Rules) -> FieldErrors {
     Errors::collect(|e| {
-        check(
-            e,
-            &Path::new("metadata"),
-            get(object, "metadata"),
-            name_rule,
-        )
+        let (path, meta) = (Path::new("metadata"), get(object, "metadata"));
+        check(e, &path, meta, &|name| rules.validate_name(name));
+        known_finalizers(e, &path, meta, rules);
     })
+}
+
+/// Finalizers that name no domain must be Kubernetes' own (`validateKubeFinalizerName`
+/// of `pkg/apis/core/validation`).
+fn known_finalizers(e: &mut Errors, path: &Path, meta: &Value, rules: &dyn Rules) {
+    if rules.takes_any_finalizer() {
+        return;
+    }
+    for (i, finalizer) in list(meta, "finalizers").iter().enumerate() {
+        let name = finalizer.as_str().unwrap_or_default();
+        if !name.contains('/') && !STANDARD_FINALIZERS.contains(&name) {
+            e.invalid(
+                &path.child("finalizers").index(i),
+                name,
+                "name is neither a standard finalizer name nor is it fully qualified",
+            );
+        }
+    }
+}
+
+/// What is told of new finalizers of a custom resource, which may have any name
+/// (`pkg/registry/customresource/validator.go` of the apiextensions apiserver).
+pub(crate) fn of_finalizers(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let of = |object: &Value| -> BTreeSet<String> {
+        let names = list(get(object, "metadata"), "finalizers").iter();
+        names.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let before = old.map(of).unwrap_or_default();
+    let added = of(new).into_iter().filter(|name| !before.contains(name));
+    let unnamed =
+        added.filter(|name| !name.contains('/') && !STANDARD_FINALIZERS.contains(&name.as_str()));
+    let tell = |name| {
+        format!(
+            "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"
+        )
+    };
+    unnamed.map(tell).collect()
 }
 
 fn check(e: &mut Errors, path: &Path, meta: &Value, name_rule: NameRule) {
@@ -154,7 +191,7 @@ fn finalizers(e: &mut Errors, path: &Path, meta: &Value) {
 }
 
 /// What is wrong with a change of metadata.
-pub fn validate_update(new: &Value, old: &Value) -> FieldErrors {
+pub fn validate_update(new: &Value, old: &Value, rules: &dyn Rules) -> FieldErrors {
     Errors::collect(|e| {
         let path = Path::new("metadata");
         let (new, old) = (get(new, "metadata"), get(old, "metadata"));
@@ -187,12 +224,14 @@ pub fn validate_update(new: &Value, old: &Value) -> FieldErrors {
             );
         }
         common(e, &path, new);
+        known_finalizers(e, &path, new, rules);
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::kind::{Kind, PLAIN};
     use serde_json::json;
 
     fn messages(causes: FieldErrors) -> Vec<String> {
@@ -208,7 +247,7 @@ mod tests {
             "name": "Bad", "labels": {"a b": "c"}, "finalizers": ["odd"],
             "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": ""}],
         }});
-        let found = messages(validate(&object, &names::is_dns1123_subdomain));
+        let found = messages(validate(&object, &PLAIN));
         assert!(
             found[0].starts_with(
                 r#"metadata.name: Invalid value: "Bad": a lowercase RFC 1123 subdomain"#
@@ -222,8 +261,25 @@ mod tests {
             found[2],
             r#"metadata.ownerReferences.uid: Invalid value: "": uid must not be empty"#
         );
-        assert_eq!(found.len(), 3, "any qualified name may be a finalizer");
-        let nameless = validate(&json!({"metadata": {}}), &names::is_dns1123_subdomain);
+        assert_eq!(
+            found[3..],
+            [
+                r#"metadata.finalizers[0]: Invalid value: "odd": name is neither a standard finalizer name nor is it fully qualified"#
+            ]
+        );
+        let any = Kind {
+            any_finalizer: true,
+            ..PLAIN
+        };
+        assert_eq!(messages(validate(&object, &any)), found[..3]);
+        assert_eq!(
+            of_finalizers(&object, None),
+            [
+                r#"metadata.finalizers: "odd": prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer writers"#
+            ]
+        );
+        assert_eq!(of_finalizers(&object, Some(&object)), [""; 0]);
+        let nameless = validate(&json!({"metadata": {}}), &PLAIN);
         assert_eq!(
             messages(nameless),
             ["metadata.name: Required value: name or generateName is required"]
@@ -237,7 +293,7 @@ mod tests {
         new["metadata"]["uid"] = json!("2");
         new["metadata"]["finalizers"] = json!(["a.b/c"]);
         assert_eq!(
-            messages(validate_update(&new, &old)),
+            messages(validate_update(&new, &old, &PLAIN)),
             [
                 r#"metadata.uid: Invalid value: "2": field is immutable"#,
                 r#"metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"a.b/c"}"#,

@@ -54,10 +54,7 @@ pub(super) const NAMESPACE: Kind = Kind {
     },
     fields: |namespace| {
         let phase = text(get(namespace, "status"), "phase").to_owned();
-        vec![
-            ("status.phase", phase),
-            ("name", text(get(namespace, "metadata"), "name").to_owned()),
-        ]
+        vec![("status.phase", phase)]
     },
     validate_status: status::namespace,
     ..PLAIN

@@ -94,6 +94,11 @@ pub(super) const POD: Kind = Kind {
             update::check(e, get(new, "spec"), get(old, "spec"));
         })
     },
+    // Kubernetes knows `status.podIPs` as a label, but no pod has anything there.
+    label_aliases: &[
+        ("spec.host", "spec.nodeName"),
+        ("status.podIPs", "status.podIPs"),
+    ],
     fields: |pod| {
         let (spec, status) = (get(pod, "spec"), get(pod, "status"));
         let of = |value: &str| value.to_owned();

@@ -15,8 +15,26 @@ const NAMES: &[(&str, &str)] = &[
     ("count", "deprecatedCount"),
 ];
 
+/// By what an event can be selected in events.k8s.io/v1, and in core/v1.
+const LABELS: &[(&str, &str)] = &[
+    ("reason", "reason"),
+    ("regarding.apiVersion", "involvedObject.apiVersion"),
+    ("regarding.fieldPath", "involvedObject.fieldPath"),
+    ("regarding.kind", "involvedObject.kind"),
+    ("regarding.name", "involvedObject.name"),
+    ("regarding.namespace", "involvedObject.namespace"),
+    (
+        "regarding.resourceVersion",
+        "involvedObject.resourceVersion",
+    ),
+    ("regarding.uid", "involvedObject.uid"),
+    ("reportingController", "reportingComponent"),
+    ("type", "type"),
+];
+
 /// events.k8s.io/v1.
 pub(super) const EVENTS: Conversion = Conversion {
+    labels: Some(LABELS),
     to_kept: |event| renamed(event, |(core, new)| (new, core)),
     to_shown: |event| renamed(event, |(core, new)| (core, new)),
     ..SAME

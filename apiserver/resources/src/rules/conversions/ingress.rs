@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 const UNSAID: &str = "ImplementationSpecific";
 
 pub(super) const INGRESS: Conversion = Conversion {
+    labels: None,
     default: |ingress| {
         each_path(ingress, |path| default_text(path, "pathType", UNSAID));
     },

@@ -16,6 +16,7 @@ pub(in crate::rules) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.tem
 const NO_LIMIT: i32 = i32::MAX;
 
 pub(super) const DEPLOYMENT_OF_EXTENSIONS: Conversion = Conversion {
+    labels: None,
     default: |object| {
         labels_from_template(object);
         if let Some(spec) = ensure_object(object, "spec") {
@@ -57,6 +58,7 @@ pub(super) const DEPLOYMENT_OF_APPS_V1BETA1: Conversion = Conversion {
 };
 
 pub(super) const DAEMON_SET: Conversion = Conversion {
+    labels: None,
     default: |object| {
         labels_from_template(object);
         if let Some(spec) = ensure_object(object, "spec") {
