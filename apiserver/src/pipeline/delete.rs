@@ -214,7 +214,7 @@ fn set_deletion(target: &Target, object: &mut Value, now: Timestamp, grace: i64)
     let metadata = metadata::of(object);
     metadata.insert("deletionTimestamp".into(), metadata::time(at).into());
     // Namespaces know no grace: their contents take the time they take.
-    if target.resource.kind != "Namespace" {
+    if !modify::is_namespace(target) {
         metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
     }
 }

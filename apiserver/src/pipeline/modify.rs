@@ -335,10 +335,14 @@ fn goes(target: &Target, object: &Value) -> bool {
         && !is_held_namespace(target, object)
 }
 
+/// Whether a target is a namespace, and no custom resource of that name.
+pub(super) fn is_namespace(target: &Target) -> bool {
+    target.group().is_empty() && target.plural() == "namespaces"
+}
+
 /// A namespace is held by `spec.finalizers`, too.
 pub(super) fn is_held_namespace(target: &Target, object: &Value) -> bool {
-    target.group().is_empty()
-        && target.plural() == "namespaces"
+    is_namespace(target)
         && object["spec"]["finalizers"]
             .as_array()
             .is_some_and(|list| !list.is_empty())

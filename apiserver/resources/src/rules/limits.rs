@@ -6,6 +6,7 @@ use super::json::{
 };
 use super::kind::{Kind, PLAIN, WITH_STATUS};
 use super::{labels, pod, status, workloads};
+use hardway_proto::quantity::Quantity;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -75,7 +76,6 @@ pub(super) const LIMIT_RANGE: Kind = Kind {
 
 /// The amounts of one field may not exceed those of another.
 fn ordered(e: &mut Errors, path: &Path, limit: &Value, low: &str, high: &str) {
-    use hardway_proto::quantity::Quantity;
     for (name, small) in entries(limit, low) {
         let Some(big) = get(limit, high).get(name) else {
             continue;
@@ -90,7 +90,35 @@ fn ordered(e: &mut Errors, path: &Path, limit: &Value, low: &str, high: &str) {
     }
 }
 
+/// Requests that may be more than limits may: somebody has mixed them up.
+fn quota_warnings(quota: &Value) -> Vec<String> {
+    let hard = get(get(quota, "spec"), "hard");
+    let mut warnings = Vec::new();
+    for resource in ["cpu", "memory", "storage", "ephemeral-storage"] {
+        let named = format!("requests.{resource}");
+        let bare = has(hard, resource) && matches!(resource, "cpu" | "memory");
+        let request = match has(hard, &named) || !bare {
+            true => named.as_str(),
+            false => resource,
+        };
+        let limit = format!("limits.{resource}");
+        let amount = |name: &str| Quantity::from_json(hard.get(name)?).ok();
+        if let (Some(requested), Some(limited)) = (amount(request), amount(&limit))
+            && requested > limited
+        {
+            warnings.push(format!(
+                "ResourceQuota {request} ({requested}) should be less than {limit} ({limited})"
+            ));
+        }
+    }
+    warnings
+}
+
 pub(super) const RESOURCE_QUOTA: Kind = Kind {
+    warnings: |quota, old| match old {
+        None => quota_warnings(quota),
+        Some(_) => Vec::new(),
+    },
     generation: false,
     default: |quota| {
         for field in ["spec", "status"] {
@@ -241,3 +269,32 @@ pub(super) const RUNTIME_CLASS: Kind = Kind {
     },
     ..PLAIN
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// `WarningsOnCreate` of `pkg/registry/core/resourcequota/strategy.go`.
+    #[test]
+    fn quotas_of_more_requests_than_limits() {
+        let told = |hard: Value| quota_warnings(&json!({"spec": {"hard": hard}}));
+        assert_eq!(
+            told(
+                json!({"cpu": "2", "limits.cpu": "1", "requests.memory": "2Gi", "limits.memory": "1Gi"})
+            ),
+            [
+                "ResourceQuota cpu (2) should be less than limits.cpu (1)",
+                "ResourceQuota requests.memory (2Gi) should be less than limits.memory (1Gi)",
+            ]
+        );
+        assert_eq!(
+            told(json!({"requests.cpu": "1", "limits.cpu": "1000m"})),
+            [""; 0]
+        );
+        assert_eq!(
+            told(json!({"storage": "2Gi", "limits.storage": "1Gi"})),
+            [""; 0]
+        );
+    }
+}
