@@ -2,6 +2,7 @@
 
 use super::join_port;
 use crate::pipeline::{Pipeline, Target};
+use hardway_client::tls;
 use hardway_proto::Status;
 use hardway_streams::Upstream;
 use serde_json::Value;
@@ -36,11 +37,6 @@ pub fn upstream(
     query: &str,
 ) -> Result<Upstream, Status> {
     let (scheme, name, port) = split_name(&target.name);
-    if scheme == "https" {
-        return Err(Status::bad_request(format!(
-            "the certificate of {name} cannot be verified; use http, or kubectl port-forward",
-        )));
-    }
     let (host, port) = match target.plural() {
         "pods" => pod(object, port).ok_or_else(|| {
             Status::bad_request(format!("pod {name} has no address, or no port {port:?}"))
@@ -54,7 +50,8 @@ pub fn upstream(
         address: join_port(&host, port),
         server_name: host,
         common_name: None,
-        tls: None,
+        // No credentials of the client's are passed on to it.
+        tls: (scheme == "https").then(tls::unverified),
         path_and_query: path(rest, query),
     })
 }

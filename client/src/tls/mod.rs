@@ -3,8 +3,10 @@
 //! restart.
 
 mod reloading;
+mod unverified;
 
 pub use reloading::Reloading;
+pub use unverified::unverified;
 
 use crate::kubeconfig::{Credentials, Kubeconfig, Pem};
 use rcgen::{CertificateParams, KeyPair};

@@ -2,21 +2,18 @@
 //!
 //! Certificates of pods aren't verified: Kubernetes documents that for probes,
 //! because they are made by address, which certificates rarely name, and
-//! nothing secret is sent. The verifier that allows it is private to this file.
+//! nothing secret is sent.
 
 use super::Outcome;
 use super::target::{address, connect, port, words};
+use hardway_client::tls;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::ServerName;
 use std::io;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -105,7 +102,7 @@ impl Request {
                 return self.exchange(stream).await;
             }
             let name = ServerName::try_from(self.host.clone()).map_err(|e| e.to_string())?;
-            let tls = TlsConnector::from(UNVERIFIED.clone());
+            let tls = TlsConnector::from(tls::unverified());
             let stream = tls.connect(name, stream).await.map_err(|e| words(&e))?;
             self.exchange(stream).await
         };
@@ -220,61 +217,11 @@ async fn follow(mut request: Request) -> Outcome {
     ))
 }
 
-static UNVERIFIED: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
-    hardway_client::tls::install_provider();
-    let provider = CryptoProvider::get_default().expect("installed in the line above");
-    let config = ClientConfig::builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider.clone())))
-        .with_no_client_auth();
-    Arc::new(config)
-});
-
-/// Accepts whatever certificate a pod shows; see the top of this file.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+    use std::sync::Arc;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
