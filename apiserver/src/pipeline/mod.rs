@@ -2,7 +2,6 @@
 //! through. Audit, share fairly, authorise, decode, default, admit, validate,
 //! admit, store, answer.
 
-mod binding;
 mod bodies;
 pub mod continuation;
 mod create;
@@ -11,21 +10,16 @@ mod delete;
 mod eviction;
 mod heavy;
 mod limits;
-mod list_options;
 pub mod metadata;
 mod modify;
 mod options;
-mod part;
 pub mod present;
 mod read;
 mod request;
-mod rollback;
-mod scale;
 mod seats;
 mod selection;
 mod services;
 mod subresource;
-mod token;
 mod update;
 mod watch;
 mod write;
@@ -53,7 +47,6 @@ use hardway_client::serving::{Burden, caught};
 use hardway_proto::Status;
 use hardway_proto::fields::FieldSelector;
 use hardway_resources::Registry;
-use hardway_resources::rows::Handler;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -334,15 +327,18 @@ impl Pipeline {
         if let Some(answer) = self.virtual_resource(request).await? {
             return Ok(Answer::Object(answer));
         }
-        let object = match (request.verb, target.handler()) {
+        let subresource = target.subresource.as_str();
+        let object = match (request.verb, subresource) {
             (Verb::List, _) => return Ok(Answer::List(self.list(request).await?)),
             (Verb::Watch, _) => return Ok(Answer::Watch(Box::new(self.watch(request).await?))),
-            (Verb::Get, Some(Handler::Scale)) => self.as_scale(target, &self.get(request).await?),
+            (Verb::Get, "scale") => self.as_scale(target, &self.get(request).await?),
             (Verb::Get, _) => self.get(request).await,
-            (Verb::Create, None) => self.create(request).await,
-            (Verb::Create, Some(Handler::Action(action))) => self.act(request, action).await,
-            (Verb::Create, Some(_)) => Err(Status::method_not_allowed()),
-            (Verb::Update, Some(Handler::Scale)) => self.update_scale(request).await,
+            (Verb::Create, "") => self.create(request).await,
+            (Verb::Create, _) => self.create_subresource(request).await,
+            (Verb::Update, "scale") => self.update_scale(request).await,
+            (Verb::Update, "approval" | "finalize" | "ephemeralcontainers") => {
+                self.update_special(request).await
+            }
             (Verb::Update, _) => self.update(request).await,
             (Verb::Patch, _) => self.patch(request).await,
             (Verb::Delete, _) => self.delete(request).await,

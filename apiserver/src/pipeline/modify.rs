@@ -1,7 +1,8 @@
 //! update and patch: read, change, compare and swap, again if need be.
 
+use super::subresource::part;
 use super::write::{Change, in_versions, review, take_warnings, writer};
-use super::{Object, Pipeline, Request, Target, create, metadata, part, present};
+use super::{Object, Pipeline, Request, Target, create, metadata, present};
 use crate::store::{StoreError, Stored, Write};
 use hardway_access::Operation;
 use hardway_proto::Status;

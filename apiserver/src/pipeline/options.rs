@@ -1,5 +1,7 @@
 //! How a request is to be done: what REST has in the query and gRPC in fields.
 
+pub(super) mod list;
+
 use hardway_proto::Status;
 use serde_json::Value;
 

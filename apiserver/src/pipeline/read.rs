@@ -1,7 +1,8 @@
 //! get and list.
 
 use super::continuation::Token;
-use super::{Held, Object, Pipeline, Request, Selection, Target, list_options, present};
+use super::options::list;
+use super::{Held, Object, Pipeline, Request, Selection, Target, present};
 use crate::cache::{Entry, ResourceCache};
 use crate::store::StoreError;
 use hardway_proto::Status;
@@ -67,7 +68,7 @@ impl Pipeline {
     pub(super) async fn list(&self, request: &Request) -> Result<Listing, Status> {
         let target = &request.target;
         let options = &request.options;
-        list_options::check(options, false)?;
+        list::check(options, false)?;
         let selection = Selection::of(target, options)?;
         let cache = self.cache_of(target)?;
         let token = match options.continuation.as_str() {

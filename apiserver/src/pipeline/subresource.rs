@@ -1,9 +1,15 @@
 //! What subresources share, and which action each of them is.
 
+mod binding;
+pub(super) mod part;
+mod rollback;
+mod scale;
+mod token;
+
 use super::modify::{Part, Plan};
 use super::{Body, Object, Pipeline, Request, decode, metadata};
 use hardway_proto::Status;
-use hardway_resources::rows::Action;
+use hardway_resources::rows::{Action, Handler};
 use serde_json::Value;
 
 /// What is sent to a pod's subresource must not name another pod.
@@ -19,12 +25,13 @@ pub(super) fn check_name(request: &Request, body: &Value, kind: &str) -> Result<
 
 impl Pipeline {
     /// Does what a subresource is created for.
-    pub(super) async fn act(&self, request: &Request, action: Action) -> Result<Object, Status> {
-        match action {
-            Action::Bind => self.bind(request).await,
-            Action::Evict => self.evict(request).await,
-            Action::IssueToken => self.issue_token(request).await,
-            Action::RollBack => self.roll_back(request).await,
+    pub(super) async fn create_subresource(&self, request: &Request) -> Result<Object, Status> {
+        match request.target.handler() {
+            Some(Handler::Action(Action::Bind)) => self.bind(request).await,
+            Some(Handler::Action(Action::Evict)) => self.evict(request).await,
+            Some(Handler::Action(Action::IssueToken)) => self.issue_token(request).await,
+            Some(Handler::Action(Action::RollBack)) => self.roll_back(request).await,
+            _ => Err(Status::method_not_allowed()),
         }
     }
 

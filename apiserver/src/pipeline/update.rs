@@ -1,7 +1,7 @@
 //! The bodies of PUT and PATCH as edits of an object.
 
 use super::modify::{Part, Plan};
-use super::part::with_part;
+use super::subresource::part::with_part;
 use super::{Body, Object, PatchKind, Pipeline, Request, Target, decode, metadata};
 use bytes::Bytes;
 use hardway_proto::Status;
@@ -25,8 +25,8 @@ impl Pipeline {
     pub(super) async fn update(&self, request: &Request) -> Result<Object, Status> {
         let target = &request.target;
         let (part, special) = part_of(target)?;
-        if let Some(part) = special {
-            return self.update_part(request, part).await;
+        if special.is_some() {
+            return self.update_special(request).await;
         }
         let body = decode::object(request)?;
         let edit = |_: &Value| Ok(body.clone());

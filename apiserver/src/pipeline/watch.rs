@@ -1,7 +1,8 @@
 //! watch: a place in a resource's history that moves on as things change.
 
+use super::options::list;
 use super::read::parse_version;
-use super::{Held, Pipeline, Request, Selection, Target, list_options};
+use super::{Held, Pipeline, Request, Selection, Target};
 use crate::cache::{Cache, Change, Entry, Event, ResourceCache};
 use crate::fairness::Watched;
 use hardway_access::audit;
@@ -71,7 +72,7 @@ impl Pipeline {
         let target = &request.target;
         let selection = Selection::of(target, options)?;
         let of = self.cache_of(target)?;
-        list_options::check(options, true)?;
+        list::check(options, true)?;
         let version = options.resource_version.as_str();
         let wants_initial = options.initial_events == Some(true);
         let from_now = matches!(version, "" | "0") && options.initial_events == Some(false);

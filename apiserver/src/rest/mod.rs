@@ -363,16 +363,24 @@ impl Rest {
             .find(|(name, _)| name == "includeObject")
             .and_then(|(_, value)| Include::parse(&value))
             .unwrap_or_default();
-        let wanted = Wanted {
-            form,
-            include,
-            gzip,
-        };
         let verb = verb(request.method(), &query, &path)?;
         target.check_verb(verb)?;
         let socket = match verb {
             Verb::Watch => Handshake::take(&mut request, Content::Lines)?,
             _ => None,
+        };
+        let form = match &socket {
+            // Messages are lines of text.
+            Some(_) => form.within(
+                header_text(request.headers(), header::ACCEPT),
+                InProtobuf::Nothing,
+            )?,
+            None => form,
+        };
+        let wanted = Wanted {
+            form,
+            include,
+            gzip,
         };
         let (parts, incoming) = request.into_parts();
         let mut options = Options::from_query(&query)?;

@@ -1,16 +1,17 @@
 //! Subresources that are a field of spec or status: approval, finalize, ephemeral
 //! containers.
 
-use super::modify::Part;
-use super::update::carry_version;
-use super::{Object, Pipeline, Request, decode, metadata};
+use crate::pipeline::modify::Part;
+use crate::pipeline::update::carry_version;
+use crate::pipeline::{Object, Pipeline, Request, decode, metadata};
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
+use hardway_resources::rows::Handler;
 use serde_json::Value;
 
 /// An object with a part of another: a field below spec or status, and the metadata that
 /// may change with it.
-pub(super) fn with_part(
+pub(in crate::pipeline) fn with_part(
     old: &Value,
     new: &Value,
     [outer, inner]: [&str; 2],
@@ -27,7 +28,7 @@ pub(super) fn with_part(
 }
 
 /// Ephemeral containers come, but neither change nor go.
-pub(super) fn only_added(new: &Value, old: &Value) -> Vec<Cause> {
+pub(in crate::pipeline) fn only_added(new: &Value, old: &Value) -> Vec<Cause> {
     let list = |pod: &Value| pod["spec"]["ephemeralContainers"].as_array().cloned();
     let now = list(new).unwrap_or_default();
     let before = list(old).unwrap_or_default();
@@ -53,14 +54,16 @@ pub(super) fn only_added(new: &Value, old: &Value) -> Vec<Cause> {
 
 impl Pipeline {
     /// Replaces the part of an object that a subresource is about.
-    pub(super) async fn update_part(
+    pub(in crate::pipeline) async fn update_special(
         &self,
         request: &Request,
-        part: [&str; 2],
     ) -> Result<Object, Status> {
+        let Some(Handler::Field([outer, inner])) = request.target.handler() else {
+            return Err(Status::method_not_allowed());
+        };
         let body = decode::object(request)?;
         let kept = request.target.kept_metadata();
-        let edit = |old: &Value| Ok(with_part(old, &body, part, kept));
+        let edit = |old: &Value| Ok(with_part(old, &body, [outer, inner], kept));
         self.special(request, Part::Special, &edit).await
     }
 }

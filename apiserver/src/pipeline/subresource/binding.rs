@@ -1,8 +1,8 @@
 //! The subresource binding: a pod gets its node.
 
-use super::modify::Part;
-use super::subresource::check_name;
-use super::{Body, Object, Pipeline, Request, Target, Verb, metadata};
+use super::check_name;
+use crate::pipeline::modify::Part;
+use crate::pipeline::{Body, Object, Pipeline, Request, Target, Verb, metadata};
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 impl Pipeline {
     /// Binds a pod to a node.
-    pub(super) async fn bind(&self, request: &Request) -> Result<Object, Status> {
+    pub(in crate::pipeline) async fn bind(&self, request: &Request) -> Result<Object, Status> {
         let body = self.body(request, "", "v1", "Binding")?;
         check_name(request, &body, "Binding")?;
         let node = body["target"]["name"]

@@ -1,8 +1,8 @@
 //! The subresource scale: replicas, in the same shape for every kind that has them.
 
-use super::modify::Part;
-use super::update::carry_version;
-use super::{Object, Pipeline, Request, Target};
+use crate::pipeline::modify::Part;
+use crate::pipeline::update::carry_version;
+use crate::pipeline::{Object, Pipeline, Request, Target};
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
 use hardway_resources::scale;
@@ -10,7 +10,11 @@ use serde_json::Value;
 
 impl Pipeline {
     /// The scale of an object.
-    pub(super) fn as_scale(&self, target: &Target, object: &Object) -> Result<Object, Status> {
+    pub(in crate::pipeline) fn as_scale(
+        &self,
+        target: &Target,
+        object: &Object,
+    ) -> Result<Object, Status> {
         let value: Value = serde_json::from_slice(&object.json)
             .map_err(|error| Status::internal(format!("{}: {error}", target.name)))?;
         scale::read(&target.resource, &value)
@@ -19,7 +23,10 @@ impl Pipeline {
     }
 
     /// Replaces the scale: its replicas become the object's.
-    pub(super) async fn update_scale(&self, request: &Request) -> Result<Object, Status> {
+    pub(in crate::pipeline) async fn update_scale(
+        &self,
+        request: &Request,
+    ) -> Result<Object, Status> {
         let target = &request.target;
         let (group, version) = scale::version(&target.resource);
         let body = self.body(request, group, version, "Scale")?;

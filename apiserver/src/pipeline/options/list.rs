@@ -9,7 +9,7 @@ const EXACT: &str = "Exact";
 const NOT_OLDER_THAN: &str = "NotOlderThan";
 
 /// 422 with everything that doesn't go together.
-pub(super) fn check(options: &Options, is_watch: bool) -> Result<(), Status> {
+pub(in crate::pipeline) fn check(options: &Options, is_watch: bool) -> Result<(), Status> {
     let causes = match is_watch {
         true => of_watch(options),
         false => of_list(options),

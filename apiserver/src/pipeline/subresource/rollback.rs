@@ -1,7 +1,7 @@
 //! The subresource rollback, of Deployments in versions of before apps/v1.
 
-use super::modify::Part;
-use super::{Object, Pipeline, Request, metadata};
+use crate::pipeline::modify::Part;
+use crate::pipeline::{Object, Pipeline, Request, metadata};
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 impl Pipeline {
     /// Asks the Deployment's controller for an earlier revision, as versions
     /// do that have `spec.rollbackTo`.
-    pub(super) async fn roll_back(&self, request: &Request) -> Result<Object, Status> {
+    pub(in crate::pipeline) async fn roll_back(&self, request: &Request) -> Result<Object, Status> {
         let target = &request.target;
         let (group, version) = (target.group(), target.version.as_str());
         let body = self.body(request, group, version, "DeploymentRollback")?;
