@@ -236,3 +236,47 @@ pub fn frame(kind: &str, object: &[u8]) -> Bytes {
     line.extend_from_slice(b"}\n");
     line.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hardway_resources::Registry;
+
+    fn entry(revision: i64) -> Arc<Entry> {
+        let maps = Registry::new().resource("", "configmaps").unwrap();
+        let object =
+            r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a","namespace":"d"}}"#;
+        let stored = Stored {
+            key: "configmaps/d/a".into(),
+            value: object.into(),
+            revision,
+            stale: false,
+        };
+        Arc::new(Entry::read(&maps, "d/a", &stored, |_| {}).unwrap())
+    }
+
+    fn has(bytes: &[u8], revision: &str) -> bool {
+        let version = [&[0x32, revision.len() as u8], revision.as_bytes()].concat();
+        bytes.windows(version.len()).any(|part| part == version)
+    }
+
+    #[test]
+    fn an_object_is_encoded_once_and_when_somebody_asks() {
+        let (before, after) = (entry(70), entry(71));
+        let changed = Event::new(71, Some(after.clone()), Some(before.clone()));
+        changed.frame(Change::Modified);
+        assert!(changed.encoded.get().is_none() && after.encoded.get().is_none());
+
+        let encoded = after.encoded().unwrap().bytes();
+        assert_eq!(encoded.as_ptr(), after.encoded().unwrap().bytes().as_ptr());
+        let frame = changed.encoded_frame(Change::Modified).unwrap();
+        let again = changed.encoded_frame(Change::Modified).unwrap();
+        assert_eq!(frame.as_ptr(), again.as_ptr());
+        assert!(has(encoded, "71") && has(&frame, "71"));
+
+        // Gone, it is told at the revision of that.
+        let gone = Event::new(72, None, Some(after));
+        let frame = gone.encoded_frame(Change::Deleted).unwrap();
+        assert!(has(&frame, "72") && !has(&frame, "71"));
+    }
+}
