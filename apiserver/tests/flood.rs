@@ -28,6 +28,8 @@ const MANY: &str = "/api/v1/namespaces/kube-public/configmaps";
 const LARGE: usize = 150;
 /// Who has the machine alone is measured with so many writes.
 const ALONE: usize = 2000;
+/// A flood has risen when so many of its requests are served.
+const RISEN: usize = 100;
 /// Connections of the flood, and requests it has under way on each.
 const FLOOD: (usize, usize) = (8, 80);
 
@@ -179,10 +181,8 @@ async fn compare(lab: &Arc<Lab>, asking: Asking, others: &mut [Other]) -> Vec<St
             all.extend(new);
         }
         let flood = Flood::begin(lab.clone(), asking);
-        lab.until("the flood has risen", async || {
-            waiting(lab).await >= 200 && flood.count(0) >= 50
-        })
-        .await;
+        lab.until("the flood has risen", async || flood.count(0) >= RISEN)
+            .await;
         for (all, new) in flooded.iter_mut().zip(ask(others).await) {
             all.extend(new);
         }

@@ -1,6 +1,6 @@
 //! Confirms etcd's current revision, once for all who ask at the same time.
 
-use crate::background::Lane;
+use crate::background::{Lane, OTHERS};
 use crate::store::{Store, StoreError};
 use hardway_client::task;
 use parking_lot::Mutex;
@@ -54,13 +54,10 @@ impl Confirm {
         let mut rested = Instant::now();
         loop {
             let waiting = self.due(rested).await;
-            if waiting.urgent {
-                store.others().come();
-            }
             let begun = Instant::now();
             let answer = store.revision().await;
             let now = Instant::now();
-            rested = now + store.others().rest(now - begun);
+            rested = now + OTHERS.rest(now - begun);
             for sender in waiting.senders {
                 let _ = sender.send(answer.clone());
             }

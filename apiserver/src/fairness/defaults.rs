@@ -11,6 +11,9 @@ pub const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 pub const SCHEMA: &str = "FlowSchema";
 /// The kinds.
 pub const LEVEL: &str = "PriorityLevelConfiguration";
+/// Levels whose requests are those of leaders, schedulers, controllers and kube-system: a
+/// rollout of thousands of pods is many requests at a time, and no flood.
+pub const CONTROL_PLANE: [&str; 2] = ["leader-election", "workload-high"];
 /// Says whether the apiserver keeps a spec up.
 pub const AUTOUPDATE: &str = "apf.kubernetes.io/autoupdate-spec";
 

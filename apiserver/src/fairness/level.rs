@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 /// One priority level.
 pub(super) struct Level {
     pub name: Arc<str>,
-    /// Where requests of those who send many at a time are worked on.
-    pub lane: Arc<Lane>,
+    /// Where requests of those who send many at a time give way to others; none where
+    /// the control plane's own work is done.
+    pub lane: Option<Arc<Lane>>,
     pub state: Mutex<State>,
 }
 

@@ -52,10 +52,11 @@ impl Seat {
         }
     }
 
-    /// The lane of its level, if it belongs to somebody who has many requests at a time.
+    /// The lane of its level, if it has one and the seat belongs to somebody who has many
+    /// requests at a time.
     pub fn lane(&self) -> Option<Arc<Lane>> {
         let crowded = self.slot.as_ref()?.is_crowded();
-        crowded.then(|| self.level.lane.clone())
+        self.level.lane.clone().filter(|_| crowded)
     }
 
     fn take(&mut self, slot: Slot) {

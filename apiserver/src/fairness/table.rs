@@ -1,6 +1,6 @@
 //! The configuration in force: which schemas there are, and which levels.
 
-use super::defaults::{self, SCHEMA};
+use super::defaults::{self, CONTROL_PLANE, SCHEMA};
 use super::level::{Level, State, Tag, grant};
 use super::metrics::{self, Counted};
 use super::{Classified, Fairness};
@@ -209,7 +209,7 @@ impl Level {
         let set: QueueSet<Tag> = QueueSet::new(spec.response, 0);
         Self {
             name: spec.name.clone(),
-            lane: Arc::new(Lane::new()),
+            lane: (!CONTROL_PLANE.contains(&&*spec.name)).then(|| Arc::new(Lane::new())),
             state: Mutex::new(State {
                 set,
                 spec: spec.clone(),

@@ -92,6 +92,21 @@ async fn who_waits_too_long_is_told_to_come_again() {
 }
 
 #[tokio::test]
+async fn who_asks_for_much_gives_way_unless_it_is_the_control_plane() {
+    for (name, gives_way) in [("workload-low", true), ("workload-high", false)] {
+        let fairness = Fairness::new(20);
+        fairness.configure(&[level(name, 1_000)], &[schema("all", name)]);
+        let mut seats = Vec::new();
+        for _ in 0..8 {
+            seats.push(ask(&fairness, "a").await.1.ok().unwrap());
+        }
+        let lanes: Vec<_> = seats.iter().map(|seat| seat.lane().is_some()).collect();
+        assert!(!lanes[0], "{name}: the first is one of few");
+        assert_eq!(lanes[7], gives_way, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn who_goes_away_leaves_the_queue() {
     let fairness = one_level(1);
     let _first = ask(&fairness, "a").await;

@@ -36,6 +36,7 @@ pub use selection::Selection;
 pub use services::{Network, Services};
 pub use watch::{Watch, WatchItem, bookmark};
 
+use crate::background::OTHERS;
 use crate::cache::Cache;
 use crate::metrics;
 use crate::store::Store;
@@ -139,7 +140,10 @@ impl Pipeline {
                 burden.note();
                 lane.run(work).await
             }
-            None => work.await,
+            None => {
+                OTHERS.come();
+                work.await
+            }
         }
     }
 

@@ -18,10 +18,10 @@ mod write;
 pub use compact::compact_periodically;
 pub use connection::{Servers, servers};
 pub use error::{StoreError, too_large_resource_version};
-pub use turns::{Others, Places};
+pub use turns::Places;
 pub use write::Write;
 
-use crate::background::Lane;
+use crate::background::{Lane, OTHERS};
 use crate::metrics;
 use bytes::Bytes;
 use encryption::Encryption;
@@ -108,7 +108,6 @@ pub struct Store {
     watch: WatchClient,
     leases: Leases,
     encryption: Arc<Encryption>,
-    others: Arc<Others>,
 }
 
 impl Store {
@@ -122,24 +121,13 @@ impl Store {
             watch: client.watch_client().max_decoding_message_size(usize::MAX),
             leases: Leases::new(client.lease_client(), options.event_ttl),
             encryption: options.encryption,
-            others: Arc::new(Others::new()),
         })
     }
 
-    /// Who came to etcd that gives way to nobody.
-    pub fn others(&self) -> &Others {
-        &self.others
-    }
-
     /// Waits for the turn of a request that gives way to others; no other waits.
-    async fn turn(&self) -> Option<Turn<'_>> {
-        match Lane::current() {
-            Some(lane) => Some(Turn::wait(&lane.etcd, &self.others).await),
-            None => {
-                self.others.come();
-                None
-            }
-        }
+    async fn turn(&self) -> Option<Turn<'static>> {
+        let lane = Lane::current()?;
+        Some(Turn::wait(&lane.etcd, &OTHERS).await)
     }
 
     /// etcd's current revision, confirmed with a quorum.
