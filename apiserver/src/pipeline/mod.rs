@@ -48,6 +48,7 @@ use hardway_client::serving::{Burden, caught};
 use hardway_proto::Status;
 use hardway_proto::fields::FieldSelector;
 use hardway_resources::Registry;
+use hardway_resources::rows::Handler;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -331,18 +332,14 @@ impl Pipeline {
         if let Some(answer) = self.virtual_resource(request).await? {
             return Ok(Answer::Object(answer));
         }
-        let subresource = target.subresource.as_str();
-        let object = match (request.verb, subresource) {
+        let object = match (request.verb, target.handler()) {
             (Verb::List, _) => return Ok(Answer::List(self.list(request).await?)),
             (Verb::Watch, _) => return Ok(Answer::Watch(Box::new(self.watch(request).await?))),
-            (Verb::Get, "scale") => self.as_scale(target, &self.get(request).await?),
+            (Verb::Get, Some(Handler::Scale)) => self.as_scale(target, &self.get(request).await?),
             (Verb::Get, _) => self.get(request).await,
-            (Verb::Create, "") => self.create(request).await,
+            (Verb::Create, None) => self.create(request).await,
             (Verb::Create, _) => self.create_subresource(request).await,
-            (Verb::Update, "scale") => self.update_scale(request).await,
-            (Verb::Update, "approval" | "finalize" | "ephemeralcontainers") => {
-                self.update_special(request).await
-            }
+            (Verb::Update, Some(Handler::Scale)) => self.update_scale(request).await,
             (Verb::Update, _) => self.update(request).await,
             (Verb::Patch, _) => self.patch(request).await,
             (Verb::Delete, _) => self.delete(request).await,
