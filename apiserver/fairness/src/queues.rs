@@ -17,6 +17,8 @@ use crate::shuffle::deal;
 use crate::spec::LimitResponse;
 use crate::width::Work;
 use queue::Queue;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 /// How long a request is taken to last until it is known.
@@ -27,8 +29,9 @@ const ESTIMATE: f64 = 0.003;
 /// done. Kubernetes has none.
 const RESERVE: usize = 8;
 
-/// With so many requests, waiting or executed, a queue is crowded.
-const CROWD: usize = 4;
+/// Who has so many requests, waiting or executed, has many. Its queues don't tell: others'
+/// requests come into them, too.
+const CROWD: usize = 8;
 
 /// Why a request gets no seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +66,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Whether there were many in the request's queue when it came: whoever sends it
-    /// has many requests at a time.
+    /// Whether its flow had many requests when it came.
     pub fn is_crowded(&self) -> bool {
         self.crowded
     }
@@ -118,6 +120,8 @@ pub struct QueueSet<T> {
     /// Requests that are executed, by slot.
     executing: Vec<Option<Request<T>>>,
     free: Vec<usize>,
+    /// How many requests, waiting or executed, a flow has, by its hash.
+    flows: HashMap<u64, usize>,
     virtual_time: f64,
     synced: Duration,
     active_queues: usize,
@@ -146,6 +150,7 @@ impl<T> QueueSet<T> {
             queues: Vec::new(),
             executing: Vec::new(),
             free: Vec::new(),
+            flows: HashMap::new(),
             virtual_time: 0.0,
             synced: Duration::ZERO,
             active_queues: 0,
@@ -200,6 +205,7 @@ impl<T> QueueSet<T> {
             tag,
             started: now,
             reserved: false,
+            flow: hash,
             crowded: false,
             queue: None,
             arrived_r: self.virtual_time,
@@ -218,9 +224,11 @@ impl<T> QueueSet<T> {
             return Outcome::Refused(Refusal::QueueFull);
         }
         request.queue = Some(at);
-        let queue = &mut self.queues[at];
-        let crowded = queue.executing + queue.waiting.len() >= CROWD;
+        let flow = self.flows.entry(hash).or_default();
+        let crowded = *flow >= CROWD;
+        *flow += 1;
         request.crowded = crowded;
+        let queue = &mut self.queues[at];
         if !queue.is_active() {
             queue.next_r = self.virtual_time;
             self.active_queues += 1;
@@ -280,7 +288,10 @@ impl<T> QueueSet<T> {
             self.active_queues -= 1;
         }
         self.waiting -= 1;
-        self.seats_waiting -= request.map_or(0, |request| request.work.max_seats());
+        if let Some(request) = request {
+            self.seats_waiting -= request.work.max_seats();
+            self.leave_flow(request.flow);
+        }
         self.totals.rejected += 1;
         match why {
             Refusal::TimeOut => self.totals.timed_out += 1,
@@ -316,6 +327,7 @@ impl<T> QueueSet<T> {
             if !queue.is_active() {
                 self.active_queues -= 1;
             }
+            self.leave_flow(request.flow);
         }
         let lingering = Lingering {
             queue: request.queue,
@@ -430,6 +442,16 @@ impl<T> QueueSet<T> {
             }
         });
         (best.2, queuing.length)
+    }
+
+    /// A request of a flow waits no longer, or is done.
+    fn leave_flow(&mut self, hash: u64) {
+        if let Entry::Occupied(mut flow) = self.flows.entry(hash) {
+            *flow.get_mut() -= 1;
+            if *flow.get() == 0 {
+                flow.remove();
+            }
+        }
     }
 
     /// Whether so many seats can be taken now.

@@ -20,7 +20,9 @@ pub struct Request<T> {
     pub(super) started: Duration,
     /// Whether they are of the level's reserve.
     pub(super) reserved: bool,
-    /// Whether there were many in its queue when it came.
+    /// The hash of its flow.
+    pub(super) flow: u64,
+    /// Whether its flow had many when it came.
     pub(super) crowded: bool,
     pub(super) queue: Option<usize>,
     pub(super) arrived_r: f64,

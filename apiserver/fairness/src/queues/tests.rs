@@ -342,13 +342,15 @@ fn who_comes_seldom_waits_for_nobody() {
 
 #[test]
 fn who_has_many_requests_is_a_crowd() {
-    let mut set = QueueSet::new(queued(16, 1, 100), 8);
+    // One queue for all: whose requests are in it says nothing.
+    let mut set = QueueSet::new(queued(1, 1, 100), 20);
     let mut crowded = |hash| match set.start(MS, hash, Work::ONE, "x", nobody) {
         Outcome::Executing(slot) => slot.is_crowded(),
         outcome => panic!("{outcome:?}"),
     };
-    let many = [0; 6].map(&mut crowded);
-    assert_eq!(many, [false, false, false, false, true, true]);
+    let many = [0; CROWD + 2].map(&mut crowded);
+    assert!(!many[..CROWD].contains(&true), "{many:?}");
+    assert_eq!(many[CROWD..], [true, true]);
     assert!(!crowded(1), "it is another's");
 }
 
@@ -358,17 +360,21 @@ fn a_crowd_is_known_after_it_has_waited() {
     let Outcome::Executing(mut slot) = set.start(MS, 0, Work::ONE, "x", nobody) else {
         panic!("there is a seat");
     };
-    for _ in 1..6 {
+    for _ in 1..CROWD + 2 {
         set.start(MS, 0, Work::ONE, "x", nobody);
     }
     let mut crowded = Vec::new();
-    for _ in 1..6 {
+    for _ in 1..CROWD + 2 {
         let mut next = None;
         set.finish(MS, slot, |_, slot| next = Some(slot));
         slot = next.expect("there are more");
         crowded.push(slot.is_crowded());
     }
-    assert_eq!(crowded, [false, false, false, true, true]);
+    assert!(!crowded[..CROWD - 1].contains(&true), "{crowded:?}");
+    assert_eq!(crowded[CROWD - 1..], [true, true]);
+    assert!(set.flows.len() == 1, "its last request is worked on");
+    set.finish(MS, slot, nobody);
+    assert!(set.flows.is_empty(), "nobody is remembered");
 }
 
 #[test]
