@@ -7,7 +7,7 @@ use hardway_client::serving::Burden;
 use std::sync::{Arc, LazyLock};
 
 /// Turns of connections that are burdened.
-static TURNS: LazyLock<Turns> = LazyLock::new(Turns::new);
+static TURNS: LazyLock<Turns> = LazyLock::new(Turns::default);
 
 /// Serves a connection here, and in the background while it is burdened: the bytes of
 /// who asks for much are encrypted and sent after those of others.

@@ -10,6 +10,7 @@ tokio::task_local! {
 }
 
 /// Requests that give way together, and wait for each other.
+#[derive(Default)]
 pub struct Lane {
     turns: Turns,
     /// Where they wait for etcd.
@@ -17,14 +18,6 @@ pub struct Lane {
 }
 
 impl Lane {
-    /// One in which nobody is.
-    pub fn new() -> Self {
-        Self {
-            turns: Turns::new(),
-            etcd: Places::new(),
-        }
-    }
-
     /// The lane of the request that is worked on; none if it gives way to nobody.
     pub fn current() -> Option<Arc<Self>> {
         LANE.try_with(Arc::clone).ok()
@@ -52,7 +45,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lane_stands_in_front_of_nobody_in_another() {
-        let (busy, other) = (Arc::new(Lane::new()), Arc::new(Lane::new()));
+        let (busy, other) = (Arc::new(Lane::default()), Arc::new(Lane::default()));
         // Somebody has many requests that never wait.
         let running = Arc::new(AtomicUsize::new(0));
         let most = Arc::new(AtomicUsize::new(0));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Those who give way to nobody.
-pub static OTHERS: LazyLock<Others> = LazyLock::new(Others::new);
+pub static OTHERS: LazyLock<Others> = LazyLock::new(Others::default);
 
 /// Others count as present for so long after they came.
 const PRESENT: Duration = Duration::from_millis(50);
@@ -21,16 +21,17 @@ pub struct Others {
     came: AtomicU64,
 }
 
-impl Others {
-    /// Nobody came.
-    pub fn new() -> Self {
+impl Default for Others {
+    fn default() -> Self {
         Self {
             // Nobody came just before.
             epoch: Instant::now() - PRESENT,
             came: AtomicU64::default(),
         }
     }
+}
 
+impl Others {
     /// Somebody comes.
     pub fn come(&self) {
         let now = self.epoch.elapsed().as_millis() as u64;
@@ -59,7 +60,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rest_has_a_bound() {
-        let others = Others::new();
+        let others = Others::default();
         let took = Duration::from_millis(1);
         assert_eq!(others.rest(took), Duration::ZERO, "nobody is there");
         others.come();

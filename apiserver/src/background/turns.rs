@@ -18,9 +18,8 @@ const SHORTEST_REST: Duration = Duration::from_millis(1);
 #[derive(Clone)]
 pub struct Turns(Arc<Semaphore>);
 
-impl Turns {
-    /// All of them free.
-    pub fn new() -> Self {
+impl Default for Turns {
+    fn default() -> Self {
         Self(Arc::new(Semaphore::new(*THREADS)))
     }
 }

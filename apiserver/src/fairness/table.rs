@@ -209,7 +209,7 @@ impl Level {
         let set: QueueSet<Tag> = QueueSet::new(spec.response, 0);
         Self {
             name: spec.name.clone(),
-            lane: (!CONTROL_PLANE.contains(&&*spec.name)).then(|| Arc::new(Lane::new())),
+            lane: (!CONTROL_PLANE.contains(&&*spec.name)).then(|| Arc::new(Lane::default())),
             state: Mutex::new(State {
                 set,
                 spec: spec.clone(),

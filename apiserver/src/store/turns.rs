@@ -16,9 +16,8 @@ pub struct Places {
     free: Arc<Semaphore>,
 }
 
-impl Places {
-    /// All of them free.
-    pub fn new() -> Self {
+impl Default for Places {
+    fn default() -> Self {
         Self {
             next: Mutex::default(),
             free: Arc::new(Semaphore::new(PLACES as usize)),
@@ -73,7 +72,7 @@ mod tests {
 
     #[tokio::test]
     async fn alone_many_are_there_at_a_time() {
-        let (places, others) = (Places::new(), Others::new());
+        let (places, others) = (Places::default(), Others::default());
         let mut turns = Vec::new();
         for _ in 0..PLACES {
             turns.push(Turn::wait(&places, &others).await);
@@ -86,7 +85,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn where_others_are_one_is_there_at_a_time_and_rests() {
-        let (places, others) = (Places::new(), Others::new());
+        let (places, others) = (Places::default(), Others::default());
         let first = Turn::wait(&places, &others).await;
         others.come();
         assert!(Turn::wait(&places, &others).now_or_never().is_none());
