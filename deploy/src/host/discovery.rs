@@ -2,6 +2,7 @@
 //! the ConfigMap cluster-info in kube-public, signed with the token, as kubeadm has it.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
@@ -14,6 +15,10 @@ use crate::{api, http};
 
 /// Where cluster-info is.
 pub const PATH: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+
+/// How long cluster-info may lack the token's signature: a controller manager that was
+/// stopped without giving its lease up is followed by another one after 15 s.
+const UNTIL_SIGNED: Duration = Duration::from_secs(30);
 
 /// What a host needs to know of a cluster to talk to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +40,7 @@ pub fn discover(address: SocketAddr, token: &Token, hashes: &[String]) -> Result
         let answer = http::get_without_certificate(address, PATH, ca, None)?;
         api::read(&what(), &answer)
     };
-    let text = signed(&ask(None)?, token)?;
+    let text = once_signed(|| ask(None), token)?;
     let found = read(&text)?;
     let hash = token::ca_hash(&found.ca)?;
     if !hashes.is_empty() && !hashes.contains(&hash) {
@@ -46,26 +51,49 @@ pub fn discover(address: SocketAddr, token: &Token, hashes: &[String]) -> Result
         .way_out("somebody may be between this host and the cluster; compare with `hardway token create` on the control plane"));
     }
     // Now from a server that can prove to be of this CA.
-    match signed(&ask(Some(&found.ca))?, token)? == text {
-        true => Ok(found),
-        false => Err(Failure::new(what(), "it says other things to others")),
+    match signed(&ask(Some(&found.ca))?, token)? {
+        Some(again) if again == text => Ok(found),
+        _ => Err(Failure::new(what(), "it says other things to others")),
     }
 }
 
-/// The kubeconfig in cluster-info, if the token has signed it.
-fn signed(cluster_info: &Value, token: &Token) -> Result<String> {
-    let refuse = |why: &str| {
-        Failure::new("check cluster-info", why)
-            .way_out("make a new token on the control plane:  hardway token create")
-    };
+/// The kubeconfig in cluster-info as soon as it is signed with the token: the controller
+/// manager that leads does this a moment after the token was made.
+fn once_signed(ask: impl Fn() -> Result<Value>, token: &Token) -> Result<String> {
+    let deadline = Instant::now() + UNTIL_SIGNED;
+    let mut waits = false;
+    loop {
+        if let Some(text) = signed(&ask()?, token)? {
+            return Ok(text);
+        }
+        if Instant::now() > deadline {
+            return Err(refused(
+                "it isn't signed with this token, which may be over or unknown",
+            ));
+        }
+        if !std::mem::replace(&mut waits, true) {
+            let patience = UNTIL_SIGNED.as_secs();
+            println!(
+                "cluster-info isn't signed with this token: waiting for it, {patience} s at most"
+            );
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn refused(why: &str) -> Failure {
+    Failure::new("check cluster-info", why)
+        .way_out("make a new token on the control plane:  hardway token create")
+}
+
+/// The kubeconfig in cluster-info; none if no signature has the token's name.
+fn signed(cluster_info: &Value, token: &Token) -> Result<Option<String>> {
     let data = &cluster_info["data"];
     let text = api::text(&data["kubeconfig"]);
-    let signature = data[format!("jws-kubeconfig-{}", token.id)]
-        .as_str()
-        .ok_or_else(|| refuse("it isn't signed with this token, which may be over or unknown"))?;
-    match is_signature(signature, text, token) {
-        true => Ok(text.to_owned()),
-        false => Err(refuse("its signature isn't this token's")),
+    match data[format!("jws-kubeconfig-{}", token.id)].as_str() {
+        None => Ok(None),
+        Some(signature) if is_signature(signature, text, token) => Ok(Some(text.to_owned())),
+        Some(_) => Err(refused("its signature isn't this token's")),
     }
 }
 
@@ -146,6 +174,8 @@ current-context: bootstrap@hardway
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use serde_json::json;
 
     use super::*;
@@ -162,7 +192,8 @@ mod tests {
     #[test]
     fn only_what_the_token_signed_is_believed() {
         let info = |text: &str, signature: &str| json!({"data": {"kubeconfig": text, "jws-kubeconfig-abcdef": signature}});
-        assert_eq!(signed(&info("hello", SIGNED), &token()).unwrap(), "hello");
+        let hello = Some("hello".to_owned());
+        assert_eq!(signed(&info("hello", SIGNED), &token()).unwrap(), hello);
         assert!(signed(&info("hallo", SIGNED), &token()).is_err());
         let none = SIGNED.replace(
             "eyJhbGciOiJIUzI1NiIsImtpZCI6ImFiY2RlZiJ9",
@@ -180,8 +211,22 @@ mod tests {
         let other: Token = "abcdef.0123456789abcdeg".parse().unwrap();
         assert!(signed(&info("hello", SIGNED), &other).is_err());
         let unsigned = json!({"data": {"kubeconfig": "hello"}});
-        let why = signed(&unsigned, &token()).unwrap_err().why;
-        assert!(why.contains("isn't signed with this token"), "{why}");
+        assert_eq!(signed(&unsigned, &token()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_signature_may_come_later() {
+        let asked = Cell::new(0);
+        let ask = || {
+            asked.set(asked.get() + 1);
+            let mut info = json!({"data": {"kubeconfig": "hello"}});
+            if asked.get() == 2 {
+                info["data"]["jws-kubeconfig-abcdef"] = SIGNED.into();
+            }
+            Ok(info)
+        };
+        assert_eq!(once_signed(ask, &token()).unwrap(), "hello");
+        assert_eq!(asked.get(), 2);
     }
 
     #[test]
