@@ -1,9 +1,10 @@
 //! A server whose clients say nothing, too little, too slowly, or too much.
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::stream;
 use hardway_client::kubeconfig::Pem;
-use hardway_client::serving::{Bounds, Deadlines, Peer, Server, Service};
+use hardway_client::serving::{Bounds, Burden, Deadlines, Peer, Server, Service};
 use hardway_client::tls::{self, ServerKey};
 use http::{Request, Response};
 use http_body::Frame;
@@ -15,11 +16,12 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -36,11 +38,19 @@ const DEADLINES: Deadlines = Deadlines {
     goodbye: Duration::from_millis(500),
 };
 
-/// Answers `/` at once, `/quiet` with one byte and then nothing, `/endless`
+/// Where connections are served that are burdened from the start: it can't open any.
+static ELSEWHERE: LazyLock<Runtime> = LazyLock::new(|| {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).enable_time();
+    builder.build().unwrap()
+});
+
+/// Answers `/` at once, `/dial` when it has opened a connection, `/quiet` with one byte and then nothing, `/endless`
 /// with bytes without end; counts the answers that are being given.
 #[derive(Clone, Default)]
 struct Answers {
     under_way: Arc<AtomicUsize>,
+    elsewhere: bool,
 }
 
 struct Counted(Arc<AtomicUsize>);
@@ -87,8 +97,22 @@ impl Service for Answers {
                 });
                 StreamBody::new(pieces).boxed_unsync()
             }
+            "/dial" => {
+                let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                TcpStream::connect(free.local_addr().unwrap())
+                    .await
+                    .unwrap();
+                Full::from("dialled").boxed_unsync()
+            }
             _ => Full::from("ok").boxed_unsync(),
         })
+    }
+
+    async fn serve(&self, connection: BoxFuture<'static, ()>, _: Arc<Burden>) {
+        match self.elsewhere {
+            true => ELSEWHERE.spawn(connection).await.unwrap(),
+            false => connection.await,
+        }
     }
 }
 
@@ -100,6 +124,10 @@ struct Lab {
 
 impl Lab {
     async fn start(bounds: Bounds) -> Self {
+        Self::answering(bounds, Answers::default()).await
+    }
+
+    async fn answering(bounds: Bounds, answers: Answers) -> Self {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let ca = params.self_signed(&key).unwrap();
@@ -113,7 +141,6 @@ impl Lab {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Server::new(listener, tls, bounds).with_deadlines(DEADLINES);
         let address = server.address().unwrap();
-        let answers = Answers::default();
         tokio::spawn(server.run(answers.clone(), std::future::pending()));
         Self {
             address,
@@ -253,4 +280,33 @@ async fn newcomers_get_in_past_any_number_of_silent_ones() {
     let mut first = [0; 12];
     stream.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn requests_are_answered_here_wherever_their_connection_is_served() {
+    let answers = Answers {
+        elsewhere: true,
+        ..Answers::default()
+    };
+    let lab = Lab::answering(Bounds::of_descriptors(1024), answers).await;
+    let request = || {
+        let request = Request::get("https://localhost/dial").header("host", "localhost");
+        request.body(Full::<Bytes>::default()).unwrap()
+    };
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let stream = hyper_util::rt::TokioIo::new(lab.connect("h2").await);
+    let (mut h2, connection) = hyper::client::conn::http2::handshake(executor, stream)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let stream = hyper_util::rt::TokioIo::new(lab.connect("http/1.1").await);
+    let (mut h1, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    for answer in [
+        h2.send_request(request()).await,
+        h1.send_request(request()).await,
+    ] {
+        let body = answer.expect("an answer").into_body().collect().await;
+        assert_eq!(body.unwrap().to_bytes(), "dialled");
+    }
 }

@@ -10,9 +10,10 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls_pki_types::CertificateDer;
 use std::convert::Infallible;
 use std::io::{self, IoSlice};
@@ -24,10 +25,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Requests at once on an HTTP/2 connection with a certificate, and without.
 const STREAMS: (u32, u32) = (1000, 100);
@@ -134,11 +137,25 @@ impl Connection {
             proven: Arc::default(),
         };
         let (place, burden) = (service.clone(), peer.burden.clone());
+        // Requests are answered here, wherever the service has their connection served.
+        let here = Handle::current();
+        let there = here.clone();
         let service = service_fn(move |request| {
             let (service, peer) = (service.clone(), peer.clone());
             let mut under_way = UnderWay::begin(peer.slot.clone());
+            let answer = async move { service.answer(peer, request).await };
+            let answer = match h2 {
+                // It is a stream's, and so a task.
+                true => answer.boxed(),
+                false => AbortOnDropHandle::new(there.spawn(answer))
+                    .map(|answer| {
+                        // Nobody aborts it as long as it is waited for.
+                        answer.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+                    })
+                    .boxed(),
+            };
             async move {
-                let answer = service.answer(peer, request).await;
+                let answer = answer.await;
                 if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                     under_way.upgrade();
                 }
@@ -151,7 +168,7 @@ impl Connection {
         });
         if h2 {
             let windows = if certified { WINDOWS } else { SMALL_WINDOWS };
-            let mut server = http2::Builder::new(TokioExecutor::new());
+            let mut server = http2::Builder::new(On(here));
             server
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(if certified { STREAMS.0 } else { STREAMS.1 })
@@ -225,6 +242,20 @@ impl Connection {
                 }
             }
         }
+    }
+}
+
+/// Streams of a connection are tasks of this runtime, and not of the one that the
+/// connection happens to be served on.
+#[derive(Clone)]
+struct On(Handle);
+
+impl<F> Executor<F> for On
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        self.0.spawn(stream);
     }
 }
 
