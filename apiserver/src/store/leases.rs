@@ -4,7 +4,9 @@ use super::{StoreError, describe};
 use etcd_client::LeaseClient;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
 
 /// For how long and for how many keys a lease is shared: a key may live up to
 /// this much longer than asked for.
@@ -17,6 +19,7 @@ pub(super) struct Leases {
     client: LeaseClient,
     ttl: Duration,
     current: Arc<Mutex<Option<Lease>>>,
+    runtime: Handle,
 }
 
 struct Lease {
@@ -31,11 +34,22 @@ impl Leases {
             client,
             ttl,
             current: Arc::default(),
+            runtime: Handle::current(),
         }
     }
 
     /// A lease under which a key lives for at least the TTL.
+    ///
+    /// A new one is granted in a task of its own: a request that gives way to others
+    /// would hold the lock that they wait for.
     pub(super) async fn current(&self) -> Result<i64, StoreError> {
+        let leases = self.clone();
+        let task = self.runtime.spawn(async move { leases.next().await });
+        let outcome = AbortOnDropHandle::new(task).await;
+        outcome.unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string())))
+    }
+
+    async fn next(&self) -> Result<i64, StoreError> {
         let mut current = self.current.lock().await;
         if let Some(lease) = current.as_mut()
             && lease.granted.elapsed() < SHARED_FOR

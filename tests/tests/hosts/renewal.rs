@@ -148,7 +148,7 @@ fn timer_renews(cluster: &Cluster) {
     });
     let renewed = began.elapsed();
     host.run(&format!(
-        "rm {drop_in}; systemctl daemon-reload; systemctl restart {TIMER}"
+        "rm -r $(dirname {drop_in}); systemctl daemon-reload; systemctl restart {TIMER}"
     ));
     assert!(renewed < LIFE, "renewed {renewed:?} after they were made");
     eprintln!("      renewed {renewed:.1?} after they were made, for a life of {LIFE:?}");
