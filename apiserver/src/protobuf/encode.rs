@@ -16,11 +16,20 @@ pub struct Unencodable {
 }
 
 impl Unencodable {
-    /// The value of a field is of no type that it can have.
+    /// A field can't have this value. Of it only the JSON type is named: it may be a
+    /// secret, or large.
     pub(super) fn value(value: &Value) -> Self {
+        let json_type = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "an array",
+            Value::Object(_) => "an object",
+        };
         Self {
             path: String::new(),
-            reason: format!("it may not be {value}"),
+            reason: format!("its value, {json_type}, is none of the field's type"),
         }
     }
 

@@ -243,7 +243,13 @@ fn what_cannot_be_written_names_the_field() {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"tty": "no"}]}});
     assert_eq!(
         error(pod),
-        "it can't be written in protobuf: spec.containers.tty: it may not be \"no\"; ask for JSON"
+        "it can't be written in protobuf: spec.containers.tty: its value, a string, is none of the field's type; ask for JSON"
+    );
+    // What is secret stays so.
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "data": {"k": "hunter2!"}});
+    assert_eq!(
+        error(secret),
+        "it can't be written in protobuf: data.k: its value, a string, is none of the field's type; ask for JSON"
     );
     assert_eq!(
         error(json!({"apiVersion": "example.com/v1", "kind": "Widget"})),
