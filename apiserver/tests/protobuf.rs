@@ -223,6 +223,28 @@ async fn of_custom_resources_the_metadata_alone() {
         lab.post(widgets, &widget).await.0 == 201
     })
     .await;
+    // They are not read in protobuf, but the options of their deletion are.
+    let body = [b"k8s\0".as_slice(), &Unknown::default().encode_to_vec()].concat();
+    let (code, status) = lab.send(Method::POST, widgets, PROTOBUF, body).await;
+    assert_eq!(
+        (code, &status["reason"]),
+        (415, &json!("UnsupportedMediaType"))
+    );
+    assert_eq!(
+        status["message"],
+        "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml"
+    );
+    let options = Unknown {
+        type_meta: Some(TypeMeta {
+            api_version: "pub.example.com/v1".into(),
+            kind: "DeleteOptions".into(),
+        }),
+        raw: Bytes::new(),
+    };
+    let options = [b"k8s\0".as_slice(), &options.encode_to_vec()].concat();
+    let dry = format!("{widgets}/w?dryRun=All");
+    let (code, status) = lab.send(Method::DELETE, &dry, PROTOBUF, options).await;
+    assert_eq!(code, 200, "{status}");
     let widget = format!("{widgets}/w");
     let (code, content_type, body) = get(&lab, &widget, PROTOBUF).await;
     assert_eq!((code, content_type.as_str()), (406, PROTOBUF));

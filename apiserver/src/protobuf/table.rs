@@ -11,6 +11,7 @@
 //!
 //! Lists of objects aren't there: all have their metadata in field 1, the items in 2.
 
+use hardway_resources::rows::GROUPS;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -111,10 +112,20 @@ impl Table {
         let of_all = kind == "Status" || kind.ends_with("Options");
         let meta = of_all.then(|| self.named(&format!("meta.v1.{kind}")));
         meta.flatten().or_else(|| {
-            let (group, version) = api_version.split_once('/').unwrap_or(("core", api_version));
-            let package = group.split('.').next().unwrap_or(group);
-            self.named(&format!("{package}.{version}.{kind}"))
+            let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+            self.named(&format!("{}.{version}.{kind}", package(group)?))
         })
+    }
+}
+
+/// What the messages of a built-in group are called by: `rbac` for
+/// `rbac.authorization.k8s.io`. Other groups have none, whatever they begin with.
+fn package(group: &str) -> Option<&str> {
+    match group {
+        "" => Some("core"),
+        "meta.k8s.io" => Some("meta"),
+        _ if GROUPS.contains(&group) => group.split('.').next(),
+        _ => None,
     }
 }
 

@@ -122,6 +122,10 @@ fn garbage_is_refused() {
     }
     for body in [
         enveloped("x/v1", "Unknown", b""),
+        // The group's whole name counts, not what it begins with.
+        enveloped("apps.example.com/v1", "Deployment", b""),
+        enveloped("core/v1", "Pod", b""),
+        enveloped("rbac/v1", "Role", b""),
         enveloped("v1", "Pod", b"\x0a\x09"),
     ] {
         assert_eq!(to_json(&body).unwrap_err().code, 400);
@@ -183,7 +187,11 @@ fn full_objects_come_back() {
         }
         let api_version = match package {
             "core" | "meta" => version.to_owned(),
-            package => format!("{package}/{version}"),
+            package => {
+                let mut groups = hardway_resources::rows::GROUPS.iter();
+                let group = groups.find(|group| group.split('.').next() == Some(package));
+                format!("{}/{version}", group.expect(package))
+            }
         };
         let schema = builtin::definition(name).unwrap();
         let mut object = full(&schema, &mut Vec::new());

@@ -397,7 +397,7 @@ impl Rest {
         let mut held = self.pipeline.bodies.of(&user);
         let body = match verb.is_read() {
             true => RequestBody::Empty,
-            false => read_body(&parts, incoming, verb, &mut options, &mut held).await?,
+            false => read_body(&parts, incoming, verb, &target, &mut options, &mut held).await?,
         };
         let request = Request {
             user,
@@ -526,6 +526,7 @@ async fn read_body(
     parts: &Parts,
     incoming: Incoming,
     verb: Verb,
+    target: &Target,
     options: &mut Options,
     held: &mut HeldBytes,
 ) -> Result<RequestBody, Status> {
@@ -549,17 +550,24 @@ async fn read_body(
     if bytes.is_empty() {
         return Ok(RequestBody::Empty);
     }
+    let deletes = matches!(verb, Verb::Delete | Verb::DeleteCollection);
+    // Custom resources have no messages; a Scale and the options of a delete have.
+    let in_protobuf = !target.resource.custom || target.subresource == "scale" || deletes;
     let body = match media {
         "" | "application/json" | "*/*" => RequestBody::Json(bytes),
-        protobuf::MEDIA_TYPE => RequestBody::Json(protobuf::to_json(&bytes)?.into()),
+        protobuf::MEDIA_TYPE if in_protobuf => RequestBody::Json(protobuf::to_json(&bytes)?.into()),
         "application/yaml" | "application/x-yaml" | "text/yaml" => RequestBody::Yaml(bytes),
         _ => {
-            return Err(Status::unsupported_media_type(
-                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-            ));
+            let protobuf = match in_protobuf {
+                true => ", application/vnd.kubernetes.protobuf",
+                false => "",
+            };
+            return Err(Status::unsupported_media_type(format!(
+                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml{protobuf}"
+            )));
         }
     };
-    if matches!(verb, Verb::Delete | Verb::DeleteCollection) {
+    if deletes {
         let json: Value = match &body {
             RequestBody::Yaml(bytes) => yaml::read(bytes),
             RequestBody::Json(bytes) => serde_json::from_slice(bytes).map_err(|e| e.to_string()),
