@@ -8,15 +8,28 @@ use crate::websocket;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use hardway_proto::Status;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+/// How long a client may take for a message: as long as for a piece of any other answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a client is pinged: of a peer that vanished TCP learns only by what it
+/// doesn't acknowledge, and a quiet log has nothing else to send.
+const PING: Duration = Duration::from_secs(30);
+
+/// The largest message that a client may send, in bytes; none has a meaning.
+const LARGEST: usize = 4 << 10;
 
 /// What the messages are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,14 +137,18 @@ fn negotiate(headers: &HeaderMap, content: Content) -> Result<(&str, Framing), S
 
 /// Sends until there is no more to say, or the client is gone.
 async fn tell<C: Io>(client: C, mut body: Body, framing: Framing) {
-    let config = Some(websocket::config());
-    let client = WebSocketStream::from_raw_socket(client, Role::Server, config).await;
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(LARGEST))
+        .max_frame_size(Some(LARGEST));
+    let client = WebSocketStream::from_raw_socket(client, Role::Server, Some(config)).await;
     let (mut to_client, mut from_client) = client.split();
     let mut rest = BytesMut::new();
     // The first message is empty, as Kubernetes' is: proxies see that it is open.
-    if framing != Framing::Lines && to_client.send(framing.message(Bytes::new())).await.is_err() {
+    if framing != Framing::Lines && !send(&mut to_client, framing.message(Bytes::new())).await {
         return;
     }
+    let mut pings = interval_at(Instant::now() + PING, PING);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let frame = tokio::select! {
             frame = body.frame() => frame,
@@ -139,6 +156,10 @@ async fn tell<C: Io>(client: C, mut body: Body, framing: Framing) {
                 // Nothing it says matters, but that it is there.
                 Some(Ok(message)) if !message.is_close() => continue,
                 _ => return,
+            },
+            _ = pings.tick() => match send(&mut to_client, Message::Ping(Bytes::new())).await {
+                true => continue,
+                false => return,
             },
         };
         let data = match frame {
@@ -150,12 +171,21 @@ async fn tell<C: Io>(client: C, mut body: Body, framing: Framing) {
             None => break,
         };
         for message in framing.messages(data, &mut rest) {
-            if to_client.send(message).await.is_err() {
+            if !send(&mut to_client, message).await {
                 return;
             }
         }
     }
     bridge::close(&mut to_client, &mut from_client).await;
+}
+
+/// Sends a message, unless the client is gone or doesn't take it in time. Meanwhile the
+/// answer isn't asked for more, so that it can't end by itself.
+async fn send<C: Io>(
+    to_client: &mut SplitSink<WebSocketStream<C>, Message>,
+    message: Message,
+) -> bool {
+    matches!(timeout(PATIENCE, to_client.send(message)).await, Ok(Ok(())))
 }
 
 impl Framing {
@@ -192,6 +222,8 @@ impl Framing {
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
 
     fn offering(protocols: &'static str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -242,5 +274,65 @@ mod tests {
         );
         assert_eq!(told("3"), []);
         assert_eq!(told("}\n"), [Message::text("{3}")]);
+    }
+
+    fn client(io: tokio::io::DuplexStream) -> impl Future<Output = WebSocketStream<impl Io>> {
+        WebSocketStream::from_raw_socket(io, Role::Client, None)
+    }
+
+    /// An answer that says this over and over.
+    fn repeating(data: &'static [u8]) -> Body {
+        let frame = move || Ok(Frame::data(Bytes::from_static(data)));
+        let frames = futures_util::stream::repeat_with(frame);
+        StreamBody::new(frames).boxed_unsync()
+    }
+
+    /// An answer that says nothing, and doesn't end.
+    fn quiet() -> Body {
+        let frames = futures_util::stream::pending();
+        StreamBody::new(frames).boxed_unsync()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_never_reads_is_left() {
+        let (here, _there) = tokio::io::duplex(64);
+        let begun = Instant::now();
+        let told = timeout(
+            Duration::from_secs(600),
+            tell(here, repeating(b"hello\n"), Framing::Lines),
+        );
+        told.await.unwrap();
+        assert_eq!(begun.elapsed().as_secs(), PATIENCE.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_hears_nothing_is_pinged() {
+        let (here, there) = tokio::io::duplex(1 << 10);
+        let told = tokio::spawn(tell(here, quiet(), Framing::Lines));
+        let mut client = client(there).await;
+        let begun = Instant::now();
+        for _ in 0..3 {
+            let message = client.next().await.unwrap().unwrap();
+            assert_eq!(message, Message::Ping(Bytes::new()));
+        }
+        assert_eq!(begun.elapsed().as_secs(), 3 * PING.as_secs());
+        assert!(!told.is_finished());
+        drop(client);
+        told.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_messages_of_the_client_end_it() {
+        let (here, there) = tokio::io::duplex(64 << 10);
+        let told = tokio::spawn(tell(here, quiet(), Framing::Lines));
+        let mut client = client(there).await;
+        let text = |size| Message::text("x".repeat(size));
+        client.send(text(LARGEST)).await.unwrap();
+        let message = client.next().await.unwrap().unwrap();
+        assert_eq!(message, Message::Ping(Bytes::new()));
+        client.send(text(LARGEST + 1)).await.unwrap();
+        let begun = Instant::now();
+        told.await.unwrap();
+        assert!(begun.elapsed() < PING);
     }
 }
