@@ -4,6 +4,7 @@
 //! among them, and will not serve without.
 
 use crate::bootstrap::ensure_as;
+use crate::cache::Entry;
 use crate::pipeline::Pipeline;
 use hardway_client::notify::Watch;
 use hardway_proto::Status;
@@ -11,14 +12,19 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use x509_parser::prelude::ASN1Time;
 
 /// Where the CA stands in the ConfigMap. The keys for a proxy in front
 /// (`requestheader-…`) are left out, as Kubernetes does without one.
 const KEY: &str = "client-ca-file";
-/// After a failure.
+/// The ConfigMap's key in the cache.
+const MAP: &str = "kube-system/extension-apiserver-authentication";
+/// How long to wait after a failure, first and at most: it may be one that stays, as of a
+/// ConfigMap that somebody has made immutable.
 const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// Keeps the ConfigMap as it should be, for ever: when `--client-ca-file` changes, and
 /// when somebody changes or deletes it.
@@ -29,14 +35,25 @@ pub async fn run(pipeline: &Pipeline, file: &Path) {
         return;
     };
     let mut changes = maps.changes();
+    let mut pause = RETRY;
+    // The one in which nothing was to be changed.
+    let mut good: Option<Arc<Entry>> = None;
     loop {
-        if let Err(status) = publish(pipeline, file).await {
-            tracing::warn!(%status, "the ConfigMap extension-apiserver-authentication, retrying");
-            tokio::time::sleep(RETRY).await;
-            continue;
+        let found = maps.get(MAP);
+        if !is_same(good.as_ref(), found.as_ref()) {
+            match publish(pipeline, file, found.as_deref()).await {
+                Ok(outcome) => good = found.filter(|_| outcome == Outcome::Unchanged),
+                Err(status) => {
+                    tracing::warn!(%status, ?pause, "the ConfigMap extension-apiserver-authentication, retrying");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_RETRY);
+                    continue;
+                }
+            }
         }
+        pause = RETRY;
         tokio::select! {
-            () = watch.changed() => {}
+            () = watch.changed() => good = None,
             changed = changes.changed() => if changed.is_err() {
                 return;
             }
@@ -44,8 +61,23 @@ pub async fn run(pipeline: &Pipeline, file: &Path) {
     }
 }
 
-async fn publish(pipeline: &Pipeline, file: &Path) -> Result<(), Status> {
-    let own = std::fs::read_to_string(file).map_err(|error| {
+/// Whether there is an object, and it is the same version of it.
+fn is_same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if Arc::ptr_eq(one, other))
+}
+
+#[derive(PartialEq, Eq)]
+enum Outcome {
+    Unchanged,
+    Written,
+}
+
+async fn publish(
+    pipeline: &Pipeline,
+    file: &Path,
+    found: Option<&Entry>,
+) -> Result<Outcome, Status> {
+    let own = tokio::fs::read_to_string(file).await.map_err(|error| {
         Status::internal(format!("--client-ca-file {}: {error}", file.display()))
     })?;
     let wanted = json!({
@@ -54,8 +86,6 @@ async fn publish(pipeline: &Pipeline, file: &Path) -> Result<(), Status> {
         "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
         "data": {KEY: bundle("", &own, ASN1Time::now())},
     });
-    let maps = pipeline.cache.of("", "configmaps");
-    let found = maps.and_then(|of| of.get("kube-system/extension-apiserver-authentication"));
     let change = |found: &mut Value, _: &Value| {
         let text = found["data"][KEY].as_str().unwrap_or_default();
         found["data"][KEY] = bundle(text, &own, ASN1Time::now()).into();
@@ -65,10 +95,11 @@ async fn publish(pipeline: &Pipeline, file: &Path) -> Result<(), Status> {
         let mut next = now.clone();
         change(&mut next, &wanted);
         if next == now {
-            return Ok(());
+            return Ok(Outcome::Unchanged);
         }
     }
-    ensure_as(pipeline, wanted, change).await
+    ensure_as(pipeline, wanted, change).await?;
+    Ok(Outcome::Written)
 }
 
 /// The certificates of two bundles, each once: those of other apiservers, whose CA may be

@@ -87,4 +87,9 @@ async fn other_servers_learn_by_which_ca_clients_are_known() {
     let other = json!({"data": {"client-ca-file": "none"}});
     assert_eq!(lab.merge(map, &other).await.0, 200);
     lab.until("it is mended", is_told).await;
+    let fixed = json!({"immutable": true, "data": {"client-ca-file": "none"}});
+    assert_eq!(lab.merge(map, &fixed).await.0, 200);
+    assert_eq!(lab.get(map).await.1["data"], fixed["data"]);
+    assert_eq!(lab.delete(map, &Value::Null).await.0, 200);
+    lab.until("it comes back as it should be", is_told).await;
 }
