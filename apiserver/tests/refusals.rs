@@ -144,6 +144,44 @@ async fn reviews_have_no_table() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_connected_to_answers_in_any_form() {
+    let lab = Lab::start().await;
+    let accepting = async |path: &str, accept: &str| {
+        let request = http::Request::builder()
+            .uri(path)
+            .header("host", "localhost")
+            .header("accept", accept)
+            .body(Full::new(Bytes::new()))
+            .unwrap();
+        let mut sender = lab.connect(&lab.acting("admin")).await.unwrap();
+        sender
+            .send_request(request)
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
+    };
+    let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    for accept in ["text/event-stream", "image/png", table] {
+        // Nobody is there, but the form is not what is wrong.
+        for path in [
+            "/api/v1/namespaces/default/services/none/proxy",
+            "/api/v1/namespaces/default/services/http:none:80/proxy/a/b",
+            "/api/v1/namespaces/default/pods/none/proxy/",
+            "/api/v1/namespaces/default/pods/none/exec",
+            "/api/v1/namespaces/default/pods/none/portforward",
+            "/api/v1/nodes/none/proxy/pods",
+        ] {
+            assert_eq!(accepting(path, accept).await, 404, "{path} {accept}");
+        }
+        let log = "/api/v1/namespaces/default/pods/none/log";
+        assert_eq!(accepting(log, accept).await, 406, "{accept}");
+    }
+    let service = "/api/v1/namespaces/default/services/none";
+    assert_eq!(accepting(service, "image/png").await, 406);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn labels_of_fields_are_those_of_the_version() {
     let lab = Lab::start().await;
     let core = "/api/v1/namespaces/default/events";

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hardway_access::{Attributes, User};
 use hardway_client::serving::Burden;
 use hardway_proto::Status;
-use hardway_resources::rows::Handler;
+use hardway_resources::rows::{Handler, Stream};
 use hardway_resources::{Resource, Schema};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -105,6 +105,12 @@ impl Target {
             None => self.resource.verbs != ["create"],
             Some(handler) => matches!(handler, Handler::Field(_) | Handler::Scale),
         }
+    }
+
+    /// Whether clients are connected to somebody else, who answers in whatever form there
+    /// is (`rest.Connecter` in Kubernetes).
+    pub fn connects(&self) -> bool {
+        matches!(self.handler(), Some(Handler::Stream(stream)) if stream != Stream::Log)
     }
 
     /// The object's key in the cache.

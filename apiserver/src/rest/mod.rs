@@ -137,6 +137,7 @@ impl Rest {
         let mut form = match Form::accepted(accept, InProtobuf::Objects) {
             Ok(form) => form,
             Err(_) if !negotiates(request.uri().path()) => Form::default(),
+            Err(_) if self.connects(request.uri().path()) => Form::default(),
             Err(_) if documents::wants_protobuf(accept) => Form::default(),
             Err(status) => return objects::failure(&status, Form::default()),
         };
@@ -162,6 +163,27 @@ impl Rest {
             }
         }
         outcome.unwrap_or_else(|status| objects::failure(&status, form))
+    }
+
+    /// What a path is about, if there is such a resource.
+    fn target(&self, path: &ResourcePath) -> Option<Target> {
+        let registry = &self.pipeline.registry;
+        let resource = registry
+            .lookup(&path.group, &path.version, &path.resource)
+            .filter(|found| path.namespace.is_empty() || found.namespaced())?;
+        Some(Target {
+            version: path.version.clone(),
+            namespace: path.namespace.clone(),
+            name: path.name.clone(),
+            subresource: path.subresource.clone(),
+            resource,
+        })
+    }
+
+    /// Whether it isn't this server that answers.
+    fn connects(&self, path: &str) -> bool {
+        let target = path::parse(path).and_then(|path| self.target(&path));
+        target.is_some_and(|target| target.connects())
     }
 
     async fn answer(
@@ -312,29 +334,18 @@ impl Rest {
     ) -> Result<Response<Body>, Status> {
         let start = Instant::now();
         let query = request.uri().query().unwrap_or_default().to_owned();
-        let registry = &self.pipeline.registry;
-        let found = registry
-            .lookup(&path.group, &path.version, &path.resource)
-            .filter(|found| path.namespace.is_empty() || found.namespaced());
-        let Some(resource) = found else {
+        let Some(target) = self.target(&path) else {
             return self.unknown(request.method(), &query, &path, &user, entry);
         };
-        let form = match resource.custom {
+        let form = match target.resource.custom {
             true => form.within(
                 header_text(request.headers(), header::ACCEPT),
                 InProtobuf::Metadata,
             )?,
             false => form,
         };
-        let target = Target {
-            version: path.version.clone(),
-            namespace: path.namespace.clone(),
-            name: path.name.clone(),
-            subresource: path.subresource.clone(),
-            resource,
-        };
         target.check_names()?;
-        let form = match target.has_table() {
+        let form = match target.has_table() || target.connects() {
             true => form,
             false => form.without_table(header_text(request.headers(), header::ACCEPT))?,
         };

@@ -94,7 +94,7 @@ impl Upstreams {
         connection: Arc<Connection>,
     ) -> Result<Response<Body>, Status> {
         let stream = stream_of(&target).ok_or_else(Status::no_such_resource)?;
-        if stream != Stream::Log {
+        if target.connects() {
             pipeline.admit_connect(user, &target)?;
         }
         pipeline.cache.fresh().await?;
