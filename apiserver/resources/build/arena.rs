@@ -93,6 +93,9 @@ impl Arena<'_> {
             "IntOrString" => ("IntOrString", "int-or-string"),
             "MicroTime" => ("String", "micro-time"),
             "RawExtension" | "FieldsV1" | "Patch" => ("Any", ""),
+            "JSONSchemaPropsOrArray" => ("Any", "schema-or-array"),
+            "JSONSchemaPropsOrBool" => ("Any", "schema-or-bool"),
+            "JSONSchemaPropsOrStringArray" => ("Any", "schema-or-strings"),
             _ => (
                 match schema["type"].as_str() {
                     Some("object") => "Object",
@@ -109,6 +112,12 @@ impl Arena<'_> {
         node.insert("t".into(), json!(ty));
         if !format.is_empty() {
             node.insert("f".into(), json!(format));
+        }
+        if let Some((schema, _)) = name
+            .split_once("Or")
+            .filter(|_| format.starts_with("schema-"))
+        {
+            node.insert("s".into(), json!(self.names[schema]));
         }
         if !name.is_empty() && ty == "Object" {
             node.insert("n".into(), json!(go_name(name)));

@@ -64,7 +64,8 @@ pub struct Node {
     /// JSON type.
     #[serde(rename = "t")]
     pub ty: Type,
-    /// OpenAPI format (`int32`, `date-time`, `byte` …), `quantity`, `micro-time` or empty.
+    /// OpenAPI format (`int32`, `date-time`, `byte` …), `quantity`, `micro-time` or empty;
+    /// `schema-or-array`, `schema-or-bool` or `schema-or-strings` with a `schema`.
     #[serde(rename = "f")]
     pub format: String,
     /// Fields by name (arena indexes).
@@ -76,6 +77,9 @@ pub struct Node {
     /// Element type of an array.
     #[serde(rename = "i")]
     pub items: Option<usize>,
+    /// The type `JSONSchemaProps`, which a value may be of; its format says what else.
+    #[serde(rename = "s")]
+    pub schema: Option<usize>,
     /// Names of required fields.
     #[serde(rename = "r")]
     pub required: Vec<String>,
@@ -127,6 +131,11 @@ impl Schema {
     /// The schema of a list's elements.
     pub fn items(&self) -> Option<Schema> {
         self.node().items.map(|id| self.at(id))
+    }
+
+    /// The schema of the JSON schema that a value may be.
+    pub fn json_schema(&self) -> Option<Schema> {
+        self.node().schema.map(|id| self.at(id))
     }
 
     fn at(&self, id: usize) -> Schema {

@@ -206,6 +206,52 @@ mod tests {
         );
     }
 
+    fn definition(schema: &str) -> Result<(Value, Vec<String>), String> {
+        let group = "apiextensions.k8s.io";
+        let of = builtin::kind(group, "v1", "CustomResourceDefinition").expect("built in");
+        let versions =
+            format!(r#"{{"spec":{{"versions":[{{"schema":{{"openAPIV3Schema":{schema}}}}}]}}}}"#);
+        let (mut value, problems) = check(&of, versions.as_bytes())?;
+        let schema = value["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take();
+        Ok((schema, problems))
+    }
+
+    #[test]
+    fn schemas_within_schemas_are_typed_whatever_else_they_may_be() {
+        let why = |schema: &str| definition(schema).expect_err(schema);
+        let cannot = "json: cannot unmarshal string into Go struct field JSONSchemaProps.spec.versions.schema.openAPIV3Schema";
+        for (schema, at) in [
+            (r#"{"items":{"maxLength":"abc"}}"#, "items of type int64"),
+            (
+                r#"{"items":[{},{"maxLength":"abc"}]}"#,
+                "items of type int64",
+            ),
+            (r#"{"items":["abc"]}"#, "items of type v1.JSONSchemaProps"),
+            (
+                r#"{"properties":{"a":{"additionalProperties":{"items":{"maxLength":"abc"}}}}}"#,
+                "properties.additionalProperties of type int64",
+            ),
+            (
+                r#"{"dependencies":{"a":{"maxLength":"abc"}}}"#,
+                "dependencies of type int64",
+            ),
+        ] {
+            assert_eq!(why(schema), format!("{cannot}.{at}"));
+        }
+        let texts = why(r#"{"dependencies":{"a":["b",1]}}"#);
+        assert!(texts.ends_with("dependencies of type string"), "{texts}");
+        for odd in [r#""x""#, "1", "[]"] {
+            let schema = format!(r#"{{"additionalProperties":{odd}}}"#);
+            assert_eq!(why(&schema), "boolean or JSON schema expected");
+        }
+        // Go drops what is unknown there without a word, and takes what is no schema for none.
+        let odd = r#"{"items":{"type":"string","what":1},"additionalItems":false,
+            "not":{"items":"x"},"dependencies":{"a":["b"]}}"#;
+        let right = json!({"items": {"type": "string"}, "additionalItems": false,
+            "not": {}, "dependencies": {"a": ["b"]}});
+        assert_eq!(definition(odd), Ok((right, Vec::new())));
+    }
+
     #[test]
     fn custom_resources_are_pruned_but_not_typed_here() {
         let schema =

@@ -1,6 +1,6 @@
 //! A value held against its schema: types checked, unknown fields dropped.
 
-use crate::schema::{Schema, Type};
+use crate::schema::{Node, Schema, Type};
 use base64::Engine;
 use hardway_proto::quantity::{Quantity, QuantityError};
 use jiff::Timestamp;
@@ -18,6 +18,8 @@ struct Place<'a> {
     holder: &'a str,
     /// Whether types are checked; not so in a custom resource's own fields.
     typed: bool,
+    /// The outermost place above that Go decodes on its own, where wrong types are told.
+    decoded_at: Option<&'a Place<'a>>,
 }
 
 #[derive(Clone, Copy)]
@@ -64,6 +66,7 @@ pub fn walk(schema: &Schema, value: &mut Value, unknown: &mut Vec<String>) -> Re
         step: Step::Root,
         holder: "",
         typed: !schema.node().name.is_empty(),
+        decoded_at: None,
     };
     visit(schema, value, &place, unknown)
 }
@@ -79,12 +82,16 @@ fn visit(
     if typed {
         scalar(schema, value, place)?;
         settle(schema, value, place.step);
+        if let Some(json_schema) = schema.json_schema() {
+            return alternatives(schema, &json_schema, value, place);
+        }
     }
     let inside = |step, holder| Place {
         parent: Some(place),
         step,
         holder,
         typed,
+        decoded_at: place.decoded_at,
     };
     match value {
         Value::Object(map) if matches!(node.ty, Type::Object) => {
@@ -115,6 +122,46 @@ fn visit(
         _ => {}
     }
     Ok(())
+}
+
+/// What a definition's schema has in place of a schema: `JSONSchemaPropsOrArray`,
+/// `JSONSchemaPropsOrBool`, `JSONSchemaPropsOrStringArray` (`k8s.io/apiextensions-apiserver`,
+/// `pkg/apis/apiextensions/v1/marshal.go`). Go decodes these on their own: unknown fields
+/// are dropped, but not told.
+fn alternatives(
+    schema: &Schema,
+    json_schema: &Schema,
+    value: &mut Value,
+    place: &Place<'_>,
+) -> Result<(), String> {
+    let inside = |step| Place {
+        parent: Some(place),
+        step,
+        holder: "",
+        typed: true,
+        decoded_at: place.decoded_at.or(Some(place)),
+    };
+    let untold = &mut Vec::new();
+    match (schema.node().format.as_str(), value) {
+        (_, Value::Null) | ("schema-or-bool", Value::Bool(_)) => Ok(()),
+        (_, value @ Value::Object(_)) => visit(json_schema, value, &inside(Step::Root), untold),
+        ("schema-or-array", Value::Array(list)) => {
+            let mut schemas = list.iter_mut().enumerate();
+            schemas.try_for_each(|(index, value)| {
+                visit(json_schema, value, &inside(Step::Index(index)), untold)
+            })
+        }
+        ("schema-or-strings", Value::Array(list)) => {
+            let mut odd = list.iter().filter(|item| !item.is_string());
+            odd.next().map_or(Ok(()), |item| {
+                let place = place.decoded_at.unwrap_or(place);
+                Err(cannot_unmarshal(found(item), "string", place))
+            })
+        }
+        ("schema-or-bool", _) => Err("boolean or JSON schema expected".to_owned()),
+        // Where Go takes it for none it was dropped.
+        _ => Ok(()),
+    }
 }
 
 /// Drops fields the schema doesn't know, and what means "not set": nulls, and of
@@ -178,10 +225,19 @@ fn in_utc(text: &str, format: &str) -> Value {
 fn unset(schema: &Schema, value: &Value) -> bool {
     let node = schema.node();
     match value {
-        Value::Array(list) => list.is_empty() && node.ty == Type::Array,
+        Value::Array(list) => list.is_empty() && (node.ty == Type::Array || or_list(node)),
         Value::Object(map) => map.is_empty() && node.additional.is_some(),
-        _ => false,
+        // Go takes what is no schema and no list of any for none.
+        _ => or_list(node),
     }
+}
+
+/// Whether a value may be a JSON schema or a list.
+fn or_list(node: &Node) -> bool {
+    matches!(
+        node.format.as_str(),
+        "schema-or-array" | "schema-or-strings"
+    )
 }
 
 fn scalar(schema: &Schema, value: &Value, place: &Place<'_>) -> Result<(), String> {
@@ -217,15 +273,31 @@ fn scalar(schema: &Schema, value: &Value, place: &Place<'_>) -> Result<(), Strin
 
 /// In the words of Go's decoder.
 fn mismatch(schema: &Schema, value: &Value, place: &Place<'_>) -> String {
+    let number;
     let found = match value {
-        Value::Bool(_) => "bool".to_owned(),
-        Value::String(_) => "string".to_owned(),
-        Value::Array(_) => "array".to_owned(),
-        Value::Object(_) => "object".to_owned(),
-        Value::Number(n) if matches!(schema.node().ty, Type::Integer) => format!("number {n}"),
-        _ => "number".to_owned(),
+        Value::Number(n) if matches!(schema.node().ty, Type::Integer) => {
+            number = format!("number {n}");
+            &number
+        }
+        value => found(value),
     };
-    let wanted = go_type(schema);
+    let place = place.decoded_at.unwrap_or(place);
+    cannot_unmarshal(found, &go_type(schema), place)
+}
+
+/// A value's JSON type as Go's decoder names it.
+fn found(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::Number(_) => "number",
+    }
+}
+
+fn cannot_unmarshal(found: &str, wanted: &str, place: &Place<'_>) -> String {
     if place.holder.is_empty() {
         return format!("json: cannot unmarshal {found} into Go value of type {wanted}");
     }
