@@ -8,8 +8,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::process::Action;
 use crate::commands::{
-    certificates, down, init as init_host, join, logs, node, package, process, reset, status, test,
-    token, tutorial, up,
+    certificates, conformance, down, init as init_host, join, logs, node, package, process, reset,
+    status, swap, test, token, tutorial, up,
 };
 use crate::compile;
 use crate::failure::{OrFail, Result};
@@ -80,6 +80,8 @@ enum Command {
         /// PROCESS or PROCESS@HOST
         process: String,
     },
+    /// Have Kubernetes' own component do a process' work, or put hardway's back
+    Swap(swap::Options),
     /// Cut a host's power or network, and bring them back
     Node {
         #[command(subcommand)]
@@ -107,6 +109,8 @@ enum Command {
     Tutorial(tutorial::Options),
     /// Check format and lints, and run all tests
     Test(test::Options),
+    /// Run Kubernetes' own end-to-end tests
+    Conformance(conformance::Options),
     /// The first process of a host; started by `up`
     #[command(hide = true)]
     NodeInit {
@@ -169,6 +173,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Command::Kill { process } => process::run(&lab()?, process, Action::Kill)?,
         Command::Suspend { process } => process::run(&lab()?, process, Action::Suspend)?,
         Command::Resume { process } => process::run(&lab()?, process, Action::Resume)?,
+        Command::Swap(options) => swap::run(&lab()?, options)?,
         Command::Node { action } => node::run(&lab()?, action)?,
         Command::Init(options) => init_host::run(options)?,
         Command::Token { action } => token::run(action)?,
@@ -182,6 +187,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Command::Package(options) => package::run(options)?,
         Command::Tutorial(options) => return tutorial::run(&lab()?, options),
         Command::Test(options) => test::run(options)?,
+        Command::Conformance(options) => return conformance::run(lab, options),
         Command::NodeInit { name, disk } => init::run(name, disk)?,
     }
     Ok(true)

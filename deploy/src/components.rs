@@ -11,6 +11,8 @@ use crate::pki::{CLUSTER_CA, ETCD_CA};
 use crate::plan::{API_PORT, CLUSTER_DNS, CLUSTER_DOMAIN, Host, POD_CIDR, Role, SERVICE_CIDR};
 use crate::shell;
 
+pub mod kubernetes;
+
 /// Packages of the workspace that make up a cluster; each has a binary of its name.
 /// DNS runs in the cluster, all others on its hosts.
 pub const PACKAGES: &[&str] = &[
@@ -49,16 +51,9 @@ pub fn specs(lab: &Lab, host: &Host) -> Vec<Spec> {
 
 /// One process of a host.
 pub fn spec(lab: &Lab, host: &Host, name: &str) -> Spec {
-    let parts = match name {
-        "etcd" => etcd(lab, host),
-        "registry" => registry(lab, host),
-        "apiserver" => apiserver(lab, host),
-        "controller-manager" => controller_manager(lab, host),
-        "scheduler" => component(lab, name, "hardway-scheduler", name, 10259),
-        "containerd" => containerd(lab, host),
-        "kubelet" => kubelet(lab, host),
-        "proxy" => proxy(lab, host),
-        _ => flannel_lite(lab, host),
+    let parts = match lab.swapped(host, name) {
+        Some(program) => kubernetes::parts(lab, host, name, program),
+        None => parts(lab, host, name),
     };
     let mut environment = BTreeMap::from([("PATH".to_owned(), path_with_administrators())]);
     if lab.has_faults() {
@@ -71,6 +66,20 @@ pub fn spec(lab: &Lab, host: &Host, name: &str) -> Spec {
         command: parts.command,
         environment,
         log: lab.log(host, name),
+    }
+}
+
+fn parts(lab: &Lab, host: &Host, name: &str) -> Parts {
+    match name {
+        "etcd" => etcd(lab, host),
+        "registry" => registry(lab, host),
+        "apiserver" => apiserver(lab, host),
+        "controller-manager" => controller_manager(lab, host),
+        "scheduler" => component(lab, name, "hardway-scheduler", name, 10259),
+        "containerd" => containerd(lab, host),
+        "kubelet" => kubelet(lab, host),
+        "proxy" => proxy(lab, host),
+        _ => flannel_lite(lab, host),
     }
 }
 
@@ -297,14 +306,15 @@ fn flannel_lite(lab: &Lab, host: &Host) -> Parts {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::plan::Plan;
 
     /// Flags that say who a process is.
     const IDENTITY: &[&str] = &["--kubeconfig", "--tls-cert-file", "--tls-private-key-file"];
 
-    fn lab() -> Lab {
+    /// A lab that is nowhere.
+    pub(crate) fn lab() -> Lab {
         Lab {
             folder: PathBuf::from("/lab"),
             plan: Plan {
@@ -314,6 +324,7 @@ mod tests {
             binaries: PathBuf::from("/bin/of/hardway"),
             internet: false,
             only: Vec::new(),
+            swapped: BTreeMap::new(),
             ready: None,
         }
     }

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod commands;
 pub mod compile;
 pub mod components;
+pub mod conformance;
 pub mod encryption;
 pub mod failure;
 pub mod health;

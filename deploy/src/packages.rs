@@ -54,6 +54,13 @@ const FOR_HOSTS: &[(&str, Sign)] = &[
     ("vagrant", Sign::Program("vagrant")),
 ];
 
+/// Programs that Kubernetes' tests call within the image agnhost.
+const FOR_CONFORMANCE: &[(&str, Sign)] = &[
+    ("curl", Sign::Program("curl")),
+    ("bind9-dnsutils", Sign::Program("dig")),
+    ("netcat-openbsd", Sign::Program("nc.openbsd")),
+];
+
 /// Packages that are not there.
 fn missing(of: &[(&'static str, Sign)]) -> Vec<&'static str> {
     of.iter()
@@ -92,6 +99,11 @@ pub fn ensure() -> Result<String> {
 /// The same for what boots hosts with systemd.
 pub fn ensure_for_hosts() -> Result<String> {
     install(FOR_HOSTS)
+}
+
+/// The same for the images of Kubernetes' tests.
+pub fn ensure_for_conformance() -> Result<String> {
+    install(FOR_CONFORMANCE)
 }
 
 fn install(packages: &[(&'static str, Sign)]) -> Result<String> {

@@ -1,6 +1,7 @@
 //! What the tool can be told to do, one file each.
 
 pub mod certificates;
+pub mod conformance;
 pub mod down;
 pub mod init;
 pub mod join;
@@ -11,6 +12,7 @@ pub mod process;
 pub mod reset;
 pub mod start;
 pub mod status;
+pub mod swap;
 pub mod test;
 pub mod token;
 pub mod tutorial;

@@ -35,7 +35,7 @@ pub fn run(lab: &Lab, name: &str, action: Action) -> Result<()> {
             Action::Start => {}
         }
         if matches!(action, Action::Start | Action::Restart) {
-            process::converge(lab, &host, &spec)?;
+            start::start(lab, &host, &spec.name)?;
             start::wait_healthy(lab, &host, &spec.name)?;
         }
         let done = match action {

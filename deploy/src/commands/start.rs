@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::components;
+use crate::components::{self, kubernetes};
 use crate::failure::{Failure, Result};
 use crate::health;
 use crate::lab::process::{self, Change};
@@ -30,6 +30,9 @@ pub fn switch_on(lab: &Lab, host: &Host) -> Result<bool> {
 
 /// Makes one process run in its current form, without waiting for it.
 pub fn start(lab: &Lab, host: &Host, name: &str) -> Result<Change> {
+    if let Some(program) = lab.swapped(host, name) {
+        kubernetes::prepare(lab, host, name, program)?;
+    }
     process::converge(lab, host, &components::spec(lab, host, name))
 }
 
@@ -54,7 +57,7 @@ pub fn start_all(lab: &Lab, host: &Host) -> Result<()> {
         .partition(|spec| ["etcd", "containerd"].contains(&spec.name.as_str()));
     for group in [first, others] {
         for spec in &group {
-            process::converge(lab, host, spec)?;
+            start(lab, host, &spec.name)?;
         }
         for spec in &group {
             wait_healthy(lab, host, &spec.name)?;

@@ -207,6 +207,10 @@ fn describe(folder: &Path, options: &Options) -> Result<Lab> {
         binaries: compile::binaries(profile)?,
         internet: options.internet,
         only: options.only.clone(),
+        swapped: old
+            .as_ref()
+            .map(|lab| lab.swapped.clone())
+            .unwrap_or_default(),
         ready: old.as_ref().and_then(|lab| lab.ready),
     };
     // Hosts that are wanted no longer go before their names are forgotten.

@@ -129,7 +129,7 @@ fn redis(mut entries: Vec<Entry>) -> Result<Image> {
 }
 
 /// A small system around the machine's static busybox.
-fn busybox() -> Result<Vec<Entry>> {
+pub fn busybox() -> Result<Vec<Entry>> {
     let what = || "build the busybox image";
     let path =
         shell::find_program("busybox").ok_or_else(|| Failure::new(what(), "busybox is missing"))?;

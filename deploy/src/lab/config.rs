@@ -15,6 +15,9 @@ pub const CONTAINERD_SOCKET: &str = "/run/containerd/containerd.sock";
 const MIRRORED: &[(&str, &str)] = &[
     ("docker.io", "https://registry-1.docker.io"),
     ("registry.k8s.io", "https://registry.k8s.io"),
+    // Where Kubernetes' tests had their images from until 1.24.
+    ("gcr.io", "https://gcr.io"),
+    ("k8s.gcr.io", "https://k8s.gcr.io"),
 ];
 
 /// Image host of the project's own images, which are nowhere but in the lab.

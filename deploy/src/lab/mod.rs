@@ -8,12 +8,14 @@ pub mod network;
 pub mod node;
 pub mod process;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::api::Api;
+use crate::components::kubernetes::Program;
 use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
 use crate::http::Identity;
@@ -36,6 +38,9 @@ pub struct Lab {
     /// The processes to run; empty for all.
     #[serde(default)]
     pub only: Vec<String>,
+    /// The processes whose work a program of Kubernetes does, by `PROCESS@HOST`.
+    #[serde(default)]
+    pub swapped: BTreeMap<String, Program>,
     /// When the nodes were last all Ready after a start.
     pub ready: Option<Ready>,
 }
@@ -98,6 +103,11 @@ impl Lab {
     /// Whether a process is to run in this lab.
     pub fn wants(&self, process: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| name == process)
+    }
+
+    /// The program of Kubernetes that does a process' work, if one does.
+    pub fn swapped(&self, host: &Host, process: &str) -> Option<&Program> {
+        self.swapped.get(&format!("{process}@{}", host.name))
     }
 
     /// A host's disk: what outlives its death.

@@ -212,26 +212,32 @@ fn remove_cgroup(group: &Path) -> std::io::Result<()> {
 
 /// Replaces this process by a program inside a host; returns only on failure.
 pub fn enter(lab: &Lab, host: &Host, command: &[String]) -> Failure {
-    let what = format!("run a program on host {}", host.name);
-    let Some(init) = init_pid(lab, host) else {
-        return Failure::new(what, "it is off").way_out(format!(
+    match inside(lab, host) {
+        Err(failure) => failure,
+        Ok(inside) => {
+            let error = Command::new(&inside[0])
+                .args(&inside[1..])
+                .args(command)
+                .exec();
+            Failure::new(format!("run a program on host {}", host.name), error)
+        }
+    }
+}
+
+/// The words before a command that have it run inside a host.
+///
+/// # Errors
+/// If the host is off.
+pub fn inside(lab: &Lab, host: &Host) -> Result<Vec<String>> {
+    let init = init_pid(lab, host).ok_or_else(|| {
+        Failure::new(format!("run a program on host {}", host.name), "it is off").way_out(format!(
             "switch it on: cargo hardway node start {}",
             host.name
-        ));
-    };
-    let error = Command::new("nsenter")
-        .args([
-            "--target",
-            &init.to_string(),
-            "--mount",
-            "--net",
-            "--pid",
-            "--uts",
-            "--",
-        ])
-        .args(command)
-        .exec();
-    Failure::new(what, error)
+        ))
+    })?;
+    let words = ["nsenter", "--target", &init.to_string()].map(str::to_owned);
+    let spaces = ["--mount", "--net", "--pid", "--uts", "--"].map(str::to_owned);
+    Ok(words.into_iter().chain(spaces).collect())
 }
 
 #[cfg(test)]

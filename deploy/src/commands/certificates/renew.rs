@@ -101,6 +101,7 @@ mod tests {
             binaries: PathBuf::new(),
             internet: false,
             only: Vec::new(),
+            swapped: std::collections::BTreeMap::new(),
             ready: None,
         };
         (folder, lab)

@@ -1,0 +1,94 @@
+//! `hardway swap PROCESS[@HOST] --with FILE|--back`: one of Kubernetes' own components does
+//! a process' work, for comparison, and ours does it again.
+
+use std::path::{Path, PathBuf};
+
+use anstream::println;
+
+use super::start;
+use super::up;
+use crate::components::kubernetes::{Program, REPLACEABLE};
+use crate::failure::{Failure, OrFail, Result};
+use crate::lab::{Lab, node, process};
+use crate::plan::Host;
+use crate::shell;
+
+/// What `swap` may be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// PROCESS or PROCESS@HOST: controller-manager, scheduler, kubelet or proxy
+    pub process: String,
+    /// The program of Kubernetes that is to do its work
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "back",
+        conflicts_with = "back"
+    )]
+    pub with: Option<PathBuf>,
+    /// Hardway's own is to do it again
+    #[arg(long)]
+    pub back: bool,
+}
+
+/// Swaps the process on every host that the name means.
+pub fn run(lab: &Lab, options: &Options) -> Result<()> {
+    let _lock = up::lock(&lab.folder)?;
+    let with = options.with.as_deref().map(program).transpose()?;
+    let mut lab = lab.clone();
+    for (host, spec) in process::find(&lab, &options.process)? {
+        if !REPLACEABLE.contains(&spec.name.as_str()) {
+            return Err(Failure::new(
+                format!("swap {}", spec.name),
+                "no component of Kubernetes does its work the same way",
+            )
+            .way_out(format!("these can be: {}", REPLACEABLE.join(", "))));
+        }
+        let who = format!("{}@{}", spec.name, host.name);
+        let before = match &with {
+            Some(program) => lab.swapped.insert(who.clone(), program.clone()),
+            None => lab.swapped.remove(&who),
+        };
+        lab.save()?;
+        process::stop(&lab, &host, &spec.name, true)?;
+        if spec.name == "proxy" && before.is_some() != with.is_some() {
+            forget_rules(&lab, &host, before.as_ref())?;
+        }
+        start::start(&lab, &host, &spec.name)?;
+        start::wait_healthy(&lab, &host, &spec.name)?;
+        match lab.swapped(&host, &spec.name) {
+            Some(program) => println!(
+                "{who} is {}, of Kubernetes 1.{}",
+                program.file.display(),
+                program.minor
+            ),
+            None => println!("{who} is hardway's own"),
+        }
+    }
+    Ok(())
+}
+
+/// The program in a file, by a path that is good everywhere.
+fn program(file: &Path) -> Result<Program> {
+    let file = file
+        .canonicalize()
+        .or_fail(|| format!("find {}", file.display()))?;
+    Program::ask(&file)
+}
+
+/// Takes away the rules that the proxy before has left: both would answer for Services,
+/// and what changes from now on only one of them hears of.
+fn forget_rules(lab: &Lab, host: &Host, before: Option<&Program>) -> Result<()> {
+    let file = before.map(|program| program.file.display().to_string());
+    let command = match &file {
+        Some(file) => vec![file.as_str(), "--cleanup"],
+        None => vec![
+            "nft",
+            "add table ip hardway-proxy; delete table ip hardway-proxy",
+        ],
+    };
+    let mut inside = node::inside(lab, host)?;
+    inside.extend(command.iter().map(|word| (*word).to_owned()));
+    let words: Vec<&str> = inside[1..].iter().map(String::as_str).collect();
+    shell::run(&inside[0], &words).map(|_| ())
+}

@@ -1,0 +1,177 @@
+//! The images of Kubernetes' tests, made here under the names that the tests ask for: of
+//! Debian's programs, and of agnhost, the tests' own program, which its user brings along.
+
+use std::path::Path;
+
+use crate::failure::{Failure, OrFail, Result};
+use crate::images::content;
+use crate::images::oci::{Entry, Image};
+use crate::images::program;
+use crate::shell;
+
+/// What Kubernetes' tests would pull, and of it what can be made here.
+#[derive(Debug, Default)]
+pub struct Images {
+    /// Those that can be made.
+    pub made: Vec<Image>,
+    /// Full names of the others: tests that use them fail.
+    pub missing: Vec<String>,
+}
+
+/// Makes the images of these full names, as far as that can be done.
+///
+/// # Errors
+/// If a program that goes into them can't be read.
+pub fn make(names: &[&str], agnhost: Option<&Path>, programs: &Path) -> Result<Images> {
+    let mut images = Images::default();
+    // Most tests use the same image: its layers are made once.
+    let with_agnhost = agnhost.map(agnhost_entries).transpose()?;
+    for name in names {
+        match image(name, with_agnhost.as_deref(), programs)? {
+            Some(image) => images.made.push(image),
+            None => images.missing.push((*name).to_owned()),
+        }
+    }
+    Ok(images)
+}
+
+/// `agnhost` of `k8s.gcr.io/e2e-test-images/agnhost:2.21`.
+fn short_name(name: &str) -> &str {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    last.split([':', '@']).next().unwrap_or(last)
+}
+
+fn image(name: &str, agnhost: Option<&[Entry]>, programs: &Path) -> Result<Option<Image>> {
+    // Who pulls these has no credentials for them, or they are nowhere: that is tested.
+    if ["authenticated", "invalid"]
+        .iter()
+        .any(|word| name.contains(word))
+    {
+        return Ok(None);
+    }
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let image = match (short_name(name), agnhost) {
+        ("pause", _) => content::needed(programs)?.remove(0),
+        ("busybox", _) => Image {
+            entries: content::busybox()?,
+            command: words(&["sh"]),
+            ..Image::default()
+        },
+        ("httpd", _) => web_server("usr/local/apache2/htdocs", "<h1>It works!</h1>")?,
+        ("nginx", _) => web_server("usr/share/nginx/html", "<h1>Welcome to nginx!</h1>")?,
+        ("jessie-dnsutils", _) => Image {
+            entries: [content::busybox()?, debian("dig", "usr/local/bin/dig")?].concat(),
+            command: words(&["sh"]),
+            ..Image::default()
+        },
+        ("agnhost", Some(entries)) => Image {
+            entries: entries.to_vec(),
+            entrypoint: words(&["/agnhost"]),
+            command: words(&["pause"]),
+            ..Image::default()
+        },
+        // Which of the two a pod runs, its file says (test/images/nautilus, kitten).
+        (creature @ ("nautilus" | "kitten"), Some(entries)) => {
+            let data = format!("{{\"image\": \"{creature}.jpg\"}}\n");
+            let file = Entry::file("data.json", data.into_bytes(), 0o644);
+            Image {
+                entries: [entries, &[file]].concat(),
+                entrypoint: words(&["/agnhost"]),
+                command: words(&["test-webserver"]),
+                ..Image::default()
+            }
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(Image {
+        name: name.to_owned(),
+        ..image
+    }))
+}
+
+/// A web server of one page, whose folder tests look into and change.
+fn web_server(folder: &str, page: &str) -> Result<Image> {
+    let mut entries = content::busybox()?;
+    for (at, _) in folder.match_indices('/').chain([(folder.len(), "")]) {
+        entries.push(Entry::folder(&folder[..at], 0o755));
+    }
+    let page = format!("<html><body>{page}</body></html>\n");
+    entries.push(Entry::file(
+        &format!("{folder}/index.html"),
+        page.into_bytes(),
+        0o644,
+    ));
+    // As process 1 of a pod it would not end when it is told to.
+    let script = format!("trap 'exit 0' TERM; httpd -f -p 80 -h /{folder} & wait");
+    Ok(Image {
+        entries,
+        command: ["sh", "-c", &script].map(str::to_owned).into(),
+        port: Some(80),
+        ..Image::default()
+    })
+}
+
+/// What is in the image of agnhost beside it: tests call these programs in its pods.
+fn agnhost_entries(agnhost: &Path) -> Result<Vec<Entry>> {
+    let mut entries = content::busybox()?;
+    for (program, at) in [
+        ("curl", "usr/local/bin/curl"),
+        ("dig", "usr/local/bin/dig"),
+        ("nc.openbsd", "usr/local/bin/nc"),
+    ] {
+        entries.extend(debian(program, at)?);
+    }
+    let content =
+        std::fs::read(agnhost).or_fail(|| format!("read agnhost, {}", agnhost.display()))?;
+    entries.push(Entry::file("agnhost", content, 0o755));
+    entries.push(Entry::link("agnhost-2", "agnhost"));
+    entries.push(Entry::folder("uploads", 0o755));
+    Ok(entries)
+}
+
+/// A program of this machine, with what it is linked with.
+fn debian(program: &str, at: &str) -> Result<Vec<Entry>> {
+    let path = shell::find_program(program).ok_or_else(|| {
+        Failure::new(
+            "build the images of the tests",
+            format!("{program} is missing"),
+        )
+    })?;
+    program::entries(&path, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_have_the_names_that_tests_ask_for() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pause"), "pause").unwrap();
+        // Of those that 1.20 lists.
+        let names = [
+            "k8s.gcr.io/pause:3.2",
+            "docker.io/library/httpd:2.4.38-alpine",
+            "gcr.io/authenticated-image-pulling/alpine:3.7",
+            "k8s.gcr.io/e2e-test-images/agnhost:2.21",
+            "invalid.com/invalid/alpine:3.1",
+        ];
+        let images = make(&names, None, folder.path()).unwrap();
+        let made: Vec<&str> = images
+            .made
+            .iter()
+            .map(|image| image.name.as_str())
+            .collect();
+        assert_eq!(made, [names[0], names[1]]);
+        assert_eq!(images.missing, [names[2], names[3], names[4]]);
+    }
+
+    #[test]
+    fn names_lose_host_and_tag() {
+        assert_eq!(
+            short_name("k8s.gcr.io/e2e-test-images/agnhost:2.21"),
+            "agnhost"
+        );
+        assert_eq!(short_name("localhost:5000/a/nginx@sha256:00"), "nginx");
+    }
+}
