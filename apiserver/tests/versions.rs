@@ -326,6 +326,20 @@ async fn ingresses_cron_jobs_and_budgets() {
         "Exists"
     );
 
+    let slices = "/apis/discovery.k8s.io/v1beta1/namespaces/default/endpointslices";
+    let slice = json!({"apiVersion": "discovery.k8s.io/v1beta1", "kind": "EndpointSlice",
+        "metadata": {"name": "web"}, "addressType": "IPv4", "ports": [{"port": 80}],
+        "endpoints": [{"addresses": ["10.1.2.3"], "topology": {"kubernetes.io/hostname": "one"}}]});
+    let made = lab.create(slices, &slice).await;
+    assert_eq!(
+        made["endpoints"][0]["topology"]["kubernetes.io/hostname"],
+        "one"
+    );
+    let (_, read) = lab
+        .get("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/web")
+        .await;
+    assert_eq!(read["endpoints"][0]["nodeName"], "one");
+
     let scaler = json!({"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "web"}, "spec": {"maxReplicas": 3, "targetCPUUtilizationPercentage": 50,
             "scaleTargetRef": {"kind": "Deployment", "name": "web", "apiVersion": "extensions/v1beta1"}}});

@@ -163,6 +163,15 @@ pub const ROWS: &[Row] = &[
         deprecated: Some(("1.23", "1.26")),
         ..NAMESPACED
     },
+    Row {
+        group: "discovery.k8s.io",
+        versions: &["v1beta1"],
+        kind: "EndpointSlice",
+        plural: "endpointslices",
+        shows: Some(("discovery.k8s.io", "v1")),
+        deprecated: Some(("1.21", "1.25")),
+        ..NAMESPACED
+    },
     at(NETWORKING, INGRESS),
     Row {
         kind: "IngressClass",

@@ -4,6 +4,7 @@
 mod budget;
 mod events;
 mod ingress;
+mod slices;
 mod workloads;
 
 use super::autoscaling;
@@ -50,6 +51,7 @@ pub fn find(group: &str, version: &str, kind: &str) -> Conversion {
         ("extensions", _, "ReplicaSet") => workloads::REPLICA_SET,
         ("apps", "v1beta1", "StatefulSet") => workloads::STATEFUL_SET,
         ("extensions" | "networking.k8s.io", "v1beta1", "Ingress") => ingress::INGRESS,
+        ("discovery.k8s.io", "v1beta1", _) => slices::SLICE,
         ("policy", "v1beta1", _) => budget::BUDGET,
         _ => SAME,
     }
