@@ -19,14 +19,19 @@ pub struct Test {
 }
 
 impl Test {
-    /// The part of Kubernetes it belongs to: the first `[sig-…]` in its name.
+    /// The part of Kubernetes it belongs to: the first `[sig-…]` in its name, else its first
+    /// label, which some have instead (`[k8s.io]` until 1.20).
     pub fn area(&self) -> &str {
-        let label = self.name.split_once("[sig-").and_then(|(_, rest)| {
-            let end = rest.find(']')?;
-            Some(&rest[..end])
-        });
-        label.unwrap_or("-")
+        label_after(&self.name, "[sig-")
+            .or_else(|| label_after(&self.name, "["))
+            .unwrap_or("-")
     }
+}
+
+/// What stands between `start` and the next bracket.
+fn label_after<'a>(name: &'a str, start: &str) -> Option<&'a str> {
+    let (_, rest) = name.split_once(start)?;
+    rest.split_once(']').map(|(label, _)| label)
 }
 
 /// The tests of a report that have run, in its order. Those that were left out are not told.
@@ -50,7 +55,8 @@ fn test(case: Node<'_, '_>) -> Option<Test> {
     let name = case.attribute("name")?;
     // Ginkgo 2 says which kind of node each one is, and lists set-up as well.
     let name = name.strip_prefix("[It] ").unwrap_or(name);
-    if failure.is_none() && !name.contains("[sig-") {
+    let set_up = label_after(name, "[").is_some_and(|label| label.ends_with("Suite"));
+    if failure.is_none() && set_up {
         return None;
     }
     Some(Test {
@@ -175,6 +181,7 @@ mod tests {
     const GINKGO_1: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
   <testsuite name="Kubernetes e2e suite" tests="4" failures="1" errors="0" time="62.1">
       <testcase name="[sig-apps] Job should run [Conformance]" classname="Kubernetes e2e suite" time="9.2"></testcase>
+      <testcase name="[k8s.io] Pods should be updated [Conformance]" classname="Kubernetes e2e suite" time="3"></testcase>
       <testcase name="[sig-node] Pods are left out" classname="Kubernetes e2e suite" time="0">
           <skipped></skipped>
       </testcase>
@@ -196,10 +203,10 @@ mod tests {
     #[test]
     fn both_kinds_of_report_tell_what_failed_and_why() {
         let mut tests = read(GINKGO_1).unwrap();
-        assert_eq!(tests.len(), 2);
+        assert_eq!(tests.len(), 3);
         assert_eq!(tests[0].area(), "apps");
         assert_eq!(
-            tests[1].failure.as_deref(),
+            tests[2].failure.as_deref(),
             Some("creating a thing the server could not find the requested resource")
         );
         tests.extend(read(GINKGO_2).unwrap());
@@ -208,8 +215,9 @@ mod tests {
             "AREA                     PASSED FAILED
 api-machinery                 0      1
 apps                          1      0
+k8s.io                        1      0
 network                       1      1
-all                           2      2
+all                           3      2
 FAILED [sig-api-machinery] Aggregator Should be able & willing [Conformance]
        creating a thing the server could not find the requested resource
 FAILED [sig-network] Services should serve [Conformance]
