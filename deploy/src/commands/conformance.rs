@@ -29,6 +29,10 @@ pub struct Options {
     /// registry; tests that use it fail without
     #[arg(long, value_name = "FILE")]
     pub agnhost: Option<PathBuf>,
+    /// The kubectl that the tests call, whose words some of them compare: of their version
+    /// [default: that in PATH]
+    #[arg(long, value_name = "FILE")]
+    pub kubectl: Option<PathBuf>,
     /// Only tests whose names match
     #[arg(long, value_name = "RE", default_value = r"\[Conformance\]")]
     pub focus: String,
@@ -142,8 +146,12 @@ fn command(e2e: &Path, kubeconfig: &Path, folder: &Path, options: &Options) -> C
         .arg(format!("--kubeconfig={}", kubeconfig.display()))
         .arg(format!("--report-dir={}", folder.display()))
         .arg("--provider=skeleton")
+        .arg("--ginkgo.noColor")
         .arg(format!("--ginkgo.focus={}", options.focus))
         .env("KUBECONFIG", kubeconfig);
+    if let Some(kubectl) = &options.kubectl {
+        command.arg(format!("--kubectl-path={}", kubectl.display()));
+    }
     if let Some(skip) = &options.skip {
         command.arg(format!("--ginkgo.skip={skip}"));
     }

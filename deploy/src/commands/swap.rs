@@ -45,14 +45,15 @@ pub fn run(lab: &Lab, options: &Options) -> Result<()> {
             .way_out(format!("these can be: {}", REPLACEABLE.join(", "))));
         }
         let who = format!("{}@{}", spec.name, host.name);
-        let before = match &with {
+        match &with {
             Some(program) => lab.swapped.insert(who.clone(), program.clone()),
             None => lab.swapped.remove(&who),
         };
         lab.save()?;
         process::stop(&lab, &host, &spec.name, true)?;
-        if spec.name == "proxy" && before.is_some() != with.is_some() {
-            forget_rules(&lab, &host, before.as_ref())?;
+        if spec.name == "proxy" {
+            let others = if with.is_some() { OURS } else { KUBERNETES };
+            remove_rules(&lab, &host, others)?;
         }
         start::start(&lab, &host, &spec.name)?;
         start::wait_healthy(&lab, &host, &spec.name)?;
@@ -76,19 +77,18 @@ fn program(file: &Path) -> Result<Program> {
     Program::ask(&file)
 }
 
-/// Takes away the rules that the proxy before has left: both would answer for Services,
-/// and what changes from now on only one of them hears of.
-fn forget_rules(lab: &Lab, host: &Host, before: Option<&Program>) -> Result<()> {
-    let file = before.map(|program| program.file.display().to_string());
-    let command = match &file {
-        Some(file) => vec![file.as_str(), "--cleanup"],
-        None => vec![
-            "nft",
-            "add table ip hardway-proxy; delete table ip hardway-proxy",
-        ],
-    };
-    let mut inside = node::inside(lab, host)?;
-    inside.extend(command.iter().map(|word| (*word).to_owned()));
-    let words: Vec<&str> = inside[1..].iter().map(String::as_str).collect();
+/// Removes what our proxy has left in the kernel.
+const OURS: &str = "nft 'add table ip hardway-proxy; delete table ip hardway-proxy'";
+
+/// Removes what Kubernetes' proxy has left: its own `--cleanup` fails without ipset, which
+/// only another of its modes has a use for.
+const KUBERNETES: &str = "iptables-save | grep -v KUBE- | iptables-restore";
+
+/// Takes away the rules of a proxy that works no more: both would answer for Services, and
+/// what changes from now on only one of them hears of.
+fn remove_rules(lab: &Lab, host: &Host, script: &str) -> Result<()> {
+    let inside = node::inside(lab, host)?;
+    let mut words: Vec<&str> = inside[1..].iter().map(String::as_str).collect();
+    words.extend(["sh", "-c", script]);
     shell::run(&inside[0], &words).map(|_| ())
 }
