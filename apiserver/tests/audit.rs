@@ -44,6 +44,12 @@ async fn every_end_of_a_request_is_told() {
         .send_as("jane", Method::GET, secrets, &Value::Null)
         .await;
     assert_eq!(answer.0, 403);
+    // The same of a stream; and one that knows no such verb.
+    let exec = "/api/v1/namespaces/default/pods/a/exec";
+    let answer = lab.send_as("jane", Method::POST, exec, &Value::Null).await;
+    assert_eq!(answer.0, 403);
+    let said = "/api/v1/namespaces/default/pods/a/log";
+    assert_eq!(lab.post(said, &Value::Null).await.0, 405);
     // What isn't there, and what can't be read.
     assert_eq!(lab.get("/apis/acme.com/v1/things/a").await.0, 404);
     assert_eq!(lab.get("/nosuch").await.0, 404);
@@ -80,6 +86,14 @@ async fn every_end_of_a_request_is_told() {
     assert_eq!(told[0]["responseStatus"]["reason"], "Forbidden");
     let decision = |event: &Value| event["annotations"]["authorization.k8s.io/decision"].clone();
     assert_eq!(decision(&told[0]), "forbid");
+
+    let told = events(&log, exec);
+    assert_eq!(stages(&told), [("ResponseComplete", 403)]);
+    assert_eq!(told[0]["verb"], "create");
+    assert_eq!(decision(&told[0]), "forbid");
+    let told = events(&log, said);
+    assert_eq!(stages(&told), [("ResponseComplete", 405)]);
+    assert_eq!(decision(&told[0]), "allow");
 
     let told = events(&log, "/apis/acme.com");
     assert_eq!(stages(&told), [("ResponseComplete", 404)]);

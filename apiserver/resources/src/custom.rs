@@ -14,7 +14,7 @@ pub(crate) use pattern::Patterns;
 
 use crate::printers::custom::CustomPrinter;
 use crate::resource::{Resource, ScalePaths, Scope, Subresource, Version};
-use crate::rows::{self, Handler};
+use crate::rows::{self, Handler, Part};
 use crate::rules::field::{Errors, Path};
 use crate::rules::{FieldErrors, Rules, carry_over, meta};
 use crate::schema::{self, Schema};
@@ -69,10 +69,10 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
     let mut subresources = Vec::new();
     if scale.is_some() {
         let body = ("autoscaling", "v1", "Scale");
-        subresources.push(subresource("scale", Some(body), Handler::Scale));
+        subresources.push(subresource("scale", Some(body), Handler::Part(Part::Scale)));
     }
     if has_status {
-        subresources.push(subresource("status", None, Handler::Field(&["status"])));
+        subresources.push(subresource("status", None, Handler::Part(Part::Status)));
     }
     let mut schemas = HashMap::new();
     let mut versions = Vec::new();

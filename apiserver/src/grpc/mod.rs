@@ -8,13 +8,13 @@ use crate::fairness;
 use crate::metrics;
 use crate::pipeline::{
     Answer, Body, FieldValidation, HeldBytes, Listing, Options, Origin, PatchKind, Pipeline,
-    Request, Target, Verb, present,
+    Record, Request, Target, Verb, present,
 };
 use crate::rest::body::Body as HttpBody;
 use crate::rest::identify;
 use convert::{event, object_of, to_object};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use hardway_access::{Attributes, User, audit};
+use hardway_access::{Attributes, User};
 use hardway_client::serving::Peer;
 use hardway_proto::Status;
 use hardway_proto::api::{self, api_server};
@@ -126,7 +126,7 @@ impl Calls {
         call: &tonic::Request<T>,
         uri: String,
         asked: Attributes<'_>,
-    ) -> Result<(User, Origin, Option<audit::Entry>), Status> {
+    ) -> Result<(User, Origin, Record), Status> {
         let caller = call.extensions().get::<Caller>();
         let Caller {
             user, mut origin, ..
@@ -138,8 +138,9 @@ impl Calls {
             user: &user,
             ..asked
         };
-        let entry = self.pipeline.begin_audit(&origin, &asked)?;
-        Ok((user, origin, entry))
+        let record = Record::default();
+        record.begin(self.pipeline.audit.as_ref(), &origin, &asked)?;
+        Ok((user, origin, record))
     }
 
     /// Takes a call into the pipeline.
@@ -155,23 +156,16 @@ impl Calls {
         let wanted = target.unwrap_or(&nothing);
         let nobody = User::default();
         let asked = asked(&nobody, verb, wanted);
-        let (user, origin, entry) = self.caller(call, uri(wanted), asked)?;
-        let target = match self.target(target, verb) {
-            Ok(target) => target,
-            Err(status) => {
-                if let Some(entry) = entry {
-                    entry.complete(status.code, &status.reason, &status.message);
-                }
-                return Err(status);
-            }
-        };
+        let (user, origin, record) = self.caller(call, uri(wanted), asked)?;
+        let target = self.target(target, verb);
+        let target = target.inspect_err(|status| record.failed(status))?;
         let start = std::time::Instant::now();
         let request = Request {
             user,
             verb,
             target,
             options,
-            body,
+            body: Body::Empty,
             agent: origin.agent,
             warnings: Default::default(),
             classified: Default::default(),
@@ -181,7 +175,10 @@ impl Calls {
             crate::rest::record(&request, &outcome, start);
             Ok((request.target, outcome?))
         };
-        self.pipeline.run(request, entry, respond).await
+        match self.pipeline.admit(request, &record).await {
+            Ok(admitted) => self.pipeline.run(admitted, Ok(body), respond).await,
+            Err(refused) => respond(refused.request, Err(refused.status)).await,
+        }
     }
 
     fn target(&self, target: Option<&api::Target>, verb: Verb) -> Result<Target, Status> {
@@ -271,17 +268,6 @@ fn write_options(options: Option<&api::WriteOptions>) -> Result<Options, Status>
     Ok(read)
 }
 
-fn delete_options(body: &[u8]) -> Result<Options, Status> {
-    let mut options = Options::default();
-    if !body.is_empty() {
-        let value = serde_json::from_slice(body).map_err(|error| {
-            Status::bad_request(format!("the body is no DeleteOptions: {error}"))
-        })?;
-        options.apply_delete_body(&value)?;
-    }
-    Ok(options)
-}
-
 #[tonic::async_trait]
 impl api_server::Api for Calls {
     type ListStream = BoxStream<'static, Result<api::ListPage, tonic::Status>>;
@@ -293,22 +279,17 @@ impl api_server::Api for Calls {
     ) -> Outcome<api::DiscoverResponse> {
         let nobody = User::default();
         let asked = Attributes::path(&nobody, "get", "/apis");
-        let (user, _, mut entry) = self.caller(&call, "/apis".into(), asked)?;
+        let (user, _, record) = self.caller(&call, "/apis".into(), asked)?;
         let asked = Attributes {
             user: &user,
             ..asked
         };
-        let permitted = self.pipeline.permit(&asked, &mut entry);
-        if let Some(entry) = entry {
-            match &permitted {
-                Ok(()) => entry.complete(200, "", ""),
-                Err(status) => entry.complete(status.code, &status.reason, &status.message),
-            }
-        }
-        permitted?;
         let (digest, details) = fairness::path_digest(&user, "get", "/apis");
         let (_, seat) = self.pipeline.seats.take_one(&user, &digest, details).await;
-        let _seat = seat?;
+        let permitted = self.pipeline.permit(&asked, &record);
+        let seat = seat.and_then(|seat| permitted.map(|()| seat));
+        let _seat = seat.inspect_err(|status| record.failed(status))?;
+        record.completed(200);
         let table = self.pipeline.registry.snapshot();
         // Whoever goes through all resources meets each object once.
         let rows = table.rows().iter().filter(|row| row.face.is_none());
@@ -434,15 +415,9 @@ impl api_server::Api for Calls {
 
     async fn delete(&self, call: tonic::Request<api::DeleteRequest>) -> Outcome<api::Object> {
         let message = call.get_ref();
-        let options = delete_options(&message.options)?;
-        self.object(
-            &call,
-            Verb::Delete,
-            message.target.as_ref(),
-            options,
-            Body::Empty,
-        )
-        .await
+        let (target, body) = (message.target.as_ref(), Body::Json(message.options.clone()));
+        self.object(&call, Verb::Delete, target, Options::default(), body)
+            .await
     }
 
     async fn delete_collection(
@@ -453,10 +428,10 @@ impl api_server::Api for Calls {
         let options = Options {
             label_selector: message.label_selector.clone(),
             field_selector: message.field_selector.clone(),
-            ..delete_options(&message.options)?
+            ..Options::default()
         };
-        let target = message.target.as_ref();
-        self.object(&call, Verb::DeleteCollection, target, options, Body::Empty)
+        let (target, body) = (message.target.as_ref(), Body::Json(message.options.clone()));
+        self.object(&call, Verb::DeleteCollection, target, options, body)
             .await
     }
 }

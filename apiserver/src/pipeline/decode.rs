@@ -105,6 +105,17 @@ pub fn yaml_to_json(yaml: &[u8], kind: &str) -> Result<Vec<u8>, Status> {
     serde_json::to_vec(&value).map_err(|error| unrecognised(kind, &error.to_string()))
 }
 
+/// What is sent along with a deletion: its options.
+pub fn delete_options(body: &Body) -> Result<Value, Status> {
+    let options = match body {
+        Body::Json(bytes) if bytes.is_empty() => return Ok(Value::Null),
+        Body::Json(bytes) => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
+        Body::Yaml(bytes) => yaml::read(bytes),
+        _ => return Ok(Value::Null),
+    };
+    options.map_err(|error| Status::bad_request(format!("the body is no DeleteOptions: {error}")))
+}
+
 /// A patch's body as JSON; apply patches may be YAML.
 pub fn patch(bytes: &[u8]) -> Result<Value, Status> {
     serde_json::from_slice(bytes)

@@ -155,6 +155,12 @@ pub fn take_owners(object: &mut Value, new: &Value) {
     copy(object, new, "managedFields");
 }
 
+/// The resource version in a part that was sent counts for the whole.
+pub fn carry_version(object: &mut Value, part: &Value) {
+    let version = text(part, "resourceVersion").to_owned();
+    of(object).insert("resourceVersion".into(), version.into());
+}
+
 /// Makes a field of metadata what another object has there.
 fn copy(object: &mut Value, from: &Value, field: &str) {
     let metadata = of(object);

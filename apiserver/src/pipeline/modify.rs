@@ -1,6 +1,6 @@
 //! update and patch: read, change, compare and swap, again if need be.
 
-use super::subresource::part;
+use super::part::ObjectPart;
 use super::write::{Change, in_versions, review, take_warnings, writer};
 use super::{Object, Pipeline, Request, Target, create, metadata, present};
 use crate::store::{StoreError, Stored, Write};
@@ -14,25 +14,17 @@ use serde_json::Value;
 /// How often a write that is no conflict of the client's is tried.
 const TRIES: usize = 6;
 
-/// Which part of an object a write may change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
-    /// All but status.
-    Main,
-    /// Status only.
-    Status,
-    /// What the edit itself changes; the kind's rules for updates don't apply.
-    Special,
-}
+/// What an object as it is (in the version asked for) shall become.
+pub(super) type MakeNew<'a> = dyn Fn(&Value) -> Result<Value, Status> + Send + Sync + 'a;
 
 /// A change of one object.
 #[derive(Clone, Copy)]
-pub(super) struct Plan<'a> {
-    /// What of.
-    pub part: Part,
-    /// From the object as it is (in the version asked for) to what it shall be.
-    pub edit: &'a (dyn Fn(&Value) -> Result<Value, Status> + Send + Sync),
-    /// Whether the edit keeps managedFields itself.
+pub(super) struct Edit<'a> {
+    /// Of which part.
+    pub part: &'a dyn ObjectPart,
+    /// To what.
+    pub make: &'a MakeNew<'a>,
+    /// Whether that has its managedFields already.
     pub applied: bool,
 }
 
@@ -57,11 +49,27 @@ enum Step {
 }
 
 impl Pipeline {
+    /// Changes a part of an object that must be there.
+    pub(super) async fn change(
+        &self,
+        request: &Request,
+        part: &dyn ObjectPart,
+        make: &MakeNew<'_>,
+    ) -> Result<Object, Status> {
+        let edit = Edit {
+            part,
+            make,
+            applied: false,
+        };
+        let object = self.modify(request, edit).await?;
+        object.ok_or_else(|| request.target.not_found())
+    }
+
     /// Changes an object. `None` if there is none.
     pub(super) async fn modify(
         &self,
         request: &Request,
-        plan: Plan<'_>,
+        edit: Edit<'_>,
     ) -> Result<Option<Object>, Status> {
         let target = &request.target;
         let mut current = match self.cache_of(target)?.get(&target.key()) {
@@ -77,7 +85,7 @@ impl Pipeline {
             },
         };
         for _ in 0..TRIES {
-            let step = match self.step(request, &plan, &current) {
+            let step = match self.step(request, &edit, &current) {
                 Ok(step) => step,
                 // It may have failed because the cache is behind.
                 Err(status) if current.cached => match self.stored(target).await? {
@@ -214,18 +222,17 @@ impl Pipeline {
     }
 
     /// Everything between reading and storing.
-    fn step(&self, request: &Request, plan: &Plan<'_>, current: &Current) -> Result<Step, Status> {
+    fn step(&self, request: &Request, edit: &Edit<'_>, current: &Current) -> Result<Step, Status> {
         let target = &request.target;
         let rules = &target.resource.rules;
+        let part = edit.part;
         let old = &current.value;
         let served = match present::converts(target) {
-            true => present::to_served(target, old.clone()),
-            false => old.clone(),
+            true => &present::to_served(target, old.clone()),
+            false => old,
         };
-        let mut new = (plan.edit)(&served)?;
-        if plan.part != Part::Special {
-            metadata::place(&mut new, target)?;
-        }
+        let mut new = (edit.make)(served)?;
+        metadata::place(&mut new, target)?;
         let name = metadata::text(&new, "name");
         if name.is_empty() {
             metadata::of(&mut new).insert("name".into(), target.name.as_str().into());
@@ -235,62 +242,29 @@ impl Pipeline {
         check_identity(target, &new, current)?;
         let now = Timestamp::now();
         metadata::prepare_update(&mut new, old);
-        if plan.part == Part::Main {
+        if part.is_main() {
             target.resource.default_version(&mut new);
         }
         let mut new = present::to_stored(target, new);
-        match plan.part {
-            Part::Main => rules.prepare_update(&mut new, old),
-            Part::Status => {
-                metadata::keep_in_subresource(&mut new, old, target.kept_metadata());
-                if !plan.applied {
-                    metadata::take_owners(&mut new, old);
-                }
-                rules.prepare_status_update(&mut new, old);
-            }
-            // Its decisions are dated as the signer's are.
-            Part::Special if target.subresource == "approval" => {
-                rules.prepare_status_update(&mut new, old);
-            }
-            Part::Special => {}
-        }
+        part.prepare(target, &mut new, old, edit.applied);
         target.resource.default(&mut new);
         // What admission adds belongs to nobody.
-        if !plan.applied {
+        if !edit.applied {
             self.own(request, &mut new, Some(old), now);
         }
         let review = review(request, target, Operation::Update);
         self.admission.mutate(&review, &mut new)?;
         target.resource.fill_zero(&mut new);
-        if plan.part == Part::Main && rules.has_generation() {
+        if part.is_main() && rules.has_generation() {
             metadata::count_generation(&mut new, old, rules.counted_metadata());
         }
         if metadata::is_unchanged(&new, old) {
             return Ok(Step::Nothing(old.clone()));
         }
         let mut causes = meta::validate_update(&new, old, &**rules);
-        match plan.part {
-            Part::Main => causes.extend(rules.validate_changed(&new, old)),
-            Part::Status => causes.extend(rules.validate_status_update(&new, old)),
-            Part::Special if target.subresource == "ephemeralcontainers" => {
-                causes.extend(rules.validate(&new));
-                causes.extend(part::only_added(&new, old));
-            }
-            Part::Special if target.subresource == "approval" => {
-                causes.extend(rules.validate(&new));
-                causes.extend(rules.validate_update(&new, old));
-            }
-            Part::Special if target.subresource == "finalize" => {
-                causes.extend(rules.validate(&new));
-            }
-            // It brings annotations, and a condition.
-            Part::Special if target.subresource == "binding" => {
-                causes.extend(rules.validate_status_update(&new, old));
-            }
-            Part::Special => {}
-        }
+        causes.extend(part.validate(&**rules, &new, old));
         target.check(causes)?;
-        if plan.part == Part::Main {
+        if part.is_main() {
             for warning in rules.warnings(&new, Some(old)) {
                 request.warn(warning);
             }

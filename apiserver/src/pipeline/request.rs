@@ -103,7 +103,7 @@ impl Target {
     pub fn has_table(&self) -> bool {
         match self.handler() {
             None => self.resource.verbs != ["create"],
-            Some(handler) => matches!(handler, Handler::Field(_) | Handler::Scale),
+            Some(handler) => matches!(handler, Handler::Part(_)),
         }
     }
 

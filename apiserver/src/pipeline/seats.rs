@@ -73,6 +73,16 @@ impl Seats {
         Ok(self.seat(read, seat?))
     }
 
+    /// For a request that will be refused: whatever it asks for, that is soon said.
+    pub(super) async fn take_plain(&self, request: &Request) -> Result<Seat, Status> {
+        let (digest, details) = fairness::request_digest(request);
+        let (classified, seat) = self.take_one(&request.user, &digest, details).await;
+        if let Some(classified) = classified {
+            let _ = request.classified.set(classified);
+        }
+        seat
+    }
+
     /// For a request that is about no resource, or about none that is served.
     pub async fn take_one(
         &self,

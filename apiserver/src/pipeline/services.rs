@@ -150,7 +150,7 @@ impl Services {
         old: Option<&Value>,
         causes: &mut Vec<Cause>,
     ) -> Allocation<'_> {
-        if !is_service(target) || !matches!(target.subresource.as_str(), "") {
+        if !is_service(target) || !target.subresource.is_empty() {
             return Allocation::default();
         }
         let mut plan = Allocation {

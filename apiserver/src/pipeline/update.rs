@@ -1,42 +1,27 @@
 //! The bodies of PUT and PATCH as edits of an object.
 
-use super::modify::{Part, Plan};
-use super::subresource::part::with_part;
-use super::{Body, Object, PatchKind, Pipeline, Request, Target, decode, metadata};
+use super::modify::Edit;
+use super::subresource::{part_of, shown};
+use super::{Body, Object, PatchKind, Pipeline, Request, decode, metadata};
 use bytes::Bytes;
 use hardway_proto::Status;
-use hardway_resources::rows::Handler;
-use hardway_resources::{scale, strict};
+use hardway_resources::strict;
 use serde_json::Value;
-
-/// The part of an object that a PUT or PATCH of a target is about, and where it is, if it
-/// is but a field of spec or status.
-fn part_of(target: &Target) -> Result<(Part, Option<[&'static str; 2]>), Status> {
-    match target.handler() {
-        None | Some(Handler::Scale) => Ok((Part::Main, None)),
-        Some(Handler::Field(["status"])) => Ok((Part::Status, None)),
-        Some(Handler::Field([outer, inner])) => Ok((Part::Special, Some([outer, inner]))),
-        Some(_) => Err(Status::method_not_allowed()),
-    }
-}
+use std::borrow::Cow;
 
 impl Pipeline {
-    /// Replaces an object, or its status.
+    /// Replaces a part of an object.
     pub(super) async fn update(&self, request: &Request) -> Result<Object, Status> {
         let target = &request.target;
-        let (part, special) = part_of(target)?;
-        if special.is_some() {
-            return self.update_special(request).await;
-        }
-        let body = decode::object(request)?;
-        let edit = |_: &Value| Ok(body.clone());
-        let plan = Plan {
+        let part = part_of(target)?;
+        let body = part.read(request)?;
+        let edit = Edit {
             part,
-            edit: &edit,
+            make: &|old| Ok(part.place(target, old, Cow::Borrowed(&body))),
             applied: false,
         };
-        if let Some(object) = self.modify(request, plan).await? {
-            return Ok(object);
+        if let Some(object) = self.modify(request, edit).await? {
+            return shown(target, object);
         }
         if !target.subresource.is_empty() || !target.resource.strategy.create_on_update {
             return Err(target.not_found());
@@ -53,7 +38,7 @@ impl Pipeline {
         self.create_object(request, body, false).await
     }
 
-    /// Patches an object, its status or its scale.
+    /// Patches a part of an object.
     pub(super) async fn patch(&self, request: &Request) -> Result<Object, Status> {
         let target = &request.target;
         let Body::Patch(kind, bytes) = &request.body else {
@@ -75,42 +60,10 @@ impl Pipeline {
             ));
         }
         let patch = Parsed::read(*kind, bytes)?;
-        let (part, special) = part_of(target)?;
-        let kept = target.kept_metadata();
-        let edit = |old: &Value| match target.subresource.as_str() {
-            "scale" => {
-                let before =
-                    scale::read(&target.resource, old).ok_or_else(|| target.not_found())?;
-                let after = patch.apply(request, &before)?;
-                let mut object = old.clone();
-                scale::write(&target.resource, &mut object, &after);
-                carry_version(&mut object, &after);
-                Ok(object)
-            }
-            _ => {
-                let mut new = patch.apply(request, old)?;
-                let problems = strict::prune(target.schema(), &mut new).map_err(|why| {
-                    strict::undecodable(&target.version, &target.resource.kind, &why)
-                })?;
-                decode::report(request, &target.version, &target.resource.kind, &problems)?;
-                decode::identify(&mut new, &target.api_version(), &target.resource.kind)?;
-                Ok(match special {
-                    Some(part) => with_part(old, &new, part, kept),
-                    None => new,
-                })
-            }
-        };
-        let plan = Plan {
-            part,
-            edit: &edit,
-            applied: false,
-        };
-        let object = self.modify(request, plan).await?;
-        let object = object.ok_or_else(|| target.not_found())?;
-        match target.subresource.as_str() {
-            "scale" => self.as_scale(target, &object),
-            _ => Ok(object),
-        }
+        let part = part_of(target)?;
+        let apply = |old: &Value| patch.apply(request, old);
+        let make = |old: &Value| part.patch(request, old, &apply);
+        shown(target, self.change(request, part, &make).await?)
     }
 
     /// Server-side apply.
@@ -149,24 +102,18 @@ impl Pipeline {
         decode::report(request, &target.version, kind, &problems)?;
         decode::identify(&mut applied, &target.api_version(), kind)?;
         metadata::place(&mut applied, target)?;
-        let (part, special) = part_of(target)?;
-        let kept = target.kept_metadata();
-        let edit = |old: &Value| {
+        let part = part_of(target)?;
+        let make = |old: &Value| {
             let new = self.apply(request, Some(old), &applied)?;
-            let Some(part) = special else {
-                return Ok(new);
-            };
-            let mut object = with_part(old, &new, part, kept);
-            metadata::take_owners(&mut object, &new);
-            Ok(object)
+            Ok(part.place(target, old, Cow::Owned(new)))
         };
-        let plan = Plan {
+        let edit = Edit {
             part,
-            edit: &edit,
+            make: &make,
             applied: true,
         };
         for _ in 0..2 {
-            if let Some(object) = self.modify(request, plan).await? {
+            if let Some(object) = self.modify(request, edit).await? {
                 return Ok(object);
             }
             if !target.subresource.is_empty() {
@@ -192,12 +139,6 @@ impl Pipeline {
         }
         Err(target.stale())
     }
-}
-
-/// The resource version in a patched part counts for the whole.
-pub(super) fn carry_version(object: &mut Value, part: &Value) {
-    let version = metadata::text(part, "resourceVersion").to_owned();
-    metadata::of(object).insert("resourceVersion".into(), version.into());
 }
 
 /// A patch, read once for all tries.

@@ -7,6 +7,7 @@ use hardway_access::{Operation, Review};
 use hardway_patch::{FieldSet, Versions, Writer, managed_fields};
 use hardway_resources::Schema;
 use hardway_resources::registry::Snapshot;
+use hardway_resources::rows::{Handler, Part};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -108,9 +109,9 @@ pub(super) fn writer<'a>(
     now: Timestamp,
 ) -> Writer<'a> {
     let target = &request.target;
-    let ignored = match target.subresource.as_str() {
-        "" if target.resource.rules.has_status() => FieldSet::of(&[&["status"]]),
-        "status" => {
+    let ignored = match target.handler() {
+        None if target.resource.rules.has_status() => FieldSet::of(&[&["status"]]),
+        Some(Handler::Part(Part::Status)) => {
             let kept = target.kept_metadata().iter();
             let kept: Vec<[&str; 2]> = kept.map(|field| ["metadata", field]).collect();
             let mut fields: Vec<&[&str]> = vec![&["spec"]];

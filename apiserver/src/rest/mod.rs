@@ -12,16 +12,17 @@ pub use documents::{Documents, GIT_VERSION};
 use crate::fairness::{self, Classified};
 use crate::metrics;
 use crate::pipeline::{
-    Answer, Body as RequestBody, HeldBytes, Options, Origin, PatchKind, Pipeline, Request, Target,
-    Verb, pairs, yaml,
+    Answer, Body as RequestBody, HeldBytes, Options, Origin, PatchKind, Pipeline, Record, Request,
+    Target, Verb, pairs,
 };
 use crate::protobuf;
-use crate::subresources::{self, Connection, Upstreams};
+use crate::subresources::{self, Upstreams};
 use crate::trace;
 use body::Body;
 use hardway_access::{Attributes, UNAUTHENTICATED, User, audit, authn};
 use hardway_client::serving::{Peer, caught};
 use hardway_proto::Status;
+use hardway_resources::rows::{Handler, Part};
 use hardway_resources::table::Include;
 use hardway_streams::messages::{Content, Handshake};
 use health::Startup;
@@ -30,7 +31,6 @@ use hyper::body::Incoming;
 use negotiate::{Form, InProtobuf};
 use objects::Wanted;
 use path::ResourcePath;
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,6 +44,15 @@ pub struct Rest {
     pub startup: Arc<Startup>,
     /// Kubelets, pods and services, for streams and proxies.
     pub upstreams: Upstreams,
+}
+
+/// Who sends a request, and how the answer goes back.
+struct Caller<'a> {
+    user: User,
+    peer: &'a Peer,
+    form: Form,
+    gzip: bool,
+    record: Record,
 }
 
 /// Who sends a request; impersonation included.
@@ -84,7 +93,7 @@ pub fn identify(
                 user: &user,
                 ..asked
             };
-            pipeline.audit_stranger(origin, &asked, &tried, &status);
+            origin.record_stranger(pipeline.audit.as_ref(), &asked, &tried, &status);
             if status.code == 401 {
                 // As Kubernetes does: strangers can't go on asking at no cost.
                 peer.leave();
@@ -146,23 +155,31 @@ impl Rest {
             header_text(request.headers(), header::USER_AGENT),
         );
         let gzip = header_text(request.headers(), header::ACCEPT_ENCODING).contains("gzip");
-        let mut entry = None;
-        let answered = caught(self.answer(request, &peer, form, gzip, &mut entry));
-        let outcome = answered.await.unwrap_or_else(|panic| {
+        let record = Record::default();
+        let caller = Caller {
+            user: User::default(),
+            peer: &peer,
+            form,
+            gzip,
+            record: record.clone(),
+        };
+        let answered = caught(self.answer(request, caller)).await;
+        let outcome = answered.unwrap_or_else(|panic| {
             tracing::error!(panic, "a request made the server panic");
-            if let Some(entry) = entry.take() {
-                entry.panicked(&panic);
-            }
+            record.panicked(&panic);
             Err(Status::panicked())
         });
-        // What the pipeline has not seen is recorded here.
-        if let Some(entry) = entry {
-            match &outcome {
-                Ok(response) => entry.complete(response.status().as_u16(), "", ""),
-                Err(status) => entry.complete(status.code, &status.reason, &status.message),
+        // What the pipeline has not seen ends here.
+        match outcome {
+            Ok(response) => {
+                record.completed(response.status().as_u16());
+                response
+            }
+            Err(status) => {
+                record.failed(&status);
+                objects::failure(&status, form)
             }
         }
-        outcome.unwrap_or_else(|status| objects::failure(&status, form))
     }
 
     /// What a path is about, if there is such a resource.
@@ -189,11 +206,9 @@ impl Rest {
     async fn answer(
         &self,
         request: http::Request<Incoming>,
-        peer: &Peer,
-        form: Form,
-        gzip: bool,
-        entry: &mut Option<audit::Entry>,
+        mut caller: Caller<'_>,
     ) -> Result<Response<Body>, Status> {
+        let peer = caller.peer;
         let path = request.uri().path().to_owned();
         let resource = path::parse(&path).filter(|_| !path.starts_with("/openapi/"));
         let mut origin = Origin {
@@ -215,7 +230,7 @@ impl Rest {
             .map_or(method.as_str(), |verb| verb.as_str());
         let nobody = User::default();
         let asked = asked(&nobody, verb, &path, resource.as_ref());
-        let user = identify(
+        caller.user = identify(
             &self.pipeline,
             &path,
             request.headers(),
@@ -223,28 +238,23 @@ impl Rest {
             &mut origin,
             asked,
         )?;
-        let asked = Attributes {
-            user: &user,
-            ..asked
-        };
-        *entry = self.pipeline.begin_audit(&origin, &asked)?;
+        let user = &caller.user;
+        let asked = Attributes { user, ..asked };
+        let log = self.pipeline.audit.as_ref();
+        caller.record.begin(log, &origin, &asked)?;
         if let Some(resource) = resource {
-            return self
-                .resource(request, peer, user.clone(), resource, form, gzip, entry)
-                .await;
+            return self.resource(request, resource, caller).await;
         }
-        let (digest, details) = fairness::path_digest(&user, &method, &path);
+        let (digest, details) = fairness::path_digest(user, &method, &path);
         let seats = &self.pipeline.seats;
-        let (classified, seat) = seats.take_one(&user, &digest, details).await;
+        let (classified, seat) = seats.take_one(user, &digest, details).await;
         let answer = match seat {
-            Ok(_seat) => self.page(&request, &asked, form, gzip, entry).await,
+            Ok(_seat) => self.page(&request, &asked, &caller).await,
             Err(status) => Err(status),
         };
         let mut response = answer.unwrap_or_else(|status| {
-            if let Some(entry) = entry.take() {
-                entry.complete(status.code, &status.reason, &status.message);
-            }
-            objects::failure(&status, form)
+            caller.record.failed(&status);
+            objects::failure(&status, caller.form)
         });
         tell(&mut response, classified.as_ref());
         Ok(response)
@@ -255,12 +265,10 @@ impl Rest {
         &self,
         request: &http::Request<Incoming>,
         asked: &Attributes<'_>,
-        form: Form,
-        gzip: bool,
-        entry: &mut Option<audit::Entry>,
+        caller: &Caller<'_>,
     ) -> Result<Response<Body>, Status> {
         let path = request.uri().path();
-        self.pipeline.permit(asked, entry)?;
+        self.pipeline.permit(asked, &caller.record)?;
         if request.method() != Method::GET && request.method() != Method::HEAD {
             return match path.starts_with("/api") {
                 true => Err(Status::method_not_allowed()),
@@ -292,13 +300,13 @@ impl Rest {
             }
         }
         let accept = header_text(request.headers(), header::ACCEPT);
-        let form = match form.within(accept, InProtobuf::Nothing) {
+        let form = match caller.form.within(accept, InProtobuf::Nothing) {
             Err(_) if !negotiates(path) => Form::default(),
             form => form?,
         };
         Ok(self
             .documents
-            .respond(path, request.headers(), &self.pipeline, form, gzip)
+            .respond(path, request.headers(), &self.pipeline, form, caller.gzip)
             .unwrap_or_else(no_such_page))
     }
 
@@ -308,12 +316,11 @@ impl Rest {
         method: &Method,
         query: &str,
         path: &ResourcePath,
-        user: &User,
-        entry: &mut Option<audit::Entry>,
+        caller: &Caller<'_>,
     ) -> Result<Response<Body>, Status> {
         let verb = verb(method, query, path)?;
-        let asked = asked(user, verb.as_str(), "", Some(path));
-        self.pipeline.permit(&asked, entry)?;
+        let asked = asked(&caller.user, verb.as_str(), "", Some(path));
+        self.pipeline.permit(&asked, &caller.record)?;
         let served = self.pipeline.registry.snapshot();
         match served.of_version(&path.group, &path.version).is_empty() {
             true => Ok(no_such_page()),
@@ -321,108 +328,85 @@ impl Rest {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "it is half of a function")]
     async fn resource(
         &self,
         mut request: http::Request<Incoming>,
-        peer: &Peer,
-        user: User,
         path: ResourcePath,
-        form: Form,
-        gzip: bool,
-        entry: &mut Option<audit::Entry>,
+        caller: Caller<'_>,
     ) -> Result<Response<Body>, Status> {
         let start = Instant::now();
         let query = request.uri().query().unwrap_or_default().to_owned();
         let Some(target) = self.target(&path) else {
-            return self.unknown(request.method(), &query, &path, &user, entry);
+            return self.unknown(request.method(), &query, &path, &caller);
         };
-        let form = match target.resource.custom {
-            true => form.within(
-                header_text(request.headers(), header::ACCEPT),
-                InProtobuf::Metadata,
-            )?,
-            false => form,
-        };
+        let accept = header_text(request.headers(), header::ACCEPT);
+        let mut form = caller.form;
+        if target.resource.custom {
+            form = form.within(accept, InProtobuf::Metadata)?;
+        }
         target.check_names()?;
-        let form = match target.has_table() || target.connects() {
-            true => form,
-            false => form.without_table(header_text(request.headers(), header::ACCEPT))?,
+        if !target.has_table() && !target.connects() {
+            form = form.without_table(accept)?;
+        }
+        let mut asked = Request {
+            user: caller.user,
+            verb: Verb::Get,
+            options: Options::default(),
+            body: RequestBody::Empty,
+            agent: header_text(request.headers(), header::USER_AGENT).to_owned(),
+            warnings: Default::default(),
+            classified: Default::default(),
+            burden: caller.peer.burden.clone(),
+            target,
         };
-        if self.upstreams.serves(&target) {
-            let verb = subresources::verb(request.method());
-            self.pipeline
-                .permit(&target.attributes(&user, verb), entry)?;
-            let connection = Connection::new(peer.address.ip());
-            let answer = self
+        if self.upstreams.serves(&asked.target) {
+            asked.verb = subresources::verb(request.method());
+            let admitted = self.pipeline.admit(asked, &caller.record).await;
+            let admitted = admitted.map_err(|refused| refused.status)?;
+            let client = caller.peer.address.ip();
+            return self
                 .upstreams
-                .forward(
-                    &self.pipeline,
-                    request,
-                    &user,
-                    target,
-                    &path.rest,
-                    connection.clone(),
-                )
-                .await?;
-            if let Some(entry) = entry.take() {
-                connection.record(entry.response_started(answer.status().as_u16()));
-            }
-            return Ok(answer.map(|body| body::holding(body, connection)));
+                .forward(&self.pipeline, request, admitted, &path.rest, client)
+                .await;
         }
         let include = pairs(&query)
             .find(|(name, _)| name == "includeObject")
             .and_then(|(_, value)| Include::parse(&value))
             .unwrap_or_default();
-        let verb = verb(request.method(), &query, &path)?;
-        target.check_verb(verb)?;
-        let socket = match verb {
-            Verb::Watch => Handshake::take(&mut request, Content::Lines)?,
-            _ => None,
-        };
-        let form = match &socket {
+        asked.verb = verb(request.method(), &query, &path)?;
+        asked.target.check_verb(asked.verb)?;
+        let mut socket = None;
+        if asked.verb == Verb::Watch {
+            socket = Handshake::take(&mut request, Content::Lines)?;
+        }
+        if socket.is_some() {
             // Messages are lines of text.
-            Some(_) => form.within(
-                header_text(request.headers(), header::ACCEPT),
-                InProtobuf::Nothing,
-            )?,
-            None => form,
-        };
+            let accept = header_text(request.headers(), header::ACCEPT);
+            form = form.within(accept, InProtobuf::Nothing)?;
+        }
+        asked.options = Options::from_query(&query)?;
         let wanted = Wanted {
             form,
             include,
-            gzip,
-        };
-        let (parts, incoming) = request.into_parts();
-        let mut options = Options::from_query(&query)?;
-        if !verb.is_read() {
-            let permitted = self
-                .pipeline
-                .permit_selected(&user, &target, verb, &options, entry);
-            if let Err(status) = permitted {
-                // Of who may not do this no body is kept in memory.
-                body::skip(incoming).await;
-                return Err(status);
-            }
-        }
-        let mut held = self.pipeline.bodies.of(&user);
-        let body = match verb.is_read() {
-            true => RequestBody::Empty,
-            false => read_body(&parts, incoming, verb, &target, &mut options, &mut held).await?,
-        };
-        let request = Request {
-            user,
-            verb,
-            options,
-            body,
-            agent: header_text(&parts.headers, header::USER_AGENT).to_owned(),
-            warnings: Default::default(),
-            classified: Default::default(),
-            burden: peer.burden.clone(),
-            target,
+            gzip: caller.gzip,
         };
         let respond = move |request, outcome| respond(request, outcome, wanted, start);
-        let response = self.pipeline.run(request, entry.take(), respond).await;
+        let (parts, incoming) = request.into_parts();
+        let admitted = match self.pipeline.admit(asked, &caller.record).await {
+            Ok(admitted) => admitted,
+            Err(refused) => {
+                // Of who may not do this no body is kept in memory.
+                body::skip(incoming).await;
+                return Ok(respond(refused.request, Err(refused.status)).await);
+            }
+        };
+        let asked = admitted.request();
+        let mut held = self.pipeline.bodies.of(&asked.user);
+        let brought = match asked.verb.is_read() {
+            true => Ok(RequestBody::Empty),
+            false => read_body(&parts, incoming, asked, &mut held).await,
+        };
+        let response = self.pipeline.run(admitted, brought, respond).await;
         Ok(match socket {
             Some(socket) => socket.carry(response),
             None => response,
@@ -536,11 +520,10 @@ fn no_such_page() -> Response<Body> {
 async fn read_body(
     parts: &Parts,
     incoming: Incoming,
-    verb: Verb,
-    target: &Target,
-    options: &mut Options,
+    request: &Request,
     held: &mut HeldBytes,
 ) -> Result<RequestBody, Status> {
+    let (verb, target) = (request.verb, &request.target);
     let bytes = body::read(incoming, held).await?;
     let content_type = header_text(&parts.headers, header::CONTENT_TYPE);
     let media = content_type.split(';').next().unwrap_or_default().trim();
@@ -563,32 +546,24 @@ async fn read_body(
     }
     let deletes = matches!(verb, Verb::Delete | Verb::DeleteCollection);
     // Custom resources have no messages; a Scale and the options of a delete have.
-    let in_protobuf = !target.resource.custom || target.subresource == "scale" || deletes;
-    let body = match media {
-        "" | "application/json" | "*/*" => RequestBody::Json(bytes),
-        protobuf::MEDIA_TYPE if in_protobuf => RequestBody::Json(protobuf::to_json(&bytes)?.into()),
-        "application/yaml" | "application/x-yaml" | "text/yaml" => RequestBody::Yaml(bytes),
+    let scales = target.handler() == Some(Handler::Part(Part::Scale));
+    let in_protobuf = !target.resource.custom || scales || deletes;
+    match media {
+        "" | "application/json" | "*/*" => Ok(RequestBody::Json(bytes)),
+        protobuf::MEDIA_TYPE if in_protobuf => {
+            Ok(RequestBody::Json(protobuf::to_json(&bytes)?.into()))
+        }
+        "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(RequestBody::Yaml(bytes)),
         _ => {
             let protobuf = match in_protobuf {
                 true => ", application/vnd.kubernetes.protobuf",
                 false => "",
             };
-            return Err(Status::unsupported_media_type(format!(
+            Err(Status::unsupported_media_type(format!(
                 "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml{protobuf}"
-            )));
+            )))
         }
-    };
-    if deletes {
-        let json: Value = match &body {
-            RequestBody::Yaml(bytes) => yaml::read(bytes),
-            RequestBody::Json(bytes) => serde_json::from_slice(bytes).map_err(|e| e.to_string()),
-            _ => Ok(Value::Null),
-        }
-        .map_err(|error| Status::bad_request(format!("the body is no DeleteOptions: {error}")))?;
-        options.apply_delete_body(&json)?;
-        return Ok(RequestBody::Empty);
     }
-    Ok(body)
 }
 
 /// Whether a path's answer is in a form that the client accepts; version, health and

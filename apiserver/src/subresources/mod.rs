@@ -4,10 +4,10 @@
 mod kubelet;
 mod proxies;
 
-use crate::pipeline::{Pipeline, Target, metadata};
+use crate::pipeline::{Admitted, Pipeline, Target, Verb, metadata};
 use crate::rest::body::{self, Body};
 use crate::{cache::join, metrics};
-use hardway_access::{User, audit};
+use hardway_access::audit;
 use hardway_proto::Status;
 use hardway_resources::rows::{Handler, Stream};
 use hardway_streams::Upstream;
@@ -28,7 +28,7 @@ pub struct Upstreams {
 
 /// A stream under way: it is counted, and the audit log is told of its end,
 /// when nobody holds it any more.
-pub struct Connection {
+struct Connection {
     client: IpAddr,
     _counted: metrics::LongRunning,
     recorded: OnceLock<audit::Running>,
@@ -36,7 +36,7 @@ pub struct Connection {
 
 impl Connection {
     /// One that begins now.
-    pub fn new(client: IpAddr) -> Arc<Self> {
+    fn new(client: IpAddr) -> Arc<Self> {
         Arc::new(Self {
             client,
             _counted: metrics::long_running("CONNECT"),
@@ -53,19 +53,19 @@ impl Connection {
     }
 
     /// Has the audit log told of the end.
-    pub fn record(&self, running: audit::Running) {
+    fn record(&self, running: audit::Running) {
         let _ = self.recorded.set(running);
     }
 }
 
 /// What permission a method needs here.
-pub fn verb(method: &Method) -> &'static str {
+pub fn verb(method: &Method) -> Verb {
     match *method {
-        Method::POST => "create",
-        Method::PUT => "update",
-        Method::PATCH => "patch",
-        Method::DELETE => "delete",
-        _ => "get",
+        Method::POST => Verb::Create,
+        Method::PUT => Verb::Update,
+        Method::PATCH => Verb::Patch,
+        Method::DELETE => Verb::Delete,
+        _ => Verb::Get,
     }
 }
 
@@ -83,27 +83,46 @@ impl Upstreams {
         stream_of(target).is_some()
     }
 
-    /// Passes a request on that is permitted.
+    /// Passes an admitted request on, which comes from a client at this address and asks
+    /// for `rest` of what it is connected to. It lasts as long as the connection.
     pub async fn forward(
         &self,
         pipeline: &Pipeline,
+        request: Request<Incoming>,
+        admitted: Admitted,
+        rest: &str,
+        client: IpAddr,
+    ) -> Result<Response<Body>, Status> {
+        let connection = Connection::new(client);
+        let answer = self
+            .connect(pipeline, request, &admitted, rest, connection.clone())
+            .await?;
+        if let Some(running) = admitted.record().started(answer.status().as_u16()) {
+            connection.record(running);
+        }
+        Ok(answer.map(|body| body::holding(body, connection)))
+    }
+
+    async fn connect(
+        &self,
+        pipeline: &Pipeline,
         mut request: Request<Incoming>,
-        user: &User,
-        target: Target,
+        admitted: &Admitted,
         rest: &str,
         connection: Arc<Connection>,
     ) -> Result<Response<Body>, Status> {
-        let stream = stream_of(&target).ok_or_else(Status::no_such_resource)?;
+        let target = admitted.target();
+        let stream = stream_of(target).ok_or_else(Status::no_such_resource)?;
         if target.connects() {
-            pipeline.admit_connect(user, &target)?;
+            pipeline.admit_connect(admitted)?;
         }
         pipeline.cache.fresh().await?;
-        let object = read(pipeline, &target, "", target.plural(), &target.name)?;
+        let object = read(pipeline, target, "", target.plural(), &target.name)?;
         let query = request.uri().query().unwrap_or_default().to_owned();
         match stream {
             Stream::Log => {
                 let socket = Handshake::take(&mut request, Content::Bytes)?;
-                let answer = self.log(pipeline, request, &target, &object, &query, &connection);
+                let answer = self.log(pipeline, request, target, &object, &query, &connection);
                 let answer = answer.await?;
                 Ok(match socket {
                     Some(socket) => {
@@ -113,14 +132,17 @@ impl Upstreams {
                 })
             }
             Stream::Exec | Stream::Attach => {
-                let command = target.subresource.as_str();
-                let path = kubelet::command_path(command, &target, &object, &query)?;
-                let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
+                let command = match stream {
+                    Stream::Exec => "exec",
+                    _ => "attach",
+                };
+                let path = kubelet::command_path(command, target, &object, &query)?;
+                let upstream = self.kubelet_of(pipeline, target, &object, path)?;
                 upgrade::proxy(request, &upstream, Service::Command, connection).await
             }
             Stream::PortForward => {
                 let path = format!("/portForward/{}/{}", target.namespace, target.name);
-                let upstream = self.kubelet_of(pipeline, &target, &object, path)?;
+                let upstream = self.kubelet_of(pipeline, target, &object, path)?;
                 upgrade::proxy(request, &upstream, Service::PortForward, connection).await
             }
             Stream::Proxy if target.plural() == "nodes" => {
@@ -130,7 +152,7 @@ impl Upstreams {
                 Ok(http_proxy::expose(request, &upstream, &exposed, connection).await?)
             }
             Stream::Proxy => {
-                let upstream = proxies::upstream(pipeline, &target, &object, rest, &query)?;
+                let upstream = proxies::upstream(pipeline, target, &object, rest, &query)?;
                 let exposed = connection.exposed(request.uri().path(), rest);
                 Ok(http_proxy::expose(request, &upstream, &exposed, connection).await?)
             }
@@ -231,7 +253,7 @@ fn read(
 ) -> Result<Value, Status> {
     let name = match plural {
         "nodes" => name.split(':').next().unwrap_or_default(),
-        _ if target.subresource == "proxy" => proxies::split_name(name).1,
+        _ if stream_of(target) == Some(Stream::Proxy) => proxies::split_name(name).1,
         _ => name,
     };
     let entry = pipeline

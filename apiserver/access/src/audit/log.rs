@@ -246,6 +246,29 @@ mod tests {
     }
 
     #[test]
+    fn who_leaves_before_the_answer_is_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.log");
+        let log =
+            Arc::new(Log::open(&path, Policy::default(), NO_ROTATION, Mode::default()).unwrap());
+        let jane = User::new("jane", ["dev"]);
+        drop(log.begin(&request(&jane, "pods")).unwrap().unwrap());
+        let answered = log.begin(&request(&jane, "pods")).unwrap().unwrap();
+        answered.complete(201, "", "");
+        let broken = log.begin(&request(&jane, "pods")).unwrap().unwrap();
+        broken.panicked("no");
+        drop(log);
+        let events = lines(&path);
+        let stages: Vec<_> = events.iter().map(|e| e["stage"].as_str()).collect();
+        let ends = ["ResponseComplete", "ResponseComplete", "Panic"].map(Some);
+        assert_eq!(stages, ends);
+        let gone = json!({"metadata": {}, "code": 200, "status": "Success",
+            "message": "Connection closed early"});
+        assert_eq!(events[0]["responseStatus"], gone);
+        assert_eq!(events[1]["responseStatus"]["code"], 201);
+    }
+
+    #[test]
     fn long_answers_and_strangers_have_their_stages() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");

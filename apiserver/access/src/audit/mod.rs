@@ -66,25 +66,44 @@ impl Request<'_> {
 #[error("failed to store audit event")]
 pub struct NotRecorded;
 
-/// The record of one request under way.
+/// The record of one request under way. Dropping it records the end: what it was
+/// answered or, where it got no answer, that the client is gone.
 pub struct Entry {
     log: Arc<Log>,
     level: Level,
     omitted: Vec<Stage>,
     event: Map<String, Value>,
     annotations: Map<String, Value>,
+    /// The last stage has been recorded.
+    ended: bool,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        if !self.event.contains_key("responseStatus") {
+            // As `WithAudit` of Kubernetes' apiserver library has it.
+            let gone = json!({"metadata": {}, "code": 200, "status": "Success",
+                "message": "Connection closed early"});
+            self.event.insert("responseStatus".into(), gone);
+        }
+        self.emit(Stage::ResponseComplete);
+    }
 }
 
 impl Log {
     /// Begins the record of a request; `None` if the policy doesn't want it. An error
     /// means that the request must be refused: what can't be recorded must not be.
     pub fn begin(self: &Arc<Self>, request: &Request) -> Result<Option<Entry>, NotRecorded> {
-        let Some(entry) = self.entry(request) else {
+        let Some(mut entry) = self.entry(request) else {
             return Ok(None);
         };
-        match entry.emit(Stage::RequestReceived) || !self.rejects() {
-            true => Ok(Some(entry)),
-            false => Err(NotRecorded),
+        entry.ended = !entry.emit(Stage::RequestReceived) && self.rejects();
+        match entry.ended {
+            true => Err(NotRecorded),
+            false => Ok(Some(entry)),
         }
     }
 
@@ -95,6 +114,7 @@ impl Log {
             let status = json!({"metadata": {}, "message": message, "code": 401});
             entry.event.insert("responseStatus".into(), status);
             entry.emit(Stage::ResponseStarted);
+            entry.ended = true;
         }
     }
 
@@ -112,6 +132,7 @@ impl Log {
             omitted,
             event: describe(request, level),
             annotations: Map::new(),
+            ended: false,
         })
     }
 }
@@ -132,12 +153,8 @@ pub fn attempted(headers: &HeaderMap, certificate: bool) -> String {
 }
 
 /// A response that goes on, such as a watch. Dropping it records its end.
-pub struct Running(Entry);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.emit(Stage::ResponseComplete);
-    }
+pub struct Running {
+    _entry: Entry,
 }
 
 fn describe(request: &Request, level: Level) -> Map<String, Value> {
@@ -232,13 +249,12 @@ impl Entry {
     pub fn response_started(mut self, code: u16) -> Running {
         self.respond(code, "", "");
         self.emit(Stage::ResponseStarted);
-        Running(self)
+        Running { _entry: self }
     }
 
     /// The response is out; `reason` and `message` are those of a failure.
     pub fn complete(mut self, code: u16, reason: &str, message: &str) {
         self.respond(code, reason, message);
-        self.emit(Stage::ResponseComplete);
     }
 
     /// The server failed over the request.
@@ -249,6 +265,7 @@ impl Entry {
             &format!("APIServer panic'd: {message}"),
         );
         self.emit(Stage::Panic);
+        self.ended = true;
     }
 
     fn respond(&mut self, code: u16, reason: &str, message: &str) {

@@ -61,7 +61,7 @@ pub const ROWS: &[Row] = &[
         subresources: &[
             Sub {
                 verbs: &["update"],
-                ..field("finalize", &["spec", "finalizers"])
+                ..part("finalize", Part::Finalizers)
             },
             STATUS,
         ],
@@ -102,7 +102,7 @@ pub const ROWS: &[Row] = &[
             action("binding", ("", "v1", "Binding"), Action::Bind),
             Sub {
                 keeps: METADATA,
-                ..field("ephemeralcontainers", &["spec", "ephemeralContainers"])
+                ..part("ephemeralcontainers", Part::EphemeralContainers)
             },
             action("eviction", ("policy", "v1", "Eviction"), Action::Evict),
             stream("exec", "PodExecOptions", Stream::Exec),

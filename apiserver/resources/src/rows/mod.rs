@@ -66,16 +66,29 @@ pub struct Sub {
 /// What a subresource is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handler {
-    /// A field of the object, which a PUT or PATCH replaces, and metadata with it.
-    Field(&'static [&'static str]),
-    /// How many replicas there are, in the shape of a Scale.
-    Scale,
+    /// A part of the object, which a PUT or PATCH replaces, and metadata with it.
+    Part(Part),
     /// Something that is done with the object when the subresource is created.
     Action(Action),
     /// Bytes from elsewhere.
     Stream(Stream),
     /// Nothing yet: it shows the object.
     Nothing,
+}
+
+/// A part of an object that is read and written by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What has become of it.
+    Status,
+    /// How many replicas there are, in the shape of a Scale.
+    Scale,
+    /// Whether a certificate is approved: the conditions of a CertificateSigningRequest.
+    Approval,
+    /// What holds a namespace: `spec.finalizers`.
+    Finalizers,
+    /// A pod's containers for looking at the others.
+    EphemeralContainers,
 }
 
 /// What is done with an object.
@@ -143,7 +156,7 @@ const CLUSTER: Row = Row {
     namespaced: false,
     ..NAMESPACED
 };
-const STATUS: Sub = field("status", &["status"]);
+const STATUS: Sub = part("status", Part::Status);
 /// The status alone: no change of metadata comes with it.
 const STATUS_ALONE: Sub = Sub {
     keeps: METADATA,
@@ -156,8 +169,7 @@ const DEPLOYMENT_STATUS: Sub = Sub {
 };
 const SCALE: Sub = Sub {
     body: Some(("autoscaling", "v1", "Scale")),
-    handler: Handler::Scale,
-    ..sub("scale", READ_WRITE)
+    ..part("scale", Part::Scale)
 };
 
 const fn sub(name: &'static str, verbs: &'static [&'static str]) -> Sub {
@@ -170,10 +182,10 @@ const fn sub(name: &'static str, verbs: &'static [&'static str]) -> Sub {
     }
 }
 
-/// A subresource that is a field.
-const fn field(name: &'static str, field: &'static [&'static str]) -> Sub {
+/// A subresource that is a part of the object.
+const fn part(name: &'static str, part: Part) -> Sub {
     Sub {
-        handler: Handler::Field(field),
+        handler: Handler::Part(part),
         ..sub(name, READ_WRITE)
     }
 }

@@ -56,7 +56,7 @@ pub const ROWS: &[Row] = &[
         kind: "CertificateSigningRequest",
         plural: "certificatesigningrequests",
         short_names: &["csr"],
-        subresources: &[field("approval", &["status", "conditions"]), STATUS],
+        subresources: &[part("approval", Part::Approval), STATUS],
         ..CLUSTER
     },
     Row {

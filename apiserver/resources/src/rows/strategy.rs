@@ -69,7 +69,7 @@ pub const METADATA: &[&str] = &["annotations", "finalizers", "labels", "ownerRef
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CONNECT, CREATE, GET, Handler, PROXY, READ_WRITE, all};
+    use super::super::{CONNECT, CREATE, GET, Handler, PROXY, Part, READ_WRITE, all};
     use super::*;
 
     /// Group, kind, what its strategy says, and which metadata its status keeps, each as
@@ -222,8 +222,8 @@ mod tests {
     fn verbs_are_those_of_what_a_subresource_is() {
         for sub in all().flat_map(|row| row.subresources) {
             let verbs: &[&[&str]] = match sub.handler {
-                Handler::Field(["spec", "finalizers"]) => &[&["update"]],
-                Handler::Field(_) | Handler::Scale | Handler::Nothing => &[READ_WRITE],
+                Handler::Part(Part::Finalizers) => &[&["update"]],
+                Handler::Part(_) | Handler::Nothing => &[READ_WRITE],
                 Handler::Action(_) => &[CREATE],
                 Handler::Stream(_) => &[CONNECT, GET, PROXY],
             };

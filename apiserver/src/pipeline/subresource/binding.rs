@@ -1,17 +1,30 @@
 //! The subresource binding: a pod gets its node.
 
 use super::check_name;
-use crate::pipeline::modify::Part;
-use crate::pipeline::{Body, Object, Pipeline, Request, Target, Verb, metadata};
+use crate::pipeline::part::ObjectPart;
+use crate::pipeline::{Body, Object, Pipeline, Request, Target, Verb, decode, metadata};
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
+use hardway_resources::rules::{FieldErrors, Rules};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+/// Where a pod runs. With it come annotations, and a condition.
+struct Placement;
+
+impl ObjectPart for Placement {
+    fn validate(&self, rules: &dyn Rules, new: &Value, old: &Value) -> FieldErrors {
+        rules.validate_status_update(new, old)
+    }
+}
 
 impl Pipeline {
     /// Binds a pod to a node.
     pub(in crate::pipeline) async fn bind(&self, request: &Request) -> Result<Object, Status> {
-        let body = self.body(request, "", "v1", "Binding")?;
+        let rows = &self.registry;
+        let row = rows.lookup_kind("", "v1", "Binding");
+        let row = row.ok_or_else(Status::no_such_resource)?;
+        let body = decode::typed(request, &row.versions[0].schema, "v1", "Binding")?;
         check_name(request, &body, "Binding")?;
         let node = body["target"]["name"]
             .as_str()
@@ -56,7 +69,7 @@ impl Pipeline {
             burden: request.burden.clone(),
         };
         let edit = |old: &Value| bound(old, &node, &body);
-        self.special(&pod, Part::Special, &edit).await?;
+        self.change(&pod, &Placement, &edit).await?;
         let mut status = Status::success();
         status.code = 201;
         let value = serde_json::to_value(status).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The subresource rollback, of Deployments in versions of before apps/v1.
 
-use crate::pipeline::modify::Part;
+use super::other_kind;
+use crate::pipeline::part::Special;
 use crate::pipeline::{Object, Pipeline, Request, metadata};
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
@@ -12,7 +13,7 @@ impl Pipeline {
     pub(in crate::pipeline) async fn roll_back(&self, request: &Request) -> Result<Object, Status> {
         let target = &request.target;
         let (group, version) = (target.group(), target.version.as_str());
-        let body = self.body(request, group, version, "DeploymentRollback")?;
+        let body = other_kind(request, group, version, "DeploymentRollback")?;
         let name = body["name"].as_str().unwrap_or_default();
         let revision = body["rollbackTo"]["revision"].as_i64().unwrap_or_default();
         let refuse = |reason: &str, message: &str, field: &str| {
@@ -45,7 +46,7 @@ impl Pipeline {
             }
             Ok(object)
         };
-        self.special(request, Part::Special, &edit).await?;
+        self.change(request, &Special, &edit).await?;
         let mut status = Status::success();
         status.message = format!("rollback request for deployment {name:?} succeeded");
         status.code = 200;

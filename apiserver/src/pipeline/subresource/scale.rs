@@ -1,57 +1,70 @@
 //! The subresource scale: replicas, in the same shape for every kind that has them.
 
-use crate::pipeline::modify::Part;
-use crate::pipeline::update::carry_version;
-use crate::pipeline::{Object, Pipeline, Request, Target};
+use super::other_kind;
+use crate::pipeline::part::{Main, ObjectPart};
+use crate::pipeline::{Object, Request, Target, metadata};
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
+use hardway_resources::rules::{FieldErrors, Rules};
 use hardway_resources::scale;
 use serde_json::Value;
+use std::borrow::Cow;
 
-impl Pipeline {
-    /// The scale of an object.
-    pub(in crate::pipeline) fn as_scale(
-        &self,
-        target: &Target,
-        object: &Object,
-    ) -> Result<Object, Status> {
-        let value: Value = serde_json::from_slice(&object.json)
-            .map_err(|error| Status::internal(format!("{}: {error}", target.name)))?;
-        scale::read(&target.resource, &value)
-            .map(|scale| Object::of(&scale))
-            .ok_or_else(Status::no_such_resource)
-    }
+pub(super) struct Scale;
 
-    /// Replaces the scale: its replicas become the object's.
-    pub(in crate::pipeline) async fn update_scale(
-        &self,
-        request: &Request,
-    ) -> Result<Object, Status> {
+impl ObjectPart for Scale {
+    fn read(&self, request: &Request) -> Result<Value, Status> {
         let target = &request.target;
         let (group, version) = scale::version(&target.resource);
-        let body = self.body(request, group, version, "Scale")?;
+        let body = other_kind(request, group, version, "Scale")?;
         let replicas = &body["spec"]["replicas"];
         if replicas.as_i64().is_some_and(|count| count < 0) {
-            return Err(Status::invalid(
-                group,
-                "Scale",
-                &target.name,
-                vec![Cause {
-                    reason: "FieldValueInvalid".into(),
-                    message: format!(
-                        "Invalid value: {replicas}: must be greater than or equal to 0"
-                    ),
-                    field: "spec.replicas".into(),
-                }],
-            ));
+            let cause = Cause {
+                reason: "FieldValueInvalid".into(),
+                message: format!("Invalid value: {replicas}: must be greater than or equal to 0"),
+                field: "spec.replicas".into(),
+            };
+            return Err(Status::invalid(group, "Scale", &target.name, vec![cause]));
         }
-        let edit = |old: &Value| {
-            let mut object = old.clone();
-            scale::write(&target.resource, &mut object, &body);
-            carry_version(&mut object, &body);
-            Ok(object)
-        };
-        let object = self.special(request, Part::Main, &edit).await?;
-        self.as_scale(target, &object)
+        Ok(body)
     }
+
+    fn patch(
+        &self,
+        request: &Request,
+        old: &Value,
+        apply: &dyn Fn(&Value) -> Result<Value, Status>,
+    ) -> Result<Value, Status> {
+        let target = &request.target;
+        let before = scale::read(&target.resource, old).ok_or_else(|| target.not_found())?;
+        Ok(self.place(target, old, Cow::Owned(apply(&before)?)))
+    }
+
+    fn place(&self, target: &Target, old: &Value, sent: Cow<'_, Value>) -> Value {
+        let mut object = old.clone();
+        scale::write(&target.resource, &mut object, &sent);
+        metadata::carry_version(&mut object, &sent);
+        object
+    }
+
+    fn is_main(&self) -> bool {
+        Main.is_main()
+    }
+
+    fn prepare(&self, target: &Target, new: &mut Value, old: &Value, applied: bool) {
+        Main.prepare(target, new, old, applied);
+    }
+
+    fn validate(&self, rules: &dyn Rules, new: &Value, old: &Value) -> FieldErrors {
+        Main.validate(rules, new, old)
+    }
+}
+
+/// The scale of an object.
+pub(super) fn of(target: &Target, object: &Object) -> Result<Object, Status> {
+    let value: Value = serde_json::from_slice(&object.json)
+        .map_err(|error| Status::internal(format!("{}: {error}", target.name)))?;
+    scale::read(&target.resource, &value)
+        .map(|scale| Object::of(&scale))
+        .ok_or_else(Status::no_such_resource)
 }

@@ -1,9 +1,10 @@
 //! Eviction: a pod is deleted if its disruption budget allows.
 
-use super::modify::Part;
-use super::options::Options;
-use super::subresource::check_name;
-use super::{Body, Object, Pipeline, Request, Target, Verb, metadata};
+use super::{check_name, other_kind};
+use crate::pipeline::options::Options;
+use crate::pipeline::part::Special;
+use crate::pipeline::write::review;
+use crate::pipeline::{Body, Object, Pipeline, Request, Target, Verb, metadata};
 use hardway_access::Operation;
 use hardway_proto::Status;
 use hardway_proto::labels::Selector;
@@ -15,9 +16,9 @@ use std::collections::BTreeMap;
 impl Pipeline {
     /// Deletes a pod if its disruption budget allows.
     pub(super) async fn evict(&self, request: &Request) -> Result<Object, Status> {
-        let body = self.body(request, "policy", "v1", "Eviction")?;
+        let body = other_kind(request, "policy", "v1", "Eviction")?;
         check_name(request, &body, "Eviction")?;
-        let review = super::write::review(request, &request.target, Operation::Create);
+        let review = review(request, &request.target, Operation::Create);
         self.admission.validate(&review, Some(&body), None)?;
         let target = Target {
             subresource: String::new(),
@@ -108,7 +109,7 @@ impl Pipeline {
         let edit = |old: &Value| spent(old, &pod.name);
         let mut request = Request::internal(Verb::Update, budget, Body::Empty);
         request.options.dry_run = dry_run;
-        self.special(&request, Part::Special, &edit).await?;
+        self.change(&request, &Special, &edit).await?;
         Ok(true)
     }
 }

@@ -1,0 +1,96 @@
+//! Which part of an object a write is about.
+
+use super::{Request, Target, decode, metadata};
+use hardway_proto::Status;
+use hardway_resources::rules::{FieldErrors, Rules};
+use hardway_resources::strict;
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// What a part of an object has of its own in a write, from the body to what is stored.
+/// What all parts have in common is in `modify.rs` and `update.rs`.
+pub(super) trait ObjectPart: Sync {
+    /// The body of a PUT.
+    fn read(&self, request: &Request) -> Result<Value, Status> {
+        decode::object(request)
+    }
+
+    /// What comes of a patch, for which `apply` makes a new object of an old one: the
+    /// object with the part that was patched.
+    fn patch(
+        &self,
+        request: &Request,
+        old: &Value,
+        apply: &dyn Fn(&Value) -> Result<Value, Status>,
+    ) -> Result<Value, Status> {
+        let target = &request.target;
+        let kind = &target.resource.kind;
+        let mut new = apply(old)?;
+        let problems = strict::prune(target.schema(), &mut new)
+            .map_err(|why| strict::undecodable(&target.version, kind, &why))?;
+        decode::report(request, &target.version, kind, &problems)?;
+        decode::identify(&mut new, &target.api_version(), kind)?;
+        Ok(self.place(target, old, Cow::Owned(new)))
+    }
+
+    /// An object with the part that was sent, as [`read`](Self::read) gave it.
+    fn place(&self, _target: &Target, _old: &Value, sent: Cow<'_, Value>) -> Value {
+        sent.into_owned()
+    }
+
+    /// Whether it is what users write: it has the version's defaults, its changes are
+    /// counted as generations and warned about.
+    fn is_main(&self) -> bool {
+        false
+    }
+
+    /// Keeps what such a write doesn't change, before the object is defaulted. Who applies
+    /// brings its owners along.
+    fn prepare(&self, _target: &Target, _new: &mut Value, _old: &Value, _applied: bool) {}
+
+    /// What is wrong with the new object.
+    fn validate(&self, _rules: &dyn Rules, _new: &Value, _old: &Value) -> FieldErrors {
+        Vec::new()
+    }
+}
+
+/// All but status.
+pub(super) struct Main;
+
+impl ObjectPart for Main {
+    fn is_main(&self) -> bool {
+        true
+    }
+
+    fn prepare(&self, target: &Target, new: &mut Value, old: &Value, _applied: bool) {
+        target.resource.rules.prepare_update(new, old);
+    }
+
+    fn validate(&self, rules: &dyn Rules, new: &Value, old: &Value) -> FieldErrors {
+        rules.validate_changed(new, old)
+    }
+}
+
+/// What the apiserver itself changes, and answers for.
+pub(super) struct Special;
+
+impl ObjectPart for Special {}
+
+/// An object with a field of another, below spec or status, and the metadata that may
+/// change with it.
+pub(super) fn with_field(
+    target: &Target,
+    old: &Value,
+    new: &Value,
+    [outer, inner]: [&str; 2],
+) -> Value {
+    let mut object = old.clone();
+    metadata::take_with_part(&mut object, new, target.kept_metadata());
+    metadata::take_owners(&mut object, new);
+    match new[outer].get(inner).filter(|value| !value.is_null()) {
+        Some(value) => object[outer][inner] = value.clone(),
+        None => drop(object[outer].as_object_mut().map(|map| map.remove(inner))),
+    }
+    metadata::carry_version(&mut object, new);
+    object
+}

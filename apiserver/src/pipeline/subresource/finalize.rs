@@ -1,0 +1,19 @@
+//! The subresource finalize: what holds a namespace.
+
+use crate::pipeline::Target;
+use crate::pipeline::part::{ObjectPart, with_field};
+use hardway_resources::rules::{FieldErrors, Rules};
+use serde_json::Value;
+use std::borrow::Cow;
+
+pub(super) struct Finalize;
+
+impl ObjectPart for Finalize {
+    fn place(&self, target: &Target, old: &Value, sent: Cow<'_, Value>) -> Value {
+        with_field(target, old, &sent, ["spec", "finalizers"])
+    }
+
+    fn validate(&self, rules: &dyn Rules, new: &Value, _old: &Value) -> FieldErrors {
+        rules.validate(new)
+    }
+}
