@@ -5,7 +5,7 @@
 
 use crate::api::{Client, Patch};
 use crate::task;
-use hardway_proto::{Kind, Status};
+use hardway_proto::{Kind, Status, names};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -316,9 +316,20 @@ async fn send(
     Ok(Some((created.name().to_owned(), 1)))
 }
 
+/// The name of an event of this time about an object, after that object where that makes a
+/// name (`GenerateEventName` in `k8s.io/client-go/tools/record/util`).
+fn event_name(about: &str, at: Timestamp) -> String {
+    let at = at.as_nanosecond();
+    let name = format!("{about}.{at:x}");
+    match names::is_dns1123_subdomain(&name).is_empty() {
+        true => name,
+        false => format!("{}.{at:x}", names::random_suffix(20)),
+    }
+}
+
 fn new_event(source: &EventSource, what: &Occurrence, namespace: &str, message: &str) -> Event {
     let mut event = Event::default();
-    event.metadata.name = Some(format!("{}.{:x}", what.key.name, what.at.as_nanosecond()));
+    event.metadata.name = Some(event_name(&what.key.name, what.at));
     event.metadata.namespace = Some(namespace.into());
     event.involved_object = what.object.clone();
     event.type_ = Some(what.key.r#type.as_str().into());
@@ -347,6 +358,18 @@ mod tests {
             r#type: EventType::Warning,
             reason: "BackOff".into(),
             message: message.into(),
+        }
+    }
+
+    #[test]
+    fn events_have_names_whatever_theirs_is_called() {
+        let at = Timestamp::from_nanosecond(0xabc).unwrap();
+        assert_eq!(event_name("web", at), "web.abc");
+        // A role may be called so, and a pod may have a name as long as an event's.
+        for about in ["system:node", "Web", &"a".repeat(253)] {
+            let name = event_name(about, at);
+            assert_eq!(names::is_dns1123_subdomain(&name), [""; 0], "{name}");
+            assert_ne!(name, event_name(about, at));
         }
     }
 
