@@ -193,8 +193,8 @@ async fn objects_lists_and_failures() {
     // What has no such form.
     let table = format!("{PROTOBUF};as=Table;g=meta.k8s.io;v=v1");
     assert_eq!(get(&lab, MAPS, &table).await.0, 406);
-    assert_eq!(get(&lab, "/api", PROTOBUF).await.0, 406);
-    for (path, accept) in [("/api", components.as_str()), ("/version", PROTOBUF)] {
+    assert_eq!(get(&lab, "/openapi/v3", PROTOBUF).await.0, 406);
+    for (path, accept) in [("/openapi/v3", components.as_str()), ("/version", PROTOBUF)] {
         let (code, content_type, _) = get(&lab, path, accept).await;
         assert_eq!((code, content_type.as_str()), (200, "application/json"));
     }
@@ -337,4 +337,120 @@ async fn watches() {
     let (kind, object) = Events::begin(&lab, &old, PROTOBUF).await.next().await;
     assert_eq!(kind, "ERROR");
     assert_eq!(opened::<Status>(&object).1.code, 410);
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Verbs {
+    #[prost(string, repeated, tag = "1")]
+    items: Vec<String>,
+}
+
+/// `meta.v1.APIResource`.
+#[derive(Clone, PartialEq, Message)]
+struct ApiResource {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(bool, tag = "2")]
+    namespaced: bool,
+    #[prost(string, tag = "3")]
+    kind: String,
+    #[prost(message, optional, tag = "4")]
+    verbs: Option<Verbs>,
+    #[prost(string, repeated, tag = "5")]
+    short_names: Vec<String>,
+    #[prost(string, tag = "10")]
+    storage_version_hash: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ApiResourceList {
+    #[prost(string, tag = "1")]
+    group_version: String,
+    #[prost(message, repeated, tag = "2")]
+    resources: Vec<ApiResource>,
+}
+
+/// `meta.v1.APIGroup`.
+#[derive(Clone, PartialEq, Message)]
+struct ApiGroup {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ApiGroupList {
+    #[prost(message, repeated, tag = "1")]
+    groups: Vec<ApiGroup>,
+}
+
+/// `apidiscovery.v2.APIVersionDiscovery`.
+#[derive(Clone, PartialEq, Message)]
+struct VersionDiscovery {
+    #[prost(string, tag = "1")]
+    version: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct GroupDiscovery {
+    #[prost(message, optional, tag = "1")]
+    metadata: Option<ObjectMeta>,
+    #[prost(message, repeated, tag = "2")]
+    versions: Vec<VersionDiscovery>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct GroupDiscoveryList {
+    #[prost(message, repeated, tag = "2")]
+    items: Vec<GroupDiscovery>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn discovery() {
+    let lab = Lab::start().await;
+    // As `client-go` asks whose content type is protobuf.
+    let accept = format!("{PROTOBUF},application/json");
+    let (code, content_type, body) = get(&lab, "/api/v1", &accept).await;
+    assert_eq!((code, content_type.as_str()), (200, PROTOBUF));
+    let (kind, list) = opened::<ApiResourceList>(&body);
+    assert_eq!(
+        (kind.as_str(), list.group_version.as_str()),
+        ("v1 APIResourceList", "v1")
+    );
+    let pods = list.resources.iter().find(|of| of.name == "pods").unwrap();
+    assert_eq!((pods.kind.as_str(), pods.namespaced), ("Pod", true));
+    assert_eq!(pods.short_names, ["po"]);
+    assert_eq!(pods.storage_version_hash, "xPOwRZ+Yhw8=");
+    let verbs = &pods.verbs.as_ref().unwrap().items;
+    assert!(verbs.iter().any(|verb| verb == "deletecollection"));
+
+    let (_, _, body) = get(&lab, "/apis", PROTOBUF).await;
+    let (kind, list) = opened::<ApiGroupList>(&body);
+    assert_eq!(kind, "v1 APIGroupList");
+    assert_eq!(list.groups[0].name, "apps");
+    let (_, _, body) = get(&lab, "/apis/apps", PROTOBUF).await;
+    assert_eq!(opened::<ApiGroup>(&body).1.name, "apps");
+    let (_, _, body) = get(&lab, "/api", PROTOBUF).await;
+    assert_eq!(opened::<Verbs>(&body).1.items, ["v1"], "its versions");
+
+    let aggregated = "g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    for (accept, version) in [
+        (format!("{PROTOBUF};{aggregated}"), "v2"),
+        (
+            format!("{PROTOBUF};{aggregated},{PROTOBUF}").replace("=v2;", "=v2beta1;"),
+            "v2beta1",
+        ),
+    ] {
+        let (code, content_type, body) = get(&lab, "/apis", &accept).await;
+        let told = format!("{PROTOBUF};{aggregated}").replace("=v2;", &format!("={version};"));
+        assert_eq!((code, content_type), (200, told));
+        let (kind, list) = opened::<GroupDiscoveryList>(&body);
+        assert_eq!(
+            kind,
+            format!("apidiscovery.k8s.io/{version} APIGroupDiscoveryList")
+        );
+        assert_eq!(list.items[0].metadata.as_ref().unwrap().name, "apps");
+        assert_eq!(list.items[0].versions[0].version, "v1");
+    }
+    let (_, content_type, _) = get(&lab, "/apis", &format!("application/json;{aggregated}")).await;
+    assert_eq!(content_type, format!("application/json;{aggregated}"));
 }

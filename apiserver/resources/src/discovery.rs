@@ -123,45 +123,52 @@ fn storage_version_hash(row: &Resource) -> String {
 
 /// Which aggregated document a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aggregated {
-    /// `apidiscovery.k8s.io/v2`.
-    V2,
-    /// `apidiscovery.k8s.io/v2beta1`.
-    V2Beta1,
+pub struct Aggregated {
+    /// The version of `apidiscovery.k8s.io`: `v2` or `v2beta1`.
+    pub version: &'static str,
+    /// The media type, one of [`ENCODINGS`].
+    pub encoding: &'static str,
 }
+
+/// The media types that discovery is answered in.
+pub const ENCODINGS: [&str; 3] = [
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+];
 
 impl Aggregated {
     /// The first form of an `Accept` header that asks for aggregation; `None`
     /// if an unaggregated one comes before.
     pub fn from_accept(accept: &str) -> Option<Self> {
-        let first = accept.split(',').map(str::trim).find_map(|range| {
-            let has = |parameter: &str| range.split(';').any(|p| p.trim() == parameter);
-            let aggregated = has("g=apidiscovery.k8s.io") && has("as=APIGroupDiscoveryList");
-            match range {
-                _ if aggregated && has("v=v2") => Some(Some(Self::V2)),
-                _ if aggregated && has("v=v2beta1") => Some(Some(Self::V2Beta1)),
-                _ if aggregated => None,
-                _ if range.starts_with("application/json") || range.starts_with("*/*") => {
-                    Some(None)
-                }
-                _ => None,
+        let first = accept.split(',').find_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let media = match parts.next()? {
+                "*/*" | "application/*" => ENCODINGS[0],
+                media => media,
+            };
+            let encoding = ENCODINGS.into_iter().find(|encoding| *encoding == media)?;
+            let has = |parameter: &str| parts.clone().any(|part| part == parameter);
+            match (
+                has("as=APIGroupDiscoveryList"),
+                has("g=apidiscovery.k8s.io"),
+            ) {
+                (false, false) => return Some(None),
+                (true, true) => {}
+                _ => return None,
             }
+            let version = ["v2", "v2beta1"]
+                .into_iter()
+                .find(|version| has(&format!("v={version}")))?;
+            Some(Some(Self { version, encoding }))
         });
         first.flatten()
     }
 
-    /// The version's name.
-    pub fn version(self) -> &'static str {
-        match self {
-            Self::V2 => "v2",
-            Self::V2Beta1 => "v2beta1",
-        }
-    }
-
     /// The content type of the answer.
     pub fn content_type(self) -> String {
-        let version = self.version();
-        format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
+        let Self { version, encoding } = self;
+        format!("{encoding};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList")
     }
 }
 
@@ -193,7 +200,7 @@ pub fn aggregated(table: &Snapshot, form: Aggregated, core: bool) -> Value {
         .collect();
     json!({
         "kind": "APIGroupDiscoveryList",
-        "apiVersion": format!("apidiscovery.k8s.io/{}", form.version()),
+        "apiVersion": format!("apidiscovery.k8s.io/{}", form.version),
         "metadata": {},
         "items": items,
     })
@@ -240,6 +247,11 @@ fn aggregated_resource(row: &Resource, version: &str) -> Value {
 mod tests {
     use super::*;
     use crate::Registry;
+
+    const V2: Aggregated = Aggregated {
+        version: "v2",
+        encoding: ENCODINGS[0],
+    };
 
     #[test]
     fn the_core_group_as_kubernetes_tells_it() {
@@ -307,7 +319,7 @@ mod tests {
         );
         assert!(find("deployments/rollback").is_some());
         // Whoever goes through everything meets each object once.
-        let document = aggregated(&table, Aggregated::V2, false);
+        let document = aggregated(&table, V2, false);
         let groups = document["items"].as_array().expect("groups");
         let old = groups.last().expect("extensions");
         let resources = old["versions"][0]["resources"].as_array();
@@ -323,17 +335,28 @@ mod tests {
     fn aggregated_by_accept_header() {
         let kubectl = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
             application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
-        assert_eq!(Aggregated::from_accept(kubectl), Some(Aggregated::V2));
+        let form = |version, encoding| Aggregated { version, encoding };
+        assert_eq!(Aggregated::from_accept(kubectl), Some(V2));
         assert_eq!(Aggregated::from_accept("application/json"), None);
         assert_eq!(Aggregated::from_accept("*/*"), None);
+        let protobuf = "application/vnd.kubernetes.protobuf";
+        assert_eq!(
+            Aggregated::from_accept(&format!("{protobuf}, {kubectl}")),
+            None
+        );
+        let parameters = "g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+        assert_eq!(
+            Aggregated::from_accept(&format!("{protobuf};{parameters},{protobuf}")),
+            Some(form("v2beta1", protobuf))
+        );
         let table = Registry::new().snapshot();
-        let document = aggregated(&table, Aggregated::V2, false);
+        let document = aggregated(&table, V2, false);
         assert_eq!(document["items"][0]["metadata"]["name"], "apps");
         assert_eq!(
             document["items"][0]["versions"][0]["resources"][2]["responseKind"]["kind"],
             "Deployment"
         );
-        let core = aggregated(&table, Aggregated::V2Beta1, true);
+        let core = aggregated(&table, form("v2beta1", "application/json"), true);
         assert_eq!(core["items"][0]["metadata"].get("name"), None);
     }
 }

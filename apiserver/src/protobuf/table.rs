@@ -19,6 +19,9 @@ use std::sync::LazyLock;
 pub(super) static TABLE: LazyLock<Table> =
     LazyLock::new(|| Table::read(include_str!("fields.txt")));
 
+/// What discovery answers, apart from its aggregated form.
+const DISCOVERY: [&str; 4] = ["APIGroup", "APIGroupList", "APIResourceList", "APIVersions"];
+
 /// Messages, which refer to each other by their place.
 pub(super) struct Table {
     messages: Vec<Vec<Row>>,
@@ -107,12 +110,17 @@ impl Table {
     }
 
     /// The message of a kind: of `apps/v1` and `Deployment`, `apps.v1.Deployment`. Options
-    /// are the same for all groups.
+    /// and what discovery tells are the same for all groups.
     pub(super) fn of_kind(&self, api_version: &str, kind: &str) -> Option<Message> {
-        let of_all = kind == "Status" || kind.ends_with("Options");
+        let of_all = kind == "Status" || kind.ends_with("Options") || DISCOVERY.contains(&kind);
         let meta = of_all.then(|| self.named(&format!("meta.v1.{kind}")));
         meta.flatten().or_else(|| {
             let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+            let version = match (group, version) {
+                // It has the same messages.
+                ("apidiscovery.k8s.io", "v2beta1") => "v2",
+                _ => version,
+            };
             self.named(&format!("{}.{version}.{kind}", package(group)?))
         })
     }
@@ -124,6 +132,7 @@ fn package(group: &str) -> Option<&str> {
     match group {
         "" => Some("core"),
         "meta.k8s.io" => Some("meta"),
+        "apidiscovery.k8s.io" => Some("apidiscovery"),
         _ if GROUPS.contains(&group) => group.split('.').next(),
         _ => None,
     }
@@ -167,6 +176,7 @@ impl Type {
             "apiextensions.v1.JSONSchemaPropsOrArray" => Self::SchemaOrArray,
             "apiextensions.v1.JSONSchemaPropsOrBool" => Self::SchemaOrBool,
             "apiextensions.v1.JSONSchemaPropsOrStringArray" => Self::SchemaOrTexts,
+            "meta.v1.Verbs" => Self::Texts,
             name if name.ends_with(".ExtraValue") => Self::Texts,
             name => Self::Message(*places.get(name)?),
         })
@@ -230,7 +240,7 @@ mod tests {
         }
         let fields = json_fields(message);
         for name in schema.node().fields.keys() {
-            if !fields.contains_key(name.as_str()) && !EMBEDDED.contains(&name.as_str()) {
+            if !fields.contains_key(name) && !EMBEDDED.contains(&name) {
                 wrong.push(format!("{path}.{name} has no number"));
             }
         }
@@ -293,9 +303,18 @@ mod tests {
             .places
             .iter()
             .filter(|(_, place)| !seen.contains(place));
-        let unused: Vec<_> = unused.map(|(name, _)| *name).collect();
-        // It is made from others, and has metadata only.
-        assert_eq!(unused, ["meta.v1.PartialObjectMetadata"]);
+        let mut unused: Vec<_> = unused.map(|(name, _)| *name).collect();
+        unused.sort_unstable();
+        let told = |name: &&str| name.contains("Discovery") || name.starts_with("meta.v1.API");
+        unused.retain(|name| !told(name));
+        let others = [
+            // Parts of what discovery tells.
+            "meta.v1.GroupVersionKind",
+            // It is made from others, and has metadata only.
+            "meta.v1.PartialObjectMetadata",
+            "meta.v1.ServerAddressByClientCIDR",
+        ];
+        assert_eq!(unused, others);
     }
 
     #[test]

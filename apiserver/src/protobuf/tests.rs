@@ -152,9 +152,9 @@ fn full(schema: &Schema, open: &mut Vec<String>) -> Value {
                 || !["v1.PersistentVolumeClaim", "v1.DeleteOptions"].contains(&node.name.as_str());
             open.push(node.name.clone());
             let names = node.fields.keys();
-            let names = names.filter(|name| typed || !["apiVersion", "kind"].contains(&&***name));
+            let names = names.filter(|name| typed || !["apiVersion", "kind"].contains(name));
             let object: Map<_, _> = names
-                .map(|name| (name.clone(), full(&schema.field(name).unwrap(), open)))
+                .map(|name| (name.to_owned(), full(&schema.field(name).unwrap(), open)))
                 .collect();
             open.pop();
             object.into()

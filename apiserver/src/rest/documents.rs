@@ -2,7 +2,7 @@
 //! the table and answered with an ETag.
 
 use super::body::{self, Body};
-use super::negotiate::Form;
+use super::negotiate::{Form, InProtobuf, Media};
 use crate::pipeline::{Pipeline, present};
 use bytes::Bytes;
 use hardway_access::TokenVerifier;
@@ -79,7 +79,15 @@ impl Documents {
         if let Some(document) = self.openapi(path, &table) {
             return Some(openapi_response(document, "application/json", known, gzip));
         }
-        let document = self.document(path, accept, &table)?;
+        let aggregated = aggregated(path, accept);
+        let document = self.document(path, aggregated, &table)?;
+        let form = match aggregated {
+            Some(Aggregated { encoding, .. }) => Form {
+                media: Media::named(encoding).unwrap_or(form.media),
+                ..form
+            },
+            None => form,
+        };
         if known == document.etag {
             return Some(not_modified(&document.etag));
         }
@@ -101,13 +109,15 @@ impl Documents {
         }
     }
 
-    fn document(&self, path: &str, accept: &str, table: &Arc<Snapshot>) -> Option<Document> {
+    fn document(
+        &self,
+        path: &str,
+        aggregated: Option<Aggregated>,
+        table: &Arc<Snapshot>,
+    ) -> Option<Document> {
         let path = path.trim_end_matches('/');
-        let aggregated = match path {
-            "/api" | "/apis" => Aggregated::from_accept(accept),
-            _ => None,
-        };
-        let key = format!("{path} {}", aggregated.map_or("", Aggregated::version));
+        let content_type = aggregated.map(Aggregated::content_type).unwrap_or_default();
+        let key = format!("{path} {content_type}");
         let mut kept = self.kept.lock();
         if kept.generation != table.generation() {
             *kept = Kept {
@@ -128,7 +138,7 @@ impl Documents {
             .collect();
         let document = Document {
             etag: format!("\"{hex}\""),
-            content_type: aggregated.map(Aggregated::content_type).unwrap_or_default(),
+            content_type,
             bytes,
         };
         kept.documents.insert(key, document.clone());
@@ -164,6 +174,22 @@ impl Documents {
             None => discovery::group(table, path.strip_prefix("/apis/")?),
             Some((group, version)) => discovery::resources(table, group, version),
         }
+    }
+}
+
+/// The aggregated form of discovery that a client asks for, where there is one.
+pub fn aggregated(path: &str, accept: &str) -> Option<Aggregated> {
+    match path.trim_end_matches('/') {
+        "/api" | "/apis" => Aggregated::from_accept(accept),
+        _ => None,
+    }
+}
+
+/// What there is of a path's document in protobuf.
+pub fn in_protobuf(path: &str) -> InProtobuf {
+    match path.starts_with("/api") {
+        true => InProtobuf::Objects,
+        false => InProtobuf::Nothing,
     }
 }
 

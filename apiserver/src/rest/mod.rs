@@ -148,6 +148,9 @@ impl Rest {
             Err(_) if !negotiates(request.uri().path()) => Form::default(),
             Err(_) if self.connects(request.uri().path()) => Form::default(),
             Err(_) if documents::wants_protobuf(accept) => Form::default(),
+            Err(_) if documents::aggregated(request.uri().path(), accept).is_some() => {
+                Form::default()
+            }
             Err(status) => return objects::failure(&status, Form::default()),
         };
         form.pretty = pretty(
@@ -300,7 +303,7 @@ impl Rest {
             }
         }
         let accept = header_text(request.headers(), header::ACCEPT);
-        let form = match caller.form.within(accept, InProtobuf::Nothing) {
+        let form = match caller.form.within(accept, documents::in_protobuf(path)) {
             Err(_) if !negotiates(path) => Form::default(),
             form => form?,
         };

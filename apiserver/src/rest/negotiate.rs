@@ -14,6 +14,18 @@ pub enum Media {
     Protobuf,
 }
 
+impl Media {
+    /// The one of a media type.
+    pub fn named(media_type: &str) -> Option<Self> {
+        match media_type {
+            "application/json" => Some(Self::Json),
+            "application/yaml" => Some(Self::Yaml),
+            protobuf::MEDIA_TYPE => Some(Self::Protobuf),
+            _ => None,
+        }
+    }
+}
+
 /// What can be had in protobuf of what is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InProtobuf {
@@ -21,7 +33,7 @@ pub enum InProtobuf {
     Objects,
     /// Metadata only: of custom resources.
     Metadata,
-    /// Nothing: documents.
+    /// Nothing: OpenAPI and its like.
     Nothing,
 }
 
@@ -126,10 +138,8 @@ impl Form {
 fn read_range(range: &str) -> Option<(f32, Form)> {
     let mut parts = range.split(';').map(str::trim);
     let media = match parts.next()?.to_ascii_lowercase().as_str() {
-        "application/json" | "*/*" | "application/*" | "text/*" => Media::Json,
-        "application/yaml" => Media::Yaml,
-        protobuf::MEDIA_TYPE => Media::Protobuf,
-        _ => return None,
+        "*/*" | "application/*" | "text/*" => Media::Json,
+        media_type => Media::named(media_type)?,
     };
     let mut quality = 1.0;
     let (mut shape, mut group, mut version) = (Shape::Object, "", "");
