@@ -6,7 +6,8 @@ use crate::cache::{Entry, ResourceCache};
 use crate::pipeline::{Body, Options, Pipeline, Request, Target, Verb, metadata};
 use crate::rest::health::Startup;
 use hardway_proto::Status;
-use hardway_resources::custom::{Refused, status};
+use hardway_resources::Resource;
+use hardway_resources::custom::{self, FINALIZER, status};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,8 +15,6 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Holds a definition until its objects are gone.
-const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 const GROUP: &str = "apiextensions.k8s.io";
 const PLURAL: &str = "customresourcedefinitions";
 /// How long to wait before trying again what failed, doubled each time …
@@ -36,9 +35,9 @@ struct Known {
     row: Option<Row>,
 }
 
-/// A row of the table that is there for a definition.
+/// The row that is there for a definition.
 struct Row {
-    plural: String,
+    resource: Arc<Resource>,
     /// UID, generation and accepted names of the definition that it was made of.
     made_of: (String, i64, Value),
 }
@@ -169,19 +168,11 @@ impl Definitions {
             true => known.serve(pipeline, &crd).await,
             false => Ok(()),
         };
+        let resource = known.row.as_ref().map(|row| row.resource.clone());
         self.0.insert(entry.name().to_owned(), known);
-        // It can't be served only if it was not written through here.
-        served.map_err(Status::internal)?;
+        served?;
         if metadata::is_terminating(&crd) {
-            return clean_up(pipeline, &target, crd, status, &now).await;
-        }
-        let finalizers = crd["metadata"]["finalizers"].as_array();
-        if !finalizers.is_some_and(|list| list.iter().any(|finalizer| finalizer == FINALIZER)) {
-            let mut crd = crd;
-            metadata::set_finalizer(&mut crd, FINALIZER, true);
-            let request = Request::internal(Verb::Update, target, Body::Value(crd));
-            // Its event brings us back for the status.
-            return pipeline.dispatch(&request).await.map(drop);
+            return clean_up(pipeline, &target, crd, status, resource, &now).await;
         }
         tell(pipeline, &target, crd, status).await
     }
@@ -189,34 +180,43 @@ impl Definitions {
 
 impl Known {
     /// Adds the row of a definition to the table, under the names that it has got,
-    /// unless it is there as it is.
-    async fn serve(&mut self, pipeline: &Pipeline, crd: &Value) -> Result<(), Refused> {
+    /// unless it is there as it is. What a definition that goes doesn't serve is only in
+    /// the cache, to go with it.
+    async fn serve(&mut self, pipeline: &Pipeline, crd: &Value) -> Result<(), Status> {
         let uid = metadata::text(crd, "uid").to_owned();
         let generation = crd["metadata"]["generation"].as_i64().unwrap_or_default();
         let made_of = (uid, generation, self.names.clone());
         if self.row.as_ref().is_some_and(|row| row.made_of == made_of) {
             return Ok(());
         }
-        let mut versions = crd["spec"]["versions"].as_array().into_iter().flatten();
-        if !versions.any(|version| version["served"] == true) {
+        let served = custom::served(crd).next().is_some();
+        if !served {
             self.forget_row(pipeline);
-            return Ok(());
+            if !metadata::is_terminating(crd) {
+                return Ok(());
+            }
         }
         let mut named = crd.clone();
         named["spec"]["names"] = self.names.clone();
-        let resource = pipeline.registry.add_custom(&named)?;
-        self.row = Some(Row {
-            plural: resource.plural.clone(),
-            made_of,
-        });
-        pipeline.cache.add(resource).await;
+        let row = match served {
+            true => custom::row(&named),
+            false => custom::unserved_row(&named),
+        };
+        // It can't be served only if it was not written through here.
+        let resource = Arc::new(row.map_err(|why| Status::internal(why.to_string()))?);
+        pipeline.cache.add(resource.clone()).await?;
+        if served {
+            pipeline.registry.put_custom(resource.clone());
+        }
+        self.row = Some(Row { resource, made_of });
         Ok(())
     }
 
     fn forget_row(&mut self, pipeline: &Pipeline) {
         if let Some(row) = self.row.take() {
-            pipeline.registry.remove_custom(&self.group, &row.plural);
-            pipeline.cache.remove(&self.group, &row.plural);
+            let plural = &row.resource.plural;
+            pipeline.registry.remove_custom(&self.group, plural);
+            pipeline.cache.remove(&self.group, plural);
         }
     }
 }
@@ -246,6 +246,7 @@ async fn clean_up(
     target: &Target,
     crd: Value,
     status: Value,
+    resource: Option<Arc<Resource>>,
     now: &str,
 ) -> Result<(), Status> {
     let terminating = |reason: &str, message: &str| {
@@ -253,12 +254,13 @@ async fn clean_up(
         status::set_condition(&mut status, "Terminating", ("True", reason, message), now);
         status
     };
-    let group = crd["spec"]["group"].as_str().unwrap_or_default();
-    let plural = crd["spec"]["names"]["plural"].as_str().unwrap_or_default();
-    // A built-in resource of that name is none of its business.
-    let resource = pipeline.registry.resource(group, plural);
-    if let Some(resource) = resource.filter(|resource| resource.custom) {
-        if !status::is(&crd["status"], "Terminating") {
+    // One that never had its names has no objects.
+    if let Some(resource) = resource {
+        let begun = status::reason(&crd["status"], "Terminating");
+        if !matches!(
+            begun,
+            "InstanceDeletionInProgress" | "InstanceDeletionCheck"
+        ) {
             let status = terminating(
                 "InstanceDeletionInProgress",
                 "CustomResource deletion is in progress",
@@ -268,16 +270,17 @@ async fn clean_up(
         }
         let all = Target {
             version: resource.versions[0].name.clone(),
-            resource,
+            resource: resource.clone(),
             namespace: String::new(),
             name: String::new(),
             subresource: String::new(),
         };
-        let mut request = Request::internal(Verb::DeleteCollection, all.clone(), Body::Empty);
+        let mut request = Request::internal(Verb::DeleteCollection, all, Body::Empty);
         request.options = Options::default();
         pipeline.dispatch(&request).await?;
         pipeline.cache.fresh().await?;
-        let left = pipeline.cache.of(group, plural).map_or(0, |of| of.len());
+        let of = pipeline.cache.of(&resource.group, &resource.plural);
+        let left = of.map_or(0, |of| of.len());
         if left > 0 {
             let why = format!("{left} objects are still held by their finalizers");
             let message = format!("could not confirm zero CustomResources remaining: {why}");

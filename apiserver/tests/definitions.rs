@@ -269,3 +269,95 @@ async fn a_definition_that_goes_says_so() {
     lab.until("it is gone", async || lab.get(&at("holds")).await.0 == 404)
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_served_any_more_goes_with_its_definition() {
+    let lab = Lab::start().await;
+    let mut quiet = definition("quiets", "Quiet", json!({"type": "object"}));
+    let made = lab.create(DEFINITIONS, &quiet).await;
+    until_established(&lab, "quiets").await;
+    // Only what is deleted is held (`customresourcedefinition/etcd.go`).
+    assert_eq!(made["metadata"].get("finalizers"), None);
+    let (_, made) = lab.get(&at("quiets")).await;
+    assert_eq!(made["metadata"].get("finalizers"), None);
+    for name in ["a", "b"] {
+        let object = json!({"apiVersion": "pub.example.com/v1", "kind": "Quiet",
+            "metadata": {"name": name}});
+        lab.create(&format!("{GROUP}/quiets"), &object).await;
+    }
+    let mut etcd = lab.etcd_client().await;
+    let mut left = async || {
+        let prefix = "/registry/pub.example.com/quiets/";
+        let options = etcd_client::GetOptions::new().with_prefix();
+        etcd.get(prefix, Some(options)).await.unwrap().kvs().len()
+    };
+    assert_eq!(left().await, 2);
+    // A version that serves nothing, and keeps it all the same.
+    quiet["spec"]["versions"][0]["served"] = json!(false);
+    let (code, _) = lab
+        .merge(&at("quiets"), &json!({"spec": quiet["spec"]}))
+        .await;
+    assert_eq!(code, 200);
+    lab.until("it is served no more", async || {
+        lab.get(&format!("{GROUP}/quiets")).await.0 == 404
+    })
+    .await;
+    let (code, going) = lab.delete(&at("quiets"), &Value::Null).await;
+    assert_eq!(code, 200);
+    let hold = "customresourcecleanup.apiextensions.k8s.io";
+    assert_eq!(going["metadata"]["finalizers"], json!([hold]));
+    let conditions = going["status"]["conditions"].as_array().unwrap();
+    let condition = conditions.iter().find(|c| c["type"] == "Terminating");
+    assert_eq!(condition.unwrap()["reason"], "InstanceDeletionPending");
+    lab.until("it is gone", async || lab.get(&at("quiets")).await.0 == 404)
+        .await;
+    assert_eq!(left().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_definition_that_changes_is_seen_at_once() {
+    let lab = Lab::start().await;
+    let schema = |size: Value| {
+        json!({"type": "object", "properties": {"spec": {"type": "object",
+            "properties": {"size": size}}}})
+    };
+    let plain = definition("tunes", "Tune", schema(json!({"type": "integer"})));
+    lab.create(DEFINITIONS, &plain).await;
+    until_established(&lab, "tunes").await;
+    let tunes = format!("{GROUP}/tunes");
+    let tune = |name: &str| {
+        json!({"apiVersion": "pub.example.com/v1", "kind": "Tune",
+            "metadata": {"name": name}, "spec": {}})
+    };
+    let made = lab.create(&tunes, &tune("a")).await;
+    assert_eq!(made["spec"], json!({}));
+    let version = made["metadata"]["resourceVersion"].as_str().unwrap();
+    let mut watch = lab
+        .watch(&format!("{tunes}?watch=1&resourceVersion={version}"))
+        .await;
+    let with_default = definition(
+        "tunes",
+        "Tune",
+        schema(json!({"type": "integer", "default": 3})),
+    );
+    let spec = json!({"spec": with_default["spec"]});
+    assert_eq!(lab.merge(&at("tunes"), &spec).await.0, 200);
+    // What is stored already has the default as soon as the definition has it.
+    lab.until("the default is there", async || {
+        lab.get(&format!("{tunes}/a")).await.1["spec"]["size"] == 3
+    })
+    .await;
+    let (_, list) = lab.get(&tunes).await;
+    assert_eq!(list["items"][0]["spec"]["size"], 3);
+    // Who watched by the former definition is not left waiting for nothing.
+    assert_eq!(watch.next().await, None);
+    lab.create(&tunes, &tune("b")).await;
+    let version = list["metadata"]["resourceVersion"].as_str().unwrap();
+    let mut watch = lab
+        .watch(&format!("{tunes}?watch=1&resourceVersion={version}"))
+        .await;
+    assert_eq!(watch.told().await, ("ADDED".into(), "b".into()));
+    // And is told when there is nothing to watch any more.
+    lab.delete(&at("tunes"), &Value::Null).await;
+    while watch.next().await.is_some() {}
+}

@@ -12,6 +12,7 @@ mod validate;
 pub(crate) use compiled::Validator;
 pub(crate) use pattern::Patterns;
 
+use crate::openapi::Compressed;
 use crate::printers::custom::CustomPrinter;
 use crate::resource::{Resource, ScalePaths, Scope, Subresource, Version};
 use crate::rows::{self, Handler, Part};
@@ -21,7 +22,9 @@ use crate::schema::{self, Schema};
 use selectable::Selectable;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::Arc;
+
+/// The finalizer that holds a definition until its objects are gone.
+pub const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// Why a definition can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,32 @@ pub struct Refused {
     pub name: String,
     /// What is wrong with it.
     pub reason: &'static str,
+}
+
+/// The versions of a definition that are served: those that it says, and of one whose
+/// objects only a webhook could convert, the one they are kept in.
+pub fn served(crd: &Value) -> impl Iterator<Item = &Value> {
+    let only_kept = has_webhook(crd);
+    let versions = array(&crd["spec"]["versions"]).iter();
+    versions.filter(move |version| {
+        version["served"] == true && (!only_kept || version["storage"] == true)
+    })
+}
+
+/// Whether a webhook is to convert a definition's objects; none is called.
+pub(crate) fn has_webhook(crd: &Value) -> bool {
+    crd["spec"]["conversion"]["strategy"] == "Webhook"
+}
+
+/// The row of a definition that serves no version, for what is left of its objects: as its
+/// storage version has them. It belongs in no table.
+pub fn unserved_row(crd: &Value) -> Result<Resource, Refused> {
+    let mut crd = crd.clone();
+    let versions = crd["spec"]["versions"].as_array_mut();
+    for version in versions.into_iter().flatten() {
+        version["served"] = version["storage"].clone();
+    }
+    row(&crd)
 }
 
 /// The row that a CustomResourceDefinition describes.
@@ -50,10 +79,7 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
             "spec.group, spec.names.plural and spec.names.kind must be set",
         ));
     }
-    let mut served: Vec<&Value> = array(&spec["versions"])
-        .iter()
-        .filter(|version| version["served"] == true)
-        .collect();
+    let mut served: Vec<&Value> = served(crd).collect();
     served.sort_by_key(|version| {
         let name = string(&version["name"]);
         (
@@ -79,9 +105,9 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
     let mut selectable = Selectable::default();
     for version in served {
         let name = string(&version["name"]);
-        let raw = version["schema"]["openAPIV3Schema"].as_object();
-        let raw = raw.map(|map| Arc::new(Value::Object(map.clone())));
-        let schema = schema::custom::from_open_api(raw.as_deref());
+        let raw = &version["schema"]["openAPIV3Schema"];
+        let raw = raw.is_object().then_some(raw);
+        let schema = schema::custom::from_open_api(raw);
         let deprecation = (version["deprecated"] == true).then(|| {
             let warning = string(&version["deprecationWarning"]);
             if warning.is_empty() {
@@ -96,10 +122,10 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
             printer: Box::new(CustomPrinter::new(array(
                 &version["additionalPrinterColumns"],
             ))),
-            open_api: raw.clone(),
+            open_api: raw.map(Compressed::of),
             deprecation,
         });
-        let validator = raw.as_deref().map(Validator::of_resource);
+        let validator = raw.map(Validator::of_resource);
         selectable.add(&name, version);
         schemas.insert(name, (schema, validator.unwrap_or_default()));
     }
@@ -220,6 +246,13 @@ impl Rules for CustomRules {
     fn default(&self, object: &mut Value) {
         if let Some((schema, _)) = self.of(object) {
             defaults::fill(schema, object);
+        }
+    }
+
+    fn default_stored(&self, object: &mut Value) -> bool {
+        match self.of(object) {
+            Some((schema, _)) if schema.has_defaults() => defaults::fill(schema, object),
+            _ => false,
         }
     }
 

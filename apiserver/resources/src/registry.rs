@@ -70,11 +70,16 @@ impl Registry {
     /// the definition can't be served; the table is unchanged then.
     pub fn add_custom(&self, crd: &Value) -> Result<Arc<Resource>, custom::Refused> {
         let row = Arc::new(custom::row(crd)?);
+        self.put_custom(row.clone());
+        Ok(row)
+    }
+
+    /// Adds (or replaces) a custom row.
+    pub fn put_custom(&self, row: Arc<Resource>) {
         self.change(|rows| {
             rows.retain(|r| !(r.custom && r.group == row.group && r.plural == row.plural));
-            rows.push(row.clone());
+            rows.push(row);
         });
-        Ok(row)
     }
 
     /// Takes out a custom row.

@@ -1,11 +1,11 @@
 //! One row of the table.
 
+use crate::openapi::Compressed;
 use crate::rows::{Handler, Strategy};
 use crate::rules::conversions::Conversion;
 use crate::rules::{Rules, json};
 use crate::schema::{Schema, builtin};
 use serde_json::Value;
-use std::sync::Arc;
 
 /// Where objects of a resource live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,8 +252,8 @@ pub struct Version {
     pub schema: Schema,
     /// Table columns of this version.
     pub printer: Box<dyn Printer>,
-    /// A custom resource's `openAPIV3Schema` as its definition states it.
-    pub open_api: Option<Arc<Value>>,
+    /// A custom resource's `openAPIV3Schema` as its definition states it, for documents.
+    pub open_api: Option<Compressed>,
     /// Sent as a `Warning:` header when this version is used.
     pub deprecation: Option<String>,
 }

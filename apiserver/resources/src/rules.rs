@@ -61,6 +61,12 @@ pub trait Rules: Send + Sync {
     /// (create, update, patch), after decoding and before admission.
     fn default(&self, _object: &mut Value) {}
 
+    /// Fills in what has a default now and had none when the object was stored; tells
+    /// whether there was something. Called for each object that is read from etcd.
+    fn default_stored(&self, _object: &mut Value) -> bool {
+        false
+    }
+
     /// Before a create: drop what a client may not set (status).
     fn prepare_create(&self, object: &mut Value) {
         if self.has_status() {
@@ -80,6 +86,9 @@ pub trait Rules: Send + Sync {
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         crate::rules::carry_over(new, old, "spec");
     }
+
+    /// Before an object that isn't being deleted yet is: adds what holds it, at this time.
+    fn prepare_delete(&self, _object: &mut Value, _now: &str) {}
 
     /// Whether the kind has a status that the main resource can't write.
     fn has_status(&self) -> bool {

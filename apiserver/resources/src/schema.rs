@@ -2,13 +2,15 @@
 
 pub mod builtin;
 pub mod custom;
+mod fields;
 #[cfg(test)]
 mod references;
 mod zero;
 
+pub use fields::Fields;
+
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A reference to one node of a schema; cheap to clone.
@@ -16,10 +18,11 @@ use std::sync::Arc;
 pub struct Schema {
     arena: Arc<[Node]>,
     id: usize,
+    defaults: bool,
 }
 
 /// The JSON type of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 pub enum Type {
     /// Object with fixed fields, or a map when `additional` is set.
     Object,
@@ -41,7 +44,7 @@ pub enum Type {
 }
 
 /// `x-kubernetes-list-type`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 pub enum ListType {
     /// Owned and replaced as a whole; the default.
     #[default]
@@ -54,7 +57,7 @@ pub enum ListType {
 
 /// One node of the arena. Built-in kinds' nodes are read from what the build
 /// script wrote, under the short names given here.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub struct Node {
     /// The Go type's name (`v1.PodSpec`), which decoding errors tell; empty
@@ -70,7 +73,7 @@ pub struct Node {
     pub format: String,
     /// Fields by name (arena indexes).
     #[serde(rename = "p")]
-    pub fields: BTreeMap<String, usize>,
+    pub fields: Fields<usize>,
     /// Value type of a map.
     #[serde(rename = "a")]
     pub additional: Option<usize>,
@@ -142,6 +145,7 @@ impl Schema {
         Schema {
             arena: self.arena.clone(),
             id,
+            defaults: self.defaults,
         }
     }
 
@@ -151,8 +155,18 @@ impl Schema {
         name.rsplit('.').next().unwrap_or(name)
     }
 
+    /// Whether anything in it, or beside it, has a default.
+    pub fn has_defaults(&self) -> bool {
+        self.defaults
+    }
+
     /// A schema of nodes that refer to each other by index, rooted at `root`.
     pub fn from_nodes(arena: Arc<[Node]>, root: usize) -> Schema {
-        Schema { arena, id: root }
+        let defaults = arena.iter().any(|node| node.default.is_some());
+        Schema {
+            arena,
+            id: root,
+            defaults,
+        }
     }
 }

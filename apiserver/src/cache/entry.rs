@@ -39,11 +39,12 @@ impl Entry {
         look: impl FnOnce(&Value),
     ) -> Result<Self, StoreError> {
         let mut value = stored.object()?;
+        // A version is etcd's to say; somebody else has written one.
         let version = metadata::of(&mut value).remove("resourceVersion");
-        let json = match version {
-            None => Versioned::new(&stored.value, stored.revision),
-            // It is etcd's to say; somebody else has written this one.
-            Some(_) => Versioned::new(&splice::encode(&value), stored.revision),
+        let changed = resource.rules.default_stored(&mut value) || version.is_some();
+        let json = match changed {
+            false => Versioned::new(&stored.value, stored.revision),
+            true => Versioned::new(&splice::encode(&value), stored.revision),
         };
         let json = json.ok_or_else(|| StoreError::Malformed {
             key: stored.key.clone(),

@@ -22,7 +22,7 @@ const FORGET: Duration = Duration::from_secs(60);
 /// What the rest of the process asks the feeder.
 pub(super) enum Command {
     /// Serve one more resource.
-    Add(Arc<Resource>, oneshot::Sender<()>),
+    Add(Arc<Resource>, oneshot::Sender<Result<(), StoreError>>),
     /// What could not be decrypted may be readable now.
     TryUnreadable,
 }
@@ -92,10 +92,8 @@ async fn follow(
                 Err(error) => return Ended::Broken(error.to_string()),
             },
             Some(command) = commands.recv() => match command {
-                Command::Add(resource, done) => match add(cache, resource).await {
-                    Ok(()) => drop(done.send(())),
-                    Err(error) => tracing::warn!(%error, "cannot load a custom resource"),
-                },
+                // Whoever asked may have given up.
+                Command::Add(resource, done) => drop(done.send(add(cache, resource).await)),
                 Command::TryUnreadable => {
                     if cache.all().iter().any(|of| of.readable(None).is_err()) {
                         return Ended::Readable;
@@ -185,8 +183,9 @@ async fn add(cache: &Cache, resource: Arc<Resource>) -> Result<(), StoreError> {
         }
     })
     .await?;
-    let of = cache.tables.write().insert(resource.clone());
+    let of = Arc::new(ResourceCache::new(resource));
     of.reset(loaded, revision);
+    cache.tables.write().insert(of);
     Ok(())
 }
 

@@ -78,7 +78,8 @@ impl Cache {
             stopping: watch::Sender::new(false),
         });
         for resource in resources {
-            cache.tables.write().insert(resource);
+            let of = Arc::new(ResourceCache::new(resource));
+            cache.tables.write().insert(of);
         }
         task::spawn_critical("cache-feed", feed::run(cache.clone(), receiver));
         cache
@@ -101,17 +102,17 @@ impl Cache {
         }
     }
 
-    /// Adds (or replaces) a resource and loads its objects; returns when they
-    /// are there.
-    pub async fn add(&self, resource: Arc<Resource>) {
+    /// Adds (or replaces) a resource with its objects; returns when they are there.
+    ///
+    /// # Errors
+    /// If etcd doesn't give them; what was there before stays.
+    pub async fn add(&self, resource: Arc<Resource>) -> Result<(), StoreError> {
         let (done, loaded) = tokio::sync::oneshot::channel();
-        if self
-            .commands
-            .send(feed::Command::Add(resource, done))
-            .is_ok()
-        {
-            let _ = loaded.await;
-        }
+        let sent = self.commands.send(feed::Command::Add(resource, done));
+        // Nobody answers when the process ends.
+        let ended = || StoreError::Unavailable("the watch cache has ended".into());
+        sent.map_err(|_| ended())?;
+        loaded.await.map_err(|_| ended())?
     }
 
     /// Tries again to read what could not be decrypted.
@@ -126,6 +127,7 @@ impl Cache {
         let removed = tables.by_name.get_mut(group).and_then(|g| g.remove(plural));
         if let Some(removed) = removed {
             tables.by_prefix.remove(&removed.resource.storage_prefix);
+            removed.retire();
         }
     }
 
@@ -191,15 +193,14 @@ impl Cache {
 }
 
 impl Tables {
-    fn insert(&mut self, resource: Arc<Resource>) -> Arc<ResourceCache> {
-        let cache = Arc::new(ResourceCache::new(resource.clone()));
+    fn insert(&mut self, of: Arc<ResourceCache>) {
+        let resource = &of.resource;
         self.by_prefix
-            .insert(resource.storage_prefix.clone(), cache.clone());
-        self.by_name
-            .entry(resource.group.clone())
-            .or_default()
-            .insert(resource.plural.clone(), cache.clone());
-        cache
+            .insert(resource.storage_prefix.clone(), of.clone());
+        let group = self.by_name.entry(resource.group.clone()).or_default();
+        if let Some(former) = group.insert(resource.plural.clone(), of) {
+            former.retire();
+        }
     }
 
     /// The resource a key (below the root) belongs to, and the rest of it:

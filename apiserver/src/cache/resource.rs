@@ -8,6 +8,7 @@ use hardway_resources::resource::Resource;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -25,6 +26,7 @@ pub struct ResourceCache {
     pub resource: Arc<Resource>,
     state: RwLock<State>,
     changed: watch::Sender<i64>,
+    retired: AtomicBool,
 }
 
 struct State {
@@ -65,7 +67,20 @@ impl ResourceCache {
             state: RwLock::new(State::new(&resource)),
             resource,
             changed: watch::Sender::new(0),
+            retired: AtomicBool::new(false),
         }
+    }
+
+    /// Has its watchers end after what is in it: it hears of nothing more, since another
+    /// has its place or the resource is served no more.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        self.changed.send_modify(|_| {});
+    }
+
+    /// Whether it hears of nothing more.
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// One object by `namespace/name`.

@@ -160,6 +160,10 @@ fn preconditions(target: &Target, options: &DeleteOptions, object: &Value) -> Re
 fn decide(target: &Target, options: &DeleteOptions, old: &Value, now: Timestamp) -> Fate {
     let mut object = old.clone();
     set_propagation(target, options, &mut object);
+    if !metadata::is_terminating(old) {
+        let rules = &target.resource.rules;
+        rules.prepare_delete(&mut object, &metadata::time(now));
+    }
     let default = target.resource.rules.default_grace_period(old);
     let grace = match default {
         None => 0,

@@ -176,6 +176,11 @@ impl Watch {
                     self.pending.extend(events);
                     continue;
                 }
+                // The definition has changed: clients begin anew with the present one.
+                Ok(_) if self.of.is_retired() => {
+                    self.done = true;
+                    continue;
+                }
                 // Nothing more up to what the cache shows.
                 Ok(_) => self.cursor = self.cursor.max(shown),
             }

@@ -84,11 +84,11 @@ pub fn value(schema: &Schema, form: Form) -> Value {
         Type::Object => {
             let mut map = Map::new();
             for name in node.fields.keys() {
-                if form == Form::Missing && node.required.contains(name) {
+                if form == Form::Missing && node.required.iter().any(|of| of == name) {
                     continue;
                 }
                 let field = schema.field(name).expect("a field of the node");
-                map.insert(name.clone(), value(&field, form));
+                map.insert(name.to_owned(), value(&field, form));
             }
             if form == Form::Extra {
                 map.insert("nobodyKnows".into(), json!({"a": [1]}));

@@ -237,7 +237,7 @@ async fn odd_creations(lab: &Lab, typed: &Typed) -> usize {
             None => (false, schema.clone()),
         };
         for name in schema.node().fields.keys() {
-            if !inside && ["apiVersion", "kind", "metadata", "status"].contains(&name.as_str()) {
+            if !inside && ["apiVersion", "kind", "metadata", "status"].contains(&name) {
                 continue;
             }
             let field = schema.field(name).expect("a field");

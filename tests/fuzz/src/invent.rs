@@ -133,7 +133,7 @@ impl<'a> Choices<'a> {
 
     fn structure(&mut self, schema: &Schema, depth: usize) -> Value {
         let node = schema.node();
-        let names: Vec<&String> = node.fields.keys().collect();
+        let names: Vec<&str> = node.fields.keys().collect();
         let mut map = Map::new();
         let mut add = |this: &mut Self, name: &str| {
             if let Some(field) = schema.field(name) {

@@ -198,7 +198,7 @@ pub(crate) mod tests {
                                     Some(name) => (name, true),
                                     None => (name, false),
                                 };
-                                arena[id].fields.insert(name.into(), child);
+                                arena[id].fields.insert(name, child);
                                 if required {
                                     arena[id].required.push(name.into());
                                 }

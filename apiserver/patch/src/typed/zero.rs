@@ -23,18 +23,18 @@ pub(crate) fn fill_zero(schema: &Schema, value: &mut Value) {
     };
     let node = schema.node();
     for name in node.fields.keys() {
-        let required = node.required.contains(name);
+        let required = node.required.iter().any(|required| required == name);
         let Some(child) = schema.field(name) else {
             continue;
         };
         let structure = child.node().ty == Type::Object && !child.node().fields.is_empty();
-        if structure && (required || EMBEDDED.contains(&name.as_str())) {
+        if structure && (required || EMBEDDED.contains(&name)) {
             let slot = object
-                .entry(name.clone())
+                .entry(name)
                 .or_insert_with(|| Value::Object(Map::new()));
             fill_zero(&child, slot);
         } else if required && child.node().ty == Type::Array {
-            object.entry(name.clone()).or_insert(Value::Null);
+            object.entry(name).or_insert(Value::Null);
         }
     }
 }

@@ -4,22 +4,26 @@
 use super::pattern::Patterns;
 use crate::rules::FieldErrors;
 use crate::rules::field::{Errors, Path};
+use crate::schema::Fields;
 use regex::Regex;
 use serde_json::{Number, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// A schema made ready.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Validator {
     /// By name, those of an object.
-    pub fields: BTreeMap<String, Validator>,
+    pub fields: Fields<Shared>,
     /// Of a list's elements.
-    pub items: Option<Box<Validator>>,
+    pub items: Option<Shared>,
     pub(super) kind: Option<String>,
     pub(super) int_or_string: bool,
     pub(super) nullable: bool,
     pub(super) required: Vec<String>,
-    pub(super) additional: Option<Box<Validator>>,
+    pub(super) additional: Option<Shared>,
     /// Elements of the list differ, in these fields if any are named.
     pub(super) unique: Option<Vec<String>>,
     pub(super) properties: Range<u64>,
@@ -32,18 +36,45 @@ pub(crate) struct Validator {
     pub(super) multiple_of: Option<Number>,
     /// Empty: any.
     pub(super) allowed: Vec<Value>,
-    pub(super) all_of: Vec<Validator>,
-    pub(super) any_of: Vec<Validator>,
-    pub(super) one_of: Vec<Validator>,
-    pub(super) not: Option<Box<Validator>>,
+    pub(super) all_of: Vec<Shared>,
+    pub(super) any_of: Vec<Shared>,
+    pub(super) one_of: Vec<Shared>,
+    pub(super) not: Option<Shared>,
     /// It is a resource with `apiVersion`, `kind` and `metadata` of its own.
     pub(super) embedded: bool,
     /// So is one below it, or it itself.
     pub(super) holds_embedded: bool,
 }
 
+/// A schema within another. What is the same is there once, in whichever places it is
+/// said; so two are equal if they are one.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared(Arc<Validator>);
+
+impl Deref for Shared {
+    type Target = Validator;
+
+    fn deref(&self) -> &Validator {
+        &self.0
+    }
+}
+
+impl PartialEq for Shared {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Shared {}
+
+impl Hash for Shared {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
 /// The least and the most of something.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Range<T> {
     pub least: Option<T>,
     pub most: Option<T>,
@@ -63,7 +94,21 @@ impl<T> Default for Range<T> {
 #[derive(Debug)]
 pub(super) struct Pattern {
     pub text: String,
-    regex: Option<Regex>,
+    regex: Option<Arc<Regex>>,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
 }
 
 impl Pattern {
@@ -77,7 +122,7 @@ impl Pattern {
 impl Validator {
     /// Makes a schema ready.
     pub fn of(schema: &Value) -> Self {
-        Self::with(&mut Patterns::default(), schema)
+        Compiler::default().compile(schema)
     }
 
     /// Makes the schema of a whole resource ready, whose metadata is checked
@@ -101,8 +146,28 @@ impl Validator {
     pub fn metadata(&self, value: &Value) -> FieldErrors {
         Errors::collect(|e| super::embedded::check(e, self, value, &Path::default()))
     }
+}
 
-    fn with(patterns: &mut Patterns, schema: &Value) -> Self {
+/// Makes the parts of one schema ready.
+#[derive(Default)]
+struct Compiler {
+    patterns: Patterns,
+    known: HashSet<Arc<Validator>>,
+}
+
+impl Compiler {
+    /// A schema within the one that is made ready.
+    fn part(&mut self, schema: &Value) -> Shared {
+        let validator = self.compile(schema);
+        if let Some(known) = self.known.get(&validator) {
+            return Shared(known.clone());
+        }
+        let validator = Arc::new(validator);
+        self.known.insert(validator.clone());
+        Shared(validator)
+    }
+
+    fn compile(&mut self, schema: &Value) -> Validator {
         let text = |key: &str| schema[key].as_str().map(str::to_owned);
         let flag = |key: &str| schema[key] == true;
         let number = |key: &str| schema[key].as_number().cloned();
@@ -110,31 +175,27 @@ impl Validator {
             least: schema[least].as_u64(),
             most: schema[most].as_u64(),
         };
-        let mut one = |schema: &Value| {
-            let schema = schema.as_object().is_some().then_some(schema)?;
-            Some(Box::new(Self::with(patterns, schema)))
+        let mut one = |key: &str| {
+            let schema = &schema[key];
+            schema.is_object().then(|| self.part(schema))
         };
-        let (additional, items, not) = (
-            one(&schema["additionalProperties"]),
-            one(&schema["items"]),
-            one(&schema["not"]),
-        );
-        let mut all = |key: &str| -> Vec<Self> {
+        let (additional, items, not) = (one("additionalProperties"), one("items"), one("not"));
+        let mut all = |key: &str| -> Vec<Shared> {
             let parts = schema[key].as_array().into_iter().flatten();
-            parts.map(|part| Self::with(patterns, part)).collect()
+            parts.map(|part| self.part(part)).collect()
         };
         let (all_of, any_of, one_of) = (all("allOf"), all("anyOf"), all("oneOf"));
         let fields = schema["properties"].as_object().into_iter().flatten();
-        let fields = fields.map(|(name, field)| (name.clone(), Self::with(patterns, field)));
-        let fields: BTreeMap<String, Self> = fields.collect();
+        let fields = fields.map(|(name, field)| (name.as_str().into(), self.part(field)));
+        let fields: Fields<Shared> = fields.collect::<BTreeMap<Box<str>, _>>().into();
         let embedded = flag("x-kubernetes-embedded-resource");
-        let mut below = fields
-            .values()
-            .chain(items.as_deref())
-            .chain(additional.as_deref());
-        Self {
+        let holds_embedded = {
+            let mut below = fields.values().chain(&items).chain(&additional);
+            embedded || below.any(|part| part.holds_embedded)
+        };
+        Validator {
             embedded,
-            holds_embedded: embedded || below.any(|v| v.holds_embedded),
+            holds_embedded,
             fields,
             kind: text("type"),
             int_or_string: flag("x-kubernetes-int-or-string"),
@@ -147,7 +208,7 @@ impl Validator {
             elements: range("minItems", "maxItems"),
             length: range("minLength", "maxLength"),
             pattern: text("pattern").map(|text| Pattern {
-                regex: patterns.compile(&text).ok(),
+                regex: self.patterns.compile(&text).ok(),
                 text,
             }),
             format: text("format"),

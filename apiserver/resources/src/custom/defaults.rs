@@ -9,9 +9,11 @@ use serde_json::Value;
 const MOST: usize = 8 << 20;
 
 /// Sets fields that are missing (or null where null isn't allowed) to their
-/// defaults, also within what was just set.
-pub fn fill(schema: &Schema, value: &mut Value) {
-    fill_within(schema, value, &mut MOST.clone());
+/// defaults, also within what was just set; tells whether there were any.
+pub fn fill(schema: &Schema, value: &mut Value) -> bool {
+    let mut left = MOST;
+    fill_within(schema, value, &mut left);
+    left < MOST
 }
 
 fn fill_within(schema: &Schema, value: &mut Value, left: &mut usize) {
@@ -28,7 +30,7 @@ fn fill_within(schema: &Schema, value: &mut Value, left: &mut usize) {
                         return;
                     };
                     *left = rest;
-                    map.insert(name.clone(), default.clone());
+                    map.insert(name.to_owned(), default.clone());
                 }
             }
             for (name, value) in map {

@@ -1,8 +1,10 @@
 //! The regular expressions of schemas. Kubernetes reads them as RE2 has them; here
 //! they are put into the words of another engine, and compiled within bounds.
 
+use parking_lot::Mutex;
 use regex::{Regex, RegexBuilder};
 use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Weak};
 
 /// What the patterns of one definition may take in memory, in bytes.
 const MOST: usize = 32 << 20;
@@ -13,11 +15,20 @@ const LEAST: usize = 8 << 10;
 /// The cache that matching builds up as it goes, in bytes.
 const CACHE: usize = 256 << 10;
 
+/// What is in use anywhere: the same few patterns stand in most definitions.
+static IN_USE: LazyLock<Mutex<HashMap<String, InUse>>> = LazyLock::new(Mutex::default);
+
+struct InUse {
+    regex: Weak<Regex>,
+    /// The limit that it was compiled within.
+    size: usize,
+}
+
 /// Compiles the patterns of one definition, each only once.
 #[derive(Debug)]
 pub(crate) struct Patterns {
     left: usize,
-    compiled: HashMap<String, Result<Regex, String>>,
+    compiled: HashMap<String, Result<Arc<Regex>, String>>,
 }
 
 impl Default for Patterns {
@@ -31,27 +42,49 @@ impl Default for Patterns {
 
 impl Patterns {
     /// The pattern, compiled; or why it can't be.
-    pub(crate) fn compile(&mut self, pattern: &str) -> Result<Regex, String> {
+    pub(crate) fn compile(&mut self, pattern: &str) -> Result<Arc<Regex>, String> {
         if let Some(known) = self.compiled.get(pattern) {
             return known.clone();
         }
-        let compiled = self.compile_anew(&translated(pattern));
+        let compiled = match self.in_use(pattern) {
+            Some(regex) => Ok(regex),
+            None => self.compile_anew(pattern),
+        };
         self.compiled.insert(pattern.to_owned(), compiled.clone());
         compiled
     }
 
-    fn compile_anew(&mut self, pattern: &str) -> Result<Regex, String> {
+    /// The pattern, if somebody else uses it; it counts all the same.
+    fn in_use(&mut self, pattern: &str) -> Option<Arc<Regex>> {
+        let in_use = IN_USE.lock();
+        let known = in_use.get(pattern)?;
+        let left = self.left.checked_sub(known.size)?;
+        let regex = known.regex.upgrade()?;
+        self.left = left;
+        Some(regex)
+    }
+
+    fn compile_anew(&mut self, pattern: &str) -> Result<Arc<Regex>, String> {
+        let translated = translated(pattern);
         // The engine doesn't tell what an expression takes, only what is too little.
         let mut size = LEAST;
         loop {
             let limit = size.min(self.left);
-            let built = RegexBuilder::new(pattern)
+            let built = RegexBuilder::new(&translated)
                 .size_limit(limit)
                 .dfa_size_limit(CACHE)
                 .build();
             match built {
                 Ok(regex) => {
                     self.left -= limit;
+                    let regex = Arc::new(regex);
+                    let known = InUse {
+                        regex: Arc::downgrade(&regex),
+                        size: limit,
+                    };
+                    let mut in_use = IN_USE.lock();
+                    in_use.retain(|_, known| known.regex.strong_count() > 0);
+                    in_use.insert(pattern.to_owned(), known);
                     return Ok(regex);
                 }
                 Err(regex::Error::CompiledTooBig(_)) if self.left <= size => {

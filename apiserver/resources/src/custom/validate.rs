@@ -1,7 +1,7 @@
 //! Validation of a custom resource against its OpenAPI v3 schema, in the words
 //! of Kubernetes' validator.
 
-use super::compiled::{Range, Validator};
+use super::compiled::{Range, Shared, Validator};
 use hardway_proto::status::Cause;
 use regex::Regex;
 use serde_json::{Map, Number, Value};
@@ -87,7 +87,7 @@ fn fields(validator: &Validator, map: &Map<String, Value>, path: &str, errors: &
     size(&validator.properties, "properties", map.len(), path, errors);
     for (name, value) in map {
         let field = validator.fields.get(name);
-        if let Some(field) = field.or(validator.additional.as_deref()) {
+        if let Some(field) = field.or(validator.additional.as_ref()) {
             check(field, value, &join(path, name), errors);
         }
     }
@@ -230,7 +230,7 @@ fn allowed(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Ca
 }
 
 fn combined(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Cause>) {
-    let fits = |part: &Validator| {
+    let fits = |part: &Shared| {
         let mut found = Vec::new();
         check(part, value, path, &mut found);
         found.is_empty()
@@ -249,7 +249,7 @@ fn combined(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<C
     if !one.is_empty() && one.iter().filter(|part| fits(part)).count() != 1 {
         refuse("one and only one schema (oneOf)");
     }
-    if validator.not.as_deref().is_some_and(fits) {
+    if validator.not.as_ref().is_some_and(fits) {
         let why = format!("{} in body must not validate the schema (not)", quote(path));
         errors.push(invalid(path, &value.to_string(), &why));
     }

@@ -30,7 +30,8 @@ fn rows(table: &Snapshot) -> impl Iterator<Item = &Resource> {
         .filter(|row| row.custom)
 }
 
-/// Paths and definitions of the custom resources that are asked for.
+/// Paths and definitions of the custom resources that are asked for: for v3 those of a
+/// version, for v2 those of all.
 pub fn parts(
     table: &Snapshot,
     wanted: impl Fn(&Resource) -> bool,
@@ -41,7 +42,7 @@ pub fn parts(
         for served in &row.versions {
             if version.is_none_or(|version| version == served.name) {
                 all_paths.extend(paths::paths(&view(row, &served.name)));
-                add_schemas(row, served, &mut schemas);
+                add_schemas(row, served, version.is_none(), &mut schemas);
             }
         }
     }
@@ -86,22 +87,49 @@ fn view<'a>(row: &'a Resource, version: &'a str) -> paths::Served<'a> {
     }
 }
 
-fn add_schemas(row: &Resource, served: &Version, schemas: &mut Map<String, Value>) {
+/// The texts of `TypeMeta`, which every kind begins with.
+const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
+const KIND: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
+/// Those of a resource within another.
+const EMBEDDED_API_VERSION: &str = "apiVersion defines the versioned schema of this representation of an object. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
+const EMBEDDED_KIND: &str = "kind is a string value representing the type of this object. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
+const CONVENTIONS: &str = "More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
+
+fn described(description: &str) -> Value {
+    json!({"type": "string", "description": description})
+}
+
+fn meta(kind: &str, description: &str) -> Value {
+    let reference = format!("{}{META}.{kind}", paths::PREFIX);
+    json!({"description": description, "allOf": [{"$ref": reference}]})
+}
+
+fn object_meta() -> Value {
+    let text = format!("Standard object's metadata. {CONVENTIONS}#metadata");
+    meta("ObjectMeta", &text)
+}
+
+/// The schemas of a kind and its list, as `pkg/controller/openapi/builder` of
+/// k8s.io/apiextensions-apiserver makes them. kubectl takes what v2 says of an object for
+/// all that it may have, so what keeps unknown fields has no fields there.
+fn add_schemas(row: &Resource, served: &Version, v2: bool, schemas: &mut Map<String, Value>) {
+    const PRESERVE: &str = "x-kubernetes-preserve-unknown-fields";
     let version = &served.name;
-    let mut schema = match &served.open_api {
-        Some(schema) => Value::clone(schema),
-        None => json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}),
+    let schema = served.open_api.as_ref().map(|schema| schema.value());
+    let mut schema = match schema.filter(|schema| !v2 || schema[PRESERVE] != true) {
+        Some(mut schema) => {
+            add_embedded(&mut schema, v2);
+            if !schema["properties"].is_object() {
+                schema["properties"] = json!({});
+            }
+            schema["properties"]["apiVersion"] = described(API_VERSION);
+            schema["properties"]["kind"] = described(KIND);
+            schema["properties"]["metadata"] = object_meta();
+            schema
+        }
+        None => json!({"type": "object"}),
     };
     let gvk = |kind: &str| json!([{"group": row.group, "version": version, "kind": kind}]);
-    let meta = |kind: &str, description: &str| json!({"description": description, "allOf": [{"$ref": format!("{}{META}.{kind}", paths::PREFIX)}]});
-    let api_version = json!({"type": "string", "description": "APIVersion is the group and version of this object."});
-    let kind = json!({"type": "string", "description": "Kind is the kind of this object."});
-    if !schema["properties"].is_object() {
-        schema["properties"] = json!({});
-    }
-    schema["properties"]["apiVersion"] = api_version.clone();
-    schema["properties"]["kind"] = kind.clone();
-    schema["properties"]["metadata"] = meta("ObjectMeta", "Standard object's metadata.");
     schema["x-kubernetes-group-version-kind"] = gvk(&row.kind);
     let selectable = row.rules.selectable_names().into_iter();
     let selectable: Vec<Value> = selectable
@@ -112,20 +140,112 @@ fn add_schemas(row: &Resource, served: &Version, schemas: &mut Map<String, Value
         schema["x-kubernetes-selectable-fields"] = selectable.into();
     }
     let definition = name(&row.group, version, &row.kind);
+    let metadata = format!("Standard list metadata. {CONVENTIONS}#types-kinds");
     // Paths refer to the list as the kind followed by `List`.
     let list = json!({
         "description": format!("{} is a list of {}", row.list_kind, row.kind),
         "type": "object",
         "required": ["items"],
         "properties": {
-            "apiVersion": api_version,
-            "kind": kind,
-            "metadata": meta("ListMeta", "Standard list metadata."),
-            "items": {"type": "array", "description": "List of objects.",
+            "apiVersion": described(API_VERSION),
+            "kind": described(KIND),
+            "metadata": meta("ListMeta", &metadata),
+            "items": {"type": "array",
+                "description": format!("List of {}. {CONVENTIONS}", row.plural),
                 "items": {"$ref": format!("{}{definition}", paths::PREFIX)}},
         },
         "x-kubernetes-group-version-kind": gvk(&row.list_kind),
     });
     schemas.insert(format!("{definition}List"), list);
     schemas.insert(definition, schema);
+}
+
+/// Says of resources within others what they all have.
+fn add_embedded(schema: &mut Value, v2: bool) {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for property in properties
+        .into_iter()
+        .flat_map(|properties| properties.values_mut())
+    {
+        add_embedded(property, v2);
+    }
+    for below in ["items", "additionalProperties"] {
+        if schema[below].is_object() {
+            add_embedded(&mut schema[below], v2);
+        }
+    }
+    let preserves = schema["x-kubernetes-preserve-unknown-fields"] == true;
+    if schema["x-kubernetes-embedded-resource"] != true || v2 && preserves {
+        return;
+    }
+    schema["properties"]["apiVersion"] = described(EMBEDDED_API_VERSION);
+    schema["properties"]["kind"] = described(EMBEDDED_KIND);
+    schema["properties"]["metadata"] = object_meta();
+    let mut required = schema["required"].as_array().cloned().unwrap_or_default();
+    for field in ["kind", "apiVersion"] {
+        if required.iter().all(|name| name != field) {
+            required.push(field.into());
+        }
+    }
+    schema["required"] = required.into();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Registry;
+
+    fn published(schema: Value, v2: bool) -> (Value, Value) {
+        let registry = Registry::new();
+        let crd = json!({"metadata": {"name": "knobs.example.com"}, "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {"plural": "knobs", "kind": "Knob"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}});
+        registry.add_custom(&crd).expect("a good definition");
+        let version = (!v2).then_some("v1");
+        let (_, mut all) = parts(&registry.snapshot(), |_| true, version);
+        let mut take = |name: &str| all.remove(name).expect("it is there");
+        (take("com.example.v1.Knob"), take("com.example.v1.KnobList"))
+    }
+
+    #[test]
+    fn what_every_kind_has_is_said_in_kubernetes_words() {
+        let embedded = json!({"type": "object", "x-kubernetes-embedded-resource": true,
+            "x-kubernetes-preserve-unknown-fields": true});
+        let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {
+            "template": embedded, "metadata": {"type": "object"}}}});
+        let (knob, list) = published(schema.clone(), false);
+        let text = |of: &Value, field: &str| of["properties"][field]["description"].clone();
+        assert_eq!(text(&knob, "apiVersion"), API_VERSION);
+        assert_eq!(text(&list, "kind"), KIND);
+        let page =
+            "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
+        assert_eq!(
+            text(&knob, "metadata"),
+            format!("Standard object's metadata. More info: {page}#metadata")
+        );
+        assert_eq!(
+            text(&list, "items"),
+            format!("List of knobs. More info: {page}")
+        );
+        let template = &knob["properties"]["template"];
+        assert_eq!(template["required"], json!(["kind", "apiVersion"]));
+        assert_eq!(text(template, "kind"), EMBEDDED_KIND);
+        let (knob, _) = published(schema, true);
+        let template = &knob["properties"]["template"];
+        assert_eq!(template.get("properties"), None);
+    }
+
+    #[test]
+    fn where_anything_is_allowed_no_fields_are_said() {
+        let kind = json!([{"group": "example.com", "version": "v1", "kind": "Knob"}]);
+        let bare = json!({"type": "object", "x-kubernetes-group-version-kind": kind});
+        for v2 in [true, false] {
+            assert_eq!(published(Value::Null, v2).0, bare);
+        }
+        let open = json!({"openAPIV3Schema": {"type": "object",
+            "x-kubernetes-preserve-unknown-fields": true}});
+        assert_eq!(published(open.clone(), true).0, bare);
+        assert!(published(open, false).0["properties"]["kind"].is_object());
+    }
 }

@@ -4,12 +4,15 @@
 //! the binary: most clients take them as they are. Those of custom resources
 //! are made when asked for.
 
+mod compressed;
 mod custom;
 mod embedded;
 #[allow(missing_docs)]
 pub mod paths;
 mod protobuf;
 mod v2;
+
+pub use compressed::Compressed;
 
 use crate::registry::Snapshot;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};

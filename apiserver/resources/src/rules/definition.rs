@@ -22,7 +22,7 @@ use super::json::{
     remove, set, text,
 };
 use super::kind::{Kind, WITH_STATUS};
-use crate::custom::status;
+use crate::custom::{FINALIZER, has_webhook, status};
 use hardway_proto::names as rules_of_names;
 use lenience::Lenience;
 use serde_json::{Value, json};
@@ -302,11 +302,30 @@ fn validate_changed(new: &Value, old: &Value) -> FieldErrors {
 }
 
 /// Definitions.
+/// Holds a definition that is deleted until its objects are gone
+/// (`customresourcedefinition/etcd.go` of k8s.io/apiextensions-apiserver).
+fn hold(definition: &mut Value, now: &str) {
+    let mut finalizers = list(get(definition, "metadata"), "finalizers").to_vec();
+    if finalizers.iter().all(|finalizer| finalizer != FINALIZER) {
+        finalizers.push(FINALIZER.into());
+        definition["metadata"]["finalizers"] = finalizers.into();
+    }
+    let mut told = get(definition, "status").clone();
+    let pending = (
+        "True",
+        "InstanceDeletionPending",
+        "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+    );
+    status::set_condition(&mut told, "Terminating", pending, now);
+    definition["status"] = told;
+}
+
 pub(super) const DEFINITION: Kind = Kind {
     any_finalizer: true,
     default,
     prepare_create: note_storage_version,
     prepare_update: |new, _| note_storage_version(new),
+    prepare_delete: hold,
     validate,
     validate_changed: Some(validate_changed),
     validate_status: |new, _| {
@@ -316,12 +335,9 @@ pub(super) const DEFINITION: Kind = Kind {
         })
     },
     warnings: |new, old| {
-        let webhook = |definition: &Value| {
-            text(get(get(definition, "spec"), "conversion"), "strategy") == "Webhook"
-        };
         let mut warnings = Vec::new();
-        if webhook(new) && !old.is_some_and(webhook) {
-            warnings.push("spec.conversion.strategy: conversion webhooks are not called: objects are the same in all versions".to_owned());
+        if has_webhook(new) && !old.is_some_and(has_webhook) {
+            warnings.push("spec.conversion.strategy: conversion webhooks are not called: only the storage version is served".to_owned());
         }
         warnings
     },

@@ -27,6 +27,8 @@ pub struct Kind {
     pub prepare_update: fn(&mut Value, &Value),
     /// Before an update of the status, after all else was carried over.
     pub prepare_status_update: fn(&mut Value, &Value),
+    /// Before a deletion begins, at this time.
+    pub prepare_delete: fn(&mut Value, &str),
     /// What is wrong with an object.
     pub validate: fn(&Value) -> FieldErrors,
     /// What is wrong with a changed object where faults that it had may stay, in place
@@ -61,6 +63,7 @@ pub const PLAIN: Kind = Kind {
     prepare_create: |_| {},
     prepare_update: |_, _| {},
     prepare_status_update: |_, _| {},
+    prepare_delete: |_, _| {},
     validate: |_| FieldErrors::new(),
     validate_changed: None,
     validate_update: |_, _| FieldErrors::new(),
@@ -110,6 +113,10 @@ impl Rules for Kind {
     fn prepare_status_update(&self, new: &mut Value, old: &Value) {
         super::carry_over(new, old, "spec");
         (self.prepare_status_update)(new, old);
+    }
+
+    fn prepare_delete(&self, object: &mut Value, now: &str) {
+        (self.prepare_delete)(object, now);
     }
 
     fn has_status(&self) -> bool {

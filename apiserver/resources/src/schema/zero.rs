@@ -225,7 +225,7 @@ mod tests {
         let arena = builtin::object_meta().arena;
         let fields = |node: &super::Node| {
             let fields = node.fields.keys();
-            let of = |field: &String| (node.name.clone(), field.clone());
+            let of = |field: &str| (node.name.clone(), field.to_owned());
             fields.map(of).collect::<Vec<_>>()
         };
         let types: std::collections::BTreeSet<_> = arena.iter().flat_map(fields).collect();
