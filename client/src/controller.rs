@@ -5,6 +5,7 @@
 //! have one object that a controller can't bear stop all controllers, again
 //! and again.
 
+use crate::clock;
 use crate::metrics::{IntCounterVec, register_int_counter_vec};
 use crate::panics;
 use crate::queue::{WorkQueue, reconciling};
@@ -30,7 +31,8 @@ static PANICS: LazyLock<IntCounterVec> = LazyLock::new(|| {
 pub enum Next {
     /// Nothing until something changes.
     Done,
-    /// Another look after this long (a deadline, not a poll).
+    /// Another look after this long (a deadline, not a poll), or when the
+    /// clock was set: most of what is waited for is a time of day.
     After(Duration),
 }
 
@@ -87,7 +89,18 @@ pub async fn run<T, F, Fut, E>(
             tokio::task::yield_now().await;
         }
     };
-    futures_util::future::join_all((0..workers).map(|_| worker())).await;
+    let after_clock_changes = async {
+        let mut changes = clock::Changes::new();
+        loop {
+            changes.next().await;
+            queue.add_delayed();
+        }
+    };
+    let workers = futures_util::future::join_all((0..workers).map(|_| worker()));
+    tokio::select! {
+        _ = workers => {}
+        () = after_clock_changes => {}
+    }
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //! and from 30 days before on (sooner for those that live shorter) as warnings
 //! in the log and in `/readyz`.
 //!
-//! Files are read when somebody wants to know, and twice a day: whoever has
-//! renewed them, what counts is what is there now.
+//! Files are read when somebody wants to know, twice a day, and when the clock
+//! was set: whoever has renewed them, what counts is what is there now.
 
+use crate::clock;
 use crate::kubeconfig::{Credentials, Kubeconfig, Pem};
 use crate::metrics::{IntGauge, IntGaugeVec, Opts};
 use crate::serving::Validity;
@@ -53,6 +54,7 @@ static WATCH: LazyLock<()> = LazyLock::new(|| {
     let gauge = IntGaugeVec::new(opts, &["use", "file"]).expect("its name and labels are valid");
     prometheus::register(Box::new(Ends(gauge))).expect("the name is registered once");
     vital::runtime().spawn(async {
+        let mut changes = clock::Changes::new();
         loop {
             for (file, stage) in stages() {
                 match stage {
@@ -61,7 +63,10 @@ static WATCH: LazyLock<()> = LazyLock::new(|| {
                     Stage::Over => tracing::error!(file, "the certificate {stage}"),
                 }
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = changes.next() => {}
+            }
         }
     });
 });

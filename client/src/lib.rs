@@ -12,6 +12,7 @@ pub mod api;
 mod bearer;
 pub mod certificate;
 pub mod channel;
+pub mod clock;
 pub mod controller;
 pub mod events;
 pub mod expiry;

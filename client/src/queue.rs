@@ -181,6 +181,13 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
         self.state.lock().failures.remove(key);
     }
 
+    /// Adds now all keys that were to come after a while: what they wait for may have come
+    /// sooner than it was computed.
+    pub fn add_delayed(&self) {
+        promote(&mut self.state.lock(), None);
+        self.wake.notify_one();
+    }
+
     /// How many keys are ready to be worked on.
     pub fn len(&self) -> usize {
         self.state.lock().ready.len()
@@ -196,7 +203,7 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
         loop {
             let deadline = {
                 let mut state = self.state.lock();
-                promote_due(&mut state);
+                promote(&mut state, Some(Instant::now()));
                 if let Some(key) = state.ready.pop_front() {
                     state.dirty.remove(&key);
                     state.processing.insert(key.clone());
@@ -250,10 +257,10 @@ impl<T: Clone + Eq + Hash> State<T> {
     }
 }
 
-fn promote_due<T: Clone + Eq + Hash>(state: &mut State<T>) {
-    let now = Instant::now();
+/// Makes those ready that were to come by then, or all.
+fn promote<T: Clone + Eq + Hash>(state: &mut State<T>, by: Option<Instant>) {
     while let Some(&Reverse((at, id))) = state.delayed.peek() {
-        if at > now {
+        if by.is_some_and(|by| at > by) {
             break;
         }
         state.delayed.pop();
@@ -302,6 +309,22 @@ mod tests {
         assert_eq!(queue.next().await, "soon");
         assert_eq!(queue.next().await, "late");
         assert!(start.elapsed() >= Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn delayed_keys_come_at_once_when_asked_for() {
+        let queue = WorkQueue::new();
+        queue.add_after("b", 2 * SOON);
+        queue.add_after("a", SOON);
+        let start = Instant::now();
+        let (first, ()) = tokio::join!(queue.next(), async { queue.add_delayed() });
+        assert_eq!((first, queue.next().await), ("a", "b"));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        // They came; they don't come again in time.
+        queue.done(&"a");
+        queue.done(&"b");
+        let again = tokio::time::timeout(3 * SOON, queue.next());
+        assert!(again.await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::Pod;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -117,6 +118,26 @@ impl Cgroups {
             Ok(list) => list.split_whitespace().any(|name| name == "pids"),
             Err(_) => self.mount.join("pids").exists(),
         }
+    }
+
+    /// What a container's cgroup of version 2 is given beside its limits, as Kubernetes does:
+    /// when memory runs out all of it ends and not one of its processes (the kubelet's
+    /// `singleProcessOOMKill: false`), and nothing of it is swapped (`NoSwap`) where the
+    /// kernel could.
+    pub fn of_container(&self) -> BTreeMap<String, String> {
+        if !self.is_unified() {
+            return BTreeMap::new();
+        }
+        let all = self.mount.join(self.root.trim_start_matches('/'));
+        let swap = all.join("kubepods/memory.swap.max").exists();
+        let files = [
+            ("memory.oom.group", "1", true),
+            ("memory.swap.max", "0", swap),
+        ];
+        let there = files.into_iter().filter(|(.., is_there)| *is_there);
+        there
+            .map(|(file, text, _)| (file.into(), text.into()))
+            .collect()
     }
 
     /// Makes a pod's cgroup and sets its limits.

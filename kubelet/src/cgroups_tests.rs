@@ -128,6 +128,26 @@ fn version_2_is_one_tree_with_its_controllers_handed_down() {
 }
 
 #[test]
+fn a_container_of_version_2_ends_as_a_whole_and_is_not_swapped() {
+    let dir = unified();
+    let cgroups = Cgroups::new(dir.path(), "/", None);
+    cgroups.enforce(1 << 30, 2000).unwrap();
+    let files = |list: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let pairs = list.iter();
+        pairs
+            .map(|(file, text)| ((*file).into(), (*text).into()))
+            .collect()
+    };
+    let group = ("memory.oom.group", "1");
+    assert_eq!(cgroups.of_container(), files(&[group]));
+    fs::write(dir.path().join("kubepods/memory.swap.max"), "max\n").unwrap();
+    let both = files(&[group, ("memory.swap.max", "0")]);
+    assert_eq!(cgroups.of_container(), both);
+    let v1 = tempfile::tempdir().unwrap();
+    assert!(Cgroups::new(v1.path(), "/", None).of_container().is_empty());
+}
+
+#[test]
 fn a_pod_without_limits_has_none_in_either_version() {
     let dir = unified();
     let v2 = Cgroups::new(dir.path(), "/", None);

@@ -1,7 +1,7 @@
 //! What the runtime is told about a container.
 
 use crate::cri::api::{ContainerMetadata, ImageSpec, KeyValue, LinuxContainerConfig};
-use crate::cri::{ContainerConfig, Image, Mount, labels};
+use crate::cri::{ContainerConfig, Image, LinuxContainerResources, Mount, labels};
 use crate::env::{self, ConfigError};
 use crate::sandbox;
 use crate::security_context::{self, Profiles};
@@ -27,6 +27,9 @@ pub struct Parts<'a> {
     pub mounts: Vec<Mount>,
     /// The node's memory in bytes.
     pub memory_capacity: i64,
+    /// What its cgroup is given beside its limits: texts by file
+    /// ([`crate::cgroups::Cgroups::of_container`]).
+    pub cgroup: BTreeMap<String, String>,
     /// The runtime's id of the container whose processes it is to see.
     pub target: Option<&'a str>,
     /// Profiles that may confine it.
@@ -69,11 +72,10 @@ pub fn config(parts: Parts<'_>) -> Result<ContainerConfig, ConfigError> {
         stdin_once: container.stdin_once.unwrap_or(false),
         tty: container.tty.unwrap_or(false),
         linux: Some(LinuxContainerConfig {
-            resources: Some(qos::container_resources(
-                pod,
-                container,
-                parts.memory_capacity,
-            )),
+            resources: Some(LinuxContainerResources {
+                unified: parts.cgroup,
+                ..qos::container_resources(pod, container, parts.memory_capacity)
+            }),
             security_context: Some(security_context),
         }),
     })
@@ -126,6 +128,7 @@ mod tests {
             environment: vec![("A".into(), "b".into())],
             mounts: Vec::new(),
             memory_capacity: 1 << 30,
+            cgroup: BTreeMap::from([("memory.oom.group".into(), "1".into())]),
             target: None,
             profiles: Profiles {
                 seccomp: &seccomp,
@@ -141,5 +144,7 @@ mod tests {
             pod::container_hash(&container)
         );
         assert_eq!(made.labels[labels::CONTAINER_NAME], "web");
+        let resources = made.linux.unwrap().resources.unwrap();
+        assert_eq!(resources.unified["memory.oom.group"], "1");
     }
 }

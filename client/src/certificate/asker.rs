@@ -38,6 +38,9 @@ pub(super) fn complaint(config: &Kubeconfig, now: SystemTime) -> Option<String> 
     };
     match Held::read(certificate, key) {
         Ok(held) if held.life.is_over(now) => Some("its certificate has expired".into()),
+        Ok(held) if held.life.is_early(now) => {
+            Some("its certificate isn't good yet; compare the clocks of the hosts".into())
+        }
         Ok(_) => None,
         Err(error) => Some(error.to_string()),
     }

@@ -69,6 +69,7 @@ impl Held {
                 from: written
                     .filter(|at| *at < to)
                     .map_or(from, |at| at.max(from)),
+                good_from: from,
                 to,
             },
         })
@@ -145,28 +146,69 @@ impl CertificateFile {
         make_dir(&self.dir).map_err(failed)?;
         let content = format!("{certificate}{key}");
         write_private(&path, content.as_bytes(), self.readers).map_err(failed)?;
-        let link = self.dir.join(format!("{}-updated.pem", self.name));
-        match fs::remove_file(&link) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        symlink(&dated, &link).map_err(failed)?;
-        fs::rename(&link, self.current()).map_err(failed)?;
+        self.link(&dated).map_err(failed)?;
         self.forget(&dated);
         Ok(())
     }
 
-    /// Removes all but the newest of the former certificates.
-    fn forget(&self, current: &str) {
+    /// Goes back to a former certificate where the one in use isn't good yet, as after a clock
+    /// that was ahead was put right; says whether it has.
+    ///
+    /// # Errors
+    /// If the link can't be changed.
+    pub fn fall_back(&self, now: SystemTime) -> Result<bool, FileError> {
+        let is_early = |held: Held| held.life.is_early(now);
+        if !self.read()?.is_some_and(is_early) {
+            return Ok(false);
+        }
+        let former = self.dated().into_iter().rev().find(|name| {
+            let file = Pem::File(self.dir.join(name));
+            Held::read(&file, &file).is_ok_and(|held| held.life.is_good(now))
+        });
+        let Some(former) = former else {
+            return Ok(false);
+        };
+        let failed = |error| FileError::Write(self.current(), error);
+        self.link(&former).map_err(failed)?;
+        tracing::info!(
+            file = former,
+            "uses a former certificate: the clock was set back"
+        );
+        Ok(true)
+    }
+
+    /// Uses one of the dated files from now on.
+    fn link(&self, dated: &str) -> io::Result<()> {
+        let link = self.dir.join(format!("{}-updated.pem", self.name));
+        match fs::remove_file(&link) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        symlink(dated, &link)?;
+        fs::rename(&link, self.current())
+    }
+
+    /// The dated files, oldest first.
+    fn dated(&self) -> Vec<String> {
         let prefix = format!("{}-2", self.name);
         let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        let mut former: Vec<String> = entries
+        let mut all: Vec<String> = entries
             .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter(|name| name.starts_with(&prefix) && name.ends_with(".pem") && name != current)
+            .filter(|name| name.starts_with(&prefix) && name.ends_with(".pem"))
             .collect();
-        former.sort();
-        for name in former.iter().rev().skip(KEPT) {
-            if let Err(error) = fs::remove_file(self.dir.join(name)) {
+        all.sort();
+        all
+    }
+
+    /// Removes all but the newest of the former certificates.
+    fn forget(&self, current: &str) {
+        let former = self
+            .dated()
+            .into_iter()
+            .rev()
+            .filter(|name| name != current);
+        for name in former.skip(KEPT) {
+            if let Err(error) = fs::remove_file(self.dir.join(&name)) {
                 tracing::debug!(name, %error, "a former certificate stays");
             }
         }
@@ -205,9 +247,14 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair};
 
     fn pair(name: &str) -> (String, String) {
+        pair_from(name, 2020)
+    }
+
+    /// One that is good from the beginning of a year on.
+    fn pair_from(name: &str, year: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_before = rcgen::date_time_ymd(year, 1, 1);
         params.not_after = rcgen::date_time_ymd(2090, 1, 1);
         let certificate = params.self_signed(&key).unwrap();
         (certificate.pem(), key.serialize_pem())
@@ -248,6 +295,33 @@ mod tests {
         let life = file.read().unwrap().unwrap().life;
         let age = SystemTime::now().duration_since(life.from).unwrap();
         assert!(age < Duration::from_secs(600), "{age:?}");
+    }
+
+    #[test]
+    fn a_former_one_is_used_while_the_one_in_use_is_not_good_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = CertificateFile::new(dir.path(), "x", Readers::Owner);
+        let second = |second| Timestamp::from_second(second).unwrap();
+        let write = |(certificate, key): (String, String), at| {
+            file.write(&certificate, &key, second(at)).unwrap();
+            let written = fs::File::options().write(true).open(file.current());
+            written.unwrap().set_modified(second(at).into()).unwrap();
+        };
+        let in_use = || file.read().unwrap().unwrap().subject.names;
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        assert!(!file.fall_back(now).unwrap(), "there is none");
+        write(pair("former"), 1_800_000_000);
+        assert!(!file.fall_back(now).unwrap(), "it is good");
+        // The clock was years ahead.
+        write(pair_from("early", 2040), 2_220_000_000);
+        assert!(in_use().contains("early"));
+        assert!(file.fall_back(now).unwrap());
+        assert!(in_use().contains("former"));
+        // Where there is no better one it stays.
+        write(pair_from("early", 2040), 2_220_000_000);
+        fs::remove_file(dir.path().join("x-2027-01-15-08-00-00.pem")).unwrap();
+        assert!(!file.fall_back(now).unwrap());
+        assert!(in_use().contains("early"));
     }
 
     #[test]

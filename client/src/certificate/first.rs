@@ -3,6 +3,7 @@
 use super::asker::{AskError, Asker, complaint};
 use super::file::write_private;
 use super::{CertificateFile, FileError, Readers, Renewal, Request};
+use crate::clock;
 use crate::kubeconfig::{Kubeconfig, Pem};
 use crate::notify::Watch;
 use crate::queue::backoff;
@@ -47,7 +48,11 @@ pub async fn first_certificate(asker: &Asker, own: &Own) {
     let folder = asker.kubeconfigs.first().and_then(|path| path.parent());
     let folder = Watch::new(folder.unwrap_or(Path::new(".")));
     let mut failures = 0;
+    let mut clock = clock::Changes::new();
     while let Some(why) = missing(own) {
+        if own.file.fall_back(SystemTime::now()).unwrap_or(false) {
+            continue;
+        }
         tracing::info!(
             kubeconfig = %own.kubeconfig.display(),
             why,
@@ -62,6 +67,7 @@ pub async fn first_certificate(asker: &Asker, own: &Own) {
         tracing::warn!(%error, again_in = ?pause, "no certificate to connect with");
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
+            () = clock.next() => {}
             // What to ask with may have come; what is being written is soon complete.
             () = folder.changed() => tokio::time::sleep(PAUSES.0).await,
         }
@@ -81,7 +87,9 @@ async fn attempt(asker: &Asker, own: &Own) -> Result<(), Error> {
     // One that was got, but whose kubeconfig wasn't written any more, or has gone.
     let held = own.file.read().ok().flatten();
     let is_good = held.is_some_and(|held| {
-        held.subject == own.request.subject && !held.life.is_over(SystemTime::now())
+        held.subject == own.request.subject
+            && !held.life.is_over(SystemTime::now())
+            && !held.life.is_early(SystemTime::now())
     });
     if !is_good {
         let (certificate, key) = asker.ask(&own.request).await?;

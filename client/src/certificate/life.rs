@@ -14,6 +14,8 @@ pub struct Life {
     /// When its life begins: when it was issued, as far as known. Signers date
     /// certificates back for clocks that differ; that is no time it has lived.
     pub from: SystemTime,
+    /// From when on it is good: its date, which may be before its life begins.
+    pub good_from: SystemTime,
     /// When it ends.
     pub to: SystemTime,
 }
@@ -22,6 +24,18 @@ impl Life {
     /// Whether it has ended.
     pub fn is_over(&self, now: SystemTime) -> bool {
         now >= self.to
+    }
+
+    /// Whether it was good when its life began and isn't yet: the clock was set back since.
+    /// (One that wasn't good then either is of a signer whose clock is ahead. Whoever it is
+    /// shown to may think as the signer does.)
+    pub fn is_early(&self, now: SystemTime) -> bool {
+        now < self.good_from && self.good_from < self.from
+    }
+
+    /// Whether it is good now.
+    pub fn is_good(&self, now: SystemTime) -> bool {
+        now >= self.good_from && !self.is_over(now)
     }
 
     /// When to renew it; `chance` is between 0 and 1.
@@ -47,6 +61,7 @@ mod tests {
         let from = SystemTime::UNIX_EPOCH + 1000 * hour;
         let life = Life {
             from,
+            good_from: from - hour / 12,
             to: from + 100 * hour,
         };
         let round = |time: SystemTime| time.duration_since(from).unwrap().as_secs_f64().round();
@@ -56,6 +71,13 @@ mod tests {
         assert_eq!(life.left(0.0, from + 71 * hour), Duration::ZERO);
         assert!(life.left(1.0, from + 71 * hour) > 18 * hour);
         assert!(!life.is_over(from + 99 * hour) && life.is_over(life.to));
+        assert!(life.is_early(from - hour) && !life.is_early(life.good_from));
+        let ahead = Life {
+            good_from: from,
+            ..life
+        };
+        assert!(!ahead.is_early(from - hour) && !ahead.is_good(from - hour));
+        assert!(life.is_good(from) && !life.is_good(from - hour) && !life.is_good(life.to));
     }
 
     #[test]
@@ -63,6 +85,7 @@ mod tests {
         let now = SystemTime::now();
         let life = Life {
             from: now,
+            good_from: now,
             to: now - Duration::from_secs(1),
         };
         assert_eq!(life.left(1.0, now), Duration::ZERO);

@@ -2,6 +2,7 @@
 
 use super::asker::{AskError, Asker};
 use super::{CertificateFile, FileError, Held, Request, Subject};
+use crate::clock;
 use crate::queue::backoff;
 use jiff::Timestamp;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -10,8 +11,6 @@ use tokio::sync::watch;
 
 /// First pause after a failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-/// The clock may be set while it is waited: it is looked at this often.
-const LOOK: Duration = Duration::from_secs(600);
 
 /// A certificate that is kept new for as long as the process runs.
 pub struct Renewal {
@@ -55,6 +54,7 @@ fn step(held: Option<&Held>, subject: Option<&Subject>, chance: f64, now: System
         None => Step::Ask("there is none"),
         Some(held) if held.subject != *subject => Step::Ask("it is for other names or addresses"),
         Some(held) if held.life.is_over(now) => Step::Ask("it has expired"),
+        Some(held) if held.life.is_early(now) => Step::Ask("it isn't good yet"),
         Some(held) => match held.life.left(chance, now) {
             Duration::ZERO => Step::Ask("its life nears its end"),
             left => Step::Wait(left),
@@ -75,7 +75,12 @@ impl Renewal {
         let file = current.display();
         let mut chance_of_this = chance();
         let mut failures = 0;
+        // How long to wait follows from the time of day.
+        let mut clock = clock::Changes::new();
         loop {
+            if let Err(error) = self.file.fall_back(SystemTime::now()) {
+                tracing::warn!(%file, %error, "no former certificate can be used");
+            }
             let subject = self.subject.borrow_and_update().clone();
             let held = self.file.read().unwrap_or_else(|error| {
                 tracing::warn!(%error, "the certificate can't be used, asking for another");
@@ -83,7 +88,7 @@ impl Renewal {
             });
             let now = SystemTime::now();
             let pause = match step(held.as_ref(), subject.as_ref(), chance_of_this, now) {
-                Step::Wait(left) => left.min(LOOK),
+                Step::Wait(left) => left,
                 Step::Ask(why) => {
                     tracing::info!(%file, why, "asking for a certificate");
                     let mut news = self.subject.clone();
@@ -110,6 +115,7 @@ impl Renewal {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                () = clock.next() => failures = 0,
                 () = changed(&mut self.subject) => failures = 0,
             }
         }
@@ -147,6 +153,7 @@ mod tests {
             subject: subject.clone(),
             life: Life {
                 from: now - since * minute,
+                good_from: now - since * minute,
                 to: now + left * minute,
             },
         };
@@ -162,6 +169,10 @@ mod tests {
         assert_eq!(left.as_secs_f64().round(), 3600.0);
         assert_eq!(at(&held(70, 30)), Step::Ask("its life nears its end"));
         assert_eq!(at(&held(70, 0)), Step::Ask("it has expired"));
+        let mut early = held(10, 90);
+        early.life.good_from = now + minute;
+        early.life.from = now + 2 * minute;
+        assert_eq!(at(&early), Step::Ask("it isn't good yet"));
         let mut moved = subject.clone();
         moved.addresses.insert("10.0.0.2".parse().unwrap());
         let step = step(Some(&held(10, 90)), Some(&moved), 0.0, now);

@@ -3,13 +3,13 @@
 
 use super::Error;
 use hardway_client::api::Client;
+use hardway_client::clock;
 use hardway_proto::{Kind, Status};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -78,11 +78,9 @@ impl Tokens {
 
     /// Keeps a token and has the pod looked at again at that time.
     fn keep(&self, key: Key, token: Token, again: Timestamp) {
-        let wait = again.duration_since(Timestamp::now());
-        let wait = Duration::try_from(wait).unwrap_or_default();
         let (due, uid) = (self.due.clone(), key.pod_uid.clone());
         let reminder = tokio::spawn(async move {
-            tokio::time::sleep(wait).await;
+            clock::until(again).await;
             // Nobody listens any more when the kubelet stops.
             let _ = due.send(uid);
         });

@@ -36,12 +36,15 @@ fn expired(entry: &Entry, finished_at: i64) -> bool {
 }
 
 impl Backoff {
-    /// Whether a container that ended at `finished_at` has to wait still.
+    /// Whether a container that ended at `finished_at` has to wait still. One that seems to
+    /// have ended later than now has not: the clock was set back since.
     pub fn wait(&self, key: &str, finished_at: i64, now: i64) -> Option<Wait> {
         let entry = self.0.get(key).filter(|e| !expired(e, finished_at))?;
         let until = finished_at.saturating_add(nanos(entry.delay));
         let delay = entry.delay;
-        (now < until).then_some(Wait { delay, until })
+        (finished_at..until)
+            .contains(&now)
+            .then_some(Wait { delay, until })
     }
 
     /// Notes that the container comes again now.
@@ -79,5 +82,17 @@ mod tests {
         backoff.started("web", much_later, much_later);
         let wait = backoff.wait("web", much_later, much_later).unwrap();
         assert_eq!(wait.delay, FIRST);
+    }
+
+    #[test]
+    fn nobody_waits_for_a_clock_that_was_set_back() {
+        let mut backoff = Backoff::default();
+        let day = 86_400 * SECOND;
+        backoff.started("web", day, day);
+        assert!(backoff.wait("web", day, day + SECOND).is_some());
+        assert_eq!(backoff.wait("web", day, SECOND), None);
+        backoff.started("web", day, SECOND);
+        let wait = backoff.wait("web", 2 * SECOND, 2 * SECOND).unwrap();
+        assert_eq!(wait.until, 22 * SECOND);
     }
 }

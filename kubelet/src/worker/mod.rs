@@ -17,7 +17,7 @@ use crate::status::{self, Notes, Verdict};
 use crate::{cri, garbage, pod};
 use backoff::Backoff;
 use decide::{Plan, Situation, decide};
-use hardway_client::queue;
+use hardway_client::{clock, queue};
 use hardway_proto::Kind;
 use health::Health;
 use jiff::Timestamp;
@@ -110,6 +110,8 @@ impl Worker {
     /// Works until the pod is gone from this node and from the API.
     pub async fn run(mut self) {
         let mailbox = self.mailbox.clone();
+        // Deadlines and back-offs are times of day.
+        let mut clock = clock::Changes::new();
         loop {
             let mail = mailbox.mail();
             let (outcome, wake) = if mail.is_ending() {
@@ -147,11 +149,16 @@ impl Worker {
                     Some(Instant::now() + pause)
                 }
             };
-            match wake {
-                Some(at) => {
-                    let _ = tokio::time::timeout_at(at, mailbox.woken()).await;
+            let in_time = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
                 }
-                None => mailbox.woken().await,
+            };
+            tokio::select! {
+                () = mailbox.woken() => {}
+                () = in_time => {}
+                () = clock.next() => {}
             }
         }
     }

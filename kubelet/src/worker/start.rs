@@ -220,6 +220,7 @@ impl Worker {
             environment,
             mounts,
             memory_capacity: context.memory_capacity,
+            cgroup: context.cgroups.of_container(),
             target,
             profiles: Profiles {
                 seccomp: &context.places.seccomp,
