@@ -23,7 +23,7 @@ pub struct Facts {
     pub resolves_its_name: bool,
     /// TCP ports that somebody listens on.
     pub listening: BTreeSet<u16>,
-    /// hardway's units that run.
+    /// hardway's units that run, or start or stop just now.
     pub running: BTreeSet<String>,
     /// hardway's units that are installed.
     pub installed: BTreeSet<String>,
@@ -82,7 +82,7 @@ impl Facts {
                 .iter()
                 .flat_map(|path| listening(&fs::read_to_string(path).unwrap_or_default()))
                 .collect(),
-            running: of_units(&systemd::is_active),
+            running: of_units(&systemd::has_processes),
             installed: of_units(&installed),
             programs: PROGRAMS
                 .iter()

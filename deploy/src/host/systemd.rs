@@ -67,6 +67,17 @@ pub fn is_active(unit: &str) -> bool {
     shell::succeeds("systemctl", &["--quiet", "is-active", unit])
 }
 
+/// Whether a unit has processes, or is about to have some: one that starts listens before it
+/// is active.
+pub fn has_processes(unit: &str) -> bool {
+    property(unit, "ActiveState").is_ok_and(|state| is_up(&state))
+}
+
+/// States as systemd(1) has them, under "Units".
+fn is_up(state: &str) -> bool {
+    !["inactive", "failed"].contains(&state)
+}
+
 fn property(unit: &str, name: &str) -> Result<String> {
     let property = format!("--property={name}");
     let said = shell::run("systemctl", &["show", "--value", &property, unit])?;
@@ -108,4 +119,17 @@ pub fn apply_owners(layout: &Layout, configuration: &str) -> Result<String> {
     }
     shell::run("systemd-tmpfiles", &["--create", configuration])?;
     Ok(String::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_starts_listens_already() {
+        for state in ["active", "reloading", "activating", "deactivating"] {
+            assert!(is_up(state), "{state}");
+        }
+        assert!(!is_up("inactive") && !is_up("failed"));
+    }
 }
