@@ -22,6 +22,9 @@ use tokio::sync::watch;
 const CRITICAL: i32 = 2_000_000_000;
 /// How long the apiserver is waited for to hear how pods ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long systemd is waited for to say whether the host shuts down. It does much else just
+/// then, and on a slow host 5 s weren't enough.
+const ASKING: Duration = Duration::from_secs(30);
 
 /// How long pods may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,13 +171,18 @@ pub async fn is_system_stopping() -> bool {
     let tool = tokio::process::Command::new("systemctl")
         .arg("is-system-running")
         .output();
-    match tokio::time::timeout(LAST_WORDS, tool).await {
+    match tokio::time::timeout(ASKING, tool).await {
         Ok(Ok(output)) => says_stopping(&output.stdout),
         Ok(Err(error)) => {
             tracing::debug!(%error, "no systemctl: nobody says that the host shuts down");
             false
         }
-        Err(_) => false,
+        Err(_) => {
+            tracing::warn!(
+                "systemd doesn't say within {ASKING:?} whether the host shuts down: pods go on"
+            );
+            false
+        }
     }
 }
 
