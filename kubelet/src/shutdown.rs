@@ -23,7 +23,7 @@ const CRITICAL: i32 = 2_000_000_000;
 /// How long the apiserver is waited for to hear how pods ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How long systemd is waited for to say whether the host shuts down. It does much else just
-/// then, and on a slow host 5 s weren't enough.
+/// then.
 const ASKING: Duration = Duration::from_secs(30);
 
 /// How long pods may take.
