@@ -114,7 +114,10 @@ fn web_server(folder: &str, page: &str) -> Result<Image> {
 /// What is in the image of agnhost beside it: tests call these programs in its pods.
 fn agnhost_entries(agnhost: &Path) -> Result<Vec<Entry>> {
     let mut entries = content::busybox()?;
+    // Busybox's shell calls busybox's own nc, whatever is in the PATH.
+    entries.retain(|entry| entry.path() != "bin/sh");
     for (program, at) in [
+        ("dash", "bin/sh"),
         ("curl", "usr/local/bin/curl"),
         ("dig", "usr/local/bin/dig"),
         ("nc.openbsd", "usr/local/bin/nc"),

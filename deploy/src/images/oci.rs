@@ -47,6 +47,11 @@ impl Entry {
         }
     }
 
+    /// Where it is, from the root; that of a folder ends in a slash.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// A symbolic link.
     pub fn link(path: &str, target: &str) -> Self {
         Self {
