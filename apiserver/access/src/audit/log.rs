@@ -364,7 +364,8 @@ mod tests {
         };
         let (begun, log) = full(Mode::Blocking);
         assert!(begun.is_ok());
-        assert_eq!(counts(&log), (1, 1, 0, 0));
+        // Its beginning, and its end.
+        assert_eq!(counts(&log), (2, 2, 0, 0));
         let (begun, log) = full(Mode::BlockingStrict);
         assert!(begun.is_err());
         assert_eq!(counts(&log), (1, 1, 0, 1));
