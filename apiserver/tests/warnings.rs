@@ -1,6 +1,8 @@
 //! What is let in, but seldom meant, is warned of; and what is let in without a word.
 
 mod common;
+#[path = "warnings/fields.rs"]
+mod fields;
 
 use bytes::Bytes;
 use common::{Lab, MAPS, PODS, pod, service_account};

@@ -94,6 +94,11 @@ impl Quantity {
         self.nanos as f64 / NANO as f64
     }
 
+    /// Whether it has no fraction.
+    pub fn is_whole(&self) -> bool {
+        self.nanos % NANO == 0
+    }
+
     /// Whether it is zero.
     pub fn is_zero(&self) -> bool {
         self.nanos == 0

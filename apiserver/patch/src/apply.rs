@@ -27,7 +27,7 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// Where another manager owns a field that would change, that is a conflict
 /// (409), unless `force` takes the field over.
 ///
-/// Defaulting, admission and validation follow after; [`crate::managed_fields::update`]
+/// It was checked before ([`check_applied`]); defaulting, admission and validation follow after; [`crate::managed_fields::update`]
 /// must not be called for the same write.
 pub fn apply(
     live: Option<&Value>,
@@ -36,7 +36,6 @@ pub fn apply(
     writer: &Writer<'_>,
     force: bool,
 ) -> Result<Value, Status> {
-    check(applied, schema, writer)?;
     let applied = &without_null_creation(applied);
     let nothing = json!({});
     let before = live.map(without_managed_fields);
@@ -97,7 +96,12 @@ pub fn apply(
     Ok(new)
 }
 
-fn check(applied: &Value, schema: &Schema, writer: &Writer<'_>) -> Result<(), Status> {
+/// Whether a configuration can be applied: it has no owners of its own, is of the version
+/// that is asked for, and of the schema's shape, whatever the request says of validation.
+///
+/// # Errors
+/// 400, or 500 for what the schema doesn't declare, as in Kubernetes.
+pub fn check_applied(applied: &Value, schema: &Schema, api_version: &str) -> Result<(), Status> {
     let text = |pointer: &str| {
         applied
             .pointer(pointer)
@@ -111,10 +115,9 @@ fn check(applied: &Value, schema: &Schema, writer: &Writer<'_>) -> Result<(), St
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
     let version = text("/apiVersion");
-    if version != writer.api_version {
+    if version != api_version {
         return Err(Status::bad_request(format!(
-            "Incorrect version specified in apply patch. Specified patch version: {version}, expected: {}",
-            writer.api_version
+            "Incorrect version specified in apply patch. Specified patch version: {version}, expected: {api_version}"
         )));
     }
     let problems = validate(schema, applied);

@@ -19,9 +19,9 @@ mod strategic;
 mod typed;
 mod versions;
 
-pub use apply::apply;
+pub use apply::{apply, check_applied};
 pub use fields::{FieldSet, PathElement};
 pub use json::{json_patch, merge_patch};
 pub use managed_fields::Writer;
-pub use strategic::strategic_merge;
+pub use strategic::{go_format, strategic_merge};
 pub use versions::Versions;

@@ -290,7 +290,7 @@ fn is_directive(name: &str) -> bool {
 }
 
 /// A value as Go's `%v` prints it, which is how clients know these errors.
-fn go_format(value: &Value) -> String {
+pub fn go_format(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".into(),
         Value::String(text) => text.clone(),

@@ -21,37 +21,80 @@ pub fn typed(
     api_version: &str,
     kind: &str,
 ) -> Result<Value, Status> {
-    let json: Cow<[u8]> = match &request.body {
+    let (json, twice): (Cow<[u8]>, _) = match &request.body {
         Body::Value(value) => return Ok(value.clone()),
-        Body::Empty => Cow::Borrowed(b"{}"),
-        Body::Json(bytes) | Body::Patch(_, bytes) => Cow::Borrowed(bytes),
-        Body::Yaml(bytes) => Cow::Owned(yaml_to_json(bytes, kind)?),
+        Body::Empty => (Cow::Borrowed(b"{}"), Vec::new()),
+        Body::Json(bytes) | Body::Patch(_, bytes) => (Cow::Borrowed(bytes), Vec::new()),
+        Body::Yaml(bytes) => {
+            let (value, twice) = yaml(bytes, kind)?;
+            (Cow::Owned(value.to_string().into_bytes()), twice)
+        }
     };
     let version = api_version.rsplit('/').next().unwrap_or(api_version);
-    let (mut value, problems) = match strict::check(schema, &json) {
+    let (mut value, fields) = match strict::check(schema, &json) {
         Ok(decoded) => decoded,
         Err(why) if is_object(&json) => return Err(strict::undecodable(version, kind, &why)),
         Err(why) => return Err(unrecognised(kind, &why)),
     };
     identify(&mut value, api_version, kind)?;
-    report(request, version, kind, &problems)?;
+    let problems = Problems { twice, fields };
+    problems.report(request, |why| strict::undecodable(version, kind, &why))?;
     Ok(value)
 }
 
-/// Refuses, tells or ignores unknown and duplicate fields.
-pub fn report(
-    request: &Request,
-    version: &str,
-    kind: &str,
-    problems: &[String],
-) -> Result<(), Status> {
-    match request.options.field_validation {
-        _ if problems.is_empty() => {}
-        FieldValidation::Ignore => {}
-        FieldValidation::Warn => problems.iter().for_each(|problem| request.warn(problem)),
-        FieldValidation::Strict => return Err(strict::refused(version, kind, problems)),
+/// What strict validation doesn't let pass.
+pub struct Problems {
+    /// Keys that come twice in YAML, each with its line.
+    twice: Vec<String>,
+    /// Fields that aren't known, or come twice in JSON.
+    fields: Vec<String>,
+}
+
+impl Problems {
+    /// Keys that come twice in YAML.
+    pub fn twice(twice: Vec<String>) -> Self {
+        let fields = Vec::new();
+        Self { twice, fields }
     }
-    Ok(())
+
+    /// Fields that aren't known, or come twice in JSON.
+    pub fn of_fields(fields: Vec<String>) -> Self {
+        let twice = Vec::new();
+        Self { twice, fields }
+    }
+
+    /// Refuses, tells or ignores them, as the request asks.
+    ///
+    /// # Errors
+    /// What `refuse` makes of their text.
+    pub fn report(
+        self,
+        request: &Request,
+        refuse: impl FnOnce(String) -> Status,
+    ) -> Result<(), Status> {
+        let Self { twice, fields } = self;
+        if twice.is_empty() && fields.is_empty() {
+            return Ok(());
+        }
+        match request.options.field_validation {
+            FieldValidation::Ignore => Ok(()),
+            FieldValidation::Warn => {
+                let all = twice.into_iter().chain(fields);
+                all.for_each(|problem| request.warn(problem));
+                Ok(())
+            }
+            FieldValidation::Strict => {
+                let yaml = (!twice.is_empty()).then(|| unmarshal_errors(&twice));
+                let all: Vec<String> = yaml.into_iter().chain(fields).collect();
+                Err(refuse(format!("strict decoding error: {}", all.join(", "))))
+            }
+        }
+    }
+}
+
+/// Lines of YAML that can't be taken, as Kubernetes' parser tells them together.
+pub fn unmarshal_errors(lines: &[String]) -> String {
+    format!("yaml: unmarshal errors:\n  {}", lines.join("\n  "))
 }
 
 /// Checks (or fills in) `apiVersion` and `kind`.
@@ -99,10 +142,9 @@ fn unrecognised(kind: &str, why: &str) -> Status {
     ))
 }
 
-/// YAML as JSON. Keys that appear twice are refused.
-pub fn yaml_to_json(yaml: &[u8], kind: &str) -> Result<Vec<u8>, Status> {
-    let value = yaml::read(yaml).map_err(|error| unrecognised(kind, &format!("yaml: {error}")))?;
-    serde_json::to_vec(&value).map_err(|error| unrecognised(kind, &error.to_string()))
+/// Reads YAML, and which keys come twice (the last counts).
+pub fn yaml(yaml: &[u8], kind: &str) -> Result<(Value, Vec<String>), Status> {
+    yaml::read_strictly(yaml).map_err(|error| unrecognised(kind, &format!("yaml: {error}")))
 }
 
 /// What is sent along with a deletion: its options.
@@ -114,12 +156,6 @@ pub fn delete_options(body: &Body) -> Result<Value, Status> {
         _ => return Ok(Value::Null),
     };
     options.map_err(|error| Status::bad_request(format!("the body is no DeleteOptions: {error}")))
-}
-
-/// A patch's body as JSON; apply patches may be YAML.
-pub fn patch(bytes: &[u8]) -> Result<Value, Status> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
 }
 
 #[cfg(test)]
@@ -147,12 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn yaml_becomes_json() {
+    fn yaml_is_read_with_what_comes_twice() {
+        let (value, twice) = yaml(b"a: [1, x]\nb: 1\nb: 2", "Pod").unwrap();
+        assert_eq!(value, json!({"a": [1, "x"], "b": 2}));
         assert_eq!(
-            yaml_to_json(b"a: [1, x]", "Pod").unwrap(),
-            br#"{"a":[1,"x"]}"#
+            unmarshal_errors(&twice),
+            "yaml: unmarshal errors:\n  line 3: key \"b\" already set in map"
         );
-        assert_eq!(yaml_to_json(b"a: 1\na: 2", "Pod").unwrap_err().code, 400);
-        assert_eq!(yaml_to_json(b"{", "Pod").unwrap_err().code, 400);
+        assert_eq!(yaml(b"{", "Pod").unwrap_err().code, 400);
     }
 }

@@ -14,6 +14,7 @@ pub mod metadata;
 mod modify;
 mod options;
 mod part;
+mod patch;
 pub mod present;
 mod read;
 mod record;

@@ -1,9 +1,9 @@
 //! Which part of an object a write is about.
 
+use super::patch::Patch;
 use super::{Request, Target, decode, metadata};
 use hardway_proto::Status;
 use hardway_resources::rules::{FieldErrors, Rules};
-use hardway_resources::strict;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -15,20 +15,12 @@ pub(super) trait ObjectPart: Sync {
         decode::object(request)
     }
 
-    /// What comes of a patch, for which `apply` makes a new object of an old one: the
-    /// object with the part that was patched.
-    fn patch(
-        &self,
-        request: &Request,
-        old: &Value,
-        apply: &dyn Fn(&Value) -> Result<Value, Status>,
-    ) -> Result<Value, Status> {
+    /// What comes of a patch: the object with the part that was patched.
+    fn patch(&self, request: &Request, old: &Value, patch: &Patch<'_>) -> Result<Value, Status> {
         let target = &request.target;
         let kind = &target.resource.kind;
-        let mut new = apply(old)?;
-        let problems = strict::prune(target.schema(), &mut new)
-            .map_err(|why| strict::undecodable(&target.version, kind, &why))?;
-        decode::report(request, &target.version, kind, &problems)?;
+        let mut new = patch.apply(request, old)?;
+        patch.check(request, &mut new)?;
         decode::identify(&mut new, &target.api_version(), kind)?;
         Ok(self.place(target, old, Cow::Owned(new)))
     }

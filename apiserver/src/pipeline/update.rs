@@ -1,8 +1,9 @@
 //! The bodies of PUT and PATCH as edits of an object.
 
 use super::modify::Edit;
+use super::patch::Patch;
 use super::subresource::{part_of, shown};
-use super::{Body, Object, PatchKind, Pipeline, Request, decode, metadata};
+use super::{Body, FieldValidation, Object, PatchKind, Pipeline, Request, decode, metadata};
 use bytes::Bytes;
 use hardway_proto::Status;
 use hardway_resources::strict;
@@ -59,10 +60,9 @@ impl Pipeline {
                 "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
             ));
         }
-        let patch = Parsed::read(*kind, bytes)?;
+        let patch = Patch::read(*kind, bytes)?;
         let part = part_of(target)?;
-        let apply = |old: &Value| patch.apply(request, old);
-        let make = |old: &Value| part.patch(request, old, &apply);
+        let make = |old: &Value| part.patch(request, old, &patch);
         shown(target, self.change(request, part, &make).await?)
     }
 
@@ -82,24 +82,18 @@ impl Pipeline {
             ));
         }
         let kind = target.resource.kind.as_str();
-        let json = decode::yaml_to_json(bytes, kind)?;
-        let (applied, problems) = strict::check(target.schema(), &json)
-            .map_err(|why| strict::undecodable(&target.version, kind, &why))?;
-        if applied["metadata"]["managedFields"]
-            .as_array()
-            .is_some_and(|list| !list.is_empty())
-        {
-            return Err(Status::bad_request("metadata.managedFields must be nil"));
-        }
-        let given = applied["apiVersion"].as_str().unwrap_or_default();
-        if given != target.api_version() {
+        let (written, twice) = decode::yaml(bytes, kind)?;
+        hardway_patch::check_applied(&written, target.schema(), &target.api_version())?;
+        if !twice.is_empty() && request.options.field_validation == FieldValidation::Strict {
             return Err(Status::bad_request(format!(
-                "Incorrect version specified in apply patch. Specified patch version: {given}, expected: {}",
-                target.api_version()
+                "error strict decoding YAML: error converting YAML to JSON: {}",
+                decode::unmarshal_errors(&twice)
             )));
         }
-        let mut applied = applied;
-        decode::report(request, &target.version, kind, &problems)?;
+        decode::Problems::twice(twice).report(request, Status::bad_request)?;
+        let mut applied = written;
+        strict::prune(target.schema(), &mut applied)
+            .map_err(|why| strict::undecodable(&target.version, kind, &why))?;
         decode::identify(&mut applied, &target.api_version(), kind)?;
         metadata::place(&mut applied, target)?;
         let part = part_of(target)?;
@@ -138,32 +132,5 @@ impl Pipeline {
             }
         }
         Err(target.stale())
-    }
-}
-
-/// A patch, read once for all tries.
-enum Parsed<'a> {
-    Json(&'a [u8]),
-    Merge(Value),
-    Strategic(Value),
-}
-
-impl<'a> Parsed<'a> {
-    fn read(kind: PatchKind, bytes: &'a Bytes) -> Result<Self, Status> {
-        Ok(match kind {
-            PatchKind::Json => Self::Json(bytes),
-            PatchKind::Merge => Self::Merge(decode::patch(bytes)?),
-            PatchKind::Strategic | PatchKind::Apply => Self::Strategic(decode::patch(bytes)?),
-        })
-    }
-
-    fn apply(&self, request: &Request, old: &Value) -> Result<Value, Status> {
-        match self {
-            Self::Json(bytes) => hardway_patch::json_patch(old, bytes),
-            Self::Merge(patch) => hardway_patch::merge_patch(old, patch),
-            Self::Strategic(patch) => {
-                hardway_patch::strategic_merge(old, patch, request.target.schema())
-            }
-        }
     }
 }

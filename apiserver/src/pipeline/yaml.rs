@@ -19,9 +19,17 @@ const MOST_OPEN: usize = 1000;
 /// How deep values may be nested: what is read is decoded as JSON, which goes no deeper.
 const DEEPEST: usize = 128;
 
-/// Reads the one document of a body. Errors are in the words of Kubernetes' parser
-/// where it is about keys.
+/// Of one body no more keys that come twice are told.
+const MOST_TWICE: usize = 100;
+
+/// Reads the one document of a body. Of a key that comes twice the last counts.
 pub fn read(yaml: &[u8]) -> Result<Value, String> {
+    read_strictly(yaml).map(|(value, _)| value)
+}
+
+/// The same, and which keys come twice, in the words of Kubernetes' parser:
+/// `line 3: key "a" already set in map`.
+pub fn read_strictly(yaml: &[u8]) -> Result<(Value, Vec<String>), String> {
     if open_brackets(yaml) > MOST_OPEN {
         return Err(format!("more than {MOST_OPEN} brackets are open at once"));
     }
@@ -32,12 +40,13 @@ pub fn read(yaml: &[u8]) -> Result<Value, String> {
         open: Vec::new(),
         anchors: HashMap::new(),
         document: None,
+        twice: Vec::new(),
     };
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| error.to_string())?;
         reader.take(event, span.start.line())?;
     }
-    Ok(reader.document.unwrap_or_default())
+    Ok((reader.document.unwrap_or_default(), reader.twice))
 }
 
 /// The most brackets that are open at once, wherever they stand: brackets in
@@ -82,6 +91,8 @@ struct Reader {
     open: Vec<Open>,
     anchors: HashMap<usize, Value>,
     document: Option<Value>,
+    /// Keys that came twice.
+    twice: Vec<String>,
 }
 
 impl Reader {
@@ -112,7 +123,10 @@ impl Reader {
                 self.spend(cost)?;
                 match (self.begins_key(), value) {
                     (false, value) => self.put(value),
-                    (true, Value::String(key)) => self.named(Key::Name(key), line),
+                    (true, Value::String(key)) => {
+                        self.named(Key::Name(key), line);
+                        Ok(())
+                    }
                     (true, _) => Err(format!("line {line}: unsupported map key")),
                 }
             }
@@ -182,10 +196,11 @@ impl Reader {
             Value::Null => return Err(format!("line {line}: unsupported map key")),
             other => Key::Name(other.to_string()),
         };
-        self.named(key, line)
+        self.named(key, line);
+        Ok(())
     }
 
-    fn named(&mut self, name: Key, line: usize) -> Result<(), String> {
+    fn named(&mut self, name: Key, line: usize) {
         if let Some(Open {
             content: Content::Map { map, key, .. },
             ..
@@ -193,14 +208,13 @@ impl Reader {
         {
             if let Key::Name(name) = &name
                 && map.contains_key(name)
+                && self.twice.len() < MOST_TWICE
             {
-                return Err(format!(
-                    "unmarshal errors:\n  line {line}: key {name:?} already set in map"
-                ));
+                let told = format!("line {line}: key {name:?} already set in map");
+                self.twice.push(told);
             }
             *key = Some(name);
         }
-        Ok(())
     }
 
     /// Remembers what an anchor names.
@@ -278,8 +292,11 @@ mod tests {
                 "1": {"c": "d"}, "2": {"c": "d"}})
         );
         assert_eq!(
-            read(b"a: 1\nb: 2\na: 2\n").unwrap_err(),
-            "unmarshal errors:\n  line 3: key \"a\" already set in map"
+            read_strictly(b"a: 1\nb: 2\na: 2\n").unwrap(),
+            (
+                json!({"a": 2, "b": 2}),
+                vec!["line 3: key \"a\" already set in map".to_owned()]
+            )
         );
         assert!(read(b"a: 1\n---\nb: 2\n").is_err());
         assert_eq!(read(b"").unwrap(), Value::Null);

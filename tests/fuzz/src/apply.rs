@@ -45,7 +45,9 @@ pub fn apply(data: &[u8]) {
     let first = named(choices.shaped(&schema, 7));
     let second = named(choices.shaped(&schema, 7));
     let apply = |live: Option<&Value>, applied: &Value, manager, force| {
-        hardway_patch::apply(live, applied, &schema, &writer(manager), force)
+        let writer = writer(manager);
+        hardway_patch::check_applied(applied, &schema, writer.api_version)?;
+        hardway_patch::apply(live, applied, &schema, &writer, force)
     };
     let Ok(one) = apply(None, &first, "one", false) else {
         return;

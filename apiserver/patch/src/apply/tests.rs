@@ -27,7 +27,9 @@ fn do_apply(
     manager: &str,
     force: bool,
 ) -> Result<Value, Status> {
-    apply(live, applied, &deployment(), &writer(manager, 0), force)
+    let writer = writer(manager, 0);
+    check_applied(applied, &deployment(), writer.api_version)?;
+    apply(live, applied, &deployment(), &writer, force)
 }
 
 fn entry<'a>(object: &'a Value, manager: &str) -> Option<&'a Value> {

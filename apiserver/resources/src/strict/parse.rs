@@ -1,6 +1,8 @@
-//! JSON to [`Value`], noticing duplicate keys and where they are.
+//! JSON to [`Value`], noticing duplicate keys, and fields a schema doesn't know, in the
+//! order of the document.
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use crate::schema::{Schema, Type};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::cell::RefCell;
 use std::fmt::{self, Write};
@@ -8,12 +10,28 @@ use std::fmt::{self, Write};
 /// Parses a document, adding `duplicate field "path"` for each key that comes
 /// twice in one object.
 pub fn parse(json: &[u8], duplicates: &mut Vec<String>) -> Result<Value, String> {
+    read(json, None, duplicates)
+}
+
+/// What is unknown and what comes twice, each where it stands in the document. A field
+/// that isn't known is told of once, and nothing below it.
+pub fn in_order(json: &[u8], schema: &Schema) -> Result<Vec<String>, String> {
+    let mut problems = Vec::new();
+    read(json, Some(schema.clone()), &mut problems)?;
+    Ok(problems)
+}
+
+fn read(json: &[u8], schema: Option<Schema>, problems: &mut Vec<String>) -> Result<Value, String> {
     let notes = RefCell::new(Notes {
         path: String::new(),
-        duplicates,
+        problems,
     });
+    let seed = Seed {
+        notes: &notes,
+        schema,
+    };
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let value = Seed(&notes)
+    let value = seed
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
         .map_err(|error| format!("invalid JSON: {error}"))?;
@@ -22,12 +40,48 @@ pub fn parse(json: &[u8], duplicates: &mut Vec<String>) -> Result<Value, String>
 
 struct Notes<'a> {
     path: String,
-    duplicates: &'a mut Vec<String>,
+    problems: &'a mut Vec<String>,
 }
 
-#[derive(Clone, Copy)]
-struct Seed<'n, 'd>(&'n RefCell<Notes<'d>>);
+struct Seed<'n, 'd> {
+    notes: &'n RefCell<Notes<'d>>,
+    /// Of what comes next; none where it isn't looked at, or has none.
+    schema: Option<Schema>,
+}
 
+/// What a schema says of a key.
+enum Field {
+    Known(Option<Schema>),
+    Unknown,
+}
+
+impl Seed<'_, '_> {
+    fn field(&self, name: &str) -> Field {
+        let Some(schema) = &self.schema else {
+            return Field::Known(None);
+        };
+        let node = schema.node();
+        if node.ty != Type::Object || schema.json_schema().is_some() {
+            return Field::Known(None);
+        }
+        match schema.field(name) {
+            None if !node.preserve_unknown => Field::Unknown,
+            field => Field::Known(field),
+        }
+    }
+
+    fn below(&self, schema: Option<Schema>) -> Self {
+        Self {
+            notes: self.notes,
+            schema,
+        }
+    }
+
+    fn note(&self, what: &str) {
+        let Notes { path, problems } = &mut *self.notes.borrow_mut();
+        super::note(problems, || format!("{what} field {path:?}"));
+    }
+}
 impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
     type Value = Value;
 
@@ -72,12 +126,13 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let length = self.0.borrow().path.len();
+        let length = self.notes.borrow().path.len();
+        let items = self.schema.as_ref().and_then(Schema::items);
         let mut list = Vec::new();
         loop {
-            write!(self.0.borrow_mut().path, "[{}]", list.len()).map_err(A::Error::custom)?;
-            let next = access.next_element_seed(self)?;
-            self.0.borrow_mut().path.truncate(length);
+            write!(self.notes.borrow_mut().path, "[{}]", list.len()).map_err(A::Error::custom)?;
+            let next = access.next_element_seed(self.below(items.clone()))?;
+            self.notes.borrow_mut().path.truncate(length);
             match next {
                 Some(value) => list.push(value),
                 None => return Ok(Value::Array(list)),
@@ -86,23 +141,29 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
-        let length = self.0.borrow().path.len();
+        let length = self.notes.borrow().path.len();
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
             {
-                let mut notes = self.0.borrow_mut();
+                let mut notes = self.notes.borrow_mut();
                 if !notes.path.is_empty() {
                     notes.path.push('.');
                 }
                 notes.path.push_str(&key);
-                if map.contains_key(&key) {
-                    let Notes { path, duplicates } = &mut *notes;
-                    super::note(duplicates, || format!("duplicate field {path:?}"));
+            }
+            match self.field(&key) {
+                Field::Known(schema) => {
+                    if map.contains_key(&key) {
+                        self.note("duplicate");
+                    }
+                    map.insert(key, access.next_value_seed(self.below(schema))?);
+                }
+                Field::Unknown => {
+                    self.note("unknown");
+                    access.next_value::<IgnoredAny>()?;
                 }
             }
-            let value = access.next_value_seed(self)?;
-            self.0.borrow_mut().path.truncate(length);
-            map.insert(key, value);
+            self.notes.borrow_mut().path.truncate(length);
         }
         Ok(Value::Object(map))
     }

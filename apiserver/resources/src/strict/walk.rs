@@ -9,6 +9,41 @@ use serde_json::{Map, Value};
 /// `time.Time{}`: midnight of the first day of the year 1.
 const GO_ZERO_TIME: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 
+/// Fields that were dropped, as they are told.
+#[derive(Default)]
+pub struct Unknown {
+    /// Of types that Kubernetes has: of a custom resource its metadata, and that of
+    /// resources within it.
+    of_structs: Vec<String>,
+    /// Of a custom resource's own types.
+    own: Vec<String>,
+}
+
+impl Unknown {
+    pub fn is_empty(&self) -> bool {
+        self.of_structs.is_empty() && self.own.is_empty()
+    }
+
+    /// In the order of a kind that is converted from a map
+    /// (`FromUnstructuredWithValidation`).
+    pub fn sorted(mut self) -> Vec<String> {
+        self.of_structs.append(&mut self.own);
+        self.of_structs.sort();
+        self.of_structs
+    }
+
+    /// In the order of a custom resource: its metadata, what is its own, the metadata of
+    /// resources within it (`unstructuredSchemaCoercer` of `k8s.io/apiextensions-apiserver`).
+    pub fn of_custom(mut self) -> Vec<String> {
+        let is_first = |problem: &String| problem.starts_with("unknown field \"metadata.");
+        let (mut told, within): (Vec<_>, Vec<_>) = self.of_structs.into_iter().partition(is_first);
+        self.own.sort();
+        told.append(&mut self.own);
+        told.extend(within);
+        told
+    }
+}
+
 /// Where the walk is. Paths are only put together when there is something to
 /// tell, because every write walks every field.
 struct Place<'a> {
@@ -60,7 +95,7 @@ fn append(path: &mut String, name: &str) {
 }
 
 /// Checks and prunes in place; unknown fields are added to `unknown`.
-pub fn walk(schema: &Schema, value: &mut Value, unknown: &mut Vec<String>) -> Result<(), String> {
+pub fn walk(schema: &Schema, value: &mut Value, unknown: &mut Unknown) -> Result<(), String> {
     let place = Place {
         parent: None,
         step: Step::Root,
@@ -75,7 +110,7 @@ fn visit(
     schema: &Schema,
     value: &mut Value,
     place: &Place<'_>,
-    unknown: &mut Vec<String>,
+    unknown: &mut Unknown,
 ) -> Result<(), String> {
     let node = schema.node();
     let typed = place.typed || !node.name.is_empty();
@@ -141,7 +176,7 @@ fn alternatives(
         typed: true,
         decoded_at: place.decoded_at.or(Some(place)),
     };
-    let untold = &mut Vec::new();
+    let untold = &mut Unknown::default();
     match (schema.node().format.as_str(), value) {
         (_, Value::Null) | ("schema-or-bool", Value::Bool(_)) => Ok(()),
         (_, value @ Value::Object(_)) => visit(json_schema, value, &inside(Step::Root), untold),
@@ -171,7 +206,7 @@ fn prune(
     map: &mut Map<String, Value>,
     typed: bool,
     place: &Place<'_>,
-    unknown: &mut Vec<String>,
+    unknown: &mut Unknown,
 ) {
     let node = schema.node();
     map.retain(|name, value| match schema.field(name) {
@@ -181,6 +216,10 @@ fn prune(
         }
         None if node.preserve_unknown => true,
         None => {
+            let unknown = match typed {
+                true => &mut unknown.of_structs,
+                false => &mut unknown.own,
+            };
             super::note(unknown, || {
                 let mut path = place.path();
                 append(&mut path, name);

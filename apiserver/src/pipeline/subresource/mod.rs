@@ -70,7 +70,7 @@ impl Pipeline {
 fn other_kind(request: &Request, group: &str, version: &str, kind: &str) -> Result<Value, Status> {
     let json = match &request.body {
         Body::Value(value) => return Ok(value.clone()),
-        Body::Yaml(bytes) => decode::yaml_to_json(bytes, kind)?.into(),
+        Body::Yaml(bytes) => decode::yaml(bytes, kind)?.0.to_string().into(),
         Body::Json(bytes) | Body::Patch(_, bytes) => bytes.clone(),
         Body::Empty => "{}".into(),
     };

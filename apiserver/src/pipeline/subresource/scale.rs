@@ -2,6 +2,7 @@
 
 use super::other_kind;
 use crate::pipeline::part::{Main, ObjectPart};
+use crate::pipeline::patch::Patch;
 use crate::pipeline::{Object, Request, Target, metadata};
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
@@ -29,15 +30,10 @@ impl ObjectPart for Scale {
         Ok(body)
     }
 
-    fn patch(
-        &self,
-        request: &Request,
-        old: &Value,
-        apply: &dyn Fn(&Value) -> Result<Value, Status>,
-    ) -> Result<Value, Status> {
+    fn patch(&self, request: &Request, old: &Value, patch: &Patch<'_>) -> Result<Value, Status> {
         let target = &request.target;
         let before = scale::read(&target.resource, old).ok_or_else(|| target.not_found())?;
-        Ok(self.place(target, old, Cow::Owned(apply(&before)?)))
+        Ok(self.place(target, old, Cow::Owned(patch.apply(request, &before)?)))
     }
 
     fn place(&self, target: &Target, old: &Value, sent: Cow<'_, Value>) -> Value {

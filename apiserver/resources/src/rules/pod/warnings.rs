@@ -235,7 +235,7 @@ fn fractions(warnings: &mut Vec<String>, path: &Path, resources: &Value) {
 /// An amount that is no whole number of bytes.
 pub(in crate::rules) fn fraction(warnings: &mut Vec<String>, path: &Path, amount: &Value) {
     if let Ok(amount) = Quantity::from_json(amount)
-        && amount.milli_value() % 1000 != 0
+        && !amount.is_whole()
     {
         let amount = amount.to_string();
         warnings.push(format!(
