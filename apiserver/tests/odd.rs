@@ -52,7 +52,7 @@ async fn what_is_stored_can_be_read() {
             &json!({"status": {"startTime": "2026-01-01 00:00:00Z"}}),
         )
         .await;
-    assert_eq!(code, 400, "{answer}");
+    assert_eq!(code, 422, "{answer}");
 
     let map = json!({"metadata": {"name": "a"}, "data": {"a": null}, "binaryData": {"b": null}});
     let map: ConfigMap = readable(lab.post(MAPS, &map).await);
