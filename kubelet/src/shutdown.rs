@@ -22,6 +22,9 @@ use tokio::sync::watch;
 const CRITICAL: i32 = 2_000_000_000;
 /// How long the apiserver is waited for to hear how pods ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long the runtime may take to kill what has not ended in its period: who goes sooner
+/// leaves it to systemd, which waits for 90 s.
+const KILLING: Duration = Duration::from_secs(3);
 /// How long systemd is waited for to say whether the host shuts down. It does much else just
 /// then.
 const ASKING: Duration = Duration::from_secs(30);
@@ -159,7 +162,7 @@ pub async fn end(shutdown: &Shutdown, periods: Periods, pods: &Pods) {
             }
         });
         let all = futures_util::future::join_all(ends);
-        match tokio::time::timeout(period, all).await {
+        match tokio::time::timeout(period + KILLING, all).await {
             Ok(_) => tracing::info!(pods = count, "pods have ended"),
             Err(_) => tracing::warn!(pods = count, ?period, "pods have not ended in time"),
         }
