@@ -12,7 +12,7 @@ use crate::pipeline::{
 };
 use crate::rest::body::Body as HttpBody;
 use crate::rest::identify;
-use convert::{event, object_of, to_object};
+use convert::{event, to_object};
 use futures_util::stream::{self, BoxStream, StreamExt};
 use hardway_access::{Attributes, User};
 use hardway_client::serving::Peer;
@@ -208,7 +208,9 @@ impl Calls {
         body: Body,
     ) -> Outcome<api::Object> {
         match self.call(call, verb, target, options, body).await? {
-            (_, Answer::Object(object)) => Ok(tonic::Response::new(object_of(object.json))),
+            (_, Answer::Object(object)) => {
+                Ok(tonic::Response::new(api::Object::of_json(object.json)))
+            }
             _ => Err(Status::internal("the answer is no object").into()),
         }
     }
