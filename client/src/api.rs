@@ -3,7 +3,9 @@
 use crate::bearer::Bearer;
 use crate::channel::{self, Connection};
 use crate::kubeconfig::Kubeconfig;
+use crate::rest::{LARGEST, Version};
 use crate::tls;
+use crate::transport::Transport;
 use futures_util::{Stream, StreamExt};
 use hardway_proto::api::{self, api_client::ApiClient};
 use hardway_proto::kind::PartialObject;
@@ -15,16 +17,14 @@ use tokio::runtime::Handle;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
-/// Largest message taken from the apiserver, in bytes. Lists come in pages,
-/// so this bounds one object plus its envelope.
-const MAX_MESSAGE: usize = 16 << 20;
-
-type Rpc = ApiClient<InterceptedService<Connection, Bearer>>;
+/// Sends calls, with what they carry.
+type Sender = InterceptedService<Transport, Bearer>;
+type Rpc = ApiClient<Sender>;
 
 /// A connection to the apiserver; cheap to clone, reconnects by itself.
 #[derive(Clone)]
 pub struct Client {
-    inner: Rpc,
+    sender: Sender,
     field_manager: String,
     /// What it was made of; nothing if it was given its channel.
     config: Option<Arc<Kubeconfig>>,
@@ -58,14 +58,33 @@ impl Client {
         Self::over(channel.into(), Bearer::default(), field_manager)
     }
 
-    fn over(channel: Connection, bearer: Bearer, field_manager: &str) -> Self {
+    /// Over Kubernetes' REST API, also with an apiserver of hardway's (tests).
+    ///
+    /// # Errors
+    /// If the certificates can't be read.
+    #[cfg(feature = "fake")]
+    pub fn over_rest(config: &Kubeconfig, field_manager: &str) -> Result<Self, tls::Error> {
+        let transport = Transport::always_rest(channel::connect(config)?);
+        Ok(Self {
+            sender: InterceptedService::new(transport, Bearer::of(&config.credentials)),
+            field_manager: field_manager.into(),
+            config: None,
+        })
+    }
+
+    fn over(connection: Connection, bearer: Bearer, field_manager: &str) -> Self {
         Self {
-            inner: ApiClient::with_interceptor(channel, bearer)
-                .max_decoding_message_size(MAX_MESSAGE)
-                .max_encoding_message_size(MAX_MESSAGE),
+            sender: InterceptedService::new(Transport::over(connection), bearer),
             field_manager: field_manager.into(),
             config: None,
         }
+    }
+
+    /// Lists come in pages, so the bound is that of one object and its envelope.
+    fn rpc(&self) -> Rpc {
+        ApiClient::new(self.sender.clone())
+            .max_decoding_message_size(LARGEST)
+            .max_encoding_message_size(LARGEST)
     }
 
     /// Objects of a kind in all namespaces, or of a cluster-scoped kind.
@@ -84,8 +103,16 @@ impl Client {
 
     /// The resources the apiserver serves now, custom ones included.
     pub async fn discover(&self) -> Result<Vec<api::ResourceInfo>, Status> {
-        let answer = self.inner.clone().discover(api::DiscoverRequest {}).await?;
+        let answer = self.rpc().discover(api::DiscoverRequest {}).await?;
         Ok(answer.into_inner().resources)
+    }
+
+    /// Which version of Kubernetes the apiserver is.
+    ///
+    /// # Errors
+    /// If it can't be asked, or doesn't say.
+    pub async fn server_version(&self) -> Result<Version, Status> {
+        Version::ask(self.sender.clone()).await
     }
 
     /// Objects of any resource, as bytes.
@@ -168,7 +195,7 @@ impl DynamicApi {
     }
 
     fn rpc(&self) -> Rpc {
-        self.client.inner.clone()
+        self.client.rpc()
     }
 
     /// Reads one object, consistently.

@@ -1,4 +1,4 @@
-//! A gRPC channel to several apiservers: it stays with the one that answers
+//! An HTTP/2 channel to several apiservers: it stays with the one that answers
 //! and moves on to the next when a connection can't be made. When the
 //! certificates change, so does the connection ([`Connection`]): what is under
 //! way ends on the former one, what comes next goes over a new one.
@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -34,6 +34,8 @@ const LOOK: Duration = Duration::from_millis(100);
 struct Servers {
     addresses: Vec<(String, u16)>,
     preferred: AtomicUsize,
+    /// How many connections were made.
+    made: Arc<AtomicU64>,
 }
 
 /// Makes a lazy connection that shows these certificates.
@@ -42,7 +44,7 @@ type Open<T> = dyn Fn(&Arc<T>) -> Channel + Send + Sync;
 /// What all clones of a connection share. `T` is made of the certificates.
 struct Shared<T> {
     tls: Arc<Reloading<T>>,
-    open: Box<Open<T>>,
+    open: Arc<Open<T>>,
     /// Where the connection's work is done.
     runtime: Handle,
     current: Mutex<Current<T>>,
@@ -64,6 +66,8 @@ pub struct Connection<T = ClientConfig> {
     /// connection open.
     channel: Option<Channel>,
     generation: u64,
+    /// How many connections were made, see [`Connection::number`].
+    pub(crate) made: Arc<AtomicU64>,
 }
 
 impl<T> Clone for Connection<T> {
@@ -72,6 +76,7 @@ impl<T> Clone for Connection<T> {
             shared: self.shared.clone(),
             channel: self.channel.clone(),
             generation: self.generation,
+            made: self.made.clone(),
         }
     }
 }
@@ -82,6 +87,7 @@ impl From<Channel> for Connection {
             shared: None,
             channel: Some(channel),
             generation: 0,
+            made: Arc::default(),
         }
     }
 }
@@ -90,13 +96,18 @@ impl From<Channel> for Connection {
 /// which keeps it going.
 pub fn connect(config: &Kubeconfig) -> Result<Connection, tls::Error> {
     let addresses = config.servers.iter().map(|url| host_and_port(url));
+    let made = Arc::<AtomicU64>::default();
     let servers = Arc::new(Servers {
         addresses: addresses.collect::<Result<Vec<_>, _>>()?,
         preferred: AtomicUsize::new(0),
+        made: made.clone(),
     });
     let tls = tls::client(config, &["h2"])?;
     let open = move |config: &Arc<ClientConfig>| open(&servers, config);
-    Ok(Connection::following(tls, open))
+    Ok(Connection {
+        made,
+        ..Connection::following(tls, open)
+    })
 }
 
 fn open(servers: &Arc<Servers>, config: &Arc<ClientConfig>) -> Channel {
@@ -123,6 +134,10 @@ impl<T> Connection<T> {
         tls: Arc<Reloading<T>>,
         open: impl Fn(&Arc<T>) -> Channel + Send + Sync + 'static,
     ) -> Self {
+        Self::opened(tls, Arc::new(open))
+    }
+
+    fn opened(tls: Arc<Reloading<T>>, open: Arc<Open<T>>) -> Self {
         let config = tls.current();
         let current = Current {
             looked: Instant::now(),
@@ -132,7 +147,7 @@ impl<T> Connection<T> {
         };
         let shared = Shared {
             tls,
-            open: Box::new(open),
+            open,
             runtime: Handle::current(),
             current: Mutex::new(current),
         };
@@ -140,7 +155,27 @@ impl<T> Connection<T> {
             shared: Some(Arc::new(shared)),
             channel: None,
             generation: 0,
+            made: Arc::default(),
         }
+    }
+
+    /// One more connection to the same servers. On a channel that was made elsewhere
+    /// there is no more than that one.
+    pub fn another(&self) -> Self {
+        let Some(shared) = &self.shared else {
+            return self.clone();
+        };
+        let _on_it = shared.runtime.enter();
+        Self {
+            made: self.made.clone(),
+            ..Self::opened(shared.tls.clone(), shared.open.clone())
+        }
+    }
+
+    /// Changes whenever a connection was made, behind which there may be another server
+    /// than before.
+    pub fn number(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
     }
 }
 
@@ -196,6 +231,7 @@ async fn dial(servers: &Servers, tls: &TlsConnector) -> io::Result<TlsStream<Tcp
         match attempt.await {
             Ok(Ok(stream)) => {
                 servers.preferred.store(index, Ordering::Relaxed);
+                servers.made.fetch_add(1, Ordering::Relaxed);
                 return Ok(stream);
             }
             Ok(Err(error)) => {

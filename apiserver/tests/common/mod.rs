@@ -143,7 +143,7 @@ impl Etcd {
 
 /// A port that nobody has, that this process gives only once, and that no outgoing
 /// connection is given (they begin at 32768).
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let next = std::process::id().wrapping_mul(64) + NEXT.fetch_add(1, Ordering::Relaxed);
@@ -294,8 +294,13 @@ impl Lab {
     }
 
     async fn is_ready(&self) -> bool {
-        let answer = self.try_call(Method::GET, "/readyz", "", Bytes::new());
-        answer.await.is_some_and(|answer| answer.status() == 200)
+        self.try_get("/readyz").await == Some(200)
+    }
+
+    /// The code of the answer, if there is one.
+    pub async fn try_get(&self, path: &str) -> Option<u16> {
+        let answer = self.try_call(Method::GET, path, "", Bytes::new()).await;
+        answer.map(|answer| answer.status().as_u16())
     }
 
     /// Makes a client's certificate, for `acting`.
