@@ -167,6 +167,7 @@ async fn run<K: Kind>(informer: Informer<K>, store: Store<K>) {
             Ok(()) => {
                 if failures >= TELL_AFTER {
                     tracing::info!(kind = K::KIND, "the apiserver answers again");
+                    view.store.set_trouble(None);
                 }
                 failures = 0;
             }
@@ -177,6 +178,9 @@ async fn run<K: Kind>(informer: Informer<K>, store: Store<K>) {
                     failures += 1;
                     if failures == TELL_AFTER {
                         tracing::warn!(kind = K::KIND, %status, "cannot list or watch; still trying");
+                    }
+                    if failures >= TELL_AFTER {
+                        view.store.set_trouble(Some(status.message.clone()));
                     }
                     let pause = backoff(failures, FIRST_BACKOFF, MAX_BACKOFF);
                     tokio::time::sleep(pause).await;

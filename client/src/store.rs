@@ -2,7 +2,7 @@
 
 use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -24,6 +24,8 @@ struct Inner<K> {
 pub struct Store<K> {
     inner: Arc<RwLock<Inner<K>>>,
     synced: Arc<watch::Sender<bool>>,
+    /// Why there is no list.
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl<K> Clone for Store<K> {
@@ -31,6 +33,7 @@ impl<K> Clone for Store<K> {
         Self {
             inner: self.inner.clone(),
             synced: self.synced.clone(),
+            trouble: self.trouble.clone(),
         }
     }
 }
@@ -50,6 +53,7 @@ impl<K: Kind> Store<K> {
                 indexes: HashMap::new(),
             })),
             synced: Arc::new(watch::Sender::new(false)),
+            trouble: Arc::default(),
         };
         for &(name, values_of) in indexes {
             store.add_index(name, values_of);
@@ -120,6 +124,27 @@ impl<K: Kind> Store<K> {
     /// Whether the first list has been taken over.
     pub fn is_synced(&self) -> bool {
         *self.synced.borrow()
+    }
+
+    /// For readiness checks: whether the first list has been taken over, and what is in
+    /// the way.
+    ///
+    /// # Errors
+    /// If it hasn't.
+    pub fn check(&self) -> Result<(), String> {
+        if self.is_synced() {
+            return Ok(());
+        }
+        let kind = K::KIND;
+        Err(match self.trouble.lock().as_deref() {
+            Some(trouble) => format!("no list of kind {kind} yet: {trouble}"),
+            None => format!("no list of kind {kind} yet"),
+        })
+    }
+
+    /// What is in the way of a list, if anything.
+    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock() = trouble;
     }
 
     /// Waits until the first list has been taken over.

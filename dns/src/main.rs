@@ -34,16 +34,14 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     let kubeconfig = flags.kubeconfig()?;
     let client = Client::new(&kubeconfig, "hardway-dns")?;
     let server = Server::bind(flags.listen).await?;
-    let authority = Authority::new(Records::watch(&client, zone), scope);
+    let records = Records::watch(&client, zone);
+    let authority = Authority::new(records.clone(), scope);
     let resolver = Arc::new(Resolver::new(authority, Forwarder::new(&servers)));
 
     let stopping = Arc::new(AtomicBool::new(false));
-    let (synced, stops) = (resolver.clone(), stopping.clone());
+    let stops = stopping.clone();
     let checks = Checks::default()
-        .ready("kubernetes", move || match synced.is_synced() {
-            true => Ok(()),
-            false => Err("the cluster's names are not known yet".into()),
-        })
+        .ready("kubernetes", move || records.check())
         .ready("lameduck", move || match stops.load(Ordering::Relaxed) {
             false => Ok(()),
             true => Err("stopping".into()),

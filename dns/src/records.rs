@@ -100,6 +100,16 @@ impl Records {
         }
     }
 
+    /// For readiness: whether all that exists is known, and what is in the way.
+    ///
+    /// # Errors
+    /// If it isn't.
+    pub fn check(&self) -> Result<(), String> {
+        self.services.check()?;
+        self.slices.check()?;
+        self.namespaces.check()
+    }
+
     /// Whether all that exists is known.
     pub fn is_synced(&self) -> bool {
         self.services.is_synced() && self.slices.is_synced() && self.namespaces.is_synced()

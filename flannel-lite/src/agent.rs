@@ -42,17 +42,21 @@ pub struct Settings {
 
 /// Whether pods of this node are connected, and if not, why.
 #[derive(Clone)]
-pub struct Status(Arc<Mutex<Result<(), String>>>);
+pub struct Status {
+    nodes: Store<Node>,
+    path: Arc<Mutex<Result<(), String>>>,
+}
 
 impl Status {
     /// For `/readyz`.
     pub fn check(&self) -> Result<(), String> {
-        self.0.lock().clone()
+        self.nodes.check()?;
+        self.path.lock().clone()
     }
 
     /// Whether that is new.
     fn set(&self, status: Result<(), String>) -> bool {
-        let mut current = self.0.lock();
+        let mut current = self.path.lock();
         let changed = *current != status;
         *current = status;
         changed
@@ -85,14 +89,18 @@ impl<K: Kernel> Agent<K> {
         let nodes = Informer::new(client.all::<Node>())
             .on_change(move |_| on_node.add(()))
             .start();
-        let waiting = Err("the nodes aren't known yet".to_owned());
+        let waiting = Err("the nodes were not looked at yet".to_owned());
+        let status = Status {
+            nodes: nodes.clone(),
+            path: Arc::new(Mutex::new(waiting)),
+        };
         Self {
             settings,
             client,
             nodes,
             queue,
             path: tokio::sync::Mutex::new(path),
-            status: Status(Arc::new(Mutex::new(waiting))),
+            status,
         }
     }
 

@@ -198,10 +198,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     keep_house(&flags, &runtime, &events);
 
     let (ready, folder) = (store, context.clone());
-    let checks = Checks::default().ready("pods", move || match ready.is_synced() {
-        true => Ok(()),
-        false => Err("the pods of this node aren't known yet".into()),
-    });
+    let checks = Checks::default().ready("pods", move || ready.check());
     let checks = checks.ready("root-dir", move || {
         folder.root.check().map_err(|e| e.to_string())
     });

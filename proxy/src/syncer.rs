@@ -50,12 +50,18 @@ impl Dirty {
 
 /// Whether the table is as it should be; clones share it.
 #[derive(Clone)]
-pub struct Health(Arc<Mutex<Result<(), String>>>);
+pub struct Health {
+    services: Store<Service>,
+    slices: Store<EndpointSlice>,
+    rules: Arc<Mutex<Result<(), String>>>,
+}
 
 impl Health {
     /// For a readiness check.
     pub fn check(&self) -> Result<(), String> {
-        self.0.lock().clone()
+        self.services.check()?;
+        self.slices.check()?;
+        self.rules.lock().clone()
     }
 }
 
@@ -121,6 +127,11 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
                     on_slice.add(key);
                 }
             });
+        let health = Health {
+            services: services.store(),
+            slices: slices.store(),
+            rules: Arc::new(Mutex::new(Err("rules not yet written".into()))),
+        };
         Self {
             node,
             layout,
@@ -129,7 +140,7 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
             services,
             slices,
             dirty,
-            health: Health(Arc::new(Mutex::new(Err("rules not yet written".into())))),
+            health,
         }
     }
 
@@ -156,14 +167,14 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
                 match table.apply(&change, &desired).await {
                     Ok(()) => {
                         failures = 0;
-                        *self.health.0.lock() = Ok(());
+                        *self.health.rules.lock() = Ok(());
                         metrics.duration.observe(started.elapsed().as_secs_f64());
                     }
                     Err(error) => {
                         failures += 1;
                         metrics.failures.inc();
                         tracing::error!(%error, "rules not written; will rebuild the table");
-                        *self.health.0.lock() = Err(error.to_string());
+                        *self.health.rules.lock() = Err(error.to_string());
                         tokio::time::sleep(backoff(failures, RETRY.0, RETRY.1)).await;
                         continue;
                     }

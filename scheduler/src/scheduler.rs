@@ -120,11 +120,8 @@ impl Scheduler {
 
     /// Whether nodes and pods are known.
     pub fn synced(&self) -> Result<(), String> {
-        match (self.nodes.is_synced(), self.pods.is_synced()) {
-            (true, true) => Ok(()),
-            (false, _) => Err("nodes not yet listed".into()),
-            (_, false) => Err("pods not yet listed".into()),
-        }
+        self.nodes.check()?;
+        self.pods.check()
     }
 
     /// Schedules until dropped.
