@@ -18,6 +18,10 @@ use std::time::{Duration, SystemTime};
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// When it is said that somebody has to approve.
 const REMARK: Duration = Duration::from_secs(5);
+/// From this minor version of Kubernetes 1 on, its kubelets ask for certificates of keys
+/// that can't encipher without saying they do. Before 1.25 nobody approves or signs that;
+/// all versions take both from those that do.
+const NEEDS_NO_ENCIPHERMENT: u32 = 27;
 /// First pause between attempts to watch the request, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -98,21 +102,27 @@ pub struct Request {
 
 impl Request {
     /// What the certificate may be used for, as the signers of kubelets'
-    /// certificates want it for keys that can't encipher.
-    fn usages(&self) -> Vec<String> {
+    /// certificates want it for keys that can't encipher; those of this minor
+    /// version, if that is known.
+    fn usages(&self, minor: Option<u32>) -> Vec<String> {
         let auth = match self.serving {
             true => "server auth",
             false => "client auth",
         };
-        vec!["digital signature".to_owned(), auth.to_owned()]
+        let enciphers = minor.is_none_or(|minor| minor < NEEDS_NO_ENCIPHERMENT);
+        let usages = ["digital signature"]
+            .into_iter()
+            .chain(enciphers.then_some("key encipherment"))
+            .chain([auth]);
+        usages.map(str::to_owned).collect()
     }
 
-    fn object(&self, pem: &str) -> CertificateSigningRequest {
+    fn object(&self, pem: &str, minor: Option<u32>) -> CertificateSigningRequest {
         let mut object = CertificateSigningRequest {
             spec: CertificateSigningRequestSpec {
                 request: ByteString(pem.as_bytes().to_vec()),
                 signer_name: self.signer.to_owned(),
-                usages: Some(self.usages()),
+                usages: Some(self.usages(minor)),
                 ..Default::default()
             },
             ..Default::default()
@@ -129,7 +139,8 @@ impl Request {
 /// If there is no certificate within 15 minutes.
 pub async fn issue(client: &Client, request: &Request) -> Result<(String, String), RequestError> {
     let key = KeyPair::generate()?;
-    let object = request.object(&request.subject.request(&key)?);
+    let minor = client.server_version().await.ok().map(|v| v.minor());
+    let object = request.object(&request.subject.request(&key)?, minor);
     let api = client.all::<CertificateSigningRequest>();
     let created = api.create(&object).await;
     let created = created.map_err(|status| RequestError::Refused {
@@ -310,11 +321,14 @@ mod tests {
             subject: Subject::node("n1"),
             serving: true,
         };
-        let object = request.object("PEM");
+        let object = request.object("PEM", Some(33));
         assert_eq!(
             object.spec.usages.unwrap(),
             ["digital signature", "server auth"]
         );
+        let older = ["digital signature", "key encipherment", "server auth"];
+        assert_eq!(request.usages(Some(20)), older);
+        assert_eq!(request.usages(None), older);
         assert_eq!(object.metadata.generate_name.unwrap(), "csr-");
     }
 }

@@ -149,7 +149,7 @@ pub async fn keep(
                 if let (None, Some(old)) = (&written, known) {
                     keep_transitions(&mut wanted, old);
                 }
-                write(&api, &facts.name, &wanted).await
+                write(&api, &facts.name, &wanted, known.as_ref()).await
             }
             Err(status) => Err(status.clone()),
         };
@@ -257,16 +257,26 @@ fn known_as(shown: Option<&Node>, last: &NodeStatus) -> Option<NodeStatus> {
     shown.or_else(|| Some(last.clone()))
 }
 
-async fn write(api: &Api<Node>, name: &str, wanted: &NodeStatus) -> Result<Node, Status> {
-    let body = json!({"status": patch(wanted)});
+async fn write(
+    api: &Api<Node>,
+    name: &str,
+    wanted: &NodeStatus,
+    known: Option<&NodeStatus>,
+) -> Result<Node, Status> {
+    let body = json!({"status": patch(wanted, known)});
     api.patch_status(name, Patch::Strategic(&body)).await
 }
 
 /// The status as a patch: conditions are merged with those of others,
-/// everything else is as we say.
-fn patch(wanted: &NodeStatus) -> Value {
+/// everything else is as we say. `known` is what the API has; nothing if it has what
+/// the node was just created with. Where there are no addresses to merge with,
+/// Kubernetes before 1.28 would take the directive for one.
+fn patch(wanted: &NodeStatus, known: Option<&NodeStatus>) -> Value {
     let mut value = serde_json::to_value(wanted).unwrap_or_default();
-    if let Some(addresses) = value.get_mut("addresses").and_then(Value::as_array_mut) {
+    let has_addresses = known.is_none_or(|known| known.addresses.is_some());
+    if let Some(addresses) = value.get_mut("addresses").and_then(Value::as_array_mut)
+        && has_addresses
+    {
         addresses.insert(0, json!({"$patch": "replace"}));
     }
     value
@@ -344,6 +354,22 @@ mod tests {
         assert!(!differs(&first, &second));
         second.conditions.as_mut().unwrap()[0].status = "Unknown".into();
         assert!(differs(&first, &second));
+    }
+
+    #[test]
+    fn addresses_replace_those_that_are_there() {
+        let wanted = status::compute(&Facts {
+            ips: vec!["10.0.0.1".into()],
+            ..Default::default()
+        });
+        let count = |known| {
+            let patch = patch(&wanted, known);
+            let addresses = patch["addresses"].as_array().unwrap();
+            addresses.len() - wanted.addresses.as_ref().unwrap().len()
+        };
+        assert_eq!(count(None), 1, "it was created with addresses");
+        assert_eq!(count(Some(&wanted)), 1);
+        assert_eq!(count(Some(&NodeStatus::default())), 0);
     }
 
     #[test]

@@ -248,8 +248,9 @@ fn difference(old: Option<&PodStatus>, new: &PodStatus) -> Option<Value> {
     for (field, value) in new_map.iter() {
         if old_map.get(field) != Some(value) {
             let mut value = value.clone();
-            if matches!(field.as_str(), "podIPs" | "hostIPs") {
-                // Merged by address: say that these are all.
+            if matches!(field.as_str(), "podIPs" | "hostIPs") && old_map.contains_key(field) {
+                // Merged by address: say that these are all. Where there is nothing to
+                // merge with, Kubernetes before 1.28 would take this for an address.
                 if let Value::Array(items) = &mut value {
                     items.insert(0, json!({"$patch": "replace"}));
                 }
@@ -297,6 +298,7 @@ fn condition_patch(old: Option<&PodCondition>, new: &PodCondition) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::api::core::v1::PodIP;
 
     fn status(phase: &str, conditions: &[(&str, &str)]) -> PodStatus {
         let list = conditions.iter().map(|(kind, value)| PodCondition {
@@ -338,6 +340,23 @@ mod tests {
         assert_eq!(difference(Some(&new), &new), None);
         let back = difference(Some(&new), &old).unwrap();
         assert_eq!(back["podIP"], Value::Null);
+    }
+
+    #[test]
+    fn addresses_replace_those_that_were_there() {
+        let ips = |ip: &str| {
+            let ip = PodIP { ip: ip.into() };
+            PodStatus {
+                pod_ips: Some(vec![ip]),
+                ..Default::default()
+            }
+        };
+        let (first, second) = (ips("10.0.0.1"), ips("10.0.0.2"));
+        let patch = difference(None, &first).unwrap();
+        assert_eq!(patch, json!({"podIPs": [{"ip": "10.0.0.1"}]}));
+        let patch = difference(Some(&first), &second).unwrap();
+        let items = json!([{"$patch": "replace"}, {"ip": "10.0.0.2"}]);
+        assert_eq!(patch, json!({ "podIPs": items }));
     }
 
     #[test]
