@@ -51,6 +51,7 @@ fn only_those_who_may_get_in() {
         ("nothing without TLS", doors::no_insecure_port),
         ("etcd needs a certificate", doors::etcd),
         ("kubelet needs a certificate", doors::kubelet),
+        ("kubelet takes tokens", doors::kubelet_tokens),
         ("certificate signing", people::signing),
     ];
     steps::run(&guarded, &guarded.namespace, steps);

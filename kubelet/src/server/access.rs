@@ -16,13 +16,14 @@ const DENIED: Duration = Duration::from_secs(30);
 /// Answers kept.
 const CACHE: usize = 1024;
 
-/// Whom a client certificate names.
+/// Whom a client certificate or a token names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     name: String,
     groups: Vec<String>,
-    /// When the certificate ends, in seconds since the epoch.
-    not_after: i64,
+    /// When the certificate ends, in seconds since the epoch; nothing for a token, which
+    /// the apiserver is asked about again.
+    not_after: Option<i64>,
 }
 
 impl Identity {
@@ -40,18 +41,27 @@ impl Identity {
         Some(Self {
             name,
             groups,
-            not_after: certificate.validity().not_after.timestamp(),
+            not_after: Some(certificate.validity().not_after.timestamp()),
         })
+    }
+
+    /// Whom the apiserver names for a token.
+    pub fn of_token(name: String, groups: Vec<String>) -> Self {
+        Self {
+            name,
+            groups,
+            not_after: None,
+        }
     }
 
     /// Whether the certificate, good when the connection began, has ended.
     fn is_expired(&self, now: i64) -> bool {
-        now > self.not_after
+        self.not_after.is_some_and(|end| now > end)
     }
 }
 
 impl Identity {
-    /// The common name.
+    /// The user's name.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -1,7 +1,8 @@
 //! The kubelet's API on port 10250: HTTPS with client certificates, for the
-//! apiserver: logs, streams, pods, figures, health.
+//! apiserver, or bearer tokens: logs, streams, pods, figures, health.
 
 mod access;
+mod bearer;
 mod logs;
 mod query;
 mod stats;
@@ -10,6 +11,7 @@ mod streams;
 use crate::context::Context;
 use crate::manager::Pods;
 use access::{Access, Identity};
+use bearer::Tokens;
 use bytes::Bytes;
 use hardway_client::api::Client;
 use hardway_client::health::{self, Checks};
@@ -50,6 +52,7 @@ pub struct Server {
     context: Arc<Context>,
     pods: Pods,
     access: Access,
+    tokens: Tokens,
     checks: Arc<Checks>,
 }
 
@@ -65,7 +68,8 @@ impl Server {
         Arc::new(Self {
             context,
             pods,
-            access: Access::new(client, node),
+            access: Access::new(client.clone(), node),
+            tokens: Tokens::new(client),
             checks,
         })
     }
@@ -92,7 +96,10 @@ impl Server {
         let allowed = match path {
             "/healthz" | "/livez" | "/readyz" => true,
             _ => {
-                let identity = peer.certificate().and_then(Identity::of);
+                let identity = match peer.certificate().and_then(Identity::of) {
+                    Some(identity) => Some(identity),
+                    None => self.tokens.identity(request.headers()).await?,
+                };
                 let identity = identity
                     .ok_or_else(|| Refusal(StatusCode::UNAUTHORIZED, "Unauthorized".into()))?;
                 peer.prove(identity.name());

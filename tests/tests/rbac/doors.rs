@@ -1,7 +1,9 @@
 //! Every port needs a certificate.
 
 use super::Guarded;
-use hardway_tests::{http, tls};
+use hardway_tests::http::{self, Request};
+use hardway_tests::{defer, tls};
+use std::time::Duration;
 
 pub fn metrics(guarded: &Guarded) {
     let mut ports = vec![
@@ -87,4 +89,48 @@ pub fn kubelet(guarded: &Guarded) {
     assert_eq!(get("/pods", Some("apiserver-kubelet-client")).status, 200);
     let other = format!("kubelet-{}", guarded.workers[1].name);
     assert_eq!(get("/pods", Some(&other)).status, 403);
+}
+
+/// As metrics servers and monitoring come, in any cluster.
+pub fn kubelet_tokens(guarded: &Guarded) {
+    let namespace = &guarded.namespace;
+    let name = format!("{}-scraper", namespace.name);
+    for account in ["scraper", "visitor"] {
+        namespace.run(&format!("create serviceaccount {account}"));
+    }
+    let stock = hardway_tests::kubectl::Kubectl::stock();
+    let _gone = defer(|| {
+        drop(stock.try_run(&format!(
+            "delete clusterrole,clusterrolebinding {name} --ignore-not-found"
+        )));
+    });
+    stock.run(&format!(
+        "create clusterrole {name} --verb=get --resource=nodes/metrics"
+    ));
+    stock.run(&format!(
+        "create clusterrolebinding {name} --clusterrole={name} --serviceaccount={}:scraper",
+        namespace.name
+    ));
+    let address = format!("{}:10250", guarded.workers[0].address);
+    let patience = Duration::from_secs(15);
+    let client = tls::Client::new(&guarded.lab, "ca", &address, None, patience);
+    let get = |path: &str, token: &str| {
+        let line = format!("Authorization: Bearer {}", token.trim());
+        let request = Request {
+            headers: &[&line],
+            ..Request::get(path)
+        };
+        let answer = client.send(&request);
+        answer
+            .unwrap_or_else(|error| panic!("{path}: {error:?}"))
+            .status
+    };
+    let scraper = namespace.run("create token scraper");
+    let visitor = namespace.run("create token visitor");
+    assert_eq!(get("/metrics", &scraper), 200);
+    assert_eq!(get("/pods", &scraper), 403);
+    assert_eq!(get("/metrics", &visitor), 403);
+    assert_eq!(get("/metrics", "nobody's"), 401);
+    let cut = &scraper.trim()[..scraper.trim().len() - 4];
+    assert_eq!(get("/metrics", cut), 401);
 }

@@ -1,0 +1,163 @@
+//! Who comes with a bearer token, such as a metrics server with that of its service
+//! account: whom the apiserver names for it.
+
+use super::Refusal;
+use super::access::Identity;
+use hardway_client::api::Client;
+use http::{HeaderMap, StatusCode, header};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// How long an answer counts, as `--authentication-token-webhook-cache-ttl` of
+/// Kubernetes' kubelet.
+const COUNTS: Duration = Duration::from_secs(120);
+/// Answers kept.
+const CACHE: usize = 1024;
+/// Questions at once: strangers' tokens are asked for as well.
+const AT_ONCE: usize = 8;
+
+/// A token's answer: whom it names, or nobody.
+type Known = (Instant, Option<Identity>);
+
+/// Asks the apiserver.
+pub struct Tokens {
+    client: Client,
+    turns: Semaphore,
+    /// By the tokens' hashes.
+    known: Mutex<HashMap<[u8; 32], Known>>,
+}
+
+/// The token that a request shows.
+fn shown(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Review {
+    status: ReviewStatus,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ReviewStatus {
+    authenticated: bool,
+    user: User,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct User {
+    username: String,
+    groups: Vec<String>,
+}
+
+/// Whom a TokenReview that was answered names.
+fn named(review: &[u8]) -> Result<Option<Identity>, serde_json::Error> {
+    let Review { status } = serde_json::from_slice(review)?;
+    let is_somebody = status.authenticated && !status.user.username.is_empty();
+    Ok(is_somebody.then(|| Identity::of_token(status.user.username, status.user.groups)))
+}
+
+impl Tokens {
+    /// Asks with this client.
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            turns: Semaphore::new(AT_ONCE),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Whom a request's token names; nobody if it shows none, or one that is no good.
+    pub async fn identity(&self, headers: &HeaderMap) -> Result<Option<Identity>, Refusal> {
+        let Some(token) = shown(headers) else {
+            return Ok(None);
+        };
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        if let Some(identity) = self.remembered(&hash) {
+            return Ok(identity);
+        }
+        let _turn = self.turns.acquire().await.map_err(Refusal::internal)?;
+        let review = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token},
+        });
+        let api = self
+            .client
+            .dynamic("authentication.k8s.io", "v1", "tokenreviews", "");
+        let answer = api.create("", "", review.to_string().into_bytes()).await;
+        let answer = answer.map_err(|status| {
+            tracing::warn!(%status, "whom a token names can't be asked");
+            Refusal(StatusCode::UNAUTHORIZED, "Unauthorized".into())
+        })?;
+        let identity = named(&answer.json).map_err(Refusal::internal)?;
+        let mut known = self.known.lock();
+        if known.len() >= CACHE {
+            known.clear();
+        }
+        known.insert(hash, (Instant::now(), identity.clone()));
+        Ok(identity)
+    }
+
+    fn remembered(&self, hash: &[u8; 32]) -> Option<Option<Identity>> {
+        let known = self.known.lock();
+        let (at, identity) = known.get(hash)?;
+        (at.elapsed() < COUNTS).then(|| identity.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_those_of_bearers() {
+        let shown_by = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            shown(&headers).map(str::to_owned)
+        };
+        assert_eq!(shown_by("Bearer abc").as_deref(), Some("abc"));
+        assert_eq!(shown_by("bearer  abc ").as_deref(), Some("abc"));
+        for other in ["Basic abc", "Bearer", "Bearer  ", "abc"] {
+            assert_eq!(shown_by(other), None, "{other}");
+        }
+        assert_eq!(shown(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn only_who_is_authenticated_is_somebody() {
+        let user =
+            json!({"username": "system:serviceaccount:a:b", "groups": ["system:authenticated"]});
+        let review = |status| named(json!({ "status": status }).to_string().as_bytes()).unwrap();
+        let identity = review(json!({"authenticated": true, "user": user})).unwrap();
+        assert_eq!(identity.name(), "system:serviceaccount:a:b");
+        assert!(review(json!({"authenticated": false, "user": user})).is_none());
+        assert!(review(json!({"user": user, "error": "no"})).is_none());
+        assert!(review(json!({"authenticated": true, "user": {}})).is_none());
+        assert!(named(b"[").is_err());
+    }
+
+    #[tokio::test]
+    async fn without_an_apiserver_nobody_comes_in() {
+        let nowhere = tonic::transport::Endpoint::from_static("http://127.0.0.1:1");
+        let client = Client::from_channel(nowhere.connect_lazy(), "test");
+        let tokens = Tokens::new(client);
+        let mut headers = HeaderMap::new();
+        assert!(tokens.identity(&headers).await.unwrap().is_none());
+        headers.insert(header::AUTHORIZATION, "Bearer x".parse().unwrap());
+        let Refusal(code, _) = tokens.identity(&headers).await.unwrap_err();
+        assert_eq!(code, StatusCode::UNAUTHORIZED);
+        assert!(tokens.known.lock().is_empty(), "that is no answer");
+    }
+}
