@@ -10,7 +10,7 @@ use hardway_resources::Resource;
 use hardway_resources::custom::{self, FINALIZER, status};
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,7 +161,10 @@ impl Definitions {
         let Some(mut known) = self.0.remove(entry.name()) else {
             return Ok(());
         };
-        let status = status::of(&crd, &self.names_in(&known.group), &now);
+        let built_in = names_of_built_in(pipeline, &known.group);
+        let mut taken = self.names_in(&known.group);
+        taken.extend(&built_in);
+        let status = status::of(&crd, &taken, &now);
         known.names = status["acceptedNames"].clone();
         known.waits = !status::is(&status, "NamesAccepted");
         let served = match status::is(&status, "Established") {
@@ -219,6 +222,17 @@ impl Known {
             pipeline.cache.remove(&self.group, plural);
         }
     }
+}
+
+/// The names of the kinds that a group has without definitions: no definition gets them.
+fn names_of_built_in(pipeline: &Pipeline, group: &str) -> Vec<Value> {
+    let rows = pipeline.registry.iter();
+    let rows = rows.filter(|row| !row.custom && row.group == group);
+    let names = |row: Arc<Resource>| {
+        json!({"plural": row.plural, "singular": row.singular, "kind": row.kind,
+            "listKind": row.list_kind, "shortNames": row.short_names})
+    };
+    rows.map(names).collect()
 }
 
 /// Writes the status, if it says something else.

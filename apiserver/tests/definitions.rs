@@ -130,6 +130,38 @@ async fn names_are_given_once_and_again_when_they_are_free() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kind_that_is_there_keeps_its_names() {
+    let lab = Lab::start().await;
+    let group = "networking.k8s.io";
+    let name = format!("ingresses.{group}");
+    let mut definition = definition("ingresses", "Ingress", json!({"type": "object"}));
+    definition["metadata"] = json!({"name": name,
+        "annotations": {"api-approved.kubernetes.io": "unapproved, a test"}});
+    definition["spec"]["group"] = group.into();
+    lab.create(DEFINITIONS, &definition).await;
+    let one = format!("{DEFINITIONS}/{name}");
+    lab.until("the names are refused", async || {
+        let (_, crd) = lab.get(&one).await;
+        let conditions = crd["status"]["conditions"].as_array();
+        conditions.is_some_and(|all| {
+            let refused = |c: &Value| c["type"] == "NamesAccepted" && c["status"] == "False";
+            all.iter().any(refused)
+        })
+    })
+    .await;
+    let ingresses = "/apis/networking.k8s.io/v1/namespaces/default/ingresses";
+    let ingress = json!({"metadata": {"name": "a"},
+        "spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}});
+    lab.create(ingresses, &ingress).await;
+    assert_eq!(lab.delete(&one, &Value::Null).await.0, 200);
+    lab.until("the definition is gone", async || {
+        lab.get(&one).await.0 == 404
+    })
+    .await;
+    assert_eq!(lab.get(&format!("{ingresses}/a")).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_are_selected_by_what_the_definition_says() {
     let lab = Lab::start().await;
     let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Lab, MAPS, config_map};
+use common::{Lab, MAPS, PODS, config_map, pod};
 use hardway_client::channel::Connection;
 use hardway_proto::Status;
 use hardway_proto::api::api_client::ApiClient;
@@ -332,4 +332,33 @@ async fn who_may_use_one_name_makes_up_no_other() {
     }
     let (_, all) = lab.get(leases).await;
     assert_eq!(all["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subresource_is_not_the_object() {
+    let lab = Lab::start().await;
+    common::service_account(&lab).await;
+    lab.create(PODS, &pod("a")).await;
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let role = json!({"metadata": {"name": "below"}, "rules": [{
+        "apiGroups": [""], "resources": ["pods/log", "pods/proxy", "pods/status"],
+        "verbs": ["*"]}]});
+    lab.create(&format!("{rbac}/clusterroles"), &role).await;
+    let binding = json!({"metadata": {"name": "below"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "below"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "jane"}]});
+    lab.create(&format!("{rbac}/clusterrolebindings"), &binding)
+        .await;
+    let mut client = grpc(&lab, "jane");
+    for (verb, subresource) in [
+        ("get", "log"),
+        ("get", "proxy"),
+        ("delete", "proxy"),
+        ("delete", "status"),
+    ] {
+        let at = ["", "pods", "default", "a", subresource];
+        let refused = over_grpc(&mut client, &wrong(405, verb, at, Value::Null)).await;
+        assert_eq!(refused.unwrap_err().code, 405, "{verb} {subresource}");
+    }
+    assert_eq!(lab.get(&format!("{PODS}/a")).await.0, 200);
 }

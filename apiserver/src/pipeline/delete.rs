@@ -92,6 +92,7 @@ impl Pipeline {
             return Ok(None);
         };
         let mut value = stored.object()?;
+        target.resource.rules.default_stored(&mut value);
         let version = stored.revision.to_string();
         metadata::of(&mut value).insert("resourceVersion".into(), version.into());
         Ok(Some((value, stored.revision, false)))

@@ -81,11 +81,27 @@ pub struct Pipeline {
     pub services: Services,
 }
 
+/// Whether the pipeline itself does what is asked. A stream is opened by who brought the
+/// request; of other subresources there are neither lists nor deletions. Permission for a
+/// subresource is none for the object.
+fn is_done_here(request: &Request) -> bool {
+    use hardway_resources::rows::Handler;
+    match (request.target.handler(), request.verb) {
+        (None, _) => true,
+        (Some(Handler::Stream(_)), _) => false,
+        (Some(_), Verb::List | Verb::Watch | Verb::Delete | Verb::DeleteCollection) => false,
+        (Some(_), _) => true,
+    }
+}
+
 impl Pipeline {
     /// Does what is asked, past all checks of permission: the apiserver's own
     /// requests start here.
     pub async fn dispatch(&self, request: &Request) -> Result<Answer, Status> {
         let target = &request.target;
+        if !is_done_here(request) {
+            return Err(Status::method_not_allowed());
+        }
         if let Some(version) = target.resource.version(&target.version)
             && let Some(text) = &version.deprecation
         {

@@ -124,7 +124,7 @@ impl Pipeline {
             match outcome {
                 Ok(object) => return Ok(Some(object)),
                 Err(None) => return Ok(None),
-                Err(Some(found)) => current = read(found)?,
+                Err(Some(found)) => current = read(target, found)?,
             }
         }
         Err(target.stale())
@@ -135,7 +135,7 @@ impl Pipeline {
         self.store
             .get(&target.store_key())
             .await?
-            .map(read)
+            .map(|stored| read(target, stored))
             .transpose()
     }
 
@@ -355,8 +355,9 @@ fn unversioned(target: &Target) -> Status {
     Status::invalid(target.group(), target.plural(), &target.name, vec![cause])
 }
 
-fn read(stored: Stored) -> Result<Current, Status> {
+fn read(target: &Target, stored: Stored) -> Result<Current, Status> {
     let mut value = stored.object()?;
+    target.resource.rules.default_stored(&mut value);
     metadata::of(&mut value).insert("resourceVersion".into(), stored.revision.to_string().into());
     Ok(Current {
         value,

@@ -309,6 +309,12 @@ pub struct Request {
     pub burden: Arc<Burden>,
 }
 
+/// So many characters of warnings are sent with one answer
+/// (`k8s.io/apiserver`, `pkg/endpoints/filters/warning.go`) …
+const MOST_WARNED: usize = 4096;
+/// … and so many of one that is cut.
+const LONGEST_CUT: usize = 256;
+
 impl Request {
     /// A request of the apiserver itself.
     pub fn internal(verb: Verb, target: Target, body: Body) -> Self {
@@ -325,11 +331,20 @@ impl Request {
         }
     }
 
-    /// Adds a warning.
+    /// Adds a warning. They are headers, of which clients take only so much: past
+    /// [`MOST_WARNED`] texts are cut to [`LONGEST_CUT`], and at last left out.
     pub fn warn(&self, text: impl Into<String>) {
-        let text = text.into();
+        let mut text = text.into();
         let mut warnings = self.warnings.lock();
-        if !warnings.contains(&text) {
+        if warnings.contains(&text) {
+            return;
+        }
+        let told: usize = warnings.iter().map(|told| told.chars().count()).sum();
+        let left = MOST_WARNED.saturating_sub(told);
+        if text.chars().count() > left {
+            text = text.chars().take(LONGEST_CUT).collect();
+        }
+        if text.chars().count() <= left {
             warnings.push(text);
         }
     }

@@ -6,6 +6,7 @@ use super::subresource::{part_of, shown};
 use super::{Body, FieldValidation, Object, PatchKind, Pipeline, Request, decode, metadata};
 use bytes::Bytes;
 use hardway_proto::Status;
+use hardway_resources::rows::{Handler, Part};
 use hardway_resources::strict;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -79,6 +80,12 @@ impl Pipeline {
                     message: "Required value: is required for apply patch".into(),
                     field: "fieldManager".into(),
                 }],
+            ));
+        }
+        // Whose fields of the object they would be isn't kept for a Scale.
+        if matches!(target.handler(), Some(Handler::Part(Part::Scale))) {
+            return Err(Status::unsupported_media_type(
+                "a Scale can't be applied - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json",
             ));
         }
         let kind = target.resource.kind.as_str();

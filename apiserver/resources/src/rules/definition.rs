@@ -301,7 +301,6 @@ fn validate_changed(new: &Value, old: &Value) -> FieldErrors {
     })
 }
 
-/// Definitions.
 /// Holds a definition that is deleted until its objects are gone
 /// (`customresourcedefinition/etcd.go` of k8s.io/apiextensions-apiserver).
 fn hold(definition: &mut Value, now: &str) {
@@ -320,6 +319,7 @@ fn hold(definition: &mut Value, now: &str) {
     definition["status"] = told;
 }
 
+/// Definitions.
 pub(super) const DEFINITION: Kind = Kind {
     any_finalizer: true,
     default,

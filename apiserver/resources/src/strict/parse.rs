@@ -24,6 +24,7 @@ pub fn in_order(json: &[u8], schema: &Schema) -> Result<Vec<String>, String> {
 fn read(json: &[u8], schema: Option<Schema>, problems: &mut Vec<String>) -> Result<Value, String> {
     let notes = RefCell::new(Notes {
         path: String::new(),
+        left: MOST_LOOKED_AT,
         problems,
     });
     let seed = Seed {
@@ -38,8 +39,13 @@ fn read(json: &[u8], schema: Option<Schema>, problems: &mut Vec<String>) -> Resu
     Ok(value)
 }
 
+/// Paths of problems that are put together, in bytes, told or not: what comes a hundred
+/// thousand times below a long name is told once, but looked at each time.
+const MOST_LOOKED_AT: usize = 4 * super::MOST_TEXT;
+
 struct Notes<'a> {
     path: String,
+    left: usize,
     problems: &'a mut Vec<String>,
 }
 
@@ -78,7 +84,15 @@ impl Seed<'_, '_> {
     }
 
     fn note(&self, what: &str) {
-        let Notes { path, problems } = &mut *self.notes.borrow_mut();
+        let Notes {
+            path,
+            left,
+            problems,
+        } = &mut *self.notes.borrow_mut();
+        let Some(after) = left.checked_sub(path.len()) else {
+            return;
+        };
+        *left = after;
         super::note(problems, || format!("{what} field {path:?}"));
     }
 }

@@ -17,6 +17,8 @@ pub struct Unknown {
     of_structs: Vec<String>,
     /// Of a custom resource's own types.
     own: Vec<String>,
+    /// Whether they are dropped without a word.
+    untold: bool,
 }
 
 impl Unknown {
@@ -176,7 +178,10 @@ fn alternatives(
         typed: true,
         decoded_at: place.decoded_at.or(Some(place)),
     };
-    let untold = &mut Unknown::default();
+    let untold = &mut Unknown {
+        untold: true,
+        ..Unknown::default()
+    };
     match (schema.node().format.as_str(), value) {
         (_, Value::Null) | ("schema-or-bool", Value::Bool(_)) => Ok(()),
         (_, value @ Value::Object(_)) => visit(json_schema, value, &inside(Step::Root), untold),
@@ -216,6 +221,9 @@ fn prune(
         }
         None if node.preserve_unknown => true,
         None => {
+            if unknown.untold {
+                return false;
+            }
             let unknown = match typed {
                 true => &mut unknown.of_structs,
                 false => &mut unknown.own,
