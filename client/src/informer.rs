@@ -172,9 +172,12 @@ async fn run<K: Kind>(informer: Informer<K>, store: Store<K>) {
                 failures = 0;
             }
             Err(status) => {
+                // A watch that came too late is followed by a list at once.
+                let is_late = status.is_expired() && is_watch;
                 if status.is_expired() {
                     version.clear();
-                } else {
+                }
+                if !is_late {
                     failures += 1;
                     if failures == TELL_AFTER {
                         tracing::warn!(kind = K::KIND, %status, "cannot list or watch; still trying");

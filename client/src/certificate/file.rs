@@ -147,34 +147,37 @@ impl CertificateFile {
         let content = format!("{certificate}{key}");
         write_private(&path, content.as_bytes(), self.readers).map_err(failed)?;
         self.link(&dated).map_err(failed)?;
-        self.forget(&dated);
+        self.forget(&dated, now.into());
         Ok(())
     }
 
-    /// Goes back to a former certificate where the one in use isn't good yet, as after a clock
-    /// that was ahead was put right; says whether it has.
+    /// Goes over to another certificate that is there and good where the one in use isn't: not
+    /// yet, as after a clock that was ahead was put right, or no more, as after it was put
+    /// right again. Says whether it has.
     ///
     /// # Errors
     /// If the link can't be changed.
     pub fn fall_back(&self, now: SystemTime) -> Result<bool, FileError> {
-        let is_early = |held: Held| held.life.is_early(now);
-        if !self.read()?.is_some_and(is_early) {
+        let is_amiss = |held: Held| held.life.is_early(now) || held.life.is_over(now);
+        if !self.read()?.is_some_and(is_amiss) {
             return Ok(false);
         }
-        let former = self.dated().into_iter().rev().find(|name| {
-            let file = Pem::File(self.dir.join(name));
-            Held::read(&file, &file).is_ok_and(|held| held.life.is_good(now))
-        });
-        let Some(former) = former else {
+        let mut newest_first = self.dated().into_iter().rev();
+        let Some(good) = newest_first.find(|name| self.is_good(name, now)) else {
             return Ok(false);
         };
         let failed = |error| FileError::Write(self.current(), error);
-        self.link(&former).map_err(failed)?;
+        self.link(&good).map_err(failed)?;
         tracing::info!(
-            file = former,
-            "uses a former certificate: the clock was set back"
+            file = good,
+            "uses another certificate that is there: the clock was set"
         );
         Ok(true)
+    }
+
+    fn is_good(&self, dated: &str, now: SystemTime) -> bool {
+        let file = Pem::File(self.dir.join(dated));
+        Held::read(&file, &file).is_ok_and(|held| held.life.is_good(now))
     }
 
     /// Uses one of the dated files from now on.
@@ -200,14 +203,14 @@ impl CertificateFile {
         all
     }
 
-    /// Removes all but the newest of the former certificates.
-    fn forget(&self, current: &str) {
-        let former = self
-            .dated()
-            .into_iter()
-            .rev()
-            .filter(|name| name != current);
-        for name in former.skip(KEPT) {
+    /// Removes all but the newest of the former certificates, or of those that are good:
+    /// one of a clock that was ahead is the last to be of use.
+    fn forget(&self, current: &str, now: SystemTime) {
+        let mut former = self.dated();
+        former.retain(|name| name != current);
+        former.reverse();
+        former.sort_by_key(|name| !self.is_good(name, now));
+        for name in former.into_iter().skip(KEPT) {
             if let Err(error) = fs::remove_file(self.dir.join(&name)) {
                 tracing::debug!(name, %error, "a former certificate stays");
             }
@@ -245,17 +248,18 @@ pub(super) fn write_private(path: &Path, content: &[u8], readers: Readers) -> io
 mod tests {
     use super::*;
     use rcgen::{CertificateParams, KeyPair};
+    use std::ops::Range;
 
     fn pair(name: &str) -> (String, String) {
-        pair_from(name, 2020)
+        pair_within(name, 2020..2090)
     }
 
-    /// One that is good from the beginning of a year on.
-    fn pair_from(name: &str, year: i32) -> (String, String) {
+    /// One that is good from the beginning of a year to that of another.
+    fn pair_within(name: &str, years: Range<i32>) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.not_before = rcgen::date_time_ymd(year, 1, 1);
-        params.not_after = rcgen::date_time_ymd(2090, 1, 1);
+        params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+        params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
         let certificate = params.self_signed(&key).unwrap();
         (certificate.pem(), key.serialize_pem())
     }
@@ -310,15 +314,19 @@ mod tests {
         let in_use = || file.read().unwrap().unwrap().subject.names;
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         assert!(!file.fall_back(now).unwrap(), "there is none");
-        write(pair("former"), 1_800_000_000);
+        write(pair_within("former", 2020..2050), 1_800_000_000);
         assert!(!file.fall_back(now).unwrap(), "it is good");
         // The clock was years ahead.
-        write(pair_from("early", 2040), 2_220_000_000);
+        write(pair_within("early", 2040..2090), 2_220_000_000);
         assert!(in_use().contains("early"));
         assert!(file.fall_back(now).unwrap());
         assert!(in_use().contains("former"));
+        // It was right before, and the former one has ended.
+        let later = SystemTime::UNIX_EPOCH + Duration::from_secs(2_600_000_000);
+        assert!(file.fall_back(later).unwrap());
+        assert!(in_use().contains("early"));
         // Where there is no better one it stays.
-        write(pair_from("early", 2040), 2_220_000_000);
+        write(pair_within("early", 2040..2090), 2_220_000_000);
         fs::remove_file(dir.path().join("x-2027-01-15-08-00-00.pem")).unwrap();
         assert!(!file.fall_back(now).unwrap());
         assert!(in_use().contains("early"));

@@ -4,19 +4,24 @@ use bytes::Bytes;
 use hardway_proto::Status;
 use hardway_proto::status::Details;
 use http::{HeaderMap, StatusCode, header};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use tonic::body::Body;
 
 /// Text of a refusal that isn't a `Status`: so much of it is passed on.
 const LONGEST_TEXT: usize = 1024;
 
+/// Largest answer taken, in bytes: a page of a list of large objects.
+const LARGEST: usize = 256 << 20;
+
 /// A whole body.
+///
+/// # Errors
+/// 503, if it breaks off or doesn't end.
 pub(super) async fn read(body: Body) -> Result<Bytes, Status> {
-    match body.collect().await {
+    match Limited::new(body, LARGEST).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) => Err(Status::unavailable(format!(
-            "the apiserver's answer broke off: {}",
-            error.message()
+            "the apiserver's answer broke off: {error}"
         ))),
     }
 }

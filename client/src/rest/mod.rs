@@ -25,7 +25,7 @@ use path::Location;
 use std::sync::Arc;
 use tonic::body::Body;
 
-/// Largest object taken, in bytes; also over gRPC.
+/// Largest message taken over gRPC, and event of a watch over REST, in bytes.
 pub(crate) const LARGEST: usize = 16 << 20;
 
 const JSON: &str = "application/json";

@@ -95,7 +95,10 @@ pub fn run(lab: impl FnOnce() -> Result<Lab>, options: &Options) -> Result<bool>
         seconds(began.elapsed()),
         folder.display()
     );
-    Ok(tests.iter().all(|test| test.failure.is_none()))
+    if !ended.success() {
+        println!("the tests' program ended with {ended}");
+    }
+    Ok(ended.success() && tests.iter().all(|test| test.failure.is_none()))
 }
 
 /// Has the lab's registry serve what the tests will ask for.
