@@ -1,6 +1,6 @@
 //! Hardway's own API, spoken to an apiserver that has only Kubernetes' REST API: each
-//! call of `hardway.v1.Api` becomes requests with JSON over the same connection. What
-//! is above sees no difference.
+//! call of `hardway.v1.Api` becomes requests with JSON over the same connection, but for
+//! watches, which have others (`connections.rs`). What is above sees no difference.
 
 mod answer;
 mod connections;
