@@ -22,6 +22,7 @@ mod garbage_collector;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
+mod pod_control;
 mod pod_gc;
 mod pod_ranking;
 mod replication;

@@ -5,18 +5,16 @@ use crate::Work;
 use crate::context::Context;
 use crate::expectations::Expectations;
 use crate::informers::{BY_CONTROLLER, Informers};
+use crate::pod_control::{BURST, PodControl, pod_of};
 use crate::pod_ranking::{available_in, first_to_go, is_active, is_available, is_ready};
 use crate::{adoption, conflicts};
-use futures_util::future::join_all;
-use hardway_client::api::DeleteParams;
 use hardway_client::controller::{self, Next};
-use hardway_client::events::{EventType, Recorder, reference};
+use hardway_client::events::Recorder;
 use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Informer, Store};
 use hardway_proto::labels::Selector;
-use hardway_proto::meta::{ObjectKey, controller_of, controller_ref};
-use hardway_proto::status::NAMESPACE_TERMINATING;
+use hardway_proto::meta::{ObjectKey, controller_of};
 use hardway_proto::{Kind, Status};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition};
@@ -26,8 +24,6 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::sync::Arc;
 
-/// At most this many pods are created or deleted in one go.
-const BURST: usize = 500;
 const WORKERS: usize = 5;
 
 /// The replicas of an owner, counted.
@@ -140,11 +136,8 @@ pub fn replica_sets(informers: &mut Informers, context: &Context) -> Work {
 }
 
 struct Controller<K> {
-    client: Client,
-    recorder: Recorder,
     owners: Store<K>,
-    pods: Store<Pod>,
-    expectations: Arc<Expectations>,
+    control: PodControl,
 }
 
 fn register<K: Replicated>(
@@ -156,11 +149,13 @@ fn register<K: Replicated>(
     let queue = WorkQueue::new();
     let expectations = Arc::new(Expectations::default());
     let controller = Controller {
-        client,
-        recorder,
         owners: owners.store(),
-        pods: pods.store(),
-        expectations: expectations.clone(),
+        control: PodControl {
+            client,
+            recorder,
+            pods: pods.store(),
+            expectations: expectations.clone(),
+        },
     };
     let on_owner = queue.clone();
     owners.subscribe(move |change| on_owner.add(ObjectKey::of(change.object().as_ref())));
@@ -168,7 +163,7 @@ fn register<K: Replicated>(
     pods.subscribe(move |change| pod_changed(change, &store, &expectations, &on_pod));
     Box::pin(async move {
         controller.owners.wait_synced().await;
-        controller.pods.wait_synced().await;
+        controller.control.pods.wait_synced().await;
         controller::run(K::KIND, queue, WORKERS, |key| controller.reconcile(key)).await;
     })
 }
@@ -248,24 +243,6 @@ fn count<K: Replicated>(owner: &K, pods: &[Arc<Pod>], now: Timestamp) -> Counts 
     counts
 }
 
-/// A pod made of the owner's template.
-fn pod_of<K: Replicated>(owner: &K) -> Option<Pod> {
-    let template = owner.template()?;
-    let mut pod = Pod {
-        spec: template.spec.clone(),
-        ..Default::default()
-    };
-    if let Some(meta) = &template.metadata {
-        pod.metadata.labels = meta.labels.clone();
-        pod.metadata.annotations = meta.annotations.clone();
-        pod.metadata.finalizers = meta.finalizers.clone();
-    }
-    pod.metadata.namespace = Some(owner.namespace().into());
-    pod.metadata.generate_name = Some(format!("{}-", owner.name()));
-    pod.metadata.owner_references = Some(vec![controller_ref(owner)]);
-    Some(pod)
-}
-
 impl<K: Replicated> Controller<K> {
     async fn reconcile(&self, key: ObjectKey) -> Result<Next, Status> {
         conflicts::wait_out(self.sync(key).await)
@@ -273,24 +250,24 @@ impl<K: Replicated> Controller<K> {
 
     async fn sync(&self, key: ObjectKey) -> Result<Next, Status> {
         let Some(owner) = self.owners.get(&key) else {
-            self.expectations.forget(&key);
+            self.control.expectations.forget(&key);
             return Ok(Next::Done);
         };
         let Some(selector) = owner.selector() else {
             return Ok(Next::Done);
         };
         // Judged before the pods are read: what is satisfied now is in the cache.
-        let trust_cache = self.expectations.satisfied(&key);
-        let all = self.pods.in_namespace(&key.namespace);
+        let trust_cache = self.control.expectations.satisfied(&key);
+        let all = self.control.pods.in_namespace(&key.namespace);
         let claim = adoption::claim(owner.as_ref(), &selector, all, is_active);
-        let pods = adoption::carry_out(&self.client, owner.as_ref(), claim).await?;
+        let pods = adoption::carry_out(&self.control.client, owner.as_ref(), claim).await?;
         let active: Vec<_> = pods.iter().filter(|p| is_active(p)).cloned().collect();
         let mut outcome = Ok(());
         if trust_cache && owner.meta().deletion_timestamp.is_none() {
             let related = || self.related(owner.as_ref(), &active);
             outcome = match plan(owner.replicas(), &active, related) {
-                Plan::Create(number) => self.create(&key, &owner, number).await,
-                Plan::Delete(victims) => self.delete(&key, &owner, victims).await,
+                Plan::Create(number) => self.create(owner.as_ref(), number).await,
+                Plan::Delete(victims) => self.control.delete(owner.as_ref(), &victims).await,
                 Plan::Nothing => Ok(()),
             };
         }
@@ -313,6 +290,15 @@ impl<K: Replicated> Controller<K> {
         Ok(soon.map_or(Next::Done, Next::After))
     }
 
+    async fn create(&self, owner: &K, number: usize) -> Result<(), Status> {
+        let Some(template) = owner.template() else {
+            return Ok(());
+        };
+        let pod = pod_of(owner, template);
+        let pods = std::iter::repeat_n(&pod, number);
+        self.control.create(owner, pods).await
+    }
+
     /// The owner's pods, and those of all that have the same controller: the
     /// ReplicaSets of a Deployment spread their pods together.
     fn related(&self, owner: &K, own: &[Arc<Pod>]) -> Vec<Arc<Pod>> {
@@ -324,7 +310,7 @@ impl<K: Replicated> Controller<K> {
             controller_of(sibling.meta()).is_some_and(|c| c.uid == controller.uid)
         });
         siblings
-            .flat_map(|sibling| self.pods.by_index(BY_CONTROLLER, sibling.uid()))
+            .flat_map(|sibling| self.control.pods.by_index(BY_CONTROLLER, sibling.uid()))
             .collect()
     }
 
@@ -332,87 +318,12 @@ impl<K: Replicated> Controller<K> {
         let Some(updated) = owner.with_status(counts, now) else {
             return Ok(());
         };
-        let api = self.client.namespaced::<K>(owner.namespace());
+        let api = self.control.client.namespaced::<K>(owner.namespace());
         match api.update_status(&updated).await {
             Ok(_) => Ok(()),
             Err(status) if status.is_not_found() => Ok(()),
             Err(status) => Err(status),
         }
-    }
-
-    /// Creates in batches that double as long as all goes well, so that a
-    /// refusal (quota, admission) costs one request and not hundreds.
-    async fn create(&self, key: &ObjectKey, owner: &Arc<K>, number: usize) -> Result<(), Status> {
-        let Some(pod) = pod_of(owner.as_ref()) else {
-            return Ok(());
-        };
-        let api = self.client.namespaced::<Pod>(&key.namespace);
-        let mut left = number;
-        let mut batch = 1;
-        while left > 0 {
-            let size = batch.min(left);
-            let results = join_all((0..size).map(|_| api.create(&pod))).await;
-            let mut failure = None;
-            for result in results {
-                match result {
-                    Ok(created) => {
-                        self.expectations.created(key, created.uid());
-                        if self.pods.get(&ObjectKey::of(&created)).is_some() {
-                            self.expectations.settle(key, created.uid());
-                        }
-                        let text = format!("Created pod: {}", created.name());
-                        self.event(owner, EventType::Normal, "SuccessfulCreate", text);
-                    }
-                    Err(status) => failure = Some(status),
-                }
-            }
-            if let Some(status) = failure {
-                // A namespace that is going away refuses for good.
-                if status.has_cause(NAMESPACE_TERMINATING) {
-                    return Ok(());
-                }
-                let text = format!("Error creating: {status}");
-                self.event(owner, EventType::Warning, "FailedCreate", text);
-                return Err(status);
-            }
-            left -= size;
-            batch *= 2;
-        }
-        Ok(())
-    }
-
-    async fn delete(
-        &self,
-        key: &ObjectKey,
-        owner: &Arc<K>,
-        victims: Vec<Arc<Pod>>,
-    ) -> Result<(), Status> {
-        let api = self.client.namespaced::<Pod>(&key.namespace);
-        let deletions = victims.iter().map(|pod| async {
-            self.expectations.deleting(key, pod.uid());
-            match api.delete(pod.name(), &DeleteParams::of(pod.uid())).await {
-                Ok(()) => {
-                    let text = format!("Deleted pod: {}", pod.name());
-                    self.event(owner, EventType::Normal, "SuccessfulDelete", text);
-                    Ok(())
-                }
-                Err(status) => {
-                    self.expectations.settle(key, pod.uid());
-                    if status.is_not_found() {
-                        return Ok(());
-                    }
-                    let text = format!("Error deleting: {status}");
-                    self.event(owner, EventType::Warning, "FailedDelete", text);
-                    Err(status)
-                }
-            }
-        });
-        join_all(deletions).await.into_iter().collect()
-    }
-
-    fn event(&self, owner: &Arc<K>, r#type: EventType, reason: &str, message: String) {
-        self.recorder
-            .event(reference(owner.as_ref()), r#type, reason, message);
     }
 }
 
@@ -445,22 +356,13 @@ mod tests {
     }
 
     #[test]
-    fn pods_carry_the_template_and_their_owner() {
+    fn the_status_counts_the_pods() {
         let rc: ReplicationController = serde_json::from_value(json!({
             "metadata": {"name": "web", "namespace": "d", "uid": "1", "generation": 2},
             "spec": {"replicas": 2, "selector": {"app": "web"}, "template": {
                 "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c"}]}}},
         }))
         .unwrap();
-        let made = pod_of(&rc).unwrap();
-        assert_eq!(made.metadata.generate_name.as_deref(), Some("web-"));
-        let owner = controller_of(&made.metadata).unwrap();
-        assert_eq!(
-            (owner.api_version.as_str(), owner.kind.as_str()),
-            ("v1", "ReplicationController")
-        );
-        assert_eq!(owner.block_owner_deletion, Some(true));
-
         let counts = count(&rc, &[pod("a", true), pod("b", false)], Timestamp::now());
         assert_eq!(
             (counts.replicas, counts.ready, counts.fully_labeled),
