@@ -2,13 +2,46 @@
 //! matches and releases what it doesn't match any more. Pods of a ReplicaSet,
 //! ReplicaSets of a Deployment.
 
-use hardway_client::Client;
 use hardway_client::api::Patch;
+use hardway_client::informer::Change;
+use hardway_client::{Client, Store};
 use hardway_proto::labels::Selector;
-use hardway_proto::meta::{controller_of, controller_ref};
+use hardway_proto::meta::{ObjectKey, controller_of, controller_ref};
 use hardway_proto::{Kind, Status};
 use serde_json::json;
 use std::sync::Arc;
+
+/// The key of an object's controller, if that is of kind `K`.
+pub fn owner_of<K: Kind, C: Kind>(object: &C) -> Option<ObjectKey> {
+    let owner = controller_of(object.meta()).filter(|owner| owner.kind == K::KIND)?;
+    Some(ObjectKey::new(object.namespace(), &owner.name))
+}
+
+/// Whom a change of an object concerns: its owner, its former owner, and if
+/// it is an orphan all that might adopt it.
+pub fn concerned<K: Kind, C: Kind>(
+    change: &Change<C>,
+    owners: &Store<K>,
+    selector_of: impl Fn(&K) -> Option<Selector>,
+) -> Vec<ObjectKey> {
+    let object = change.object().as_ref();
+    let mut keys: Vec<_> = owner_of::<K, C>(object).into_iter().collect();
+    if let Change::Applied { old: Some(old), .. } = change
+        && let Some(former) = owner_of::<K, C>(old)
+        && !keys.contains(&former)
+    {
+        keys.push(former);
+    }
+    if controller_of(object.meta()).is_none() && matches!(change, Change::Applied { .. }) {
+        let labels = object.meta().labels.clone().unwrap_or_default();
+        let candidates = owners.in_namespace(object.namespace());
+        let matching = candidates
+            .iter()
+            .filter(|owner| selector_of(owner).is_some_and(|s| s.matches(&labels)));
+        keys.extend(matching.map(|owner| ObjectKey::of(owner.as_ref())));
+    }
+    keys
+}
 
 /// What to do with the objects of the owner's namespace.
 #[derive(Debug)]
@@ -117,6 +150,29 @@ mod tests {
                 {"apiVersion": "v1", "kind": "ReplicationController", "name": "x", "uid": uid, "controller": true}]);
         }
         Arc::new(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn a_change_concerns_owners_of_now_and_before_and_who_might_adopt() {
+        let owners = Store::<ReplicationController>::default();
+        let owner = json!({"metadata": {"name": "x"}, "spec": {"selector": {"app": "web"}}});
+        owners.insert(Arc::new(serde_json::from_value(owner).unwrap()));
+        let names = |change: &Change<Pod>| -> Vec<String> {
+            let selector = |rc: &ReplicationController| {
+                Some(Selector::from_map(rc.spec.as_ref()?.selector.as_ref()?))
+            };
+            let keys = concerned(change, &owners, selector).into_iter();
+            keys.map(|key| key.name).collect()
+        };
+        let applied = |old, new| Change::Applied { old, new };
+        let orphan = || pod("a", "web", None);
+        let mine = || pod("a", "db", Some("me"));
+        assert_eq!(names(&applied(None, mine())), ["x"]);
+        assert_eq!(names(&applied(Some(mine()), pod("a", "db", None))), ["x"]);
+        assert_eq!(names(&applied(None, orphan())), ["x"]);
+        assert_eq!(names(&applied(None, pod("a", "db", None))), [""; 0]);
+        assert_eq!(names(&Change::Deleted(orphan())), [""; 0]);
+        assert_eq!(names(&Change::Deleted(mine())), ["x"]);
     }
 
     #[test]

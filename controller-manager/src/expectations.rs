@@ -3,7 +3,11 @@
 //! A reconcile that trusted a stale cache would create pods twice. Instead it
 //! waits until every pod it created or deleted has been seen to come or go.
 
+use crate::adoption::owner_of;
+use hardway_client::informer::Change;
+use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
+use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -62,8 +66,18 @@ impl Expectations {
         }
     }
 
+    /// The cache shows a pod whose owner is of kind `K`.
+    pub fn follow<K: Kind>(&self, change: &Change<Pod>) {
+        let pod = change.object().as_ref();
+        if let Some(owner) = owner_of::<K, Pod>(pod) {
+            let gone = matches!(change, Change::Deleted(_));
+            let leaving = gone || pod.metadata.deletion_timestamp.is_some();
+            self.observed(&owner, pod.uid(), leaving);
+        }
+    }
+
     /// The cache shows a pod; it is leaving if `deleting`.
-    pub fn observed(&self, owner: &ObjectKey, pod_uid: &str, deleting: bool) {
+    fn observed(&self, owner: &ObjectKey, pod_uid: &str, deleting: bool) {
         let expected = {
             let owners = self.0.lock();
             owners.get(owner).and_then(|o| o.pods.get(pod_uid).copied())

@@ -19,6 +19,7 @@ mod endpoint_slice_mirroring;
 mod endpoints;
 mod expectations;
 mod garbage_collector;
+mod hashes;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;

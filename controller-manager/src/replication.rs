@@ -4,13 +4,12 @@
 use crate::Work;
 use crate::context::Context;
 use crate::expectations::Expectations;
-use crate::informers::{BY_CONTROLLER, Informers};
+use crate::informers::{BY_CONTROLLER, Informers, follow};
 use crate::pod_control::{BURST, PodControl, pod_of};
 use crate::pod_ranking::{available_in, first_to_go, is_active, is_available, is_ready};
 use crate::{adoption, conflicts};
 use hardway_client::controller::{self, Next};
 use hardway_client::events::Recorder;
-use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Informer, Store};
 use hardway_proto::labels::Selector;
@@ -157,51 +156,19 @@ fn register<K: Replicated>(
             expectations: expectations.clone(),
         },
     };
-    let on_owner = queue.clone();
-    owners.subscribe(move |change| on_owner.add(ObjectKey::of(change.object().as_ref())));
+    follow(owners, &queue);
     let (on_pod, store) = (queue.clone(), owners.store());
-    pods.subscribe(move |change| pod_changed(change, &store, &expectations, &on_pod));
+    pods.subscribe(move |change| {
+        expectations.follow::<K>(change);
+        for owner in adoption::concerned(change, &store, K::selector) {
+            on_pod.add(owner);
+        }
+    });
     Box::pin(async move {
         controller.owners.wait_synced().await;
         controller.control.pods.wait_synced().await;
         controller::run(K::KIND, queue, WORKERS, |key| controller.reconcile(key)).await;
     })
-}
-
-/// Wakes the pod's owner, and its former one; an orphan wakes all that might
-/// adopt it.
-fn pod_changed<K: Replicated>(
-    change: &Change<Pod>,
-    owners: &Store<K>,
-    expectations: &Expectations,
-    queue: &WorkQueue<ObjectKey>,
-) {
-    let pod = change.object();
-    let owner_key = |pod: &Pod| {
-        let owner = controller_of(&pod.metadata).filter(|o| o.kind == K::KIND)?;
-        Some(ObjectKey::new(pod.namespace(), &owner.name))
-    };
-    let owner = owner_key(pod);
-    if let Some(key) = &owner {
-        let gone = matches!(change, Change::Deleted(_));
-        let leaving = gone || pod.metadata.deletion_timestamp.is_some();
-        expectations.observed(key, pod.uid(), leaving);
-        queue.add(key.clone());
-    }
-    if let Change::Applied { old: Some(old), .. } = change
-        && let Some(former) = owner_key(old)
-        && Some(&former) != owner.as_ref()
-    {
-        queue.add(former);
-    }
-    if controller_of(&pod.metadata).is_none() && is_active(pod) {
-        let labels = pod.metadata.labels.clone().unwrap_or_default();
-        for candidate in owners.in_namespace(pod.namespace()) {
-            if candidate.selector().is_some_and(|s| s.matches(&labels)) {
-                queue.add(ObjectKey::of(candidate.as_ref()));
-            }
-        }
-    }
 }
 
 /// What brings the number of active pods to what is wanted.

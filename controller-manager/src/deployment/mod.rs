@@ -22,8 +22,9 @@ mod testing;
 mod wanted;
 
 use crate::Work;
+use crate::adoption;
 use crate::context::Context;
-use crate::informers::Informers;
+use crate::informers::{Informers, follow};
 use crate::pod_ranking::is_finished;
 use controller::Controller;
 use hardway_client::Store;
@@ -48,14 +49,13 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         sets: informers.replica_sets.store(),
         pods: informers.pods.store(),
     };
-    let on_deployment = queue.clone();
-    informers
-        .deployments
-        .subscribe(move |change| on_deployment.add(ObjectKey::of(change.object().as_ref())));
+    follow(&mut informers.deployments, &queue);
     let (on_set, deployments) = (queue.clone(), informers.deployments.store());
-    informers
-        .replica_sets
-        .subscribe(move |change| set_changed(change, &deployments, &on_set));
+    informers.replica_sets.subscribe(move |change| {
+        for owner in adoption::concerned(change, &deployments, selector) {
+            on_set.add(owner);
+        }
+    });
     let (on_pod, sets) = (queue.clone(), informers.replica_sets.store());
     informers.pods.subscribe(move |change| {
         if let Some(key) = ended(change, &sets) {
@@ -73,40 +73,8 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
     })
 }
 
-fn owner_of(set: &ReplicaSet) -> Option<ObjectKey> {
-    let owner = controller_of(&set.metadata).filter(|o| o.kind == Deployment::KIND)?;
-    Some(ObjectKey::new(set.namespace(), &owner.name))
-}
-
-/// Wakes the ReplicaSet's owner, and its former one; an orphan wakes all that
-/// might adopt it.
-fn set_changed(
-    change: &Change<ReplicaSet>,
-    deployments: &Store<Deployment>,
-    queue: &WorkQueue<ObjectKey>,
-) {
-    let set = change.object();
-    let owner = owner_of(set);
-    if let Change::Applied { old: Some(old), .. } = change
-        && let Some(former) = owner_of(old)
-        && Some(&former) != owner.as_ref()
-    {
-        queue.add(former);
-    }
-    if let Some(owner) = owner {
-        return queue.add(owner);
-    }
-    if controller_of(&set.metadata).is_some() || matches!(change, Change::Deleted(_)) {
-        return;
-    }
-    let labels = set.metadata.labels.clone().unwrap_or_default();
-    for candidate in deployments.in_namespace(set.namespace()) {
-        let selector = candidate.spec.as_ref().map(|s| &s.selector);
-        let selector = selector.and_then(|s| Selector::from_label_selector(s).ok());
-        if selector.is_some_and(|s| s.matches(&labels)) {
-            queue.add(ObjectKey::of(candidate.as_ref()));
-        }
-    }
+fn selector(deployment: &Deployment) -> Option<Selector> {
+    Selector::from_label_selector(&deployment.spec.as_ref()?.selector).ok()
 }
 
 /// The Deployment of a pod that has ended: it may be the last old one that a
@@ -118,5 +86,5 @@ fn ended(change: &Change<Pod>, sets: &Store<ReplicaSet>) -> Option<ObjectKey> {
     }
     let owner = controller_of(&pod.metadata).filter(|o| o.kind == ReplicaSet::KIND)?;
     let set = sets.get(&ObjectKey::new(pod.namespace(), &owner.name))?;
-    owner_of(&set).filter(|_| set.uid() == owner.uid)
+    adoption::owner_of::<Deployment, _>(set.as_ref()).filter(|_| set.uid() == owner.uid)
 }

@@ -1,6 +1,7 @@
 //! The pod template: what makes two of them the same, the hash that tells
 //! their pods apart, and the ReplicaSet that is made of one.
 
+use crate::hashes;
 use hardway_proto::Kind;
 use hardway_proto::meta::controller_ref;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, ReplicaSetSpec};
@@ -11,9 +12,6 @@ pub const HASH_LABEL: &str = "pod-template-hash";
 
 /// The longest name an object can have.
 const LONGEST_NAME: usize = 253;
-
-/// What hashes are written with: no vowels, so that they spell no words.
-const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// The template without its hash label.
 pub fn without_hash(template: &PodTemplateSpec) -> PodTemplateSpec {
@@ -37,16 +35,7 @@ pub fn hash(template: &PodTemplateSpec, collisions: Option<i32>) -> String {
     let json = serde_json::to_vec(template).expect("API objects have string keys only");
     let salt = collisions.map(i32::to_le_bytes).unwrap_or_default();
     let salt: &[u8] = if collisions.is_some() { &salt } else { &[] };
-    let digits = fnv(json.iter().chain(salt)).to_string();
-    let letter = |digit: u8| char::from(ALPHABET[usize::from(digit) % ALPHABET.len()]);
-    digits.bytes().map(letter).collect()
-}
-
-/// FNV-1a with 32 bits.
-fn fnv<'a>(bytes: impl Iterator<Item = &'a u8>) -> u32 {
-    bytes.fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    })
+    hashes::of(json.iter().chain(salt))
 }
 
 /// The name of the ReplicaSet of a template.
@@ -100,7 +89,6 @@ mod tests {
         other.spec.as_mut().unwrap().containers[0].image = Some("app:2".into());
         assert_ne!(hash(template, None), hash(&other, None));
         assert!(!same(template, &other));
-        assert_eq!(fnv(b"foobar".iter()), 0xbf9c_f968);
     }
 
     #[test]
