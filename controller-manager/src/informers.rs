@@ -5,7 +5,7 @@ use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Informer, task};
 use hardway_proto::Kind;
 use hardway_proto::meta::{ObjectKey, controller_of};
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -57,6 +57,10 @@ pub struct Informers {
     pub deployments: Informer<Deployment>,
     /// Replica sets.
     pub replica_sets: Informer<ReplicaSet>,
+    /// Stateful sets.
+    pub stateful_sets: Informer<StatefulSet>,
+    /// Templates that stateful sets and daemon sets have and had.
+    pub controller_revisions: Informer<ControllerRevision>,
     /// Service accounts.
     pub service_accounts: Informer<ServiceAccount>,
     /// Secrets for the tokens of service accounts, with [`BY_ACCOUNT`].
@@ -112,6 +116,8 @@ impl Informers {
             replication_controllers: Informer::new(client.all()),
             deployments: Informer::new(client.all()),
             replica_sets: Informer::new(client.all()),
+            stateful_sets: Informer::new(client.all()),
+            controller_revisions: Informer::new(client.all()),
             service_accounts: Informer::new(client.all()),
             token_secrets: Informer::new(client.all())
                 .fields(format!("type={}", hardway_tokens::secret::TYPE))
@@ -143,6 +149,8 @@ impl Informers {
         tasks.add(self.replication_controllers.spawn().1);
         tasks.add(self.deployments.spawn().1);
         tasks.add(self.replica_sets.spawn().1);
+        tasks.add(self.stateful_sets.spawn().1);
+        tasks.add(self.controller_revisions.spawn().1);
         tasks.add(self.service_accounts.spawn().1);
         tasks.add(self.token_secrets.spawn().1);
         tasks.add(self.root_cas.spawn().1);

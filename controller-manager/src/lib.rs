@@ -12,6 +12,7 @@ mod bootstrap_tokens;
 mod certificates;
 mod cluster_role_aggregation;
 mod conflicts;
+mod controller_revision;
 mod deployment;
 mod disruption;
 mod endpoint_slice;
@@ -30,6 +31,7 @@ mod replication;
 mod root_ca;
 mod service_account;
 mod service_endpoints;
+mod statefulset;
 mod taint_eviction;
 mod token_cleaner;
 mod volume_protection;
@@ -54,6 +56,7 @@ pub async fn run(context: Context) {
     );
     start("replicaset", replication::replica_sets(seen, with));
     start("deployment", deployment::register(seen, with));
+    start("statefulset", statefulset::register(seen, with));
     start("endpoints", endpoints::register(seen, with));
     start("endpointslice", endpoint_slice::register(seen, with));
     start(
