@@ -213,7 +213,12 @@ fn passed_by(row: &Resource) -> bool {
 
 fn aggregated_resource(row: &Resource, version: &str) -> Value {
     let kind = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
-    let own = kind(&row.group, version, &row.kind);
+    // Only those of definitions name the group and version that they are in.
+    let here = |name: &str| match row.custom {
+        true => kind(&row.group, version, name),
+        false => kind("", "", name),
+    };
+    let own = here(&row.kind);
     let subresources: Vec<Value> = row
         .subresources
         .iter()
@@ -221,7 +226,10 @@ fn aggregated_resource(row: &Resource, version: &str) -> Value {
             let body = sub.body.as_ref();
             json!({
                 "subresource": sub.name,
-                "responseKind": body.map_or(own.clone(), |(g, v, k)| kind(g, v, k)),
+                "responseKind": body.map_or(own.clone(), |(g, v, k)| match (g, v) {
+                    (g, v) if *g == row.group && v == version => here(k),
+                    _ => kind(g, v, k),
+                }),
                 "verbs": sub.verbs,
             })
         })

@@ -76,10 +76,10 @@ fn column(text: &str) -> Column {
     Column {
         name: name.to_owned(),
         r#type,
-        format: if name == "Name" && priority == 0 {
-            "name"
-        } else {
-            ""
+        // Kubernetes gives it to the attacher as well.
+        format: match name {
+            "Name" | "Attacher" => "name",
+            _ => "",
         },
         description: describe(name),
         priority,

@@ -48,7 +48,7 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
             vec![name(object), policy, shown.into(), age(object, now)]
         }),
         "FlowSchema" => (
-            "Name|PriorityLevel|MatchingPrecedence:i|DistinguisherMethod|Age|MissingPL",
+            "Name|PriorityLevel|MatchingPrecedence|DistinguisherMethod|Age|MissingPL",
             flow_schema,
         ),
         "PriorityLevelConfiguration" => (

@@ -22,7 +22,7 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
             let entries = size(&object["data"]) + size(&object["binaryData"]);
             vec![name(object), entries.into(), age(object, now)]
         }),
-        "Secret" => ("Name|Type|Data:i|Age", |object, now| {
+        "Secret" => ("Name|Type|Data|Age", |object, now| {
             vec![
                 name(object),
                 object["type"].clone(),
@@ -30,7 +30,7 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
                 age(object, now),
             ]
         }),
-        "ServiceAccount" => ("Name|Secrets:i|Age", |object, now| {
+        "ServiceAccount" => ("Name|Secrets|Age", |object, now| {
             vec![
                 name(object),
                 list(&object["secrets"]).len().into(),

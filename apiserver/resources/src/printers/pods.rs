@@ -13,11 +13,11 @@ pub fn spec(group: &str, _version: &str, kind: &str) -> Option<Spec> {
         ),
         ("", "PodTemplate") => ("Name|Containers|Images|Pod Labels", pod_template),
         ("", "Event") => (
-            "Last Seen|Type|Reason|Object|Subobject+|Source+|Message|First Seen+|Count:i+|Name+",
+            "Last Seen|Type|Reason|Object|Subobject+|Source+|Message|First Seen+|Count+|Name+",
             core_event,
         ),
         ("events.k8s.io", "Event") => (
-            "Last Seen|Type|Reason|Object|Subobject+|Source+|Message|First Seen+|Count:i+|Name+",
+            "Last Seen|Type|Reason|Object|Subobject+|Source+|Message|First Seen+|Count+|Name+",
             new_event,
         ),
         _ => return None,

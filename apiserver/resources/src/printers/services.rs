@@ -19,7 +19,7 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
             let pods = selector(&object["spec"]["podSelector"]);
             vec![name(object), pods.into(), age(object, now)]
         }),
-        "IPAddress" => ("Name|ParentRef|Age", ip_address),
+        "IPAddress" => ("Name|ParentRef", ip_address),
         "ServiceCIDR" => ("Name|CIDRs|Age", |object, now| {
             let cidrs: Vec<&str> = list(&object["spec"]["cidrs"]).iter().map(text).collect();
             vec![name(object), cidrs.join(",").into(), age(object, now)]
@@ -178,7 +178,7 @@ fn ingress_class(object: &Value, now: Timestamp) -> Cells {
     ]
 }
 
-fn ip_address(object: &Value, now: Timestamp) -> Cells {
+fn ip_address(object: &Value, _now: Timestamp) -> Cells {
     let parent = &object["spec"]["parentRef"];
     let parts = ["group", "resource", "namespace", "name"].map(|field| text(&parent[field]));
     let resource = match parts[0] {
@@ -189,7 +189,7 @@ fn ip_address(object: &Value, now: Timestamp) -> Cells {
         .into_iter()
         .filter(|part| !part.is_empty())
         .collect();
-    vec![name(object), shown.join("/").into(), age(object, now)]
+    vec![name(object), shown.join("/").into()]
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub fn spec(_group: &str, version: &str, kind: &str) -> Option<Spec> {
             "Name|Desired:i|Current:i|Ready:i|Up-to-date:i|Available:i|Node Selector|Age|Containers+|Images+|Selector+",
             daemon_set,
         ),
-        "ControllerRevision" => ("Name|Controller|Revision:i|Age", controller_revision),
+        "ControllerRevision" => ("Name|Controller|Revision|Age", controller_revision),
         "Job" => (
             "Name|Status|Completions|Duration|Age|Containers+|Images+|Selector+",
             job,
