@@ -121,7 +121,7 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
             if waits || state.dirty.contains(&key) {
                 return;
             }
-            let pause = state.turn(&key, now);
+            let pause = state.turn(&key, now, MAX_TURN_DELAY);
             if !pause.is_zero() {
                 drop(state);
                 return self.add_after(key, pause);
@@ -156,7 +156,7 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
     /// later if it keeps asking for very short ones.
     pub fn add_again(&self, key: T, delay: Duration) {
         let pause = match delay < SOON {
-            true => self.state.lock().turn(&key, Instant::now()).min(SOON),
+            true => self.state.lock().turn(&key, Instant::now(), SOON),
             false => Duration::ZERO,
         };
         // Not `add`: that would count it again.
@@ -184,7 +184,14 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
     /// Adds now all keys that were to come after a while: what they wait for may have come
     /// sooner than it was computed.
     pub fn add_delayed(&self) {
-        promote(&mut self.state.lock(), None);
+        let mut state = self.state.lock();
+        promote(&mut state, None);
+        // None of them is to come later any more: what a worker adds may not wait for it.
+        let now = Instant::now();
+        for turns in state.turns.values_mut() {
+            turns.due = turns.due.min(now);
+        }
+        drop(state);
         self.wake.notify_one();
     }
 
@@ -237,8 +244,9 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
 }
 
 impl<T: Clone + Eq + Hash> State<T> {
-    /// Counts a turn that workers gave a key; says for how long it has to wait.
-    fn turn(&mut self, key: &T, now: Instant) -> Duration {
+    /// Counts a turn that workers gave a key; says for how long it has to wait, at most
+    /// for `longest`. The caller adds it then: until it is due, no other worker can.
+    fn turn(&mut self, key: &T, now: Instant, longest: Duration) -> Duration {
         if self.turns.len() >= MANY_TURNS {
             self.turns.retain(|_, turns| turns.due + TURNS_KEPT > now);
         }
@@ -249,7 +257,7 @@ impl<T: Clone + Eq + Hash> State<T> {
         let count = last.map_or(1, |turns| turns.count.saturating_add(1));
         let pause = match count.checked_sub(FREE_TURNS) {
             None | Some(0) => Duration::ZERO,
-            Some(more) => backoff(more, BASE_DELAY, MAX_TURN_DELAY),
+            Some(more) => backoff(more, BASE_DELAY, longest),
         };
         let due = now + pause;
         self.turns.insert(key.clone(), Turns { count, due });
@@ -328,6 +336,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_worker_may_add_a_key_that_came_early() {
+        let queue = WorkQueue::new();
+        for _ in 0..3 * FREE_TURNS {
+            reconciling(async { queue.add("key") }).await;
+            let key = queue.next().await;
+            queue.done(&key);
+        }
+        reconciling(async { queue.add("key") }).await;
+        assert!(queue.is_empty(), "it has to wait");
+        queue.add_delayed();
+        let key = queue.next().await;
+        queue.done(&key);
+        reconciling(async { queue.add("key") }).await;
+        let added = tokio::time::timeout(2 * MAX_TURN_DELAY, queue.next()).await;
+        assert_eq!(added, Ok("key"));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_ring_of_keys_slows_down_and_news_do_not() {
         let queue = WorkQueue::new();
         queue.add(0);
@@ -373,8 +399,16 @@ mod tests {
             "{:?}",
             start.elapsed()
         );
-        // A real deadline is kept.
+        // Another worker that adds it meanwhile is not forgotten.
         let key = queue.next().await;
+        queue.add_again(key, Duration::ZERO);
+        queue.done(&key);
+        let key = queue.next().await;
+        queue.done(&key);
+        reconciling(async { queue.add("key") }).await;
+        let added = tokio::time::timeout(2 * MAX_TURN_DELAY, queue.next()).await;
+        assert_eq!(added, Ok("key"));
+        // A real deadline is kept.
         let start = Instant::now();
         queue.add_again(key, SOON);
         queue.done(&key);
