@@ -16,20 +16,57 @@ use tokio::sync::Semaphore;
 /// How long an answer counts, as `--authentication-token-webhook-cache-ttl` of
 /// Kubernetes' kubelet.
 const COUNTS: Duration = Duration::from_secs(120);
-/// Answers kept.
+/// Answers kept of each sort: that strangers come with many tokens makes nobody else's be
+/// asked for again.
 const CACHE: usize = 1024;
 /// Questions at once: strangers' tokens are asked for as well.
 const AT_ONCE: usize = 8;
 
-/// A token's answer: whom it names, or nobody.
-type Known = (Instant, Option<Identity>);
+type Hash = [u8; 32];
+
+/// The answers that count, by the tokens' hashes.
+#[derive(Default)]
+struct Answers {
+    /// Whom a token names.
+    somebody: HashMap<Hash, (Instant, Identity)>,
+    /// Tokens that name nobody.
+    nobody: HashMap<Hash, Instant>,
+}
+
+impl Answers {
+    fn get(&self, hash: &Hash, now: Instant) -> Option<Option<Identity>> {
+        let counts = |at: &Instant| now.saturating_duration_since(*at) < COUNTS;
+        if let Some((_, identity)) = self.somebody.get(hash).filter(|(at, _)| counts(at)) {
+            return Some(Some(identity.clone()));
+        }
+        self.nobody.get(hash).filter(|at| counts(at)).map(|_| None)
+    }
+
+    fn insert(&mut self, hash: Hash, identity: Option<Identity>, now: Instant) {
+        match identity {
+            Some(identity) => {
+                make_room(&mut self.somebody);
+                self.somebody.insert(hash, (now, identity));
+            }
+            None => {
+                make_room(&mut self.nobody);
+                self.nobody.insert(hash, now);
+            }
+        }
+    }
+}
+
+fn make_room<T>(answers: &mut HashMap<Hash, T>) {
+    if answers.len() >= CACHE {
+        answers.clear();
+    }
+}
 
 /// Asks the apiserver.
 pub struct Tokens {
     client: Client,
-    turns: Semaphore,
-    /// By the tokens' hashes.
-    known: Mutex<HashMap<[u8; 32], Known>>,
+    permits: Semaphore,
+    answers: Mutex<Answers>,
 }
 
 /// The token that a request shows.
@@ -72,8 +109,8 @@ impl Tokens {
     pub fn new(client: Client) -> Self {
         Self {
             client,
-            turns: Semaphore::new(AT_ONCE),
-            known: Mutex::default(),
+            permits: Semaphore::new(AT_ONCE),
+            answers: Mutex::default(),
         }
     }
 
@@ -82,11 +119,11 @@ impl Tokens {
         let Some(token) = shown(headers) else {
             return Ok(None);
         };
-        let hash: [u8; 32] = Sha256::digest(token).into();
-        if let Some(identity) = self.remembered(&hash) {
+        let hash: Hash = Sha256::digest(token).into();
+        if let Some(identity) = self.answers.lock().get(&hash, Instant::now()) {
             return Ok(identity);
         }
-        let _turn = self.turns.acquire().await.map_err(Refusal::internal)?;
+        let _permit = self.permits.acquire().await.map_err(Refusal::internal)?;
         let review = json!({
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
@@ -101,18 +138,9 @@ impl Tokens {
             Refusal(StatusCode::UNAUTHORIZED, "Unauthorized".into())
         })?;
         let identity = named(&answer.json).map_err(Refusal::internal)?;
-        let mut known = self.known.lock();
-        if known.len() >= CACHE {
-            known.clear();
-        }
-        known.insert(hash, (Instant::now(), identity.clone()));
+        let mut answers = self.answers.lock();
+        answers.insert(hash, identity.clone(), Instant::now());
         Ok(identity)
-    }
-
-    fn remembered(&self, hash: &[u8; 32]) -> Option<Option<Identity>> {
-        let known = self.known.lock();
-        let (at, identity) = known.get(hash)?;
-        (at.elapsed() < COUNTS).then(|| identity.clone())
     }
 }
 
@@ -148,6 +176,26 @@ mod tests {
         assert!(named(b"[").is_err());
     }
 
+    #[test]
+    fn strangers_take_no_answer_from_those_who_are_known() {
+        let now = Instant::now();
+        let mut answers = Answers::default();
+        let hash = |number: usize| -> Hash { Sha256::digest(number.to_string()).into() };
+        let user = Identity::of_token("u".to_owned(), Vec::new());
+        answers.insert(hash(0), Some(user), now);
+        for number in 1..=3 * CACHE {
+            answers.insert(hash(number), None, now);
+        }
+        assert!(answers.get(&hash(0), now).is_some_and(|of| of.is_some()));
+        assert!(
+            answers
+                .get(&hash(3 * CACHE), now)
+                .is_some_and(|of| of.is_none())
+        );
+        assert!(answers.nobody.len() <= CACHE);
+        assert!(answers.get(&hash(0), now + COUNTS).is_none());
+    }
+
     #[tokio::test]
     async fn without_an_apiserver_nobody_comes_in() {
         let nowhere = tonic::transport::Endpoint::from_static("http://127.0.0.1:1");
@@ -158,6 +206,7 @@ mod tests {
         headers.insert(header::AUTHORIZATION, "Bearer x".parse().unwrap());
         let Refusal(code, _) = tokens.identity(&headers).await.unwrap_err();
         assert_eq!(code, StatusCode::UNAUTHORIZED);
-        assert!(tokens.known.lock().is_empty(), "that is no answer");
+        let answers = tokens.answers.lock();
+        assert!(answers.nobody.is_empty(), "that is no answer");
     }
 }
