@@ -1,5 +1,7 @@
 //! Objects: create, read, change, delete, as Kubernetes does it.
 
+#[path = "objects/bodies.rs"]
+mod bodies;
 mod common;
 #[path = "objects/strategies.rs"]
 mod strategies;

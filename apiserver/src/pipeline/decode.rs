@@ -11,14 +11,15 @@ use std::borrow::Cow;
 pub fn object(request: &Request) -> Result<Value, Status> {
     let target = &request.target;
     let kind = target.resource.kind.as_str();
-    typed(request, target.schema(), &target.api_version(), kind)
+    typed(request, target.schema(), &[&target.api_version()], kind)
 }
 
-/// The body as an object of another kind, for subresources.
+/// The body as an object of a kind, for subresources that of another than the target's. It
+/// may name any of the versions; the first is filled in where it names none.
 pub fn typed(
     request: &Request,
     schema: &Schema,
-    api_version: &str,
+    api_versions: &[&str],
     kind: &str,
 ) -> Result<Value, Status> {
     let (json, twice): (Cow<[u8]>, _) = match &request.body {
@@ -30,13 +31,17 @@ pub fn typed(
             (Cow::Owned(value.to_string().into_bytes()), twice)
         }
     };
-    let version = api_version.rsplit('/').next().unwrap_or(api_version);
+    let first = api_versions.first().copied().unwrap_or_default();
+    let version = first.rsplit('/').next().unwrap_or(first);
     let (mut value, fields) = match strict::check(schema, &json) {
         Ok(decoded) => decoded,
         Err(why) if is_object(&json) => return Err(strict::undecodable(version, kind, &why)),
         Err(why) => return Err(unrecognised(kind, &why)),
     };
-    identify(&mut value, api_version, kind)?;
+    let named = value["apiVersion"].as_str();
+    let named = named.filter(|named| api_versions.contains(named));
+    let api_version = named.unwrap_or(first).to_owned();
+    identify(&mut value, &api_version, kind)?;
     let problems = Problems { twice, fields };
     problems.report(request, |why| strict::undecodable(version, kind, &why))?;
     Ok(value)

@@ -3,6 +3,7 @@
 use super::patch::Patch;
 use super::{Request, Target, decode, metadata};
 use hardway_proto::Status;
+use hardway_resources::Schema;
 use hardway_resources::rules::{FieldErrors, Rules};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -23,6 +24,25 @@ pub(super) trait ObjectPart: Sync {
         patch.check(request, &mut new)?;
         decode::identify(&mut new, &target.api_version(), kind)?;
         Ok(self.place(target, old, Cow::Owned(new)))
+    }
+
+    /// What is applied: its schema, version and kind.
+    fn applied_kind(&self, target: &Target) -> Option<(Schema, String, String)> {
+        let kind = target.resource.kind.to_string();
+        Some((target.schema().clone(), target.api_version(), kind))
+    }
+
+    /// The configuration of the object that an applied one comes to.
+    ///
+    /// # Errors
+    /// 422, if the part can't be so.
+    fn configuration(&self, _target: &Target, applied: Value) -> Result<Value, Status> {
+        Ok(applied)
+    }
+
+    /// An object with the part that applying has changed.
+    fn place_applied(&self, target: &Target, old: &Value, new: Value) -> Value {
+        self.place(target, old, Cow::Owned(new))
     }
 
     /// An object with the part that was sent, as [`read`](Self::read) gave it.

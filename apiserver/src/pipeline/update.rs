@@ -6,7 +6,6 @@ use super::subresource::{part_of, shown};
 use super::{Body, FieldValidation, Object, PatchKind, Pipeline, Request, decode, metadata};
 use bytes::Bytes;
 use hardway_proto::Status;
-use hardway_resources::rows::{Handler, Part};
 use hardway_resources::strict;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -82,15 +81,12 @@ impl Pipeline {
                 }],
             ));
         }
-        // Whose fields of the object they would be isn't kept for a Scale.
-        if matches!(target.handler(), Some(Handler::Part(Part::Scale))) {
-            return Err(Status::unsupported_media_type(
-                "a Scale can't be applied - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json",
-            ));
-        }
-        let kind = target.resource.kind.as_str();
-        let (written, twice) = decode::yaml(bytes, kind)?;
-        hardway_patch::check_applied(&written, target.schema(), &target.api_version())?;
+        let part = part_of(target)?;
+        let (schema, api_version, kind) = part
+            .applied_kind(target)
+            .ok_or_else(Status::no_such_resource)?;
+        let (written, twice) = decode::yaml(bytes, &kind)?;
+        hardway_patch::check_applied(&written, &schema, &api_version)?;
         if !twice.is_empty() && request.options.field_validation == FieldValidation::Strict {
             return Err(Status::bad_request(format!(
                 "error strict decoding YAML: error converting YAML to JSON: {}",
@@ -99,14 +95,14 @@ impl Pipeline {
         }
         decode::Problems::twice(twice).report(request, Status::bad_request)?;
         let mut applied = written;
-        strict::prune(target.schema(), &mut applied)
-            .map_err(|why| strict::undecodable(&target.version, kind, &why))?;
-        decode::identify(&mut applied, &target.api_version(), kind)?;
+        strict::prune(&schema, &mut applied)
+            .map_err(|why| strict::undecodable(&target.version, &kind, &why))?;
+        decode::identify(&mut applied, &api_version, &kind)?;
+        let mut applied = part.configuration(target, applied)?;
         metadata::place(&mut applied, target)?;
-        let part = part_of(target)?;
         let make = |old: &Value| {
             let new = self.apply(request, Some(old), &applied)?;
-            Ok(part.place(target, old, Cow::Owned(new)))
+            Ok(part.place_applied(target, old, new))
         };
         let edit = Edit {
             part,
@@ -115,7 +111,7 @@ impl Pipeline {
         };
         for _ in 0..2 {
             if let Some(object) = self.modify(request, edit).await? {
-                return Ok(object);
+                return shown(target, object);
             }
             if !target.subresource.is_empty() {
                 return Err(target.not_found());

@@ -24,7 +24,7 @@ impl Pipeline {
         let rows = &self.registry;
         let row = rows.lookup_kind("", "v1", "Binding");
         let row = row.ok_or_else(Status::no_such_resource)?;
-        let body = decode::typed(request, &row.versions[0].schema, "v1", "Binding")?;
+        let body = decode::typed(request, &row.versions[0].schema, &["v1"], "Binding")?;
         check_name(request, &body, "Binding")?;
         let node = body["target"]["name"]
             .as_str()
@@ -66,7 +66,7 @@ impl Pipeline {
             agent: request.agent.clone(),
             warnings: Default::default(),
             classified: Default::default(),
-            burden: request.burden.clone(),
+            load: request.load.clone(),
         };
         let edit = |old: &Value| bound(old, &node, &body);
         self.change(&pod, &Placement, &edit).await?;

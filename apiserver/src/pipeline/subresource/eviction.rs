@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 impl Pipeline {
     /// Deletes a pod if its disruption budget allows.
     pub(super) async fn evict(&self, request: &Request) -> Result<Object, Status> {
-        let body = other_kind(request, "policy", "v1", "Eviction")?;
+        // The older version is still taken by Kubernetes, though it isn't served elsewhere.
+        let body = other_kind(request, "policy", &["v1", "v1beta1"], "Eviction")?;
         check_name(request, &body, "Eviction")?;
         let review = review(request, &request.target, Operation::Create);
         self.admission.validate(&review, Some(&body), None)?;

@@ -12,9 +12,11 @@ mod status;
 mod token;
 
 use super::part::{Main, ObjectPart};
-use super::{Body, Object, Pipeline, Request, Target, decode, metadata};
+use super::{Object, Pipeline, Request, Target, decode, metadata};
 use hardway_proto::Status;
+use hardway_resources::resource::api_version;
 use hardway_resources::rows::{Action, Handler, Part};
+use hardway_resources::schema::builtin;
 use serde_json::Value;
 
 /// The part of an object that a PUT or PATCH of a target is about.
@@ -66,17 +68,22 @@ impl Pipeline {
     }
 }
 
-/// The body as a kind that isn't the target's, and has no row.
-fn other_kind(request: &Request, group: &str, version: &str, kind: &str) -> Result<Value, Status> {
-    let json = match &request.body {
-        Body::Value(value) => return Ok(value.clone()),
-        Body::Yaml(bytes) => decode::yaml(bytes, kind)?.0.to_string().into(),
-        Body::Json(bytes) | Body::Patch(_, bytes) => bytes.clone(),
-        Body::Empty => "{}".into(),
-    };
-    let mut value: Value = serde_json::from_slice(&json)
-        .map_err(|error| Status::bad_request(format!("the body is no {kind}: {error}")))?;
-    let api_version = hardway_resources::resource::api_version(group, version);
-    decode::identify(&mut value, &api_version, kind)?;
-    Ok(value)
+/// The body as a kind that isn't the target's, and has no row; of the first version, or of
+/// others with the same fields.
+///
+/// # Errors
+/// 400, as for the body of any object.
+fn other_kind(
+    request: &Request,
+    group: &str,
+    versions: &[&str],
+    kind: &str,
+) -> Result<Value, Status> {
+    let first = versions.first().copied().unwrap_or_default();
+    let schema = builtin::kind(group, first, kind)
+        .ok_or_else(|| Status::internal(format!("{group}/{first} has no schema of a {kind}")))?;
+    let full = |version: &&str| api_version(group, version);
+    let full: Vec<String> = versions.iter().map(full).collect();
+    let full: Vec<&str> = full.iter().map(String::as_str).collect();
+    decode::typed(request, &schema, &full, kind)
 }

@@ -13,7 +13,7 @@ impl Pipeline {
     pub(in crate::pipeline) async fn roll_back(&self, request: &Request) -> Result<Object, Status> {
         let target = &request.target;
         let (group, version) = (target.group(), target.version.as_str());
-        let body = other_kind(request, group, version, "DeploymentRollback")?;
+        let body = other_kind(request, group, &[version], "DeploymentRollback")?;
         let name = body["name"].as_str().unwrap_or_default();
         let revision = body["rollbackTo"]["revision"].as_i64().unwrap_or_default();
         let refuse = |reason: &str, message: &str, field: &str| {

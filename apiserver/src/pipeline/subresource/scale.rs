@@ -6,9 +6,11 @@ use crate::pipeline::patch::Patch;
 use crate::pipeline::{Object, Request, Target, metadata};
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
+use hardway_resources::resource::api_version;
 use hardway_resources::rules::{FieldErrors, Rules};
-use hardway_resources::scale;
-use serde_json::Value;
+use hardway_resources::schema::builtin;
+use hardway_resources::{Schema, scale};
+use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 pub(super) struct Scale;
@@ -17,17 +19,43 @@ impl ObjectPart for Scale {
     fn read(&self, request: &Request) -> Result<Value, Status> {
         let target = &request.target;
         let (group, version) = scale::version(&target.resource);
-        let body = other_kind(request, group, version, "Scale")?;
-        let replicas = &body["spec"]["replicas"];
-        if replicas.as_i64().is_some_and(|count| count < 0) {
-            let cause = Cause {
-                reason: "FieldValueInvalid".into(),
-                message: format!("Invalid value: {replicas}: must be greater than or equal to 0"),
-                field: "spec.replicas".into(),
-            };
-            return Err(Status::invalid(group, "Scale", &target.name, vec![cause]));
-        }
+        let body = other_kind(request, group, &[version], "Scale")?;
+        check(target, &body)?;
         Ok(body)
+    }
+
+    fn applied_kind(&self, target: &Target) -> Option<(Schema, String, String)> {
+        let (group, version) = scale::version(&target.resource);
+        let schema = builtin::kind(group, version, "Scale")?;
+        Some((schema, api_version(group, version), "Scale".to_owned()))
+    }
+
+    fn configuration(&self, target: &Target, applied: Value) -> Result<Value, Status> {
+        check(target, &applied)?;
+        // Whatever else a Scale's metadata says is its own and kept nowhere.
+        let mut metadata = Map::new();
+        for field in ["name", "namespace", "uid", "resourceVersion"] {
+            if let Some(value) = applied["metadata"].get(field) {
+                metadata.insert(field.to_owned(), value.clone());
+            }
+        }
+        let mut object = json!({
+            "apiVersion": target.api_version(),
+            "kind": target.resource.kind,
+            "metadata": metadata,
+        });
+        if applied["spec"]["replicas"].is_i64() {
+            scale::write(&target.resource, &mut object, &applied);
+        }
+        Ok(object)
+    }
+
+    fn place_applied(&self, target: &Target, _old: &Value, mut new: Value) -> Value {
+        // A Scale without replicas is one of none, who applied them before or not.
+        if let Some(scale) = scale::read(&target.resource, &new) {
+            scale::write(&target.resource, &mut new, &scale);
+        }
+        new
     }
 
     fn patch(&self, request: &Request, old: &Value, patch: &Patch<'_>) -> Result<Value, Status> {
@@ -54,6 +82,22 @@ impl ObjectPart for Scale {
     fn validate(&self, rules: &dyn Rules, new: &Value, old: &Value) -> FieldErrors {
         Main.validate(rules, new, old)
     }
+}
+
+/// # Errors
+/// 422, if replicas are negative.
+fn check(target: &Target, body: &Value) -> Result<(), Status> {
+    let replicas = &body["spec"]["replicas"];
+    if replicas.as_i64().is_none_or(|count| count >= 0) {
+        return Ok(());
+    }
+    let cause = Cause {
+        reason: "FieldValueInvalid".into(),
+        message: format!("Invalid value: {replicas}: must be greater than or equal to 0"),
+        field: "spec.replicas".into(),
+    };
+    let (group, _) = scale::version(&target.resource);
+    Err(Status::invalid(group, "Scale", &target.name, vec![cause]))
 }
 
 /// The scale of an object.

@@ -13,7 +13,7 @@ impl Pipeline {
         request: &Request,
     ) -> Result<Object, Status> {
         let target = &request.target;
-        let body = other_kind(request, "authentication.k8s.io", "v1", "TokenRequest")?;
+        let body = other_kind(request, "authentication.k8s.io", &["v1"], "TokenRequest")?;
         let tokens = self.tokens.as_ref().ok_or_else(|| {
             Status::failure(404, "NotFound", "this server has no key to sign tokens with; start it with --service-account-signing-key-file")
         })?;
