@@ -83,7 +83,10 @@ impl Patterns {
                         size: limit,
                     };
                     let mut in_use = IN_USE.lock();
-                    in_use.retain(|_, known| known.regex.strong_count() > 0);
+                    // Only where the map would grow, so that each costs the same.
+                    if in_use.len() == in_use.capacity() {
+                        in_use.retain(|_, known| known.regex.strong_count() > 0);
+                    }
                     in_use.insert(pattern.to_owned(), known);
                     return Ok(regex);
                 }
