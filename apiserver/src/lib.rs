@@ -1,12 +1,11 @@
-//! The apiserver: two doors (REST and gRPC), one pipeline, one table of
+//! The apiserver: two protocols (REST and gRPC), one pipeline, one table of
 //! resources, one store on etcd.
 
 mod background;
 pub mod bootstrap;
 pub mod cache;
 mod client_ca;
-pub mod customs;
-mod doors;
+pub mod definitions;
 pub mod fairness;
 pub mod flags;
 pub mod grpc;
@@ -14,6 +13,7 @@ pub mod kubernetes_service;
 pub mod metrics;
 pub mod pipeline;
 pub mod protobuf;
+mod protocols;
 pub mod rest;
 pub mod server;
 pub mod store;

@@ -1,15 +1,15 @@
 //! Puts the parts together and serves them.
 
 use crate::cache::Cache;
-use crate::doors::Doors;
 use crate::flags::{FlagError, Flags, invalid, read};
 use crate::pipeline::{Pipeline, Services};
+use crate::protocols::Protocols;
 use crate::rest::health::{self, Startup};
 use crate::rest::{Documents, Rest};
 use crate::store::encryption::{Encryption, follow};
 use crate::store::{Store, StoreError, compact_periodically};
 use crate::subresources::Upstreams;
-use crate::{bootstrap, client_ca, customs, fairness, grpc, kubernetes_service};
+use crate::{bootstrap, client_ca, definitions, fairness, grpc, kubernetes_service};
 use hardway_access::{
     Admission, Authenticator, Authorizer, Reviews, TokenIssuer, TokenVerifier, audit,
 };
@@ -49,7 +49,7 @@ pub enum Error {
 /// A server, ready to run.
 pub struct Server {
     listening: serving::Server,
-    doors: Doors,
+    protocols: Protocols,
 }
 
 impl Server {
@@ -78,7 +78,7 @@ impl Server {
         let store = Store::open(etcd).await?;
         let stored = registry
             .iter()
-            .filter(|row| row.face.is_none() && row.allows("list") && row.allows("create"));
+            .filter(|row| row.external.is_none() && row.allows("list") && row.allows("create"));
         let cache = Cache::start(store.clone(), stored);
         task::spawn_critical("compaction", compact_periodically(store.clone()));
         if let Some(path) = flags.encryption_provider_config.clone()
@@ -118,7 +118,7 @@ impl Server {
         });
         let startup = Arc::new(Startup::default());
         let advertised = flags.advertised();
-        let following = customs::run(pipeline.clone(), startup.clone());
+        let following = definitions::run(pipeline.clone(), startup.clone());
         task::spawn_critical("custom-resources", following);
         match pipeline.seats.fairness().cloned() {
             Some(shared) => {
@@ -150,8 +150,8 @@ impl Server {
         let bounds = Bounds::of_descriptors(descriptors());
         Ok(Self {
             listening: serving::Server::new(listener, tls, bounds),
-            doors: Doors {
-                grpc: grpc::Door::new(pipeline.clone()),
+            protocols: Protocols {
+                grpc: grpc::GrpcService::new(pipeline.clone()),
                 rest: Arc::new(Rest {
                     documents: Documents::new(format!("{advertised}:{port}"), verifier),
                     upstreams: Upstreams { kubelets },
@@ -169,8 +169,8 @@ impl Server {
 
     /// Serves until `stop`, then lets what is under way finish.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let rest = self.doors.rest.clone();
-        let leftovers = self.listening.run(self.doors, stop).await;
+        let rest = self.protocols.rest.clone();
+        let leftovers = self.listening.run(self.protocols, stop).await;
         rest.startup.stopping.store(true, Ordering::Release);
         tracing::info!("stopping");
         rest.pipeline.cache.stop_watches();
@@ -182,10 +182,13 @@ impl Server {
 
 /// Where the table's resources are stored.
 fn prefixes(registry: &Registry) -> impl Iterator<Item = (String, (String, String))> {
-    registry.iter().filter(|row| row.face.is_none()).map(|row| {
-        let of = (row.group.clone(), row.plural.clone());
-        (row.storage_prefix.clone(), of)
-    })
+    registry
+        .iter()
+        .filter(|row| row.external.is_none())
+        .map(|row| {
+            let of = (row.group.clone(), row.plural.clone());
+            (row.storage_prefix.clone(), of)
+        })
 }
 
 /// Has their end told of.

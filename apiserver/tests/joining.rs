@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use common::{Lab, PATIENCE};
 use futures_util::StreamExt;
 use hardway_client::certificate::{
-    Asker, CertificateFile, KUBELET_CLIENT, Own, Readers, Request, Subject, first_certificate,
+    CertificateFile, Identities, KUBELET_CLIENT, Own, Readers, Request, Subject, first_certificate,
 };
 use hardway_client::kubeconfig::Kubeconfig;
 use hardway_client::{Client, WatchParams};
@@ -28,7 +28,7 @@ use std::time::{Duration, SystemTime};
 const TOKEN: &str = "abcdef.0123456789abcdef";
 
 /// A lab that accepts the token, and what a node needs to join it.
-async fn lab() -> (Lab, Asker, Own) {
+async fn lab() -> (Lab, Identities, Own) {
     let lab = Lab::start_with(|_| vec!["--enable-bootstrap-token-auth=true".to_owned()]).await;
     let (id, secret) = TOKEN.split_once('.').unwrap();
     let data = json!({
@@ -41,7 +41,7 @@ async fn lab() -> (Lab, Asker, Own) {
         .await;
     let path = |name: &str| lab.dir.path().join(name);
     std::fs::write(path("bootstrap"), bootstrap(&lab, TOKEN).to_string()).unwrap();
-    let asker = Asker {
+    let identities = Identities {
         kubeconfigs: vec![path("bootstrap")],
         servers: Vec::new(),
     };
@@ -56,7 +56,7 @@ async fn lab() -> (Lab, Asker, Own) {
             serving: false,
         },
     };
-    (lab, asker, own)
+    (lab, identities, own)
 }
 
 /// The kubeconfig of somebody with a token.
@@ -130,9 +130,9 @@ fn sign(lab: &Lab, life: Duration) -> Arc<AtomicUsize> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_joins_with_a_token() {
-    let (lab, asker, own) = lab().await;
+    let (lab, identities, own) = lab().await;
     let signed = sign(&lab, Duration::from_secs(3600));
-    let joined = tokio::time::timeout(PATIENCE, first_certificate(&asker, &own));
+    let joined = tokio::time::timeout(PATIENCE, first_certificate(&identities, &own));
     joined.await.expect("the node has a certificate in time");
     let config = Kubeconfig::load(&own.kubeconfig).unwrap();
     let client = Client::new(&config, "kubelet").unwrap();
@@ -142,23 +142,23 @@ async fn a_node_joins_with_a_token() {
     let refused = client.all::<Node>().create(&other).await.unwrap_err();
     assert_eq!(refused.code, 403, "{refused}");
     // What is there is good: nothing is asked for again.
-    first_certificate(&asker, &own).await;
+    first_certificate(&identities, &own).await;
     assert_eq!(signed.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_refused_hears_why() {
-    let (lab, asker, own) = lab().await;
+    let (lab, identities, own) = lab().await;
     let wrong = bootstrap(&lab, "abcdef.fedcba9876543210").to_string();
     std::fs::write(lab.dir.path().join("wrong"), wrong).unwrap();
-    let stranger = Asker {
+    let stranger = Identities {
         kubeconfigs: vec![lab.dir.path().join("wrong")],
         servers: Vec::new(),
     };
     let error = stranger.ask(&own.request).await.unwrap_err().to_string();
     assert!(error.contains("hardway token create"), "{error}");
 
-    let asking = tokio::spawn(async move { asker.ask(&own.request).await });
+    let asking = tokio::spawn(async move { identities.ask(&own.request).await });
     let requests = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
     let pending = async || {
         let (_, list) = lab.get(requests).await;
@@ -222,12 +222,12 @@ async fn strangers_read_where_the_cluster_is_if_they_may() {
 async fn no_request_fails_while_certificates_are_renewed() {
     const LIFE: Duration = Duration::from_secs(10);
     const RENEWALS: usize = 3;
-    let (lab, asker, own) = lab().await;
+    let (lab, identities, own) = lab().await;
     let signed = sign(&lab, LIFE);
-    first_certificate(&asker, &own).await;
+    first_certificate(&identities, &own).await;
     let config = Kubeconfig::load(&own.kubeconfig).unwrap();
     // It renews with what it has got; the token is needed no more.
-    let itself = Asker {
+    let itself = Identities {
         kubeconfigs: vec![own.kubeconfig.clone()],
         servers: Vec::new(),
     };

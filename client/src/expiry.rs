@@ -96,7 +96,7 @@ pub fn watch_client(config: &Kubeconfig) {
 /// If there is a metric of this name.
 pub fn also_as(name: &str, help: &str, usage: Use) {
     let gauge = IntGauge::new(name, help).expect("the name is valid");
-    let left = Left { gauge, usage };
+    let left = Remaining { gauge, usage };
     prometheus::register(Box::new(left)).expect("the name is registered once");
 }
 
@@ -191,12 +191,12 @@ impl Collector for Ends {
     }
 }
 
-struct Left {
+struct Remaining {
     gauge: IntGauge,
     usage: Use,
 }
 
-impl Collector for Left {
+impl Collector for Remaining {
     fn desc(&self) -> Vec<&Desc> {
         self.gauge.desc()
     }

@@ -78,12 +78,12 @@ impl Manager {
 
 /// What was said so far.
 #[derive(Default)]
-struct Told {
+struct Announced {
     ready: bool,
     status: String,
 }
 
-impl Told {
+impl Announced {
     /// The next message; empty if there is nothing to say.
     fn next(&mut self, verdict: &Result<(), String>, alive: bool, watched: bool) -> String {
         let mut message = String::new();
@@ -132,7 +132,7 @@ async fn run<F>(manager: &Manager, ready: impl Fn() -> F)
 where
     F: Future<Output = Result<(), String>>,
 {
-    let mut told = Told::default();
+    let mut told = Announced::default();
     loop {
         let alive = watchdog::check();
         let verdict = match &alive {
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_process_that_hangs_is_not_said_to_live() {
-        let mut told = Told::default();
+        let mut told = Announced::default();
         let hangs = Err("the runtime main has not turned".to_owned());
         let message = told.next(&hangs, false, true);
         assert_eq!(
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(patience(Some("60000000"), Some("1")), None, "another's");
         assert_eq!(patience(None, Some(&own)), None);
         assert_eq!(patience(Some("0"), None), None);
-        let mut told = Told::default();
+        let mut told = Announced::default();
         assert_eq!(told.pause(None), EAGER_LOOK);
         told.ready = true;
         assert_eq!(told.pause(minute), LOOK);

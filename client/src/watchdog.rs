@@ -24,7 +24,7 @@ const DEAD: u32 = SICK + 1;
 
 /// What a runtime is asked, and what it answered.
 #[derive(Default)]
-struct Pulse {
+struct Heartbeat {
     question: Notify,
     asked: AtomicU64,
     answered: AtomicU64,
@@ -32,7 +32,7 @@ struct Pulse {
     silent: AtomicU32,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Answers for ever, on the runtime that is watched.
     async fn answer(&self) {
         loop {
@@ -58,7 +58,7 @@ impl Pulse {
 }
 
 /// The runtimes of this process that are watched.
-static WATCHED: Mutex<Vec<(&str, Arc<Pulse>)>> = Mutex::new(Vec::new());
+static WATCHED: Mutex<Vec<(&str, Arc<Heartbeat>)>> = Mutex::new(Vec::new());
 
 /// Whether the process' runtimes turn, for `/livez`.
 ///
@@ -81,8 +81,8 @@ fn watch(
     runtime: &Handle,
     tick: Duration,
     on_death: impl FnOnce() + Send + 'static,
-) -> std::io::Result<Arc<Pulse>> {
-    let pulse = Arc::new(Pulse::default());
+) -> std::io::Result<Arc<Heartbeat>> {
+    let pulse = Arc::new(Heartbeat::default());
     let (asked, watched) = (pulse.clone(), pulse.clone());
     runtime.spawn(async move { asked.answer().await });
     std::thread::Builder::new()
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn only_unanswered_questions_count() {
-        let pulse = Pulse::default();
+        let pulse = Heartbeat::default();
         assert_eq!(pulse.tick(), 0, "nothing was asked yet");
         assert_eq!(pulse.tick(), 1);
         assert_eq!(pulse.tick(), 2);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use hardway_client::kubeconfig::Pem;
-use hardway_client::serving::{Bounds, Burden, Deadlines, Peer, Server, Service};
+use hardway_client::serving::{Bounds, ConnectionLoad, Deadlines, Peer, Server, Service};
 use hardway_client::tls::{self, ServerKey};
 use http::{Request, Response};
 use http_body::Frame;
@@ -108,7 +108,7 @@ impl Service for Answers {
         })
     }
 
-    async fn serve(&self, connection: BoxFuture<'static, ()>, _: Arc<Burden>) {
+    async fn serve(&self, connection: BoxFuture<'static, ()>, _: Arc<ConnectionLoad>) {
         match self.elsewhere {
             true => ELSEWHERE.spawn(connection).await.unwrap(),
             false => connection.await,

@@ -1,10 +1,10 @@
 //! Certificate signing requests: approves those of nodes that may have them,
 //! signs what is approved for Kubernetes' own signers, and clears away old ones.
 
-mod demands;
 mod lifetime;
 mod serving;
 mod signer;
+mod signers;
 
 use crate::Work;
 use crate::context::Context;
@@ -27,10 +27,10 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use demands::{API_CLIENT, Asked, KUBELET_CLIENT, KUBELET_SERVING, Recognized};
 use lifetime::time_left;
-use serving::Others;
+use serving::OtherNames;
 use signer::{SignError, Signer};
+use signers::{API_CLIENT, KUBELET_CLIENT, KUBELET_SERVING, Recognized, RequestedSubject};
 
 /// How long until somebody is asked again whether the sender of a request may
 /// have it: permission may be given meanwhile.
@@ -146,7 +146,7 @@ impl Controller {
             .is_some_and(|s| s.certificate.is_some());
         let closed =
             issued || has_condition(&request, "Denied") || has_condition(&request, "Failed");
-        let Ok(asked) = Asked::read(&request.spec.request.0) else {
+        let Ok(asked) = RequestedSubject::read(&request.spec.request.0) else {
             return Ok(Next::After(left));
         };
         if !closed && !has_condition(&request, "Approved") {
@@ -246,7 +246,11 @@ impl Controller {
     }
 
     /// Why a request that is recognized is not approved all the same.
-    fn objection(&self, asked: &Asked, spec: &CertificateSigningRequestSpec) -> Option<String> {
+    fn objection(
+        &self,
+        asked: &RequestedSubject,
+        spec: &CertificateSigningRequestSpec,
+    ) -> Option<String> {
         if spec.signer_name != KUBELET_SERVING {
             return None;
         }
@@ -260,7 +264,7 @@ impl Controller {
         let services = self.services.list();
         let nodes = self.nodes.list();
         let others = nodes.iter().filter(|other| other.name() != own);
-        let others = Others {
+        let others = OtherNames {
             services: services
                 .iter()
                 .flat_map(|s| serving::of_service(s))

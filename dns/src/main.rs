@@ -68,7 +68,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     );
     tokio::select! {
         () = tokio::time::sleep(flags.lameduck()) => {}
-        // Asked twice, it doesn't wait.
+        // Question twice, it doesn't wait.
         again = signals::shutdown() => again?,
     }
     Ok(())

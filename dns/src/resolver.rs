@@ -1,7 +1,7 @@
 //! From a packet to the packet that answers it.
 
 use crate::authority::{Answer, Authority};
-use crate::forward::{Asked, Forwarder};
+use crate::forward::{Forwarder, Question};
 use crate::message::{self, Packet, Transport};
 use crate::metrics;
 use hickory_proto::op::{Message, Query, ResponseCode};
@@ -124,7 +124,7 @@ impl Resolver {
         kind: RecordType,
     ) -> Resolved {
         let edns = message.edns.as_ref();
-        let asked = Asked {
+        let asked = Question {
             name: name.to_lowercase(),
             kind,
             dnssec_ok: edns.is_some_and(|edns| edns.flags().dnssec_ok),

@@ -2,7 +2,7 @@
 //! they say.
 
 use crate::announce::{Announcement, condition_patch};
-use crate::data_path::{self, DataPath, Local, Uplink, Wanted};
+use crate::data_path::{self, DataPath, DesiredState, Local, Uplink};
 use crate::kernel::Kernel;
 use crate::{lease, peers};
 use hardway_client::api::Patch;
@@ -145,7 +145,7 @@ impl<K: Kernel> Agent<K> {
         let Some(node) = nodes.iter().find(|node| node.name() == own) else {
             return Ok(Next::Done);
         };
-        let wanted = Wanted {
+        let wanted = DesiredState {
             uplink: uplink(&self.settings.uplink, node),
             subnet,
             cluster: self.settings.cluster_cidr,

@@ -27,7 +27,7 @@ pub struct Uplink {
 
 /// What should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct DesiredState {
     /// Where the tunnels go out.
     pub uplink: Uplink,
     /// This node's pods.
@@ -102,7 +102,7 @@ impl<K: Kernel> DataPath<K> {
     }
 
     /// Makes it so. After a failure the next call starts from what the kernel says.
-    pub async fn apply(&mut self, wanted: &Wanted) -> Result<Local, Error> {
+    pub async fn apply(&mut self, wanted: &DesiredState) -> Result<Local, Error> {
         let known = self
             .applied
             .take()
@@ -136,7 +136,7 @@ impl<K: Kernel> DataPath<K> {
     }
 
     /// Devices and what else doesn't depend on peers.
-    async fn establish(&self, wanted: &Wanted) -> Result<Applied, Error> {
+    async fn establish(&self, wanted: &DesiredState) -> Result<Applied, Error> {
         let links = self.kernel.interfaces().await?;
         let default = self.kernel.default_interface().await?;
         let (uplink, address) = choose(&wanted.uplink, &links, default).map_err(Error::Uplink)?;
@@ -213,7 +213,7 @@ fn random_mac() -> io::Result<Mac> {
 }
 
 /// Where pods need no masquerading to.
-fn inside(wanted: &Wanted) -> Vec<Ipv4Network> {
+fn inside(wanted: &DesiredState) -> Vec<Ipv4Network> {
     match wanted.cluster {
         Some(cluster) => vec![cluster],
         None => std::iter::once(wanted.subnet)
@@ -387,8 +387,8 @@ mod tests {
         }
     }
 
-    fn wanted() -> Wanted {
-        Wanted {
+    fn wanted() -> DesiredState {
+        DesiredState {
             uplink: Uplink {
                 iface: Some("eth0".into()),
                 address: None,

@@ -19,6 +19,6 @@ pub mod peers;
 pub mod requirements;
 
 pub use agent::{Agent, Settings};
-pub use data_path::{DataPath, Error, Local, Uplink, Wanted};
+pub use data_path::{DataPath, DesiredState, Error, Local, Uplink};
 pub use kernel::{Interface, Kernel, KernelError, Vxlan};
 pub use netlink::Netlink;

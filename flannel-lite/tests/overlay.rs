@@ -5,7 +5,7 @@
 use hardway_client::host::{Linux, Outcome};
 use hardway_flannel_lite::cni::Cni;
 use hardway_flannel_lite::peers::{Peer, entries};
-use hardway_flannel_lite::{DataPath, Kernel, Local, Netlink, Uplink, Wanted, requirements};
+use hardway_flannel_lite::{DataPath, DesiredState, Kernel, Local, Netlink, Uplink, requirements};
 use nix::sched::{CloneFlags, unshare};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -66,8 +66,8 @@ impl Node {
         DataPath::new(netlink, cni)
     }
 
-    fn wanted(&self, peers: impl IntoIterator<Item = Peer>) -> Wanted {
-        Wanted {
+    fn wanted(&self, peers: impl IntoIterator<Item = Peer>) -> DesiredState {
+        DesiredState {
             uplink: Uplink {
                 iface: Some("eth0".into()),
                 address: Some(Ipv4Addr::new(192, 0, 2, self.number)),

@@ -1,4 +1,4 @@
-//! Puts the rooms together and runs them.
+//! Puts the modules together and runs them.
 
 use crate::cgroups::Cgroups;
 use crate::context::Context;
@@ -114,7 +114,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     let key = certificates::serving(&flags, subject).map_err(Error::Flag)?;
     certificates::join(&flags, &name).await;
     let registration = registration(&flags, name).await?;
-    let house = house(&flags, &registration)?;
+    let setup = setup(&flags, &registration)?;
     let client = flags.common.client("kubelet")?;
     let address = SocketAddr::new(flags.common.bind_address, port(&flags));
     let listener = hardway_client::health::bind(address).await?;
@@ -129,7 +129,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
         reason = "the manager sends to itself and must not wait for itself; all else is a message for each change of a pod of this node"
     )]
     let (events, inbox) = mpsc::unbounded_channel();
-    let context = context(&flags, &registration, &client, &runtime, &events, house);
+    let context = context(&flags, &registration, &client, &runtime, &events, setup);
 
     let tell = host::tell_node(context.recorder.clone(), &name);
     let host = host::watch(requirements::ALL, tell);
@@ -195,7 +195,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     );
     task::spawn_critical("mirrors", keeper);
     follow_runtime(&context, &events, store.clone());
-    keep_house(&flags, &runtime, &events);
+    collect_garbage(&flags, &runtime, &events);
 
     let (ready, folder) = (store, context.clone());
     let checks = Checks::default().ready("pods", move || ready.check());
@@ -229,13 +229,13 @@ async fn end(context: Arc<Context>, pods: Pods, periods: Option<Periods>) -> std
 }
 
 /// What must be so before anything is begun.
-struct House {
+struct NodeSetup {
     root: RootDir,
     cgroups: Cgroups,
     sysctls: sysctls::Allowed,
 }
 
-fn house(flags: &Flags, registration: &Registration) -> Result<House, Error> {
+fn setup(flags: &Flags, registration: &Registration) -> Result<NodeSetup, Error> {
     let machine = &registration.facts.machine;
     let sysctls = sysctls::Allowed::new(&machine.kernel, &flags.allowed_unsafe_sysctls);
     let sysctls = sysctls.map_err(|e| Error::Flag(format!("--allowed-unsafe-sysctls: {e}")))?;
@@ -252,7 +252,7 @@ fn house(flags: &Flags, registration: &Registration) -> Result<House, Error> {
     }
     let root = RootDir::claim(&flags.root_dir, &registration.facts.name, &machine.boot_id)?;
     std::fs::create_dir_all(&flags.pod_logs_dir)?;
-    Ok(House {
+    Ok(NodeSetup {
         root,
         cgroups,
         sysctls,
@@ -265,7 +265,7 @@ fn context(
     client: &Client,
     runtime: &cri::Handle,
     events: &mpsc::UnboundedSender<Event>,
-    house: House,
+    setup: NodeSetup,
 ) -> Arc<Context> {
     let name = &registration.facts.name;
     let recorder = Recorder::new(client.clone(), "kubelet", Some(name));
@@ -308,10 +308,10 @@ fn context(
         nudge: Arc::new(Notify::new()),
         recorder,
         statuses: Writer::start(client.clone()),
-        cgroups: house.cgroups,
+        cgroups: setup.cgroups,
         shutdown: Shutdown::default(),
-        root: house.root,
-        sysctls: house.sysctls,
+        root: setup.root,
+        sysctls: setup.sysctls,
         app_armor: apparmor::is_enabled(),
         places: Places {
             logs: flags.pod_logs_dir.clone(),
@@ -421,7 +421,7 @@ fn follow_runtime(context: &Arc<Context>, events: &mpsc::UnboundedSender<Event>,
     });
 }
 
-fn keep_house(flags: &Flags, runtime: &cri::Handle, events: &mpsc::UnboundedSender<Event>) {
+fn collect_garbage(flags: &Flags, runtime: &cri::Handle, events: &mpsc::UnboundedSender<Event>) {
     let rotator = Rotator::new(
         runtime.clone(),
         &flags.pod_logs_dir,

@@ -4,8 +4,8 @@
 
 use crate::flags::Flags;
 use hardway_client::certificate::{
-    API_CLIENT, Asker, CertificateFile, KUBELET_CLIENT, KUBELET_SERVING, Own, Readers, Renewal,
-    Request, Subject, first_certificate,
+    API_CLIENT, CertificateFile, Identities, KUBELET_CLIENT, KUBELET_SERVING, Own, Readers,
+    Renewal, Request, Subject, first_certificate,
 };
 use hardway_client::task;
 use hardway_client::tls::ServerKey;
@@ -56,8 +56,8 @@ fn agents(dir: &Path, node: &str) -> [(&'static str, Own); 2] {
     ]
 }
 
-fn asker(flags: &Flags, kubeconfigs: impl IntoIterator<Item = PathBuf>) -> Asker {
-    Asker {
+fn identities(flags: &Flags, kubeconfigs: impl IntoIterator<Item = PathBuf>) -> Identities {
+    Identities {
         kubeconfigs: kubeconfigs.into_iter().collect(),
         servers: flags.common.servers.clone(),
     }
@@ -66,7 +66,7 @@ fn asker(flags: &Flags, kubeconfigs: impl IntoIterator<Item = PathBuf>) -> Asker
 /// Returns once the kubelet can connect; it may have to join first.
 pub async fn join(flags: &Flags, node: &str) {
     if let Some(with) = &flags.bootstrap_kubeconfig {
-        first_certificate(&asker(flags, [with.clone()]), &client(flags, node)).await;
+        first_certificate(&identities(flags, [with.clone()]), &client(flags, node)).await;
     }
 }
 
@@ -77,17 +77,17 @@ pub fn keep(flags: &Flags, node: &str) {
         let with = [own.clone()]
             .into_iter()
             .chain(flags.bootstrap_kubeconfig.clone());
-        let renewal = client(flags, node).renewal(asker(flags, with));
+        let renewal = client(flags, node).renewal(identities(flags, with));
         task::spawn_critical("client-certificate", renewal.run());
     }
     let Some(dir) = &flags.agent_cert_dir else {
         return;
     };
     for (name, agent) in agents(dir, node) {
-        let asker = asker(flags, [own.clone()]);
+        let identities = identities(flags, [own.clone()]);
         task::spawn_critical(format!("certificate of {name}"), async move {
-            first_certificate(&asker, &agent).await;
-            agent.renewal(asker).run().await;
+            first_certificate(&identities, &agent).await;
+            agent.renewal(identities).run().await;
         });
     }
 }
@@ -108,7 +108,7 @@ pub fn serving(
                 signer: KUBELET_SERVING,
                 serving: true,
                 subject,
-                asker: asker(flags, [flags.common.kubeconfig.clone()]),
+                identities: identities(flags, [flags.common.kubeconfig.clone()]),
             };
             task::spawn_critical("serving-certificate", renewal.run());
             Ok(key)

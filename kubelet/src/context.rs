@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::Pod;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The rooms of the house, as pod workers use them.
+/// The modules of the kubelet, as pod workers use them.
 pub struct Context {
     /// The container runtime.
     pub runtime: cri::Handle,

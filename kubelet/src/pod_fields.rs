@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 /// What becomes of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+enum FieldHandling {
     /// The kubelet does it: where.
     Done(&'static str),
     /// Others do it, and there is nothing for a node to do: who.
@@ -24,12 +24,12 @@ enum Fate {
     Refused,
 }
 
-use Fate::{Api, Done, Others, Refused};
+use FieldHandling::{Api, Done, Others, Refused};
 
 /// Lists the fields of a type. The pattern has all of them, or it is none.
 macro_rules! fields {
     ($name:ident: $type:ident { $($field:ident: $fate:expr,)* }) => {
-        const $name: &[(&str, Fate)] = &[$((stringify!($field), $fate)),*];
+        const $name: &[(&str, FieldHandling)] = &[$((stringify!($field), $fate)),*];
         const _: fn($type) = |value| {
             let $type { $($field: _),* } = value;
         };
@@ -260,7 +260,7 @@ fields!(VOLUME: Volume {
     vsphere_volume: Refused,
 });
 
-const ALL: [&[(&str, Fate)]; 14] = [
+const ALL: [&[(&str, FieldHandling)]; 14] = [
     SPEC,
     POD_CONTEXT,
     CONTAINER,

@@ -125,7 +125,7 @@ impl Reviews {
         Ok(self.access(&asked, &user))
     }
 
-    fn access(&self, asked: &Asked, user: &User) -> Value {
+    fn access(&self, asked: &ReviewedRequest, user: &User) -> Value {
         let attributes = Attributes {
             user,
             verb: asked.verb,
@@ -180,7 +180,7 @@ impl Reviews {
 
 /// What a review asks about.
 #[derive(Default)]
-struct Asked<'a> {
+struct ReviewedRequest<'a> {
     verb: &'a str,
     group: &'a str,
     version: &'a str,
@@ -193,7 +193,7 @@ struct Asked<'a> {
     is_resource: bool,
 }
 
-fn asked<'a>(body: &'a Value, kind: &str) -> Result<Asked<'a>, Status> {
+fn asked<'a>(body: &'a Value, kind: &str) -> Result<ReviewedRequest<'a>, Status> {
     let part = |name: &str| {
         body.pointer(&format!("/spec/{name}"))
             .filter(|v| v.is_object())
@@ -211,7 +211,7 @@ fn asked<'a>(body: &'a Value, kind: &str) -> Result<Asked<'a>, Status> {
             "FieldValueInvalid",
             "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified",
         )),
-        (Some(resource), None) => Ok(Asked {
+        (Some(resource), None) => Ok(ReviewedRequest {
             verb: text(resource, "/verb"),
             group: text(resource, "/group"),
             version: text(resource, "/version"),
@@ -223,10 +223,10 @@ fn asked<'a>(body: &'a Value, kind: &str) -> Result<Asked<'a>, Status> {
             path: "",
             is_resource: true,
         }),
-        (None, Some(path)) => Ok(Asked {
+        (None, Some(path)) => Ok(ReviewedRequest {
             verb: text(path, "/verb"),
             path: text(path, "/path"),
-            ..Asked::default()
+            ..ReviewedRequest::default()
         }),
     }
 }

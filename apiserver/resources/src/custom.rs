@@ -143,7 +143,7 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         verbs: rows::FULL.iter().map(|verb| (*verb).to_owned()).collect(),
         subresources,
         scale,
-        face: None,
+        external: None,
         removed: None,
         strategy: rows::VERSIONED,
         custom: true,

@@ -1,6 +1,8 @@
 //! The table itself: built-in rows, and custom ones that come and go.
 
-use crate::resource::{Face, Resource, ScalePaths, Scope, Subresource, Version, api_version};
+use crate::resource::{
+    ExternalVersion, Resource, ScalePaths, Scope, Subresource, Version, api_version,
+};
 use crate::rules::conversions;
 use crate::{custom, printers, rows, rules, schema};
 use parking_lot::RwLock;
@@ -64,14 +66,6 @@ impl Registry {
     /// All rows.
     pub fn iter(&self) -> impl Iterator<Item = Arc<Resource>> + use<> {
         self.snapshot().rows.clone().into_iter()
-    }
-
-    /// Adds (or replaces) the row of a CustomResourceDefinition. Tells why if
-    /// the definition can't be served; the table is unchanged then.
-    pub fn add_custom(&self, crd: &Value) -> Result<Arc<Resource>, custom::Refused> {
-        let row = Arc::new(custom::row(crd)?);
-        self.put_custom(row.clone());
-        Ok(row)
     }
 
     /// Adds (or replaces) a custom row.
@@ -153,8 +147,8 @@ impl Snapshot {
         let (from, shown) = (find(from)?, find(to)?);
         let version = to.rsplit('/').next().unwrap_or(to);
         let schema = shown.version(version)?.schema.clone();
-        let kept = from.to_kept(object.clone());
-        Some((schema, shown.to_shown(kept, version)))
+        let kept = from.to_storage(object.clone());
+        Some((schema, shown.to_external(kept, version)))
     }
 
     /// Other groups that show the objects of a row.
@@ -163,7 +157,9 @@ impl Snapshot {
             .rows
             .iter()
             .filter(|other| {
-                other.face.is_some_and(|face| face.group == row.group)
+                other
+                    .external
+                    .is_some_and(|external| external.group == row.group)
                     && other.group != row.group
                     && other.plural == row.plural
             })
@@ -245,7 +241,7 @@ fn deprecation(row: &rows::Row, version: &str) -> Option<String> {
 }
 
 fn built_in(row: &rows::Row) -> Resource {
-    let face = row.shows.map(|(group, version)| Face {
+    let external = row.shows.map(|(group, version)| ExternalVersion {
         group,
         version,
         conversion: conversions::find(row.group, row.versions[0], row.kind),
@@ -302,7 +298,7 @@ fn built_in(row: &rows::Row) -> Resource {
             status: ".status.replicas".into(),
             selector: Some(".spec.selector".into()),
         }),
-        face,
+        external,
         removed,
         strategy: row.strategy,
         custom: false,
@@ -350,7 +346,7 @@ mod tests {
             assert_eq!((old.kept_group(), old.kept_version()), ("apps", "v1"));
         }
         let row = registry.resource("apps", "deployments").expect("apps");
-        assert!(row.face.is_none(), "the present row is found first");
+        assert!(row.external.is_none(), "the present row is found first");
         let table = registry.snapshot();
         assert_eq!(table.also_in(&present), ["extensions"]);
         let ingress = find("networking.k8s.io", "v1", "ingresses");
@@ -373,7 +369,7 @@ mod tests {
     #[test]
     fn every_face_keeps_its_objects_where_the_present_row_does() {
         let table = Registry::new().snapshot();
-        for row in table.rows().iter().filter(|row| row.face.is_some()) {
+        for row in table.rows().iter().filter(|row| row.external.is_some()) {
             let kept = table.lookup(row.kept_group(), row.kept_version(), &row.plural);
             let kept = kept.unwrap_or_else(|| panic!("{} {}", row.group, row.plural));
             assert_eq!(kept.storage_prefix, row.storage_prefix);
@@ -499,7 +495,7 @@ mod tests {
                 }],
             },
         });
-        registry.add_custom(&crd).expect("a good definition");
+        registry.put_custom(Arc::new(custom::row(&crd).expect("a good definition")));
         let row = registry
             .lookup("stable.example.com", "v1", "crontabs")
             .expect("added");

@@ -45,7 +45,7 @@ pub struct Resource {
     /// API group; empty for the core group.
     pub group: String,
     /// Served versions of the same shape, preferred and stored first.
-    /// Another shape is a row of its own, with a [`Face`].
+    /// Another shape is a row of its own, with a [`ExternalVersion`].
     pub versions: Vec<Version>,
     /// e.g. `Pod`.
     pub kind: String,
@@ -71,7 +71,7 @@ pub struct Resource {
     /// Where the scale subresource reads and writes, if there is one.
     pub scale: Option<ScalePaths>,
     /// The row that keeps this one's objects, if it isn't this one.
-    pub face: Option<Face>,
+    pub external: Option<ExternalVersion>,
     /// The release of Kubernetes that removed it, if it is here for the sake of
     /// old manifests only. Clients that go through all resources had better not
     /// meet it.
@@ -88,7 +88,7 @@ pub struct Resource {
 /// shows the Deployments of `apps/v1`, `events.k8s.io` the core group's events.
 /// Kind and names are the same in both.
 #[derive(Clone, Copy)]
-pub struct Face {
+pub struct ExternalVersion {
     /// Group of the row that keeps them.
     pub group: &'static str,
     /// The version they are kept in.
@@ -101,29 +101,29 @@ impl Resource {
     /// The group of the row that keeps the objects: the identity of the
     /// resource, whichever group it is shown in.
     pub fn kept_group(&self) -> &str {
-        match &self.face {
-            Some(face) => face.group,
+        match &self.external {
+            Some(external) => external.group,
             None => &self.group,
         }
     }
 
     /// The version objects are kept in.
     pub fn kept_version(&self) -> &str {
-        match &self.face {
-            Some(face) => face.version,
+        match &self.external {
+            Some(external) => external.version,
             None => &self.versions[0].name,
         }
     }
 
     /// Whether objects may be kept in another form than they are served in.
     pub fn converts(&self) -> bool {
-        self.face.is_some() || self.versions.len() > 1
+        self.external.is_some() || self.versions.len() > 1
     }
 
     /// Fills in what this version defaults otherwise than the kept one.
     pub fn default_version(&self, object: &mut Value) {
-        if let Some(face) = &self.face {
-            (face.conversion.default)(object);
+        if let Some(external) = &self.external {
+            (external.conversion.default)(object);
         }
     }
 
@@ -138,17 +138,17 @@ impl Resource {
     /// [`Schema::fill_zero`].
     pub fn fill_zero(&self, kept: &mut Value) {
         let keeper = self
-            .face
+            .external
             .as_ref()
-            .and_then(|face| builtin::kind(face.group, face.version, &self.kind));
+            .and_then(|external| builtin::kind(external.group, external.version, &self.kind));
         let schema = keeper.as_ref().unwrap_or(&self.versions[0].schema);
         schema.fill_zero(kept);
     }
 
     /// An object of this row as it is kept.
-    pub fn to_kept(&self, mut object: Value) -> Value {
-        if let Some(face) = &self.face {
-            (face.conversion.to_kept)(&mut object);
+    pub fn to_storage(&self, mut object: Value) -> Value {
+        if let Some(external) = &self.external {
+            (external.conversion.to_storage)(&mut object);
         }
         let api_version = api_version(self.kept_group(), self.kept_version());
         relabel(&mut object, api_version);
@@ -156,9 +156,9 @@ impl Resource {
     }
 
     /// A kept object as this row shows it in a version.
-    pub fn to_shown(&self, mut object: Value, version: &str) -> Value {
-        if let Some(face) = &self.face {
-            (face.conversion.to_shown)(&mut object);
+    pub fn to_external(&self, mut object: Value, version: &str) -> Value {
+        if let Some(external) = &self.external {
+            (external.conversion.to_external)(&mut object);
         }
         relabel(&mut object, self.api_version(version));
         object
@@ -188,7 +188,10 @@ impl Resource {
             "metadata.namespace" if self.namespaced() || !has_own => return Ok(label),
             _ => {}
         }
-        let field = match self.face.and_then(|face| face.conversion.labels) {
+        let field = match self
+            .external
+            .and_then(|external| external.conversion.labels)
+        {
             Some(labels) => labels
                 .iter()
                 .find(|(shown, _)| *shown == label)

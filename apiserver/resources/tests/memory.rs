@@ -1,10 +1,11 @@
 //! What definitions take in memory, as they lie in the table.
 
 use cap::Cap;
-use hardway_resources::Registry;
 use hardway_resources::openapi::OpenApi;
+use hardway_resources::{Registry, custom};
 use serde_json::{Map, Value, json};
 use std::alloc::System;
+use std::sync::Arc;
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
@@ -115,7 +116,9 @@ fn a_definition_takes_less_than_four_times_its_bytes() {
     let (registry, open_api) = (Registry::new(), OpenApi::default());
     let add = |text: &str| {
         let definition = serde_json::from_str(text).expect("JSON");
-        registry.add_custom(&definition).expect("a good definition");
+        registry.put_custom(Arc::new(
+            custom::row(&definition).expect("a good definition"),
+        ));
     };
     // What is there once, however many definitions there are.
     add(

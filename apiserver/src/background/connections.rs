@@ -1,30 +1,30 @@
 //! Connections on which much is asked for.
 
+use super::permits::{Permits, Permitted};
 use super::run;
-use super::turns::{InTurn, Turns};
 use futures_util::future::BoxFuture;
-use hardway_client::serving::Burden;
+use hardway_client::serving::ConnectionLoad;
 use std::sync::{Arc, LazyLock};
 
-/// Turns of connections that are burdened.
-static TURNS: LazyLock<Turns> = LazyLock::new(Turns::default);
+/// Permits of connections that are burdened.
+static TURNS: LazyLock<Permits> = LazyLock::new(Permits::default);
 
 /// Serves a connection here, and in the background while it is burdened: the bytes of
 /// who asks for much are encrypted and sent after those of others.
-pub async fn serve(mut connection: BoxFuture<'static, ()>, burden: Arc<Burden>) {
+pub async fn serve(mut connection: BoxFuture<'static, ()>, load: Arc<ConnectionLoad>) {
     loop {
         tokio::select! {
             () = &mut connection => return,
-            () = burden.begins() => {}
+            () = load.begins() => {}
         }
-        let burden = burden.clone();
+        let load = load.clone();
         let served = async move {
             tokio::select! {
                 () = &mut connection => None,
-                () = burden.ends() => Some(connection),
+                () = load.ends() => Some(connection),
             }
         };
-        match run(InTurn::new(&TURNS, served)).await {
+        match run(Permitted::new(&TURNS, served)).await {
             Some(light) => connection = light,
             None => return,
         }

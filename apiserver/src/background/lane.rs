@@ -1,8 +1,8 @@
 //! Lanes: requests that give way together.
 
+use super::permits::{Permits, Permitted};
 use super::run;
-use super::turns::{InTurn, Turns};
-use crate::store::Places;
+use crate::store::Slots;
 use std::sync::Arc;
 
 tokio::task_local! {
@@ -12,9 +12,9 @@ tokio::task_local! {
 /// Requests that give way together, and wait for each other.
 #[derive(Default)]
 pub struct Lane {
-    turns: Turns,
+    permits: Permits,
     /// Where they wait for etcd.
-    pub etcd: Places,
+    pub etcd: Slots,
 }
 
 impl Lane {
@@ -31,8 +31,8 @@ impl Lane {
         self: Arc<Self>,
         request: impl Future<Output = T> + Send + 'static,
     ) -> T {
-        let turns = self.turns.clone();
-        run(InTurn::new(&turns, LANE.scope(self, request))).await
+        let permits = self.permits.clone();
+        run(Permitted::new(&permits, LANE.scope(self, request))).await
     }
 }
 

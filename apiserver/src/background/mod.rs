@@ -8,7 +8,7 @@
 mod connections;
 mod lane;
 mod others;
-mod turns;
+mod permits;
 
 pub use connections::serve;
 pub use lane::Lane;

@@ -1,6 +1,6 @@
 //! Feeds the cache from etcd.
 
-use super::resource::{Loaded, News};
+use super::resource::{Loaded, Update};
 use super::{Cache, ResourceCache};
 use crate::store::{Page, ROOT, Store, StoreError, below_root};
 use etcd_client::{EventType, WatchResponse, WatchStream};
@@ -124,12 +124,12 @@ fn apply(cache: &Cache, response: &WatchResponse) {
             EventType::Delete => {
                 let (group, plural) = (&of.resource.group, &of.resource.plural);
                 cache.graph.remove(group, plural, key);
-                News::Gone
+                Update::Gone
             }
             EventType::Put => {
                 let value = pair.value().to_vec().into();
                 let stored = cache.store.read(full.clone(), value, pair.mod_revision());
-                News::of(&of.resource, key, &stored, &cache.graph)
+                Update::of(&of.resource, key, &stored, &cache.graph)
             }
         };
         of.apply(key, news, pair.mod_revision());
@@ -153,7 +153,7 @@ async fn load(cache: &Cache) -> Result<i64, StoreError> {
             if let Some((of, key)) = tables.resolve(full) {
                 let prefix = of.resource.storage_prefix.clone();
                 let loaded = all.entry(prefix).or_default();
-                loaded.add(key, News::of(&of.resource, key, stored, &graph));
+                loaded.add(key, Update::of(&of.resource, key, stored, &graph));
             }
         }
     })
@@ -178,7 +178,7 @@ async fn add(cache: &Cache, resource: Arc<Resource>) -> Result<(), StoreError> {
     each_page(&cache.store, &from, &to, revision, |page| {
         for (full, stored) in page.keyed() {
             if let Some(key) = full.strip_prefix(&from) {
-                loaded.add(key, News::of(&resource, key, stored, &cache.graph));
+                loaded.add(key, Update::of(&resource, key, stored, &cache.graph));
             }
         }
     })

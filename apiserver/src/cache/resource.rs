@@ -45,7 +45,7 @@ struct State {
 
 /// What has become of one key.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum Update {
     /// It holds this object.
     Is(Entry),
     /// It holds no object.
@@ -162,20 +162,20 @@ impl ResourceCache {
     /// Applies one change of one key. If what is there now can't be decrypted,
     /// all who watch have to list anew, and are told so then; if it is no object,
     /// to them it is gone.
-    pub(super) fn apply(&self, key: &str, news: News, revision: i64) {
+    pub(super) fn apply(&self, key: &str, news: Update, revision: i64) {
         let mut state = self.state.write();
         let state = &mut *state;
         if state.unreadable.remove(key).is_some() {
             state.left_out.remove(key);
         }
         let entry = match news {
-            News::Is(entry) => Some(Arc::new(entry)),
-            News::Gone => None,
-            News::Unreadable(error @ StoreError::Malformed { .. }) => {
+            Update::Is(entry) => Some(Arc::new(entry)),
+            Update::Gone => None,
+            Update::Unreadable(error @ StoreError::Malformed { .. }) => {
                 state.leave_out(key, error);
                 None
             }
-            News::Unreadable(error) => {
+            Update::Unreadable(error) => {
                 state.leave_out(key, error);
                 state.objects.remove(key);
                 state.revision = revision;
@@ -242,16 +242,16 @@ pub(super) struct Loaded {
 
 impl Loaded {
     /// Adds what a key of the resource holds.
-    pub(super) fn add(&mut self, key: &str, news: News) {
+    pub(super) fn add(&mut self, key: &str, news: Update) {
         match news {
-            News::Is(entry) => self.entries.push(entry),
-            News::Gone => {}
-            News::Unreadable(error) => self.unreadable.push((key.to_owned(), error)),
+            Update::Is(entry) => self.entries.push(entry),
+            Update::Gone => {}
+            Update::Unreadable(error) => self.unreadable.push((key.to_owned(), error)),
         }
     }
 }
 
-impl News {
+impl Update {
     /// What is stored for a key of a resource; the graph is told of it.
     pub(super) fn of(
         resource: &Resource,
@@ -327,7 +327,7 @@ mod tests {
                 revision,
                 stale: false,
             });
-            let news = News::of(&maps, "d/a", &stored, &Graph::default());
+            let news = Update::of(&maps, "d/a", &stored, &Graph::default());
             of.apply("d/a", news, revision);
         }
         let now = Instant::now();

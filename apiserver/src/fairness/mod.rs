@@ -6,16 +6,16 @@ pub mod defaults;
 mod dump;
 mod level;
 mod metrics;
+mod objects;
 mod request;
 mod seat;
 mod table;
-mod upkeep;
 
 pub use dump::respond;
 pub use level::Details;
+pub use objects::{adjust_periodically, run};
 pub use request::{path_digest, pinned, request_digest, work};
 pub use seat::Seat;
-pub use upkeep::{adjust_periodically, run};
 
 use hardway_fairness::{Digest, Interest, Outcome, Refusal, Watchers, Work};
 use hardway_proto::Status;
@@ -90,8 +90,8 @@ impl Fairness {
         let schema = table.classify(asked);
         let classified = schema.classified();
         let seat = match self.begin(schema, asked, details, work) {
-            Ok(Begun::Seated(seat)) => Ok(seat),
-            Ok(Begun::Waiting(waiter)) => waiter.seat(patience).await,
+            Ok(Admission::Seated(seat)) => Ok(seat),
+            Ok(Admission::Waiting(waiter)) => waiter.seat(patience).await,
             Err(refusal) => Err(refusal),
         };
         let seat = seat.map_err(|refusal| {
@@ -107,7 +107,7 @@ impl Fairness {
         asked: &Digest<'_>,
         details: Details,
         work: impl FnOnce(Option<usize>) -> Work,
-    ) -> Result<Begun, Refusal> {
+    ) -> Result<Admission, Refusal> {
         let work = work(schema.widest);
         let flow = schema.flow(asked);
         let hash = self.hasher.hash_one((&*schema.name, flow));
@@ -124,7 +124,9 @@ impl Fairness {
             Outcome::Executing(slot) => {
                 drop(state);
                 schema.counted.waited(Duration::ZERO, true);
-                Ok(Begun::Seated(Seat::new(self, schema, slot, asked, work)))
+                Ok(Admission::Seated(Seat::new(
+                    self, schema, slot, asked, work,
+                )))
             }
             Outcome::Waiting { queue, id } => {
                 let (waker, woken) = tokio::sync::oneshot::channel();
@@ -133,7 +135,9 @@ impl Fairness {
                 }
                 let seat = Seat::pending(self, schema, asked, work);
                 schema.counted.queued();
-                Ok(Begun::Waiting(seat::Waiter::new(seat, queue, id, woken)))
+                Ok(Admission::Waiting(seat::Waiter::new(
+                    seat, queue, id, woken,
+                )))
             }
             Outcome::Refused(refusal) => Err(refusal),
         }
@@ -158,7 +162,7 @@ impl Fairness {
     }
 }
 
-enum Begun {
+enum Admission {
     Seated(Seat),
     Waiting(seat::Waiter),
 }

@@ -1,4 +1,4 @@
-//! The gRPC door: `hardway.v1.Api`, for hardway's own components. Objects
+//! gRPC: `hardway.v1.Api`, for hardway's own components. Objects
 //! travel as their stored JSON in a typed envelope.
 
 mod convert;
@@ -31,9 +31,9 @@ const LARGEST: usize = crate::rest::body::LIMIT + (64 << 10);
 /// Pages of a list hold about this many bytes.
 const PAGE: usize = 1 << 20;
 
-/// The gRPC door. It asks who calls before it takes in what they say.
+/// The gRPC service. It asks who calls before it takes in what they say.
 #[derive(Clone)]
-pub struct Door {
+pub struct GrpcService {
     pipeline: Arc<Pipeline>,
     calls: api_server::ApiServer<Calls>,
 }
@@ -47,8 +47,8 @@ struct Caller {
     _held: Arc<Mutex<HeldBytes>>,
 }
 
-impl Door {
-    /// A door into the pipeline.
+impl GrpcService {
+    /// A service in front of the pipeline.
     pub fn new(pipeline: Arc<Pipeline>) -> Self {
         let calls = Calls {
             pipeline: pipeline.clone(),
@@ -97,7 +97,7 @@ impl Door {
             address: peer.address.ip().to_string(),
             agent: agent.to_owned(),
             impersonator: None,
-            burden: peer.burden.clone(),
+            load: peer.load.clone(),
         };
         let nobody = User::default();
         let asked = Attributes::path(&nobody, "post", path);
@@ -132,7 +132,7 @@ impl Calls {
             user, mut origin, ..
         } = caller
             .cloned()
-            .ok_or_else(|| Status::internal("the call came past the door"))?;
+            .ok_or_else(|| Status::internal("the call was not identified"))?;
         origin.uri = uri;
         let asked = Attributes {
             user: &user,
@@ -169,7 +169,7 @@ impl Calls {
             agent: origin.agent,
             warnings: Default::default(),
             classified: Default::default(),
-            burden: origin.burden,
+            load: origin.load,
         };
         let respond = async move |request: Request, outcome| {
             crate::rest::record(&request, &outcome, start);
@@ -294,7 +294,7 @@ impl api_server::Api for Calls {
         record.completed(200);
         let table = self.pipeline.registry.snapshot();
         // Whoever goes through all resources meets each object once.
-        let rows = table.rows().iter().filter(|row| row.face.is_none());
+        let rows = table.rows().iter().filter(|row| row.external.is_none());
         let resources = rows.map(|row| api::ResourceInfo {
             also_in: table.also_in(row),
             group: row.group.clone(),

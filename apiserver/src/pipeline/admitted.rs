@@ -113,14 +113,14 @@ impl Pipeline {
         };
         let lane = seat.lane();
         admitted.seat = Some(seat);
-        let (behind, burden) = (self.clone(), admitted.request.burden.clone());
+        let (behind, load) = (self.clone(), admitted.request.load.clone());
         let work = async move {
             let outcome = behind.seated(&mut admitted).await;
             respond(admitted.request, outcome).await
         };
         match lane {
             Some(lane) => {
-                burden.note();
+                load.note();
                 lane.run(work).await
             }
             None => {

@@ -16,7 +16,7 @@ const TRIES: usize = 6;
 
 /// What a deletion comes to.
 #[derive(Debug, PartialEq)]
-enum Fate {
+enum Deletion {
     /// The object goes at once.
     Gone,
     /// It stays, changed, until its time is up or its finalizers are done.
@@ -47,15 +47,15 @@ impl Pipeline {
             self.admission.validate(&review, None, Some(&value))?;
             take_warnings(request, review);
             let fate = decide(target, options, &value, Timestamp::now());
-            if request.options.dry_run || fate == Fate::AsIs {
+            if request.options.dry_run || fate == Deletion::AsIs {
                 return Ok(match fate {
-                    Fate::Gone => gone(target, &value),
-                    Fate::Stays(object) => Object::of(&present::to_served(target, object)),
-                    Fate::AsIs => Object::of(&present::to_served(target, value)),
+                    Deletion::Gone => gone(target, &value),
+                    Deletion::Stays(object) => Object::of(&present::to_served(target, object)),
+                    Deletion::AsIs => Object::of(&present::to_served(target, value)),
                 });
             }
             let outcome = match fate {
-                Fate::Stays(object) => {
+                Deletion::Stays(object) => {
                     let change = Change {
                         target,
                         object: &object,
@@ -117,7 +117,7 @@ impl Pipeline {
                 agent: request.agent.clone(),
                 warnings: Default::default(),
                 classified: Default::default(),
-                burden: request.burden.clone(),
+                load: request.load.clone(),
             };
             match self.delete(&one).await {
                 Ok(_) => items.push(present::to_served(target, entry.value())),
@@ -158,7 +158,7 @@ fn preconditions(target: &Target, options: &DeleteOptions, object: &Value) -> Re
 }
 
 /// What becomes of an object.
-fn decide(target: &Target, options: &DeleteOptions, old: &Value, now: Timestamp) -> Fate {
+fn decide(target: &Target, options: &DeleteOptions, old: &Value, now: Timestamp) -> Deletion {
     let mut object = old.clone();
     set_propagation(target, options, &mut object);
     if !metadata::is_terminating(old) {
@@ -172,7 +172,7 @@ fn decide(target: &Target, options: &DeleteOptions, old: &Value, now: Timestamp)
         Some(default) => options.grace_period.unwrap_or(default).max(0),
     };
     if grace < 0 {
-        return Fate::AsIs;
+        return Deletion::AsIs;
     }
     let held = metadata::has_finalizers(&object) || modify::is_held_namespace(target, &object);
     if metadata::is_terminating(old) {
@@ -185,7 +185,7 @@ fn decide(target: &Target, options: &DeleteOptions, old: &Value, now: Timestamp)
             return changed(object, old);
         }
         if !held && asked == 0 {
-            return Fate::Gone;
+            return Deletion::Gone;
         }
         if asked < left {
             set_deletion(target, &mut object, now, asked);
@@ -193,7 +193,7 @@ fn decide(target: &Target, options: &DeleteOptions, old: &Value, now: Timestamp)
         return changed(object, old);
     }
     if grace == 0 && !held {
-        return Fate::Gone;
+        return Deletion::Gone;
     }
     set_deletion(target, &mut object, now, grace);
     if let Some(generation) = old["metadata"]["generation"].as_i64().filter(|n| *n > 0) {
@@ -202,13 +202,13 @@ fn decide(target: &Target, options: &DeleteOptions, old: &Value, now: Timestamp)
     if modify::is_held_namespace(target, &object) {
         object["status"]["phase"] = "Terminating".into();
     }
-    Fate::Stays(object)
+    Deletion::Stays(object)
 }
 
-fn changed(object: Value, old: &Value) -> Fate {
+fn changed(object: Value, old: &Value) -> Deletion {
     match object == *old {
-        true => Fate::AsIs,
-        false => Fate::Stays(object),
+        true => Deletion::AsIs,
+        false => Deletion::Stays(object),
     }
 }
 

@@ -12,7 +12,7 @@ pub fn converts(target: &Target) -> bool {
 /// A stored object as the target's version has it.
 pub fn to_served(target: &Target, value: Value) -> Value {
     match converts(target) {
-        true => target.resource.to_shown(value, &target.version),
+        true => target.resource.to_external(value, &target.version),
         false => value,
     }
 }
@@ -31,7 +31,7 @@ pub fn serve(target: &Target, json: &Bytes) -> Bytes {
 /// An object of the target's version as it is stored.
 pub fn to_stored(target: &Target, value: Value) -> Value {
     match converts(target) {
-        true => target.resource.to_kept(value),
+        true => target.resource.to_storage(value),
         false => value,
     }
 }

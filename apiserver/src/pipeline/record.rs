@@ -3,7 +3,7 @@
 use super::{Answer, Body};
 use crate::trace::{self, AuditId};
 use hardway_access::{Attributes, Decision, User, audit};
-use hardway_client::serving::Burden;
+use hardway_client::serving::ConnectionLoad;
 use hardway_proto::Status;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct Origin {
     /// Who it really is, if it acts as somebody else.
     pub impersonator: Option<User>,
     /// Whether much is asked for on the connection.
-    pub burden: Arc<Burden>,
+    pub load: Arc<ConnectionLoad>,
 }
 
 impl Origin {

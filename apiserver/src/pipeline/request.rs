@@ -1,8 +1,8 @@
-//! What both doors make of what they are asked.
+//! What both protocols make of what they are asked.
 
 use bytes::Bytes;
 use hardway_access::{Attributes, User};
-use hardway_client::serving::Burden;
+use hardway_client::serving::ConnectionLoad;
 use hardway_proto::Status;
 use hardway_resources::rows::{Handler, Stream};
 use hardway_resources::{Resource, Schema};
@@ -157,7 +157,7 @@ impl Target {
         check_segment("Namespace", &self.namespace)
     }
 
-    /// Refuses what no path with this verb could name. Both doors ask this,
+    /// Refuses what no path with this verb could name. Both protocols ask this,
     /// since a call can say what a path can't.
     pub fn check_verb(&self, verb: Verb) -> Result<(), Status> {
         self.check_names()?;
@@ -287,7 +287,7 @@ pub enum Body {
     Value(Value),
 }
 
-/// One request, whichever door it came through.
+/// One request, whichever protocol it came by.
 pub struct Request {
     /// Who asks.
     pub user: User,
@@ -306,7 +306,7 @@ pub struct Request {
     /// Where it belongs, once that is known: to be sent as headers, too.
     pub classified: OnceLock<Classified>,
     /// Whether much is asked for on the connection that it came on.
-    pub burden: Arc<Burden>,
+    pub load: Arc<ConnectionLoad>,
 }
 
 /// So many characters of warnings are sent with one answer
@@ -327,7 +327,7 @@ impl Request {
             agent: "hardway-apiserver".into(),
             warnings: Mutex::default(),
             classified: OnceLock::new(),
-            burden: Arc::default(),
+            load: Arc::default(),
         }
     }
 

@@ -196,7 +196,7 @@ pub fn parts(
         parts.for_each(|part| whole.extend_from_slice(&part));
         return respond(200, content_type, full(whole.freeze()));
     }
-    let pieces = Pieces { parts };
+    let pieces = Coalesced { parts };
     if !gzip {
         let body = stream(futures_util::stream::iter(pieces));
         return respond(200, content_type, body);
@@ -204,9 +204,9 @@ pub fn parts(
     compressed(respond(200, content_type, stream(compressing(pieces))))
 }
 
-/// Pieces compressed in the background, a few ahead of the client that reads
+/// Coalesced compressed in the background, a few ahead of the client that reads
 /// them; no more when it has gone.
-fn compressing<I>(pieces: Pieces<I>) -> impl Stream<Item = Bytes>
+fn compressing<I>(pieces: Coalesced<I>) -> impl Stream<Item = Bytes>
 where
     I: Iterator<Item = Bytes> + Send + 'static,
 {
@@ -233,11 +233,11 @@ fn compressed(mut response: Response<Body>) -> Response<Body> {
 }
 
 /// Collects small parts into pieces worth sending.
-struct Pieces<I> {
+struct Coalesced<I> {
     parts: I,
 }
 
-impl<I: Iterator<Item = Bytes>> Iterator for Pieces<I> {
+impl<I: Iterator<Item = Bytes>> Iterator for Coalesced<I> {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -258,7 +258,7 @@ impl<I: Iterator<Item = Bytes>> Iterator for Pieces<I> {
 }
 
 struct Compressed<I> {
-    pieces: Pieces<I>,
+    pieces: Coalesced<I>,
     encoder: Option<GzEncoder<Vec<u8>>>,
 }
 

@@ -27,11 +27,11 @@ pub struct Documents {
     address: String,
     verifier: Option<Arc<TokenVerifier>>,
     openapi: OpenApi,
-    kept: Mutex<Kept>,
+    kept: Mutex<CachedDocument>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct CachedDocument {
     generation: u64,
     documents: HashMap<String, Document>,
 }
@@ -120,9 +120,9 @@ impl Documents {
         let key = format!("{path} {content_type}");
         let mut kept = self.kept.lock();
         if kept.generation != table.generation() {
-            *kept = Kept {
+            *kept = CachedDocument {
                 generation: table.generation(),
-                ..Kept::default()
+                ..CachedDocument::default()
             };
         }
         if let Some(document) = kept.documents.get(&key) {

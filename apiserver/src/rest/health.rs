@@ -24,7 +24,7 @@ pub struct Startup {
     pub bootstrapped: AtomicBool,
     /// The watch cache is filled and custom resources are served: the server
     /// knows what there is.
-    pub customs: watch::Sender<bool>,
+    pub definitions: watch::Sender<bool>,
     /// The configuration of priority and fairness is followed, or isn't to be.
     pub fairness: AtomicBool,
     /// The server is going down.
@@ -36,11 +36,11 @@ impl Startup {
     /// tokens for invalid, permissions for missing and namespaces for absent;
     /// 503 if that takes long.
     pub async fn knowing(&self) -> Result<(), Status> {
-        if *self.customs.borrow() {
+        if *self.definitions.borrow() {
             return Ok(());
         }
-        let mut customs = self.customs.subscribe();
-        let known = tokio::time::timeout(WARMING_UP, customs.wait_for(|known| *known));
+        let mut definitions = self.definitions.subscribe();
+        let known = tokio::time::timeout(WARMING_UP, definitions.wait_for(|known| *known));
         if known.await.is_ok() {
             return Ok(());
         }
@@ -154,7 +154,7 @@ async fn run(endpoint: &str, pipeline: &Pipeline, startup: &Startup) -> Vec<Chec
     ));
     checks.push((
         "poststarthook/crd-informer-synced",
-        match *startup.customs.borrow() {
+        match *startup.definitions.borrow() {
             true => Ok(()),
             false => Err("not finished".to_owned()),
         },

@@ -1,4 +1,4 @@
-//! The REST door: HTTP as Kubernetes speaks it.
+//! REST: HTTP as Kubernetes speaks it.
 
 pub mod body;
 mod documents;
@@ -29,12 +29,12 @@ use health::Startup;
 use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts};
 use hyper::body::Incoming;
 use negotiate::{Form, InProtobuf};
-use objects::Wanted;
+use objects::Representation;
 use path::ResourcePath;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The REST door.
+/// The REST service.
 pub struct Rest {
     /// Where requests go.
     pub pipeline: Arc<Pipeline>,
@@ -223,7 +223,7 @@ impl Rest {
             address: peer.address.ip().to_string(),
             agent: header_text(request.headers(), header::USER_AGENT).to_owned(),
             impersonator: None,
-            burden: peer.burden.clone(),
+            load: peer.load.clone(),
         };
         let method = request.method().as_str().to_ascii_lowercase();
         let query = request.uri().query().unwrap_or_default();
@@ -359,7 +359,7 @@ impl Rest {
             agent: header_text(request.headers(), header::USER_AGENT).to_owned(),
             warnings: Default::default(),
             classified: Default::default(),
-            burden: caller.peer.burden.clone(),
+            load: caller.peer.load.clone(),
             target,
         };
         if self.upstreams.serves(&asked.target) {
@@ -388,7 +388,7 @@ impl Rest {
             form = form.within(accept, InProtobuf::Nothing)?;
         }
         asked.options = Options::from_query(&query)?;
-        let wanted = Wanted {
+        let wanted = Representation {
             form,
             include,
             gzip: caller.gzip,
@@ -421,7 +421,7 @@ impl Rest {
 async fn respond(
     request: Request,
     outcome: Result<Answer, Status>,
-    wanted: Wanted,
+    wanted: Representation,
     start: Instant,
 ) -> Response<Body> {
     record(&request, &outcome, start);

@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 /// How the client wants an answer.
 #[derive(Clone, Copy)]
-pub struct Wanted {
+pub struct Representation {
     /// Form and shape.
     pub form: Form,
     /// What rows of tables carry.
@@ -43,7 +43,7 @@ pub fn failure(status: &Status, form: Form) -> Response<Body> {
 }
 
 /// One object.
-pub async fn object(target: &Target, object: Object, wanted: Wanted) -> Response<Body> {
+pub async fn object(target: &Target, object: Object, wanted: Representation) -> Response<Body> {
     let code = if object.created { 201 } else { 200 };
     if object.json.len() < background::FROM || as_it_is(wanted) && !wanted.gzip {
         return written(target, &object, code, wanted);
@@ -53,17 +53,17 @@ pub async fn object(target: &Target, object: Object, wanted: Wanted) -> Response
 }
 
 /// Whether the client takes the bytes that are kept.
-fn as_it_is(wanted: Wanted) -> bool {
+fn as_it_is(wanted: Representation) -> bool {
     let form = wanted.form;
     form.shape == Shape::Object && form.media == Media::Json && !form.pretty
 }
 
 /// Whether the client takes what is kept in protobuf.
-fn as_encoded(wanted: Wanted) -> bool {
+fn as_encoded(wanted: Representation) -> bool {
     wanted.form.shape == Shape::Object && wanted.form.media == Media::Protobuf
 }
 
-fn written(target: &Target, object: &Object, code: u16, wanted: Wanted) -> Response<Body> {
+fn written(target: &Target, object: &Object, code: u16, wanted: Representation) -> Response<Body> {
     if as_encoded(wanted)
         && let Some(entry) = &object.cached
         && let Ok(encoded) = entry.encoded()
@@ -120,7 +120,7 @@ fn partial_list<'a>(metadata: Value, items: impl IntoIterator<Item = &'a Value>)
 }
 
 /// A list: the bytes of its items if they are wanted as they are.
-pub async fn list(listing: Listing, wanted: Wanted) -> Response<Body> {
+pub async fn list(listing: Listing, wanted: Representation) -> Response<Body> {
     let size = listing
         .items
         .iter()
@@ -194,7 +194,7 @@ fn joined(listing: Listing, size: usize, gzip: bool) -> Response<Body> {
 }
 
 /// A list in another shape or form than it is kept in.
-fn reshaped(listing: Listing, wanted: Wanted) -> Response<Body> {
+fn reshaped(listing: Listing, wanted: Representation) -> Response<Body> {
     let target = &listing.target;
     let metadata = list_metadata(&listing);
     let items: Vec<Value> = listing
@@ -241,7 +241,7 @@ fn list_metadata(listing: &Listing) -> Value {
 const BATCH: usize = 32 << 10;
 
 /// A watch, one JSON line (or frame in protobuf) per event.
-pub fn watch(watch: Watch, wanted: Wanted) -> Response<Body> {
+pub fn watch(watch: Watch, wanted: Representation) -> Response<Body> {
     let running = metrics::long_running("WATCH");
     let writer = WatchWriter {
         watch,
@@ -276,7 +276,7 @@ pub fn watch(watch: Watch, wanted: Wanted) -> Response<Body> {
 
 struct WatchWriter {
     watch: Watch,
-    wanted: Wanted,
+    wanted: Representation,
     columns_sent: bool,
 }
 

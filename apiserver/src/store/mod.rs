@@ -11,14 +11,14 @@ pub mod encryption;
 mod error;
 mod leases;
 mod outcome;
+mod slots;
 pub mod splice;
-mod turns;
 mod write;
 
 pub use compact::compact_periodically;
 pub use connection::{Servers, servers};
 pub use error::{StoreError, too_large_resource_version};
-pub use turns::Places;
+pub use slots::Slots;
 pub use write::Write;
 
 use crate::background::{Lane, OTHERS};
@@ -29,9 +29,9 @@ use error::{classify, describe};
 use etcd_client::{Error, GetOptions, KvClient, WatchClient, WatchOptions, WatchStream};
 use leases::Leases;
 use serde_json::Value;
+use slots::Turn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use turns::Turn;
 
 /// Where every object lives.
 pub const ROOT: &str = "/registry/";

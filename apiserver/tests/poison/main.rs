@@ -159,7 +159,7 @@ fn what_is_decoded_is_readable() {
                 value["apiVersion"] = typed.api_version().into();
                 value["kind"] = typed.kind.into();
             }
-            match row.face {
+            match row.external {
                 None => row.default(&mut value),
                 Some(_) => schema.fill_zero(&mut value),
             }

@@ -1,7 +1,7 @@
 //! The first certificate of a component, and the kubeconfig that names it.
 
-use super::asker::{AskError, Asker, complaint};
 use super::file::write_private;
+use super::identities::{Identities, IdentityError, complaint};
 use super::{CertificateFile, FileError, Readers, Renewal, Request};
 use crate::clock;
 use crate::kubeconfig::{Kubeconfig, Pem};
@@ -35,7 +35,7 @@ pub struct Own {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
-    Ask(#[from] AskError),
+    Ask(#[from] IdentityError),
     #[error(transparent)]
     File(#[from] FileError),
     #[error("cannot write {0}: {1}")]
@@ -44,8 +44,11 @@ enum Error {
 
 /// Returns once the component's kubeconfig has a certificate that is good,
 /// asking for one as long as it takes.
-pub async fn first_certificate(asker: &Asker, own: &Own) {
-    let folder = asker.kubeconfigs.first().and_then(|path| path.parent());
+pub async fn first_certificate(identities: &Identities, own: &Own) {
+    let folder = identities
+        .kubeconfigs
+        .first()
+        .and_then(|path| path.parent());
     let folder = Watch::new(folder.unwrap_or(Path::new(".")));
     let mut failures = 0;
     let mut clock = clock::Changes::new();
@@ -58,7 +61,7 @@ pub async fn first_certificate(asker: &Asker, own: &Own) {
             why,
             "asking for a certificate to connect with"
         );
-        let Err(error) = attempt(asker, own).await else {
+        let Err(error) = attempt(identities, own).await else {
             failures = 0;
             continue;
         };
@@ -82,8 +85,8 @@ fn missing(own: &Own) -> Option<String> {
     }
 }
 
-async fn attempt(asker: &Asker, own: &Own) -> Result<(), Error> {
-    let config = asker.kubeconfig(SystemTime::now())?;
+async fn attempt(identities: &Identities, own: &Own) -> Result<(), Error> {
+    let config = identities.kubeconfig(SystemTime::now())?;
     // One that was got, but whose kubeconfig wasn't written any more, or has gone.
     let held = own.file.read().ok().flatten();
     let is_good = held.is_some_and(|held| {
@@ -92,7 +95,7 @@ async fn attempt(asker: &Asker, own: &Own) -> Result<(), Error> {
             && !held.life.is_early(SystemTime::now())
     });
     if !is_good {
-        let (certificate, key) = asker.ask(&own.request).await?;
+        let (certificate, key) = identities.ask(&own.request).await?;
         own.file.write(&certificate, &key, Timestamp::now())?;
     }
     let text = kubeconfig(&config, &own.file.current()).to_string();
@@ -126,13 +129,13 @@ fn kubeconfig(of: &Kubeconfig, certificate: &Path) -> Value {
 
 impl Own {
     /// Keeps the certificate new.
-    pub fn renewal(&self, asker: Asker) -> Renewal {
+    pub fn renewal(&self, identities: Identities) -> Renewal {
         Renewal {
             file: self.file.clone(),
             signer: self.request.signer,
             serving: self.request.serving,
             subject: watch::channel(Some(self.request.subject.clone())).1,
-            asker,
+            identities,
         }
     }
 }
@@ -149,7 +152,7 @@ mod tests {
     async fn a_lost_kubeconfig_is_written_again_for_the_certificate_that_is_there() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        let asker = Asker {
+        let identities = Identities {
             kubeconfigs: vec![path("bootstrap")],
             servers: Vec::new(),
         };
@@ -181,7 +184,7 @@ mod tests {
                 serving: false,
             },
         };
-        first_certificate(&asker, &own).await;
+        first_certificate(&identities, &own).await;
         let written = Kubeconfig::load(&kubeconfig).unwrap();
         assert_eq!(written.servers, ["https://10.0.0.1:6443"]);
         assert_eq!(written.certificate_authority, Pem::Inline(b"foo".to_vec()));

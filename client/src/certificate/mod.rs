@@ -7,17 +7,17 @@
 //! write files ([`CertificateFile`]); who uses these follows them
 //! ([`crate::tls`]).
 
-mod asker;
 mod file;
 mod first;
+mod identities;
 mod life;
 mod renewal;
 mod request;
 mod subject;
 
-pub use asker::{AskError, Asker};
 pub use file::{CertificateFile, FileError, Held, Readers};
 pub use first::{Own, first_certificate};
+pub use identities::{Identities, IdentityError};
 pub use life::Life;
 pub use renewal::Renewal;
 pub use request::{Request, RequestError, issue};

@@ -1,6 +1,6 @@
 //! Keeps a certificate new.
 
-use super::asker::{AskError, Asker};
+use super::identities::{Identities, IdentityError};
 use super::{CertificateFile, FileError, Held, Request, Subject};
 use crate::clock;
 use crate::queue::backoff;
@@ -24,14 +24,14 @@ pub struct Renewal {
     /// is renewed at once.
     pub subject: watch::Receiver<Option<Subject>>,
     /// Who asks for it.
-    pub asker: Asker,
+    pub identities: Identities,
 }
 
 /// Why a renewal failed.
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
-    Ask(#[from] AskError),
+    Ask(#[from] IdentityError),
     #[error(transparent)]
     File(#[from] FileError),
 }
@@ -127,7 +127,7 @@ impl Renewal {
             subject,
             serving: self.serving,
         };
-        let (certificate, key) = self.asker.ask(&request).await?;
+        let (certificate, key) = self.identities.ask(&request).await?;
         Ok(self.file.write(&certificate, &key, Timestamp::now())?)
     }
 }

@@ -59,9 +59,9 @@ pub(crate) struct Translator {
 
 /// What a call carries besides its message and is passed on: who calls, and for what.
 #[derive(Clone)]
-struct Carried(HeaderMap);
+struct ForwardedHeaders(HeaderMap);
 
-impl Carried {
+impl ForwardedHeaders {
     fn by<T>(call: &tonic::Request<T>) -> Self {
         Self::of(call.metadata().as_ref())
     }
@@ -142,7 +142,7 @@ impl Translator {
     async fn ask(
         &self,
         target: &Target,
-        carried: &Carried,
+        carried: &ForwardedHeaders,
         request: http::Request<Body>,
     ) -> Result<Body, Status> {
         match self.send(request).await {
@@ -154,25 +154,29 @@ impl Translator {
         }
     }
 
-    async fn get_whole(&self, carried: &Carried, location: &Location) -> Result<Bytes, Status> {
+    async fn get_whole(
+        &self,
+        carried: &ForwardedHeaders,
+        location: &Location,
+    ) -> Result<Bytes, Status> {
         let request = carried.request(Method::GET, location, None)?;
         answer::read(self.send(request).await?).await
     }
 
-    async fn version(&self, carried: &Carried) -> Result<Version, Status> {
+    async fn version(&self, carried: &ForwardedHeaders) -> Result<Version, Status> {
         let location = Location::path("/version");
         Version::read(&self.get_whole(carried, &location).await?)
     }
 
     /// Which version of Kubernetes the apiserver is, asked as whom `headers` name.
     pub(crate) async fn version_for(&self, headers: &HeaderMap) -> Result<Version, Status> {
-        self.version(&Carried::of(headers)).await
+        self.version(&ForwardedHeaders::of(headers)).await
     }
 
     async fn object(
         &self,
         target: &Target,
-        carried: &Carried,
+        carried: &ForwardedHeaders,
         request: http::Request<Body>,
     ) -> Outcome<Object> {
         let body = self.ask(target, carried, request).await?;
@@ -184,7 +188,7 @@ impl Translator {
 /// A list that is being read.
 struct Listing {
     translator: Translator,
-    carried: Carried,
+    carried: ForwardedHeaders,
     target: Target,
     location: Location,
     /// Which objects: with the first request only.
@@ -194,7 +198,7 @@ struct Listing {
 impl Listing {
     fn new(
         translator: &Translator,
-        carried: Carried,
+        carried: ForwardedHeaders,
         message: api::ListRequest,
     ) -> Result<Self, Status> {
         let target = target(message.target)?;
@@ -269,7 +273,7 @@ impl api_server::Api for Translator {
         &self,
         call: tonic::Request<api::DiscoverRequest>,
     ) -> Outcome<api::DiscoverResponse> {
-        let carried = Carried::by(&call);
+        let carried = ForwardedHeaders::by(&call);
         let (api, apis) = (Location::path("/api"), Location::path("/apis"));
         let core = self.get_whole(&carried, &api).await?;
         let groups = self.get_whole(&carried, &apis).await?;
@@ -298,7 +302,7 @@ impl api_server::Api for Translator {
     }
 
     async fn get(&self, call: tonic::Request<api::GetRequest>) -> Outcome<Object> {
-        let (carried, message) = (Carried::by(&call), call.into_inner());
+        let (carried, message) = (ForwardedHeaders::by(&call), call.into_inner());
         let target = target(message.target)?;
         let location = Location::object(&target).with("resourceVersion", &message.resource_version);
         let request = carried.request(Method::GET, &location, None)?;
@@ -306,7 +310,7 @@ impl api_server::Api for Translator {
     }
 
     async fn list(&self, call: tonic::Request<api::ListRequest>) -> Outcome<Self::ListStream> {
-        let (carried, message) = (Carried::by(&call), call.into_inner());
+        let (carried, message) = (ForwardedHeaders::by(&call), call.into_inner());
         let is_whole = message.limit == 0;
         let listing = Listing::new(self, carried, message)?;
         let first = Next::Have(listing.first().await?);
@@ -328,7 +332,7 @@ impl api_server::Api for Translator {
     }
 
     async fn watch(&self, call: tonic::Request<api::WatchRequest>) -> Outcome<Self::WatchStream> {
-        let (carried, message) = (Carried::by(&call), call.into_inner());
+        let (carried, message) = (ForwardedHeaders::by(&call), call.into_inner());
         let target = target(message.target)?;
         let mut resource_version = message.resource_version;
         // Not every version of Kubernetes sends them itself.
@@ -365,7 +369,7 @@ impl api_server::Api for Translator {
     }
 
     async fn create(&self, call: tonic::Request<api::CreateRequest>) -> Outcome<Object> {
-        let (carried, message) = (Carried::by(&call), call.into_inner());
+        let (carried, message) = (ForwardedHeaders::by(&call), call.into_inner());
         let target = target(message.target)?;
         // The name is that of whose subresource is made.
         let location = match target.subresource.as_str() {
@@ -379,7 +383,7 @@ impl api_server::Api for Translator {
     }
 
     async fn update(&self, call: tonic::Request<api::UpdateRequest>) -> Outcome<Object> {
-        let (carried, message) = (Carried::by(&call), call.into_inner());
+        let (carried, message) = (ForwardedHeaders::by(&call), call.into_inner());
         let target = target(message.target)?;
         let location = with_options(Location::object(&target), message.options);
         let content = Some((JSON, message.json));
@@ -388,7 +392,7 @@ impl api_server::Api for Translator {
     }
 
     async fn patch(&self, call: tonic::Request<api::PatchRequest>) -> Outcome<Object> {
-        let (carried, message) = (Carried::by(&call), call.into_inner());
+        let (carried, message) = (ForwardedHeaders::by(&call), call.into_inner());
         let kind = match message.r#type() {
             api::PatchType::JsonPatch => "application/json-patch+json",
             api::PatchType::MergePatch => "application/merge-patch+json",
@@ -408,7 +412,7 @@ impl api_server::Api for Translator {
     }
 
     async fn delete(&self, call: tonic::Request<api::DeleteRequest>) -> Outcome<Object> {
-        let (carried, message) = (Carried::by(&call), call.into_inner());
+        let (carried, message) = (ForwardedHeaders::by(&call), call.into_inner());
         let target = target(message.target)?;
         let content = (!message.options.is_empty()).then_some((JSON, message.options));
         let request = carried.request(Method::DELETE, &Location::object(&target), content)?;
@@ -419,7 +423,7 @@ impl api_server::Api for Translator {
         &self,
         call: tonic::Request<api::DeleteCollectionRequest>,
     ) -> Outcome<Object> {
-        let (carried, message) = (Carried::by(&call), call.into_inner());
+        let (carried, message) = (ForwardedHeaders::by(&call), call.into_inner());
         let target = target(message.target)?;
         let location = Location::collection(&target)
             .with("labelSelector", &message.label_selector)

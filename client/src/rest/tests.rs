@@ -234,7 +234,7 @@ async fn who_calls_is_passed_on() {
     metadata.insert("authorization", "Bearer x".parse().unwrap());
     metadata.insert("audit-id", "reconcile-1.y".parse().unwrap());
     metadata.insert("grpc-timeout", "1S".parse().unwrap());
-    let carried = Carried::by(&call);
+    let carried = ForwardedHeaders::by(&call);
     let location = Location::path("/version");
     let request = carried.request(Method::GET, &location, None).unwrap();
     let mut names: Vec<_> = request.headers().keys().map(|n| n.as_str()).collect();

@@ -1,8 +1,8 @@
 //! One connection, from its handshake to its end.
 
 use super::BoxError;
-use super::burden::Burden;
-use super::life::{Deadlines, End, Taken, UnderWay};
+use super::connection_load::ConnectionLoad;
+use super::life::{Deadlines, End, RequestGuard, TrackedBody};
 use super::shared::Slot;
 use super::validity::Validity;
 use futures_util::FutureExt;
@@ -60,7 +60,7 @@ pub trait Service: Clone + Send + Sync + 'static {
     fn serve(
         &self,
         connection: BoxFuture<'static, ()>,
-        _burden: Arc<Burden>,
+        _burden: Arc<ConnectionLoad>,
     ) -> impl Future<Output = ()> + Send {
         connection
     }
@@ -72,7 +72,7 @@ pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
     /// Whether much is asked for on its connection.
-    pub burden: Arc<Burden>,
+    pub load: Arc<ConnectionLoad>,
     certificate: Option<(Arc<CertificateDer<'static>>, Validity)>,
     slot: Arc<Slot>,
     proven: Arc<AtomicBool>,
@@ -131,18 +131,18 @@ impl Connection {
         let certified = certificate.is_some();
         let peer = Peer {
             address: self.address,
-            burden: Arc::default(),
+            load: Arc::default(),
             certificate,
             slot: self.slot.clone(),
             proven: Arc::default(),
         };
-        let (place, burden) = (service.clone(), peer.burden.clone());
+        let (place, load) = (service.clone(), peer.load.clone());
         // Requests are answered here, wherever the service has their connection served.
         let here = Handle::current();
         let there = here.clone();
         let service = service_fn(move |request| {
             let (service, peer) = (service.clone(), peer.clone());
-            let mut under_way = UnderWay::begin(peer.slot.clone());
+            let mut under_way = RequestGuard::begin(peer.slot.clone());
             let answer = async move { service.answer(peer, request).await };
             let answer = match h2 {
                 // It is a stream's, and so a task.
@@ -159,7 +159,7 @@ impl Connection {
                 if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                     under_way.upgrade();
                 }
-                Ok::<_, Infallible>(answer.map(|body| Taken::new(body, under_way)))
+                Ok::<_, Infallible>(answer.map(|body| TrackedBody::new(body, under_way)))
             }
         });
         let stream = TokioIo::new(Placed {
@@ -179,7 +179,7 @@ impl Connection {
             let connection = server.serve_connection(stream, service);
             let goodbye = http2::Connection::graceful_shutdown;
             let connection = self.supervise(connection, goodbye);
-            place.serve(connection.boxed(), burden).await;
+            place.serve(connection.boxed(), load).await;
         } else {
             let mut server = http1::Builder::new();
             server
@@ -188,7 +188,7 @@ impl Connection {
             let connection = server.serve_connection(stream, service).with_upgrades();
             let goodbye = http1::UpgradeableConnection::graceful_shutdown;
             let connection = self.supervise(connection, goodbye);
-            place.serve(connection.boxed(), burden).await;
+            place.serve(connection.boxed(), load).await;
         }
     }
 

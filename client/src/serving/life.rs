@@ -96,14 +96,14 @@ impl Life {
 }
 
 /// A request that isn't answered in full; ends when dropped.
-pub(super) struct UnderWay {
+pub(super) struct RequestGuard {
     slot: Arc<Slot>,
     untaken: bool,
     /// The connection has become a stream, which is never idle.
     upgraded: bool,
 }
 
-impl UnderWay {
+impl RequestGuard {
     pub fn begin(slot: Arc<Slot>) -> Self {
         let mut life = slot.life.lock();
         life.asked = true;
@@ -138,7 +138,7 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.set_untaken(false);
         let mut life = self.slot.life.lock();
@@ -153,18 +153,18 @@ impl Drop for UnderWay {
 
 /// The body of an answer, of which is known whether the client takes it.
 /// What panics while it is made ends as a broken body.
-pub struct Taken<B> {
+pub struct TrackedBody<B> {
     inner: B,
-    request: UnderWay,
+    request: RequestGuard,
 }
 
-impl<B> Taken<B> {
-    pub(super) fn new(inner: B, request: UnderWay) -> Self {
+impl<B> TrackedBody<B> {
+    pub(super) fn new(inner: B, request: RequestGuard) -> Self {
         Self { inner, request }
     }
 }
 
-impl<B> Body for Taken<B>
+impl<B> Body for TrackedBody<B>
 where
     B: Body + Unpin,
     B::Data: Buf,

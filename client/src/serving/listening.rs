@@ -56,7 +56,7 @@ impl Server {
     }
 
     /// Accepts connections until `stop`; gives what is still under way.
-    pub async fn run<S: Service>(self, service: S, stop: impl Future<Output = ()>) -> Leftovers {
+    pub async fn run<S: Service>(self, service: S, stop: impl Future<Output = ()>) -> InFlight {
         let mut stop = std::pin::pin!(stop);
         let mut reserve = Reserve::new();
         let mut complained: Option<Instant> = None;
@@ -91,7 +91,7 @@ impl Server {
         }
         self.stopping.cancel();
         self.tasks.close();
-        Leftovers(self.tasks)
+        InFlight(self.tasks)
     }
 
     fn accept<S: Service>(&self, tcp: TcpStream, address: SocketAddr, service: &S) {
@@ -112,9 +112,9 @@ impl Server {
 }
 
 /// What is under way when a server stops.
-pub struct Leftovers(TaskTracker);
+pub struct InFlight(TaskTracker);
 
-impl Leftovers {
+impl InFlight {
     /// Waits for it no longer than this; says whether it ended in time.
     pub async fn finish(self, time: Duration) -> bool {
         tokio::time::timeout(time, self.0.wait()).await.is_ok()

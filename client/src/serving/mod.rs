@@ -2,8 +2,8 @@
 //! connection has a deadline ([`Deadlines`]), there are only so many
 //! connections ([`Bounds`]), and the loop that accepts them never stops.
 
-mod burden;
 mod connection;
+mod connection_load;
 mod descriptors;
 mod life;
 mod listening;
@@ -11,10 +11,10 @@ mod shared;
 mod table;
 mod validity;
 
-pub use burden::Burden;
 pub use connection::{Peer, Service};
+pub use connection_load::ConnectionLoad;
 pub use descriptors::{descriptors, raise_descriptors};
-pub use life::{Deadlines, Taken};
+pub use life::{Deadlines, TrackedBody};
 pub use listening::Server;
 pub use table::Bounds;
 pub use validity::Validity;

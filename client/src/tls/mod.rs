@@ -187,13 +187,13 @@ impl ServerKey {
         })
     }
 
-    fn read(&self) -> Result<Shown, Error> {
+    fn read(&self) -> Result<ServedCertificate, Error> {
         match certified_key(&self.certificate, &self.key) {
-            Ok(key) => Ok(Shown(Some(Arc::new(key)))),
+            Ok(key) => Ok(ServedCertificate(Some(Arc::new(key)))),
             Err(Error::Read(error))
                 if self.awaited && error.kind() == std::io::ErrorKind::NotFound =>
             {
-                Ok(Shown(None))
+                Ok(ServedCertificate(None))
             }
             Err(error) => Err(error),
         }
@@ -202,9 +202,9 @@ impl ServerKey {
 
 /// The certificate that is shown, if there is one by now.
 #[derive(Debug)]
-struct Shown(Option<Arc<CertifiedKey>>);
+struct ServedCertificate(Option<Arc<CertifiedKey>>);
 
-impl ResolvesServerCert for Shown {
+impl ResolvesServerCert for ServedCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.clone()
     }

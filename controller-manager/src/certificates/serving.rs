@@ -5,7 +5,7 @@
 //! neither are their addresses; and what another Node has as well is no node's,
 //! until one of the two gives it up. Kubernetes leaves all of this to a person.
 
-use super::demands::Asked;
+use super::signers::RequestedSubject;
 use k8s_openapi::api::core::v1::{Endpoints, Node, Service};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -49,7 +49,7 @@ pub fn of_node(node: &Node) -> impl Iterator<Item = String> {
 
 /// What belongs to others than the node that asks.
 #[derive(Debug, Default)]
-pub struct Others {
+pub struct OtherNames {
     /// Addresses of Services.
     pub services: BTreeSet<IpAddr>,
     /// Addresses of the apiservers.
@@ -60,7 +60,11 @@ pub struct Others {
 
 /// Why a request for a serving certificate, by the node itself, is left for a
 /// person to decide; nothing if it may be approved.
-pub fn objection(asked: &Asked, node: Option<&Node>, others: &Others) -> Option<String> {
+pub fn objection(
+    asked: &RequestedSubject,
+    node: Option<&Node>,
+    others: &OtherNames,
+) -> Option<String> {
     let Some(node) = node else {
         return Some("there is no such Node".into());
     };
@@ -128,22 +132,22 @@ mod tests {
         .unwrap()
     }
 
-    fn asked(names: &[&str], addresses: &[&str]) -> Asked {
-        Asked {
+    fn asked(names: &[&str], addresses: &[&str]) -> RequestedSubject {
+        RequestedSubject {
             dns_names: names.iter().map(|name| (*name).to_owned()).collect(),
             addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
-            ..Asked::default()
+            ..RequestedSubject::default()
         }
     }
 
     #[test]
     fn its_own_names_and_addresses_and_no_others() {
-        let others = Others {
+        let others = OtherNames {
             services: BTreeSet::from(["10.96.0.1".parse().unwrap()]),
             apiservers: BTreeSet::from(["10.0.0.9".parse().unwrap()]),
             nodes: BTreeMap::new(),
         };
-        let why = |asked: Asked, node: Option<&Node>| {
+        let why = |asked: RequestedSubject, node: Option<&Node>| {
             objection(&asked, node, &others).unwrap_or_default()
         };
         let n1 = node(json!({}));
@@ -176,9 +180,9 @@ mod tests {
             {"type": "InternalIP", "address": "10.0.0.1"},
             {"type": "InternalIP", "address": "fd00:0::1"}]}});
         let n2: Node = serde_json::from_value(claims).unwrap();
-        let others = Others {
+        let others = OtherNames {
             nodes: of_node(&n2).map(|text| (text, "n2".to_owned())).collect(),
-            ..Others::default()
+            ..OtherNames::default()
         };
         let why = |asked| objection(&asked, Some(&n1), &others);
         assert_eq!(why(asked(&["n1"], &[])), None);

@@ -1,6 +1,6 @@
 //! A Deployment's conditions, and the reasons they give.
 
-use super::wanted::Wanted;
+use super::settings::Settings;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{DeploymentCondition, DeploymentStatus, ReplicaSet};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -107,23 +107,23 @@ pub fn failure_of(set: &ReplicaSet, now: Timestamp) -> Option<DeploymentConditio
 /// rollout that failed before is not told otherwise.
 pub fn pause(
     status: &DeploymentStatus,
-    wanted: &Wanted,
+    settings: &Settings,
     now: Timestamp,
 ) -> Option<DeploymentCondition> {
-    wanted.progress_deadline?;
+    settings.progress_deadline?;
     let unknown = |reason, message: &str| new(PROGRESSING, "Unknown", reason, message.into(), now);
     match reason(status, PROGRESSING) {
         TIMED_OUT => None,
-        PAUSED if !wanted.paused => Some(unknown(RESUMED, "Deployment is resumed")),
+        PAUSED if !settings.paused => Some(unknown(RESUMED, "Deployment is resumed")),
         PAUSED => None,
-        _ if wanted.paused => Some(unknown(PAUSED, "Deployment is paused")),
+        _ if settings.paused => Some(unknown(PAUSED, "Deployment is paused")),
         _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{at, wanted};
+    use super::super::testing::{at, settings};
     use super::*;
 
     #[test]
@@ -161,24 +161,24 @@ mod tests {
     #[test]
     fn pausing_and_resuming_are_told_once() {
         let mut status = DeploymentStatus::default();
-        let mut wanted = wanted(3, 1, 0);
-        assert_eq!(pause(&status, &wanted, at(1)), None);
-        wanted.paused = true;
-        let paused = pause(&status, &wanted, at(1)).unwrap();
+        let mut settings = settings(3, 1, 0);
+        assert_eq!(pause(&status, &settings, at(1)), None);
+        settings.paused = true;
+        let paused = pause(&status, &settings, at(1)).unwrap();
         assert_eq!(
             (paused.status.as_str(), paused.reason.as_deref()),
             ("Unknown", Some(PAUSED))
         );
         set(&mut status, paused);
-        assert_eq!(pause(&status, &wanted, at(2)), None);
-        wanted.paused = false;
-        let resumed = pause(&status, &wanted, at(3)).unwrap();
+        assert_eq!(pause(&status, &settings, at(2)), None);
+        settings.paused = false;
+        let resumed = pause(&status, &settings, at(3)).unwrap();
         assert_eq!(resumed.reason.as_deref(), Some(RESUMED));
         set(
             &mut status,
             new(PROGRESSING, "False", TIMED_OUT, String::new(), at(4)),
         );
-        wanted.paused = true;
-        assert_eq!(pause(&status, &wanted, at(5)), None);
+        settings.paused = true;
+        assert_eq!(pause(&status, &settings, at(5)), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Brings one Deployment a step further, and says so in its status.
 
-use super::plan::{self, Plan};
 use super::sets::{Rollout, Scale, size};
+use super::step::{self, Step};
 use super::{conditions, history, revision, rollback, status, template};
 use crate::informers::BY_CONTROLLER;
 use crate::pod_ranking::is_finished;
@@ -59,40 +59,40 @@ impl Controller {
             return Ok(Next::Done);
         }
         let progress = deployment.status.get_or_insert_default();
-        if let Some(condition) = conditions::pause(progress, &rollout.wanted, now) {
+        if let Some(condition) = conditions::pause(progress, &rollout.settings, now) {
             conditions::set(progress, condition);
         }
         self.follow_new(&mut deployment, &mut rollout).await?;
         if let Some(outcome) = rollback::decide(stored, spec, &rollout) {
             return self.roll_back(stored, outcome).await;
         }
-        match plan::next(&rollout, self.old_pods(&rollout)) {
-            Plan::Resize(scales) => {
+        match step::next(&rollout, self.old_pods(&rollout)) {
+            Step::Resize(scales) => {
                 self.scale(&deployment, &mut rollout, scales).await?;
-                if rollout.wanted.paused {
+                if rollout.settings.paused {
                     self.clean_up(&rollout).await?;
                 }
                 deployment.status = Some(status::count(&deployment, &rollout, now));
                 self.write(stored, &deployment).await?;
                 return Ok(Next::Done);
             }
-            Plan::Create(size) => {
+            Step::Create(size) => {
                 let created = self.create(&mut deployment, &mut rollout, size).await;
                 if let Err(failure) = created {
                     self.write(stored, &deployment).await?;
                     return Err(failure);
                 }
             }
-            Plan::Roll(scales) => {
+            Step::Roll(scales) => {
                 self.scale(&deployment, &mut rollout, scales).await?;
                 let before = stored.status.clone().unwrap_or_default();
-                if status::is_complete(stored, &rollout.wanted, &before) {
+                if status::is_complete(stored, &rollout.settings, &before) {
                     self.clean_up(&rollout).await?;
                 }
             }
         }
         let judged = status::judge(&deployment, &rollout, now);
-        let look = status::next_look(&deployment, &rollout.wanted, &judged, now);
+        let look = status::next_look(&deployment, &rollout.settings, &judged, now);
         deployment.status = Some(judged);
         self.write(stored, &deployment).await?;
         Ok(look.map_or(Next::Done, Next::After))
@@ -133,9 +133,9 @@ impl Controller {
         let own = deployment.metadata.annotations.clone().unwrap_or_default();
         let mut changed = revision::annotate_new(&mut set.metadata, &own, highest(&rollout.old));
         if let Some(spec) = &mut set.spec
-            && spec.min_ready_seconds.unwrap_or(0) != rollout.wanted.min_ready_seconds
+            && spec.min_ready_seconds.unwrap_or(0) != rollout.settings.min_ready_seconds
         {
-            spec.min_ready_seconds = Some(rollout.wanted.min_ready_seconds);
+            spec.min_ready_seconds = Some(rollout.settings.min_ready_seconds);
             changed = true;
         }
         let current = revision::of(&set.metadata).to_string();
@@ -144,12 +144,12 @@ impl Controller {
             rollout.update(Arc::new(api.update(&set).await?));
         }
         let other = revision::annotate(&mut deployment.metadata, revision::REVISION, &current);
-        let wanted = &rollout.wanted;
+        let settings = &rollout.settings;
         let status = deployment.status.get_or_insert_default();
         let unheard = conditions::get(status, conditions::PROGRESSING).is_none();
         // Going back to a template of before is a rollout of its own: what was
         // said of the one before doesn't hold for it.
-        if wanted.progress_deadline.is_some() && !wanted.paused && (other || unheard) {
+        if settings.progress_deadline.is_some() && !settings.paused && (other || unheard) {
             let found = format!("Found new replica set {:?}", set.name());
             progress(status, "True", conditions::FOUND, found);
         }
@@ -168,8 +168,8 @@ impl Controller {
         };
         let own = deployment.metadata.annotations.clone().unwrap_or_default();
         revision::annotate_new(&mut set.metadata, &own, highest(&rollout.old));
-        revision::annotate_size(&mut set.metadata, &rollout.wanted);
-        let has_deadline = rollout.wanted.progress_deadline.is_some();
+        revision::annotate_size(&mut set.metadata, &rollout.settings);
+        let has_deadline = rollout.settings.progress_deadline.is_some();
         let api = self.client.namespaced::<ReplicaSet>(deployment.namespace());
         match api.create(&set).await {
             Ok(created) => {
@@ -230,7 +230,7 @@ impl Controller {
         for Scale { set, to } in scales {
             let from = size(&set);
             let mut changed = (*set).clone();
-            let noted = revision::annotate_size(&mut changed.metadata, &rollout.wanted);
+            let noted = revision::annotate_size(&mut changed.metadata, &rollout.settings);
             if from == to && !noted {
                 continue;
             }
@@ -246,7 +246,7 @@ impl Controller {
 
     /// Deletes old ReplicaSets that nobody will go back to.
     async fn clean_up(&self, rollout: &Rollout) -> Result<(), Status> {
-        let Some(limit) = rollout.wanted.history_limit else {
+        let Some(limit) = rollout.settings.history_limit else {
             return Ok(());
         };
         for set in history::surplus(&rollout.old, limit) {
@@ -313,9 +313,9 @@ fn progress(status: &mut DeploymentStatus, value: &str, reason: &str, message: S
 fn is_made_of(set: &ReplicaSet, deployment: &Deployment) -> bool {
     let owned = controller_of(&set.metadata).is_some_and(|owner| owner.uid == deployment.uid());
     let own = set.spec.as_ref().and_then(|s| s.template.as_ref());
-    let wanted = deployment
+    let settings = deployment
         .spec
         .as_ref()
         .map(|s: &DeploymentSpec| &s.template);
-    owned && matches!((own, wanted), (Some(own), Some(wanted)) if template::same(own, wanted))
+    owned && matches!((own, settings), (Some(own), Some(settings)) if template::same(own, settings))
 }

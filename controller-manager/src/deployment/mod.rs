@@ -1,7 +1,7 @@
 //! Deployments: each template gets a ReplicaSet of its own, and pods move from
 //! the old ones to the new one as the strategy says.
 //!
-//! The decisions are pure and have a file each: [`plan`] says what comes next,
+//! The decisions are pure and have a file each: [`step`] says what comes next,
 //! by [`rolling`] and [`scaling`]; [`status`] what the Deployment shows of it;
 //! [`revision`] and [`history`] which templates are remembered. [`controller`]
 //! carries out.
@@ -9,17 +9,17 @@
 mod conditions;
 mod controller;
 mod history;
-mod plan;
 mod revision;
 mod rollback;
 mod rolling;
 mod scaling;
 mod sets;
+mod settings;
 mod status;
+mod step;
 mod template;
 #[cfg(test)]
 mod testing;
-mod wanted;
 
 use crate::Work;
 use crate::adoption;

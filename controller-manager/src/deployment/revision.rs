@@ -2,7 +2,7 @@
 //! that comes back gets a new number. Kept in annotations, where kubectl's
 //! `rollout history` and `rollout undo` read them.
 
-use super::wanted::Wanted;
+use super::settings::Settings;
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
 /// The numbers a ReplicaSet had before, with commas in between.
 pub const HISTORY: &str = "deployment.kubernetes.io/revision-history";
-/// How many replicas the Deployment wanted when the ReplicaSet was last scaled.
+/// How many replicas the Deployment settings when the ReplicaSet was last scaled.
 pub const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
 /// How many pods it allowed then.
 pub const MAX: &str = "deployment.kubernetes.io/max-replicas";
@@ -46,7 +46,7 @@ pub fn of(metadata: &ObjectMeta) -> i64 {
     number(metadata, REVISION).unwrap_or(0)
 }
 
-/// How many replicas were wanted when the ReplicaSet was last scaled.
+/// How many replicas were settings when the ReplicaSet was last scaled.
 pub fn annotated_desired(set: &ReplicaSet) -> Option<i32> {
     number(&set.metadata, DESIRED)
 }
@@ -64,9 +64,9 @@ pub fn annotate(metadata: &mut ObjectMeta, annotation: &str, value: &str) -> boo
 }
 
 /// Notes for how many replicas a ReplicaSet is scaled; tells whether that is new.
-pub fn annotate_size(metadata: &mut ObjectMeta, wanted: &Wanted) -> bool {
-    let desired = annotate(metadata, DESIRED, &wanted.replicas.to_string());
-    let max = annotate(metadata, MAX, &wanted.max_pods().to_string());
+pub fn annotate_size(metadata: &mut ObjectMeta, settings: &Settings) -> bool {
+    let desired = annotate(metadata, DESIRED, &settings.replicas.to_string());
+    let max = annotate(metadata, MAX, &settings.max_pods().to_string());
     desired || max
 }
 
@@ -111,7 +111,7 @@ fn extended(history: &str, revision: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{annotated, set, wanted};
+    use super::super::testing::{annotated, set, settings};
     use super::*;
 
     fn get<'a>(metadata: &'a ObjectMeta, annotation: &str) -> Option<&'a str> {
@@ -168,12 +168,12 @@ mod tests {
     #[test]
     fn sizes_are_noted() {
         let mut metadata = ObjectMeta::default();
-        assert!(annotate_size(&mut metadata, &wanted(4, 1, 1)));
-        assert!(!annotate_size(&mut metadata, &wanted(4, 1, 1)));
+        assert!(annotate_size(&mut metadata, &settings(4, 1, 1)));
+        assert!(!annotate_size(&mut metadata, &settings(4, 1, 1)));
         assert_eq!(
             (get(&metadata, DESIRED), get(&metadata, MAX)),
             (Some("4"), Some("5"))
         );
-        assert!(annotate_size(&mut metadata, &wanted(4, 2, 1)));
+        assert!(annotate_size(&mut metadata, &settings(4, 2, 1)));
     }
 }

@@ -31,7 +31,7 @@ pub fn decide(
 ) -> Option<Outcome> {
     let annotations = deployment.metadata.annotations.as_ref()?;
     let asked: i64 = annotations.get(ROLLBACK_TO)?.parse().unwrap_or(0);
-    if rollout.wanted.paused || rollout.new.is_none() {
+    if rollout.settings.paused || rollout.new.is_none() {
         return None;
     }
     let mut back = deployment.clone();
@@ -101,7 +101,7 @@ fn last(rollout: &Rollout) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::super::revision::REVISION;
-    use super::super::testing::{annotated, deployment, rollout, set, wanted};
+    use super::super::testing::{annotated, deployment, rollout, set, settings};
     use super::*;
     use std::sync::Arc;
 
@@ -116,7 +116,7 @@ mod tests {
         let template = old.spec.as_mut().unwrap().template.as_mut().unwrap();
         template.spec.as_mut().unwrap().containers[0].image = Some("app:0".into());
         let new = annotated(&set("new", 3, 3), REVISION, "2");
-        let rollout = rollout(wanted(3, 1, 0), &new, &[Arc::new(old)]);
+        let rollout = rollout(settings(3, 1, 0), &new, &[Arc::new(old)]);
         decide(&asks, asks.spec.as_ref().unwrap(), &rollout)
     }
 

@@ -1,8 +1,8 @@
 //! A Deployment's ReplicaSets: which is the new one, which are old, and what
 //! they count.
 
+use super::settings::Settings;
 use super::template;
-use super::wanted::Wanted;
 use k8s_openapi::api::apps::v1::{DeploymentSpec, ReplicaSet};
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ impl Scale {
 #[derive(Clone, Debug)]
 pub struct Rollout {
     /// What the Deployment asks for.
-    pub wanted: Wanted,
+    pub settings: Settings,
     /// The ReplicaSet with the Deployment's template, once there is one.
     pub new: Option<Arc<ReplicaSet>>,
     /// All others, oldest first.
@@ -78,7 +78,7 @@ impl Rollout {
         };
         let new = sets.iter().position(has_template).map(|at| sets.remove(at));
         Self {
-            wanted: Wanted::of(spec),
+            settings: Settings::of(spec),
             new,
             old: sets,
         }

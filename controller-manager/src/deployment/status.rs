@@ -3,7 +3,7 @@
 
 use super::conditions::{self, AVAILABLE, PROGRESSING, REPLICA_FAILURE};
 use super::sets::{Rollout, available, present, ready, size, total};
-use super::wanted::Wanted;
+use super::settings::Settings;
 use hardway_proto::Kind;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus};
@@ -23,7 +23,7 @@ pub fn count(deployment: &Deployment, rollout: &Rollout, now: Timestamp) -> Depl
         unavailable_replicas: some(total(rollout.all(), size) - serving),
         ..old
     };
-    let (value, reason, message) = if serving >= rollout.wanted.min_available() {
+    let (value, reason, message) = if serving >= rollout.settings.min_available() {
         let message = "Deployment has minimum availability.";
         ("True", "MinimumReplicasAvailable", message)
     } else {
@@ -41,7 +41,7 @@ pub fn judge(deployment: &Deployment, rollout: &Rollout, now: Timestamp) -> Depl
     let mut status = count(deployment, rollout, now);
     let all_new = status.replicas == status.updated_replicas;
     let was_complete = all_new && conditions::reason(&old, PROGRESSING) == conditions::COMPLETE;
-    if rollout.wanted.progress_deadline.is_none() {
+    if rollout.settings.progress_deadline.is_none() {
         conditions::remove(&mut status, PROGRESSING);
     } else if !was_complete {
         let who = match &rollout.new {
@@ -51,14 +51,14 @@ pub fn judge(deployment: &Deployment, rollout: &Rollout, now: Timestamp) -> Depl
         let condition = |value, reason, what| {
             conditions::new(PROGRESSING, value, reason, format!("{who} {what}"), now)
         };
-        if is_complete(deployment, &rollout.wanted, &status) {
+        if is_complete(deployment, &rollout.settings, &status) {
             let what = "has successfully progressed.";
             let done = condition("True", conditions::COMPLETE, what);
             conditions::set(&mut status, done);
         } else if has_progressed(&old, &status) {
             let goes_on = condition("True", conditions::UPDATED, "is progressing.");
             conditions::renew(&mut status, goes_on);
-        } else if has_timed_out(&rollout.wanted, &status, now) {
+        } else if has_timed_out(&rollout.settings, &status, now) {
             let what = "has timed out progressing.";
             let stuck = condition("False", conditions::TIMED_OUT, what);
             conditions::set(&mut status, stuck);
@@ -75,9 +75,13 @@ pub fn judge(deployment: &Deployment, rollout: &Rollout, now: Timestamp) -> Depl
     status
 }
 
-/// Whether all that is wanted is there, new and available, and nothing else.
-pub fn is_complete(deployment: &Deployment, wanted: &Wanted, status: &DeploymentStatus) -> bool {
-    let all = |count: Option<i32>| count.unwrap_or(0) == wanted.replicas;
+/// Whether all that is settings is there, new and available, and nothing else.
+pub fn is_complete(
+    deployment: &Deployment,
+    settings: &Settings,
+    status: &DeploymentStatus,
+) -> bool {
+    let all = |count: Option<i32>| count.unwrap_or(0) == settings.replicas;
     all(status.updated_replicas)
         && all(status.replicas)
         && all(status.available_replicas)
@@ -96,25 +100,25 @@ fn has_progressed(old: &DeploymentStatus, new: &DeploymentStatus) -> bool {
 }
 
 /// When a rollout under way has failed unless something happens before.
-fn deadline(wanted: &Wanted, status: &DeploymentStatus) -> Option<Timestamp> {
-    let limit = SignedDuration::from_secs(wanted.progress_deadline?);
+fn deadline(settings: &Settings, status: &DeploymentStatus) -> Option<Timestamp> {
+    let limit = SignedDuration::from_secs(settings.progress_deadline?);
     let condition = conditions::get(status, PROGRESSING)?;
     let since = condition.last_update_time.as_ref()?.0;
     since.checked_add(limit).ok()
 }
 
-fn has_timed_out(wanted: &Wanted, status: &DeploymentStatus, now: Timestamp) -> bool {
+fn has_timed_out(settings: &Settings, status: &DeploymentStatus, now: Timestamp) -> bool {
     match conditions::reason(status, PROGRESSING) {
         conditions::COMPLETE => false,
         conditions::TIMED_OUT => true,
-        _ => deadline(wanted, status).is_some_and(|deadline| deadline < now),
+        _ => deadline(settings, status).is_some_and(|deadline| deadline < now),
     }
 }
 
 /// In how long to look again whether the rollout has failed.
 pub fn next_look(
     deployment: &Deployment,
-    wanted: &Wanted,
+    settings: &Settings,
     status: &DeploymentStatus,
     now: Timestamp,
 ) -> Option<Duration> {
@@ -124,11 +128,11 @@ pub fn next_look(
         conditions::PAUSED,
     ];
     if settled.contains(&conditions::reason(status, PROGRESSING))
-        || is_complete(deployment, wanted, status)
+        || is_complete(deployment, settings, status)
     {
         return None;
     }
-    let left = now.duration_until(deadline(wanted, status)?);
+    let left = now.duration_until(deadline(settings, status)?);
     // Stored times are in whole seconds: a second more, so as not to be early.
     let left = left.max(SignedDuration::ZERO) + SignedDuration::from_secs(1);
     left.try_into().ok()
@@ -136,7 +140,7 @@ pub fn next_look(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{at, deployment, rollout, set, wanted};
+    use super::super::testing::{at, deployment, rollout, set, settings};
     use super::*;
     use conditions::{get, reason};
     use k8s_openapi::api::apps::v1::ReplicaSetCondition;
@@ -152,7 +156,7 @@ mod tests {
 
     #[test]
     fn counts_new_and_old() {
-        let rollout = rollout(wanted(3, 1, 0), &set("new", 2, 1), &[set("old", 2, 2)]);
+        let rollout = rollout(settings(3, 1, 0), &set("new", 2, 1), &[set("old", 2, 2)]);
         let status = count(&deployment(3), &rollout, at(1));
         let counts = [
             status.replicas,
@@ -165,17 +169,17 @@ mod tests {
         assert_eq!(status.observed_generation, Some(1));
         assert_eq!(reason(&status, AVAILABLE), "MinimumReplicasAvailable");
         let mut more = rollout.clone();
-        more.wanted = wanted(5, 1, 1);
+        more.settings = settings(5, 1, 1);
         let status = count(&deployment(5), &more, at(1));
         assert_eq!(reason(&status, AVAILABLE), "MinimumReplicasUnavailable");
     }
 
     #[test]
     fn a_rollout_progresses_and_completes() {
-        let wanted = wanted(2, 1, 0);
+        let settings = settings(2, 1, 0);
         let begun = judged(
             &deployment(2),
-            &rollout(wanted.clone(), &set("web-1", 2, 0), &[]),
+            &rollout(settings.clone(), &set("web-1", 2, 0), &[]),
             10,
         );
         let status = begun.status.as_ref().unwrap();
@@ -185,7 +189,7 @@ mod tests {
         assert_eq!(message, Some("ReplicaSet \"web-1\" is progressing."));
         let more = judged(
             &begun,
-            &rollout(wanted.clone(), &set("web-1", 2, 1), &[]),
+            &rollout(settings.clone(), &set("web-1", 2, 1), &[]),
             20,
         );
         let progressing = get(more.status.as_ref().unwrap(), PROGRESSING)
@@ -195,7 +199,7 @@ mod tests {
         assert_eq!(progressing.last_transition_time.unwrap().0, at(10));
         let done = judged(
             &more,
-            &rollout(wanted.clone(), &set("web-1", 2, 2), &[]),
+            &rollout(settings.clone(), &set("web-1", 2, 2), &[]),
             30,
         );
         let status = done.status.as_ref().unwrap();
@@ -205,9 +209,9 @@ mod tests {
             message,
             Some("ReplicaSet \"web-1\" has successfully progressed.")
         );
-        assert_eq!(next_look(&done, &wanted, status, at(30)), None);
+        assert_eq!(next_look(&done, &settings, status, at(30)), None);
         // A pod that fails later makes no failed rollout of it.
-        let later = judged(&done, &rollout(wanted, &set("web-1", 2, 1), &[]), 9999);
+        let later = judged(&done, &rollout(settings, &set("web-1", 2, 1), &[]), 9999);
         assert_eq!(
             reason(later.status.as_ref().unwrap(), PROGRESSING),
             conditions::COMPLETE
@@ -216,12 +220,12 @@ mod tests {
 
     #[test]
     fn without_progress_the_deadline_passes() {
-        let mut wanted = wanted(2, 1, 0);
-        wanted.progress_deadline = Some(60);
-        let stuck = rollout(wanted.clone(), &set("new", 1, 0), &[set("old", 2, 2)]);
+        let mut settings = settings(2, 1, 0);
+        settings.progress_deadline = Some(60);
+        let stuck = rollout(settings.clone(), &set("new", 1, 0), &[set("old", 2, 2)]);
         let begun = judged(&deployment(2), &stuck, 100);
         let status = begun.status.as_ref().unwrap();
-        let look = next_look(&begun, &wanted, status, at(130));
+        let look = next_look(&begun, &settings, status, at(130));
         assert_eq!(look, Some(Duration::from_secs(31)));
         assert_eq!(judged(&begun, &stuck, 160), begun, "not yet");
         let failed = judged(&begun, &stuck, 161);
@@ -235,7 +239,7 @@ mod tests {
         assert_eq!(judged(&failed, &stuck, 500), failed);
         let mended = judged(
             &failed,
-            &rollout(wanted, &set("new", 1, 1), &[set("old", 2, 2)]),
+            &rollout(settings, &set("new", 1, 1), &[set("old", 2, 2)]),
             600,
         );
         assert_eq!(
@@ -246,9 +250,13 @@ mod tests {
 
     #[test]
     fn without_a_deadline_nothing_is_said_of_progress() {
-        let mut wanted = wanted(2, 1, 0);
-        wanted.progress_deadline = None;
-        let judged = judged(&deployment(2), &rollout(wanted, &set("web", 2, 2), &[]), 1);
+        let mut settings = settings(2, 1, 0);
+        settings.progress_deadline = None;
+        let judged = judged(
+            &deployment(2),
+            &rollout(settings, &set("web", 2, 2), &[]),
+            1,
+        );
         assert_eq!(get(judged.status.as_ref().unwrap(), PROGRESSING), None);
     }
 
@@ -264,7 +272,7 @@ mod tests {
         }]);
         let failing = judged(
             &deployment(2),
-            &rollout(wanted(2, 1, 0), &Arc::new(failing), &[]),
+            &rollout(settings(2, 1, 0), &Arc::new(failing), &[]),
             1,
         );
         assert_eq!(
@@ -273,7 +281,7 @@ mod tests {
         );
         let well = judged(
             &failing,
-            &rollout(wanted(2, 1, 0), &set("new", 2, 0), &[]),
+            &rollout(settings(2, 1, 0), &set("new", 2, 0), &[]),
             2,
         );
         assert_eq!(get(well.status.as_ref().unwrap(), REPLICA_FAILURE), None);

@@ -1,7 +1,7 @@
 //! Deployments and ReplicaSets for the tests of this folder.
 
 use super::sets::{Rollout, Scale};
-use super::wanted::Wanted;
+use super::settings::Settings;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use serde_json::{Value, json};
@@ -54,18 +54,18 @@ pub fn annotated(set: &Arc<ReplicaSet>, key: &str, value: &str) -> Arc<ReplicaSe
 }
 
 /// What a Deployment with these bounds asks for.
-pub fn wanted(replicas: i32, max_surge: i32, max_unavailable: i32) -> Wanted {
-    Wanted {
+pub fn settings(replicas: i32, max_surge: i32, max_unavailable: i32) -> Settings {
+    Settings {
         max_surge,
         max_unavailable,
-        ..Wanted::of(&deployment(replicas).spec.unwrap())
+        ..Settings::of(&deployment(replicas).spec.unwrap())
     }
 }
 
 /// A rollout under way.
-pub fn rollout(wanted: Wanted, new: &Arc<ReplicaSet>, old: &[Arc<ReplicaSet>]) -> Rollout {
+pub fn rollout(settings: Settings, new: &Arc<ReplicaSet>, old: &[Arc<ReplicaSet>]) -> Rollout {
     Rollout {
-        wanted,
+        settings,
         new: Some(new.clone()),
         old: old.to_vec(),
     }

@@ -1,6 +1,6 @@
 //! Answers of other servers, remembered for a short time.
 
-use super::{Asked, Outcome};
+use super::{Outcome, Question};
 use crate::authority::Answer;
 use crate::metrics;
 use hickory_proto::op::{Message, ResponseCode};
@@ -23,10 +23,10 @@ const MOST_BYTES: usize = 2 << 20;
 /// what they mean.
 #[derive(Default)]
 pub(super) struct Cache {
-    known: HashMap<Asked, Known>,
+    known: HashMap<Question, Known>,
     /// Questions in the order in which they were answered, each with the
     /// number of its answer.
-    order: VecDeque<(u64, Asked)>,
+    order: VecDeque<(u64, Question)>,
     count: u64,
     bytes: usize,
 }
@@ -46,7 +46,7 @@ impl Known {
 
 impl Cache {
     /// What is remembered, with the time it has left to live.
-    pub(super) fn get(&mut self, asked: &Asked, now: Instant) -> Option<Outcome> {
+    pub(super) fn get(&mut self, asked: &Question, now: Instant) -> Option<Outcome> {
         let known = self.known.get(asked)?;
         let age = now.saturating_duration_since(known.learned);
         if age >= Duration::from_secs(known.lifetime.into()) {
@@ -76,7 +76,12 @@ impl Cache {
     }
 
     /// Remembers an answer, or that there was none.
-    pub(super) fn put(&mut self, asked: &Asked, outcome: &Result<Message, String>, now: Instant) {
+    pub(super) fn put(
+        &mut self,
+        asked: &Question,
+        outcome: &Result<Message, String>,
+        now: Instant,
+    ) {
         let (what, lifetime) = match outcome {
             Err(trouble) => (Err(trouble.clone()), FAILURE),
             Ok(message) => match message.to_vec() {
@@ -115,7 +120,7 @@ impl Cache {
             .set(i64::try_from(self.known.len()).unwrap_or(i64::MAX));
     }
 
-    fn is_over(&self, asked: &Asked, now: Instant) -> bool {
+    fn is_over(&self, asked: &Question, now: Instant) -> bool {
         self.known.get(asked).is_none_or(|known| {
             let lifetime = Duration::from_secs(known.lifetime.into());
             now.saturating_duration_since(known.learned) >= lifetime
@@ -188,8 +193,8 @@ mod tests {
         Name::from_ascii(text).unwrap()
     }
 
-    fn asked(text: &str) -> Asked {
-        Asked {
+    fn asked(text: &str) -> Question {
+        Question {
             name: name(text),
             kind: RecordType::A,
             dnssec_ok: false,

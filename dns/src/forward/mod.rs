@@ -33,7 +33,7 @@ const PROBES: usize = 3;
 
 /// A question, as far as its answer depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Asked {
+pub struct Question {
     /// The name, in lower case.
     pub name: Name,
     /// The type of records.
@@ -59,7 +59,7 @@ struct Shared {
     /// The one that answered last.
     preferred: AtomicUsize,
     cache: Mutex<Cache>,
-    flights: Mutex<HashMap<Asked, Flight>>,
+    flights: Mutex<HashMap<Question, Flight>>,
     probes: Mutex<HashMap<Name, usize>>,
     slots: Semaphore,
 }
@@ -92,7 +92,7 @@ impl Forwarder {
 
     /// The answer to a question: remembered, or asked of others, but never of
     /// this server's `own` addresses.
-    pub async fn ask(&self, asked: &Asked, own: &[IpAddr]) -> Outcome {
+    pub async fn ask(&self, asked: &Question, own: &[IpAddr]) -> Outcome {
         let labels = [metrics::SERVER, ".", ""];
         metrics::CACHE_REQUESTS.with_label_values(&labels).inc();
         if let Some(outcome) = self.shared.cache.lock().get(asked, Instant::now()) {
@@ -112,7 +112,7 @@ impl Forwarder {
 
     /// The asking of a question: one that is under way, or a new one. It goes
     /// on when the client that began it has lost patience.
-    fn flight(&self, asked: &Asked, own: &[IpAddr]) -> Result<Flight, String> {
+    fn flight(&self, asked: &Question, own: &[IpAddr]) -> Result<Flight, String> {
         let mut flights = self.shared.flights.lock();
         let vacant = match flights.entry(asked.clone()) {
             Entry::Occupied(flight) => return Ok(flight.get().clone()),
@@ -173,7 +173,7 @@ impl Forwarder {
             let known = probes.iter().map(|(index, name)| (name.clone(), *index));
             self.shared.probes.lock().extend(known);
             for (index, name) in &probes {
-                let asked = Asked {
+                let asked = Question {
                     name: name.clone(),
                     kind: RecordType::HINFO,
                     dnssec_ok: false,
@@ -218,7 +218,7 @@ impl Shared {
     /// Asks servers in turn until one answers.
     async fn question(
         &self,
-        asked: &Asked,
+        asked: &Question,
         usable: &[(usize, SocketAddr)],
     ) -> Result<Message, String> {
         let mut refused = None;

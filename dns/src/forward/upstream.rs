@@ -1,6 +1,6 @@
 //! One question to one server.
 
-use super::Asked;
+use super::Question;
 use crate::message;
 use hickory_proto::op::{Message, MessageType, Query};
 use std::io;
@@ -14,7 +14,7 @@ const LARGEST: usize = 4096;
 const PORT: u16 = 53;
 
 /// Asks over UDP, and over TCP if the answer doesn't fit.
-pub(super) async fn ask(server: SocketAddr, asked: &Asked) -> io::Result<Message> {
+pub(super) async fn ask(server: SocketAddr, asked: &Question) -> io::Result<Message> {
     let query = Query::query(asked.name.clone(), asked.kind);
     let question = message::question(query, asked.dnssec_ok, asked.checking_disabled);
     let bytes = question.to_vec().map_err(io::Error::other)?;

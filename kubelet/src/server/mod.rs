@@ -77,7 +77,7 @@ impl Server {
     /// Serves until the future is dropped.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, tls: Arc<tls::Server>) {
         let server = serving::Server::new(listener, tls, Bounds::of_descriptors(descriptors()));
-        server.run(Door(self), std::future::pending()).await;
+        server.run(KubeletApi(self), std::future::pending()).await;
     }
 
     async fn route(
@@ -185,9 +185,9 @@ fn allow_method(method: &Method, what: &str) -> Result<(), Refusal> {
 
 /// The way in.
 #[derive(Clone)]
-struct Door(Arc<Server>);
+struct KubeletApi(Arc<Server>);
 
-impl serving::Service for Door {
+impl serving::Service for KubeletApi {
     type Body = Body;
 
     async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {

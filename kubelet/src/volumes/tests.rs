@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-struct House {
+struct Bench {
     dir: tempfile::TempDir,
     objects: Arc<Fake>,
     system: Arc<fake::Fake>,
     manager: Manager,
 }
 
-fn house() -> House {
+fn bench() -> Bench {
     let dir = tempfile::tempdir().unwrap();
     let objects = Arc::new(
         Fake::default()
@@ -29,7 +29,7 @@ fn house() -> House {
         system.clone(),
         Facts::default(),
     );
-    House {
+    Bench {
         dir,
         objects,
         system,
@@ -54,8 +54,8 @@ fn read(path: impl AsRef<Path>) -> String {
 
 #[tokio::test]
 async fn every_supported_type() {
-    let house = house();
-    let host = house.dir.path().join("host");
+    let bench = bench();
+    let host = bench.dir.path().join("host");
     let pod = pod(json!([
         {"name": "empty", "emptyDir": {}},
         {"name": "memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
@@ -72,7 +72,7 @@ async fn every_supported_type() {
             {"secret": {"name": "sec"}},
             {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]}}]}},
     ]));
-    let paths = house.manager.mount(&pod).await.unwrap();
+    let paths = bench.manager.mount(&pod).await.unwrap();
     assert_eq!(
         fs::metadata(&paths["empty"]).unwrap().permissions().mode() & 0o777,
         0o777
@@ -86,7 +86,7 @@ async fn every_supported_type() {
     assert_eq!(read(paths["all"].join("token")), "u-1::3607");
     assert_eq!(read(paths["all"].join("ca.crt")), "1");
     assert_eq!(read(paths["all"].join("namespace")), "shop");
-    let mounted = house.system.mounts.lock().clone();
+    let mounted = bench.system.mounts.lock().clone();
     let in_memory: Vec<_> = mounted
         .iter()
         .map(|(_, p)| p.file_name().unwrap())
@@ -98,23 +98,23 @@ async fn every_supported_type() {
 
 #[tokio::test]
 async fn repeating_keeps_what_pods_wrote_and_refreshing_updates_files() {
-    let house = house();
+    let bench = bench();
     let pod = pod(json!([
         {"name": "empty", "emptyDir": {}}, {"name": "config", "configMap": {"name": "cm"}}]));
-    let paths = house.manager.mount(&pod).await.unwrap();
+    let paths = bench.manager.mount(&pod).await.unwrap();
     fs::write(paths["empty"].join("mine"), "x").unwrap();
-    house.objects.put_config_map(json!({
+    bench.objects.put_config_map(json!({
         "metadata": {"namespace": "shop", "name": "cm"}, "data": {"a": "2"}}));
-    house.manager.refresh(&pod).await.unwrap();
+    bench.manager.refresh(&pod).await.unwrap();
     assert_eq!(read(paths["config"].join("a")), "2");
     assert!(!paths["config"].join("b").exists());
-    house.manager.mount(&pod).await.unwrap();
+    bench.manager.mount(&pod).await.unwrap();
     assert_eq!(read(paths["empty"].join("mine")), "x");
 }
 
 #[tokio::test]
 async fn failures_are_told_as_kubernetes_tells_them() {
-    let house = house();
+    let bench = bench();
     for (source, reason) in [
         (
             json!({"configMap": {"name": "y"}}),
@@ -139,7 +139,7 @@ async fn failures_are_told_as_kubernetes_tells_them() {
     ] {
         let mut volume = source;
         volume["name"] = "x".into();
-        let error = house
+        let error = bench
             .manager
             .mount(&pod(json!([volume])))
             .await
@@ -153,9 +153,9 @@ async fn failures_are_told_as_kubernetes_tells_them() {
 
 #[tokio::test]
 async fn containers_get_their_mounts() {
-    let house = house();
+    let bench = bench();
     let pod = pod(json!([{"name": "v", "emptyDir": {}}]));
-    let volumes = house.manager.mount(&pod).await.unwrap();
+    let volumes = bench.manager.mount(&pod).await.unwrap();
     let environment = [("POD".to_owned(), "web".to_owned())];
     let request = Request {
         pod: &pod,
@@ -164,7 +164,7 @@ async fn containers_get_their_mounts() {
         environment: &environment,
         hosts: "127.0.0.1\tlocalhost\n",
     };
-    let mounts = house.manager.container_mounts(&request).unwrap();
+    let mounts = bench.manager.container_mounts(&request).unwrap();
     let seen: Vec<_> = mounts.iter().map(|m| m.container_path.as_str()).collect();
     assert_eq!(
         seen,
@@ -182,15 +182,15 @@ async fn containers_get_their_mounts() {
         environment: &[],
         ..request
     };
-    let error = house.manager.container_mounts(&missing).unwrap_err();
+    let error = bench.manager.container_mounts(&missing).unwrap_err();
     assert_eq!(error.to_string(), "missing value for \"POD\"");
 }
 
 #[tokio::test]
 async fn a_mount_that_cannot_be_had_is_refused() {
-    let house = house();
+    let bench = bench();
     let pod = pod(json!([{"name": "v", "emptyDir": {}}]));
-    let volumes = house.manager.mount(&pod).await.unwrap();
+    let volumes = bench.manager.mount(&pod).await.unwrap();
     let mounted = |mode: &str| {
         let mount =
             json!({"name": "v", "mountPath": "/v", "readOnly": true, "recursiveReadOnly": mode});
@@ -203,7 +203,7 @@ async fn a_mount_that_cannot_be_had_is_refused() {
             environment: &[],
             hosts: "",
         };
-        house.manager.container_mounts(&request)
+        bench.manager.container_mounts(&request)
     };
     assert_eq!(
         mounted("Enabled").unwrap_err().to_string(),
@@ -214,7 +214,7 @@ async fn a_mount_that_cannot_be_had_is_refused() {
 
 #[tokio::test]
 async fn only_the_kubelet_writes_what_it_writes() {
-    let house = house();
+    let bench = bench();
     let sources = [
         json!({"configMap": {"name": "cm"}}),
         json!({"secret": {"secretName": "sec"}}),
@@ -228,7 +228,7 @@ async fn only_the_kubelet_writes_what_it_writes() {
         let mounts = container.volume_mounts.as_mut().unwrap();
         mounts.truncate(1);
         mounts[0].read_only = Some(false);
-        let volumes = house.manager.mount(&pod).await.unwrap();
+        let volumes = bench.manager.mount(&pod).await.unwrap();
         let request = Request {
             pod: &pod,
             container: &pod.spec.as_ref().unwrap().containers[0],
@@ -236,20 +236,20 @@ async fn only_the_kubelet_writes_what_it_writes() {
             environment: &[],
             hosts: "",
         };
-        let mounts = house.manager.container_mounts(&request).unwrap();
+        let mounts = bench.manager.container_mounts(&request).unwrap();
         assert!(mounts[0].readonly, "{source}");
     }
 }
 
 #[tokio::test]
 async fn taking_down_unmounts_before_it_removes() {
-    let house = house();
+    let bench = bench();
     let pod = pod(json!([{"name": "s", "secret": {"secretName": "sec"}}]));
-    house.manager.mount(&pod).await.unwrap();
-    assert_eq!(house.manager.orphans(&BTreeSet::new()), ["u-1"]);
-    assert!(house.manager.orphans(&["u-1".to_owned()].into()).is_empty());
-    house.manager.unmount("u-1").await.unwrap();
-    assert!(house.system.mounts.lock().is_empty());
-    assert!(!house.manager.pod_dir("u-1").exists());
-    house.manager.unmount("u-1").await.unwrap();
+    bench.manager.mount(&pod).await.unwrap();
+    assert_eq!(bench.manager.orphans(&BTreeSet::new()), ["u-1"]);
+    assert!(bench.manager.orphans(&["u-1".to_owned()].into()).is_empty());
+    bench.manager.unmount("u-1").await.unwrap();
+    assert!(bench.system.mounts.lock().is_empty());
+    assert!(!bench.manager.pod_dir("u-1").exists());
+    bench.manager.unmount("u-1").await.unwrap();
 }

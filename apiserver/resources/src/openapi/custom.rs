@@ -194,6 +194,7 @@ fn add_embedded(schema: &mut Value, v2: bool) {
 mod tests {
     use super::*;
     use crate::Registry;
+    use std::sync::Arc;
 
     fn published(schema: Value, v2: bool) -> (Value, Value) {
         let registry = Registry::new();
@@ -201,7 +202,9 @@ mod tests {
             "group": "example.com", "scope": "Namespaced",
             "names": {"plural": "knobs", "kind": "Knob"},
             "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}});
-        registry.add_custom(&crd).expect("a good definition");
+        registry.put_custom(Arc::new(
+            crate::custom::row(&crd).expect("a good definition"),
+        ));
         let version = (!v2).then_some("v1");
         let (_, mut all) = parts(&registry.snapshot(), |_| true, version);
         let mut take = |name: &str| all.remove(name).expect("it is there");

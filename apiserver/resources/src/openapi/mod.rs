@@ -170,6 +170,7 @@ fn forms(table: &Snapshot) -> Forms {
 mod tests {
     use super::*;
     use crate::Registry;
+    use std::sync::Arc;
 
     fn parse(document: &Document) -> Value {
         serde_json::from_slice(&document.text()).expect("JSON")
@@ -280,7 +281,9 @@ mod tests {
             "names": {"plural": "crontabs", "kind": "CronTab"},
             "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema":
                 {"type": "object", "properties": {"spec": {"type": "object", "description": "what"}}}}}]}});
-        registry.add_custom(&crd).expect("a good definition");
+        registry.put_custom(Arc::new(
+            crate::custom::row(&crd).expect("a good definition"),
+        ));
         let (table, open_api) = (registry.snapshot(), OpenApi::default());
         assert!(open_api.index(&table)["paths"]["apis/stable.example.com/v1"].is_object());
         let document = parse(

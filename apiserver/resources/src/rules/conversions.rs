@@ -20,9 +20,9 @@ pub struct Conversion {
     /// kept version's defaults.
     pub default: fn(&mut Value),
     /// From this version's shape to the kept one.
-    pub to_kept: fn(&mut Value),
+    pub to_storage: fn(&mut Value),
     /// From the kept shape to this version's.
-    pub to_shown: fn(&mut Value),
+    pub to_external: fn(&mut Value),
     /// By which labels objects can be selected in this version, and the kept fields they
     /// stand for; `None` where they are those of the kept version.
     pub labels: Option<&'static [(&'static str, &'static str)]>,
@@ -31,8 +31,8 @@ pub struct Conversion {
 /// Of a version that differs in its name alone.
 const SAME: Conversion = Conversion {
     default: |_| {},
-    to_kept: |_| {},
-    to_shown: |_| {},
+    to_storage: |_| {},
+    to_external: |_| {},
     labels: None,
 };
 
@@ -41,8 +41,8 @@ pub fn find(group: &str, version: &str, kind: &str) -> Conversion {
     match (group, version, kind) {
         ("events.k8s.io", _, "Event") => events::EVENTS,
         ("autoscaling", "v1", _) => Conversion {
-            to_kept: autoscaling::to_v2,
-            to_shown: autoscaling::to_v1,
+            to_storage: autoscaling::to_v2,
+            to_external: autoscaling::to_v1,
             ..SAME
         },
         ("extensions", _, "Deployment") => workloads::DEPLOYMENT_OF_EXTENSIONS,
@@ -75,7 +75,11 @@ mod tests {
                 json!({"metadata": {"name": "a"}, "spec": {"template": {}, "rules": [{}, null, 1]}}),
                 json!({"metadata": {"annotations": {}}, "spec": {"selector": 1, "backend": []}}),
             ] {
-                for step in [conversion.default, conversion.to_kept, conversion.to_shown] {
+                for step in [
+                    conversion.default,
+                    conversion.to_storage,
+                    conversion.to_external,
+                ] {
                     step(&mut object.clone());
                 }
                 let mut once = object.clone();

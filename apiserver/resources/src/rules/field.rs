@@ -42,30 +42,30 @@ impl fmt::Display for Path {
 }
 
 /// A value as an error message shows it: strings quoted, all else as JSON.
-pub trait Shown {
+pub trait Quoted {
     /// The text.
     fn shown(&self) -> String;
 }
 
-impl Shown for &str {
+impl Quoted for &str {
     fn shown(&self) -> String {
         format!("{self:?}")
     }
 }
 
-impl Shown for &String {
+impl Quoted for &String {
     fn shown(&self) -> String {
         format!("{self:?}")
     }
 }
 
-impl Shown for i64 {
+impl Quoted for i64 {
     fn shown(&self) -> String {
         self.to_string()
     }
 }
 
-impl Shown for &Value {
+impl Quoted for &Value {
     fn shown(&self) -> String {
         match self {
             Value::String(text) => format!("{text:?}"),
@@ -112,7 +112,7 @@ impl Errors {
     }
 
     /// A value that can't be.
-    pub fn invalid(&mut self, path: &Path, value: impl Shown, detail: &str) {
+    pub fn invalid(&mut self, path: &Path, value: impl Quoted, detail: &str) {
         let message = format!("Invalid value: {}: {detail}", value.shown());
         self.push("FieldValueInvalid", path, message);
     }
@@ -151,7 +151,7 @@ impl Errors {
     }
 
     /// A value that is none of those allowed.
-    pub fn not_supported(&mut self, path: &Path, value: impl Shown, supported: &[&str]) {
+    pub fn not_supported(&mut self, path: &Path, value: impl Quoted, supported: &[&str]) {
         let list: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
         let message = format!(
             "Unsupported value: {}: supported values: {}",
@@ -162,7 +162,7 @@ impl Errors {
     }
 
     /// A value that occurs twice where each may occur once.
-    pub fn duplicate(&mut self, path: &Path, value: impl Shown) {
+    pub fn duplicate(&mut self, path: &Path, value: impl Quoted) {
         let message = format!("Duplicate value: {}", value.shown());
         self.push("FieldValueDuplicate", path, message);
     }
@@ -173,7 +173,7 @@ impl Errors {
     }
 
     /// A reference to something that isn't there.
-    pub fn not_found(&mut self, path: &Path, value: impl Shown) {
+    pub fn not_found(&mut self, path: &Path, value: impl Quoted) {
         let message = format!("Not found: {}", value.shown());
         self.push("FieldValueNotFound", path, message);
     }

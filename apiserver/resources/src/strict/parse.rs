@@ -22,7 +22,7 @@ pub fn in_order(json: &[u8], schema: &Schema) -> Result<Vec<String>, String> {
 }
 
 fn read(json: &[u8], schema: Option<Schema>, problems: &mut Vec<String>) -> Result<Value, String> {
-    let notes = RefCell::new(Notes {
+    let notes = RefCell::new(Findings {
         path: String::new(),
         left: MOST_LOOKED_AT,
         problems,
@@ -43,14 +43,14 @@ fn read(json: &[u8], schema: Option<Schema>, problems: &mut Vec<String>) -> Resu
 /// thousand times below a long name is told once, but looked at each time.
 const MOST_LOOKED_AT: usize = 4 * super::MOST_TEXT;
 
-struct Notes<'a> {
+struct Findings<'a> {
     path: String,
     left: usize,
     problems: &'a mut Vec<String>,
 }
 
 struct Seed<'n, 'd> {
-    notes: &'n RefCell<Notes<'d>>,
+    notes: &'n RefCell<Findings<'d>>,
     /// Of what comes next; none where it isn't looked at, or has none.
     schema: Option<Schema>,
 }
@@ -84,7 +84,7 @@ impl Seed<'_, '_> {
     }
 
     fn note(&self, what: &str) {
-        let Notes {
+        let Findings {
             path,
             left,
             problems,

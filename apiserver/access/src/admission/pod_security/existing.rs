@@ -15,7 +15,7 @@ const MOST: usize = 3000;
 const LONGEST: Duration = Duration::from_secs(1);
 
 /// Pods of which the same is to be said.
-struct Alike {
+struct Offenders {
     /// The first of them by name.
     name: String,
     count: usize,
@@ -31,7 +31,7 @@ pub(super) fn is_stricter(new: &Policy, old: &Policy) -> bool {
 /// Warnings of the pods of a namespace that a policy forbids.
 pub(super) fn warnings(namespace: &str, policy: &Policy, pods: &[Bytes]) -> Vec<String> {
     let deadline = Instant::now() + LONGEST;
-    let mut alike: BTreeMap<String, Alike> = BTreeMap::new();
+    let mut alike: BTreeMap<String, Offenders> = BTreeMap::new();
     let mut owners: HashSet<String> = HashSet::new();
     let mut replicas = Vec::new();
     let mut checked = 0;
@@ -39,7 +39,7 @@ pub(super) fn warnings(namespace: &str, policy: &Policy, pods: &[Bytes]) -> Vec<
         checked += 1;
         if let Some(reasons) = policy.reasons(&pod["metadata"], &pod["spec"]) {
             let name = text(pod, "/metadata/name");
-            let alike = alike.entry(reasons).or_insert_with(|| Alike {
+            let alike = alike.entry(reasons).or_insert_with(|| Offenders {
                 name: name.to_owned(),
                 count: 0,
             });
@@ -81,7 +81,7 @@ pub(super) fn warnings(namespace: &str, policy: &Policy, pods: &[Bytes]) -> Vec<
     }
     let mut told: Vec<String> = alike
         .iter()
-        .map(|(reasons, Alike { name, count })| match count {
+        .map(|(reasons, Offenders { name, count })| match count {
             1 => format!("{name}: {reasons}"),
             2 => format!("{name} (and 1 other pod): {reasons}"),
             count => format!("{name} (and {} other pods): {reasons}", count - 1),

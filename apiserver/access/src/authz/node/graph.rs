@@ -143,7 +143,7 @@ impl Relations {
         let node: Arc<str> = node.into();
         let namespace = key.split_once('/').map_or("", |(namespace, _)| namespace);
         let mut refers = BTreeSet::new();
-        // A mirror pod is the node's own making and opens no doors.
+        // A mirror pod is the node's own making and permits nothing.
         if !is_mirror(pod) {
             references::of_pod(pod, |referent, name| {
                 refers.insert((referent, self::key(namespace, name)));
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirror_pod_opens_no_doors() {
+    fn a_mirror_pod_permits_nothing() {
         let graph = Graph::default();
         let mut mirror = pod("a", "n1", "tls");
         mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 const LABEL: &str = "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match";
 
 pub(super) const BUDGET: Conversion = Conversion {
-    to_kept: |budget| turn(budget, "Exists", "DoesNotExist"),
-    to_shown: |budget| turn(budget, "DoesNotExist", "Exists"),
+    to_storage: |budget| turn(budget, "Exists", "DoesNotExist"),
+    to_external: |budget| turn(budget, "DoesNotExist", "Exists"),
     ..SAME
 };
 
@@ -53,9 +53,9 @@ mod tests {
             (Value::Null, Value::Null),
         ] {
             let mut budget = json!({"spec": {"selector": shown}});
-            (BUDGET.to_kept)(&mut budget);
+            (BUDGET.to_storage)(&mut budget);
             assert_eq!(budget["spec"]["selector"], kept);
-            (BUDGET.to_shown)(&mut budget);
+            (BUDGET.to_external)(&mut budget);
             assert_eq!(budget["spec"]["selector"], shown);
         }
     }

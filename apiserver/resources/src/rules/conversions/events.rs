@@ -1,4 +1,4 @@
-//! Events have two faces, core/v1 and events.k8s.io/v1, of one stored object
+//! Events have two versions, core/v1 and events.k8s.io/v1, of one stored object
 //! (core/v1, as in Kubernetes).
 
 use super::{Conversion, SAME};
@@ -35,8 +35,8 @@ const LABELS: &[(&str, &str)] = &[
 /// events.k8s.io/v1.
 pub(super) const EVENTS: Conversion = Conversion {
     labels: Some(LABELS),
-    to_kept: |event| renamed(event, |(core, new)| (new, core)),
-    to_shown: |event| renamed(event, |(core, new)| (core, new)),
+    to_storage: |event| renamed(event, |(core, new)| (new, core)),
+    to_external: |event| renamed(event, |(core, new)| (core, new)),
     ..SAME
 };
 
@@ -63,13 +63,13 @@ mod tests {
         let core = json!({"kind": "Event", "message": "m", "count": 2,
             "involvedObject": {"name": "p"}, "reason": "r"});
         let mut event = core.clone();
-        (EVENTS.to_shown)(&mut event);
+        (EVENTS.to_external)(&mut event);
         assert_eq!(
             event,
             json!({"kind": "Event", "note": "m",
             "deprecatedCount": 2, "regarding": {"name": "p"}, "reason": "r"})
         );
-        (EVENTS.to_kept)(&mut event);
+        (EVENTS.to_storage)(&mut event);
         assert_eq!(event, core);
     }
 }

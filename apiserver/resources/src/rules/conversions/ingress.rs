@@ -14,7 +14,7 @@ pub(super) const INGRESS: Conversion = Conversion {
     default: |ingress| {
         each_path(ingress, |path| default_text(path, "pathType", UNSAID));
     },
-    to_kept: |ingress| {
+    to_storage: |ingress| {
         let spec = object_mut(ingress, "spec");
         if let Some((spec, mut backend)) = spec.and_then(|spec| taken(spec, "backend")) {
             to_service(&mut backend);
@@ -24,7 +24,7 @@ pub(super) const INGRESS: Conversion = Conversion {
             object_mut(path, "backend").map(to_service);
         });
     },
-    to_shown: |ingress| {
+    to_external: |ingress| {
         let spec = object_mut(ingress, "spec");
         if let Some((spec, mut backend)) = spec.and_then(|spec| taken(spec, "defaultBackend")) {
             from_service(&mut backend);
@@ -112,7 +112,7 @@ mod tests {
             ],
         }});
         let mut ingress = old.clone();
-        (INGRESS.to_kept)(&mut ingress);
+        (INGRESS.to_storage)(&mut ingress);
         assert_eq!(
             ingress["spec"]["defaultBackend"],
             json!({"service": {"name": "fallback", "port": {"name": "http"}}})
@@ -127,7 +127,7 @@ mod tests {
             paths[1]["backend"],
             json!({"resource": {"kind": "Bucket", "name": "b"}})
         );
-        (INGRESS.to_shown)(&mut ingress);
+        (INGRESS.to_external)(&mut ingress);
         assert_eq!(ingress, old);
     }
 
@@ -139,7 +139,7 @@ mod tests {
         let paths = &ingress["spec"]["rules"][0]["http"]["paths"];
         assert_eq!(paths[0]["pathType"], "ImplementationSpecific");
         assert_eq!(paths[1]["pathType"], "Exact");
-        (INGRESS.to_shown)(&mut ingress);
+        (INGRESS.to_external)(&mut ingress);
         let paths = &ingress["spec"]["rules"][0]["http"]["paths"];
         assert_eq!(
             paths,

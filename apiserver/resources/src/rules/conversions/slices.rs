@@ -11,8 +11,8 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 const HOST: &str = "kubernetes.io/hostname";
 
 pub(super) const SLICE: Conversion = Conversion {
-    to_kept: |slice| list_mut(slice, "endpoints").for_each(to_fields),
-    to_shown: |slice| list_mut(slice, "endpoints").for_each(to_labels),
+    to_storage: |slice| list_mut(slice, "endpoints").for_each(to_fields),
+    to_external: |slice| list_mut(slice, "endpoints").for_each(to_labels),
     ..SAME
 };
 
@@ -77,14 +77,14 @@ mod tests {
             ),
         ] {
             let mut slice = json!({"endpoints": [shown]});
-            (SLICE.to_kept)(&mut slice);
+            (SLICE.to_storage)(&mut slice);
             assert_eq!(slice["endpoints"][0], kept);
-            (SLICE.to_shown)(&mut slice);
+            (SLICE.to_external)(&mut slice);
             assert_eq!(slice["endpoints"][0], shown);
         }
         // Clients of 1.20 set the label alone.
         let mut slice = json!({"endpoints": [{"topology": {HOST: "one"}}]});
-        (SLICE.to_kept)(&mut slice);
+        (SLICE.to_storage)(&mut slice);
         assert_eq!(slice["endpoints"][0], json!({"nodeName": "one"}));
     }
 }

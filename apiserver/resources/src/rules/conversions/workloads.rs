@@ -30,13 +30,13 @@ pub(super) const DEPLOYMENT_OF_EXTENSIONS: Conversion = Conversion {
             );
         }
     },
-    to_kept: |object| {
+    to_storage: |object| {
         annotate(object, "rollbackTo", ROLLBACK_TO, |rollback| {
             let revision = get(rollback, "revision").as_i64().unwrap_or_default();
             Some(revision.to_string())
         })
     },
-    to_shown: |object| {
+    to_external: |object| {
         restore(object, "rollbackTo", ROLLBACK_TO, |text| {
             let revision: i64 = text.parse().ok()?;
             Some(match revision {
@@ -65,7 +65,7 @@ pub(super) const DAEMON_SET: Conversion = Conversion {
             rolling_update(spec, "updateStrategy", "OnDelete", &["maxUnavailable"]);
         }
     },
-    to_kept: |object| {
+    to_storage: |object| {
         annotate(
             object,
             "templateGeneration",
@@ -73,7 +73,7 @@ pub(super) const DAEMON_SET: Conversion = Conversion {
             |number| Some(number.as_i64()?.to_string()),
         )
     },
-    to_shown: |object| {
+    to_external: |object| {
         restore(object, "templateGeneration", TEMPLATE_GENERATION, |text| {
             text.parse::<i64>().ok().map(Value::from)
         })
@@ -267,16 +267,16 @@ mod tests {
         ] {
             let shown = json!({"metadata": {"name": "a"}, "spec": {"x": 1, field: value}});
             let mut object = shown.clone();
-            (conversion.to_kept)(&mut object);
+            (conversion.to_storage)(&mut object);
             assert!(object["spec"].get(field).is_none());
             assert!(object["metadata"]["annotations"][annotation].is_string());
-            (conversion.to_shown)(&mut object);
+            (conversion.to_external)(&mut object);
             assert_eq!(object, shown);
         }
         // An annotation that is no revision is nobody's field.
         let strange = json!({"metadata": {"annotations": {ROLLBACK_TO: "x"}}, "spec": {}});
         let mut object = strange.clone();
-        (DEPLOYMENT_OF_EXTENSIONS.to_shown)(&mut object);
+        (DEPLOYMENT_OF_EXTENSIONS.to_external)(&mut object);
         assert_eq!(object, strange);
     }
 }

@@ -1,4 +1,4 @@
-//! Turns of tasks on the background's threads.
+//! Permits of tasks on the background's threads.
 
 use super::others::OTHERS;
 use super::{THREADS, spawn};
@@ -13,12 +13,12 @@ use tokio_util::sync::PollSemaphore;
 /// Rests are at least so long: timers are no finer.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 
-/// Turns, one for each thread: however many tasks could go on, as few as there are
+/// Permits, one for each thread: however many tasks could go on, as few as there are
 /// threads are in front of who comes next.
 #[derive(Clone)]
-pub struct Turns(Arc<Semaphore>);
+pub struct Permits(Arc<Semaphore>);
 
-impl Default for Turns {
+impl Default for Permits {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(*THREADS)))
     }
@@ -26,30 +26,30 @@ impl Default for Turns {
 
 /// A task that is gone on with when it has its turn. While others are present it rests
 /// after what it has done, and the turn with it.
-pub struct InTurn<F> {
-    turns: PollSemaphore,
+pub struct Permitted<F> {
+    permits: PollSemaphore,
     task: Pin<Box<F>>,
     /// For how long it has run without a rest.
     ran: Duration,
 }
 
-impl<F> InTurn<F> {
-    /// A task that waits for its turns.
-    pub fn new(turns: &Turns, task: F) -> Self {
+impl<F> Permitted<F> {
+    /// A task that waits for its permits.
+    pub fn new(permits: &Permits, task: F) -> Self {
         Self {
-            turns: PollSemaphore::new(turns.0.clone()),
+            permits: PollSemaphore::new(permits.0.clone()),
             task: Box::pin(task),
             ran: Duration::ZERO,
         }
     }
 }
 
-impl<F: Future> Future for InTurn<F> {
+impl<F: Future> Future for Permitted<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         // It is never closed.
-        let turn = ready!(self.turns.poll_acquire(context));
+        let turn = ready!(self.permits.poll_acquire(context));
         let began = Instant::now();
         let polled = self.task.as_mut().poll(context);
         self.ran += began.elapsed();

@@ -11,12 +11,12 @@ const LASTING: Duration = Duration::from_secs(1);
 /// Whether a connection is burdened: its requests are many, and its bytes may wait for
 /// those of other connections. Who answers requests says so.
 #[derive(Debug, Default)]
-pub struct Burden {
+pub struct ConnectionLoad {
     until: Mutex<Option<Instant>>,
     grows: Notify,
 }
 
-impl Burden {
+impl ConnectionLoad {
     /// One of many requests is answered.
     pub fn note(&self) {
         let until = Instant::now() + LASTING;
@@ -57,20 +57,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_burden_lasts_for_a_while() {
-        let burden = Burden::default();
-        assert!(burden.begins().now_or_never().is_none());
-        burden.note();
-        burden.begins().await;
+        let load = ConnectionLoad::default();
+        assert!(load.begins().now_or_never().is_none());
+        load.note();
+        load.begins().await;
         tokio::time::advance(LASTING / 2).await;
-        burden.note();
+        load.note();
         let noted = Instant::now();
-        burden.ends().await;
+        load.ends().await;
         assert!(noted.elapsed() >= LASTING, "the last request counts");
-        assert!(burden.begins().now_or_never().is_none());
-        burden.note();
-        assert!(
-            burden.begins().now_or_never().is_some(),
-            "it may come again"
-        );
+        assert!(load.begins().now_or_never().is_none());
+        load.note();
+        assert!(load.begins().now_or_never().is_some(), "it may come again");
     }
 }

@@ -7,20 +7,20 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// So many requests of a lane may wait for etcd at a time where nobody else does.
-const PLACES: u32 = 16;
+const SLOTS: u32 = 16;
 
-/// Places of those who wait for each other, and give way to others.
-pub struct Places {
+/// Slots of those who wait for each other, and give way to others.
+pub struct Slots {
     /// Whose turn it is next.
     next: Mutex<()>,
     free: Arc<Semaphore>,
 }
 
-impl Default for Places {
+impl Default for Slots {
     fn default() -> Self {
         Self {
             next: Mutex::default(),
-            free: Arc::new(Semaphore::new(PLACES as usize)),
+            free: Arc::new(Semaphore::new(SLOTS as usize)),
         }
     }
 }
@@ -35,11 +35,11 @@ pub struct Turn<'a> {
 impl<'a> Turn<'a> {
     /// Waits for the turn of one who gives way to others: as the only one while they are
     /// present.
-    pub async fn wait(places: &Places, others: &'a Others) -> Self {
-        let next = places.next.lock().await;
-        let count = if others.are_present() { PLACES } else { 1 };
+    pub async fn wait(slots: &Slots, others: &'a Others) -> Self {
+        let next = slots.next.lock().await;
+        let count = if others.are_present() { SLOTS } else { 1 };
         // It is never closed.
-        let place = places.free.clone().acquire_many_owned(count).await.ok();
+        let place = slots.free.clone().acquire_many_owned(count).await.ok();
         drop(next);
         Self {
             others,
@@ -72,33 +72,33 @@ mod tests {
 
     #[tokio::test]
     async fn alone_many_are_there_at_a_time() {
-        let (places, others) = (Places::default(), Others::default());
+        let (slots, others) = (Slots::default(), Others::default());
         let mut turns = Vec::new();
-        for _ in 0..PLACES {
-            turns.push(Turn::wait(&places, &others).await);
+        for _ in 0..SLOTS {
+            turns.push(Turn::wait(&slots, &others).await);
         }
-        assert!(Turn::wait(&places, &others).now_or_never().is_none());
+        assert!(Turn::wait(&slots, &others).now_or_never().is_none());
         turns.pop();
         // Nobody else is there: no rest.
-        assert!(Turn::wait(&places, &others).now_or_never().is_some());
+        assert!(Turn::wait(&slots, &others).now_or_never().is_some());
     }
 
     #[tokio::test(start_paused = true)]
     async fn where_others_are_one_is_there_at_a_time_and_rests() {
-        let (places, others) = (Places::default(), Others::default());
-        let first = Turn::wait(&places, &others).await;
+        let (slots, others) = (Slots::default(), Others::default());
+        let first = Turn::wait(&slots, &others).await;
         others.come();
-        assert!(Turn::wait(&places, &others).now_or_never().is_none());
+        assert!(Turn::wait(&slots, &others).now_or_never().is_none());
         drop(first);
         others.come();
-        let second = Turn::wait(&places, &others).await;
-        assert!(Turn::wait(&places, &others).now_or_never().is_none());
+        let second = Turn::wait(&slots, &others).await;
+        assert!(Turn::wait(&slots, &others).now_or_never().is_none());
         let took = Duration::from_millis(1);
         tokio::time::advance(took).await;
         drop(second);
         let rests = Instant::now();
         others.come();
-        Turn::wait(&places, &others).await;
+        Turn::wait(&slots, &others).await;
         assert!(rests.elapsed() >= took);
     }
 }

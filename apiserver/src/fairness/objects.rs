@@ -52,7 +52,7 @@ pub async fn run(pipeline: Arc<Pipeline>, fairness: Arc<Fairness>, startup: Arc<
         schemas.mark_unchanged();
         levels.mark_unchanged();
         follow(&pipeline, &fairness);
-        let failed = upkeep(&pipeline).await;
+        let failed = objects(&pipeline).await;
         // What was made is followed before the server calls itself ready. What could
         // not be is the affair of its object: the others are followed all the same.
         let fresh = pipeline.cache.fresh().await.is_ok();
@@ -137,7 +137,7 @@ fn follow(pipeline: &Pipeline, fairness: &Fairness) {
 
 /// Creates, restores and removes default objects, and writes conditions; says with
 /// how many objects that failed.
-async fn upkeep(pipeline: &Pipeline) -> usize {
+async fn objects(pipeline: &Pipeline) -> usize {
     let mut failed = 0;
     let mut note = |kind: &str, name: &str, outcome: Result<(), Status>| {
         if let Err(status) = outcome {

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 /// What a Deployment asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Settings {
     /// How many pods.
     pub replicas: i32,
     /// Whether old pods are replaced little by little; else all at once.
@@ -24,7 +24,7 @@ pub struct Wanted {
     pub history_limit: Option<usize>,
 }
 
-impl Wanted {
+impl Settings {
     /// Reads a spec.
     pub fn of(spec: &DeploymentSpec) -> Self {
         let replicas = spec.replicas.unwrap_or(1);
@@ -99,19 +99,19 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn wanted(replicas: i32, strategy: Value) -> Wanted {
+    fn settings(replicas: i32, strategy: Value) -> Settings {
         let spec =
             json!({"replicas": replicas, "strategy": strategy, "selector": {}, "template": {}});
-        Wanted::of(&serde_json::from_value(spec).unwrap())
+        Settings::of(&serde_json::from_value(spec).unwrap())
     }
 
     fn rolling(replicas: i32, surge: Value, unavailable: Value) -> (i32, i32) {
         let amounts = json!({"maxSurge": surge, "maxUnavailable": unavailable});
-        let wanted = wanted(
+        let settings = settings(
             replicas,
             json!({"type": "RollingUpdate", "rollingUpdate": amounts}),
         );
-        (wanted.max_surge, wanted.max_unavailable)
+        (settings.max_surge, settings.max_unavailable)
     }
 
     #[test]
@@ -136,14 +136,14 @@ mod tests {
 
     #[test]
     fn recreate_has_no_bounds_and_the_largest_number_is_none() {
-        let recreate = wanted(4, json!({"type": "Recreate"}));
+        let recreate = settings(4, json!({"type": "Recreate"}));
         assert!(!recreate.rolling);
         assert_eq!((recreate.max_pods(), recreate.min_available()), (4, 4));
         let spec = json!({
             "selector": {}, "template": {},
             "progressDeadlineSeconds": i32::MAX, "revisionHistoryLimit": i32::MAX,
         });
-        let endless = Wanted::of(&serde_json::from_value(spec).unwrap());
+        let endless = Settings::of(&serde_json::from_value(spec).unwrap());
         assert_eq!(
             (endless.progress_deadline, endless.history_limit),
             (None, None)

@@ -45,20 +45,20 @@ struct Row {
 /// What has to be known of all definitions before one is looked at.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Glance {
-    spec: GlanceSpec,
-    status: GlanceStatus,
+struct Summary {
+    spec: SummarySpec,
+    status: SummaryStatus,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct GlanceSpec {
+struct SummarySpec {
     group: String,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct GlanceStatus {
+struct SummaryStatus {
     accepted_names: Value,
 }
 
@@ -75,7 +75,7 @@ pub async fn run(pipeline: Arc<Pipeline>, startup: Arc<Startup>) {
         changes.borrow_and_update();
         let clean = definitions.reconcile(&pipeline, &of).await;
         startup
-            .customs
+            .definitions
             .send_if_modified(|known| !std::mem::replace(known, true));
         if clean {
             retry = RETRY;
@@ -106,7 +106,7 @@ impl Definitions {
         for entry in &entries {
             let known = self.0.entry(entry.name().to_owned()).or_default();
             if known.revision != entry.revision {
-                let seen: Glance = serde_json::from_slice(entry.bytes()).unwrap_or_default();
+                let seen: Summary = serde_json::from_slice(entry.bytes()).unwrap_or_default();
                 known.revision = 0;
                 known.names = seen.status.accepted_names;
                 moved.insert(seen.spec.group.clone());

@@ -1,4 +1,4 @@
-//! Both doors refuse the same requests with the same words.
+//! Both protocols refuse the same requests with the same words.
 
 mod common;
 
@@ -10,7 +10,7 @@ use hardway_proto::api::{self, PatchType, Target};
 use http::Method;
 use serde_json::{Value, json};
 
-/// A request that is wrong, as both doors can be asked it.
+/// A request that is wrong, as both protocols can be asked it.
 struct Wrong {
     verb: &'static str,
     /// group/resource/namespace/name/subresource

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 /// Asks as the first of several identities that is good: a node's own, and
 /// that of the token it joined with.
 #[derive(Clone, Debug)]
-pub struct Asker {
+pub struct Identities {
     /// Kubeconfigs, in order of preference.
     pub kubeconfigs: Vec<PathBuf>,
     /// Apiservers to use instead of theirs, if any.
@@ -19,7 +19,7 @@ pub struct Asker {
 
 /// Why a certificate can't be had now.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub enum IdentityError {
     /// There is nobody to ask as.
     #[error("no kubeconfig to ask for a certificate with: {}", .0.join("; "))]
     Nobody(Vec<String>),
@@ -46,12 +46,12 @@ pub(super) fn complaint(config: &Kubeconfig, now: SystemTime) -> Option<String> 
     }
 }
 
-impl Asker {
+impl Identities {
     /// The kubeconfig to ask with.
     ///
     /// # Errors
     /// If there is none that is good.
-    pub fn kubeconfig(&self, now: SystemTime) -> Result<Kubeconfig, AskError> {
+    pub fn kubeconfig(&self, now: SystemTime) -> Result<Kubeconfig, IdentityError> {
         let mut reasons = Vec::new();
         for path in &self.kubeconfigs {
             let reason = match Kubeconfig::load(path) {
@@ -68,14 +68,14 @@ impl Asker {
             };
             reasons.push(reason);
         }
-        Err(AskError::Nobody(reasons))
+        Err(IdentityError::Nobody(reasons))
     }
 
     /// Asks for a certificate and waits for it; gives certificate and key.
     ///
     /// # Errors
     /// If there is none within 15 minutes.
-    pub async fn ask(&self, request: &Request) -> Result<(String, String), AskError> {
+    pub async fn ask(&self, request: &Request) -> Result<(String, String), IdentityError> {
         let config = self.kubeconfig(SystemTime::now())?;
         let client = Client::new(&config, "hardway-certificates")?;
         Ok(issue(&client, request).await?)

@@ -20,7 +20,7 @@ const SERVER_AUTH: &str = "server auth";
 
 /// What a PKCS#10 request says of its subject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct RequestedSubject {
     /// The user it is for.
     pub common_name: String,
     /// The groups it is for.
@@ -37,7 +37,7 @@ pub struct Asked {
     pub others: usize,
 }
 
-impl Asked {
+impl RequestedSubject {
     /// Reads a PEM.
     pub fn read(pem: &[u8]) -> Result<Self, String> {
         let (_, pem) = parse_x509_pem(pem).map_err(|error| error.to_string())?;
@@ -75,7 +75,7 @@ impl Asked {
         }
     }
 
-    /// What a signer demands; `Err` says what is missing, in Kubernetes' words.
+    /// What a signer signers; `Err` says what is missing, in Kubernetes' words.
     pub fn check(&self, spec: &CertificateSigningRequestSpec) -> Result<(), String> {
         if self.others > 0 {
             return Err("other subjectAltNames than DNS, Email, IP and URI are not allowed".into());
@@ -240,7 +240,7 @@ mod tests {
     use super::*;
     use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 
-    fn request(name: &str, organisation: &str, names: &[SanType]) -> Asked {
+    fn request(name: &str, organisation: &str, names: &[SanType]) -> RequestedSubject {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params
@@ -249,7 +249,7 @@ mod tests {
         params.subject_alt_names = names.to_vec();
         let key = KeyPair::generate().unwrap();
         let pem = params.serialize_request(&key).unwrap().pem().unwrap();
-        Asked::read(pem.as_bytes()).unwrap()
+        RequestedSubject::read(pem.as_bytes()).unwrap()
     }
 
     fn spec(user: &str, signer: &str, usages: &[&str]) -> CertificateSigningRequestSpec {
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn what_a_signer_demands() {
         let usages = [CLIENT_AUTH, SIGNATURE];
-        let of = |asked: &Asked, signer: &str, usages: &[&str]| {
+        let of = |asked: &RequestedSubject, signer: &str, usages: &[&str]| {
             asked
                 .check(&spec("system:node:a", signer, usages))
                 .unwrap_err()
@@ -345,7 +345,7 @@ mod tests {
             of(&outsider, KUBELET_CLIENT, &usages),
             "subject organization is not system:nodes"
         );
-        let many = Asked {
+        let many = RequestedSubject {
             organizations: vec!["system:nodes".into(), "system:masters".into()],
             ..node.clone()
         };

@@ -1,4 +1,4 @@
-//! What is behind the port: the REST door and the gRPC door.
+//! What is behind the port: REST and gRPC.
 
 use crate::rest::Rest;
 use crate::rest::body::Body;
@@ -7,23 +7,23 @@ use crate::{background, grpc, rest};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hardway_access::authn;
-use hardway_client::serving::{Burden, Peer, Service, caught};
+use hardway_client::serving::{ConnectionLoad, Peer, Service, caught};
 use hardway_proto::Status;
 use http::{HeaderMap, Request, Response, header};
 use hyper::body::Incoming;
 use std::sync::Arc;
 use tracing::Instrument;
 
-/// Both doors.
+/// Both protocols, on one port.
 #[derive(Clone)]
-pub struct Doors {
+pub struct Protocols {
     /// HTTP as Kubernetes speaks it.
     pub rest: Arc<Rest>,
     /// `hardway.v1.Api`.
-    pub grpc: grpc::Door,
+    pub grpc: grpc::GrpcService,
 }
 
-impl Service for Doors {
+impl Service for Protocols {
     type Body = Body;
 
     fn answer(
@@ -31,12 +31,12 @@ impl Service for Doors {
         peer: Peer,
         mut request: Request<Incoming>,
     ) -> impl Future<Output = Response<Body>> + Send {
-        let doors = self.clone();
+        let protocols = self.clone();
         async move {
             let id = AuditId::of(request.headers());
             request.extensions_mut().insert(id.clone());
             let is_grpc = is_grpc(request.headers());
-            let startup = doors.rest.startup.clone();
+            let startup = protocols.rest.startup.clone();
             let answer = async move {
                 if !authn::is_public(request.uri().path())
                     && let Err(status) = startup.knowing().await
@@ -44,8 +44,8 @@ impl Service for Doors {
                     return refusal(is_grpc, status);
                 }
                 match is_grpc {
-                    true => call(doors.grpc, request, peer).await,
-                    false => ask(doors.rest, request, peer).await,
+                    true => call(protocols.grpc, request, peer).await,
+                    false => ask(protocols.rest, request, peer).await,
                 }
             };
             let answer = caught(answer).instrument(id.span()).await;
@@ -61,13 +61,13 @@ impl Service for Doors {
     fn serve(
         &self,
         connection: BoxFuture<'static, ()>,
-        burden: Arc<Burden>,
+        load: Arc<ConnectionLoad>,
     ) -> impl Future<Output = ()> + Send {
-        background::serve(connection, burden)
+        background::serve(connection, load)
     }
 }
 
-/// The answer to a request that got through neither door.
+/// The answer to a request that neither protocol takes.
 fn refusal(is_grpc: bool, status: Status) -> Response<Body> {
     match is_grpc {
         true => grpc::refusal(status),
@@ -76,7 +76,7 @@ fn refusal(is_grpc: bool, status: Status) -> Response<Body> {
 }
 
 fn call(
-    grpc: grpc::Door,
+    grpc: grpc::GrpcService,
     request: Request<Incoming>,
     peer: Peer,
 ) -> BoxFuture<'static, Response<Body>> {
