@@ -4,7 +4,7 @@
 use super::conversions::TEMPLATE_GENERATION;
 use super::field::{Errors, Path};
 use super::json::{
-    default_text, ensure_object, get, has, int, is_empty, list, list_mut, object_mut, set,
+    default_text, ensure_object, get, has, int, is_empty, list, list_mut, object_mut, remove, set,
     set_default, text,
 };
 use super::kind::{Kind, PLAIN, WITH_STATUS};
@@ -328,18 +328,35 @@ fn with_claims(spec: &Value) -> Cow<'_, Value> {
     Cow::Owned(spec)
 }
 
+/// Takes out what only the feature gate `MaxUnavailableStatefulSet` lets in,
+/// which 1.33 has switched off.
+fn drop_max_unavailable(set: &mut Value) {
+    if let Some(rolling) = object_mut(set, "spec")
+        .and_then(|spec| object_mut(spec, "updateStrategy"))
+        .and_then(|strategy| object_mut(strategy, "rollingUpdate"))
+    {
+        remove(rolling, "maxUnavailable");
+    }
+}
+
 pub(super) const STATEFUL_SET: Kind = Kind {
     name: names::is_dns1123_subdomain,
     status: r#"{"replicas":0,"availableReplicas":0}"#,
+    prepare_create: drop_max_unavailable,
+    prepare_update: |new, _| drop_max_unavailable(new),
     default: |object| {
         with_spec(object, |spec| {
             set_default(spec, "replicas", 1);
             set_default(spec, "revisionHistoryLimit", 10);
             default_text(spec, "podManagementPolicy", "OrderedReady");
             if let Some(strategy) = ensure_object(spec, "updateStrategy") {
+                // Who names the type, and nothing else, has no partition.
+                if text(strategy, "type").is_empty() {
+                    ensure_object(strategy, "rollingUpdate");
+                }
                 default_text(strategy, "type", "RollingUpdate");
                 if text(strategy, "type") == "RollingUpdate"
-                    && let Some(rolling) = ensure_object(strategy, "rollingUpdate")
+                    && let Some(rolling) = object_mut(strategy, "rollingUpdate")
                 {
                     set_default(rolling, "partition", 0);
                 }
@@ -406,8 +423,8 @@ pub(super) const STATEFUL_SET: Kind = Kind {
             ];
             let (mut new, mut old) = (get(new, "spec").clone(), get(old, "spec").clone());
             for field in allowed {
-                super::json::remove(&mut new, field);
-                super::json::remove(&mut old, field);
+                remove(&mut new, field);
+                remove(&mut old, field);
             }
             if new != old {
                 e.forbidden(&Path::new("spec"), "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
@@ -478,6 +495,25 @@ mod tests {
         new["spec"]["template"]["spec"]["containers"][0]["image"] = json!("x:2");
         Rules::prepare_update(&DAEMON_SET, &mut new, &old);
         assert_eq!(count(&new), "2");
+    }
+
+    #[test]
+    fn stateful_sets_have_a_partition_unless_they_name_the_type() {
+        let with = |strategy: Value| {
+            let mut set = spec(json!({"matchLabels": {"a": "b"}}), json!({"a": "b"}));
+            set["spec"]["updateStrategy"] = strategy;
+            Rules::prepare_create(&STATEFUL_SET, &mut set);
+            STATEFUL_SET.default(&mut set);
+            set["spec"]["updateStrategy"].clone()
+        };
+        let partition = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}});
+        assert_eq!(with(json!({})), partition);
+        assert_eq!(
+            with(json!({"rollingUpdate": {"maxUnavailable": 2}})),
+            partition
+        );
+        let named = json!({"type": "RollingUpdate"});
+        assert_eq!(with(named.clone()), named);
     }
 
     #[test]
