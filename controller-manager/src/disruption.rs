@@ -2,6 +2,7 @@
 //! they may disturb.
 
 use crate::Work;
+use crate::amounts;
 use crate::context::Context;
 use crate::informers::Informers;
 use crate::pod_ranking::{is_finished, is_ready};
@@ -12,7 +13,7 @@ use hardway_proto::labels::Selector;
 use hardway_proto::meta::{ObjectKey, controller_of};
 use hardway_proto::{Kind, Status};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{Pod, ReplicationController};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
@@ -32,6 +33,7 @@ struct Controller {
     replication_controllers: Store<ReplicationController>,
     replica_sets: Store<ReplicaSet>,
     deployments: Store<Deployment>,
+    stateful_sets: Store<StatefulSet>,
 }
 
 /// The controller.
@@ -44,6 +46,7 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         replication_controllers: informers.replication_controllers.store(),
         replica_sets: informers.replica_sets.store(),
         deployments: informers.deployments.store(),
+        stateful_sets: informers.stateful_sets.store(),
     };
     let on_budget = queue.clone();
     informers
@@ -64,6 +67,7 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         controller.replication_controllers.wait_synced().await;
         controller.replica_sets.wait_synced().await;
         controller.deployments.wait_synced().await;
+        controller.stateful_sets.wait_synced().await;
         controller::run("disruption", queue, 2, |key| controller.reconcile(key)).await;
     })
 }
@@ -81,15 +85,8 @@ fn selects(selector: &Selector, pod: &Pod) -> bool {
 }
 
 /// A number, or a share of `total`, rounded up as Kubernetes does here.
-fn resolve(value: &IntOrString, total: i32) -> i32 {
-    match value {
-        IntOrString::Int(number) => *number,
-        IntOrString::String(text) => {
-            let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);
-            let share = percent.saturating_mul(total.into()).saturating_add(99) / 100;
-            i32::try_from(share).unwrap_or(i32::MAX)
-        }
-    }
+fn share(value: &IntOrString, total: i32) -> i32 {
+    amounts::resolve(value, total, true)
 }
 
 /// How many pods should be there, and how many of them healthy.
@@ -98,10 +95,10 @@ fn targets(budget: &PodDisruptionBudget, scale: i32, pods: i32) -> (i32, i32) {
     let max_unavailable = spec.and_then(|s| s.max_unavailable.as_ref());
     let min_available = spec.and_then(|s| s.min_available.as_ref());
     match (max_unavailable, min_available) {
-        (Some(max), _) => (scale, scale.saturating_sub(resolve(max, scale)).max(0)),
+        (Some(max), _) => (scale, scale.saturating_sub(share(max, scale)).max(0)),
         // A plain number needs no owner: it counts the pods there are.
         (None, Some(IntOrString::Int(number))) => (pods, *number),
-        (None, Some(share)) => (scale, resolve(share, scale)),
+        (None, Some(min)) => (scale, share(min, scale)),
         (None, None) => (scale, 1),
     }
 }
@@ -202,6 +199,10 @@ impl Controller {
                 .deployments
                 .get(&key)
                 .and_then(|deployment| deployment.spec.as_ref()?.replicas),
+            "StatefulSet" => self
+                .stateful_sets
+                .get(&key)
+                .and_then(|set| set.spec.as_ref()?.replicas),
             _ => None,
         };
         (owner.uid.clone(), replicas.unwrap_or(0))

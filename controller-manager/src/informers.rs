@@ -5,7 +5,9 @@ use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Informer, task};
 use hardway_proto::Kind;
 use hardway_proto::meta::{ObjectKey, controller_of};
-use k8s_openapi::api::apps::v1::{ControllerRevision, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::apps::v1::{
+    ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet,
+};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -59,6 +61,8 @@ pub struct Informers {
     pub replica_sets: Informer<ReplicaSet>,
     /// Stateful sets.
     pub stateful_sets: Informer<StatefulSet>,
+    /// Daemon sets.
+    pub daemon_sets: Informer<DaemonSet>,
     /// Templates that stateful sets and daemon sets have and had.
     pub controller_revisions: Informer<ControllerRevision>,
     /// Service accounts.
@@ -117,6 +121,7 @@ impl Informers {
             deployments: Informer::new(client.all()),
             replica_sets: Informer::new(client.all()),
             stateful_sets: Informer::new(client.all()),
+            daemon_sets: Informer::new(client.all()),
             controller_revisions: Informer::new(client.all()),
             service_accounts: Informer::new(client.all()),
             token_secrets: Informer::new(client.all())
@@ -150,6 +155,7 @@ impl Informers {
         tasks.add(self.deployments.spawn().1);
         tasks.add(self.replica_sets.spawn().1);
         tasks.add(self.stateful_sets.spawn().1);
+        tasks.add(self.daemon_sets.spawn().1);
         tasks.add(self.controller_revisions.spawn().1);
         tasks.add(self.service_accounts.spawn().1);
         tasks.add(self.token_secrets.spawn().1);

@@ -7,12 +7,14 @@ pub mod informers;
 
 pub mod account_tokens;
 mod adoption;
+mod amounts;
 mod bootstrap_signer;
 mod bootstrap_tokens;
 mod certificates;
 mod cluster_role_aggregation;
 mod conflicts;
 mod controller_revision;
+mod daemonset;
 mod deployment;
 mod disruption;
 mod endpoint_slice;
@@ -57,6 +59,7 @@ pub async fn run(context: Context) {
     start("replicaset", replication::replica_sets(seen, with));
     start("deployment", deployment::register(seen, with));
     start("statefulset", statefulset::register(seen, with));
+    start("daemonset", daemonset::register(seen, with));
     start("endpoints", endpoints::register(seen, with));
     start("endpointslice", endpoint_slice::register(seen, with));
     start(

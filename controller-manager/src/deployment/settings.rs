@@ -1,5 +1,6 @@
 //! What a Deployment asks for, defaults filled in and percentages resolved.
 
+use crate::amounts::resolve;
 use k8s_openapi::api::apps::v1::DeploymentSpec;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -80,18 +81,6 @@ fn bounds(
         _ => unavailable,
     };
     (surge, unavailable.min(replicas))
-}
-
-fn resolve(amount: &IntOrString, total: i32, round_up: bool) -> i32 {
-    match amount {
-        IntOrString::Int(number) => *number,
-        IntOrString::String(text) => {
-            let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(0);
-            let hundredths = percent.saturating_mul(total.into());
-            let hundredths = hundredths.saturating_add(if round_up { 99 } else { 0 });
-            i32::try_from(hundredths / 100).unwrap_or(i32::MAX)
-        }
-    }
 }
 
 #[cfg(test)]
