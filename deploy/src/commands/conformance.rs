@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -11,7 +12,7 @@ use anstream::println;
 
 use crate::compile::{self, Profile};
 use crate::conformance::report::{self, Summary};
-use crate::conformance::{images, progress};
+use crate::conformance::{images, progress, tokens};
 use crate::failure::{Failure, OrFail, Result};
 use crate::images::publish;
 use crate::lab::Lab;
@@ -39,6 +40,14 @@ pub struct Options {
     /// Without tests whose names match
     #[arg(long, value_name = "RE")]
     pub skip: Option<String>,
+    /// So many tests at a time; those that need the cluster for themselves, `[Serial]` and
+    /// `[Disruptive]`, are left out unless it is one
+    #[arg(long, value_name = "N", default_value_t = NonZeroU8::MIN)]
+    pub parallel: NonZeroU8,
+    /// Ginkgo's program, of the version that the tests were built with, which shares them
+    /// out for `--parallel` [default: that in PATH]
+    #[arg(long, value_name = "FILE")]
+    pub ginkgo: Option<PathBuf>,
     /// Another cluster than the lab; it has to get the images of the tests by itself
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -74,8 +83,29 @@ pub fn run(lab: impl FnOnce() -> Result<Lab>, options: &Options) -> Result<bool>
         std::fs::remove_file(&old).or_fail(|| format!("remove {}", old.display()))?;
     }
     let log = folder.join("e2e.log");
+    let ginkgo = match options.parallel.get() {
+        1 => None,
+        _ => Some(program(options.ginkgo.as_deref(), "ginkgo")?),
+    };
+    let mut options = options.clone();
+    if let Some(kubectl) = &mut options.kubectl {
+        // The tests work in a folder of their own.
+        *kubectl = program(Some(kubectl), "kubectl")?;
+    }
+    let maker = match tokens::waited_for(&shell::run(&e2e.display().to_string(), &["--version"])?) {
+        true => Some(tokens::Maker::start(
+            &program(options.kubectl.as_deref(), "kubectl")?,
+            &kubeconfig,
+        )?),
+        false => None,
+    };
     let began = Instant::now();
-    let ended = follow(command(&e2e, &kubeconfig, &folder, options), &log)?;
+    let command = command(&e2e, ginkgo.as_deref(), &kubeconfig, &folder, &options);
+    let ended = follow(command, &log);
+    if let Some(failure) = maker.and_then(|maker| maker.end().pop()) {
+        println!("a service account has got no token Secret: {failure}");
+    }
+    let ended = ended?;
     let mut tests = Vec::new();
     for file in reports(&folder)? {
         let text = shell::read_text(&file)?;
@@ -142,21 +172,61 @@ fn reports(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The program that the user named, or that of PATH.
+fn program(named: Option<&Path>, name: &str) -> Result<PathBuf> {
+    match named {
+        Some(file) => file
+            .canonicalize()
+            .or_fail(|| format!("find {}", file.display())),
+        None => shell::find_program(name).ok_or_else(|| {
+            Failure::new("run the tests", format!("{name} is not in PATH"))
+                .way_out(format!("say where it is: --{name} FILE"))
+        }),
+    }
+}
+
+/// Tests that can't run beside others.
+const ALONE: &str = r"\[Serial\]|\[Disruptive\]";
+
 /// These flags have had the same names since Kubernetes 1.13, with Ginkgo 1 and 2.
-fn command(e2e: &Path, kubeconfig: &Path, folder: &Path, options: &Options) -> Command {
-    let mut command = Command::new(e2e);
+fn command(
+    e2e: &Path,
+    ginkgo: Option<&Path>,
+    kubeconfig: &Path,
+    folder: &Path,
+    options: &Options,
+) -> Command {
+    let mut skip: Vec<&str> = options.skip.as_deref().into_iter().collect();
+    let mut command;
+    let prefix;
+    if let Some(ginkgo) = ginkgo {
+        skip.push(ALONE);
+        prefix = "";
+        command = Command::new(ginkgo);
+        command
+            .arg(format!("-nodes={}", options.parallel))
+            // The output of each as it comes: progress is read from it.
+            .arg("-stream");
+    } else {
+        prefix = "ginkgo.";
+        command = Command::new(e2e);
+    }
+    command
+        .arg(format!("-{prefix}noColor"))
+        .arg(format!("-{prefix}focus={}", options.focus));
+    if !skip.is_empty() {
+        command.arg(format!("-{prefix}skip={}", skip.join("|")));
+    }
+    if ginkgo.is_some() {
+        command.arg(e2e).arg("--");
+    }
     command
         .arg(format!("--kubeconfig={}", kubeconfig.display()))
         .arg(format!("--report-dir={}", folder.display()))
         .arg("--provider=skeleton")
-        .arg("--ginkgo.noColor")
-        .arg(format!("--ginkgo.focus={}", options.focus))
         .env("KUBECONFIG", kubeconfig);
     if let Some(kubectl) = &options.kubectl {
         command.arg(format!("--kubectl-path={}", kubectl.display()));
-    }
-    if let Some(skip) = &options.skip {
-        command.arg(format!("--ginkgo.skip={skip}"));
     }
     command
 }
@@ -172,22 +242,23 @@ fn follow(mut command: Command, log: &Path) -> Result<std::process::ExitStatus> 
         .stderr(errors)
         .spawn()
         .or_fail(what)?;
-    let mut last = Instant::now();
+    let began = Instant::now();
+    let mut count = 0;
     let output = child.stdout.take().map(BufReader::new);
     for line in output.into_iter().flat_map(|output| output.split(b'\n')) {
         let mut line = line.or_fail(what)?;
         line.push(b'\n');
         file.write_all(&line).or_fail(what)?;
         if let Some(test) = progress::finished(&String::from_utf8_lossy(&line)) {
+            count += 1;
+            let of = test.total.map(|total| format!(" of {total}"));
             println!(
-                "  {} {} of {}: {} ({})",
+                "  {} {count}{}: {} (after {})",
                 if test.passed { "✓" } else { "✗" },
-                test.count,
-                test.total,
+                of.unwrap_or_default(),
                 test.name,
-                seconds(last.elapsed())
+                seconds(began.elapsed())
             );
-            last = Instant::now();
         }
     }
     child.wait().or_fail(what)
@@ -196,6 +267,62 @@ fn follow(mut command: Command, log: &Path) -> Result<std::process::ExitStatus> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn arguments(parallel: u8) -> Vec<String> {
+        let options = Options {
+            e2e: "e2e.test".into(),
+            agnhost: None,
+            kubectl: Some("/k".into()),
+            focus: "apps".to_owned(),
+            skip: Some("Slow".to_owned()),
+            parallel: NonZeroU8::new(parallel).unwrap(),
+            ginkgo: None,
+            kubeconfig: None,
+            report: None,
+        };
+        let ginkgo = (parallel > 1).then_some(Path::new("/ginkgo"));
+        let command = command(
+            Path::new("/e2e.test"),
+            ginkgo,
+            Path::new("/admin"),
+            Path::new("/report"),
+            &options,
+        );
+        let words = [command.get_program()]
+            .into_iter()
+            .chain(command.get_args());
+        words
+            .map(|word| word.to_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn tests_are_shared_out_by_ginkgo() {
+        let own = [
+            "--kubeconfig=/admin",
+            "--report-dir=/report",
+            "--provider=skeleton",
+            "--kubectl-path=/k",
+        ];
+        let one = [
+            "/e2e.test",
+            "-ginkgo.noColor",
+            "-ginkgo.focus=apps",
+            "-ginkgo.skip=Slow",
+        ];
+        assert_eq!(arguments(1), [one.as_slice(), &own].concat());
+        let shared = [
+            "/ginkgo",
+            "-nodes=3",
+            "-stream",
+            "-noColor",
+            "-focus=apps",
+            r"-skip=Slow|\[Serial\]|\[Disruptive\]",
+            "/e2e.test",
+            "--",
+        ];
+        assert_eq!(arguments(3), [shared.as_slice(), &own].concat());
+    }
 
     #[test]
     fn what_an_earlier_run_reported_is_found() {

@@ -60,7 +60,12 @@ fn image(name: &str, agnhost: Option<&[Entry]>, programs: &Path) -> Result<Optio
         ("httpd", _) => web_server("usr/local/apache2/htdocs", "<h1>It works!</h1>")?,
         ("nginx", _) => web_server("usr/share/nginx/html", "<h1>Welcome to nginx!</h1>")?,
         ("jessie-dnsutils", _) => Image {
-            entries: [content::busybox()?, debian("dig", "usr/local/bin/dig")?].concat(),
+            entries: [
+                content::busybox()?,
+                debian("dig", "usr/local/bin/dig")?,
+                resolver()?,
+            ]
+            .concat(),
             command: words(&["sh"]),
             ..Image::default()
         },
@@ -68,6 +73,12 @@ fn image(name: &str, agnhost: Option<&[Entry]>, programs: &Path) -> Result<Optio
             entries: entries.to_vec(),
             entrypoint: words(&["/agnhost"]),
             command: words(&["pause"]),
+            ..Image::default()
+        },
+        // It says who it is, which is root if the kernel heeds its set-user-ID bit.
+        ("nonewprivs", _) => Image {
+            entries: [content::busybox()?, set_user_id("id", "usr/local/bin/id")?].concat(),
+            entrypoint: words(&["sh", "-c", "echo Effective uid: $(/usr/local/bin/id -u)"]),
             ..Image::default()
         },
         // Which of the two a pod runs, its file says (test/images/nautilus, kitten).
@@ -124,11 +135,29 @@ fn agnhost_entries(agnhost: &Path) -> Result<Vec<Entry>> {
     ] {
         entries.extend(debian(program, at)?);
     }
+    entries.extend(resolver()?);
     let content =
         std::fs::read(agnhost).or_fail(|| format!("read agnhost, {}", agnhost.display()))?;
     entries.push(Entry::file("agnhost", content, 0o755));
     entries.push(Entry::link("agnhost-2", "agnhost"));
     entries.push(Entry::folder("uploads", 0o755));
+    // What its command `porter` serves TLS with; nobody looks at the names in it.
+    let what = || "make agnhost's certificate";
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).or_fail(what)?;
+    for (path, text) in [
+        ("localhost.crt", pair.cert.pem()),
+        ("localhost.key", pair.signing_key.serialize_pem()),
+    ] {
+        entries.push(Entry::file(path, text.into_bytes(), 0o644));
+    }
+    Ok(entries)
+}
+
+/// `getent`, and where it is to look names up.
+fn resolver() -> Result<Vec<Entry>> {
+    let mut entries = debian("getent", "usr/local/bin/getent")?;
+    let order = b"hosts: files dns\n".to_vec();
+    entries.push(Entry::file("etc/nsswitch.conf", order, 0o644));
     Ok(entries)
 }
 
@@ -141,6 +170,16 @@ fn debian(program: &str, at: &str) -> Result<Vec<Entry>> {
         )
     })?;
     program::entries(&path, at)
+}
+
+/// The same for a program that runs as root, whoever calls it.
+fn set_user_id(program: &str, at: &str) -> Result<Vec<Entry>> {
+    let entries = debian(program, at)?.into_iter();
+    let entries = entries.map(|entry| match entry.path() == at {
+        true => entry.with_mode(0o4755),
+        false => entry,
+    });
+    Ok(entries.collect())
 }
 
 #[cfg(test)]

@@ -4,3 +4,4 @@
 pub mod images;
 pub mod progress;
 pub mod report;
+pub mod tokens;

@@ -12,21 +12,16 @@ pub struct Finished {
     pub name: String,
     /// Whether it passed.
     pub passed: bool,
-    /// How many have ended so far, this one included.
-    pub count: usize,
-    /// How many will have run in the end.
-    pub total: usize,
+    /// How many will have run in the end, where that is known: not when several programs
+    /// share the tests.
+    pub total: Option<usize>,
 }
 
 #[derive(Deserialize)]
 struct Update {
     msg: String,
     #[serde(default)]
-    total: usize,
-    #[serde(default)]
-    completed: usize,
-    #[serde(default)]
-    failed: usize,
+    total: i64,
 }
 
 /// The test of whose end a line tells, if it does.
@@ -43,9 +38,8 @@ pub fn finished(line: &str) -> Option<Finished> {
     Some(Finished {
         name: name.to_owned(),
         passed,
-        // What Kubernetes calls completed are those that passed.
-        count: update.completed + update.failed,
-        total: update.total,
+        // Ginkgo says -1 where it does not know.
+        total: usize::try_from(update.total).ok(),
     })
 }
 
@@ -60,12 +54,15 @@ mod tests {
         let expected = Finished {
             name: "[sig-apps] Job should run [Conformance]".to_owned(),
             passed: true,
-            count: 5,
-            total: 52,
+            total: Some(52),
         };
         assert_eq!(finished(passed), Some(expected));
         let failed = r#"{"msg":"FAILED [sig-cli] x","total":2,"completed":0,"skipped":3,"failed":1,"failures":["[sig-cli] x"]}"#;
-        assert!(finished(failed).is_some_and(|test| !test.passed && test.count == 1));
+        assert!(finished(failed).is_some_and(|test| !test.passed && test.total == Some(2)));
+        // With two programs, by Ginkgo's own.
+        let shared =
+            r#"[2] {"msg":"PASSED [sig-cli] y","total":-1,"completed":1,"skipped":3,"failed":0}"#;
+        assert!(finished(shared).is_some_and(|test| test.passed && test.total.is_none()));
         for other in [
             r#"{"msg":"Test Suite starting","total":2,"completed":0,"skipped":0,"failed":0}"#,
             "STEP: Creating a kubernetes client",

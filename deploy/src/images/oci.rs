@@ -38,6 +38,11 @@ impl Entry {
         }
     }
 
+    /// The same with these permissions.
+    pub fn with_mode(self, mode: u32) -> Self {
+        Self { mode, ..self }
+    }
+
     /// A folder.
     pub fn folder(path: &str, mode: u32) -> Self {
         Self {
