@@ -109,15 +109,20 @@ fn object_meta() -> Value {
     meta("ObjectMeta", &text)
 }
 
+/// Set where fields that no schema names are kept.
+const PRESERVE: &str = "x-kubernetes-preserve-unknown-fields";
+
 /// The schemas of a kind and its list, as `pkg/controller/openapi/builder` of
 /// k8s.io/apiextensions-apiserver makes them. kubectl takes what v2 says of an object for
 /// all that it may have, so what keeps unknown fields has no fields there.
 fn add_schemas(row: &Resource, served: &Version, v2: bool, schemas: &mut Map<String, Value>) {
-    const PRESERVE: &str = "x-kubernetes-preserve-unknown-fields";
     let version = &served.name;
     let schema = served.open_api.as_ref().map(|schema| schema.value());
     let mut schema = match schema.filter(|schema| !v2 || schema[PRESERVE] != true) {
         Some(mut schema) => {
+            if v2 {
+                simplify(&mut schema);
+            }
             add_embedded(&mut schema, v2);
             if !schema["properties"].is_object() {
                 schema["properties"] = json!({});
@@ -160,6 +165,58 @@ fn add_schemas(row: &Resource, served: &Version, v2: bool, schemas: &mut Map<Str
     schemas.insert(definition, schema);
 }
 
+/// Takes out of a schema what v2 has no words for, and what kubectl, which validates by it,
+/// would take for more than is said: fields of values that may have others or be null
+/// (`ToStructuralOpenAPIV2` of k8s.io/apiextensions-apiserver).
+fn simplify(schema: &mut Value) {
+    let Some(map) = schema.as_object_mut() else {
+        return;
+    };
+    for one in ["allOf", "anyOf", "oneOf", "not"] {
+        map.remove(one);
+    }
+    let nullable = map.remove("nullable") == Some(Value::Bool(true));
+    let open = map.get(PRESERVE) == Some(&Value::Bool(true));
+    if nullable || open {
+        map.remove("items");
+        map.remove("properties");
+    }
+    let untyped = match map.get("type").and_then(Value::as_str) {
+        Some("array") => !map.contains_key("items"),
+        Some("object") => open,
+        _ => false,
+    };
+    if nullable || untyped {
+        map.remove("type");
+    }
+    require_no_nullable(map);
+    for below in ["items", "additionalProperties"] {
+        map.get_mut(below).into_iter().for_each(simplify);
+    }
+    let properties = map.get_mut("properties").and_then(Value::as_object_mut);
+    let values = properties.into_iter().flat_map(Map::values_mut);
+    values.for_each(simplify);
+}
+
+/// kubectl misses a required field that is null.
+fn require_no_nullable(map: &mut Map<String, Value>) {
+    let nullable = |value: Option<&Value>| value.is_some_and(|value| value["nullable"] == true);
+    if nullable(map.get("additionalProperties")) {
+        map.remove("required");
+    }
+    let Some(Value::Array(mut required)) = map.remove("required") else {
+        return;
+    };
+    let properties = map.get("properties").and_then(Value::as_object);
+    required.retain(|field| {
+        let field = field.as_str().unwrap_or_default();
+        !nullable(properties.and_then(|properties| properties.get(field)))
+    });
+    if !required.is_empty() {
+        map.insert("required".to_owned(), required.into());
+    }
+}
+
 /// Says of resources within others what they all have.
 fn add_embedded(schema: &mut Value, v2: bool) {
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
@@ -174,7 +231,7 @@ fn add_embedded(schema: &mut Value, v2: bool) {
             add_embedded(&mut schema[below], v2);
         }
     }
-    let preserves = schema["x-kubernetes-preserve-unknown-fields"] == true;
+    let preserves = schema[PRESERVE] == true;
     if schema["x-kubernetes-embedded-resource"] != true || v2 && preserves {
         return;
     }
@@ -250,5 +307,35 @@ mod tests {
             "x-kubernetes-preserve-unknown-fields": true}});
         assert_eq!(published(open.clone(), true).0, bare);
         assert!(published(open, false).0["properties"]["kind"].is_object());
+    }
+
+    #[test]
+    fn v2_leaves_out_what_kubectl_would_misread() {
+        let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {
+        "spec": {"type": "object", "required": ["open", "maybe"],
+            "anyOf": [{"required": ["open"]}], "properties": {
+            "open": {"type": "object", "description": "anything", PRESERVE: true,
+                "properties": {"known": {"type": "string"}}},
+            "maybe": {"type": "array", "nullable": true, "items": {"type": "string"}},
+            "port": {"x-kubernetes-int-or-string": true,
+                "anyOf": [{"type": "integer"}, {"type": "string"}]},
+            "ports": {"type": "object", "required": ["a"],
+                "additionalProperties": {"type": "integer", "nullable": true}},
+        }}}}});
+        let spec = json!({"type": "object", "required": ["open"], "properties": {
+            "open": {"description": "anything", PRESERVE: true},
+            "maybe": {},
+            "port": {"x-kubernetes-int-or-string": true},
+            "ports": {"type": "object", "additionalProperties": {}},
+        }});
+        assert_eq!(
+            published(schema.clone(), true).0["properties"]["spec"],
+            spec
+        );
+        let spec = &schema["openAPIV3Schema"]["properties"]["spec"];
+        assert_eq!(
+            published(schema.clone(), false).0["properties"]["spec"],
+            *spec
+        );
     }
 }
