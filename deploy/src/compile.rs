@@ -42,10 +42,26 @@ pub fn binaries(profile: Profile) -> Result<PathBuf> {
     }))
 }
 
-/// Builds the components; cargo's own progress goes to the terminal.
-pub fn components(profile: Profile, packages: &[&str]) -> Result<()> {
+/// The commit that is checked out, if this is a git repository without changes.
+pub fn commit() -> Option<String> {
+    let root = repository().ok()?.display().to_string();
+    let git = |arguments: &[&str]| {
+        let arguments = [&["-C", &*root], arguments].concat();
+        crate::shell::run("git", &arguments).ok()
+    };
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    let commit = git(&["rev-parse", "HEAD"]).filter(|_| changes.is_empty())?;
+    Some(commit.trim().to_owned())
+}
+
+/// Builds the components, which say that they are of this commit; cargo's own progress goes
+/// to the terminal.
+pub fn components(profile: Profile, packages: &[&str], commit: Option<&str>) -> Result<()> {
     let mut command = cargo()?;
     command.arg("build");
+    if let Some(commit) = commit {
+        command.env("HARDWAY_COMMIT", commit);
+    }
     if profile == Profile::Release {
         command.arg("--release");
     }

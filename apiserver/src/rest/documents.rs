@@ -237,13 +237,19 @@ fn set(response: &mut Response<Body>, name: header::HeaderName, value: &str) {
     }
 }
 
+/// The commit that packages are built from; other builds don't say, or every commit would
+/// have them built anew.
+const COMMIT: Option<&str> = option_env!("HARDWAY_COMMIT");
+/// Git's name for none. Kubernetes' tests want digits.
+const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
+
 fn version() -> Value {
     json!({
         "major": "1",
         "minor": "33",
         "gitVersion": GIT_VERSION,
-        "gitCommit": "",
-        "gitTreeState": "clean",
+        "gitCommit": COMMIT.unwrap_or(NO_COMMIT),
+        "gitTreeState": if COMMIT.is_some() { "clean" } else { "not a git tree" },
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "none",
         "compiler": "rustc",

@@ -57,7 +57,7 @@ pub fn run(options: &Options) -> Result<()> {
         false => Profile::Release,
     };
     let programs = [components::PACKAGES, &["hardway-deploy"]].concat();
-    compile::components(profile, &programs)?;
+    compile::components(profile, &programs, compile::commit().as_deref())?;
     let binaries = compile::binaries(profile)?;
     let work = binaries.with_file_name("packaging");
     let out = match &options.out {

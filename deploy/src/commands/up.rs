@@ -260,7 +260,7 @@ fn build(lab: &Lab, progress: &Progress) -> Result<()> {
         Profile::Debug
     };
     progress.step("components built", || {
-        compile::components(profile, &packages)
+        compile::components(profile, &packages, None)
     })
 }
 
