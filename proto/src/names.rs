@@ -13,6 +13,12 @@ pub fn too_long(limit: usize) -> String {
     format!("must be no more than {limit} characters")
 }
 
+/// Whether this is the name of an extended resource, such as `example.com/gpu`: one of
+/// which a node has as many as somebody says.
+pub fn is_extended_resource(name: &str) -> bool {
+    name.contains('/') && !name.contains("kubernetes.io/") && !name.starts_with("requests.")
+}
+
 /// A message with examples and the regular expression that stands behind it.
 pub fn regex_message(message: &str, regex: &str, examples: &[&str]) -> String {
     let mut text = message.to_owned();

@@ -131,6 +131,9 @@ pub async fn keep(
         if let Some(node) = &shown {
             teller.seen(node);
         }
+        if let Some(shown) = shown.as_ref().and_then(|node| node.status.as_ref()) {
+            status::allocate_extended(&mut wanted, shown);
+        }
         if let Some((last, at)) = &written {
             keep_transitions(&mut wanted, last);
             let contradicted = shown.as_ref().is_some_and(|n| contradicts(n, &wanted));
@@ -148,6 +151,7 @@ pub async fn keep(
             Ok(known) => {
                 if let (None, Some(old)) = (&written, known) {
                     keep_transitions(&mut wanted, old);
+                    status::allocate_extended(&mut wanted, old);
                 }
                 write(&api, &facts.name, &wanted, known.as_ref()).await
             }
@@ -267,7 +271,7 @@ async fn write(
     api.patch_status(name, Patch::Strategic(&body)).await
 }
 
-/// The status as a patch: conditions are merged with those of others,
+/// The status as a patch: conditions are merged with those of others, and so is capacity,
 /// everything else is as we say. `known` is what the API has; nothing if it has what
 /// the node was just created with. Where there are no addresses to merge with,
 /// Kubernetes before 1.28 would take the directive for one.
@@ -278,6 +282,13 @@ fn patch(wanted: &NodeStatus, known: Option<&NodeStatus>) -> Value {
         && has_addresses
     {
         addresses.insert(0, json!({"$patch": "replace"}));
+    }
+    let gone = known.and_then(|known| known.allocatable.as_ref());
+    let gone = gone.into_iter().flat_map(BTreeMap::keys);
+    if let Some(allocatable) = value["allocatable"].as_object_mut() {
+        for name in gone {
+            allocatable.entry(name).or_insert(Value::Null);
+        }
     }
     value
 }
@@ -333,6 +344,7 @@ pub async fn own_ip(server: &str) -> std::io::Result<std::net::IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Amount;
 
     #[test]
     fn flags() {
@@ -370,6 +382,29 @@ mod tests {
         assert_eq!(count(None), 1, "it was created with addresses");
         assert_eq!(count(Some(&wanted)), 1);
         assert_eq!(count(Some(&NodeStatus::default())), 0);
+    }
+
+    #[test]
+    fn pods_can_have_what_others_advertise_as_long_as_they_do() {
+        let amounts = |name: &str| BTreeMap::from([(name.to_owned(), Amount("3".to_owned()))]);
+        let mut shown = status::compute(&Facts::default());
+        let mut wanted = shown.clone();
+        let capacity = shown.capacity.as_mut().unwrap();
+        capacity.extend(amounts("example.com/gpu"));
+        capacity.extend(amounts("cpu"));
+        status::allocate_extended(&mut wanted, &shown);
+        let allocatable = wanted.allocatable.clone().unwrap();
+        assert_eq!(allocatable["example.com/gpu"].0, "3");
+        assert_eq!(allocatable["cpu"].0, "0", "not theirs to say");
+        let last = wanted.clone();
+        let now = status::compute(&Facts::default());
+        assert!(differs(&now, &last));
+        let patch = patch(&now, Some(&last));
+        assert_eq!(
+            patch["allocatable"].get("example.com/gpu"),
+            Some(&Value::Null)
+        );
+        assert_eq!(patch["capacity"].get("example.com/gpu"), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::machine::{Machine, Usage};
 use crate::cri::{Image, RuntimeStatus, VersionResponse};
 use crate::status::now;
+use hardway_proto::names::is_extended_resource;
 use hardway_proto::quantity::{Format, Quantity};
 use k8s_openapi::api::core::v1::{
     ContainerImage, DaemonEndpoint, NodeAddress, NodeCondition, NodeDaemonEndpoints, NodeFeatures,
@@ -94,6 +95,15 @@ pub fn amounts(facts: &Facts) -> (Amounts, Amounts) {
         text(disk - disk_kept, Format::DecimalSi),
     );
     (capacity, allocatable)
+}
+
+/// Pods can have what others say that the node has of extended resources: whoever
+/// advertises one writes its capacity alone.
+pub fn allocate_extended(status: &mut NodeStatus, shown: &NodeStatus) {
+    let advertised = shown.capacity.iter().flatten();
+    let extended = advertised.filter(|(name, _)| is_extended_resource(name));
+    let allocatable = status.allocatable.get_or_insert_default();
+    allocatable.extend(extended.map(|(name, amount)| (name.clone(), amount.clone())));
 }
 
 fn condition(kind: &str, met: bool, reason: &str, message: impl Into<String>) -> NodeCondition {

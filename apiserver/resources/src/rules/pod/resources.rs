@@ -42,11 +42,6 @@ pub fn default_requests(spec: &mut Value) {
     }
 }
 
-/// Whether the name is an extended resource, such as `example.com/gpu`.
-fn is_extended(name: &str) -> bool {
-    name.contains('/') && !name.contains("kubernetes.io/") && !name.starts_with("requests.")
-}
-
 fn is_huge_page(name: &str) -> bool {
     name.starts_with("hugepages-")
 }
@@ -60,7 +55,7 @@ fn check_name(e: &mut Errors, path: &Path, name: &str) {
         if !["cpu", "memory", "ephemeral-storage"].contains(&name) && !is_huge_page(name) {
             e.invalid(path, name, "must be a standard resource for containers");
         }
-    } else if !name.contains("kubernetes.io/") && !is_extended(name) {
+    } else if !name.contains("kubernetes.io/") && !names::is_extended_resource(name) {
         e.invalid(path, name, "doesn't follow extended resource name standard");
     }
 }
@@ -91,13 +86,13 @@ pub fn check(e: &mut Errors, path: &Path, resources: &Value) {
             let Some(quantity) = check_quantity(e, &at, value) else {
                 continue;
             };
-            if is_extended(name) && !quantity.is_integer() {
+            if names::is_extended_resource(name) && !quantity.is_integer() {
                 e.invalid(&at, value, "must be an integer");
             }
             if is_limit {
                 continue;
             }
-            let whole = is_extended(name) || is_huge_page(name);
+            let whole = names::is_extended_resource(name) || is_huge_page(name);
             match limits.get(name).map(Quantity::from_json) {
                 Some(Ok(limit)) if whole && quantity != limit => {
                     let detail = format!("must be equal to {name} limit of {limit}");
