@@ -12,7 +12,7 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod,
-    ReplicationController, Secret, Service, ServiceAccount,
+    ReplicationController, ResourceQuota, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -75,6 +75,8 @@ pub struct Informers {
     pub bootstrap_tokens: Informer<Secret>,
     /// The ConfigMap that says where the cluster is.
     pub cluster_info: Informer<ConfigMap>,
+    /// Quotas of namespaces.
+    pub quotas: Informer<ResourceQuota>,
     /// Disruption budgets.
     pub disruption_budgets: Informer<PodDisruptionBudget>,
     /// Claims of storage.
@@ -134,6 +136,7 @@ impl Informers {
                 .fields(format!("type={}", bootstrap_tokens::TYPE)),
             cluster_info: Informer::new(client.namespaced(bootstrap_signer::NAMESPACE))
                 .fields(format!("metadata.name={}", bootstrap_signer::CLUSTER_INFO)),
+            quotas: Informer::new(client.all()),
             disruption_budgets: Informer::new(client.all()),
             claims: Informer::new(client.all()),
             volumes: Informer::new(client.all()),
@@ -162,6 +165,7 @@ impl Informers {
         tasks.add(self.root_cas.spawn().1);
         tasks.add(self.bootstrap_tokens.spawn().1);
         tasks.add(self.cluster_info.spawn().1);
+        tasks.add(self.quotas.spawn().1);
         tasks.add(self.disruption_budgets.spawn().1);
         tasks.add(self.claims.spawn().1);
         tasks.add(self.volumes.spawn().1);

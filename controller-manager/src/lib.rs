@@ -30,6 +30,7 @@ mod pod_control;
 mod pod_gc;
 mod pod_ranking;
 mod replication;
+mod resource_quota;
 mod root_ca;
 mod service_account;
 mod service_endpoints;
@@ -71,6 +72,7 @@ pub async fn run(context: Context) {
     start("taint-eviction", taint_eviction::register(seen, with));
     start("pod-garbage-collector", pod_gc::register(seen, with));
     start("disruption", disruption::register(seen, with));
+    start("resourcequota", resource_quota::register(seen, with));
     start("volume-protection", volume_protection::register(seen, with));
     start("serviceaccount", service_account::register(seen, with));
     start("bootstrapsigner", bootstrap_signer::register(seen, with));

@@ -10,6 +10,7 @@ pub mod meta;
 pub mod names;
 pub mod placement;
 pub mod quantity;
+pub mod quota;
 pub mod references;
 mod selector_text;
 pub mod status;

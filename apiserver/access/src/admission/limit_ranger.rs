@@ -4,12 +4,8 @@ use super::{Context, Operation, Plugin, Review, object_at};
 use crate::objects::{fields, items};
 use crate::text;
 use hardway_proto::Status;
-use hardway_proto::quantity::Quantity;
+use hardway_proto::quota::{Amounts, amounts, pod_total};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-
-/// Amounts by resource name.
-pub type Amounts = BTreeMap<String, Quantity>;
 
 /// The plugin.
 pub struct LimitRanger;
@@ -82,55 +78,6 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     items(pod, "/spec/containers")
         .iter()
         .chain(items(pod, "/spec/initContainers"))
-}
-
-/// Reads a map of quantities; what can't be read has been refused before.
-pub fn amounts(object: &Value, pointer: &str) -> Amounts {
-    fields(object, pointer)
-        .filter_map(|(name, value)| Some((name.to_owned(), Quantity::from_json(value).ok()?)))
-        .collect()
-}
-
-/// What a pod needs in total: its containers together with the init
-/// containers that stay, or its greediest init container; and its overhead.
-pub fn pod_total(pod: &Value, what: &str) -> Amounts {
-    let pointer = format!("/resources/{what}");
-    let add = |to: &mut Amounts, more: &Amounts| {
-        for (name, amount) in more {
-            *to.entry(name.clone()).or_default() += *amount;
-        }
-    };
-    let mut total = Amounts::new();
-    for container in items(pod, "/spec/containers") {
-        add(&mut total, &amounts(container, &pointer));
-    }
-    let (mut staying, mut peak) = (Amounts::new(), Amounts::new());
-    for container in items(pod, "/spec/initContainers") {
-        let mut needed = amounts(container, &pointer);
-        if text(container, "/restartPolicy") == "Always" {
-            add(&mut staying, &needed);
-            needed = staying.clone();
-        } else {
-            add(&mut needed, &staying);
-        }
-        for (name, amount) in needed {
-            let highest = peak.entry(name).or_default();
-            *highest = (*highest).max(amount);
-        }
-    }
-    add(&mut total, &staying);
-    for (name, amount) in peak {
-        let sum = total.entry(name).or_default();
-        *sum = (*sum).max(amount);
-    }
-    let overhead = amounts(pod, "/spec/overhead");
-    // Overhead counts as a limit only where there is one.
-    for (name, amount) in overhead {
-        if what == "requests" || total.contains_key(&name) {
-            *total.entry(name).or_default() += amount;
-        }
-    }
-    total
 }
 
 fn set_defaults(limit: &Value, pod: &mut Value) {

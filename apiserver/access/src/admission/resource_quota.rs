@@ -4,12 +4,12 @@
 //! through but isn't among them yet is remembered for a moment, so that
 //! writes at the same time can't exceed a quota together.
 
-use super::limit_ranger::{Amounts, amounts, pod_total};
 use super::{Context, Operation, Plugin, Review};
-use crate::objects::{items, strings};
+use crate::objects::items;
 use crate::text;
 use hardway_proto::Status;
-use hardway_proto::quantity::{Format, Quantity};
+use hardway_proto::quantity::Quantity;
+use hardway_proto::quota::{Amounts, amounts, matches_scopes, usage};
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -165,113 +165,6 @@ fn check(
         tell(&|e| hard[e.0])
     );
     Err(review.forbid(Some(new), why))
-}
-
-/// What an object uses, by the names quotas have for it.
-fn usage(group: &str, resource: &str, object: &Value) -> Amounts {
-    let one = Quantity::from_value(1, Format::DecimalSi);
-    let mut usage = Amounts::new();
-    let counted = match group {
-        "" => format!("count/{resource}"),
-        _ => format!("count/{resource}.{group}"),
-    };
-    usage.insert(counted, one);
-    match (group, resource) {
-        ("", "pods") => {
-            if matches!(text(object, "/status/phase"), "Succeeded" | "Failed") {
-                return usage;
-            }
-            usage.insert("pods".into(), one);
-            for (what, amount) in pod_total(object, "requests") {
-                usage.insert(format!("requests.{what}"), amount);
-                usage.insert(what, amount);
-            }
-            for (what, amount) in pod_total(object, "limits") {
-                usage.insert(format!("limits.{what}"), amount);
-            }
-        }
-        ("", "services") => {
-            usage.insert("services".into(), one);
-            let ports = items(object, "/spec/ports").len();
-            let has_node_ports =
-                object.pointer("/spec/allocateLoadBalancerNodePorts") != Some(&Value::Bool(false));
-            let node_ports =
-                Quantity::from_value(i64::try_from(ports).unwrap_or(i64::MAX), Format::DecimalSi);
-            match text(object, "/spec/type") {
-                "NodePort" => drop(usage.insert("services.nodeports".into(), node_ports)),
-                "LoadBalancer" => {
-                    usage.insert("services.loadbalancers".into(), one);
-                    if has_node_ports {
-                        usage.insert("services.nodeports".into(), node_ports);
-                    }
-                }
-                _ => {}
-            }
-        }
-        ("", "persistentvolumeclaims") => {
-            usage.insert("persistentvolumeclaims".into(), one);
-            let class = text(object, "/spec/storageClassName");
-            let storage = amounts(object, "/spec/resources/requests")
-                .get("storage")
-                .copied();
-            let prefix = format!("{class}.storageclass.storage.k8s.io/");
-            if !class.is_empty() {
-                usage.insert(format!("{prefix}persistentvolumeclaims"), one);
-            }
-            if let Some(storage) = storage {
-                usage.insert("requests.storage".into(), storage);
-                if !class.is_empty() {
-                    usage.insert(format!("{prefix}requests.storage"), storage);
-                }
-            }
-        }
-        ("", "configmaps" | "secrets" | "replicationcontrollers" | "resourcequotas") => {
-            usage.insert(resource.into(), one);
-        }
-        _ => {}
-    }
-    usage
-}
-
-/// Whether a quota's scopes select an object; only pods have scopes.
-fn matches_scopes(quota: &Value, resource: &str, object: &Value) -> bool {
-    let plain = strings(quota, "/spec/scopes").map(|scope| (scope, "Exists", Vec::new()));
-    let selected = items(quota, "/spec/scopeSelector/matchExpressions")
-        .iter()
-        .map(|e| {
-            (
-                text(e, "/scopeName"),
-                text(e, "/operator"),
-                strings(e, "/values").collect(),
-            )
-        });
-    plain.chain(selected).all(|(scope, operator, values)| {
-        let terminates = object
-            .pointer("/spec/activeDeadlineSeconds")
-            .is_some_and(Value::is_number);
-        let class = text(object, "/spec/priorityClassName");
-        resource == "pods"
-            && match (scope, operator) {
-                ("Terminating", _) => terminates,
-                ("NotTerminating", _) => !terminates,
-                ("BestEffort", _) => is_best_effort(object),
-                ("NotBestEffort", _) => !is_best_effort(object),
-                ("PriorityClass", "In") => values.contains(&class),
-                ("PriorityClass", "NotIn") => !values.contains(&class),
-                ("PriorityClass", "DoesNotExist") => class.is_empty(),
-                ("PriorityClass", _) => !class.is_empty(),
-                _ => false,
-            }
-    })
-}
-
-fn is_best_effort(pod: &Value) -> bool {
-    let has_none = |what| {
-        pod_total(pod, what)
-            .keys()
-            .all(|name| name != "cpu" && name != "memory")
-    };
-    has_none("requests") && has_none("limits")
 }
 
 /// `limits.cpu for: a,b; requests.memory for: a`: what the quota limits but

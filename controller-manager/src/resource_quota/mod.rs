@@ -1,0 +1,192 @@
+//! Shows in the status of ResourceQuotas what their namespaces use of them. Nothing is
+//! refused by it: the apiserver sums up what is stored for that.
+
+mod counts;
+
+use crate::Work;
+use crate::context::Context;
+use crate::informers::Informers;
+use counts::Counts;
+use hardway_client::controller::{self, Next};
+use hardway_client::queue::WorkQueue;
+use hardway_client::{Client, Informer, Store};
+use hardway_proto::meta::ObjectKey;
+use hardway_proto::quota::{Amounts, counted_by, matches_scopes, usage};
+use hardway_proto::{Kind, Status};
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// When to ask again for a resource that a quota names and that there is not.
+const UNKNOWN: Duration = Duration::from_secs(30);
+
+struct Controller {
+    client: Client,
+    quotas: Store<ResourceQuota>,
+    pods: Store<Pod>,
+    services: Store<Service>,
+    claims: Store<PersistentVolumeClaim>,
+    counts: Counts,
+}
+
+/// The controller.
+pub fn register(informers: &mut Informers, context: &Context) -> Work {
+    let queue = WorkQueue::new();
+    let quotas = informers.quotas.store();
+    look_again(&mut informers.quotas, &quotas, &queue);
+    look_again(&mut informers.pods, &quotas, &queue);
+    look_again(&mut informers.services, &quotas, &queue);
+    look_again(&mut informers.claims, &quotas, &queue);
+    let on_count = {
+        let (quotas, queue) = (quotas.clone(), queue.clone());
+        move |namespace: &str| add_all(&quotas, &queue, namespace)
+    };
+    let controller = Controller {
+        client: context.client.clone(),
+        quotas,
+        pods: informers.pods.store(),
+        services: informers.services.store(),
+        claims: informers.claims.store(),
+        counts: Counts::new(context.client.clone(), Arc::new(on_count)),
+    };
+    Box::pin(async move {
+        controller.quotas.wait_synced().await;
+        controller.pods.wait_synced().await;
+        controller.services.wait_synced().await;
+        controller.claims.wait_synced().await;
+        controller::run("resourcequota", queue, 4, |key| controller.reconcile(key)).await;
+    })
+}
+
+/// Whatever changes in a namespace may change what its quotas show.
+fn look_again<K: Kind>(
+    informer: &mut Informer<K>,
+    quotas: &Store<ResourceQuota>,
+    queue: &WorkQueue<ObjectKey>,
+) {
+    let (quotas, queue) = (quotas.clone(), queue.clone());
+    informer.subscribe(move |change| add_all(&quotas, &queue, change.object().namespace()));
+}
+
+fn add_all(quotas: &Store<ResourceQuota>, queue: &WorkQueue<ObjectKey>, namespace: &str) {
+    for quota in quotas.in_namespace(namespace) {
+        queue.add(ObjectKey::of(quota.as_ref()));
+    }
+}
+
+impl Controller {
+    async fn reconcile(&self, key: ObjectKey) -> Result<Next, Status> {
+        let Some(quota) = self.quotas.get(&key) else {
+            self.counts.keep(&self.needed());
+            return Ok(Next::Done);
+        };
+        let (used, next) = self.used(&quota).await?;
+        let hard = quota.spec.as_ref().and_then(|spec| spec.hard.clone());
+        let status = ResourceQuotaStatus {
+            hard: Some(hard.unwrap_or_default()),
+            used: Some(used),
+        };
+        if quota.status.as_ref() == Some(&status) {
+            return Ok(next);
+        }
+        let mut shown = ResourceQuota::clone(&quota);
+        shown.status = Some(status);
+        let api = self.client.namespaced::<ResourceQuota>(quota.namespace());
+        match api.update_status(&shown).await {
+            // Its event brings us back.
+            Err(status) if status.is_conflict() || status.is_not_found() => Ok(next),
+            outcome => outcome.map(|_| next),
+        }
+    }
+
+    /// What is used of each thing that a quota limits, and when to look again though nothing
+    /// changes. What no resource is there for is left out, as Kubernetes does.
+    async fn used(
+        &self,
+        quota: &ResourceQuota,
+    ) -> Result<(BTreeMap<String, Quantity>, Next), Status> {
+        let scoped = value(quota)?;
+        let mut next = Next::Done;
+        let mut used = BTreeMap::new();
+        for (group, resource) in counted(quota) {
+            let Some(objects) = self.objects(group, resource, quota.namespace()).await? else {
+                next = Next::After(UNKNOWN);
+                continue;
+            };
+            let mut sum = Amounts::new();
+            for object in objects {
+                if matches_scopes(&scoped, resource, &object) {
+                    for (what, amount) in usage(group, resource, &object) {
+                        *sum.entry(what).or_default() += amount;
+                    }
+                }
+            }
+            let limited = names(quota).filter(|what| counted_by(what) == (group, resource));
+            used.extend(limited.map(|what| {
+                let amount = sum.get(what).copied().unwrap_or_default();
+                (what.clone(), Quantity(amount.to_string()))
+            }));
+        }
+        Ok((used, next))
+    }
+
+    /// The objects of a resource in a namespace, as far as usage depends on them; `None` if
+    /// there is no such resource.
+    async fn objects(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+    ) -> Result<Option<Vec<Value>>, Status> {
+        fn all<K: Kind + serde::Serialize>(
+            store: &Store<K>,
+            namespace: &str,
+        ) -> Result<Option<Vec<Value>>, Status> {
+            let objects = store.in_namespace(namespace);
+            let values = objects.iter().map(|object| value(object.as_ref()));
+            values.collect::<Result<Vec<_>, _>>().map(Some)
+        }
+        match (group, resource) {
+            ("", "pods") => all(&self.pods, namespace),
+            ("", "services") => all(&self.services, namespace),
+            ("", "persistentvolumeclaims") => all(&self.claims, namespace),
+            ("", "resourcequotas") => all(&self.quotas, namespace),
+            // Of all others it only matters how many there are.
+            _ => {
+                let count = self.counts.in_namespace(group, resource, namespace).await?;
+                Ok(count.map(|count| vec![Value::Null; count]))
+            }
+        }
+    }
+
+    /// What any quota needs counted.
+    fn needed(&self) -> BTreeSet<(String, String)> {
+        let quotas = self.quotas.list();
+        let all = quotas.iter().flat_map(|quota| counted(quota));
+        all.map(|(group, resource)| (group.to_owned(), resource.to_owned()))
+            .collect()
+    }
+}
+
+/// What a quota limits.
+fn names(quota: &ResourceQuota) -> impl Iterator<Item = &String> {
+    let hard = quota.spec.as_ref().and_then(|spec| spec.hard.as_ref());
+    hard.into_iter().flat_map(BTreeMap::keys)
+}
+
+/// The resources whose objects use what a quota limits.
+fn counted(quota: &ResourceQuota) -> BTreeSet<(&str, &str)> {
+    names(quota).map(|what| counted_by(what)).collect()
+}
+
+fn value(object: &impl serde::Serialize) -> Result<Value, Status> {
+    serde_json::to_value(object).map_err(Status::internal)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! What objects use of a ResourceQuota: the apiserver refuses by it, and the controller
+//! shows it (`pkg/quota/v1/evaluator/core` in Kubernetes).
+
+use crate::quantity::{Format, Quantity};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Amounts by resource name.
+pub type Amounts = BTreeMap<String, Quantity>;
+
+/// Reads a map of quantities; what can't be read has been refused before.
+pub fn amounts(object: &Value, pointer: &str) -> Amounts {
+    let fields = object.pointer(pointer).and_then(Value::as_object);
+    fields
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| Some((name.clone(), Quantity::from_json(value).ok()?)))
+        .collect()
+}
+
+/// What a pod needs in total: its containers together with the init
+/// containers that stay, or its greediest init container; and its overhead.
+pub fn pod_total(pod: &Value, what: &str) -> Amounts {
+    let pointer = format!("/resources/{what}");
+    let add = |to: &mut Amounts, more: &Amounts| {
+        for (name, amount) in more {
+            *to.entry(name.clone()).or_default() += *amount;
+        }
+    };
+    let mut total = Amounts::new();
+    for container in items(pod, "/spec/containers") {
+        add(&mut total, &amounts(container, &pointer));
+    }
+    let (mut staying, mut peak) = (Amounts::new(), Amounts::new());
+    for container in items(pod, "/spec/initContainers") {
+        let mut needed = amounts(container, &pointer);
+        if text(container, "/restartPolicy") == "Always" {
+            add(&mut staying, &needed);
+            needed = staying.clone();
+        } else {
+            add(&mut needed, &staying);
+        }
+        for (name, amount) in needed {
+            let highest = peak.entry(name).or_default();
+            *highest = (*highest).max(amount);
+        }
+    }
+    add(&mut total, &staying);
+    for (name, amount) in peak {
+        let sum = total.entry(name).or_default();
+        *sum = (*sum).max(amount);
+    }
+    let overhead = amounts(pod, "/spec/overhead");
+    // Overhead counts as a limit only where there is one.
+    for (name, amount) in overhead {
+        if what == "requests" || total.contains_key(&name) {
+            *total.entry(name).or_default() += amount;
+        }
+    }
+    total
+}
+
+/// What an object uses, by the names quotas have for it.
+pub fn usage(group: &str, resource: &str, object: &Value) -> Amounts {
+    let one = Quantity::from_value(1, Format::DecimalSi);
+    let mut usage = Amounts::new();
+    let counted = match group {
+        "" => format!("count/{resource}"),
+        _ => format!("count/{resource}.{group}"),
+    };
+    usage.insert(counted, one);
+    match (group, resource) {
+        ("", "pods") => {
+            if matches!(text(object, "/status/phase"), "Succeeded" | "Failed") {
+                return usage;
+            }
+            usage.insert("pods".into(), one);
+            for (what, amount) in pod_total(object, "requests") {
+                usage.insert(format!("requests.{what}"), amount);
+                usage.insert(what, amount);
+            }
+            for (what, amount) in pod_total(object, "limits") {
+                usage.insert(format!("limits.{what}"), amount);
+            }
+        }
+        ("", "services") => {
+            usage.insert("services".into(), one);
+            let ports = items(object, "/spec/ports").len();
+            let has_node_ports =
+                object.pointer("/spec/allocateLoadBalancerNodePorts") != Some(&Value::Bool(false));
+            let node_ports =
+                Quantity::from_value(i64::try_from(ports).unwrap_or(i64::MAX), Format::DecimalSi);
+            match text(object, "/spec/type") {
+                "NodePort" => drop(usage.insert("services.nodeports".into(), node_ports)),
+                "LoadBalancer" => {
+                    usage.insert("services.loadbalancers".into(), one);
+                    if has_node_ports {
+                        usage.insert("services.nodeports".into(), node_ports);
+                    }
+                }
+                _ => {}
+            }
+        }
+        ("", "persistentvolumeclaims") => {
+            usage.insert("persistentvolumeclaims".into(), one);
+            let class = text(object, "/spec/storageClassName");
+            let storage = amounts(object, "/spec/resources/requests")
+                .get("storage")
+                .copied();
+            let prefix = format!("{class}.storageclass.storage.k8s.io/");
+            if !class.is_empty() {
+                usage.insert(format!("{prefix}persistentvolumeclaims"), one);
+            }
+            if let Some(storage) = storage {
+                usage.insert("requests.storage".into(), storage);
+                if !class.is_empty() {
+                    usage.insert(format!("{prefix}requests.storage"), storage);
+                }
+            }
+        }
+        ("", "configmaps" | "secrets" | "replicationcontrollers" | "resourcequotas") => {
+            usage.insert(resource.into(), one);
+        }
+        _ => {}
+    }
+    usage
+}
+
+/// The group and resource whose objects use what a quota limits under a name.
+pub fn counted_by(what: &str) -> (&str, &str) {
+    if let Some(object) = what.strip_prefix("count/") {
+        let (resource, group) = object.split_once('.').unwrap_or((object, ""));
+        return (group, resource);
+    }
+    let resource = match what {
+        "configmaps" | "replicationcontrollers" | "resourcequotas" | "secrets" => what,
+        "services" | "services.loadbalancers" | "services.nodeports" => "services",
+        "persistentvolumeclaims" | "requests.storage" => "persistentvolumeclaims",
+        _ if what.contains(".storageclass.storage.k8s.io/") => "persistentvolumeclaims",
+        _ => "pods",
+    };
+    ("", resource)
+}
+
+/// Whether a quota's scopes select an object; only pods have scopes.
+pub fn matches_scopes(quota: &Value, resource: &str, object: &Value) -> bool {
+    let plain = strings(quota, "/spec/scopes").map(|scope| (scope, "Exists", Vec::new()));
+    let selected = items(quota, "/spec/scopeSelector/matchExpressions")
+        .iter()
+        .map(|e| {
+            (
+                text(e, "/scopeName"),
+                text(e, "/operator"),
+                strings(e, "/values").collect(),
+            )
+        });
+    plain.chain(selected).all(|(scope, operator, values)| {
+        let terminates = object
+            .pointer("/spec/activeDeadlineSeconds")
+            .is_some_and(Value::is_number);
+        let class = text(object, "/spec/priorityClassName");
+        resource == "pods"
+            && match (scope, operator) {
+                ("Terminating", _) => terminates,
+                ("NotTerminating", _) => !terminates,
+                ("BestEffort", _) => is_best_effort(object),
+                ("NotBestEffort", _) => !is_best_effort(object),
+                ("PriorityClass", "In") => values.contains(&class),
+                ("PriorityClass", "NotIn") => !values.contains(&class),
+                ("PriorityClass", "DoesNotExist") => class.is_empty(),
+                ("PriorityClass", _) => !class.is_empty(),
+                _ => false,
+            }
+    })
+}
+
+fn is_best_effort(pod: &Value) -> bool {
+    let has_none = |what| {
+        pod_total(pod, what)
+            .keys()
+            .all(|name| name != "cpu" && name != "memory")
+    };
+    has_none("requests") && has_none("limits")
+}
+
+/// The string at a JSON pointer, or `""`.
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    let found = object.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_default()
+}
+
+/// The elements of the array at a JSON pointer; none if there is no array.
+fn items<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
+    let found = object.pointer(pointer).and_then(Value::as_array);
+    found.map_or(&[], Vec::as_slice)
+}
+
+/// The strings of the array at a JSON pointer.
+fn strings<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> {
+    items(object, pointer).iter().filter_map(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn names_tell_what_is_counted() {
+        for (what, counted) in [
+            ("pods", ("", "pods")),
+            ("requests.cpu", ("", "pods")),
+            ("requests.example.com/gpu", ("", "pods")),
+            ("hugepages-2Mi", ("", "pods")),
+            ("services.nodeports", ("", "services")),
+            ("requests.storage", ("", "persistentvolumeclaims")),
+            (
+                "gold.storageclass.storage.k8s.io/requests.storage",
+                ("", "persistentvolumeclaims"),
+            ),
+            ("secrets", ("", "secrets")),
+            ("count/secrets", ("", "secrets")),
+            ("count/replicasets.apps", ("apps", "replicasets")),
+            (
+                "count/knobs.shop.example.com",
+                ("shop.example.com", "knobs"),
+            ),
+        ] {
+            assert_eq!(counted_by(what), counted, "{what}");
+        }
+    }
+
+    #[test]
+    fn usage_has_the_names_of_quotas() {
+        let pod = json!({"spec": {"containers": [{"name": "c", "resources": {
+            "requests": {"cpu": "100m"}, "limits": {"cpu": "1"}}}]}});
+        let used = usage("", "pods", &pod);
+        let shown: Vec<String> = used.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let all = "count/pods=1 cpu=100m limits.cpu=1 pods=1 requests.cpu=100m";
+        assert_eq!(shown.join(" "), all);
+        let done = json!({"status": {"phase": "Failed"}});
+        assert_eq!(usage("", "pods", &done).len(), 1);
+        let scoped = |scope: &str| json!({"spec": {"scopes": [scope]}});
+        assert!(matches_scopes(&scoped("NotBestEffort"), "pods", &pod));
+        assert!(!matches_scopes(&scoped("Terminating"), "pods", &pod));
+    }
+}
