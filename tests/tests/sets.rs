@@ -16,6 +16,8 @@ fn sets_keep_their_pods() {
         ("one after another", ordered),
         ("a canary", canary),
         ("claims that go", claims),
+        ("orphans are adopted", orphans),
+        ("nothing to go back to", same_bytes),
         ("a pod on every node", daemons),
         ("the new one before the old one", surge),
     ];
@@ -188,6 +190,62 @@ fn claims(namespace: &Namespace) {
         let told = namespace.try_run("get pvc data-stored-0");
         wait::holds(told.stderr.contains("(NotFound)"), format!("{told:?}"))
     });
+}
+
+fn orphans(namespace: &Namespace) {
+    let manifest = stateful("adopted", json!({"replicas": 1}));
+    let seen = || {
+        let of = |kind: &str| {
+            let list = namespace.try_json(&format!("get {kind} -l app=adopted"))?;
+            let items = list["items"].as_array().cloned().unwrap_or_default();
+            Ok::<_, String>(items)
+        };
+        let mut all = of("controllerrevisions")?;
+        all.extend(of("pods")?);
+        Ok::<_, String>(all)
+    };
+    let uids = |all: &[Value]| -> Vec<Value> {
+        all.iter()
+            .map(|object| object["metadata"]["uid"].clone())
+            .collect()
+    };
+    namespace.create(&manifest);
+    pods::wait_ready(namespace, "app=adopted", 1);
+    let before = seen().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(before.len(), 2, "{before:?}");
+    namespace.run("delete sts adopted --cascade=orphan");
+    let owner = |object: &Value| object["metadata"]["ownerReferences"][0]["uid"].clone();
+    let left = seen().unwrap_or_else(|error| panic!("{error}"));
+    assert!(
+        left.iter().all(|object| owner(object).is_null()),
+        "{left:?}"
+    );
+    namespace.create(&manifest);
+    let set = namespace.json("get sts adopted")["metadata"]["uid"].clone();
+    until("pod and revision are the new set's", || {
+        let all = seen()?;
+        let good = all.iter().all(|object| owner(object) == set) && uids(&all) == uids(&before);
+        wait::holds(good, format!("{all:?}"))
+    });
+    namespace.run("rollout status sts/adopted --timeout=90s");
+    let after = seen().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(uids(&after), uids(&before), "nothing is made anew");
+}
+
+/// kubectl compares a revision byte by byte with what it would write itself.
+fn same_bytes(namespace: &Namespace) {
+    for kind in ["StatefulSet", "DaemonSet"] {
+        let nowhere = json!({"nodeSelector": {"hardway.example/none": "there"}});
+        let mut manifest = set(kind, "unmoved", nowhere);
+        manifest["spec"]["template"]["spec"]["containers"][0]["command"] = json!(["true"]);
+        namespace.create(&manifest);
+        let line = format!("rollout undo {kind}/unmoved --to-revision=1");
+        until(&format!("{kind} is found to be at its revision"), || {
+            let told = namespace.try_run(&line).ok()?;
+            let skipped = "skipped rollback (current template already matches revision 1)";
+            wait::holds(told.contains(skipped), told)
+        });
+    }
 }
 
 fn daemons(namespace: &Namespace) {
