@@ -1,5 +1,5 @@
 //! Custom resources: follows CustomResourceDefinitions, adds and removes rows
-//! of the table, and tells in their status what is served.
+//! of the table, and says in their status what is served.
 
 use crate::bootstrap::target_of;
 use crate::cache::{Entry, ResourceCache};
@@ -7,7 +7,7 @@ use crate::pipeline::{Body, Options, Pipeline, Request, Target, Verb, metadata};
 use crate::rest::health::Startup;
 use hardway_proto::Status;
 use hardway_resources::Resource;
-use hardway_resources::custom::{self, FINALIZER, status};
+use hardway_resources::crd::{self, FINALIZER, status};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -121,7 +121,7 @@ impl Definitions {
             if !due {
                 continue;
             }
-            let outcome = self.look_at(pipeline, entry).await;
+            let outcome = self.reconcile_one(pipeline, entry).await;
             if let Err(status) = &outcome {
                 tracing::warn!(name = entry.name(), %status, "custom resource definition, retrying");
                 clean = false;
@@ -153,8 +153,8 @@ impl Definitions {
         of_group.map(|known| &known.names).collect()
     }
 
-    /// Does what a definition asks for, and tells in its status.
-    async fn look_at(&mut self, pipeline: &Pipeline, entry: &Entry) -> Result<(), Status> {
+    /// Does what a definition asks for, and says so in its status.
+    async fn reconcile_one(&mut self, pipeline: &Pipeline, entry: &Entry) -> Result<(), Status> {
         let crd = entry.value();
         let target = target_of(pipeline, &crd)?;
         let now = metadata::time(Timestamp::now());
@@ -177,7 +177,7 @@ impl Definitions {
         if metadata::is_terminating(&crd) {
             return clean_up(pipeline, &target, crd, status, resource, &now).await;
         }
-        tell(pipeline, &target, crd, status).await
+        write_status(pipeline, &target, crd, status).await
     }
 }
 
@@ -192,7 +192,7 @@ impl Known {
         if self.row.as_ref().is_some_and(|row| row.made_of == made_of) {
             return Ok(());
         }
-        let served = custom::served(crd).next().is_some();
+        let served = crd::served(crd).next().is_some();
         if !served {
             self.forget_row(pipeline);
             if !metadata::is_terminating(crd) {
@@ -202,8 +202,8 @@ impl Known {
         let mut named = crd.clone();
         named["spec"]["names"] = self.names.clone();
         let row = match served {
-            true => custom::row(&named),
-            false => custom::unserved_row(&named),
+            true => crd::row(&named),
+            false => crd::unserved_row(&named),
         };
         // It can't be served only if it was not written through here.
         let resource = Arc::new(row.map_err(|why| Status::internal(why.to_string()))?);
@@ -236,7 +236,7 @@ fn names_of_built_in(pipeline: &Pipeline, group: &str) -> Vec<Value> {
 }
 
 /// Writes the status, if it says something else.
-async fn tell(
+async fn write_status(
     pipeline: &Pipeline,
     target: &Target,
     mut crd: Value,
@@ -280,7 +280,7 @@ async fn clean_up(
                 "CustomResource deletion is in progress",
             );
             // Its event brings us back.
-            return tell(pipeline, target, crd, status).await;
+            return write_status(pipeline, target, crd, status).await;
         }
         let all = Target {
             version: resource.versions[0].name.clone(),
@@ -299,7 +299,7 @@ async fn clean_up(
             let why = format!("{left} objects are still held by their finalizers");
             let message = format!("could not confirm zero CustomResources remaining: {why}");
             let status = terminating("InstanceDeletionCheck", &message);
-            tell(pipeline, target, crd, status).await?;
+            write_status(pipeline, target, crd, status).await?;
             return Err(Status::conflict(GROUP, PLURAL, &target.name, &why));
         }
     }

@@ -93,7 +93,7 @@ pub struct Flags {
     /// Ports for NodePort Services.
     #[arg(long, default_value = "30000-32767", value_name = "FROM-TO", value_parser = port_range)]
     pub service_node_port_range: RangeInclusive<u16>,
-    /// How requests are authorised. Only this is known.
+    /// How requests are authorized. Only this is known.
     #[arg(long, default_value = "Node,RBAC", value_parser = ["Node,RBAC"])]
     pub authorization_mode: String,
     /// Admission plugins to switch on beside the default ones.

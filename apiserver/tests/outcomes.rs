@@ -238,3 +238,30 @@ async fn what_others_have_written_over_was_done_nevertheless() {
     assert_eq!(revision(&answer.1), pair.create_revision());
     assert!(pair.mod_revision() > pair.create_revision());
 }
+
+/// A definition that comes while etcd can't be asked for its objects is served once it can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_definition_is_loaded_when_etcd_answers_again() {
+    let (lab, wire) = lab().await;
+    let mut etcd = lab.etcd_client().await;
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "knobs.example.com", "uid": "u-1",
+                     "creationTimestamp": "2026-01-01T00:00:00Z", "generation": 1},
+        "spec": {"group": "example.com", "scope": "Cluster", "conversion": {"strategy": "None"},
+            "names": {"plural": "knobs", "singular": "knob", "kind": "Knob",
+                      "listKind": "KnobList"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+    // Somebody else writes it, so that nothing but its objects is asked of etcd.
+    wire.swallow(&wire.deaf);
+    let key = "/registry/apiextensions.k8s.io/customresourcedefinitions/knobs.example.com";
+    etcd.put(key, definition.to_string(), None).await.unwrap();
+    let asked = async || wire.swallowed.load(Ordering::SeqCst) > 0;
+    lab.until("its objects are asked for", asked).await;
+    let (code, _) = lab.get("/apis/example.com/v1/knobs").await;
+    assert_eq!(code, 404);
+    wire.cut();
+    let served = async || lab.get("/apis/example.com/v1/knobs").await.0 == 200;
+    lab.until("it is served", served).await;
+}

@@ -7,6 +7,43 @@
 //! start informers ([`informer::Informer`]) and a [`controller`], serve
 //! [`health`], let the [`watchdog`] look after it, and wait for
 //! [`signals::shutdown`] or for a [`task`] to fail.
+//!
+//! A controller in full, which keeps a ConfigMap `greeting` in every namespace:
+//!
+//! ```no_run
+//! use hardway_client::controller::{self, Next};
+//! use hardway_client::kubeconfig::Kubeconfig;
+//! use hardway_client::queue::WorkQueue;
+//! use hardway_client::{Client, Informer};
+//! use hardway_proto::{Kind, Status};
+//! use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let config = Kubeconfig::load("/etc/hardway/greeter.kubeconfig".as_ref())?;
+//! let client = Client::new(&config, "greeter")?;
+//! let queue = WorkQueue::new();
+//!
+//! // What changes becomes a key; many changes of one namespace are one key.
+//! let added = queue.clone();
+//! let namespaces = Informer::new(client.all::<Namespace>())
+//!     .on_change(move |change| added.add(change.object().name().to_owned()))
+//!     .start();
+//! namespaces.wait_synced().await;
+//!
+//! controller::run("greeter", queue, 1, |namespace| {
+//!     let api = client.namespaced::<ConfigMap>(&namespace);
+//!     async move {
+//!         let mut map = ConfigMap::default();
+//!         map.metadata.name = Some("greeting".into());
+//!         match api.create(&map).await {
+//!             Err(status) if !status.is_already_exists() => Err(status),
+//!             _ => Ok::<_, Status>(Next::Done),
+//!         }
+//!     }
+//! })
+//! .await;
+//! # Ok(()) }
+//! ```
 
 pub mod api;
 mod bearer;

@@ -44,6 +44,15 @@ fn is_reconciling() -> bool {
 }
 
 /// The pause before attempt `failures + 1`: doubles from `base` up to `max`.
+///
+/// ```
+/// # use hardway_client::queue::backoff;
+/// # use std::time::Duration;
+/// let seconds = Duration::from_secs;
+/// assert_eq!(backoff(1, seconds(10), seconds(300)), seconds(10));
+/// assert_eq!(backoff(3, seconds(10), seconds(300)), seconds(40));
+/// assert_eq!(backoff(9, seconds(10), seconds(300)), seconds(300));
+/// ```
 pub fn backoff(failures: u32, base: Duration, max: Duration) -> Duration {
     let factor = 1u32
         .checked_shl(failures.saturating_sub(1))
@@ -72,6 +81,21 @@ struct State<T> {
 }
 
 /// The queue; clones share it.
+///
+/// ```
+/// # use hardway_client::queue::WorkQueue;
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let queue = WorkQueue::new();
+/// queue.add("default/web");
+/// queue.add("default/web");
+/// let key = queue.next().await;
+/// // It changes while it is worked on: it comes once more, when that is done.
+/// queue.add(key);
+/// assert_eq!(queue.len(), 0);
+/// queue.done(&key);
+/// assert_eq!(queue.next().await, key);
+/// # });
+/// ```
 pub struct WorkQueue<T> {
     state: Arc<Mutex<State<T>>>,
     wake: Arc<Notify>,

@@ -21,6 +21,23 @@ struct Inner<K> {
 }
 
 /// What an informer knows; cheap to clone, shared.
+///
+/// ```
+/// # use hardway_client::Store;
+/// # use hardway_proto::meta::ObjectKey;
+/// # use k8s_openapi::api::core::v1::Pod;
+/// # use std::sync::Arc;
+/// let node = |pod: &Pod| pod.spec.iter().flat_map(|spec| spec.node_name.clone()).collect();
+/// let store = Store::<Pod>::new(&[("node", node)]);
+/// # let mut pod = Pod::default();
+/// # pod.metadata.namespace = Some("default".into());
+/// # pod.metadata.name = Some("web".into());
+/// # pod.spec.get_or_insert_default().node_name = Some("worker-1".into());
+/// # store.insert(Arc::new(pod));
+/// assert_eq!(store.by_index("node", "worker-1").len(), 1);
+/// assert!(store.get(&ObjectKey::new("default", "web")).is_some());
+/// assert!(store.in_namespace("kube-system").is_empty());
+/// ```
 pub struct Store<K> {
     inner: Arc<RwLock<Inner<K>>>,
     synced: Arc<watch::Sender<bool>>,

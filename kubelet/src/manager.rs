@@ -3,7 +3,7 @@
 
 use crate::admission::{self, Rejection};
 use crate::context::Context;
-use crate::pleg::{Happening, Identity};
+use crate::pleg::{Identity, PodLifecycleEvent};
 use crate::probes;
 use crate::worker::Worker;
 use crate::worker::mailbox::{Mail, Mailbox};
@@ -46,7 +46,7 @@ pub enum Event {
     /// A static pod's file is gone; its UID.
     StaticGone(String),
     /// Something happened to containers.
-    Runtime(Happening),
+    Runtime(PodLifecycleEvent),
     /// A probe found something.
     Probe(probes::Update),
     /// Something that a pod refers to changed; its UID.
@@ -362,8 +362,8 @@ impl Manager {
         }
     }
 
-    fn happened(&mut self, happening: Happening) {
-        let Happening { uid, identity } = happening;
+    fn happened(&mut self, happening: PodLifecycleEvent) {
+        let PodLifecycleEvent { uid, identity } = happening;
         match identity {
             Some(identity) => {
                 self.present.insert(uid.clone(), identity.clone());

@@ -27,7 +27,7 @@ pub struct Identity {
 
 /// Something happened to a pod's sandbox or containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Happening {
+pub struct PodLifecycleEvent {
     /// UID of the pod.
     pub uid: String,
     /// Who it is, if there is still something of it.
@@ -90,11 +90,11 @@ async fn look(runtime: &dyn cri::Runtime) -> Result<Snapshot, cri::Error> {
 }
 
 /// Pods that differ between two looks.
-fn compare(old: &Snapshot, new: &Snapshot) -> Vec<Happening> {
+fn compare(old: &Snapshot, new: &Snapshot) -> Vec<PodLifecycleEvent> {
     let uids: BTreeSet<&String> = old.pods.keys().chain(new.pods.keys()).collect();
     uids.into_iter()
         .filter(|uid| old.pods.get(*uid).map(|p| &p.1) != new.pods.get(*uid).map(|p| &p.1))
-        .map(|uid| Happening {
+        .map(|uid| PodLifecycleEvent {
             uid: uid.clone(),
             identity: new.pods.get(uid).map(|p| p.0.clone()),
         })
@@ -107,7 +107,7 @@ fn compare(old: &Snapshot, new: &Snapshot) -> Vec<Happening> {
 pub async fn run(
     runtime: cri::Handle,
     nudge: std::sync::Arc<Notify>,
-    happenings: mpsc::UnboundedSender<Happening>,
+    happenings: mpsc::UnboundedSender<PodLifecycleEvent>,
     mut first: Option<oneshot::Sender<()>>,
 ) {
     let mut known = Snapshot::default();

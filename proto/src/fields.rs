@@ -34,6 +34,14 @@ pub struct FieldRequirement {
 
 /// Which objects are selected by their fields: those that satisfy all
 /// requirements.
+///
+/// ```
+/// use hardway_proto::fields::FieldSelector;
+///
+/// let selector = FieldSelector::parse("spec.nodeName=worker-1,status.phase!=Failed").unwrap();
+/// assert_eq!(selector.exact("spec.nodeName"), Some("worker-1"));
+/// assert!(selector.matches_with(|field| (field == "spec.nodeName").then_some("worker-1")));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FieldSelector {
     requirements: Vec<FieldRequirement>,
@@ -41,6 +49,9 @@ pub struct FieldSelector {
 
 impl FieldSelector {
     /// Reads `a=b,c==d,e!=f`; `\` escapes `,`, `=` and itself.
+    ///
+    /// # Errors
+    /// In the words of `k8s.io/apimachinery/pkg/fields`, if a term isn't one.
     pub fn parse(text: &str) -> Result<Self, FieldSelectorError> {
         let mut requirements = Vec::new();
         for term in terms(text).into_iter().filter(|t| !t.is_empty()) {

@@ -153,6 +153,16 @@ impl fmt::Display for Requirement {
 }
 
 /// Which labels are selected: those that satisfy every requirement.
+///
+/// ```
+/// use hardway_proto::labels::Selector;
+///
+/// let selector = Selector::parse("app=web,tier in (front,back),!canary").unwrap();
+/// let labels = [("app", "web"), ("tier", "front")];
+/// let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+/// assert!(selector.matches(&labels));
+/// assert!(Selector::parse("app in web").is_err());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selector {
     requirements: Vec<Requirement>,
@@ -183,11 +193,18 @@ impl Selector {
     }
 
     /// Reads the text form: `a=b,c!=d,e in (x,y),f notin (z),g,!h`.
+    ///
+    /// # Errors
+    /// In the words of `k8s.io/apimachinery/pkg/labels`, if it is no selector, or has keys
+    /// or values that no label can have.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
         crate::selector_text::parse(text).map(Self::of)
     }
 
     /// From a typed `LabelSelector`; an empty one selects everything.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), or of an unknown operator.
     pub fn from_label_selector(selector: &LabelSelector) -> Result<Self, SelectorError> {
         let mut requirements = equal_to(selector.match_labels.iter().flatten())?;
         for e in selector.match_expressions.iter().flatten() {
@@ -198,6 +215,9 @@ impl Selector {
     }
 
     /// From a `LabelSelector` as JSON. Null selects nothing, `{}` everything.
+    ///
+    /// # Errors
+    /// As [`from_label_selector`](Self::from_label_selector).
     pub fn from_json(selector: &Value) -> Result<Self, SelectorError> {
         if selector.is_null() {
             return Ok(Self::nothing());

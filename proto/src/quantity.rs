@@ -46,6 +46,17 @@ pub enum QuantityError {
 /// An exact number between 10⁻⁹ and about 10²⁹, and how it is written.
 ///
 /// Equality and order are those of the number alone: `1` equals `1000m`.
+///
+/// ```
+/// use hardway_proto::quantity::Quantity;
+///
+/// let cpu: Quantity = "1500m".parse().unwrap();
+/// assert_eq!((cpu.milli_value(), cpu.value()), (1500, 2), "rounded up");
+/// assert_eq!(cpu, "1.5".parse().unwrap());
+/// let memory: Quantity = "1024Mi".parse().unwrap();
+/// assert_eq!(memory.to_string(), "1Gi", "the canonical form");
+/// assert!("1 GB".parse::<Quantity>().is_err());
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quantity {
     nanos: i128,

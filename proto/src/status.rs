@@ -53,6 +53,16 @@ fn is_zero(n: &i32) -> bool {
 }
 
 /// A `metav1.Status`. Serialises with `kind` and `apiVersion`.
+///
+/// ```
+/// use hardway_proto::Status;
+///
+/// let status = Status::not_found("apps", "deployments", "web");
+/// assert_eq!(status.to_string(), "deployments.apps \"web\" not found");
+/// assert_eq!(status.code, 404);
+/// // Over gRPC it stays what it is.
+/// assert_eq!(Status::from_grpc(&status.to_grpc()), status);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Status {

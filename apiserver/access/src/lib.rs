@@ -1,4 +1,4 @@
-//! Who may do what: authentication, authorisation, admission, service account
+//! Who may do what: authentication, authorization, admission, service account
 //! tokens, the reviews API and the audit log.
 //!
 //! Everything here decides from JSON and from stored objects read through

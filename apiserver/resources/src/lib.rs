@@ -4,7 +4,7 @@
 //! OpenAPI, strict decoding, defaulting, validation, printer columns,
 //! selectable fields, merge keys for patches and server-side apply.
 
-pub mod custom;
+pub mod crd;
 pub mod discovery;
 pub mod jsonpath;
 pub mod openapi;

@@ -4,7 +4,7 @@ use crate::resource::{
     ExternalVersion, Resource, ScalePaths, Scope, Subresource, Version, api_version,
 };
 use crate::rules::conversions;
-use crate::{custom, printers, rows, rules, schema};
+use crate::{crd, printers, rows, rules, schema};
 use parking_lot::RwLock;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -204,7 +204,7 @@ impl Snapshot {
                 }
             }
         }
-        versions.sort_by_key(|version| std::cmp::Reverse(custom::version_priority(version)));
+        versions.sort_by_key(|version| std::cmp::Reverse(crd::version_priority(version)));
         versions
     }
 
@@ -495,7 +495,7 @@ mod tests {
                 }],
             },
         });
-        registry.put_custom(Arc::new(custom::row(&crd).expect("a good definition")));
+        registry.put_custom(Arc::new(crd::row(&crd).expect("a good definition")));
         let row = registry
             .lookup("stable.example.com", "v1", "crontabs")
             .expect("added");

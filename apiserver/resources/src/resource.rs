@@ -3,7 +3,7 @@
 use crate::openapi::Compressed;
 use crate::rows::{Handler, Strategy};
 use crate::rules::conversions::Conversion;
-use crate::rules::{Rules, json};
+use crate::rules::{KindRules, json};
 use crate::schema::{Schema, builtin};
 use serde_json::Value;
 
@@ -81,7 +81,7 @@ pub struct Resource {
     /// Whether the row comes from a CustomResourceDefinition.
     pub custom: bool,
     /// The kind's own rules.
-    pub rules: Box<dyn Rules>,
+    pub rules: Box<dyn KindRules>,
 }
 
 /// What a row is that shows objects kept by another row: `extensions/v1beta1`
@@ -175,7 +175,7 @@ impl Resource {
     }
 
     /// The field that a label of a field selector stands for in a version: one of
-    /// `metadata.name`, `metadata.namespace`, or those of [`Rules::selectable_names`].
+    /// `metadata.name`, `metadata.namespace`, or those of [`KindRules::selectable_names`].
     ///
     /// # Errors
     /// What the client is told, in Kubernetes' words: kinds that have fields of their own

@@ -45,7 +45,7 @@ pub type FieldErrors = Vec<Cause>;
 ///
 /// Metadata is handled once for all kinds by the pipeline (name, uid,
 /// timestamps, generation, finalizers, managedFields) and never here.
-pub trait Rules: Send + Sync {
+pub trait KindRules: Send + Sync {
     /// What is wrong with a name of this kind, as [`meta::validate`] asks it.
     fn validate_name(&self, name: &str) -> Vec<String> {
         hardway_proto::names::is_dns1123_subdomain(name)

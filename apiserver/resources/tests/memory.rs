@@ -2,7 +2,7 @@
 
 use cap::Cap;
 use hardway_resources::openapi::OpenApi;
-use hardway_resources::{Registry, custom};
+use hardway_resources::{Registry, crd};
 use serde_json::{Map, Value, json};
 use std::alloc::System;
 use std::sync::Arc;
@@ -116,9 +116,7 @@ fn a_definition_takes_less_than_four_times_its_bytes() {
     let (registry, open_api) = (Registry::new(), OpenApi::default());
     let add = |text: &str| {
         let definition = serde_json::from_str(text).expect("JSON");
-        registry.put_custom(Arc::new(
-            custom::row(&definition).expect("a good definition"),
-        ));
+        registry.put_custom(Arc::new(crd::row(&definition).expect("a good definition")));
     };
     // What is there once, however many definitions there are.
     add(

@@ -217,7 +217,7 @@ impl Pipeline {
     }
 
     /// May the user do this, too?
-    pub(super) fn authorise(&self, user: &User, target: &Target, verb: &str) -> Result<(), Status> {
+    pub(super) fn authorize(&self, user: &User, target: &Target, verb: &str) -> Result<(), Status> {
         self.authorizer.check(&target.attributes(user, verb))
     }
 

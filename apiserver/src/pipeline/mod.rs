@@ -1,5 +1,5 @@
 //! The pipeline: what happens to every request, whichever protocol it came
-//! by. Audit, share fairly, authorise, decode, default, admit, validate,
+//! by. Audit, share fairly, authorize, decode, default, admit, validate,
 //! admit, store, answer.
 
 mod admitted;

@@ -4,7 +4,7 @@ use super::patch::Patch;
 use super::{Request, Target, decode, metadata};
 use hardway_proto::Status;
 use hardway_resources::Schema;
-use hardway_resources::rules::{FieldErrors, Rules};
+use hardway_resources::rules::{FieldErrors, KindRules};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -61,7 +61,7 @@ pub(super) trait ObjectPart: Sync {
     fn prepare(&self, _target: &Target, _new: &mut Value, _old: &Value, _applied: bool) {}
 
     /// What is wrong with the new object.
-    fn validate(&self, _rules: &dyn Rules, _new: &Value, _old: &Value) -> FieldErrors {
+    fn validate(&self, _rules: &dyn KindRules, _new: &Value, _old: &Value) -> FieldErrors {
         Vec::new()
     }
 }
@@ -78,7 +78,7 @@ impl ObjectPart for Main {
         target.resource.rules.prepare_update(new, old);
     }
 
-    fn validate(&self, rules: &dyn Rules, new: &Value, old: &Value) -> FieldErrors {
+    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
         rules.validate_changed(new, old)
     }
 }

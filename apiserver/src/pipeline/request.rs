@@ -226,7 +226,7 @@ impl Target {
         ))
     }
 
-    /// What authorisation is asked.
+    /// What authorization is asked.
     pub fn attributes<'a>(&'a self, user: &'a User, verb: &'a str) -> Attributes<'a> {
         Attributes {
             user,

@@ -33,7 +33,7 @@ impl Pipeline {
                 "Precondition failed: UID in precondition: {uid}, UID in object meta: "
             )));
         }
-        self.authorise(&request.user, target, "create")?;
+        self.authorize(&request.user, target, "create")?;
         let mut body = body;
         metadata::of(&mut body).remove("resourceVersion");
         self.create_object(request, body, false).await
@@ -122,7 +122,7 @@ impl Pipeline {
                     "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
                 )));
             }
-            self.authorise(&request.user, target, "create")?;
+            self.authorize(&request.user, target, "create")?;
             let mut object = self.apply(request, None, &applied)?;
             let metadata = metadata::of(&mut object);
             metadata

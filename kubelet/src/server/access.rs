@@ -1,5 +1,5 @@
 //! Who may use the kubelet's API: cluster administrators, and whom the
-//! apiserver's authorisers allow the node's subresource.
+//! apiserver's authorizers allow the node's subresource.
 
 use super::Refusal;
 use hardway_client::api::Client;

@@ -1,4 +1,4 @@
-//! Authorisation: masters, then nodes (by what runs on them), then RBAC.
+//! Authorization: masters, then nodes (by what runs on them), then RBAC.
 
 pub mod escalation;
 pub mod node;
@@ -128,7 +128,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// An authoriser's answer.
+/// An authorizer's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// Go ahead.
@@ -136,7 +136,7 @@ pub enum Decision {
         /// Why, for the audit log.
         reason: String,
     },
-    /// Refused for good; no other authoriser is asked.
+    /// Refused for good; no other authorizer is asked.
     Deny {
         /// Why, for the user.
         reason: String,
@@ -162,7 +162,7 @@ impl Decision {
     }
 }
 
-/// All authorisers, one after the other.
+/// All authorizers, one after the other.
 pub struct Authorizer {
     node: node::NodeAuthorizer,
     rbac: rbac::Rbac,

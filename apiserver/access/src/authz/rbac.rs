@@ -31,7 +31,7 @@ pub struct Granted {
     pub errors: Vec<String>,
 }
 
-/// The RBAC authoriser.
+/// The RBAC authorizer.
 pub struct Rbac {
     objects: Arc<dyn Objects>,
     index: Mutex<Option<([u64; 4], Arc<Index>)>>,

@@ -259,9 +259,7 @@ mod tests {
             "group": "example.com", "scope": "Namespaced",
             "names": {"plural": "knobs", "kind": "Knob"},
             "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}});
-        registry.put_custom(Arc::new(
-            crate::custom::row(&crd).expect("a good definition"),
-        ));
+        registry.put_custom(Arc::new(crate::crd::row(&crd).expect("a good definition")));
         let version = (!v2).then_some("v1");
         let (_, mut all) = parts(&registry.snapshot(), |_| true, version);
         let mut take = |name: &str| all.remove(name).expect("it is there");

@@ -281,9 +281,7 @@ mod tests {
             "names": {"plural": "crontabs", "kind": "CronTab"},
             "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema":
                 {"type": "object", "properties": {"spec": {"type": "object", "description": "what"}}}}}]}});
-        registry.put_custom(Arc::new(
-            crate::custom::row(&crd).expect("a good definition"),
-        ));
+        registry.put_custom(Arc::new(crate::crd::row(&crd).expect("a good definition")));
         let (table, open_api) = (registry.snapshot(), OpenApi::default());
         assert!(open_api.index(&table)["paths"]["apis/stable.example.com/v1"].is_object());
         let document = parse(

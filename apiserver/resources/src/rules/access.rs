@@ -167,7 +167,7 @@ pub(super) const CLUSTER_ROLE_BINDING: Kind = Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Rules;
+    use crate::rules::KindRules;
     use serde_json::json;
 
     #[test]
@@ -175,16 +175,16 @@ mod tests {
         let mut old = json!({"roleRef": {"kind": "Role", "name": "a"}, "subjects": [{"kind": "User", "name": "u"}]});
         ROLE_BINDING.default(&mut old);
         assert_eq!(old["subjects"][0]["apiGroup"], RBAC);
-        assert!(Rules::validate(&ROLE_BINDING, &old).is_empty());
+        assert!(KindRules::validate(&ROLE_BINDING, &old).is_empty());
         let mut new = old.clone();
         new["roleRef"]["name"] = json!("b");
-        let found = Rules::validate_update(&ROLE_BINDING, &new, &old);
+        let found = KindRules::validate_update(&ROLE_BINDING, &new, &old);
         assert!(found[0].message.ends_with(": cannot change roleRef"));
     }
 
     #[test]
     fn rules_need_verbs_and_groups() {
-        let found = Rules::validate(&ROLE, &json!({"rules": [{"resources": ["pods"]}]}));
+        let found = KindRules::validate(&ROLE, &json!({"rules": [{"resources": ["pods"]}]}));
         let texts: Vec<_> = found.iter().map(|c| c.message.as_str()).collect();
         assert_eq!(
             texts,

@@ -288,13 +288,13 @@ fn check_schedule(schedule: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Rules;
+    use crate::rules::KindRules;
 
     fn job() -> Value {
         let mut job = json!({"metadata": {"name": "pi", "uid": "u1"}, "spec": {"template": {
             "spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "x:1"}]}}}});
         JOB.default(&mut job);
-        Rules::prepare_create(&JOB, &mut job);
+        KindRules::prepare_create(&JOB, &mut job);
         job
     }
 
@@ -316,11 +316,11 @@ mod tests {
             ),
             (Some(6), Some(1))
         );
-        assert_eq!(Rules::validate(&JOB, &job), []);
+        assert_eq!(KindRules::validate(&JOB, &job), []);
         let mut new = job.clone();
         new["spec"]["template"]["spec"]["containers"][0]["image"] = json!("y:1");
         assert_eq!(
-            Rules::validate_update(&JOB, &new, &job)[0].field,
+            KindRules::validate_update(&JOB, &new, &job)[0].field,
             "spec.template"
         );
     }

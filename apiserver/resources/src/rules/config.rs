@@ -171,7 +171,7 @@ pub(super) const SECRET: Kind = Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Rules;
+    use crate::rules::KindRules;
     use serde_json::json;
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn types_need_their_keys() {
-        let found = Rules::validate(
+        let found = KindRules::validate(
             &SECRET,
             &json!({"type": "kubernetes.io/tls", "data": {"tls.crt": ""}}),
         );
@@ -194,7 +194,8 @@ mod tests {
             (found[0].field.as_str(), found[0].message.as_str()),
             ("data[tls.key]", "Required value")
         );
-        let found = Rules::validate_update(&SECRET, &json!({"type": "b"}), &json!({"type": "a"}));
+        let found =
+            KindRules::validate_update(&SECRET, &json!({"type": "b"}), &json!({"type": "a"}));
         assert_eq!(
             found[0].message,
             r#"Invalid value: "b": field is immutable"#
@@ -204,7 +205,7 @@ mod tests {
     #[test]
     fn data_weighs_what_it_stands_for() {
         let told = |secret: Value| -> Vec<String> {
-            let found = Rules::validate(&SECRET, &secret);
+            let found = KindRules::validate(&SECRET, &secret);
             found
                 .iter()
                 .map(|cause| format!("{}: {}", cause.field, cause.message))
@@ -233,7 +234,7 @@ mod tests {
     #[test]
     fn a_key_is_text_or_bytes() {
         let map = json!({"data": {"a": "x"}, "binaryData": {"a": "eA==", "b": "eA=="}});
-        let found = Rules::validate(&CONFIG_MAP, &map);
+        let found = KindRules::validate(&CONFIG_MAP, &map);
         let told: Vec<&str> = found.iter().map(|cause| cause.field.as_str()).collect();
         assert_eq!(told, ["data[a]", "binaryData[a]"]);
         assert_eq!(
@@ -246,14 +247,14 @@ mod tests {
     fn immutable_maps_stay() {
         let old = json!({"immutable": true, "data": {"a": "b"}});
         let found =
-            Rules::validate_update(&CONFIG_MAP, &json!({"immutable": true, "data": {}}), &old);
+            KindRules::validate_update(&CONFIG_MAP, &json!({"immutable": true, "data": {}}), &old);
         assert_eq!(found[0].field, "data");
         assert_eq!(
             found[0].message,
             "Forbidden: field is immutable when `immutable` is set"
         );
-        assert!(Rules::validate_update(&CONFIG_MAP, &old, &old).is_empty());
-        let found = Rules::validate(&CONFIG_MAP, &json!({"data": {"a b": ""}}));
+        assert!(KindRules::validate_update(&CONFIG_MAP, &old, &old).is_empty());
+        let found = KindRules::validate(&CONFIG_MAP, &json!({"data": {"a b": ""}}));
         assert!(
             found[0]
                 .message

@@ -22,7 +22,7 @@ use super::json::{
     remove, set, text,
 };
 use super::kind::{Kind, WITH_STATUS};
-use crate::custom::{FINALIZER, has_webhook, status};
+use crate::crd::{FINALIZER, has_webhook, status};
 use hardway_proto::names as rules_of_names;
 use lenience::Lenience;
 use serde_json::{Value, json};

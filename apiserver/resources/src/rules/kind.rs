@@ -1,6 +1,6 @@
 //! A kind's rules as data: what differs from a kind without any.
 
-use super::{FieldErrors, Rules};
+use super::{FieldErrors, KindRules};
 use hardway_proto::names;
 use serde_json::Value;
 
@@ -82,7 +82,7 @@ pub const WITH_STATUS: Kind = Kind {
     ..PLAIN
 };
 
-impl Rules for Kind {
+impl KindRules for Kind {
     fn validate_name(&self, name: &str) -> Vec<String> {
         (self.name)(name)
     }

@@ -2,7 +2,7 @@
 
 use super::kind::{Kind, PLAIN};
 use super::{
-    FieldErrors, Rules, access, autoscaling, batch, config, definition, endpoints, event,
+    FieldErrors, KindRules, access, autoscaling, batch, config, definition, endpoints, event,
     extension, flow_control, limits, namespace, networking, node, pod, service, signing_request,
     storage, template, workloads,
 };
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// The rules of a built-in row; kinds unknown here have none of their own.
 /// Objects shown in another version follow the rules of the one they are kept in.
-pub fn for_row(row: &Row) -> Box<dyn Rules> {
+pub fn for_row(row: &Row) -> Box<dyn KindRules> {
     let (group, _) = row.shows.unwrap_or((row.group, ""));
     let kind = find(group, row.kind);
     let frees_selector = matches!(

@@ -2,7 +2,7 @@
 
 use super::field::{Errors, Path};
 use super::json::{entries, flag, get, int, list, text};
-use super::{FieldErrors, Rules, labels};
+use super::{FieldErrors, KindRules, labels};
 use hardway_proto::names;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
@@ -18,7 +18,7 @@ const STANDARD_FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orp
 
 /// What is wrong with the metadata of an object about to be created, its
 /// final name included.
-pub fn validate(object: &Value, rules: &dyn Rules) -> FieldErrors {
+pub fn validate(object: &Value, rules: &dyn KindRules) -> FieldErrors {
     Errors::collect(|e| {
         let (path, meta) = (Path::new("metadata"), get(object, "metadata"));
         check(e, &path, meta, &|name| rules.validate_name(name));
@@ -28,7 +28,7 @@ pub fn validate(object: &Value, rules: &dyn Rules) -> FieldErrors {
 
 /// Finalizers that name no domain must be Kubernetes' own (`validateKubeFinalizerName`
 /// of `pkg/apis/core/validation`).
-fn known_finalizers(e: &mut Errors, path: &Path, meta: &Value, rules: &dyn Rules) {
+fn known_finalizers(e: &mut Errors, path: &Path, meta: &Value, rules: &dyn KindRules) {
     if rules.takes_any_finalizer() {
         return;
     }
@@ -191,7 +191,7 @@ fn finalizers(e: &mut Errors, path: &Path, meta: &Value) {
 }
 
 /// What is wrong with a change of metadata.
-pub fn validate_update(new: &Value, old: &Value, rules: &dyn Rules) -> FieldErrors {
+pub fn validate_update(new: &Value, old: &Value, rules: &dyn KindRules) -> FieldErrors {
     Errors::collect(|e| {
         let path = Path::new("metadata");
         let (new, old) = (get(new, "metadata"), get(old, "metadata"));

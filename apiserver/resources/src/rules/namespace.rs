@@ -63,13 +63,13 @@ pub(super) const NAMESPACE: Kind = Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Rules;
+    use crate::rules::KindRules;
 
     #[test]
     fn a_new_namespace() {
         let mut ns = json!({"metadata": {"name": "a"}});
         NAMESPACE.default(&mut ns);
-        Rules::prepare_create(&NAMESPACE, &mut ns);
+        KindRules::prepare_create(&NAMESPACE, &mut ns);
         assert_eq!(
             ns,
             json!({

@@ -127,7 +127,7 @@ pub(super) const NODE: Kind = Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Rules;
+    use crate::rules::KindRules;
 
     #[test]
     fn nodes() {
@@ -137,15 +137,15 @@ mod tests {
         assert_eq!(node["spec"]["podCIDRs"], json!(["10.0.0.0/24"]));
         assert_eq!(node["status"]["allocatable"], json!({"cpu": "2"}));
         assert_eq!(
-            Rules::validate(&NODE, &node)[0].message,
+            KindRules::validate(&NODE, &node)[0].message,
             r#"Unsupported value: "Never": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute""#
         );
         let address = json!({"type": "InternalIP", "address": "10.0.0.1"});
         let twice = json!({"status": {"addresses": [address, address]}});
-        let found = Rules::validate_status_update(&NODE, &twice, &node);
+        let found = KindRules::validate_status_update(&NODE, &twice, &node);
         assert_eq!(found[0].field, "status.addresses[1]");
         let mut new = node.clone();
         new["spec"]["podCIDRs"] = json!(["10.0.1.0/24"]);
-        assert_eq!(Rules::validate_update(&NODE, &new, &node).len(), 1);
+        assert_eq!(KindRules::validate_update(&NODE, &new, &node).len(), 1);
     }
 }

@@ -144,7 +144,7 @@ pub(super) const POD: Kind = Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Rules;
+    use crate::rules::KindRules;
 
     fn pod() -> Value {
         let mut pod = json!({"metadata": {"name": "a"}, "spec": {"containers": [
@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn messages(pod: &Value) -> Vec<String> {
-        let causes = Rules::validate(&POD, pod);
+        let causes = KindRules::validate(&POD, pod);
         causes
             .iter()
             .map(|c| format!("{}: {}", c.field, c.message))
@@ -258,13 +258,13 @@ mod tests {
     fn create_resets_status() {
         let mut pod = pod();
         pod["status"] = json!({"phase": "Running", "podIP": "1.2.3.4"});
-        Rules::prepare_create(&POD, &mut pod);
+        KindRules::prepare_create(&POD, &mut pod);
         assert_eq!(
             pod["status"],
             json!({"phase": "Pending", "qosClass": "BestEffort"})
         );
         pod["spec"]["schedulingGates"] = json!([{"name": "example.com/wait"}]);
-        Rules::prepare_create(&POD, &mut pod);
+        KindRules::prepare_create(&POD, &mut pod);
         let gated = &pod["status"]["conditions"];
         assert_eq!(gated.as_array().map(Vec::len), Some(1));
         assert_eq!(
@@ -331,7 +331,7 @@ mod tests {
                 r#"spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never""#,
             ]
         );
-        let none = Rules::validate(
+        let none = KindRules::validate(
             &POD,
             &json!({"spec": {"restartPolicy": "Always", "dnsPolicy": "Default"}}),
         );
@@ -362,9 +362,9 @@ mod tests {
         new["spec"]["containers"][0]["image"] = json!("nginx:2");
         new["spec"]["activeDeadlineSeconds"] = json!(5);
         new["spec"]["tolerations"] = json!([{"key": "a", "operator": "Exists"}]);
-        assert!(Rules::validate_update(&POD, &new, &old).is_empty());
+        assert!(KindRules::validate_update(&POD, &new, &old).is_empty());
         new["spec"]["nodeName"] = json!("n2");
-        let found = Rules::validate_update(&POD, &new, &old);
+        let found = KindRules::validate_update(&POD, &new, &old);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].field, "spec");
         assert!(found[0].message.starts_with("Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n"));

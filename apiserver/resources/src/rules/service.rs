@@ -411,7 +411,7 @@ pub(super) const SERVICE: Kind = Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Rules;
+    use crate::rules::KindRules;
 
     fn service(spec: Value) -> Value {
         let mut service = json!({"metadata": {"name": "web"}, "spec": spec});
@@ -420,7 +420,7 @@ mod tests {
     }
 
     fn messages(service: &Value) -> Vec<String> {
-        let causes = Rules::validate(&SERVICE, service);
+        let causes = KindRules::validate(&SERVICE, service);
         causes
             .iter()
             .map(|c| format!("{}: {}", c.field, c.message))
@@ -476,14 +476,14 @@ mod tests {
             "ports": [{"port": 80, "nodePort": 30061}]}),
         );
         let mut new = service(json!({"type": "NodePort", "ports": [{"port": 80}]}));
-        Rules::prepare_update(&SERVICE, &mut new, &old);
+        KindRules::prepare_update(&SERVICE, &mut new, &old);
         assert_eq!(new["spec"]["clusterIP"], "10.96.0.5");
         assert_eq!(new["spec"]["ports"][0]["nodePort"], 30061);
-        assert!(Rules::validate_update(&SERVICE, &new, &old).is_empty());
+        assert!(KindRules::validate_update(&SERVICE, &new, &old).is_empty());
         new["spec"]["clusterIP"] = json!("10.96.0.6");
         new["spec"]["clusterIPs"] = json!(["10.96.0.6"]);
         assert_eq!(
-            Rules::validate_update(&SERVICE, &new, &old)[0].message,
+            KindRules::validate_update(&SERVICE, &new, &old)[0].message,
             r#"Invalid value: ["10.96.0.6"]: may not change once set"#
         );
     }

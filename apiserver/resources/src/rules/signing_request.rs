@@ -235,7 +235,7 @@ fn conditions(e: &mut Errors, request: &Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::{FieldErrors, Rules};
+    use crate::rules::{FieldErrors, KindRules};
 
     fn request(conditions: Value, certificate: &str) -> Value {
         json!({"spec": {"request": "eA==", "signerName": "a/b", "usages": ["client auth"]},
@@ -256,7 +256,11 @@ mod tests {
     #[test]
     fn decisions_are_made_once_and_not_by_signers() {
         let status = |new: &Value, old: &Value| {
-            texts(Rules::validate_status_update(&SIGNING_REQUEST, new, old))
+            texts(KindRules::validate_status_update(
+                &SIGNING_REQUEST,
+                new,
+                old,
+            ))
         };
         let plain = request(json!([]), "");
         let approved = request(json!([is("Approved")]), "");
@@ -281,10 +285,10 @@ mod tests {
         let failed = request(json!([is("Approved"), is("Failed")]), "");
         assert!(status(&failed, &approved).is_empty());
         // Approvers may; but not both at once.
-        assert!(Rules::validate_update(&SIGNING_REQUEST, &approved, &plain).is_empty());
+        assert!(KindRules::validate_update(&SIGNING_REQUEST, &approved, &plain).is_empty());
         let both = request(json!([is("Approved"), is("Denied")]), "");
         assert_eq!(
-            texts(Rules::validate(&SIGNING_REQUEST, &both)),
+            texts(KindRules::validate(&SIGNING_REQUEST, &both)),
             [
                 r#"status.conditions[1].type: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive"#
             ]
@@ -306,7 +310,11 @@ mod tests {
     fn what_was_issued_stays() {
         let issued = request(json!([]), CERTIFICATE);
         let status = |new: &Value, old: &Value| {
-            texts(Rules::validate_status_update(&SIGNING_REQUEST, new, old))
+            texts(KindRules::validate_status_update(
+                &SIGNING_REQUEST,
+                new,
+                old,
+            ))
         };
         let none = request(json!([]), "");
         assert_eq!(status(&issued, &none), [""; 0]);
@@ -314,7 +322,7 @@ mod tests {
             status(&none, &issued),
             ["status.certificate: Forbidden: updates may not modify existing certificate content"]
         );
-        let found = texts(Rules::validate_update(&SIGNING_REQUEST, &issued, &none));
+        let found = texts(KindRules::validate_update(&SIGNING_REQUEST, &issued, &none));
         assert_eq!(
             found,
             ["status.certificate: Forbidden: updates may not set certificate content"]
@@ -351,7 +359,7 @@ mod tests {
         let mut old = request(json!([is("Approved")]), "");
         old["status"]["conditions"][0]["lastTransitionTime"] = json!(then);
         let mut new = request(json!([is("Approved"), is("Failed")]), "");
-        Rules::prepare_status_update(&SIGNING_REQUEST, &mut new, &old);
+        KindRules::prepare_status_update(&SIGNING_REQUEST, &mut new, &old);
         let conditions = &new["status"]["conditions"];
         assert_eq!(conditions[0]["lastTransitionTime"], then);
         assert_eq!(

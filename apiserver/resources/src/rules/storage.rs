@@ -390,7 +390,7 @@ pub(super) const ATTACHMENT: Kind = Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Rules;
+    use crate::rules::KindRules;
     use serde_json::json;
 
     #[test]
@@ -398,15 +398,15 @@ mod tests {
         let mut claim = json!({"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "0.5Gi"}}}});
         CLAIM.default(&mut claim);
         assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "512Mi");
-        assert!(Rules::validate(&CLAIM, &claim).is_empty());
+        assert!(KindRules::validate(&CLAIM, &claim).is_empty());
         let mut bound = claim.clone();
         bound["spec"]["volumeName"] = json!("pv1");
-        assert!(Rules::validate_update(&CLAIM, &bound, &claim).is_empty());
+        assert!(KindRules::validate_update(&CLAIM, &bound, &claim).is_empty());
         assert_eq!(
-            Rules::validate_update(&CLAIM, &claim, &bound)[0].field,
+            KindRules::validate_update(&CLAIM, &claim, &bound)[0].field,
             "spec"
         );
-        let found = Rules::validate(&CLAIM, &json!({"spec": {}}));
+        let found = KindRules::validate(&CLAIM, &json!({"spec": {}}));
         assert_eq!(
             found[0].message,
             "Required value: at least 1 access mode is required"
@@ -420,10 +420,10 @@ mod tests {
             json!({"spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}}});
         VOLUME.default(&mut volume);
         assert_eq!(
-            Rules::validate(&VOLUME, &volume)[0].message,
+            KindRules::validate(&VOLUME, &volume)[0].message,
             "Required value: must specify a volume type"
         );
         volume["spec"]["hostPath"] = json!({"path": "/data"});
-        assert!(Rules::validate(&VOLUME, &volume).is_empty());
+        assert!(KindRules::validate(&VOLUME, &volume).is_empty());
     }
 }

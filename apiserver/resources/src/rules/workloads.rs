@@ -465,7 +465,7 @@ pub(super) const CONTROLLER_REVISION: Kind = Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rules::Rules;
+    use crate::rules::KindRules;
 
     fn spec(selector: Value, labels: Value) -> Value {
         json!({"metadata": {"name": "web"}, "spec": {
@@ -484,16 +484,16 @@ mod tests {
     #[test]
     fn daemon_sets_count_their_templates() {
         let mut old = spec(json!({"matchLabels": {"a": "b"}}), json!({"a": "b"}));
-        Rules::prepare_create(&DAEMON_SET, &mut old);
+        KindRules::prepare_create(&DAEMON_SET, &mut old);
         DAEMON_SET.default(&mut old);
         let count = |object: &Value| object["metadata"]["annotations"][TEMPLATE_GENERATION].clone();
         assert_eq!(count(&old), "1");
         // A replacement that says the same again, without defaults and count.
         let mut new = spec(json!({"matchLabels": {"a": "b"}}), json!({"a": "b"}));
-        Rules::prepare_update(&DAEMON_SET, &mut new, &old);
+        KindRules::prepare_update(&DAEMON_SET, &mut new, &old);
         assert_eq!(count(&new), "1");
         new["spec"]["template"]["spec"]["containers"][0]["image"] = json!("x:2");
-        Rules::prepare_update(&DAEMON_SET, &mut new, &old);
+        KindRules::prepare_update(&DAEMON_SET, &mut new, &old);
         assert_eq!(count(&new), "2");
     }
 
@@ -524,12 +524,12 @@ mod tests {
         assert_eq!(rc["metadata"]["labels"], json!({"name": "web"}));
         assert_eq!(rc["spec"]["replicas"], 1);
         assert_eq!(
-            messages(Rules::validate(&REPLICATION_CONTROLLER, &rc)),
+            messages(KindRules::validate(&REPLICATION_CONTROLLER, &rc)),
             [""; 0]
         );
         rc["spec"]["selector"] = json!({"name": "db"});
         assert_eq!(
-            messages(Rules::validate(&REPLICATION_CONTROLLER, &rc)),
+            messages(KindRules::validate(&REPLICATION_CONTROLLER, &rc)),
             [
                 r#"spec.template.metadata.labels: Invalid value: {"name":"web"}: `selector` does not match template `labels`"#
             ]
@@ -541,7 +541,7 @@ mod tests {
         let mut rc = json!({"metadata": {"name": "web"}});
         REPLICATION_CONTROLLER.default(&mut rc);
         assert_eq!(
-            messages(Rules::validate(&REPLICATION_CONTROLLER, &rc)),
+            messages(KindRules::validate(&REPLICATION_CONTROLLER, &rc)),
             [
                 "spec.selector: Required value",
                 "spec.template: Required value"
@@ -550,7 +550,7 @@ mod tests {
         let mut deployment = json!({"metadata": {"name": "web"}});
         DEPLOYMENT.default(&mut deployment);
         assert_eq!(
-            messages(Rules::validate(&DEPLOYMENT, &deployment)),
+            messages(KindRules::validate(&DEPLOYMENT, &deployment)),
             [
                 "spec.selector: Required value",
                 "spec.template.spec.containers: Required value"
@@ -570,18 +570,25 @@ mod tests {
             json!({"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "25%", "maxSurge": "25%"}})
         );
         assert_eq!(deployment["spec"]["progressDeadlineSeconds"], 600);
-        assert_eq!(messages(Rules::validate(&DEPLOYMENT, &deployment)), [""; 0]);
+        assert_eq!(
+            messages(KindRules::validate(&DEPLOYMENT, &deployment)),
+            [""; 0]
+        );
         let mut changed = deployment.clone();
         changed["spec"]["selector"] = json!({"matchLabels": {"app": "db"}});
         assert_eq!(
-            messages(Rules::validate_update(&DEPLOYMENT, &changed, &deployment)),
+            messages(KindRules::validate_update(
+                &DEPLOYMENT,
+                &changed,
+                &deployment
+            )),
             [r#"spec.selector: Invalid value: {"matchLabels":{"app":"db"}}: field is immutable"#]
         );
         changed["spec"]["strategy"] = json!({"type": "Replace"});
         changed["spec"]["template"]["spec"]["restartPolicy"] = json!("Never");
         changed["spec"]["replicas"] = json!(-1);
         assert_eq!(
-            messages(Rules::validate(&DEPLOYMENT, &changed)),
+            messages(KindRules::validate(&DEPLOYMENT, &changed)),
             [
                 "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
                 r#"spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`"#,
@@ -596,7 +603,7 @@ mod tests {
         let mut rs = spec(Value::Null, json!({"app": "web"}));
         REPLICA_SET.default(&mut rs);
         assert_eq!(
-            messages(Rules::validate(&REPLICA_SET, &rs)),
+            messages(KindRules::validate(&REPLICA_SET, &rs)),
             ["spec.selector: Required value"]
         );
     }
@@ -611,11 +618,11 @@ mod tests {
             json!([{"name": "data", "mountPath": "/d"}, {"name": "no", "mountPath": "/n"}]);
         STATEFUL_SET.default(&mut set);
         assert_eq!(
-            messages(Rules::validate(&STATEFUL_SET, &set)),
+            messages(KindRules::validate(&STATEFUL_SET, &set)),
             [r#"spec.template.spec.containers[0].volumeMounts[1].name: Not found: "no""#]
         );
         assert_eq!(
-            Rules::warnings(&STATEFUL_SET, &set, None),
+            KindRules::warnings(&STATEFUL_SET, &set, None),
             [
                 r#"spec.volumeClaimTemplates[0].resources.requests[storage]: fractional byte value "1500m" is invalid, must be an integer"#
             ]
@@ -631,10 +638,10 @@ mod tests {
         STATEFUL_SET.default(&mut set);
         let mut new = set.clone();
         new["spec"]["replicas"] = json!(4);
-        assert!(Rules::validate_update(&STATEFUL_SET, &new, &set).is_empty());
+        assert!(KindRules::validate_update(&STATEFUL_SET, &new, &set).is_empty());
         new["spec"]["serviceName"] = json!("other");
         assert_eq!(
-            Rules::validate_update(&STATEFUL_SET, &new, &set)[0].field,
+            KindRules::validate_update(&STATEFUL_SET, &new, &set)[0].field,
             "spec"
         );
         assert!(set["spec"].get("volumeClaimTemplates").is_none());

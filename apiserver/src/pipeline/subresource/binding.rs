@@ -5,7 +5,7 @@ use crate::pipeline::part::ObjectPart;
 use crate::pipeline::{Body, Object, Pipeline, Request, Target, Verb, decode, metadata};
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
-use hardway_resources::rules::{FieldErrors, Rules};
+use hardway_resources::rules::{FieldErrors, KindRules};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 struct Placement;
 
 impl ObjectPart for Placement {
-    fn validate(&self, rules: &dyn Rules, new: &Value, old: &Value) -> FieldErrors {
+    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
         rules.validate_status_update(new, old)
     }
 }

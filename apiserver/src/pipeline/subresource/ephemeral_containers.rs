@@ -3,7 +3,7 @@
 use crate::pipeline::Target;
 use crate::pipeline::part::{ObjectPart, with_field};
 use hardway_proto::status::Cause;
-use hardway_resources::rules::{FieldErrors, Rules};
+use hardway_resources::rules::{FieldErrors, KindRules};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ impl ObjectPart for EphemeralContainers {
         with_field(target, old, &sent, ["spec", "ephemeralContainers"])
     }
 
-    fn validate(&self, rules: &dyn Rules, new: &Value, old: &Value) -> FieldErrors {
+    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
         let mut errors = rules.validate(new);
         errors.extend(only_added(new, old));
         errors

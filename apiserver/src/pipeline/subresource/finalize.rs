@@ -2,7 +2,7 @@
 
 use crate::pipeline::Target;
 use crate::pipeline::part::{ObjectPart, with_field};
-use hardway_resources::rules::{FieldErrors, Rules};
+use hardway_resources::rules::{FieldErrors, KindRules};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ impl ObjectPart for Finalize {
         with_field(target, old, &sent, ["spec", "finalizers"])
     }
 
-    fn validate(&self, rules: &dyn Rules, new: &Value, _old: &Value) -> FieldErrors {
+    fn validate(&self, rules: &dyn KindRules, new: &Value, _old: &Value) -> FieldErrors {
         rules.validate(new)
     }
 }

@@ -1,6 +1,6 @@
 //! Defaults that a schema states must be good by that schema.
 
-use crate::custom::Validator;
+use crate::crd::Validator;
 use crate::rules::FieldErrors;
 use crate::rules::field::{Errors, Path};
 use crate::rules::json::{entries, flag, get, has};

@@ -4,7 +4,7 @@
 //! k8s.io/apiextensions-apiserver.
 
 use super::schema::find;
-use crate::custom::Patterns;
+use crate::crd::Patterns;
 use crate::rules::FieldErrors;
 use crate::rules::field::{Errors, Path};
 use crate::rules::json::{entries, flag, get, has, is_zero, list, text};

@@ -2,7 +2,7 @@
 //! `validation_test.go` and reports of users.
 
 use super::*;
-use crate::rules::Rules;
+use crate::rules::KindRules;
 
 fn definition(schema: Value) -> Value {
     let mut definition = json!({

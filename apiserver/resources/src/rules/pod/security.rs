@@ -268,7 +268,7 @@ fn check_sysctls(e: &mut Errors, path: &Path, spec: &Value) {
 #[cfg(test)]
 mod tests {
     use super::super::POD;
-    use crate::rules::Rules;
+    use crate::rules::KindRules;
     use serde_json::{Value, json};
 
     /// Complaints about a pod with one container and these fields of its spec.
@@ -278,8 +278,8 @@ mod tests {
         for (name, value) in fields.as_object().unwrap() {
             pod["spec"][name] = value.clone();
         }
-        Rules::default(&POD, &mut pod);
-        let causes = Rules::validate(&POD, &pod);
+        KindRules::default(&POD, &mut pod);
+        let causes = KindRules::validate(&POD, &pod);
         let texts = causes.iter().map(|c| format!("{}: {}", c.field, c.message));
         texts.collect()
     }

@@ -17,7 +17,7 @@ use crate::printers::custom::CustomPrinter;
 use crate::resource::{Resource, ScalePaths, Scope, Subresource, Version};
 use crate::rows::{self, Handler, Part};
 use crate::rules::field::{Errors, Path};
-use crate::rules::{FieldErrors, Rules, carry_over, meta};
+use crate::rules::{FieldErrors, KindRules, carry_over, meta};
 use crate::schema::{self, Schema};
 use selectable::Selectable;
 use serde_json::Value;
@@ -234,7 +234,7 @@ impl CustomRules {
     }
 }
 
-impl Rules for CustomRules {
+impl KindRules for CustomRules {
     fn takes_any_finalizer(&self) -> bool {
         true
     }

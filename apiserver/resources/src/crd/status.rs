@@ -1,7 +1,7 @@
 //! The status of a definition: the names it has got, and its conditions.
 
 use super::naming;
-use crate::custom;
+use crate::crd;
 use crate::rules::definition::{approval_condition, structural};
 use crate::rules::json::{get, list, set, text};
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ pub fn of(definition: &Value, others: &[&Value], now: &str) -> Value {
 /// What isn't served of a definition, since no webhook is called to convert its objects.
 fn unconverted(definition: &Value) -> Option<String> {
     let versions = list(get(definition, "spec"), "versions").iter();
-    let served = custom::served(definition).map(|version| text(version, "name"));
+    let served = crd::served(definition).map(|version| text(version, "name"));
     let served: Vec<&str> = served.collect();
     let asked = versions.filter(|version| get(version, "served") == true);
     let names = asked.map(|version| text(version, "name"));
@@ -147,10 +147,10 @@ mod tests {
         let versions = knobs["spec"]["versions"].as_array_mut().unwrap();
         versions.push(other);
         knobs["spec"]["conversion"] = json!({"strategy": "None"});
-        assert_eq!(custom::row(&knobs).unwrap().versions.len(), 2);
+        assert_eq!(crd::row(&knobs).unwrap().versions.len(), 2);
         assert_eq!(told(&of(&knobs, &[], "1")).len(), 2);
         knobs["spec"]["conversion"] = json!({"strategy": "Webhook"});
-        let row = custom::row(&knobs).unwrap();
+        let row = crd::row(&knobs).unwrap();
         assert_eq!(row.versions.len(), 1);
         assert_eq!(row.versions[0].name, "v1");
         let status = of(&knobs, &[], "1");
