@@ -71,6 +71,14 @@ pub fn components(profile: Profile, packages: &[&str], commit: Option<&str>) -> 
     finish(command, "build the components")
 }
 
+/// Builds the components, not optimised, as `cargo test --workspace` builds them: what it has
+/// built is not built again with other features.
+pub fn components_and_tests() -> Result<()> {
+    let mut command = cargo()?;
+    command.args(["build", "--workspace", "--bins", "--tests"]);
+    finish(command, "build the components")
+}
+
 /// Builds the programs of the images, linked statically; returns their folder.
 pub fn image_programs() -> Result<PathBuf> {
     let triple = host_triple()?;

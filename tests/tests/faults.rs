@@ -1,8 +1,5 @@
 //! What breaks, and what must not break with it.
 
-#[path = "faults/panics.rs"]
-mod panics;
-
 use std::time::{Duration, Instant};
 
 use hardway_tests::kubectl::Kubectl;

@@ -33,14 +33,14 @@ pub struct Options {
     /// Do only these parts
     #[arg(long, value_delimiter = ',', value_enum)]
     pub only: Vec<Part>,
-    /// Only these end-to-end suites: names of files in tests/tests. `certificates`, `chaos` and
-    /// `hosts` run only when they are named
+    /// Only these end-to-end suites: names of files in tests/tests. `certificates`, `chaos`,
+    /// `hosts` and `panics` run only when they are named
     #[arg(long, value_delimiter = ',')]
     pub suite: Vec<String>,
-    /// Quickly built, unoptimised components for the end-to-end tests; only these can be
-    /// asked to panic
+    /// Optimised components for the end-to-end tests, as users have them. They take ten
+    /// minutes more to build, and can't be asked to panic
     #[arg(long)]
-    pub debug: bool,
+    pub release: bool,
     /// How long to fuzz
     #[command(flatten)]
     pub fuzz: fuzz::Bounds,
@@ -183,7 +183,7 @@ fn end_to_end(options: &Options) -> Result<Notes> {
     let named = suites.len();
     suites.retain(|suite| suite != hosts::SUITE);
     let on_hosts = match suites.len() < named {
-        true => hosts::run(options.debug, &options.arguments),
+        true => hosts::run(!options.release, &options.arguments),
         false => Ok(()),
     };
     if suites.is_empty() {
@@ -234,7 +234,8 @@ fn in_lab(folder: &Path, suites: &[String], asked: &Options) -> Result<Notes> {
         workers: Some(2),
         index: free,
         internet: false,
-        debug: asked.debug,
+        debug: !asked.release,
+        with_tests: !asked.release,
         only: Vec::new(),
     };
     up::run(folder, &options)?;
@@ -275,7 +276,7 @@ fn ignored_tests(suites: &[String], arguments: &[String]) -> Result<Command> {
 }
 
 /// Suites that run only when they are asked for: they take long.
-const BY_NAME: &[&str] = &["certificates", "chaos", hosts::SUITE];
+const BY_NAME: &[&str] = &["certificates", "chaos", hosts::SUITE, "panics"];
 
 /// The suites asked for, or all but those that want to be asked for.
 fn choose(suites: Vec<String>, asked: &[String]) -> Result<Vec<String>> {

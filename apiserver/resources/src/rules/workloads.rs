@@ -502,7 +502,7 @@ mod tests {
         let with = |strategy: Value| {
             let mut set = spec(json!({"matchLabels": {"a": "b"}}), json!({"a": "b"}));
             set["spec"]["updateStrategy"] = strategy;
-            Rules::prepare_create(&STATEFUL_SET, &mut set);
+            KindRules::prepare_create(&STATEFUL_SET, &mut set);
             STATEFUL_SET.default(&mut set);
             set["spec"]["updateStrategy"].clone()
         };
