@@ -313,6 +313,8 @@ mod tests {
             // It is made from others, and has metadata only.
             "meta.v1.PartialObjectMetadata",
             "meta.v1.ServerAddressByClientCIDR",
+            // No kind, but a body that is taken.
+            "policy.v1beta1.Eviction",
         ];
         assert_eq!(unused, others);
     }

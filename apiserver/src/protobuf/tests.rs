@@ -95,6 +95,12 @@ fn old_versions_have_fields_of_their_own() {
         decoded("extensions/v1beta1", "Deployment", &field(2, &spec))["spec"],
         json!({"rollbackTo": {"revision": 3}})
     );
+    // metadata{name: web}, as client-go before 1.22 evicts.
+    let eviction = field(1, &field(1, b"web"));
+    assert_eq!(
+        decoded("policy/v1beta1", "Eviction", &eviction)["metadata"]["name"],
+        "web"
+    );
 }
 
 /// Go's generator has other names for some than JSON.

@@ -58,6 +58,15 @@ pub enum Shape {
     Partial,
 }
 
+/// Which version of `meta.k8s.io` Tables and metadata are of. Both say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetaVersion {
+    /// The one of today.
+    V1,
+    /// The one that clients before Kubernetes 1.15 know.
+    V1beta1,
+}
+
 /// What is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
@@ -65,6 +74,8 @@ pub struct Form {
     pub media: Media,
     /// In which shape.
     pub shape: Shape,
+    /// Of which version, unless objects are answered as they are.
+    pub meta_version: MetaVersion,
     /// Indented, for people.
     pub pretty: bool,
 }
@@ -74,6 +85,7 @@ impl Default for Form {
         Self {
             media: Media::Json,
             shape: Shape::Object,
+            meta_version: MetaVersion::V1,
             pretty: false,
         }
     }
@@ -157,15 +169,22 @@ fn read_range(range: &str) -> Option<(f32, Form)> {
         }
     }
     let plain = shape == Shape::Object && group.is_empty() && version.is_empty();
-    let meta = shape != Shape::Object && group == "meta.k8s.io" && version == "v1";
-    (quality > 0.0 && (plain || meta)).then_some((
-        quality,
-        Form {
-            media,
-            shape,
-            pretty: false,
-        },
-    ))
+    let meta_version = match (group, version) {
+        ("", "") if plain => MetaVersion::V1,
+        ("meta.k8s.io", "v1") if shape != Shape::Object => MetaVersion::V1,
+        // Its lists have other numbers in protobuf, which nobody needs.
+        ("meta.k8s.io", "v1beta1") if shape != Shape::Object && media != Media::Protobuf => {
+            MetaVersion::V1beta1
+        }
+        _ => return None,
+    };
+    let form = Form {
+        media,
+        shape,
+        meta_version,
+        pretty: false,
+    };
+    (quality > 0.0).then_some((quality, form))
 }
 
 #[cfg(test)]
@@ -180,9 +199,19 @@ mod tests {
     #[test]
     fn kubectl_get_wants_a_table() {
         let accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-        assert_eq!(accepted(accept).shape, Shape::Table);
+        let form = accepted(accept);
+        assert_eq!(
+            (form.shape, form.meta_version),
+            (Shape::Table, MetaVersion::V1)
+        );
         let older = "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-        assert_eq!(accepted(older).shape, Shape::Object);
+        let form = accepted(older);
+        assert_eq!(
+            (form.shape, form.meta_version),
+            (Shape::Table, MetaVersion::V1beta1)
+        );
+        let unknown = "application/json;as=Table;v=v2;g=meta.k8s.io,application/json";
+        assert_eq!(accepted(unknown), Form::default());
     }
 
     const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";

@@ -1,7 +1,7 @@
 //! Answers of the pipeline as HTTP responses.
 
 use super::body::{self, Body};
-use super::negotiate::{Form, Media, Shape};
+use super::negotiate::{Form, Media, MetaVersion, Shape};
 use crate::background;
 use crate::cache::entry;
 use crate::metrics;
@@ -76,7 +76,10 @@ fn written(target: &Target, object: &Object, code: u16, wanted: Representation) 
         shape => reshape_one(target, &object.json, shape, wanted.include),
     };
     match reshaped {
-        Some(value) => body::value(code, &value, wanted.form, wanted.gzip),
+        Some(value) => {
+            let value = of_version(value, wanted.form.meta_version);
+            body::value(code, &value, wanted.form, wanted.gzip)
+        }
         None => body::json(code, object.json.clone(), wanted.form, wanted.gzip),
     }
 }
@@ -117,6 +120,27 @@ fn partial_list<'a>(metadata: Value, items: impl IntoIterator<Item = &'a Value>)
         "metadata": metadata,
         "items": items.into_iter().map(table::partial).collect::<Vec<_>>(),
     })
+}
+
+/// A Table or metadata in the version asked for, with the metadata in it.
+fn of_version(mut value: Value, version: MetaVersion) -> Value {
+    if version == MetaVersion::V1beta1 {
+        set_beta(&mut value);
+        for (list, field) in [("items", ""), ("rows", "/object")] {
+            let items = value.get_mut(list).and_then(Value::as_array_mut);
+            let objects = items.into_iter().flatten();
+            objects
+                .filter_map(|item| item.pointer_mut(field))
+                .for_each(set_beta);
+        }
+    }
+    value
+}
+
+fn set_beta(value: &mut Value) {
+    if value["apiVersion"] == "meta.k8s.io/v1" {
+        value["apiVersion"] = "meta.k8s.io/v1beta1".into();
+    }
 }
 
 /// A list: the bytes of its items if they are wanted as they are.
@@ -218,6 +242,10 @@ fn reshaped(listing: Listing, wanted: Representation) -> Response<Body> {
             "items": items,
         }),
         _ => partial_list(metadata, &items),
+    };
+    let value = match wanted.form.shape {
+        Shape::Object => value,
+        _ => of_version(value, wanted.form.meta_version),
     };
     body::value(200, &value, wanted.form, wanted.gzip)
 }
@@ -351,6 +379,10 @@ impl WatchWriter {
             (Shape::Partial, _) => table::partial(object),
             _ => object.clone(),
         };
+        let shaped = match self.wanted.form.shape {
+            Shape::Object => shaped,
+            _ => of_version(shaped, self.wanted.form.meta_version),
+        };
         self.event(kind, &shaped)
     }
 }
@@ -363,4 +395,28 @@ fn event_in_protobuf(kind: &str, object: &Value) -> Result<Bytes, Unencodable> {
 fn refusal(error: Unencodable) -> Bytes {
     let status = serde_json::to_value(Status::internal(error)).unwrap_or_default();
     event_in_protobuf("ERROR", &status).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_of_the_version_asked_for() {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}});
+        let row = |object: Value| json!({"cells": ["web"], "object": object});
+        let table = json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "rows": [
+            row(table::partial(&pod)), row(pod.clone()), {"cells": ["web"]}]});
+        assert_eq!(of_version(table.clone(), MetaVersion::V1), table);
+        let beta = of_version(table, MetaVersion::V1beta1);
+        assert_eq!(beta["apiVersion"], "meta.k8s.io/v1beta1");
+        let of_row = |row: usize| &beta["rows"][row]["object"]["apiVersion"];
+        assert_eq!(
+            (of_row(0), of_row(1)),
+            (&json!("meta.k8s.io/v1beta1"), &json!("v1"))
+        );
+        let list = partial_list(json!({}), [&pod]);
+        let beta = of_version(list, MetaVersion::V1beta1);
+        assert_eq!(beta["items"][0]["apiVersion"], "meta.k8s.io/v1beta1");
+    }
 }
