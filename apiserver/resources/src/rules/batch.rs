@@ -1,14 +1,28 @@
 //! Jobs and CronJobs.
 
+mod cron_job;
+mod indexes;
+mod policies;
+mod spec;
+mod status;
+mod update;
+
+pub(super) use cron_job::CRON_JOB;
+
 use super::field::{Errors, Path};
 use super::json::{
-    default_text, ensure_object, flag, get, has, int, object_mut, set, set_default, text,
+    default_text, ensure_object, flag, get, has, int, is_empty, list_mut, object_mut, set,
+    set_default, text,
 };
 use super::kind::{Kind, WITH_STATUS};
 use super::pod::warnings::of_template;
-use super::{labels, template};
+use super::{FieldErrors, labels, template};
 use hardway_proto::names;
 use serde_json::{Value, json};
+
+/// Labels by which a Job finds its pods: the old names, and the present ones.
+const CONTROLLER_UID: [&str; 2] = ["controller-uid", "batch.kubernetes.io/controller-uid"];
+const JOB_NAME: [&str; 2] = ["job-name", "batch.kubernetes.io/job-name"];
 
 fn default_job_spec(spec: &mut Value) {
     template::default_template(spec);
@@ -30,76 +44,129 @@ fn default_job_spec(spec: &mut Value) {
         "TerminatingOrFailed"
     };
     default_text(spec, "podReplacementPolicy", replacement);
+    default_policy(spec);
 }
 
-/// Gives a job its own selector, made of its UID, unless it brings one.
+/// A condition that a failure policy asks for is true, unless it says otherwise.
+fn default_policy(spec: &mut Value) {
+    if let Some(policy) = object_mut(spec, "podFailurePolicy") {
+        for rule in list_mut(policy, "rules") {
+            for pattern in list_mut(rule, "onPodConditions") {
+                default_text(pattern, "status", "True");
+            }
+        }
+    }
+}
+
+/// Gives a job its own selector, made of its UID, unless it brings one. What it has of
+/// that already stays, and is looked at by the checks.
 fn generate_selector(job: &mut Value) {
     if flag(get(job, "spec"), "manualSelector") {
         return;
     }
     let meta = get(job, "metadata");
     let (uid, name) = (text(meta, "uid").to_owned(), text(meta, "name").to_owned());
-    if uid.is_empty() {
-        return;
-    }
-    let Some(spec) = object_mut(job, "spec") else {
+    let Some(spec) = object_mut(job, "spec").filter(|_| !uid.is_empty()) else {
         return;
     };
     set_default(spec, "selector", json!({}));
     if let Some(selector) = object_mut(spec, "selector")
         && let Some(labels) = ensure_object(selector, "matchLabels")
     {
-        set(labels, "batch.kubernetes.io/controller-uid", uid.clone());
+        set_default(labels, CONTROLLER_UID[1], uid.as_str());
     }
     if let Some(labels) = ensure_object(spec, "template")
         .and_then(|t| ensure_object(t, "metadata"))
         .and_then(|m| ensure_object(m, "labels"))
     {
-        for (label, value) in [("controller-uid", &uid), ("job-name", &name)] {
-            set_default(labels, label, value.as_str());
-            set_default(
-                labels,
-                &format!("batch.kubernetes.io/{label}"),
-                value.as_str(),
-            );
+        for label in CONTROLLER_UID {
+            set_default(labels, label, uid.as_str());
+        }
+        for label in JOB_NAME {
+            set_default(labels, label, name.as_str());
         }
     }
 }
 
-fn check_job_spec(e: &mut Errors, path: &Path, spec: &Value) {
-    for field in [
-        "parallelism",
-        "completions",
-        "activeDeadlineSeconds",
-        "backoffLimit",
-        "ttlSecondsAfterFinished",
-        "backoffLimitPerIndex",
-        "maxFailedIndexes",
-    ] {
-        e.non_negative(&path.child(field), int(spec, field));
+/// Checks what [`generate_selector`] has made, with the labels' present names if these
+/// have to be there.
+fn check_generated(e: &mut Errors, job: &Value, present: bool) {
+    let (meta, spec) = (get(job, "metadata"), get(job, "spec"));
+    if flag(spec, "manualSelector") || !has(spec, "selector") {
+        return;
     }
-    let mode = text(spec, "completionMode");
-    let at = path.child("completionMode");
-    e.one_of(&at, mode, &["Indexed", "NonIndexed"]);
-    if mode == "Indexed" && !has(spec, "completions") {
-        e.required(
-            &path.child("completions"),
-            "when completion mode is Indexed",
+    let own = get(get(get(spec, "template"), "metadata"), "labels");
+    let mut generated = json!({});
+    for (labels, field) in [(CONTROLLER_UID, "uid"), (JOB_NAME, "name")] {
+        let value = text(meta, field);
+        for label in &labels[..if present { 2 } else { 1 }] {
+            set(&mut generated, label, value);
+            let at = Path::new("spec.template.metadata.labels").key(label);
+            let detail = format!("must be '{value}'");
+            match own.get(*label).and_then(Value::as_str) {
+                None => e.required(&at, &detail),
+                Some(found) if found != value => e.invalid(&at, own, &detail),
+                Some(_) => {}
+            }
+        }
+    }
+    let selector = get(spec, "selector");
+    if !labels::selects(selector, &generated) {
+        let at = Path::new("spec.selector");
+        e.invalid(&at, selector, "`selector` not auto-generated");
+    }
+}
+
+fn check(e: &mut Errors, job: &Value, present_labels: bool) {
+    check_generated(e, job, present_labels);
+    let (path, spec) = (Path::new("spec"), get(job, "spec"));
+    spec::check(e, &path, spec);
+    labels::check_selector(e, &path.child("selector"), get(spec, "selector"));
+    let own = get(get(get(spec, "template"), "metadata"), "labels");
+    if !has(spec, "selector") {
+        e.required(&path.child("selector"), "");
+    } else if !labels::selects(get(spec, "selector"), own) {
+        e.invalid(
+            &path.child("template.metadata.labels"),
+            own,
+            "`selector` does not match template `labels`",
         );
     }
-    if !has(spec, "template") {
-        return e.required(&path.child("template"), "");
+    check_host_name(e, job);
+}
+
+/// The host names of an indexed job's pods end in their index.
+fn check_host_name(e: &mut Errors, job: &Value) {
+    let spec = get(job, "spec");
+    let completions = int(spec, "completions").unwrap_or_default();
+    if text(spec, "completionMode") != "Indexed" || completions < 1 {
+        return;
     }
-    let pods = get(spec, "template");
-    template::check(e, &path.child("template"), pods);
-    let at = path.child("template.spec.restartPolicy");
-    match text(get(pods, "spec"), "restartPolicy") {
-        "OnFailure" | "Never" => {}
-        "Always" => {
-            e.required(&at, "valid values: \"OnFailure\", \"Never\"");
-        }
-        other => e.not_supported(&at, other, &["OnFailure", "Never"]),
+    let name = text(get(job, "metadata"), "name");
+    let longest = format!("{name}-{}", completions - 1);
+    if !names::is_dns1123_label(&longest).is_empty() {
+        let detail = format!("will not able to create pod with invalid DNS label: {longest}");
+        e.invalid(&Path::new("metadata.name"), name, &detail);
     }
+}
+
+/// Jobs from before the labels' present names may go on without them.
+fn validate_changed(new: &Value, old: &Value) -> FieldErrors {
+    let labels = get(get(get(get(old, "spec"), "template"), "metadata"), "labels");
+    let present = has(labels, CONTROLLER_UID[1]) && has(labels, JOB_NAME[1]);
+    Errors::collect(|e| {
+        check(e, new, present);
+        update::check(e, new, old);
+    })
+}
+
+fn warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let mut warnings = of_template(new, old, "spec.template", true);
+    let generation = |job| get(get(job, "metadata"), "generation");
+    if old.is_none_or(|old| generation(old) != generation(new)) {
+        warnings.extend(spec::warning(get(new, "spec")));
+    }
+    warnings
 }
 
 pub(super) const JOB: Kind = Kind {
@@ -109,229 +176,108 @@ pub(super) const JOB: Kind = Kind {
         }
         let own = get(get(get(get(job, "spec"), "template"), "metadata"), "labels").clone();
         if let Some(meta) = ensure_object(job, "metadata")
-            && super::json::is_empty(get(meta, "labels"))
-            && !super::json::is_empty(&own)
+            && is_empty(get(meta, "labels"))
+            && !is_empty(&own)
         {
             set(meta, "labels", own);
         }
     },
     prepare_create: generate_selector,
-    validate: |job| {
-        Errors::collect(|e| {
-            let (path, spec) = (Path::new("spec"), get(job, "spec"));
-            check_job_spec(e, &path, spec);
-            labels::check_selector(e, &path.child("selector"), get(spec, "selector"));
-            if !has(spec, "selector") {
-                e.required(&path.child("selector"), "");
-            } else {
-                let own = get(get(get(spec, "template"), "metadata"), "labels");
-                if !labels::selects(get(spec, "selector"), own) {
-                    e.invalid(
-                        &path.child("template.metadata.labels"),
-                        own,
-                        "`selector` does not match template `labels`",
-                    );
-                }
-            }
-        })
-    },
-    validate_update: |new, old| {
-        Errors::collect(|e| {
-            let path = Path::new("spec");
-            let (new, old) = (get(new, "spec"), get(old, "spec"));
-            let elastic = text(new, "completionMode") == "Indexed"
-                && get(new, "completions") == get(new, "parallelism");
-            if !elastic {
-                e.immutable(
-                    &path.child("completions"),
-                    get(new, "completions"),
-                    get(old, "completions"),
-                );
-            }
-            // A suspended job may still be told where its pods go.
-            let suspended = flag(old, "suspend");
-            if !suspended {
-                e.immutable(
-                    &path.child("template"),
-                    get(new, "template"),
-                    get(old, "template"),
-                );
-            }
-            for field in [
-                "selector",
-                "completionMode",
-                "podFailurePolicy",
-                "backoffLimitPerIndex",
-                "managedBy",
-            ] {
-                e.immutable(&path.child(field), get(new, field), get(old, field));
-            }
-        })
-    },
+    validate: |job| Errors::collect(|e| check(e, job, true)),
+    validate_update: |new, old| Errors::collect(|e| update::check(e, new, old)),
+    validate_changed: Some(validate_changed),
     unknown_label: |label| format!("field label {label:?} not supported for Job"),
     fields: |job| {
         let succeeded = int(get(job, "status"), "succeeded").unwrap_or_default();
         vec![("status.successful", succeeded.to_string())]
     },
-    validate_status: super::status::job,
-    warnings: |new, old| of_template(new, old, "spec.template", true),
+    validate_status: status::validate,
+    warnings,
     ..WITH_STATUS
 };
-
-/// A cron job's name leaves room for the eleven characters its jobs add.
-fn cron_name(name: &str) -> Vec<String> {
-    let mut problems = names::is_dns1123_subdomain(name);
-    if name.len() > 52 {
-        problems.push("must be no more than 52 characters".to_owned());
-    }
-    problems
-}
-
-pub(super) const CRON_JOB: Kind = Kind {
-    name: cron_name,
-    warnings: |new, old| of_template(new, old, "spec.jobTemplate.spec.template", true),
-    default: |cron| {
-        let Some(spec) = object_mut(cron, "spec") else {
-            return;
-        };
-        default_text(spec, "concurrencyPolicy", "Allow");
-        set_default(spec, "suspend", false);
-        set_default(spec, "successfulJobsHistoryLimit", 3);
-        set_default(spec, "failedJobsHistoryLimit", 1);
-        if let Some(template) = ensure_object(spec, "jobTemplate") {
-            set_default(template, "metadata", json!({}));
-            if let Some(job) = object_mut(template, "spec") {
-                // The job's own fields are filled in when a job is made of it.
-                template::default_template(job);
-            }
-        }
-    },
-    validate: |cron| {
-        Errors::collect(|e| {
-            let (path, spec) = (Path::new("spec"), get(cron, "spec"));
-            let schedule = text(spec, "schedule");
-            let at = path.child("schedule");
-            if schedule.is_empty() {
-                e.required(&at, "");
-            } else if let Err(problem) = check_schedule(schedule) {
-                e.invalid(&at, schedule, &problem);
-            }
-            if schedule.contains("TZ=") {
-                e.invalid(
-                    &at,
-                    schedule,
-                    "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
-                );
-            }
-            e.one_of(
-                &path.child("concurrencyPolicy"),
-                text(spec, "concurrencyPolicy"),
-                &["Allow", "Forbid", "Replace"],
-            );
-            for field in [
-                "startingDeadlineSeconds",
-                "successfulJobsHistoryLimit",
-                "failedJobsHistoryLimit",
-            ] {
-                e.non_negative(&path.child(field), int(spec, field));
-            }
-            if has(spec, "timeZone") && text(spec, "timeZone").is_empty() {
-                e.invalid(
-                    &path.child("timeZone"),
-                    "",
-                    "timeZone must be nil or non-empty string",
-                );
-            }
-            check_job_spec(
-                e,
-                &path.child("jobTemplate.spec"),
-                get(get(spec, "jobTemplate"), "spec"),
-            );
-        })
-    },
-    ..WITH_STATUS
-};
-
-/// Whether a schedule has the form of one; ranges are the controller's matter.
-fn check_schedule(schedule: &str) -> Result<(), String> {
-    if let Some(descriptor) = schedule.strip_prefix('@') {
-        let known = [
-            "yearly", "annually", "monthly", "weekly", "daily", "midnight", "hourly",
-        ];
-        if known.contains(&descriptor) || descriptor.starts_with("every ") {
-            return Ok(());
-        }
-        return Err(format!("unrecognized descriptor: {schedule}"));
-    }
-    let parts: Vec<&str> = schedule
-        .split_whitespace()
-        .filter(|p| !p.contains("TZ="))
-        .collect();
-    if parts.len() != 5 {
-        let list = parts.join(" ");
-        return Err(format!(
-            "expected exactly 5 fields, found {}: [{list}]",
-            parts.len()
-        ));
-    }
-    for part in parts {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "*/,-?".contains(c);
-        if !part.chars().all(allowed) {
-            return Err(format!(
-                "failed to parse int from {part}: strconv.Atoi: parsing {part:?}: invalid syntax"
-            ));
-        }
-    }
-    Ok(())
-}
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rules::KindRules;
 
-    fn job() -> Value {
+    pub(super) fn job(spec: Value) -> Value {
         let mut job = json!({"metadata": {"name": "pi", "uid": "u1"}, "spec": {"template": {
             "spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "x:1"}]}}}});
+        for (field, value) in spec.as_object().unwrap() {
+            job["spec"][field] = value.clone();
+        }
         JOB.default(&mut job);
         KindRules::prepare_create(&JOB, &mut job);
+        JOB.default(&mut job);
         job
+    }
+
+    pub(super) fn told(causes: FieldErrors) -> Vec<String> {
+        let told = causes.into_iter();
+        told.map(|c| format!("{}: {}", c.field, c.message))
+            .collect()
     }
 
     #[test]
     fn jobs_select_their_own_pods() {
-        let job = job();
+        let made = job(json!({}));
         assert_eq!(
-            job["spec"]["selector"]["matchLabels"],
+            made["spec"]["selector"]["matchLabels"],
             json!({"batch.kubernetes.io/controller-uid": "u1"})
         );
+        let labels = json!({"controller-uid": "u1", "batch.kubernetes.io/controller-uid": "u1",
+            "job-name": "pi", "batch.kubernetes.io/job-name": "pi"});
+        assert_eq!(made["spec"]["template"]["metadata"]["labels"], labels);
+        assert_eq!(made["metadata"]["labels"], labels);
+        let spec = &made["spec"];
         assert_eq!(
-            job["spec"]["template"]["metadata"]["labels"]["job-name"],
-            "pi"
+            (&spec["backoffLimit"], &spec["completions"]),
+            (&json!(6), &json!(1))
         );
-        assert_eq!(
-            (
-                job["spec"]["backoffLimit"].as_i64(),
-                job["spec"]["completions"].as_i64()
-            ),
-            (Some(6), Some(1))
-        );
-        assert_eq!(KindRules::validate(&JOB, &job), []);
-        let mut new = job.clone();
-        new["spec"]["template"]["spec"]["containers"][0]["image"] = json!("y:1");
-        assert_eq!(
-            KindRules::validate_update(&JOB, &new, &job)[0].field,
-            "spec.template"
-        );
+        assert_eq!(told(KindRules::validate(&JOB, &made)), [""; 0]);
     }
 
     #[test]
-    fn schedules() {
-        assert!(check_schedule("*/5 * * * 1-5").is_ok());
-        assert!(check_schedule("@hourly").is_ok());
+    fn labels_that_were_chosen_must_be_right() {
+        let mut wrong = job(json!({}));
+        wrong["spec"]["template"]["metadata"]["labels"]["job-name"] = json!("e");
+        let told = told(KindRules::validate(&JOB, &wrong));
+        assert!(told[0].starts_with("spec.template.metadata.labels[job-name]: Invalid value: {"));
+        assert!(told[0].ends_with("must be 'pi'"));
+        // Jobs of old had no other labels.
+        let mut old = job(json!({}));
+        let labels = json!({"controller-uid": "u1", "job-name": "pi"});
+        old["spec"]["template"]["metadata"]["labels"] = labels;
+        old["spec"]["selector"]["matchLabels"] = json!({"controller-uid": "u1"});
+        assert_eq!(KindRules::validate(&JOB, &old).len(), 2);
+        assert_eq!(JOB.validate_changed(&old, &old), []);
+    }
+
+    #[test]
+    fn what_a_policy_asks_for_is_true() {
+        let made = job(json!({"podFailurePolicy": {"rules": [{"action": "Ignore",
+            "onPodConditions": [{"type": "DisruptionTarget"}]}]}}));
+        let spec = &made["spec"];
+        let pattern = &spec["podFailurePolicy"]["rules"][0]["onPodConditions"][0];
+        assert_eq!(pattern["status"], "True");
+        assert_eq!(spec["podReplacementPolicy"], "Failed");
+        let limited =
+            job(json!({"completionMode": "Indexed", "completions": 3, "backoffLimitPerIndex": 1}));
+        assert_eq!(limited["spec"]["backoffLimit"], i32::MAX);
+    }
+
+    #[test]
+    fn pods_of_indexed_jobs_get_host_names() {
+        let mut long = job(json!({"completionMode": "Indexed", "completions": 11}));
+        let name = "x".repeat(61);
+        long["metadata"]["name"] = json!(name);
+        let told = told(KindRules::validate(&JOB, &long));
         assert_eq!(
-            check_schedule("* * *").unwrap_err(),
-            "expected exactly 5 fields, found 3: [* * *]"
+            told.last().unwrap(),
+            &format!(
+                "metadata.name: Invalid value: {name:?}: will not able to create pod with invalid DNS label: {name}-10"
+            )
         );
     }
 }

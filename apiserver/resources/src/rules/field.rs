@@ -117,6 +117,15 @@ impl Errors {
         self.push("FieldValueInvalid", path, message);
     }
 
+    /// The same where the value is too large to be shown, or there is none.
+    pub fn invalid_unshown(&mut self, path: &Path, detail: &str) {
+        self.push(
+            "FieldValueInvalid",
+            path,
+            format!("Invalid value: {detail}"),
+        );
+    }
+
     /// What another check found.
     pub fn extend(&mut self, causes: FieldErrors) {
         self.0.extend(causes);

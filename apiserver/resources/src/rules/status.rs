@@ -122,27 +122,6 @@ pub(super) fn stateful_set(new: &Value, old: &Value) -> FieldErrors {
     })
 }
 
-pub(super) fn job(new: &Value, _old: &Value) -> FieldErrors {
-    Errors::collect(|e| {
-        let status = Status::of(new);
-        let counts = ["active", "succeeded", "failed", "ready", "terminating"];
-        status.counts(e, &counts);
-        let is = |kind: &str| {
-            let conditions = list(status.value, "conditions");
-            let mut of_kind = conditions.iter().filter(|c| text(c, "type") == kind);
-            of_kind.any(|c| text(c, "status") == "True")
-        };
-        if is("Complete") && is("Failed") {
-            let conditions = get(status.value, "conditions");
-            e.invalid(
-                &status.path.child("conditions"),
-                conditions,
-                "cannot set Complete=True and Failed=true conditions",
-            );
-        }
-    })
-}
-
 pub(super) fn autoscaler(new: &Value, _old: &Value) -> FieldErrors {
     Errors::collect(|e| Status::of(new).counts(e, &["currentReplicas", "desiredReplicas"]))
 }
@@ -278,23 +257,10 @@ mod tests {
             ]
         );
         let fine = json!({"status": {"replicas": 2, "readyReplicas": 2, "availableReplicas": 2, "collisionCount": 3}});
-        for check in [
-            replicas,
-            deployment,
-            stateful_set,
-            daemon_set,
-            job,
-            autoscaler,
-        ] {
+        for check in [replicas, deployment, stateful_set, daemon_set, autoscaler] {
             let old = json!({"status": {"collisionCount": 3}});
             assert!(check(&fine, &old).is_empty());
         }
-        let wrong = json!({"status": {"conditions": [
-            {"type": "Complete", "status": "True"}, {"type": "Failed", "status": "True"}]}});
-        assert!(
-            texts(job(&wrong, &Value::Null))[0]
-                .ends_with("cannot set Complete=True and Failed=true conditions")
-        );
     }
 
     #[test]
