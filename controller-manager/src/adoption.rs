@@ -98,6 +98,16 @@ pub async fn carry_out<K: Kind, C: Kind>(
     owner: &K,
     claim: Claim<C>,
 ) -> Result<Vec<Arc<C>>, Status> {
+    carry_out_with(client, owner, claim, &[]).await
+}
+
+/// The same; what is adopted gets finalizers, which what is let go loses.
+pub async fn carry_out_with<K: Kind, C: Kind>(
+    client: &Client,
+    owner: &K,
+    claim: Claim<C>,
+    finalizers: &[&str],
+) -> Result<Vec<Arc<C>>, Status> {
     let api = client.namespaced::<C>(owner.namespace());
     let mut owned = claim.owned;
     if !claim.adopt.is_empty() {
@@ -116,8 +126,11 @@ pub async fn carry_out<K: Kind, C: Kind>(
         }
     }
     for object in claim.adopt {
-        let patch =
-            json!({"metadata": {"uid": object.uid(), "ownerReferences": [controller_ref(owner)]}});
+        let reference = controller_ref(owner);
+        let mut patch = json!({"metadata": {"uid": object.uid(), "ownerReferences": [reference]}});
+        if !finalizers.is_empty() {
+            patch["metadata"]["finalizers"] = json!(finalizers);
+        }
         match api.patch(object.name(), Patch::Strategic(&patch)).await {
             Ok(adopted) => owned.push(Arc::new(adopted)),
             Err(status) if status.is_not_found() || status.is_conflict() || status.code == 422 => {}
@@ -126,7 +139,10 @@ pub async fn carry_out<K: Kind, C: Kind>(
     }
     for object in claim.release {
         let reference = json!({"$patch": "delete", "uid": owner.uid()});
-        let patch = json!({"metadata": {"uid": object.uid(), "ownerReferences": [reference]}});
+        let mut patch = json!({"metadata": {"uid": object.uid(), "ownerReferences": [reference]}});
+        if !finalizers.is_empty() {
+            patch["metadata"]["$deleteFromPrimitiveList/finalizers"] = json!(finalizers);
+        }
         match api.patch(object.name(), Patch::Strategic(&patch)).await {
             Ok(_) => {}
             Err(status) if status.is_not_found() || status.is_conflict() || status.code == 422 => {}

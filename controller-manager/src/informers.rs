@@ -8,6 +8,7 @@ use hardway_proto::meta::{ObjectKey, controller_of};
 use k8s_openapi::api::apps::v1::{
     ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet,
 };
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -65,6 +66,8 @@ pub struct Informers {
     pub daemon_sets: Informer<DaemonSet>,
     /// Templates that stateful sets and daemon sets have and had.
     pub controller_revisions: Informer<ControllerRevision>,
+    /// Jobs.
+    pub jobs: Informer<Job>,
     /// Service accounts.
     pub service_accounts: Informer<ServiceAccount>,
     /// Secrets for the tokens of service accounts, with [`BY_ACCOUNT`].
@@ -125,6 +128,7 @@ impl Informers {
             stateful_sets: Informer::new(client.all()),
             daemon_sets: Informer::new(client.all()),
             controller_revisions: Informer::new(client.all()),
+            jobs: Informer::new(client.all()),
             service_accounts: Informer::new(client.all()),
             token_secrets: Informer::new(client.all())
                 .fields(format!("type={}", hardway_tokens::secret::TYPE))
@@ -160,6 +164,7 @@ impl Informers {
         tasks.add(self.stateful_sets.spawn().1);
         tasks.add(self.daemon_sets.spawn().1);
         tasks.add(self.controller_revisions.spawn().1);
+        tasks.add(self.jobs.spawn().1);
         tasks.add(self.service_accounts.spawn().1);
         tasks.add(self.token_secrets.spawn().1);
         tasks.add(self.root_cas.spawn().1);

@@ -23,6 +23,7 @@ mod endpoints;
 mod expectations;
 mod garbage_collector;
 mod hashes;
+mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
@@ -38,6 +39,7 @@ mod statefulset;
 mod taint_eviction;
 mod token_cleaner;
 mod volume_protection;
+mod written;
 
 use context::Context;
 use hardway_client::task;
@@ -61,6 +63,7 @@ pub async fn run(context: Context) {
     start("deployment", deployment::register(seen, with));
     start("statefulset", statefulset::register(seen, with));
     start("daemonset", daemonset::register(seen, with));
+    start("job", job::register(seen, with));
     start("endpoints", endpoints::register(seen, with));
     start("endpointslice", endpoint_slice::register(seen, with));
     start(

@@ -57,6 +57,16 @@ impl PodControl {
         owner: &K,
         pods: impl IntoIterator<Item: Borrow<Pod>>,
     ) -> Result<(), Status> {
+        self.create_counted(owner, pods).await.1
+    }
+
+    /// The same; also says which pods were created.
+    pub async fn create_counted<K: Kind>(
+        &self,
+        owner: &K,
+        pods: impl IntoIterator<Item: Borrow<Pod>>,
+    ) -> (Vec<Arc<Pod>>, Result<(), Status>) {
+        let mut done = Vec::new();
         let key = ObjectKey::of(owner);
         let api = self.client.namespaced::<Pod>(&key.namespace);
         let mut left = pods.into_iter();
@@ -76,6 +86,7 @@ impl PodControl {
                         }
                         let text = format!("Created pod: {}", created.name());
                         self.event(owner, EventType::Normal, "SuccessfulCreate", text);
+                        done.push(Arc::new(created));
                     }
                     Err(status) => failure = Some(status),
                 }
@@ -83,14 +94,14 @@ impl PodControl {
             if let Some(status) = failure {
                 // A namespace that is going away refuses for good.
                 if status.has_cause(NAMESPACE_TERMINATING) {
-                    return Ok(());
+                    return (done, Ok(()));
                 }
                 let text = format!("Error creating: {status}");
                 self.event(owner, EventType::Warning, "FailedCreate", text);
-                return Err(status);
+                return (done, Err(status));
             }
         }
-        Ok(())
+        (done, Ok(()))
     }
 
     /// Deletes pods, all at once.
@@ -98,6 +109,15 @@ impl PodControl {
     /// # Errors
     /// If one of them couldn't be deleted, and isn't gone anyhow.
     pub async fn delete<K: Kind>(&self, owner: &K, victims: &[Arc<Pod>]) -> Result<(), Status> {
+        self.delete_counted(owner, victims).await.1
+    }
+
+    /// The same; also says which pods leave or are gone.
+    pub async fn delete_counted<K: Kind>(
+        &self,
+        owner: &K,
+        victims: &[Arc<Pod>],
+    ) -> (Vec<Arc<Pod>>, Result<(), Status>) {
         let key = ObjectKey::of(owner);
         let api = self.client.namespaced::<Pod>(&key.namespace);
         let deletions = victims.iter().map(|pod| async {
@@ -119,7 +139,13 @@ impl PodControl {
                 }
             }
         });
-        join_all(deletions).await.into_iter().collect()
+        let results = join_all(deletions).await;
+        let done = victims
+            .iter()
+            .zip(&results)
+            .filter(|(_, result)| result.is_ok());
+        let done = done.map(|(pod, _)| pod.clone()).collect();
+        (done, results.into_iter().collect())
     }
 
     fn event<K: Kind>(&self, owner: &K, r#type: EventType, reason: &str, message: String) {
