@@ -38,6 +38,7 @@ mod service_endpoints;
 mod statefulset;
 mod taint_eviction;
 mod token_cleaner;
+mod ttl_after_finished;
 mod volume_protection;
 mod written;
 
@@ -64,6 +65,10 @@ pub async fn run(context: Context) {
     start("statefulset", statefulset::register(seen, with));
     start("daemonset", daemonset::register(seen, with));
     start("job", job::register(seen, with));
+    start(
+        "ttl-after-finished",
+        ttl_after_finished::register(seen, with),
+    );
     start("endpoints", endpoints::register(seen, with));
     start("endpointslice", endpoint_slice::register(seen, with));
     start(
