@@ -8,7 +8,7 @@ use hardway_proto::meta::{ObjectKey, controller_of};
 use k8s_openapi::api::apps::v1::{
     ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet,
 };
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{
@@ -19,7 +19,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 
-/// Index of pods by the UID of their controller.
+/// Index of pods and Jobs by the UID of their controller.
 pub const BY_CONTROLLER: &str = "controller";
 /// Index of pods by the node they are bound to.
 pub const BY_NODE: &str = "node";
@@ -66,8 +66,10 @@ pub struct Informers {
     pub daemon_sets: Informer<DaemonSet>,
     /// Templates that stateful sets and daemon sets have and had.
     pub controller_revisions: Informer<ControllerRevision>,
-    /// Jobs.
+    /// Jobs, with [`BY_CONTROLLER`].
     pub jobs: Informer<Job>,
+    /// Cron jobs.
+    pub cron_jobs: Informer<CronJob>,
     /// Service accounts.
     pub service_accounts: Informer<ServiceAccount>,
     /// Secrets for the tokens of service accounts, with [`BY_ACCOUNT`].
@@ -128,7 +130,11 @@ impl Informers {
             stateful_sets: Informer::new(client.all()),
             daemon_sets: Informer::new(client.all()),
             controller_revisions: Informer::new(client.all()),
-            jobs: Informer::new(client.all()),
+            jobs: Informer::new(client.all()).index(BY_CONTROLLER, |job: &Job| {
+                let owner = controller_of(&job.metadata);
+                owner.map(|o| o.uid.clone()).into_iter().collect()
+            }),
+            cron_jobs: Informer::new(client.all()),
             service_accounts: Informer::new(client.all()),
             token_secrets: Informer::new(client.all())
                 .fields(format!("type={}", hardway_tokens::secret::TYPE))
@@ -165,6 +171,7 @@ impl Informers {
         tasks.add(self.daemon_sets.spawn().1);
         tasks.add(self.controller_revisions.spawn().1);
         tasks.add(self.jobs.spawn().1);
+        tasks.add(self.cron_jobs.spawn().1);
         tasks.add(self.service_accounts.spawn().1);
         tasks.add(self.token_secrets.spawn().1);
         tasks.add(self.root_cas.spawn().1);

@@ -14,6 +14,7 @@ mod certificates;
 mod cluster_role_aggregation;
 mod conflicts;
 mod controller_revision;
+mod cronjob;
 mod daemonset;
 mod deployment;
 mod disruption;
@@ -65,6 +66,7 @@ pub async fn run(context: Context) {
     start("statefulset", statefulset::register(seen, with));
     start("daemonset", daemonset::register(seen, with));
     start("job", job::register(seen, with));
+    start("cronjob", cronjob::register(seen, with));
     start(
         "ttl-after-finished",
         ttl_after_finished::register(seen, with),
