@@ -1,5 +1,6 @@
 //! Removes pods that nobody else will: those bound to a node that is gone,
-//! and the oldest of very many finished ones.
+//! those that were deleted before they got one and are kept by a finalizer, and
+//! the oldest of very many finished ones.
 
 use crate::Work;
 use crate::context::Context;
@@ -29,6 +30,8 @@ const MAX_FINISHED: usize = 12_500;
 enum Task {
     /// Pods of a node that seems to be gone.
     Node(String),
+    /// A pod that was deleted before it got a node.
+    Unscheduled(ObjectKey),
     /// The number of finished pods.
     Finished,
 }
@@ -65,6 +68,9 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         {
             on_pod.add_after(Task::Node(name), QUARANTINE);
         }
+        if ends_unscheduled(new) {
+            on_pod.add(Task::Unscheduled(ObjectKey::of(new.as_ref())));
+        }
         if is_finished(new) && !old.as_ref().is_some_and(|old| is_finished(old)) {
             on_pod.add(Task::Finished);
         }
@@ -79,6 +85,15 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
     })
 }
 
+/// Whether a pod has been deleted before it got a node: no kubelet will say that
+/// it has ended.
+fn ends_unscheduled(pod: &Pod) -> bool {
+    let node = pod.spec.as_ref().and_then(|s| s.node_name.as_deref());
+    node.unwrap_or_default().is_empty()
+        && pod.metadata.deletion_timestamp.is_some()
+        && !is_finished(pod)
+}
+
 /// The oldest finished pods beyond the limit.
 fn surplus(mut finished: Vec<Arc<Pod>>, limit: usize) -> Vec<Arc<Pod>> {
     finished.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|t| t.0));
@@ -91,6 +106,13 @@ impl Controller {
     async fn reconcile(&self, task: Task) -> Result<Next, Status> {
         match task {
             Task::Node(name) => self.collect_of(&name).await?,
+            Task::Unscheduled(key) => {
+                let pod = self.pods.get(&key).filter(|pod| ends_unscheduled(pod));
+                if let Some(pod) = pod {
+                    self.fail(&pod, None).await?;
+                    self.delete(&pod).await?;
+                }
+            }
             Task::Finished => {
                 let mut finished = self.pods.list();
                 finished.retain(|pod| is_finished(pod));
@@ -114,20 +136,28 @@ impl Controller {
         for pod in pods {
             tracing::info!(pod = %ObjectKey::of(pod.as_ref()), node, "deleting a pod whose node is gone");
             if !is_finished(&pod) {
-                let patch = json!({"status": {"phase": "Failed", "conditions": [{
-                    "type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC",
-                    "message": "PodGC: node no longer exists",
-                    "lastTransitionTime": Time(Timestamp::now()),
-                }]}});
-                let api = self.client.namespaced::<Pod>(pod.namespace());
-                match api.patch_status(pod.name(), Patch::Strategic(&patch)).await {
-                    Err(status) if !status.is_not_found() => return Err(status),
-                    _ => {}
-                }
+                self.fail(&pod, Some("PodGC: node no longer exists"))
+                    .await?;
             }
             self.delete(&pod).await?;
         }
         Ok(())
+    }
+
+    /// Says in a pod's place that it has failed; if something was done to it, what.
+    async fn fail(&self, pod: &Pod, disruption: Option<&str>) -> Result<(), Status> {
+        let mut patch = json!({"metadata": {"uid": pod.uid()}, "status": {"phase": "Failed"}});
+        if let Some(message) = disruption {
+            patch["status"]["conditions"] = json!([{
+                "type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC",
+                "message": message, "lastTransitionTime": Time(Timestamp::now()),
+            }]);
+        }
+        let api = self.client.namespaced::<Pod>(pod.namespace());
+        match api.patch_status(pod.name(), Patch::Strategic(&patch)).await {
+            Err(status) if !status.is_not_found() && !status.is_conflict() => Err(status),
+            _ => Ok(()),
+        }
     }
 
     async fn delete(&self, pod: &Pod) -> Result<(), Status> {
@@ -142,6 +172,22 @@ impl Controller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pod_without_a_node_ends_by_itself() {
+        for (node, deleted, phase, ends) in [
+            ("", true, "Pending", true),
+            ("", false, "Pending", false),
+            ("a", true, "Pending", false),
+            ("", true, "Failed", false),
+        ] {
+            let time = deleted.then_some("2024-01-01T00:00:00Z");
+            let pod = json!({"metadata": {"deletionTimestamp": time},
+                "spec": {"nodeName": node, "containers": []}, "status": {"phase": phase}});
+            let pod: Pod = serde_json::from_value(pod.clone()).unwrap();
+            assert_eq!(ends_unscheduled(&pod), ends, "{node} {deleted} {phase}");
+        }
+    }
 
     #[test]
     fn the_oldest_beyond_the_limit_go() {
