@@ -24,6 +24,58 @@ fn sets_keep_their_pods() {
     steps::run_side_by_side(&namespace, &namespace, steps);
 }
 
+/// Who rolls, places and runs pods is killed in the middle of it, and started again.
+#[test]
+#[ignore = "needs a lab: cargo hardway test"]
+fn rollouts_outlive_who_makes_them() {
+    let lab = Lab::open();
+    lab.wait_well();
+    let namespace = Namespace::new("rolled");
+    namespace.create(&stateful("db", json!({"replicas": 3})));
+    namespace.create(&set("DaemonSet", "agent", json!({})));
+    let rolled = || {
+        for set in ["sts/db", "ds/agent"] {
+            namespace.run(&format!("rollout status {set} --timeout=90s"));
+        }
+    };
+    rolled();
+    for set in ["sts/db", "ds/agent"] {
+        namespace.run(&format!("set env {set} VERSION=2"));
+    }
+    until("the first pod is replaced", || {
+        let pod = pods::try_get(&namespace, "db-2")?;
+        wait::holds(version(&pod) == "2", pod.value())
+    });
+    let workers = lab.workers();
+    let kubelet = format!("kubelet@{}", workers[0].name);
+    let processes = ["controller-manager", "scheduler", "apiserver", &kubelet];
+    let start = || processes.map(|process| lab.try_tool(&format!("start {process}")));
+    let _back = defer(|| drop(start()));
+    for process in processes {
+        lab.tool(&format!("kill {process}"));
+    }
+    start();
+    lab.wait_well();
+    rolled();
+    let updated = |app: &str, count: usize| {
+        let pods = pods::wait_ready(&namespace, &format!("app={app}"), count);
+        assert!(pods.iter().all(|pod| version(pod) == "2"), "{pods:?}");
+        pods
+    };
+    updated("agent", workers.len());
+    assert_downwards(&updated("db", 3));
+}
+
+/// Pods, in order of their names, came the last one first, each when the one after it
+/// was ready.
+#[track_caller]
+fn assert_downwards(pods: &[Pod]) {
+    for pair in pods.windows(2) {
+        let (ready, next) = (ready_since(&pair[1]), created(&pair[0]));
+        assert!(ready <= next, "{} before {ready}", pair[0].name());
+    }
+}
+
 /// A set of pods labelled `app` with its name.
 fn set(kind: &str, name: &str, mut spec: Value) -> Value {
     let mut main = container("main", IDLE);
@@ -118,10 +170,7 @@ fn ordered(namespace: &Namespace) {
         "{status}"
     );
     assert_eq!(status["currentReplicas"], 3, "{status}");
-    for pair in second.windows(2) {
-        let (ready, next) = (ready_since(&pair[1]), created(&pair[0]));
-        assert!(ready <= next, "{} before {ready}", pair[0].name());
-    }
+    assert_downwards(&second);
     namespace.run("rollout undo sts/db");
     namespace.run("rollout status sts/db --timeout=90s");
     let third = pods::wait_ready(namespace, "app=db", 3);
@@ -309,11 +358,10 @@ fn surge(namespace: &Namespace) {
     ));
     namespace.run("rollout status ds/log --timeout=90s");
     let old = pods::wait_ready(namespace, "app=log", Lab::open().workers().len());
-    namespace.run("set env ds/log VERSION=2");
+    namespace.run("rollout restart ds/log");
     namespace.run("rollout status ds/log --timeout=90s");
     let new = pods::wait_ready(namespace, "app=log", old.len());
     for (old, new) in old.iter().zip(by_node(&old, &new)) {
-        assert_eq!(version(new), "2");
         assert_ne!(new.uid(), old.uid());
     }
     let told = namespace.run("describe ds log");
