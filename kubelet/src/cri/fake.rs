@@ -20,6 +20,12 @@ pub struct Fake {
     /// Images pulled, with the user name shown to the registry.
     pub pulled: Mutex<Vec<(String, Option<String>)>>,
     pub reopened: Mutex<Vec<String>>,
+    /// Starts of containers wait until this says true.
+    pub starts_held: Mutex<Option<watch::Receiver<bool>>>,
+    /// How many starts have begun.
+    pub starts_begun: watch::Sender<usize>,
+    /// The containers whose starts were not given up.
+    pub started: Mutex<Vec<String>>,
     pub world: World,
 }
 
@@ -96,8 +102,17 @@ impl Runtime for Fake {
         ready(self.world.create(sandbox, config))
     }
     fn start_container(&self, id: &str) -> Call<'_, ()> {
-        self.world.start(id);
-        ready(())
+        let (id, held) = (id.to_owned(), self.starts_held.lock().clone());
+        async move {
+            self.starts_begun.send_modify(|count| *count += 1);
+            if let Some(mut held) = held {
+                let _ = held.wait_for(|go| *go).await;
+            }
+            self.world.start(&id);
+            self.started.lock().push(id);
+            Ok(())
+        }
+        .boxed()
     }
     fn stop_container(&self, id: &str, _: Duration) -> Call<'_, ()> {
         self.world.end(id, 143);

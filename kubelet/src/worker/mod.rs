@@ -3,6 +3,7 @@
 //! the pod is gone.
 
 pub mod backoff;
+mod calls;
 pub mod decide;
 pub mod health;
 pub mod mailbox;
@@ -16,6 +17,7 @@ use crate::probes::Target;
 use crate::status::{self, Notes, Verdict};
 use crate::{cri, garbage, pod};
 use backoff::Backoff;
+use calls::Calls;
 use decide::{Plan, Situation, decide};
 use hardway_client::{clock, queue};
 use hardway_proto::Kind;
@@ -76,6 +78,7 @@ pub struct Worker {
     /// Volumes and cgroups are gone.
     cleaned: bool,
     stopper: Stopper,
+    calls: Calls,
 }
 
 fn now() -> i64 {
@@ -104,6 +107,7 @@ impl Worker {
             told: BTreeMap::new(),
             failures: 0,
             cleaned: false,
+            calls: Calls::default(),
         }
     }
 
@@ -126,14 +130,17 @@ impl Worker {
                 }
             } else {
                 // What runs is left as it is when the pod is to end: the next
-                // pass looks anew.
+                // pass looks anew, once the runtime has done what it was asked.
                 tokio::select! {
                     outcome = self.sync(&mail) => match outcome {
                         Ok(Outcome::Over) => continue,
                         Ok(Outcome::Wait(until)) => (Ok(()), until),
                         Err(error) => (Err(error), None),
                     },
-                    () = mailbox.hurried(None) => continue,
+                    () = mailbox.hurried(None) => {
+                        self.calls.finished().await;
+                        continue;
+                    }
                 }
             };
             let wake = match outcome {

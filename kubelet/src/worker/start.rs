@@ -109,7 +109,9 @@ impl Worker {
         let class = pod::spec(pod).runtime_class_name.as_deref();
         let handler = context.objects.runtime_handler(class).await;
         let handler = handler.map_err(|e| self.no_sandbox(pod, &e))?;
-        let made = context.runtime.run_pod_sandbox(config, handler).await;
+        let runtime = context.runtime.clone();
+        let call = async move { runtime.run_pod_sandbox(config, handler).await };
+        let made = self.calls.whole(call).await;
         made.map_err(|e| self.no_sandbox(pod, &e))?;
         context.nudge.notify_one();
         Ok(())
@@ -233,9 +235,11 @@ impl Worker {
         std::fs::create_dir_all(&logs).map_err(|e| {
             Trouble::new("CreateContainerError", format!("{}: {e}", logs.display()))
         })?;
-        let id = context
-            .runtime
-            .create_container(&sandbox.id, config, sandbox_config)
+        let (runtime, of) = (context.runtime.clone(), sandbox.id.clone());
+        let call = async move { runtime.create_container(&of, config, sandbox_config).await };
+        let id = self
+            .calls
+            .whole(call)
             .await
             .map_err(|e| Trouble::new("CreateContainerError", e.message))?;
         context.container_event(
@@ -245,9 +249,10 @@ impl Worker {
             "Created",
             format!("Created container: {name}"),
         );
-        context
-            .runtime
-            .start_container(&id)
+        let (runtime, started) = (context.runtime.clone(), id.clone());
+        let call = async move { runtime.start_container(&started).await };
+        self.calls
+            .whole(call)
             .await
             .map_err(|e| Trouble::new("RunContainerError", e.message))?;
         context.container_event(

@@ -25,8 +25,12 @@ fn pod(spec: serde_json::Value) -> Pod {
 }
 
 fn setup(pod: Pod) -> Setup {
+    setup_with(pod, Fake::default())
+}
+
+fn setup_with(pod: Pod, runtime: Fake) -> Setup {
     let dir = tempfile::tempdir().unwrap();
-    let runtime = Arc::new(Fake::default());
+    let runtime = Arc::new(runtime);
     runtime.add_image("sha256:1", "docker.io/library/image:1", 1);
     runtime.add_image("sha256:1", "image:1", 1);
     let context = fake::context(dir.path(), &runtime);
@@ -125,4 +129,27 @@ async fn a_new_worker_leaves_what_runs_as_it_is() {
     });
     assert_eq!(plan, Plan::default());
     assert_eq!(setup.id("a"), before);
+}
+
+#[tokio::test]
+async fn a_start_is_not_given_up_when_the_pod_is_to_end() {
+    let (go, held) = tokio::sync::watch::channel(false);
+    let runtime = Fake::default();
+    *runtime.starts_held.lock() = Some(held);
+    let mut begun = runtime.starts_begun.subscribe();
+    let spec = json!({"containers": [{"name": "a", "image": "image:1"}]});
+    let mut setup = setup_with(pod(spec), runtime);
+    begun.wait_for(|count| *count == 1).await.unwrap();
+    setup.mailbox.update(|mail| mail.removed = true);
+    let moment = Duration::from_millis(200);
+    let ended = tokio::time::timeout(moment, &mut setup.work).await;
+    assert!(ended.is_err(), "it doesn't wait for the runtime");
+    go.send(true).unwrap();
+    let patience = Duration::from_secs(60);
+    tokio::time::timeout(patience, setup.work)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(setup.runtime.started.lock().len(), 1);
+    assert!(setup.runtime.world.containers(&BTreeMap::new()).is_empty());
 }
