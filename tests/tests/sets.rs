@@ -132,9 +132,9 @@ fn ordered(namespace: &Namespace) {
         "spec": {"clusterIP": "None", "selector": {"app": "db"}, "ports": [{"port": 80}]},
     }));
     namespace.create(&stateful("db", json!({"replicas": 3})));
-    let told = namespace.run("rollout status sts/db --timeout=90s");
+    let printed = namespace.run("rollout status sts/db --timeout=90s");
     assert_has(
-        &told,
+        &printed,
         &["partitioned roll out complete: 3 new pods have been updated..."],
     );
     let first = pods::wait_ready(namespace, "app=db", 3);
@@ -236,8 +236,11 @@ fn claims(namespace: &Namespace) {
     namespace.run("scale sts/stored --replicas=0");
     wait_names(namespace, "stored", &[]);
     until("its claim goes with it", || {
-        let told = namespace.try_run("get pvc data-stored-0");
-        wait::holds(told.stderr.contains("(NotFound)"), format!("{told:?}"))
+        let printed = namespace.try_run("get pvc data-stored-0");
+        wait::holds(
+            printed.stderr.contains("(NotFound)"),
+            format!("{printed:?}"),
+        )
     });
 }
 
@@ -290,9 +293,9 @@ fn same_bytes(namespace: &Namespace) {
         namespace.create(&manifest);
         let line = format!("rollout undo {kind}/unmoved --to-revision=1");
         until(&format!("{kind} is found to be at its revision"), || {
-            let told = namespace.try_run(&line).ok()?;
+            let printed = namespace.try_run(&line).ok()?;
             let skipped = "skipped rollback (current template already matches revision 1)";
-            wait::holds(told.contains(skipped), told)
+            wait::holds(printed.contains(skipped), printed)
         });
     }
 }
@@ -328,8 +331,8 @@ fn daemons(namespace: &Namespace) {
     assert!(both.iter().any(|pod| pod.uid() == only.uid()));
 
     namespace.run("set env ds/agent VERSION=2");
-    let told = namespace.run("rollout status ds/agent --timeout=90s");
-    assert_has(&told, &["daemon set \"agent\" successfully rolled out"]);
+    let printed = namespace.run("rollout status ds/agent --timeout=90s");
+    assert_has(&printed, &["daemon set \"agent\" successfully rolled out"]);
     let rolled = pods::wait_ready(namespace, "app=agent", 2);
     assert!(rolled.iter().all(|pod| version(pod) == "2"));
     let labels = &rolled[0].value()["metadata"]["labels"];
@@ -364,8 +367,8 @@ fn surge(namespace: &Namespace) {
     for (old, new) in old.iter().zip(by_node(&old, &new)) {
         assert_ne!(new.uid(), old.uid());
     }
-    let told = namespace.run("describe ds log");
-    assert_has(&told, &["SuccessfulCreate", "SuccessfulDelete"]);
+    let printed = namespace.run("describe ds log");
+    assert_has(&printed, &["SuccessfulCreate", "SuccessfulDelete"]);
 }
 
 /// The pods that are where others were, in the order of those.

@@ -179,5 +179,5 @@ impl Controller {
 fn hash(revision: &ControllerRevision) -> &str {
     let labels = revision.metadata.labels.as_ref();
     let hash = labels.and_then(|l| l.get(POD_LABEL));
-    hash.map_or(revision.name(), |hash| hash)
+    hash.map_or(revision.name(), String::as_str)
 }

@@ -168,7 +168,7 @@ impl Controller {
     async fn create(&self, set: &StatefulSet, ordinal: i32, pod: &Pod) -> Result<(), Status> {
         let created = self.create_claims(set, ordinal, pod).await;
         if let Err(status) = created {
-            self.said(set, "create", pod, Some(&status));
+            self.pod_event(set, "create", pod, Some(&status));
             return Err(status);
         }
         let api = self.client.namespaced::<Pod>(set.namespace());
@@ -177,7 +177,7 @@ impl Controller {
             Err(status) => {
                 // Somebody else's pod has the name, and will have to go.
                 if !status.is_already_exists() {
-                    self.said(set, "create", pod, Some(&status));
+                    self.pod_event(set, "create", pod, Some(&status));
                 }
                 return Err(status);
             }
@@ -187,7 +187,7 @@ impl Controller {
         if self.pods.get(&ObjectKey::of(&created)).is_some() {
             self.expectations.settle(&key, created.uid());
         }
-        self.said(set, "create", pod, None);
+        self.pod_event(set, "create", pod, None);
         self.own_claims(set, ordinal, &created).await
     }
 
@@ -197,7 +197,7 @@ impl Controller {
         self.expectations.deleting(&key, pod.uid());
         match api.delete(pod.name(), &DeleteParams::of(pod.uid())).await {
             Ok(()) => {
-                self.said(set, "delete", pod, None);
+                self.pod_event(set, "delete", pod, None);
                 Ok(())
             }
             Err(status) => {
@@ -205,7 +205,7 @@ impl Controller {
                 if status.is_not_found() {
                     return Ok(());
                 }
-                self.said(set, "delete", pod, Some(&status));
+                self.pod_event(set, "delete", pod, Some(&status));
                 Err(status)
             }
         }
@@ -216,7 +216,7 @@ impl Controller {
         if phase(pod) == "Pending" || repaired.is_some() {
             let created = self.create_claims(set, ordinal, pod).await;
             if let Err(status) = created {
-                self.said(set, "update", pod, Some(&status));
+                self.pod_event(set, "update", pod, Some(&status));
                 return Err(status);
             }
         }
@@ -226,11 +226,11 @@ impl Controller {
         };
         let api = self.client.namespaced::<Pod>(set.namespace());
         match api.update(&repaired).await {
-            Ok(_) => self.said(set, "update", pod, None),
+            Ok(_) => self.pod_event(set, "update", pod, None),
             Err(status) if status.is_not_found() => {}
             Err(status) => {
                 if !status.is_conflict() {
-                    self.said(set, "update", pod, Some(&status));
+                    self.pod_event(set, "update", pod, Some(&status));
                 }
                 return Err(status);
             }
@@ -305,7 +305,7 @@ impl Controller {
     }
 
     /// An event about what was done to a pod, and how it ended.
-    fn said(&self, set: &StatefulSet, verb: &str, pod: &Pod, failure: Option<&Status>) {
+    fn pod_event(&self, set: &StatefulSet, verb: &str, pod: &Pod, failure: Option<&Status>) {
         let text = format!("{verb} Pod {} in StatefulSet {}", pod.name(), set.name());
         let (r#type, outcome, text) = match failure {
             None => (

@@ -44,7 +44,8 @@ pub fn pod_name(set: &StatefulSet, ordinal: i32) -> String {
 /// The name of the revision that a pod was made of.
 pub fn revision(pod: &Pod) -> &str {
     let labels = pod.metadata.labels.as_ref();
-    labels.and_then(|l| l.get(POD_LABEL)).map_or("", |r| r)
+    let revision = labels.and_then(|l| l.get(POD_LABEL));
+    revision.map(String::as_str).unwrap_or_default()
 }
 
 /// A new pod.

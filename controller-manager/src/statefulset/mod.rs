@@ -110,3 +110,96 @@ fn sets_with_claim(claim: &PersistentVolumeClaim, sets: &Store<StatefulSet>) -> 
     let keys = candidates.iter().map(|set| ObjectKey::of(set.as_ref()));
     keys.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::Settings;
+    use hardway_client::fake::Fake;
+    use hardway_client::{Client, task};
+    use serde_json::{Value, json};
+
+    fn start(client: &Client) -> task::Group {
+        let context = Context {
+            client: client.clone(),
+            settings: Arc::new(Settings::default()),
+        };
+        let mut informers = Informers::new(client);
+        let work = register(&mut informers, &context);
+        let mut tasks = task::Group::default();
+        informers.start(&mut tasks);
+        tasks.add(tokio::spawn(work));
+        tasks
+    }
+
+    /// The pods by name, and whether they are of the first version.
+    fn pods(fake: &Fake) -> Vec<(String, bool)> {
+        let describe = |pod: Value| {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            let image = &pod["spec"]["containers"][0]["image"];
+            (name.to_owned(), image == "db:1")
+        };
+        fake.objects("", "pods").into_iter().map(describe).collect()
+    }
+
+    async fn wait_pods(fake: &Fake, expected: &[(&str, bool)]) {
+        let same = |fake: &Fake| {
+            let pods = pods(fake);
+            let pods = pods.iter().map(|(name, first)| (name.as_str(), *first));
+            pods.eq(expected.iter().copied())
+        };
+        fake.wait_until(&format!("{expected:?}"), same).await;
+    }
+
+    async fn be_ready(client: &Client, name: &str) {
+        let api = client.namespaced::<Pod>("d");
+        let mut pod = api.get(name).await.unwrap();
+        let since = "1970-01-01T00:00:00Z";
+        let ready = json!({"type": "Ready", "status": "True", "lastTransitionTime": since});
+        let status = json!({"phase": "Running", "conditions": [ready]});
+        pod.status = serde_json::from_value(status).unwrap();
+        api.update_status(&pod).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_starts_anew_goes_on_where_the_last_one_was() {
+        let (fake, client) = Fake::start(Vec::new());
+        let set = testing::set(json!({
+            "replicas": 2,
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {}}],
+        }));
+        let api = client.namespaced::<StatefulSet>("d");
+        api.create(&set).await.unwrap();
+        let first = start(&client);
+        wait_pods(&fake, &[("db-0", true)]).await;
+        assert_eq!(fake.objects("", "persistentvolumeclaims").len(), 1);
+        drop(first);
+        be_ready(&client, "db-0").await;
+        let second = start(&client);
+        wait_pods(&fake, &[("db-0", true), ("db-1", true)]).await;
+        be_ready(&client, "db-1").await;
+        let status = |fake: &Fake| fake.objects("apps", "statefulsets")[0]["status"].clone();
+        fake.wait_until("both are counted", |fake| {
+            status(fake)["currentReplicas"] == 2 && status(fake)["readyReplicas"] == 2
+        })
+        .await;
+        let update =
+            json!({"metadata": {"generation": 2}, "spec": {"template": testing::template("db:2")}});
+        let patch = hardway_client::api::Patch::Merge(&update);
+        api.patch("db", patch).await.unwrap();
+        wait_pods(&fake, &[("db-0", true), ("db-1", false)]).await;
+        drop(second);
+        be_ready(&client, "db-1").await;
+        let _third = start(&client);
+        wait_pods(&fake, &[("db-0", false), ("db-1", false)]).await;
+        be_ready(&client, "db-0").await;
+        fake.wait_until("the update is complete", |fake| {
+            let status = status(fake);
+            status["readyReplicas"] == 2 && status["currentRevision"] == status["updateRevision"]
+        })
+        .await;
+        let calls = ["pods", "persistentvolumeclaims", "controllerrevisions"]
+            .map(|resource| fake.calls(&format!("create {resource}")));
+        assert_eq!(calls, [4, 2, 2], "nothing is created twice");
+    }
+}

@@ -23,10 +23,10 @@ pub fn of(rollout: &Rollout, collisions: i32) -> StatefulSetStatus {
         }
     }
     let mut current_revision = &rollout.current.revision;
-    let wanted = identity::replicas(spec);
+    let desired = identity::replicas(spec);
     let strategy = spec.update_strategy.as_ref();
     let rolls = strategy.and_then(|s| s.type_.as_deref()) != Some("OnDelete");
-    if rolls && [updated, ready, replicas] == [wanted; 3] {
+    if rolls && [updated, ready, replicas] == [desired; 3] {
         // The update is complete.
         current_revision = &rollout.update.revision;
         current = updated;
