@@ -112,7 +112,7 @@ fn suspended(jobs: &Jobs) {
     assert_eq!(status["startTime"], Value::Null);
     let set = |suspend: bool| {
         kubectl.run(&format!(
-            "patch job held -p {}",
+            "patch job held -p '{}'",
             json!({"spec": {"suspend": suspend}})
         ));
     };
@@ -225,7 +225,7 @@ fn cron_job(jobs: &Jobs) {
     for event in ["Created job often-", "Saw completed job: often-"] {
         assert!(events.contains(event), "{event}: {events}");
     }
-    kubectl.run("patch cronjob often -p {\"spec\":{\"suspend\":true}}");
+    kubectl.run(r#"patch cronjob often -p '{"spec":{"suspend":true}}'"#);
     let made = kubectl.run("create job by-hand --from=cronjob/often");
     assert_eq!(made, "job.batch/by-hand created\n");
     jobs.ended("by-hand", "Complete");
