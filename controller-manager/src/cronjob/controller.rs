@@ -1,6 +1,6 @@
 //! Brings one CronJob a step further, and says so in its status.
 
-use super::decision::{self, News};
+use super::decision::{self, Event};
 use super::jobs::{self, forget, is_active};
 use crate::conflicts;
 use crate::informers::BY_CONTROLLER;
@@ -62,7 +62,7 @@ impl Controller {
         self.follow(cron).await?;
         let now = Timestamp::now();
         let decision = decision::decide(cron, &TimeZone::system(), now);
-        self.tell(cron, decision.news);
+        self.record(cron, decision.events);
         if let Some(time) = decision.start {
             if replaces(cron) {
                 self.delete_active(cron).await?;
@@ -86,7 +86,7 @@ impl Controller {
         }
         let status = cron.status.get_or_insert_default();
         let followed = jobs::follow(status, &all);
-        self.tell(cron, followed.news);
+        self.record(cron, followed.events);
         if !followed.unexpected.is_empty() {
             let api = self.client.namespaced::<CronJob>(cron.namespace());
             let fresh = api.get(cron.name()).await?;
@@ -102,7 +102,7 @@ impl Controller {
             );
             (EventType::Warning, "UnexpectedJob", message)
         });
-        self.tell(cron, unexpected.collect());
+        self.record(cron, unexpected.collect());
         let api = self.client.namespaced::<Job>(cron.namespace());
         for job in followed.missing {
             let (name, uid) = (job.name.unwrap_or_default(), job.uid.unwrap_or_default());
@@ -116,7 +116,7 @@ impl Controller {
             }
             forget(cron.status.get_or_insert_default(), &uid);
             let message = format!("Active job went missing: {name}");
-            self.tell(cron, vec![(EventType::Normal, "MissingJob", message)]);
+            self.record(cron, vec![(EventType::Normal, "MissingJob", message)]);
         }
         Ok(())
     }
@@ -125,16 +125,16 @@ impl Controller {
     /// is remembered.
     async fn start(&self, cron: &mut CronJob, time: Timestamp) -> Result<(), Status> {
         let api = self.client.namespaced::<Job>(cron.namespace());
-        let wanted = jobs::job(cron, time);
-        let job = match api.create(&wanted).await {
+        let new = jobs::job(cron, time);
+        let job = match api.create(&new).await {
             Ok(job) => {
                 let message = format!("Created job {}", job.name());
-                self.tell(cron, vec![(EventType::Normal, "SuccessfulCreate", message)]);
+                self.record(cron, vec![(EventType::Normal, "SuccessfulCreate", message)]);
                 job
             }
             Err(status) if status.has_cause(NAMESPACE_TERMINATING) => return Ok(()),
             Err(status) if status.is_already_exists() => {
-                let job = api.get(wanted.name()).await?;
+                let job = api.get(new.name()).await?;
                 let owner = controller_of(&job.metadata);
                 let own = owner.is_some_and(|owner| owner.uid == cron.uid());
                 let known = cron
@@ -148,7 +148,7 @@ impl Controller {
             }
             Err(status) => {
                 let message = format!("Error creating job: {status}");
-                self.tell(cron, vec![(EventType::Warning, "FailedCreate", message)]);
+                self.record(cron, vec![(EventType::Warning, "FailedCreate", message)]);
                 return Err(status);
             }
         };
@@ -170,7 +170,7 @@ impl Controller {
                 Ok(job) => self.delete(cron, &job).await?,
                 Err(status) => {
                     let message = format!("Get job: {status}");
-                    self.tell(cron, vec![(EventType::Warning, "FailedGet", message)]);
+                    self.record(cron, vec![(EventType::Warning, "FailedGet", message)]);
                     return Err(status);
                 }
             }
@@ -187,19 +187,19 @@ impl Controller {
         match api.delete(job.name(), &options).await {
             Err(status) if !status.is_not_found() => {
                 let message = format!("Deleted job: {status}");
-                self.tell(cron, vec![(EventType::Warning, "FailedDelete", message)]);
+                self.record(cron, vec![(EventType::Warning, "FailedDelete", message)]);
                 return Err(status);
             }
             _ => {}
         }
         forget(cron.status.get_or_insert_default(), job.uid());
         let message = format!("Deleted job {}", job.name());
-        self.tell(cron, vec![(EventType::Normal, "SuccessfulDelete", message)]);
+        self.record(cron, vec![(EventType::Normal, "SuccessfulDelete", message)]);
         Ok(())
     }
 
-    fn tell(&self, cron: &CronJob, news: Vec<News>) {
-        for (r#type, reason, message) in news {
+    fn record(&self, cron: &CronJob, events: Vec<Event>) {
+        for (r#type, reason, message) in events {
             self.recorder
                 .event(reference(cron), r#type, reason, message);
         }

@@ -8,25 +8,25 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec};
 
-/// What a user is told: type, reason and message of an event.
-pub type News = (EventType, &'static str, String);
+/// An event of the CronJob: type, reason and message.
+pub type Event = (EventType, &'static str, String);
 
 /// What to do.
 #[derive(Debug, Default)]
 pub struct Decision {
     /// Start a Job for this time.
     pub start: Option<Timestamp>,
-    /// What to tell of it.
-    pub news: Vec<News>,
+    /// Events to record.
+    pub events: Vec<Event>,
     /// By what the next time is reckoned; `None`: nothing happens until the
     /// CronJob changes.
     pub timetable: Option<Timetable>,
 }
 
 impl Decision {
-    fn news(r#type: EventType, reason: &'static str, message: String) -> Self {
+    fn event(r#type: EventType, reason: &'static str, message: String) -> Self {
         Self {
-            news: vec![(r#type, reason, message)],
+            events: vec![(r#type, reason, message)],
             ..Self::default()
         }
     }
@@ -35,8 +35,8 @@ impl Decision {
 /// The timetable of a CronJob; of one without a zone by the clock of `here`.
 ///
 /// # Errors
-/// What to tell its user.
-pub fn timetable(spec: &CronJobSpec, here: &TimeZone) -> Result<Timetable, News> {
+/// The event to record.
+pub fn timetable(spec: &CronJobSpec, here: &TimeZone) -> Result<Timetable, Event> {
     let warning = |reason, message| (EventType::Warning, reason, message);
     let zone = match &spec.time_zone {
         Some(name) => time_zone(name).map_err(|error| {
@@ -66,9 +66,9 @@ pub fn decide(cron: &CronJob, here: &TimeZone, now: Timestamp) -> Decision {
     }
     let timetable = match timetable(spec, here) {
         Ok(timetable) => timetable,
-        Err(news) => {
+        Err(event) => {
             return Decision {
-                news: vec![news],
+                events: vec![event],
                 ..Decision::default()
             };
         }
@@ -78,7 +78,7 @@ pub fn decide(cron: &CronJob, here: &TimeZone, now: Timestamp) -> Decision {
         Ok(Some((time, missed))) => due(cron, spec, time, missed, now),
         Err(error) => {
             let message = format!("invalid schedule: {} : {error}", spec.schedule);
-            return Decision::news(EventType::Warning, "InvalidSchedule", message);
+            return Decision::event(EventType::Warning, "InvalidSchedule", message);
         }
     };
     decision.timetable = Some(timetable);
@@ -95,8 +95,8 @@ fn due(
     let mut decision = Decision::default();
     if missed == Missed::Many {
         let message = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew";
-        let news = (EventType::Warning, "TooManyMissedTimes", message.to_owned());
-        decision.news.push(news);
+        let event = (EventType::Warning, "TooManyMissedTimes", message.to_owned());
+        decision.events.push(event);
     }
     let deadline = spec
         .starting_deadline_seconds
@@ -104,8 +104,8 @@ fn due(
     if deadline.is_some_and(|deadline| time.duration_until(now) > deadline) {
         let when = time.strftime("%a, %d %b %Y %H:%M:%S +0000");
         let message = format!("Missed scheduled time to start a job: {when}");
-        let news = (EventType::Warning, "MissSchedule", message);
-        decision.news.push(news);
+        let event = (EventType::Warning, "MissSchedule", message);
+        decision.events.push(event);
         return decision;
     }
     let status = cron.status.as_ref();
@@ -119,8 +119,8 @@ fn due(
     if spec.concurrency_policy.as_deref() == Some("Forbid") && !active.is_empty() {
         let message =
             "Not starting job because prior execution is running and concurrency policy is Forbid";
-        let news = (EventType::Normal, "JobAlreadyActive", message.to_owned());
-        decision.news.push(news);
+        let event = (EventType::Normal, "JobAlreadyActive", message.to_owned());
+        decision.events.push(event);
         return decision;
     }
     decision.start = Some(time);
@@ -139,12 +139,16 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    /// The time that is started, and the reasons of what is told.
+    /// The time that is started, and the reasons of the events.
     fn decided(cron: CronBuilder, now: &str) -> (String, String) {
         let decision = decide(&cron.build(), &TimeZone::UTC, at(now));
         let start = decision.start.map(|time| time.strftime("%T").to_string());
-        let news: Vec<_> = decision.news.iter().map(|(_, reason, _)| *reason).collect();
-        (start.unwrap_or_default(), news.join(","))
+        let events: Vec<_> = decision
+            .events
+            .iter()
+            .map(|(_, reason, _)| *reason)
+            .collect();
+        (start.unwrap_or_default(), events.join(","))
     }
 
     fn hourly() -> CronBuilder {
@@ -157,7 +161,7 @@ mod tests {
             |name: &str| json!([{"kind": "Job", "namespace": "d", "name": name, "uid": "u"}]);
         let eleven = format!("c-{}", at("11:00:00").as_second() / 60);
         let with = |spec: Value| hourly().with(spec);
-        for (cron, now, start, news) in [
+        for (cron, now, start, events) in [
             (hourly(), "10:59:59", "", ""),
             (hourly(), "11:00:01", "11:00:00", ""),
             (hourly().ran("11:00:00"), "11:00:01", "", ""),
@@ -217,7 +221,7 @@ mod tests {
             let case = json!(cron.clone().build().spec);
             assert_eq!(
                 decided(cron, now),
-                (start.into(), news.into()),
+                (start.into(), events.into()),
                 "{case} at {now}"
             );
         }
@@ -231,7 +235,7 @@ mod tests {
         let decision = due(&cron, spec, at("11:00:00"), Missed::None, at("11:10:01"));
         assert_eq!(decision.start, None);
         let message = "Missed scheduled time to start a job: Mon, 01 Jan 2024 11:00:00 +0000";
-        assert_eq!(decision.news[0].2, message);
+        assert_eq!(decision.events[0].2, message);
         let decision = due(&cron, spec, at("11:00:00"), Missed::None, at("11:10:00"));
         assert_eq!(decision.start, Some(at("11:00:00")));
     }

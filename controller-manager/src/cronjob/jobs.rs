@@ -1,7 +1,7 @@
 //! A CronJob's Jobs: made of its template, followed while they run, and cleared
 //! away when they are old.
 
-use super::decision::{News, job_name};
+use super::decision::{Event, job_name};
 use crate::job::finished;
 use hardway_client::events::EventType;
 use hardway_proto::Kind;
@@ -65,8 +65,8 @@ pub fn forget(status: &mut CronJobStatus, uid: &str) {
 /// What a status doesn't know yet.
 #[derive(Debug, Default, PartialEq)]
 pub struct Followed {
-    /// What to tell.
-    pub news: Vec<News>,
+    /// Events to record.
+    pub events: Vec<Event>,
     /// Jobs that run, though the status doesn't say so.
     pub unexpected: Vec<Arc<Job>>,
     /// Jobs that run according to the status, but aren't to be seen.
@@ -84,7 +84,7 @@ pub fn follow(status: &mut CronJobStatus, jobs: &[Arc<Job>]) -> Followed {
                 forget(status, job.uid());
                 let message = format!("Saw completed job: {}, status: {}", job.name(), end.type_);
                 followed
-                    .news
+                    .events
                     .push((EventType::Normal, "SawCompletedJob", message));
             }
             _ => {}
@@ -94,9 +94,9 @@ pub fn follow(status: &mut CronJobStatus, jobs: &[Arc<Job>]) -> Followed {
             status.last_successful_time = status.last_successful_time.take().max(done);
         }
     }
-    let seen = |wanted: &ObjectReference| {
+    let seen = |reference: &ObjectReference| {
         let mut jobs = jobs.iter();
-        jobs.any(|job| wanted.uid.as_deref() == Some(job.uid()))
+        jobs.any(|job| reference.uid.as_deref() == Some(job.uid()))
     };
     let active = status.active.iter().flatten();
     followed.missing = active.filter(|job| !seen(job)).cloned().collect();
@@ -195,7 +195,7 @@ mod tests {
         ];
         let followed = follow(&mut status, &jobs);
         let messages: Vec<_> = followed
-            .news
+            .events
             .iter()
             .map(|(_, _, text)| text.as_str())
             .collect();

@@ -70,7 +70,7 @@ impl Controller {
         };
         let now = Timestamp::now();
         let mut state = State::of(&job, known, now);
-        let (mut soon, mut news, mut outcome) = (None, None, Ok(()));
+        let (mut soon, mut suspension, mut outcome) = (None, None, Ok(()));
         if state.verdict.is_some() {
             let active = state.active.clone();
             outcome = self.delete(&mut state, &active).await;
@@ -92,7 +92,7 @@ impl Controller {
             if verdict::is_complete(&state) {
                 state.verdict = Some(Verdict::completed());
             } else if managed {
-                news = verdict::note_suspension(&mut state, now);
+                suspension = verdict::note_suspension(&mut state, now);
             }
             soon = soon
                 .into_iter()
@@ -101,7 +101,7 @@ impl Controller {
         }
         tracking::count_active(&mut state);
         self.track(&job, state, now).await?;
-        if let Some([reason, message]) = news {
+        if let Some([reason, message]) = suspension {
             self.event(&job, EventType::Normal, reason, message.into());
         }
         outcome?;
@@ -128,7 +128,7 @@ impl Controller {
         let finished = released.is_ok() && tracking::finish(&mut state, &recorded, now);
         self.write(&mut state, before).await?;
         if finished {
-            self.tell_end(&state);
+            self.record_end(&state);
         }
         released
     }
@@ -227,7 +227,7 @@ impl Controller {
         outcome
     }
 
-    fn tell_end(&self, state: &State) {
+    fn record_end(&self, state: &State) {
         let Some(verdict) = &state.verdict else {
             return;
         };
@@ -240,7 +240,7 @@ impl Controller {
         if state
             .spec()
             .completions
-            .is_some_and(|wanted| succeeded > wanted)
+            .is_some_and(|completions| succeeded > completions)
         {
             let text = "Too many succeeded pods running after completion count reached";
             self.event(job, EventType::Warning, "TooManySucceededPods", text.into());

@@ -24,15 +24,15 @@ pub enum Action {
 pub fn judge(policy: Option<&PodFailurePolicy>, pod: &Pod) -> Option<Action> {
     let rules = policy?.rules.iter().enumerate();
     rules.into_iter().find_map(|(at, rule)| {
-        let what = if let Some(wanted) = &rule.on_exit_codes {
-            let (container, code) = failed_container(pod, wanted)?;
+        let what = if let Some(requirement) = &rule.on_exit_codes {
+            let (container, code) = failed_container(pod, requirement)?;
             format!(
                 "Container {container} for pod {} failed with exit code {code}",
                 name(pod)
             )
         } else {
-            let wanted = rule.on_pod_conditions.as_deref()?;
-            format!("Pod {} has condition {}", name(pod), met(pod, wanted)?)
+            let patterns = rule.on_pod_conditions.as_deref()?;
+            format!("Pod {} has condition {}", name(pod), met(pod, patterns)?)
         };
         match rule.action.as_str() {
             "Count" => Some(Action::Count),
@@ -61,7 +61,7 @@ fn name(pod: &Pod) -> String {
 /// containers come last.
 fn failed_container<'a>(
     pod: &'a Pod,
-    wanted: &PodFailurePolicyOnExitCodesRequirement,
+    requirement: &PodFailurePolicyOnExitCodesRequirement,
 ) -> Option<(&'a str, i32)> {
     let code = |container: &ContainerStatus| {
         let ended = container.state.as_ref()?.terminated.as_ref()?;
@@ -70,9 +70,9 @@ fn failed_container<'a>(
     let mut all = containers(pod).iter().chain(init_containers(pod));
     all.find_map(|container| {
         let code = code(container)?;
-        let named = wanted.container_name.as_deref();
-        let listed = wanted.values.contains(&code);
-        let matches = match wanted.operator.as_str() {
+        let named = requirement.container_name.as_deref();
+        let listed = requirement.values.contains(&code);
+        let matches = match requirement.operator.as_str() {
             "In" => listed,
             "NotIn" => !listed,
             _ => false,
@@ -83,11 +83,11 @@ fn failed_container<'a>(
 }
 
 /// The first of the pod's conditions that fits one of the patterns.
-fn met<'a>(pod: &'a Pod, wanted: &[PodFailurePolicyOnPodConditionsPattern]) -> Option<&'a str> {
+fn met<'a>(pod: &'a Pod, patterns: &[PodFailurePolicyOnPodConditionsPattern]) -> Option<&'a str> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let mut met = conditions.iter().filter(|condition| {
-        let mut wanted = wanted.iter();
-        wanted.any(|w| w.type_ == condition.type_ && w.status == condition.status)
+        let mut patterns = patterns.iter();
+        patterns.any(|p| p.type_ == condition.type_ && p.status == condition.status)
     });
     met.next().map(|condition| condition.type_.as_str())
 }

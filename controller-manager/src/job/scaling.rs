@@ -27,8 +27,8 @@ pub enum Step {
 /// The next step, and in how long there may be another one because a pause
 /// after failures is over.
 pub fn next(state: &State, now: Timestamp) -> (Step, Option<Duration>) {
-    let wanted = state.spec();
-    if spec::is_suspended(wanted) {
+    let job_spec = state.spec();
+    if spec::is_suspended(job_spec) {
         let step = match state.active.is_empty() {
             true => Step::Nothing,
             false => Step::Delete(state.active.clone()),
@@ -42,7 +42,7 @@ pub fn next(state: &State, now: Timestamp) -> (Step, Option<Duration>) {
         surplus.truncate(BURST);
         return (Step::Delete(surplus), None);
     }
-    let leaving = match spec::replaces_ended_only(wanted) {
+    let leaving = match spec::replaces_ended_only(job_spec) {
         true => state.terminating,
         false => 0,
     };
@@ -95,13 +95,13 @@ fn create(state: &State, missing: usize, now: Timestamp) -> (Step, Option<Durati
     if missing == 0 {
         return (Step::Nothing, None);
     }
-    let wanted = state.spec();
-    let per_index = spec::backoff_limit_per_index(wanted).is_some();
+    let job_spec = state.spec();
+    let per_index = spec::backoff_limit_per_index(job_spec).is_some();
     let pause = state.failures.pause(now);
     if !per_index && !pause.is_zero() {
         return (Step::Nothing, Some(pause));
     }
-    if !spec::is_indexed(wanted) {
+    if !spec::is_indexed(job_spec) {
         return (Step::Create(vec![None; missing]), None);
     }
     let mut indexes = pending(state, missing);
@@ -123,8 +123,8 @@ fn create(state: &State, missing: usize, now: Timestamp) -> (Step, Option<Durati
 
 /// The first indexes that are neither done nor being worked on.
 fn pending(state: &State, count: usize) -> Vec<i32> {
-    let wanted = state.spec();
-    let waits = spec::replaces_ended_only(wanted);
+    let job_spec = state.spec();
+    let waits = spec::replaces_ended_only(job_spec);
     let leaving = state.pods.iter().filter(|pod| waits && is_terminating(pod));
     let busy = state.active.iter().chain(leaving);
     let mut taken = state
@@ -133,7 +133,7 @@ fn pending(state: &State, count: usize) -> Vec<i32> {
     if let Some(failed) = &state.failed_indexes {
         taken = taken.union(failed);
     }
-    taken.first_missing(count, spec::completions(wanted))
+    taken.first_missing(count, spec::completions(job_spec))
 }
 
 #[cfg(test)]

@@ -166,8 +166,8 @@ impl State {
             Indexes::parse(text.as_deref().unwrap_or_default(), completions)
         };
         let written = parse(&self.status().completed_indexes);
-        let tracked = |wanted: &dyn Fn(&Pod) -> bool| -> Vec<i32> {
-            let pods = self.valid().filter(|pod| wanted(pod));
+        let tracked = |chosen: &dyn Fn(&Pod) -> bool| -> Vec<i32> {
+            let pods = self.valid().filter(|pod| chosen(pod));
             pods.filter_map(|pod| self.index_of(pod)).collect()
         };
         let succeeded = written.with(tracked(&has_succeeded));
@@ -222,7 +222,7 @@ impl State {
         last
     }
 
-    /// These active pods have been told to leave.
+    /// These active pods are leaving now.
     pub fn left(&mut self, gone: &[Arc<Pod>]) {
         let uids: HashSet<&str> = gone.iter().map(|pod| pod.uid()).collect();
         self.active.retain(|pod| !uids.contains(pod.uid()));

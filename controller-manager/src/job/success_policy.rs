@@ -14,15 +14,15 @@ pub fn met(
         return None;
     }
     let at = rules.iter().position(|rule| {
-        let Some(wanted) = &rule.succeeded_indexes else {
+        let Some(required) = &rule.succeeded_indexes else {
             return rule
                 .succeeded_count
                 .is_some_and(|count| succeeded.len() >= count);
         };
-        let wanted = Indexes::parse(wanted, completions);
-        let done = wanted.overlap(succeeded);
+        let required = Indexes::parse(required, completions);
+        let done = required.overlap(succeeded);
         let enough = rule.succeeded_count.is_some_and(|count| done >= count);
-        !wanted.is_empty() && (done == wanted.len() || enough)
+        !required.is_empty() && (done == required.len() || enough)
     })?;
     Some(format!("Matched rules at index {at}"))
 }

@@ -126,15 +126,15 @@ fn restarted_too_often(state: &State) -> bool {
 
 fn by_indexes(state: &State) -> Option<Verdict> {
     let failed = state.failed_indexes.as_ref()?.len();
-    let wanted = state.spec();
-    if wanted
+    let job_spec = state.spec();
+    if job_spec
         .max_failed_indexes
         .is_some_and(|limit| failed > limit)
     {
         let message = "Job has exceeded the specified maximal number of failed indexes";
         return Some(Verdict::failure("MaxFailedIndexesExceeded", message));
     }
-    let all = failed + state.succeeded_indexes.len() >= spec::completions(wanted);
+    let all = failed + state.succeeded_indexes.len() >= spec::completions(job_spec);
     (failed > 0 && all).then(|| Verdict::failure("FailedIndexes", "Job has failed indexes"))
 }
 
@@ -163,10 +163,10 @@ pub fn note_suspension(state: &mut State, now: Timestamp) -> Option<[&'static st
 
 /// By when the Job has to be done.
 fn deadline(state: &State) -> Option<Timestamp> {
-    let wanted = state.spec();
-    let seconds = wanted.active_deadline_seconds?;
+    let job_spec = state.spec();
+    let seconds = job_spec.active_deadline_seconds?;
     let start = state.status().start_time.as_ref()?.0;
-    if spec::is_suspended(wanted) {
+    if spec::is_suspended(job_spec) {
         return None;
     }
     start.checked_add(SignedDuration::from_secs(seconds)).ok()

@@ -213,9 +213,10 @@ mod tests {
         job
     }
 
-    pub(super) fn told(causes: FieldErrors) -> Vec<String> {
-        let told = causes.into_iter();
-        told.map(|c| format!("{}: {}", c.field, c.message))
+    pub(super) fn messages(causes: FieldErrors) -> Vec<String> {
+        let causes = causes.into_iter();
+        causes
+            .map(|c| format!("{}: {}", c.field, c.message))
             .collect()
     }
 
@@ -235,16 +236,18 @@ mod tests {
             (&spec["backoffLimit"], &spec["completions"]),
             (&json!(6), &json!(1))
         );
-        assert_eq!(told(KindRules::validate(&JOB, &made)), [""; 0]);
+        assert_eq!(messages(KindRules::validate(&JOB, &made)), [""; 0]);
     }
 
     #[test]
     fn labels_that_were_chosen_must_be_right() {
         let mut wrong = job(json!({}));
         wrong["spec"]["template"]["metadata"]["labels"]["job-name"] = json!("e");
-        let told = told(KindRules::validate(&JOB, &wrong));
-        assert!(told[0].starts_with("spec.template.metadata.labels[job-name]: Invalid value: {"));
-        assert!(told[0].ends_with("must be 'pi'"));
+        let messages = messages(KindRules::validate(&JOB, &wrong));
+        assert!(
+            messages[0].starts_with("spec.template.metadata.labels[job-name]: Invalid value: {")
+        );
+        assert!(messages[0].ends_with("must be 'pi'"));
         // Jobs of old had no other labels.
         let mut old = job(json!({}));
         let labels = json!({"controller-uid": "u1", "job-name": "pi"});
@@ -272,9 +275,9 @@ mod tests {
         let mut long = job(json!({"completionMode": "Indexed", "completions": 11}));
         let name = "x".repeat(61);
         long["metadata"]["name"] = json!(name);
-        let told = told(KindRules::validate(&JOB, &long));
+        let messages = messages(KindRules::validate(&JOB, &long));
         assert_eq!(
-            told.last().unwrap(),
+            messages.last().unwrap(),
             &format!(
                 "metadata.name: Invalid value: {name:?}: will not able to create pod with invalid DNS label: {name}-10"
             )

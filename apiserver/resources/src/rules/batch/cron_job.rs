@@ -130,7 +130,7 @@ pub(in super::super) const CRON_JOB: Kind = Kind {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::told;
+    use super::super::tests::messages;
     use super::*;
     use crate::rules::KindRules;
 
@@ -172,8 +172,8 @@ mod tests {
                 r#"spec.timeZone: Invalid value: "": timeZone must be nil or non-empty string"#,
             ),
         ] {
-            let told = told(KindRules::validate(&CRON_JOB, &cron(&fields)));
-            assert_eq!(told.join("|"), words, "{fields}");
+            let messages = messages(KindRules::validate(&CRON_JOB, &cron(&fields)));
+            assert_eq!(messages.join("|"), words, "{fields}");
         }
     }
 
@@ -193,7 +193,7 @@ mod tests {
         cron["spec"]["jobTemplate"]["spec"]["selector"] = json!({});
         cron["spec"]["jobTemplate"]["spec"]["manualSelector"] = json!(true);
         assert_eq!(
-            told(KindRules::validate(&CRON_JOB, &cron)),
+            messages(KindRules::validate(&CRON_JOB, &cron)),
             [
                 "spec.jobTemplate.spec.selector: Invalid value: {}: `selector` will be auto-generated",
                 r#"spec.jobTemplate.spec.manualSelector: Unsupported value: true: supported values: "nil", "false""#,

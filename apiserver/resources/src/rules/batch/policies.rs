@@ -176,14 +176,14 @@ pub(super) fn replacement(e: &mut Errors, path: &Path, spec: &Value) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::told;
+    use super::super::tests::messages;
     use super::*;
     use serde_json::json;
 
     fn failures(rule: Value) -> Vec<String> {
         let spec = json!({"template": {"spec": {"containers": [{"name": "a"}]}},
             "podFailurePolicy": {"rules": [rule]}});
-        told(Errors::collect(|e| failure(e, &Path::new("p"), &spec)))
+        messages(Errors::collect(|e| failure(e, &Path::new("p"), &spec)))
     }
 
     #[test]
@@ -232,10 +232,10 @@ mod tests {
 
     #[test]
     fn what_a_success_policy_may_say() {
-        let told = |rules: Value| {
+        let messages = |rules: Value| {
             let spec = json!({"completionMode": "Indexed", "completions": 5,
                 "successPolicy": {"rules": rules}});
-            told(Errors::collect(|e| success(e, &Path::new("p"), &spec)))
+            messages(Errors::collect(|e| success(e, &Path::new("p"), &spec)))
         };
         for (rules, words) in [
             (
@@ -273,7 +273,7 @@ mod tests {
                 ],
             ),
         ] {
-            assert_eq!(told(rules.clone()), words, "{rules}");
+            assert_eq!(messages(rules.clone()), words, "{rules}");
         }
     }
 }

@@ -168,7 +168,7 @@ pub(super) fn warning(spec: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{job, told};
+    use super::super::tests::{job, messages};
     use super::*;
     use serde_json::json;
 
@@ -223,8 +223,8 @@ mod tests {
             (json!({"managedBy": "example.com/queue"}), &[]),
         ] {
             let job = job(fields.clone());
-            let told = told(Errors::collect(|e| check(e, &Path::new("s"), &job["spec"])));
-            assert_eq!(told, words, "{fields}");
+            let messages = messages(Errors::collect(|e| check(e, &Path::new("s"), &job["spec"])));
+            assert_eq!(messages, words, "{fields}");
         }
     }
 
@@ -233,7 +233,7 @@ mod tests {
         let words = |policy: &str, more: serde_json::Value| {
             let mut job = job(more);
             job["spec"]["template"]["spec"]["restartPolicy"] = json!(policy);
-            told(Errors::collect(|e| check(e, &Path::new("s"), &job["spec"])))
+            messages(Errors::collect(|e| check(e, &Path::new("s"), &job["spec"])))
         };
         let at = "s.template.spec.restartPolicy";
         assert_eq!(words("OnFailure", json!({})), [""; 0]);

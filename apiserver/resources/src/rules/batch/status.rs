@@ -228,7 +228,7 @@ fn counters(e: &mut Errors, path: &Path, new: Version<'_>, old: Version<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{job, told};
+    use super::super::tests::{job, messages};
     use super::*;
     use serde_json::json;
 
@@ -250,7 +250,7 @@ mod tests {
         let (mut before, mut after) = (job(spec.clone()), job(spec));
         before["status"] = old;
         after["status"] = new;
-        told(validate(&after, &before))
+        messages(validate(&after, &before))
     }
 
     #[test]
@@ -266,8 +266,8 @@ mod tests {
             with(&["SuccessCriteriaMet", "Complete"], ended),
         ];
         for pair in steps.windows(2) {
-            let told = changed(json!({}), pair[1].clone(), pair[0].clone());
-            assert_eq!(told, [""; 0], "{}", pair[1]);
+            let messages = changed(json!({}), pair[1].clone(), pair[0].clone());
+            assert_eq!(messages, [""; 0], "{}", pair[1]);
         }
     }
 
@@ -322,8 +322,8 @@ mod tests {
                 r#"status.uncountedTerminatedPods.failed[0]: Duplicate value: "a""#,
             ),
         ] {
-            let told = changed(json!({}), new.clone(), json!({}));
-            assert_eq!(told.first().map(String::as_str), Some(words), "{new}");
+            let messages = changed(json!({}), new.clone(), json!({}));
+            assert_eq!(messages.first().map(String::as_str), Some(words), "{new}");
         }
     }
 

@@ -13,7 +13,7 @@ pub(super) fn check(e: &mut Errors, new: &Value, old: &Value) {
         e.immutable(&path.child(field), get(spec, field), get(before, field));
     };
     immutable("selector");
-    // A job that has not begun yet may still be told where its pods go.
+    // A job that has not begun yet may still be messages where its pods go.
     let begun = !flag(before, "suspend") || has(get(old, "status"), "startTime");
     match begun {
         true => immutable("template"),
@@ -91,14 +91,14 @@ fn copy(to: &mut Value, from: &Value, field: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{job, told};
+    use super::super::tests::{job, messages};
     use super::*;
     use serde_json::json;
 
     fn changed(old: &Value, change: impl Fn(&mut Value)) -> Vec<String> {
         let mut new = old.clone();
         change(&mut new["spec"]);
-        told(Errors::collect(|e| check(e, &new, old)))
+        messages(Errors::collect(|e| check(e, &new, old)))
     }
 
     #[test]
