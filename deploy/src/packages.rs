@@ -59,6 +59,7 @@ const FOR_CONFORMANCE: &[(&str, Sign)] = &[
     ("curl", Sign::Program("curl")),
     ("bind9-dnsutils", Sign::Program("dig")),
     ("netcat-openbsd", Sign::Program("nc.openbsd")),
+    ("wget", Sign::Program("wget")),
 ];
 
 /// Packages that are not there.

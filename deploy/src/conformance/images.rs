@@ -75,6 +75,12 @@ fn image(name: &str, agnhost: Option<&[Entry]>, programs: &Path) -> Result<Optio
             command: words(&["pause"]),
             ..Image::default()
         },
+        ("nonroot", _) => Image {
+            entries: content::busybox()?,
+            command: words(&["sh"]),
+            user: "1234".to_owned(),
+            ..Image::default()
+        },
         // It says who it is, which is root if the kernel heeds its set-user-ID bit.
         ("nonewprivs", _) => Image {
             entries: [content::busybox()?, set_user_id("id", "usr/local/bin/id")?].concat(),
@@ -132,6 +138,8 @@ fn agnhost_entries(agnhost: &Path) -> Result<Vec<Entry>> {
         ("curl", "usr/local/bin/curl"),
         ("dig", "usr/local/bin/dig"),
         ("nc.openbsd", "usr/local/bin/nc"),
+        // Debian's static busybox crashes when its wget has a timeout.
+        ("wget", "usr/local/bin/wget"),
     ] {
         entries.extend(debian(program, at)?);
     }
