@@ -68,21 +68,7 @@ impl Controller {
         let mut revisions = adoption::carry_out(&self.client, set, claim).await?;
         controller_revision::sort(&mut revisions);
 
-        let owner = Owner {
-            object: set,
-            template: &spec.template,
-            collisions: set
-                .status
-                .as_ref()
-                .and_then(|s| s.collision_count)
-                .unwrap_or(0),
-            hash_label: HASH_LABEL,
-        };
-        let (update, collisions) = owner.current(&self.client, &revisions).await?;
-        let update = Version {
-            revision: update.name().into(),
-            template: spec.template.clone(),
-        };
+        let (update, collisions) = self.update_version(set, spec, &revisions).await?;
         let rollout = Rollout {
             set,
             spec,
@@ -107,11 +93,42 @@ impl Controller {
             }
         }
         outcome?;
-        self.forget_old(spec, &rollout, &revisions).await?;
+        if set.metadata.deletion_timestamp.is_none() {
+            self.forget_old(spec, &rollout, &revisions).await?;
+        }
         let min_ready_seconds = spec.min_ready_seconds.unwrap_or(0);
         let waits = pods.iter();
         let waits = waits.filter_map(|pod| available_in(pod, min_ready_seconds, rollout.now));
         Ok(waits.min().map_or(Next::Done, Next::After))
+    }
+
+    /// The version of the template of now, and how many names of revisions were taken.
+    async fn update_version(
+        &self,
+        set: &StatefulSet,
+        spec: &StatefulSetSpec,
+        revisions: &[Arc<ControllerRevision>],
+    ) -> Result<(Version, i32), Status> {
+        let known = set.status.clone().unwrap_or_default();
+        let collisions = known.collision_count.unwrap_or(0);
+        let version = |revision: &str| Version {
+            revision: revision.into(),
+            template: spec.template.clone(),
+        };
+        // Of one that is being deleted the garbage collector deletes the revisions,
+        // too: another one would only hold it up.
+        if set.metadata.deletion_timestamp.is_some() {
+            let revision = known.update_revision.unwrap_or_default();
+            return Ok((version(&revision), collisions));
+        }
+        let owner = Owner {
+            object: set,
+            template: &spec.template,
+            collisions,
+            hash_label: HASH_LABEL,
+        };
+        let (revision, collisions) = owner.current(&self.client, revisions).await?;
+        Ok((version(revision.name()), collisions))
     }
 
     /// Deletes revisions that nobody will go back to.

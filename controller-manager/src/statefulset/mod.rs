@@ -202,4 +202,25 @@ mod tests {
             .map(|resource| fake.calls(&format!("create {resource}")));
         assert_eq!(calls, [4, 2, 2], "nothing is created twice");
     }
+
+    #[tokio::test]
+    async fn one_that_is_being_deleted_gets_no_new_revision() {
+        let (fake, client) = Fake::start(Vec::new());
+        let set = testing::set(json!({}));
+        let mut leaving = serde_json::to_value(&set).unwrap();
+        leaving["metadata"]["deletionTimestamp"] = json!("2024-01-01T00:00:00Z");
+        leaving["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+        leaving["status"] = json!({"replicas": 2, "updateRevision": "r"});
+        fake.create("apps", "statefulsets", leaving);
+        let last = serde_json::to_value(&*testing::ready(&set, 0, "r")).unwrap();
+        fake.create("", "pods", last);
+        let _tasks = start(&client);
+        fake.wait_until("its last pod is counted", |fake| {
+            let status = &fake.objects("apps", "statefulsets")[0]["status"];
+            status["replicas"] == 1 && status["updatedReplicas"] == 1
+        })
+        .await;
+        assert_eq!(fake.calls("create controllerrevisions"), 0);
+        assert_eq!(fake.calls("create pods"), 0);
+    }
 }
