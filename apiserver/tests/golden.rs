@@ -5,13 +5,18 @@
 #[path = "golden/columns.rs"]
 mod columns;
 mod common;
+#[path = "golden/defaults.rs"]
+mod defaults;
 #[path = "golden/discovery.rs"]
 mod discovery;
 #[path = "golden/facts.rs"]
 mod facts;
+#[path = "golden/faults.rs"]
+mod faults;
 
 use common::Lab;
 use facts::Client;
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_is_that_of_kubernetes() {
@@ -19,6 +24,12 @@ async fn the_api_is_that_of_kubernetes() {
     let mut client = Client::new(&lab).await;
     let mut differences = discovery::compare(&mut client).await;
     differences.extend(columns::compare(&mut client).await);
+    // Whom the pods run as.
+    let account = json!({"metadata": {"name": "sa"}});
+    lab.create("/api/v1/namespaces/default/serviceaccounts", &account)
+        .await;
+    differences.extend(defaults::compare(&mut client).await);
+    differences.extend(faults::compare(&mut client).await);
     assert!(
         differences.is_empty(),
         "{} differences:\n{}",

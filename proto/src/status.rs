@@ -4,6 +4,7 @@
 //! `k8s.io/apimachinery/pkg/api/errors`, because clients match on them.
 
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fmt;
 
 /// One detail of a failure, usually one field.
@@ -221,9 +222,12 @@ impl Status {
 
     /// 422: the object breaks its kind's rules; one cause per field.
     pub fn invalid(group: &str, kind: &str, name: &str, causes: Vec<Cause>) -> Self {
+        // The message tells each once, however many causes say it.
+        let mut told = HashSet::new();
         let list: Vec<String> = causes
             .iter()
-            .map(|c| format!("{}: {}", c.field, c.message))
+            .filter(|cause| told.insert((&cause.field, &cause.message)))
+            .map(|cause| format!("{}: {}", cause.field, cause.message))
             .collect();
         let text = match list.as_slice() {
             [one] => one.clone(),
@@ -416,10 +420,16 @@ mod tests {
             message: "Required value".into(),
             field: "spec.selector".into(),
         };
+        let other = Cause {
+            field: "spec.template".into(),
+            ..cause.clone()
+        };
+        let status = Status::invalid("", "Pod", "a", vec![cause.clone(), other, cause]);
         assert_eq!(
-            Status::invalid("", "Pod", "a", vec![cause.clone(), cause]).message,
-            r#"Pod "a" is invalid: [spec.selector: Required value, spec.selector: Required value]"#
+            status.message,
+            r#"Pod "a" is invalid: [spec.selector: Required value, spec.template: Required value]"#
         );
+        assert_eq!(status.details.map(|details| details.causes.len()), Some(3));
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod service;
 mod signing_request;
 mod status;
 mod storage;
+mod volume_source;
 mod workloads;
 
 pub use kinds::for_row;

@@ -211,7 +211,9 @@ impl Services {
         };
         let used = self.claimed_now();
         let local = object["spec"]["externalTrafficPolicy"] == "Local";
-        let ports = object["spec"]["ports"].as_array_mut();
+        // Looked up, so that none are made of none.
+        let ports = object["spec"].get_mut("ports");
+        let ports = ports.and_then(Value::as_array_mut);
         for (index, port) in ports.into_iter().flatten().enumerate() {
             match port["nodePort"].as_u64().filter(|number| *number > 0) {
                 None if wants_ports => plan.choose_ports.push(index),

@@ -8,6 +8,7 @@ use hyper::client::conn::http1::SendRequest;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// A file of facts.
 pub fn read<T: DeserializeOwned>(name: &str) -> T {
@@ -16,6 +17,33 @@ pub fn read<T: DeserializeOwned>(name: &str) -> T {
         .join(name);
     let text = std::fs::read_to_string(&path).unwrap();
     serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The files of a folder of facts, by the names that `read` takes.
+pub fn names(folder: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(folder);
+    let files = std::fs::read_dir(path).unwrap();
+    let mut names: Vec<String> = files
+        .map(|file| format!("{folder}/{}", file.unwrap().file_name().display()))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Where an object is created, by what discovery tells of its kind.
+pub fn collection(object: &Value) -> String {
+    static VERSIONS: LazyLock<Value> = LazyLock::new(|| read::<Value>("discovery.yaml"));
+    let api_version = object["apiVersion"].as_str().unwrap();
+    let entries = VERSIONS["versions"][api_version].as_object().unwrap();
+    let mut entries = entries.iter().filter(|(name, _)| !name.contains('/'));
+    let kind = entries.find(|(_, entry)| entry["kind"] == object["kind"]);
+    let (name, entry) = kind.unwrap_or_else(|| panic!("no kind of {object}"));
+    match entry["namespaced"] == true {
+        true => format!("{}/namespaces/default/{name}", root(api_version)),
+        false => format!("{}/{name}", root(api_version)),
+    }
 }
 
 /// The path of a group's version: `v1`, `apps/v1`.

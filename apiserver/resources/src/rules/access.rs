@@ -134,7 +134,7 @@ fn check_subject(e: &mut Errors, path: &Path, subject: &Value, namespaced: bool)
         other => e.not_supported(
             &path.child("kind"),
             other,
-            &["Group", "ServiceAccount", "User"],
+            &["ServiceAccount", "User", "Group"],
         ),
     }
 }
@@ -154,7 +154,7 @@ fn same_role(new: &Value, old: &Value) -> super::FieldErrors {
 pub(super) const ROLE_BINDING: Kind = Kind {
     name: names::is_path_segment,
     default: default_binding,
-    validate: |binding| Errors::collect(|e| check_binding(e, binding, &["ClusterRole", "Role"])),
+    validate: |binding| Errors::collect(|e| check_binding(e, binding, &["Role", "ClusterRole"])),
     validate_update: same_role,
     ..PLAIN
 };

@@ -1,5 +1,7 @@
 //! HorizontalPodAutoscalers: stored as v2, served as v1 too.
 
+mod metrics;
+
 use super::field::{Errors, Path};
 use super::json::{get, int, is_empty, list, object_mut, remove, set, set_default, text};
 use super::kind::{Kind, WITH_STATUS};
@@ -46,6 +48,7 @@ pub(super) fn to_v1(object: &mut Value) {
         }
     }
     if let Some(status) = object_mut(object, "status") {
+        set_default(status, "currentReplicas", 0);
         let current = remove(status, "currentMetrics").unwrap_or_default();
         remove(status, "conditions");
         let cpu = current.as_array().into_iter().flatten();
@@ -121,6 +124,7 @@ pub(super) const AUTOSCALER: Kind = Kind {
             if is_empty(get(spec, "metrics")) {
                 set(spec, "metrics", vec![cpu_metric(80)]);
             }
+            metrics::default_behavior(spec);
         }
     },
     validate: |object| {
@@ -137,7 +141,8 @@ pub(super) const AUTOSCALER: Kind = Kind {
             }
             if max < 1 {
                 e.invalid(&path.child("maxReplicas"), max, "must be greater than 0");
-            } else if max < min {
+            }
+            if max < min {
                 e.invalid(
                     &path.child("maxReplicas"),
                     max,
@@ -145,25 +150,9 @@ pub(super) const AUTOSCALER: Kind = Kind {
                 );
             }
             let target = get(spec, "scaleTargetRef");
-            for field in ["kind", "name"] {
-                if text(target, field).is_empty() {
-                    e.required(&path.child("scaleTargetRef").child(field), "");
-                }
-            }
-            for (i, metric) in list(spec, "metrics").iter().enumerate() {
-                let at = path.child("metrics").index(i).child("type");
-                let kinds = [
-                    "ContainerResource",
-                    "External",
-                    "Object",
-                    "Pods",
-                    "Resource",
-                ];
-                match text(metric, "type") {
-                    "" => e.required(&at, "must specify a metric source type"),
-                    kind => e.one_of(&at, kind, &kinds),
-                }
-            }
+            metrics::check_reference(e, &path.child("scaleTargetRef"), target);
+            metrics::check(e, &path.child("metrics"), list(spec, "metrics"), min);
+            metrics::check_behavior(e, &path.child("behavior"), get(spec, "behavior"));
         })
     },
     validate_status: super::status::autoscaler,

@@ -17,7 +17,7 @@ use super::json::{
 use super::kind::{Kind, WITH_STATUS};
 use super::pod::warnings::of_template;
 use super::{FieldErrors, labels, template};
-use hardway_proto::names;
+use hardway_proto::{labels::Selector, names};
 use serde_json::{Value, json};
 
 /// Labels by which a Job finds its pods: the old names, and the present ones.
@@ -121,16 +121,14 @@ fn check(e: &mut Errors, job: &Value, present_labels: bool) {
     check_generated(e, job, present_labels);
     let (path, spec) = (Path::new("spec"), get(job, "spec"));
     spec::check(e, &path, spec);
-    labels::check_selector(e, &path.child("selector"), get(spec, "selector"));
-    let own = get(get(get(spec, "template"), "metadata"), "labels");
-    if !has(spec, "selector") {
+    let selector = get(spec, "selector");
+    if selector.is_null() {
         e.required(&path.child("selector"), "");
-    } else if !labels::selects(get(spec, "selector"), own) {
-        e.invalid(
-            &path.child("template.metadata.labels"),
-            own,
-            "`selector` does not match template `labels`",
-        );
+    }
+    labels::check_selector(e, &path.child("selector"), selector);
+    // What can't be understood has been told of.
+    if Selector::from_json(selector).is_ok() {
+        template::check_labels(e, &path.child("template"), get(spec, "template"), selector);
     }
     check_host_name(e, job);
 }

@@ -18,8 +18,8 @@ pub(crate) use approval::condition as approval_condition;
 use super::FieldErrors;
 use super::field::{Errors, Path};
 use super::json::{
-    default_number, default_text, ensure_object, flag, get, has, list, list_mut, object_mut,
-    remove, set, text,
+    default_text, ensure_object, flag, get, has, list, list_mut, object_mut, remove, set,
+    set_default, text,
 };
 use super::kind::{Kind, WITH_STATUS};
 use crate::crd::{FINALIZER, has_webhook, status};
@@ -36,7 +36,7 @@ fn default(definition: &mut Value) {
         default_text(conversion, "strategy", "None");
         let client = object_mut(conversion, "webhook").and_then(|w| object_mut(w, "clientConfig"));
         if let Some(service) = client.and_then(|c| object_mut(c, "service")) {
-            default_number(service, "port", 443);
+            set_default(service, "port", 443);
         }
     }
     if let Some(names) = object_mut(spec, "names") {

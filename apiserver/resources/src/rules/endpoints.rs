@@ -15,6 +15,27 @@ fn address(e: &mut Errors, path: &Path, ip: &str) {
     }
 }
 
+/// An address of Endpoints, and whose it is.
+fn check_address(e: &mut Errors, path: &Path, entry: &Value) {
+    let (at, ip) = (path.child("ip"), text(entry, "ip"));
+    e.each(&at, ip, names::is_ip(ip));
+    let host = text(entry, "hostname");
+    if !host.is_empty() {
+        e.each(&path.child("hostname"), host, names::is_dns1123_label(host));
+    }
+    if has(entry, "nodeName") {
+        let node = text(entry, "nodeName");
+        let problems = names::is_dns1123_subdomain(node);
+        e.each(&path.child("nodeName"), node, problems);
+    }
+    if ip.parse::<std::net::IpAddr>().is_err() {
+        e.invalid(&at, ip, "must be a valid IP address");
+    }
+    for problem in special_address(ip) {
+        e.invalid(&at, ip, problem);
+    }
+}
+
 fn port(e: &mut Errors, path: &Path, port: &Value, name_required: bool) {
     let name = text(port, "name");
     if name.is_empty() {
@@ -53,11 +74,7 @@ pub(super) const ENDPOINTS: Kind = Kind {
                 }
                 for (field, addresses) in [("addresses", ready), ("notReadyAddresses", not)] {
                     for (j, entry) in addresses.iter().enumerate() {
-                        address(
-                            e,
-                            &path.child(field).index(j).child("ip"),
-                            text(entry, "ip"),
-                        );
+                        check_address(e, &path.child(field).index(j), entry);
                     }
                 }
                 let ports = list(subset, "ports");
@@ -91,7 +108,12 @@ pub(super) const ENDPOINT_SLICE: Kind = Kind {
                 e.too_many(&Path::new("endpoints"), endpoints.len(), 1000);
             }
             for (i, endpoint) in endpoints.iter().enumerate() {
-                let path = Path::new("endpoints").index(i).child("addresses");
+                let path = Path::new("endpoints").index(i);
+                let host = text(endpoint, "hostname");
+                if !host.is_empty() {
+                    e.each(&path.child("hostname"), host, names::is_dns1123_label(host));
+                }
+                let path = path.child("addresses");
                 let addresses = list(endpoint, "addresses");
                 if addresses.is_empty() {
                     e.required(&path, "must contain at least 1 address");
@@ -126,6 +148,11 @@ pub(super) const ENDPOINT_SLICE: Kind = Kind {
                 }
                 if has(one, "port") {
                     port(e, &path, one, false);
+                }
+                let protocol = text(one, "appProtocol");
+                if !protocol.is_empty() {
+                    let problems = names::is_qualified_name(protocol);
+                    e.each(&path.child("appProtocol"), protocol, problems);
                 }
             }
         })

@@ -1,16 +1,12 @@
 //! What extends the API besides custom resource definitions: webhooks, admission
 //! policies.
 
-use super::client_config;
+mod webhooks;
+
 use super::field::{Errors, Path};
-use super::json::{
-    default_number, default_text, get, has, int, is_empty, list, list_mut, object_mut, set_default,
-    text,
-};
+use super::json::{default_text, get, has, is_empty, list_mut, object_mut, set_default, text};
 use super::kind::{Kind, PLAIN, WITH_STATUS};
-use hardway_proto::names;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 
 fn default_webhooks(configuration: &mut Value, mutating: bool) {
     for hook in list_mut(configuration, "webhooks") {
@@ -28,71 +24,8 @@ fn default_webhooks(configuration: &mut Value, mutating: bool) {
         if let Some(service) =
             object_mut(hook, "clientConfig").and_then(|c| object_mut(c, "service"))
         {
-            default_number(service, "port", 443);
+            set_default(service, "port", 443);
         }
-    }
-}
-
-fn check_webhooks(e: &mut Errors, configuration: &Value) {
-    let mut seen = BTreeSet::new();
-    for (i, hook) in list(configuration, "webhooks").iter().enumerate() {
-        let path = Path::new("webhooks").index(i);
-        let name = text(hook, "name");
-        e.each(&path.child("name"), name, names::is_dns1123_subdomain(name));
-        if name.split('.').count() < 3 {
-            e.invalid(
-                &path.child("name"),
-                name,
-                "should be a domain with at least three segments separated by dots",
-            );
-        }
-        if !seen.insert(name) {
-            e.duplicate(&path.child("name"), name);
-        }
-        let effects = text(hook, "sideEffects");
-        if effects.is_empty() {
-            e.required(
-                &path.child("sideEffects"),
-                "must specify one of None, NoneOnDryRun",
-            );
-        }
-        e.one_of(
-            &path.child("sideEffects"),
-            effects,
-            &["None", "NoneOnDryRun"],
-        );
-        e.one_of(
-            &path.child("failurePolicy"),
-            text(hook, "failurePolicy"),
-            &["Fail", "Ignore"],
-        );
-        e.one_of(
-            &path.child("matchPolicy"),
-            text(hook, "matchPolicy"),
-            &["Equivalent", "Exact"],
-        );
-        let seconds = int(hook, "timeoutSeconds").unwrap_or(10);
-        if !(1..=30).contains(&seconds) {
-            e.invalid(
-                &path.child("timeoutSeconds"),
-                seconds,
-                "the timeout value must be between 1 and 30 seconds",
-            );
-        }
-        let accepted = list(hook, "admissionReviewVersions");
-        if accepted.is_empty() {
-            e.required(
-                &path.child("admissionReviewVersions"),
-                "must specify one of v1, v1beta1",
-            );
-        } else if !accepted.iter().any(|v| v == "v1" || v == "v1beta1") {
-            e.invalid(
-                &path.child("admissionReviewVersions"),
-                get(hook, "admissionReviewVersions"),
-                "must include at least one of v1, v1beta1",
-            );
-        }
-        client_config::check(e, &path.child("clientConfig"), get(hook, "clientConfig"));
     }
 }
 
@@ -100,7 +33,7 @@ pub(super) const MUTATING_WEBHOOKS: Kind = Kind {
     any_finalizer: true,
     generation: true,
     default: |configuration| default_webhooks(configuration, true),
-    validate: |configuration| Errors::collect(|e| check_webhooks(e, configuration)),
+    validate: |configuration| Errors::collect(|e| webhooks::check(e, configuration)),
     ..PLAIN
 };
 

@@ -113,7 +113,8 @@ impl Errors {
 
     /// A value that can't be.
     pub fn invalid(&mut self, path: &Path, value: impl Quoted, detail: &str) {
-        let message = format!("Invalid value: {}: {detail}", value.shown());
+        let colon = if detail.is_empty() { "" } else { ": " };
+        let message = format!("Invalid value: {}{colon}{detail}", value.shown());
         self.push("FieldValueInvalid", path, message);
     }
 
@@ -173,6 +174,12 @@ impl Errors {
     /// A value that occurs twice where each may occur once.
     pub fn duplicate(&mut self, path: &Path, value: impl Quoted) {
         let message = format!("Duplicate value: {}", value.shown());
+        self.push("FieldValueDuplicate", path, message);
+    }
+
+    /// A value that occurs twice, and what that means.
+    pub fn duplicate_of(&mut self, path: &Path, value: impl Quoted, detail: &str) {
+        let message = format!("Duplicate value: {}: {detail}", value.shown());
         self.push("FieldValueDuplicate", path, message);
     }
 

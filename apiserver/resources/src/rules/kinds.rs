@@ -82,6 +82,7 @@ fn find(group: &str, kind: &str) -> Kind {
         ("rbac.authorization.k8s.io", "RoleBinding") => access::ROLE_BINDING,
         ("scheduling.k8s.io", "PriorityClass") => limits::PRIORITY_CLASS,
         ("storage.k8s.io", "CSIDriver") => storage::CSI_DRIVER,
+        ("storage.k8s.io", "CSINode") => storage::CSI_NODE,
         ("storage.k8s.io", "CSIStorageCapacity") => storage::CAPACITY,
         ("storage.k8s.io", "StorageClass") => storage::STORAGE_CLASS,
         ("storage.k8s.io", "VolumeAttachment") => storage::ATTACHMENT,

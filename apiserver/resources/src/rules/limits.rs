@@ -1,9 +1,13 @@
 //! LimitRanges, ResourceQuotas, PodDisruptionBudgets, PriorityClasses, Leases.
 
+mod names;
+mod quota;
+mod range;
+
+pub(super) use names::is_standard;
+
 use super::field::{Errors, Path};
-use super::json::{
-    default_text, entries, get, has, int, list, list_mut, object_mut, set, set_default, text,
-};
+use super::json::{get, has, int, list, list_mut, object_mut, set, set_default, text};
 use super::kind::{Kind, PLAIN, WITH_STATUS};
 use super::{labels, pod, status, workloads};
 use hardway_proto::quantity::Quantity;
@@ -50,45 +54,9 @@ pub(super) const LIMIT_RANGE: Kind = Kind {
             list_mut(spec, "limits").for_each(default_limit);
         }
     },
-    validate: |object| {
-        Errors::collect(|e| {
-            let mut seen = BTreeSet::new();
-            for (i, limit) in list(get(object, "spec"), "limits").iter().enumerate() {
-                let path = Path::new("spec.limits").index(i);
-                let kind = text(limit, "type");
-                if !seen.insert(kind) {
-                    e.duplicate(&path.child("type"), kind);
-                }
-                for field in AMOUNTS {
-                    for (name, amount) in entries(limit, field) {
-                        pod::check_quantity(e, &path.child(field).key(name), amount);
-                    }
-                }
-                ordered(e, &path, limit, "min", "max");
-                ordered(e, &path, limit, "min", "default");
-                ordered(e, &path, limit, "default", "max");
-                ordered(e, &path, limit, "defaultRequest", "default");
-            }
-        })
-    },
+    validate: |object| Errors::collect(|e| range::check(e, get(object, "spec"))),
     ..PLAIN
 };
-
-/// The amounts of one field may not exceed those of another.
-fn ordered(e: &mut Errors, path: &Path, limit: &Value, low: &str, high: &str) {
-    for (name, small) in entries(limit, low) {
-        let Some(big) = get(limit, high).get(name) else {
-            continue;
-        };
-        let (Ok(a), Ok(b)) = (Quantity::from_json(small), Quantity::from_json(big)) else {
-            continue;
-        };
-        if a > b {
-            let detail = format!("{low} value {a} is greater than {high} value {b}");
-            e.invalid(&path.child(low).key(name), small, &detail);
-        }
-    }
-}
 
 /// Requests that may be more than limits may: somebody has mixed them up.
 fn quota_warnings(quota: &Value) -> Vec<String> {
@@ -128,13 +96,7 @@ pub(super) const RESOURCE_QUOTA: Kind = Kind {
             }
         }
     },
-    validate: |quota| {
-        Errors::collect(|e| {
-            for (name, amount) in entries(get(quota, "spec"), "hard") {
-                pod::check_quantity(e, &Path::new("spec.hard").key(name), amount);
-            }
-        })
-    },
+    validate: |quota| Errors::collect(|e| quota::check(e, get(quota, "spec"))),
     validate_update: |new, old| {
         let scopes = |object| get(get(object, "spec"), "scopes");
         Errors::collect(|e| e.immutable(&Path::new("spec.scopes"), scopes(new), scopes(old)))
@@ -144,6 +106,8 @@ pub(super) const RESOURCE_QUOTA: Kind = Kind {
 };
 
 pub(super) const DISRUPTION_BUDGET: Kind = Kind {
+    // Any that a path can have: nothing is made of it.
+    name: hardway_proto::names::is_path_segment,
     status: r#"{"disruptionsAllowed":0,"currentHealthy":0,"desiredHealthy":0,"expectedPods":0}"#,
     validate: |budget| {
         Errors::collect(|e| {
@@ -158,6 +122,7 @@ pub(super) const DISRUPTION_BUDGET: Kind = Kind {
             }
             for field in [low, high].into_iter().filter(|f| has(spec, f)) {
                 workloads::check_amount(e, &path.child(field), get(spec, field));
+                workloads::at_most_all(e, &path, spec, field);
             }
             labels::check_selector(e, &path.child("selector"), get(spec, "selector"));
             e.one_of(
@@ -172,17 +137,17 @@ pub(super) const DISRUPTION_BUDGET: Kind = Kind {
 };
 
 pub(super) const PRIORITY_CLASS: Kind = Kind {
-    default: |class| default_text(class, "preemptionPolicy", "PreemptLowerPriority"),
+    default: |class| set_default(class, "preemptionPolicy", "PreemptLowerPriority"),
     validate: |class| {
         Errors::collect(|e| {
             let name = text(get(class, "metadata"), "name");
             let value = int(class, "value").unwrap_or_default();
             let builtin = ["system-cluster-critical", "system-node-critical"].contains(&name);
             if name.starts_with("system-") && !builtin {
-                e.forbidden(
-                    &Path::new("metadata.name"),
-                    "priority class names with 'system-' prefix are reserved for system use only. error: the name is reserved",
+                let detail = format!(
+                    "priority class names with 'system-' prefix are reserved for system use only. error: {name} is not a known system priority class"
                 );
+                e.forbidden(&Path::new("metadata.name"), &detail);
             }
             if !builtin && value > 1_000_000_000 {
                 e.forbidden(
@@ -190,12 +155,11 @@ pub(super) const PRIORITY_CLASS: Kind = Kind {
                     "maximum allowed value of a user defined priority is 1000000000",
                 );
             }
-            let policy = text(class, "preemptionPolicy");
-            e.one_of(
-                &Path::new("preemptionPolicy"),
-                policy,
-                &["Never", "PreemptLowerPriority"],
-            );
+            let path = Path::new("preemptionPolicy");
+            match text(class, "preemptionPolicy") {
+                "" => e.required(&path, ""),
+                policy => e.one_of(&path, policy, &["PreemptLowerPriority", "Never"]),
+            }
         })
     },
     validate_update: |new, old| {
@@ -224,10 +188,10 @@ pub(super) const LEASE: Kind = Kind {
                     "must be greater than 0",
                 );
             }
-            e.non_negative(
-                &path.child("leaseTransitions"),
-                int(spec, "leaseTransitions"),
-            );
+            if let Some(n) = int(spec, "leaseTransitions").filter(|n| *n < 0) {
+                let detail = "must be greater than or equal to 0";
+                e.invalid(&path.child("leaseTransitions"), n, detail);
+            }
         })
     },
     ..PLAIN
@@ -256,6 +220,24 @@ pub(super) const RUNTIME_CLASS: Kind = Kind {
                 handler,
                 hardway_proto::names::is_dns1123_label(handler),
             );
+            let fixed = get(get(class, "overhead"), "podFixed");
+            pod::check_overhead(e, &Path::new("overhead"), fixed);
+            let (path, scheduling) = (Path::new("scheduling"), get(class, "scheduling"));
+            labels::check(
+                e,
+                &path.child("nodeSelector"),
+                get(scheduling, "nodeSelector"),
+            );
+            let tolerations = list(scheduling, "tolerations");
+            let at = path.child("tolerations");
+            pod::check_tolerations(e, &at.child("tolerations"), tolerations);
+            let mut seen = BTreeSet::new();
+            for (i, toleration) in tolerations.iter().enumerate() {
+                let key = ["key", "operator", "value", "effect"].map(|part| text(toleration, part));
+                if !seen.insert(key) {
+                    e.duplicate(&at.index(i), toleration);
+                }
+            }
         })
     },
     validate_update: |new, old| {

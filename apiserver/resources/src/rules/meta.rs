@@ -14,7 +14,7 @@ const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 pub type NameRule<'a> = &'a dyn Fn(&str) -> Vec<String>;
 
 /// Finalizers of Kubernetes' own, which name no domain.
-const STANDARD_FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
+pub(super) const STANDARD_FINALIZERS: [&str; 3] = ["foregroundDeletion", "kubernetes", "orphan"];
 
 /// What is wrong with the metadata of an object about to be created, its
 /// final name included.

@@ -3,6 +3,7 @@
 use super::field::{Errors, Path};
 use super::json::{ensure_object, get, list, set, text};
 use super::kind::{Kind, PLAIN};
+use super::meta::STANDARD_FINALIZERS;
 use super::status;
 use hardway_proto::names;
 use serde_json::{Value, json};
@@ -42,13 +43,17 @@ pub(super) const NAMESPACE: Kind = Kind {
     prepare_update: |new, old| super::carry_over(new, old, "spec"),
     validate: |namespace| {
         Errors::collect(|e| {
-            for (i, finalizer) in list(get(namespace, "spec"), "finalizers")
-                .iter()
-                .enumerate()
-            {
+            let path = Path::new("spec.finalizers");
+            for finalizer in list(get(namespace, "spec"), "finalizers") {
                 let name = finalizer.as_str().unwrap_or_default();
-                let path = Path::new("spec.finalizers").index(i);
                 e.each(&path, name, names::is_qualified_name(name));
+                if !name.contains('/') && !STANDARD_FINALIZERS.contains(&name) {
+                    e.invalid(
+                        &path,
+                        name,
+                        "name is neither a standard finalizer name nor is it fully qualified",
+                    );
+                }
             }
         })
     },

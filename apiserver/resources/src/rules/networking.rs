@@ -1,112 +1,15 @@
 //! Ingresses, NetworkPolicies, and the addresses of Services.
 
+mod ingress;
+
+pub(super) use ingress::{INGRESS, INGRESS_CLASS, domain_prefixed};
+
 use super::field::{Errors, Path};
 use super::json::{default_text, get, has, int, is_empty, list, list_mut, object_mut, set, text};
 use super::kind::{Kind, PLAIN, WITH_STATUS};
 use super::{labels, pod};
 use hardway_proto::names;
 use serde_json::{Value, json};
-
-fn backend(e: &mut Errors, path: &Path, backend: &Value) {
-    let (service, resource) = (get(backend, "service"), get(backend, "resource"));
-    match (service.is_null(), resource.is_null()) {
-        (true, true) => e.required(path, ""),
-        (false, false) => e.invalid(path, "", "cannot set both resource and service backends"),
-        (true, false) => {}
-        (false, true) => {
-            let at = path.child("service");
-            let name = text(service, "name");
-            if name.is_empty() {
-                e.required(&at.child("name"), "");
-            } else {
-                e.each(&at.child("name"), name, names::is_dns1035_label(name));
-            }
-            let port = get(service, "port");
-            let (named, number) = (text(port, "name"), int(port, "number").unwrap_or_default());
-            if !named.is_empty() && number != 0 {
-                e.invalid(path, "", "cannot set both port name & port number");
-            } else if named.is_empty() {
-                for problem in names::is_port_number(number) {
-                    e.invalid(&at.child("port.number"), number, &problem);
-                }
-            }
-        }
-    }
-}
-
-fn check_ingress(e: &mut Errors, ingress: &Value) {
-    let (path, spec) = (Path::new("spec"), get(ingress, "spec"));
-    let rules = list(spec, "rules");
-    if rules.is_empty() && !has(spec, "defaultBackend") {
-        e.invalid(
-            &path,
-            get(spec, "rules"),
-            "either `defaultBackend` or `rules` must be specified",
-        );
-    }
-    if has(spec, "defaultBackend") {
-        backend(
-            e,
-            &path.child("defaultBackend"),
-            get(spec, "defaultBackend"),
-        );
-    }
-    for (i, rule) in rules.iter().enumerate() {
-        let path = path.child("rules").index(i);
-        let host = text(rule, "host");
-        if !host.is_empty() {
-            let at = path.child("host");
-            if host.parse::<std::net::IpAddr>().is_ok() {
-                e.invalid(&at, host, "must be a DNS name, not an IP address");
-            } else if host.contains('*') {
-                e.each(&at, host, names::is_wildcard_dns1123_subdomain(host));
-            } else {
-                e.each(&at, host, names::is_dns1123_subdomain(host));
-            }
-        }
-        if !has(rule, "http") {
-            continue;
-        }
-        let path = path.child("http.paths");
-        let paths = list(get(rule, "http"), "paths");
-        if paths.is_empty() {
-            e.required(&path, "");
-        }
-        for (j, one) in paths.iter().enumerate() {
-            let path = path.index(j);
-            let kind = text(one, "pathType");
-            let place = text(one, "path");
-            match kind {
-                "" => e.required(&path.child("pathType"), "pathType must be specified"),
-                "Exact" | "Prefix" if !place.starts_with('/') => {
-                    e.invalid(&path.child("path"), place, "must be an absolute path");
-                }
-                "Exact" | "Prefix" | "ImplementationSpecific" => {}
-                other => e.not_supported(
-                    &path.child("pathType"),
-                    other,
-                    &["Exact", "ImplementationSpecific", "Prefix"],
-                ),
-            }
-            backend(e, &path.child("backend"), get(one, "backend"));
-        }
-    }
-}
-
-pub(super) const INGRESS: Kind = Kind {
-    status: r#"{"loadBalancer":{}}"#,
-    validate: |ingress| Errors::collect(|e| check_ingress(e, ingress)),
-    ..WITH_STATUS
-};
-
-pub(super) const INGRESS_CLASS: Kind = Kind {
-    generation: true,
-    validate_update: |new, old| {
-        let field = |object| get(get(object, "spec"), "controller");
-        Errors::collect(|e| e.immutable(&Path::new("spec.controller"), field(new), field(old)))
-    },
-    ..PLAIN
-};
 
 fn default_policy(policy: &mut Value) {
     let Some(spec) = object_mut(policy, "spec") else {
@@ -139,10 +42,13 @@ fn check_policy(e: &mut Errors, policy: &Value) {
                 e.one_of(
                     &path.child("protocol"),
                     text(port, "protocol"),
-                    &["SCTP", "TCP", "UDP"],
+                    &["TCP", "UDP", "SCTP"],
                 );
                 if has(port, "port") {
                     pod::check_port(e, &path.child("port"), get(port, "port"));
+                }
+                if let Some(end) = int(port, "endPort") {
+                    check_end(e, &path.child("endPort"), get(port, "port"), end);
                 }
             }
             for (j, peer) in list(rule, peers).iter().enumerate() {
@@ -150,13 +56,37 @@ fn check_policy(e: &mut Errors, policy: &Value) {
             }
         }
     }
-    for (i, kind) in list(spec, "policyTypes").iter().enumerate() {
-        let at = path.child("policyTypes").index(i);
-        e.one_of(
-            &at,
-            kind.as_str().unwrap_or_default(),
-            &["Egress", "Ingress"],
-        );
+    let at = path.child("policyTypes");
+    let types = list(spec, "policyTypes");
+    if types.len() > 2 {
+        let detail = "may not specify more than two policyTypes";
+        return e.invalid(&at, get(spec, "policyTypes"), detail);
+    }
+    for (i, kind) in types.iter().enumerate() {
+        let kind = kind.as_str().unwrap_or_default();
+        e.one_of(&at.index(i), kind, &["Ingress", "Egress"]);
+    }
+}
+
+/// The end of a range of ports.
+fn check_end(e: &mut Errors, path: &Path, port: &Value, end: i64) {
+    match port {
+        Value::Null => {
+            let detail = "may not be specified when `port` is not specified";
+            e.invalid(path, end, detail);
+        }
+        Value::String(_) => {
+            let detail = "may not be specified when `port` is non-numeric";
+            e.invalid(path, end, detail);
+        }
+        port => {
+            if port.as_i64().is_some_and(|port| end < port) {
+                e.invalid(path, port, "must be greater than or equal to `port`");
+            }
+            for problem in names::is_port_number(end) {
+                e.invalid(path, end, &problem);
+            }
+        }
     }
 }
 
@@ -182,11 +112,18 @@ fn check_peer(e: &mut Errors, path: &Path, peer: &Value) {
     }
     for (i, except) in list(block, "except").iter().enumerate() {
         let at = path.child("ipBlock.except").index(i);
-        check_cidr(e, &at, except.as_str().unwrap_or_default());
+        let except = except.as_str().unwrap_or_default();
+        check_cidr(e, &at, except);
+        let parse = |cidr: &str| cidr.parse::<ipnetwork::IpNetwork>().ok();
+        if let (Some(whole), Some(part)) = (parse(text(block, "cidr")), parse(except))
+            && (!whole.contains(part.network()) || whole.prefix() >= part.prefix())
+        {
+            e.invalid(&at, except, "must be a strict subset of `cidr`");
+        }
     }
 }
 
-fn check_cidr(e: &mut Errors, path: &Path, cidr: &str) {
+pub(super) fn check_cidr(e: &mut Errors, path: &Path, cidr: &str) {
     if !cidr.contains('/') || cidr.parse::<ipnetwork::IpNetwork>().is_err() {
         e.invalid(
             path,

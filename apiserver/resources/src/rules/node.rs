@@ -5,7 +5,7 @@ use super::json::{entries, flag, get, is_empty, list, object_mut, set, text};
 use super::kind::{Kind, PLAIN};
 use super::pod;
 use hardway_proto::names;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
 
 fn default_status(node: &mut Value) {
@@ -24,7 +24,8 @@ fn check(e: &mut Errors, node: &Value) {
     let spec = get(node, "spec");
     let mut seen = BTreeSet::new();
     for (i, taint) in list(spec, "taints").iter().enumerate() {
-        let path = Path::new("spec.taints").index(i);
+        // As Kubernetes names them.
+        let path = Path::new("metadata.taints").index(i);
         let (key, effect) = (text(taint, "key"), text(taint, "effect"));
         e.each(&path.child("key"), key, names::is_qualified_name(key));
         let value = text(taint, "value");
@@ -38,7 +39,8 @@ fn check(e: &mut Errors, node: &Value) {
             &["NoSchedule", "PreferNoSchedule", "NoExecute"],
         );
         if !seen.insert((key, effect)) {
-            e.duplicate(&path, &json!({"key": key, "effect": effect}));
+            let detail = "taints must be unique by key and effect pair";
+            e.duplicate_of(&path, taint, detail);
         }
     }
     for (i, cidr) in list(spec, "podCIDRs").iter().enumerate() {
@@ -58,7 +60,8 @@ fn check_status(e: &mut Errors, node: &Value) {
     let status = get(node, "status");
     for field in ["capacity", "allocatable"] {
         for (name, amount) in entries(status, field) {
-            pod::check_quantity(e, &Path::new("status").child(field).key(name), amount);
+            let path = Path::new("status").child(field).child(name);
+            pod::check_quantity(e, &path, amount);
         }
     }
     let mut addresses = HashSet::new();
@@ -128,6 +131,7 @@ pub(super) const NODE: Kind = Kind {
 mod tests {
     use super::*;
     use crate::rules::KindRules;
+    use serde_json::json;
 
     #[test]
     fn nodes() {

@@ -13,11 +13,11 @@ mod update;
 mod volumes;
 pub(super) mod warnings;
 
-pub(super) use affinity::check_node_selector;
+pub(super) use affinity::{check_node_selector, check_tolerations};
 pub use defaults::default_spec;
 pub(super) use probes::check_port;
 pub use qos::qos_class;
-pub(super) use resources::{canonical_map, check_quantity};
+pub(super) use resources::{canonical_map, check_overhead, check_quantity};
 pub(super) use security::check_annotations;
 pub use spec::check_spec;
 pub(super) use volumes::host_path;

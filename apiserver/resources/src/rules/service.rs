@@ -2,10 +2,11 @@
 
 use super::field::{Errors, Path};
 use super::json::{
-    default_number, default_text, ensure_object, get, has, int, is_empty, list, list_mut,
-    object_mut, set, set_default, text,
+    default_text, ensure_object, get, has, int, is_empty, list, list_mut, object_mut, set,
+    set_default, text,
 };
 use super::kind::{Kind, PLAIN};
+use super::networking::check_cidr;
 use super::{labels, pod};
 use hardway_proto::names;
 use serde_json::{Value, json};
@@ -52,7 +53,7 @@ fn default_service(service: &mut Value) {
         && let Some(config) =
             object_mut(spec, "sessionAffinityConfig").and_then(|c| object_mut(c, "clientIP"))
     {
-        default_number(config, "timeoutSeconds", 10800);
+        set_default(config, "timeoutSeconds", 10800);
     }
 }
 
@@ -94,12 +95,19 @@ fn check(e: &mut Errors, service: &Value) {
         }
     }
     addresses(e, &path, spec);
+    sources(e, service);
     traffic(e, &path, spec, kind);
 }
 
 fn external_name(e: &mut Errors, path: &Path, spec: &Value) {
-    for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-        if !is_empty(get(spec, field)) {
+    // An address alone is the first of its kind.
+    let addressed = !is_empty(get(spec, "clusterIP")) || !is_empty(get(spec, "clusterIPs"));
+    for (field, is_set) in [
+        ("clusterIPs", addressed),
+        ("ipFamilies", !is_empty(get(spec, "ipFamilies"))),
+        ("ipFamilyPolicy", !is_empty(get(spec, "ipFamilyPolicy"))),
+    ] {
+        if is_set {
             e.forbidden(
                 &path.child(field),
                 "may not be set for ExternalName services",
@@ -189,6 +197,7 @@ fn addresses(e: &mut Errors, path: &Path, spec: &Value) {
             e.each(&path.child("clusterIPs").index(i), ip, names::is_ip(ip));
         }
     }
+    let mut seen = BTreeSet::new();
     for (i, family) in list(spec, "ipFamilies").iter().enumerate() {
         let family = family.as_str().unwrap_or_default();
         e.one_of(
@@ -196,6 +205,9 @@ fn addresses(e: &mut Errors, path: &Path, spec: &Value) {
             family,
             &["IPv4", "IPv6"],
         );
+        if !seen.insert(family) {
+            e.duplicate(&path.child("ipFamilies").index(i), family);
+        }
     }
     e.one_of(
         &path.child("ipFamilyPolicy"),
@@ -270,11 +282,60 @@ fn traffic(e: &mut Errors, path: &Path, spec: &Value, kind: &str) {
         text(spec, "internalTrafficPolicy"),
         &policies,
     );
-    if has(spec, "loadBalancerClass") && kind != "LoadBalancer" {
-        e.forbidden(
-            &path.child("loadBalancerClass"),
-            "may only be used when `type` is 'LoadBalancer'",
-        );
+    for field in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
+        if has(spec, field) && kind != "LoadBalancer" {
+            e.forbidden(&path.child(field), OF_BALANCERS);
+        }
+    }
+    let distribution = text(spec, "trafficDistribution");
+    let at = path.child("trafficDistribution");
+    e.one_of(&at, distribution, &["PreferClose"]);
+    let at = path.child("healthCheckNodePort");
+    let checks = kind == "LoadBalancer" && external == "Local";
+    match int(spec, "healthCheckNodePort").unwrap_or_default() {
+        0 => {}
+        port if !checks => e.invalid(
+            &at,
+            port,
+            "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+        ),
+        port => {
+            for problem in names::is_port_number(port) {
+                e.invalid(&at, port, &problem);
+            }
+        }
+    }
+}
+
+const OF_BALANCERS: &str = "may only be used when `type` is 'LoadBalancer'";
+/// How the sources of a balancer were named before there was a field for them.
+const OLD_SOURCES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+
+/// Whom a load balancer serves.
+fn sources(e: &mut Errors, service: &Value) {
+    let spec = get(service, "spec");
+    let balanced = text(spec, "type") == "LoadBalancer";
+    let annotations = get(get(service, "metadata"), "annotations");
+    let named = list(spec, "loadBalancerSourceRanges");
+    if !named.is_empty() {
+        // As Kubernetes spells it.
+        let path = Path::new("spec.LoadBalancerSourceRanges");
+        if !balanced {
+            e.forbidden(&path, OF_BALANCERS);
+        }
+        for (i, range) in named.iter().enumerate() {
+            let range = range.as_str().unwrap_or_default().trim();
+            check_cidr(e, &path.index(i), range);
+        }
+    } else if has(annotations, OLD_SOURCES) {
+        let path = Path::new("metadata.annotations").key(OLD_SOURCES);
+        if !balanced {
+            e.forbidden(&path, OF_BALANCERS);
+        }
+        let ranges = text(annotations, OLD_SOURCES).trim();
+        for range in ranges.split(',').filter(|_| !ranges.is_empty()) {
+            check_cidr(e, &path, range.trim());
+        }
     }
 }
 

@@ -2,15 +2,44 @@
 //! issued does so, too.
 
 use super::field::{Errors, Path};
-use super::json::{ensure_object, get, has, int, is_empty, list, list_mut, set, set_default, text};
+use super::json::{get, has, int, list, list_mut, set, text};
 use super::kind::{Kind, WITH_STATUS};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hardway_proto::names;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::Pem;
+use x509_parser::prelude::FromDer;
 
+/// What a certificate may be used for (`KeyUsage` of `k8s.io/api/certificates/v1`), in the
+/// order that they are told in.
+const USAGES: [&str; 23] = [
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
+];
 /// Conditions that only an approver sets.
 const DECISIONS: [&str; 2] = ["Approved", "Denied"];
 /// Conditions that stay once they are there.
@@ -19,17 +48,6 @@ const LASTING: [&str; 3] = ["Approved", "Denied", "Failed"];
 pub(super) const SIGNING_REQUEST: Kind = Kind {
     name: names::is_path_segment,
     generation: false,
-    default: |request| {
-        if let Some(spec) = ensure_object(request, "spec")
-            && is_empty(get(spec, "usages"))
-        {
-            set_default(
-                spec,
-                "usages",
-                json!(["digital signature", "key encipherment"]),
-            );
-        }
-    },
     // What is asked for, and by whom, stays as it was at the beginning.
     prepare_update: |new, old| super::carry_over(new, old, "spec"),
     prepare_status_update: date_conditions,
@@ -65,22 +83,36 @@ pub(super) const SIGNING_REQUEST: Kind = Kind {
 
 fn check_spec(e: &mut Errors, spec: &Value) {
     let path = Path::new("spec");
-    if text(spec, "request").is_empty() {
-        e.required(&path.child("request"), "");
+    let request = text(spec, "request");
+    if let Some(problem) = problem_of_request(request) {
+        e.invalid(&path.child("request"), request, &problem);
     }
-    if list(spec, "usages").is_empty() {
-        e.required(&path.child("usages"), "usages must be provided");
+    let at = path.child("usages");
+    let usages = list(spec, "usages");
+    if usages.is_empty() {
+        e.required(&at, "usages must be provided");
+    }
+    for (i, usage) in usages.iter().enumerate() {
+        let usage = usage.as_str().unwrap_or_default();
+        if !USAGES.contains(&usage) {
+            e.not_supported(&at.index(i), usage, &USAGES);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for (i, usage) in usages.iter().enumerate() {
+        if !seen.insert(usage.as_str()) {
+            e.duplicate(&at.index(i), usage);
+        }
     }
     let signer = text(spec, "signerName");
     let at = path.child("signerName");
-    if signer.is_empty() {
-        e.required(&at, "");
-    } else if !signer.contains('/') {
-        e.invalid(
+    match signer {
+        "kubernetes.io/legacy-unknown" => e.invalid(
             &at,
             signer,
-            "must be a fully qualified domain and path of the form 'example.com/signer-name'",
-        );
+            "the legacy signerName is not allowed via this API version",
+        ),
+        signer => check_signer(e, &at, signer),
     }
     if let Some(n) = int(spec, "expirationSeconds").filter(|n| *n < 600) {
         e.invalid(
@@ -88,6 +120,59 @@ fn check_spec(e: &mut Errors, spec: &Value) {
             n,
             "may not specify a duration less than 600 seconds (10 minutes)",
         );
+    }
+}
+
+/// A domain of two labels or more, and a name below it.
+fn check_signer(e: &mut Errors, path: &Path, signer: &str) {
+    if signer.is_empty() {
+        return e.required(path, "signerName must be provided");
+    }
+    let Some((domain, name)) = signer
+        .split_once('/')
+        .filter(|(_, name)| !name.contains('/'))
+    else {
+        return e.invalid(
+            path,
+            signer,
+            "must be a fully qualified domain and path of the form 'example.com/signer-name'",
+        );
+    };
+    if domain.len() > 253 {
+        e.too_long(path, 253);
+    }
+    check_labels(e, path, domain, names::is_dns1123_label);
+    if !domain.contains('.') {
+        let detail = "should be a domain with at least two segments separated by dots";
+        e.invalid(path, domain, detail);
+    }
+    check_labels(e, path, name, names::is_dns1123_subdomain);
+    if signer.len() > 571 {
+        e.too_long(path, 571);
+    }
+}
+
+/// Tells of the first label that is none.
+fn check_labels(e: &mut Errors, path: &Path, dotted: &str, problems: fn(&str) -> Vec<String>) {
+    let Some(label) = dotted.split('.').find(|label| !problems(label).is_empty()) else {
+        return;
+    };
+    for problem in problems(label) {
+        let detail = format!("validating label {label:?}: {problem}");
+        e.invalid(path, dotted, &detail);
+    }
+}
+
+/// What is wrong with a request, as it stands in the object.
+fn problem_of_request(encoded: &str) -> Option<String> {
+    let pem = STANDARD.decode(encoded).unwrap_or_default();
+    let block = Pem::iter_from_buffer(&pem).next().and_then(Result::ok);
+    let Some(block) = block.filter(|block| block.label == "CERTIFICATE REQUEST") else {
+        return Some("PEM block type must be CERTIFICATE REQUEST".to_owned());
+    };
+    match X509CertificationRequest::from_der(&block.contents) {
+        Ok(_) => None,
+        Err(error) => Some(format!("x509: malformed certificate request: {error}")),
     }
 }
 
@@ -237,8 +322,11 @@ mod tests {
     use super::*;
     use crate::rules::{FieldErrors, KindRules};
 
+    /// `openssl req -new -subj /CN=a`, as the field has it.
+    const REQUEST: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIRk1HNENBUUF3RERFS01BZ0dBMVVFQXd3QllUQlpNQk1HQnlxR1NNNDlBZ0VHQ0NxR1NNNDlBd0VIQTBJQQpCSVlDNG5zdjNnU2N5SFVQV0praGpaeU5TNnp5VkFEREtSbE4xMFZjalJ3VG4xVWo5eSsrb1RKdXF5RzNuUmFGCmtPamVia3pZRTdaY1A0VFJVaUlBRVB5Z0FEQUtCZ2dxaGtqT1BRUURBZ05IQURCRUFpQW1rU3JiQ2lkemNRS1YKaE12Z1d3a3plMTF6aHFZMktqdXpYbWVRb28wUGl3SWdMUWFQaFg2SEtiRWZxTWlVUUtYcFZVd0hKUzM5K043ZQo4bU0vZm1ObnRIYz0KLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0tCg==";
+
     fn request(conditions: Value, certificate: &str) -> Value {
-        json!({"spec": {"request": "eA==", "signerName": "a/b", "usages": ["client auth"]},
+        json!({"spec": {"request": REQUEST, "signerName": "example.com/b", "usages": ["client auth"]},
             "status": {"conditions": conditions, "certificate": STANDARD.encode(certificate)}})
     }
 

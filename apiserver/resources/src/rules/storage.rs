@@ -1,11 +1,17 @@
 //! Volumes and claims, and the storage.k8s.io kinds.
 
+mod class;
+mod csi;
+
+pub(super) use class::STORAGE_CLASS;
+pub(super) use csi::{ATTACHMENT, CSI_DRIVER, CSI_NODE};
+
 use super::field::{Errors, Path};
 use super::json::{
-    default_text, ensure_object, entries, get, has, is_empty, list, object_mut, set_default, text,
+    default_text, ensure_object, entries, get, has, is_empty, list, object_mut, text,
 };
 use super::kind::{Kind, PLAIN, WITH_STATUS};
-use super::{labels, node_labels, pod};
+use super::{labels, node_labels, pod, volume_source};
 use hardway_proto::names;
 use hardway_proto::quantity::Quantity;
 use serde_json::Value;
@@ -33,12 +39,6 @@ const NO_SOURCE: [&str; 9] = [
 
 fn access_modes(e: &mut Errors, path: &Path, spec: &Value) {
     let modes = list(spec, "accessModes");
-    if modes.is_empty() {
-        e.required(
-            &path.child("accessModes"),
-            "at least 1 access mode is required",
-        );
-    }
     for mode in modes {
         let mode = mode.as_str().unwrap_or_default();
         if !MODES.contains(&mode) {
@@ -51,55 +51,10 @@ fn access_modes(e: &mut Errors, path: &Path, spec: &Value) {
             "may not use ReadWriteOncePod with other access modes",
         );
     }
-    let mode = text(spec, "volumeMode");
-    e.one_of(&path.child("volumeMode"), mode, &["Block", "Filesystem"]);
 }
 
-fn check_volume(e: &mut Errors, volume: &Value) {
-    let (path, spec) = (Path::new("spec"), get(volume, "spec"));
-    access_modes(e, &path, spec);
-    if is_empty(get(spec, "capacity")) {
-        e.required(&path.child("capacity"), "");
-    } else if !has(get(spec, "capacity"), "storage") {
-        e.not_supported(&path.child("capacity"), get(spec, "capacity"), &["storage"]);
-    }
-    for (name, amount) in entries(spec, "capacity") {
-        let at = path.child("capacity").key(name);
-        if let Some(quantity) = pod::check_quantity(e, &at, amount)
-            && quantity.is_zero()
-        {
-            e.invalid(&at, amount, "must be greater than zero");
-        }
-    }
-    e.one_of(
-        &path.child("persistentVolumeReclaimPolicy"),
-        text(spec, "persistentVolumeReclaimPolicy"),
-        &RECLAIM,
-    );
-    let mut count = 0;
-    for (kind, source) in spec.as_object().into_iter().flatten() {
-        if NO_SOURCE.contains(&kind.as_str()) || source.is_null() {
-            continue;
-        }
-        count += 1;
-        if count > 1 {
-            e.forbidden(&path.child(kind), "may not specify more than 1 volume type");
-        } else if kind == "hostPath" {
-            pod::host_path(e, &path.child(kind), source);
-        } else if kind == "local" && !has(get(spec, "nodeAffinity"), "required") {
-            e.required(
-                &Path::new("metadata.annotations"),
-                "Local volume requires node affinity",
-            );
-        }
-    }
-    if count == 0 {
-        e.required(&path, "must specify a volume type");
-    }
-    if has(get(spec, "nodeAffinity"), "required") {
-        let at = path.child("nodeAffinity.required");
-        pod::check_node_selector(e, &at, get(get(spec, "nodeAffinity"), "required"));
-    }
+/// Its class and how its volume is seen.
+fn class_and_mode(e: &mut Errors, path: &Path, spec: &Value) {
     let class = text(spec, "storageClassName");
     if !class.is_empty() {
         e.each(
@@ -107,6 +62,129 @@ fn check_volume(e: &mut Errors, volume: &Value) {
             class,
             names::is_dns1123_subdomain(class),
         );
+    }
+    let mode = text(spec, "volumeMode");
+    e.one_of(&path.child("volumeMode"), mode, &["Block", "Filesystem"]);
+}
+
+/// More of something than nothing.
+fn positive(e: &mut Errors, path: &Path, amount: &Value) {
+    match Quantity::from_json(amount) {
+        Ok(quantity) if quantity.sign() <= 0 => {
+            e.invalid(path, amount, "must be greater than zero");
+        }
+        Ok(_) => {}
+        Err(error) => e.invalid(path, amount, &error.to_string()),
+    }
+}
+
+fn check_volume(e: &mut Errors, volume: &Value) {
+    let (path, spec) = (Path::new("spec"), get(volume, "spec"));
+    if list(spec, "accessModes").is_empty() {
+        e.required(&path.child("accessModes"), "");
+    }
+    access_modes(e, &path, spec);
+    let at = path.child("capacity");
+    let capacity = get(spec, "capacity");
+    if is_empty(capacity) {
+        e.required(&at, "");
+    }
+    if !has(capacity, "storage") || entries(spec, "capacity").count() > 1 {
+        e.not_supported(&at, capacity, &["storage"]);
+    }
+    for (name, amount) in entries(spec, "capacity") {
+        let at = at.key(name);
+        if let Ok(quantity) = Quantity::from_json(amount)
+            && quantity.sign() < 0
+        {
+            e.invalid(&at, quantity.value(), "must be a valid resource quantity");
+        }
+        positive(e, &at, amount);
+    }
+    let policy = text(spec, "persistentVolumeReclaimPolicy");
+    let policy_at = path.child("persistentVolumeReclaimPolicy");
+    e.one_of(&policy_at, policy, &RECLAIM);
+    let affinity = get(spec, "nodeAffinity");
+    if !affinity.is_null() {
+        let at = path.child("nodeAffinity.required");
+        match get(affinity, "required") {
+            Value::Null => e.required(&at, "must specify required node constraints"),
+            required => pod::check_node_selector(e, &at, required),
+        }
+    }
+    check_sources(e, &path, spec);
+    let place = text(get(spec, "hostPath"), "path");
+    let is_root = !place.is_empty() && place.split('/').all(|part| ["", "."].contains(&part));
+    if is_root && policy == "Recycle" {
+        let detail = "may not be 'recycle' for a hostPath mount of '/'";
+        e.forbidden(&policy_at, detail);
+    }
+    class_and_mode(e, &path, spec);
+}
+
+fn check_sources(e: &mut Errors, path: &Path, spec: &Value) {
+    let mut count = 0;
+    for (kind, source) in spec.as_object().into_iter().flatten() {
+        if NO_SOURCE.contains(&kind.as_str()) || source.is_null() {
+            continue;
+        }
+        count += 1;
+        let at = path.child(kind);
+        if count > 1 {
+            e.forbidden(&at, "may not specify more than 1 volume type");
+            continue;
+        }
+        match kind.as_str() {
+            "hostPath" => pod::host_path(e, &at, source),
+            "local" => {
+                let place = text(source, "path");
+                if place.is_empty() {
+                    e.required(&at.child("path"), "");
+                } else if place.split('/').any(|part| part == "..") {
+                    e.invalid(&at.child("path"), place, "must not contain '..'");
+                }
+                if !has(spec, "nodeAffinity") {
+                    e.required(
+                        &path.child("nodeAffinity"),
+                        "Local volume requires node affinity",
+                    );
+                }
+            }
+            "csi" => csi_volume(e, &at, source),
+            kind => volume_source::check(e, path, kind, source),
+        }
+    }
+    if count == 0 {
+        e.required(path, "must specify a volume type");
+    }
+}
+
+fn csi_volume(e: &mut Errors, path: &Path, source: &Value) {
+    volume_source::driver_name(e, &path.child("driver"), text(source, "driver"));
+    if text(source, "volumeHandle").is_empty() {
+        e.required(&path.child("volumeHandle"), "");
+    }
+    for field in [
+        "controllerPublishSecretRef",
+        "controllerExpandSecretRef",
+        "nodePublishSecretRef",
+        "nodeExpandSecretRef",
+    ] {
+        let secret = get(source, field);
+        if secret.is_null() {
+            continue;
+        }
+        let path = path.child(field);
+        let (name, namespace) = (text(secret, "name"), text(secret, "namespace"));
+        match name {
+            "" => e.required(&path.child("name"), ""),
+            _ => e.each(&path.child("name"), name, names::is_dns1123_subdomain(name)),
+        }
+        let at = path.child("namespace");
+        match namespace {
+            "" => e.required(&at, ""),
+            _ => e.each(&at, namespace, names::is_dns1123_label(namespace)),
+        }
     }
 }
 
@@ -177,8 +255,8 @@ pub(super) const VOLUME: Kind = Kind {
             default_text(spec, "persistentVolumeReclaimPolicy", "Retain");
             default_text(spec, "volumeMode", "Filesystem");
             pod::canonical_map(spec, "capacity");
-            if let Some(path) = object_mut(spec, "hostPath") {
-                set_default(path, "type", "");
+            for (kind, source) in spec.as_object_mut().into_iter().flatten() {
+                volume_source::default(kind, source);
             }
         }
     },
@@ -227,11 +305,54 @@ pub(super) fn default_claim(claim: &mut Value) {
     }
 }
 
+/// What fills a claim is said twice; of the older field only what it always could say is
+/// kept (`pkg/api/persistentvolumeclaim`).
+fn normalise_sources(claim: &mut Value) {
+    let Some(spec) = object_mut(claim, "spec") else {
+        return;
+    };
+    let source = get(spec, "dataSource");
+    let known = matches!(
+        (text(source, "apiGroup"), text(source, "kind")),
+        ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
+    );
+    if !known {
+        super::json::remove(spec, "dataSource");
+    }
+    let reference = get(spec, "dataSourceRef").clone();
+    match (get(spec, "dataSource").clone(), reference) {
+        (Value::Null, Value::Null) => {}
+        (source, Value::Null) => super::json::set(spec, "dataSourceRef", source),
+        (Value::Null, mut reference) if text(&reference, "namespace").is_empty() => {
+            super::json::remove(&mut reference, "namespace");
+            super::json::set(spec, "dataSource", reference);
+        }
+        _ => {}
+    }
+}
+
 fn requested(claim: &Value) -> &Value {
-    get(
-        get(get(get(claim, "spec"), "resources"), "requests"),
-        "storage",
-    )
+    amount(get(claim, "spec"))
+}
+
+fn amount(spec: &Value) -> &Value {
+    get(get(get(spec, "resources"), "requests"), "storage")
+}
+
+/// The spec of a claim, on its own or for a pod's own volume.
+pub(super) fn check_claim(e: &mut Errors, path: &Path, spec: &Value) {
+    if list(spec, "accessModes").is_empty() {
+        let detail = "at least 1 access mode is required";
+        e.required(&path.child("accessModes"), detail);
+    }
+    labels::check_selector(e, &path.child("selector"), get(spec, "selector"));
+    access_modes(e, path, spec);
+    let at = path.child("resources").key("storage");
+    match amount(spec) {
+        Value::Null => e.required(&at, ""),
+        amount => positive(e, &at, amount),
+    }
+    class_and_mode(e, path, spec);
 }
 
 pub(super) const CLAIM: Kind = Kind {
@@ -244,28 +365,16 @@ pub(super) const CLAIM: Kind = Kind {
     status: r#"{"phase":"Pending"}"#,
     generation: false,
     default: default_claim,
+    prepare_create: normalise_sources,
+    prepare_update: |new, old| {
+        // One of before Kubernetes said it twice stays as it is.
+        if has(get(old, "spec"), "dataSourceRef") {
+            normalise_sources(new);
+        }
+    },
     validate: |claim| {
         Errors::collect(|e| {
-            let (path, spec) = (Path::new("spec"), get(claim, "spec"));
-            access_modes(e, &path, spec);
-            labels::check_selector(e, &path.child("selector"), get(spec, "selector"));
-            let storage = requested(claim);
-            let at = path.child("resources").key("storage");
-            if storage.is_null() {
-                e.required(&at, "");
-            } else if let Some(quantity) = pod::check_quantity(e, &at, storage)
-                && quantity.is_zero()
-            {
-                e.invalid(&at, storage, "must be greater than zero");
-            }
-            let class = text(spec, "storageClassName");
-            if !class.is_empty() {
-                e.each(
-                    &path.child("storageClassName"),
-                    class,
-                    names::is_dns1123_subdomain(class),
-                );
-            }
+            check_claim(e, &Path::new("spec"), get(claim, "spec"));
         })
     },
     validate_update: |new, old| {
@@ -293,95 +402,6 @@ pub(super) const CLAIM: Kind = Kind {
             if bare(new) != bare(old) {
                 e.forbidden(&Path::new("spec"), "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims");
             }
-        })
-    },
-    ..WITH_STATUS
-};
-
-pub(super) const STORAGE_CLASS: Kind = Kind {
-    warnings: |class, _| node_labels::of_storage_class(class),
-    default: |class| {
-        default_text(class, "reclaimPolicy", "Delete");
-        default_text(class, "volumeBindingMode", "Immediate");
-    },
-    validate: |class| {
-        Errors::collect(|e| {
-            if text(class, "provisioner").is_empty() {
-                e.required(&Path::new("provisioner"), "");
-            }
-            e.one_of(
-                &Path::new("reclaimPolicy"),
-                text(class, "reclaimPolicy"),
-                &["Delete", "Retain"],
-            );
-            e.one_of(
-                &Path::new("volumeBindingMode"),
-                text(class, "volumeBindingMode"),
-                &["Immediate", "WaitForFirstConsumer"],
-            );
-        })
-    },
-    validate_update: |new, old| {
-        Errors::collect(|e| {
-            for field in ["parameters", "provisioner", "reclaimPolicy"] {
-                if get(new, field) != get(old, field) {
-                    let detail = format!("updates to {field} are forbidden.");
-                    e.forbidden(&Path::new(field), &detail);
-                }
-            }
-            let field = "volumeBindingMode";
-            e.immutable(&Path::new(field), get(new, field), get(old, field));
-        })
-    },
-    ..PLAIN
-};
-
-pub(super) const CSI_DRIVER: Kind = Kind {
-    generation: true,
-    default: |driver| {
-        if let Some(spec) = ensure_object(driver, "spec") {
-            set_default(spec, "attachRequired", true);
-            set_default(spec, "podInfoOnMount", false);
-            set_default(spec, "storageCapacity", false);
-            default_text(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
-            if is_empty(get(spec, "volumeLifecycleModes")) {
-                super::json::set(spec, "volumeLifecycleModes", vec!["Persistent"]);
-            }
-            set_default(spec, "requiresRepublish", false);
-            set_default(spec, "seLinuxMount", false);
-        }
-    },
-    validate_update: |new, old| {
-        Errors::collect(|e| {
-            for field in ["attachRequired", "volumeLifecycleModes"] {
-                let path = Path::new("spec").child(field);
-                e.immutable(
-                    &path,
-                    get(get(new, "spec"), field),
-                    get(get(old, "spec"), field),
-                );
-            }
-        })
-    },
-    ..PLAIN
-};
-
-pub(super) const ATTACHMENT: Kind = Kind {
-    status: r#"{"attached":false}"#,
-    generation: false,
-    validate: |attachment| {
-        Errors::collect(|e| {
-            let spec = get(attachment, "spec");
-            for field in ["attacher", "nodeName"] {
-                if text(spec, field).is_empty() {
-                    e.required(&Path::new("spec").child(field), "");
-                }
-            }
-        })
-    },
-    validate_update: |new, old| {
-        Errors::collect(|e| {
-            e.immutable(&Path::new("spec"), get(new, "spec"), get(old, "spec"));
         })
     },
     ..WITH_STATUS

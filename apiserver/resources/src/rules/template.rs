@@ -19,7 +19,8 @@ pub fn default_template(bearer: &mut Value) {
 /// What is wrong with a template, its labels and annotations included.
 pub fn check(e: &mut Errors, path: &Path, template: &Value) {
     let metadata = get(template, "metadata");
-    meta::check_template(e, &path.child("metadata"), metadata);
+    // As Kubernetes names them, without where they are.
+    meta::check_template(e, path, metadata);
     pod::check_deletion_cost(e, &path.child("metadata"), metadata);
     let spec = get(template, "spec");
     pod::check_annotations(e, &path.child("metadata"), metadata, spec);
@@ -32,22 +33,22 @@ pub fn check(e: &mut Errors, path: &Path, template: &Value) {
     }
 }
 
-/// A template of pods that always restart and are selected by `selector`.
-pub fn check_selected(
-    e: &mut Errors,
-    path: &Path,
-    template: &Value,
-    selector: &Value,
-    owner: &str,
-) {
+/// What is wrong with labels that are to be selected: no selector selects nothing, an
+/// empty one everything.
+pub fn check_labels(e: &mut Errors, path: &Path, template: &Value, selector: &Value) {
     let own = get(get(template, "metadata"), "labels");
-    if !super::json::is_empty(selector) && !labels::selects(selector, own) {
+    let all = !selector.is_null() && super::json::is_empty(selector);
+    if !all && (selector.is_null() || !labels::selects(selector, own)) {
         e.invalid(
             &path.child("metadata.labels"),
             own,
             "`selector` does not match template `labels`",
         );
     }
+}
+
+/// A template of pods that always restart.
+pub fn check_restarting(e: &mut Errors, path: &Path, template: &Value, owner: &str) {
     check(e, path, template);
     let spec = get(template, "spec");
     let restart = text(spec, "restartPolicy");

@@ -69,7 +69,16 @@ pub(super) const REPLICATION_CONTROLLER: Kind = Kind {
             }
             labels::check(e, &path.child("selector"), selector);
             replicas(e, &path, spec);
-            check_template(e, &path, spec, selector, "ReplicationController");
+            let at = path.child("template");
+            match get(spec, "template") {
+                Value::Null => e.required(&at, ""),
+                template => {
+                    if !is_empty(selector) {
+                        template::check_labels(e, &at, template, selector);
+                    }
+                    template::check_restarting(e, &at, template, "ReplicationController");
+                }
+            }
         })
     },
     validate_status: status::replicas,
@@ -80,19 +89,6 @@ pub(super) const REPLICATION_CONTROLLER: Kind = Kind {
 
 fn replicas(e: &mut Errors, path: &Path, spec: &Value) {
     e.non_negative(&path.child("replicas"), int(spec, "replicas"));
-}
-
-fn check_template(e: &mut Errors, path: &Path, spec: &Value, selector: &Value, owner: &str) {
-    if !has(spec, "template") {
-        return e.required(&path.child("template"), "");
-    }
-    template::check_selected(
-        e,
-        &path.child("template"),
-        get(spec, "template"),
-        selector,
-        owner,
-    );
 }
 
 /// `spec.selector` of apps/v1: there, not empty, and well-formed.
@@ -108,6 +104,27 @@ fn selector(e: &mut Errors, path: &Path, spec: &Value, kind: &str) {
         e.invalid(&at, selector, &detail);
     }
 }
+
+/// Whether no labels could be told to match it.
+fn is_malformed(selector: &Value) -> bool {
+    hardway_proto::labels::Selector::from_json(selector).is_err()
+        || !Errors::collect(|e| labels::check_selector(e, &Path::default(), selector)).is_empty()
+}
+
+/// The template of an apps/v1 kind, unless its selector can't be understood, which is
+/// told in these words.
+fn check_template(e: &mut Errors, path: &Path, spec: &Value, malformed: &str, owner: &str) {
+    let selector = get(spec, "selector");
+    if !selector.is_null() && is_malformed(selector) {
+        return e.invalid(&path.child("selector"), selector, malformed);
+    }
+    let (path, template) = (path.child("template"), get(spec, "template"));
+    template::check_labels(e, &path, template, selector);
+    template::check_restarting(e, &path, template, owner);
+}
+
+/// What Kubernetes says of a selector that it can't understand.
+const MALFORMED: &str = "invalid label selector";
 
 fn selector_stays(e: &mut Errors, new: &Value, old: &Value) {
     let of = |object| get(get(object, "spec"), "selector");
@@ -126,8 +143,9 @@ pub(super) const REPLICA_SET: Kind = Kind {
             let (path, spec) = spec_of(object);
             replicas(e, &path, spec);
             e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
-            selector(e, &path, spec, "replicaset");
-            check_template(e, &path, spec, get(spec, "selector"), "ReplicaSet");
+            // Its words, too.
+            selector(e, &path, spec, "deployment");
+            check_template(e, &path, spec, MALFORMED, "ReplicaSet");
         })
     },
     validate_update: immutable_selector,
@@ -156,8 +174,8 @@ pub(super) const DEPLOYMENT: Kind = Kind {
             let (path, spec) = spec_of(object);
             replicas(e, &path, spec);
             selector(e, &path, spec, "deployment");
-            check_template(e, &path, spec, get(spec, "selector"), "Deployment");
-            strategy(e, &path.child("strategy"), get(spec, "strategy"));
+            check_template(e, &path, spec, MALFORMED, "ReplicaSet");
+            check_strategy(e, &path.child("strategy"), get(spec, "strategy"));
             e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
             e.non_negative(
                 &path.child("revisionHistoryLimit"),
@@ -189,10 +207,21 @@ fn rolling(strategy: &mut Value, unavailable: impl Into<Value>, surge: impl Into
     }
 }
 
-fn strategy(e: &mut Errors, path: &Path, strategy: &Value) {
+fn check_strategy(e: &mut Errors, path: &Path, strategy: &Value) {
     let at = path.child("rollingUpdate");
     match text(strategy, "type") {
-        "RollingUpdate" => check_rolling(e, &at, get(strategy, "rollingUpdate")),
+        "RollingUpdate" => {
+            let rolling = get(strategy, "rollingUpdate");
+            check_steps(e, &at, rolling);
+            if !is_some(rolling, "maxUnavailable") && !is_some(rolling, "maxSurge") {
+                e.invalid(
+                    &at.child("maxUnavailable"),
+                    get(rolling, "maxUnavailable"),
+                    "may not be 0 when `maxSurge` is 0",
+                );
+            }
+            at_most_all(e, &at, rolling, "maxUnavailable");
+        }
         "Recreate" => {
             if has(strategy, "rollingUpdate") {
                 e.forbidden(
@@ -201,42 +230,61 @@ fn strategy(e: &mut Errors, path: &Path, strategy: &Value) {
                 );
             }
         }
-        other => e.not_supported(&path.child("type"), other, &["Recreate", "RollingUpdate"]),
+        _ => e.not_supported(path, strategy, &["Recreate", "RollingUpdate"]),
     }
 }
 
-fn check_rolling(e: &mut Errors, path: &Path, rolling: &Value) {
-    let unavailable = get(rolling, "maxUnavailable");
-    let surge = get(rolling, "maxSurge");
-    check_amount(e, &path.child("maxUnavailable"), unavailable);
-    check_amount(e, &path.child("maxSurge"), surge);
-    let zero = |v: &Value| v == &json!(0) || v == &json!("0%");
-    if zero(unavailable) && zero(surge) {
-        e.invalid(
-            &path.child("maxUnavailable"),
-            unavailable,
-            "may not be 0 when `maxSurge` is 0",
-        );
+/// How many pods at a time, as numbers or percentages.
+fn check_steps(e: &mut Errors, path: &Path, rolling: &Value) {
+    for field in ["maxUnavailable", "maxSurge"] {
+        check_amount(e, &path.child(field), get(rolling, field));
+    }
+}
+
+/// Whether a number or percentage is of any; what is neither is none.
+fn is_some(rolling: &Value, field: &str) -> bool {
+    match get(rolling, field) {
+        Value::String(text) => {
+            let number = text.strip_suffix('%').unwrap_or(text);
+            number.parse::<i64>().is_ok_and(|number| number != 0)
+        }
+        number => number.as_i64().is_some_and(|number| number != 0),
+    }
+}
+
+/// A percentage may be no more than all there are.
+pub(super) fn at_most_all(e: &mut Errors, path: &Path, bearer: &Value, field: &str) {
+    let amount = text(bearer, field);
+    let percent = amount.strip_suffix('%').unwrap_or_default().parse::<i64>();
+    if names::is_percent(amount).is_empty() && percent.is_ok_and(|percent| percent > 100) {
+        let detail = "must not be greater than 100%";
+        e.invalid(&path.child(field), amount, detail);
     }
 }
 
 /// A number or percentage.
 pub(super) fn check_amount(e: &mut Errors, path: &Path, amount: &Value) {
     match amount {
-        Value::String(text) => {
-            e.each(path, text, names::is_percent(text));
-            let percent = text
-                .trim_end_matches('%')
-                .parse::<i64>()
-                .unwrap_or_default();
-            if percent > 100
-                && names::is_percent(text).is_empty()
-                && !path.to_string().ends_with("maxSurge")
-            {
-                e.invalid(path, text, "must not be greater than 100%");
-            }
-        }
+        Value::String(text) => e.each(path, text, names::is_percent(text)),
         other => e.non_negative(path, other.as_i64()),
+    }
+}
+
+/// A DaemonSet's pods are gone before others come, or there are others before they go.
+fn check_daemons(e: &mut Errors, path: &Path, rolling: &Value) {
+    check_steps(e, path, rolling);
+    let (unavailable, surge) = ("maxUnavailable", "maxSurge");
+    match (is_some(rolling, unavailable), is_some(rolling, surge)) {
+        (false, false) => e.required(&path.child(unavailable), "cannot be 0 when maxSurge is 0"),
+        (true, true) => e.invalid(
+            &path.child(surge),
+            get(rolling, surge),
+            "may not be set when maxUnavailable is non-zero",
+        ),
+        _ => {}
+    }
+    for field in [unavailable, surge] {
+        at_most_all(e, path, rolling, field);
     }
 }
 
@@ -280,8 +328,15 @@ pub(super) const DAEMON_SET: Kind = Kind {
     validate: |object| {
         Errors::collect(|e| {
             let (path, spec) = spec_of(object);
-            selector(e, &path, spec, "daemonset");
-            check_template(e, &path, spec, get(spec, "selector"), "DaemonSet");
+            let chosen = get(spec, "selector");
+            if !chosen.is_null() {
+                selector(e, &path, spec, "daemonset");
+            }
+            let (at, template) = (path.child("template"), get(spec, "template"));
+            if chosen.is_null() || !is_malformed(chosen) {
+                template::check_labels(e, &at, template, chosen);
+            }
+            template::check_restarting(e, &at, template, "DaemonSet");
             e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
             e.non_negative(
                 &path.child("revisionHistoryLimit"),
@@ -289,13 +344,12 @@ pub(super) const DAEMON_SET: Kind = Kind {
             );
             let (at, strategy) = (path.child("updateStrategy"), get(spec, "updateStrategy"));
             match text(strategy, "type") {
-                "RollingUpdate" => check_rolling(
-                    e,
-                    &at.child("rollingUpdate"),
-                    get(strategy, "rollingUpdate"),
-                ),
+                "RollingUpdate" => {
+                    let rolling = get(strategy, "rollingUpdate");
+                    check_daemons(e, &at.child("rollingUpdate"), rolling);
+                }
                 "OnDelete" => {}
-                other => e.not_supported(&at.child("type"), other, &["RollingUpdate", "OnDelete"]),
+                _ => e.not_supported(&at, strategy, &["RollingUpdate", "OnDelete"]),
             }
         })
     },
@@ -377,11 +431,11 @@ pub(super) const STATEFUL_SET: Kind = Kind {
     validate: |object| {
         Errors::collect(|e| {
             let (path, spec) = spec_of(object);
-            e.one_of(
-                &path.child("podManagementPolicy"),
-                text(spec, "podManagementPolicy"),
-                &["OrderedReady", "Parallel"],
-            );
+            let policy = text(spec, "podManagementPolicy");
+            if !["OrderedReady", "Parallel"].contains(&policy) {
+                let detail = "must be 'OrderedReady' or 'Parallel'";
+                e.invalid(&path.child("podManagementPolicy"), policy, detail);
+            }
             let at = path.child("updateStrategy");
             let strategy = get(spec, "updateStrategy");
             match text(strategy, "type") {
@@ -401,13 +455,13 @@ pub(super) const STATEFUL_SET: Kind = Kind {
                         );
                     }
                 }
-                other => e.invalid(&at, other, "must be 'RollingUpdate' or 'OnDelete'"),
+                _ => e.invalid(&at, strategy, "must be 'RollingUpdate' or 'OnDelete'"),
             }
             replicas(e, &path, spec);
             e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
             selector(e, &path, spec, "statefulset");
             let spec = with_claims(spec);
-            check_template(e, &path, &spec, get(&spec, "selector"), "StatefulSet");
+            check_template(e, &path, &spec, "", "StatefulSet");
         })
     },
     validate_update: |new, old| {
@@ -553,6 +607,7 @@ mod tests {
             messages(KindRules::validate(&DEPLOYMENT, &deployment)),
             [
                 "spec.selector: Required value",
+                "spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`",
                 "spec.template.spec.containers: Required value"
             ]
         );
@@ -593,7 +648,7 @@ mod tests {
                 "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
                 r#"spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`"#,
                 r#"spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always""#,
-                r#"spec.strategy.type: Unsupported value: "Replace": supported values: "Recreate", "RollingUpdate""#,
+                r#"spec.strategy: Unsupported value: {"type":"Replace"}: supported values: "Recreate", "RollingUpdate""#,
             ]
         );
     }
@@ -604,7 +659,10 @@ mod tests {
         REPLICA_SET.default(&mut rs);
         assert_eq!(
             messages(KindRules::validate(&REPLICA_SET, &rs)),
-            ["spec.selector: Required value"]
+            [
+                "spec.selector: Required value",
+                r#"spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`"#
+            ]
         );
     }
 

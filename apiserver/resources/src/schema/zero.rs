@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 /// Optional fields that Go's types write nevertheless (`k8s.io/api`, `+optional` with
 /// a `json` tag without `omitempty`), as they write required ones.
-const WRITTEN: [(&str, &[&str]); 11] = [
+const WRITTEN: [(&str, &[&str]); 20] = [
     ("v1.CSINodeDriver", &["topologyKeys"]),
     ("v1.ClusterRole", &["rules"]),
     ("v1.ContainerImage", &["names"]),
@@ -15,7 +15,27 @@ const WRITTEN: [(&str, &[&str]); 11] = [
     ),
     ("v1.EndpointSlice", &["ports"]),
     // Of the core group: that of events.k8s.io has no such component.
-    ("v1.Event", &["reportingComponent"]),
+    (
+        "v1.Event",
+        &[
+            "reportingComponent",
+            "reportingInstance",
+            "source",
+            "firstTimestamp",
+            "lastTimestamp",
+            "eventTime",
+        ],
+    ),
+    // Structs, which are written even where their tags have `omitempty`.
+    ("v1.Endpoint", &["conditions"]),
+    ("v1.Lease", &["spec"]),
+    ("v1.LimitRange", &["spec"]),
+    ("v1.NodeStatus", &["daemonEndpoints", "nodeInfo"]),
+    ("v1.NodeDaemonEndpoints", &["kubeletEndpoint"]),
+    ("v1.Node", &["spec", "status"]),
+    ("v1.ResourceQuota", &["spec", "status"]),
+    ("v1.TypedLocalObjectReference", &["apiGroup"]),
+    ("v1.TypedObjectReference", &["apiGroup"]),
     ("v1.Role", &["rules"]),
     ("v1.StatefulSetSpec", &["serviceName"]),
     ("v1.StatefulSetStatus", &["availableReplicas"]),
@@ -25,7 +45,9 @@ const WRITTEN: [(&str, &[&str]); 11] = [
 
 /// Fields that Go's types hold by pointer and write: unset they are null, not
 /// an empty struct or string (`k8s.io/api`, `json` tags without `omitempty`).
-const POINTERS: [(&str, &str); 10] = [
+const POINTERS: [(&str, &str); 12] = [
+    ("v1.TypedLocalObjectReference", "apiGroup"),
+    ("v1.TypedObjectReference", "apiGroup"),
     ("v1.DaemonSetSpec", "selector"),
     ("v1.DeploymentSpec", "selector"),
     ("v1.ReplicaSetSpec", "selector"),

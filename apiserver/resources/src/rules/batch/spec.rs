@@ -2,9 +2,9 @@
 
 use super::super::field::{Errors, Path};
 use super::super::json::{get, has, int, text};
+use super::super::networking::domain_prefixed;
 use super::super::template;
 use super::policies;
-use hardway_proto::names;
 use serde_json::Value;
 
 /// How many pods of an indexed job may run at a time, and how many indexes may fail:
@@ -65,9 +65,6 @@ pub(super) fn check(e: &mut Errors, path: &Path, spec: &Value) {
         policies::success(e, &path.child("successPolicy"), spec);
     }
     policies::replacement(e, &path.child("podReplacementPolicy"), spec);
-    if !has(spec, "template") {
-        return e.required(&path.child("template"), "");
-    }
     template::check(e, &path.child("template"), get(spec, "template"));
     restart_policy(e, &path.child("template.spec.restartPolicy"), spec);
 }
@@ -131,27 +128,9 @@ fn indexed(e: &mut Errors, path: &Path, spec: &Value) {
     }
 }
 
-/// The name of a controller: a domain, and a path.
+/// The name of a controller.
 fn manager(e: &mut Errors, path: &Path, name: &str) {
-    if name.is_empty() {
-        return e.required(path, "");
-    }
-    match name.split_once('/') {
-        Some((domain, rest)) if !domain.is_empty() && !rest.is_empty() => {
-            e.each(path, domain, names::is_dns1123_subdomain(domain));
-            let allowed = |c: char| c.is_ascii_alphanumeric() || "/-._~%!$&'()*+,;=:".contains(c);
-            if !rest.chars().all(allowed) {
-                let regex = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
-                let detail = names::regex_message("Invalid path", regex, &[]);
-                e.invalid(path, rest, &detail);
-            }
-        }
-        _ => e.invalid(
-            path,
-            name,
-            "must be a domain-prefixed path (such as \"acme.io/foo\")",
-        ),
-    }
+    domain_prefixed(e, path, name);
     if name.len() > MAX_MANAGER {
         e.too_long(path, MAX_MANAGER);
     }

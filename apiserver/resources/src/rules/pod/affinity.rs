@@ -5,7 +5,7 @@ use super::super::json::{get, has, int, list, text};
 use super::super::labels;
 use hardway_proto::names;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 /// A `NodeSelector`, of pods and of persistent volumes.
 pub fn check_node_selector(e: &mut Errors, path: &Path, selector: &Value) {
@@ -68,24 +68,18 @@ fn check_pod_term(e: &mut Errors, path: &Path, term: &Value) {
         &path.child("namespaceSelector"),
         get(term, "namespaceSelector"),
     );
-    for (i, namespace) in list(term, "namespaces").iter().enumerate() {
+    for namespace in list(term, "namespaces") {
         let name = namespace.as_str().unwrap_or_default();
-        e.each(
-            &path.child("namespaces").index(i),
-            name,
-            names::is_dns1123_label(name),
-        );
+        // As Kubernetes names it.
+        let problems = names::is_dns1123_label(name);
+        e.each(&path.child("namespace"), name, problems);
     }
     let key = text(term, "topologyKey");
+    let at = path.child("topologyKey");
     if key.is_empty() {
-        e.required(&path.child("topologyKey"), "can not be empty");
-    } else {
-        e.each(
-            &path.child("topologyKey"),
-            key,
-            names::is_qualified_name(key),
-        );
+        e.required(&at, "can not be empty");
     }
+    e.each(&at, key, names::is_qualified_name(key));
 }
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
@@ -168,7 +162,9 @@ pub fn check_tolerations(e: &mut Errors, path: &Path, tolerations: &[Value]) {
 
 /// A pod's `topologySpreadConstraints`.
 pub fn check_spread(e: &mut Errors, path: &Path, constraints: &[Value]) {
-    let mut seen = BTreeSet::new();
+    let pair = |constraint| ["topologyKey", "whenUnsatisfiable"].map(|part| text(constraint, part));
+    let pairs = constraints.iter().map(pair);
+    let last: BTreeMap<[&str; 2], usize> = pairs.enumerate().map(|(i, pair)| (pair, i)).collect();
     for (i, constraint) in constraints.iter().enumerate() {
         let path = path.index(i);
         let skew = int(constraint, "maxSkew").unwrap_or_default();
@@ -195,7 +191,8 @@ pub fn check_spread(e: &mut Errors, path: &Path, constraints: &[Value]) {
                 &["DoNotSchedule", "ScheduleAnyway"],
             );
         }
-        if !seen.insert((key, when)) {
+        // Told of all but the last.
+        if last.get(&[key, when]).is_some_and(|last| *last > i) {
             let pair = format!("{{{key}, {when}}}");
             e.duplicate(&path.child("{topologyKey, whenUnsatisfiable}"), &pair);
         }

@@ -252,8 +252,10 @@ fn mounts(e: &mut Errors, path: &Path, container: &Value, spec: &Value) {
         .collect();
     let mut places = BTreeSet::new();
     let privileged = flag(get(container, "securityContext"), "privileged");
+    // Some fields Kubernetes names without telling of which mount.
+    let whole = path.child("volumeMounts");
     for (i, mount) in list(container, "volumeMounts").iter().enumerate() {
-        let path = path.child("volumeMounts").index(i);
+        let path = whole.index(i);
         let (name, place) = (text(mount, "name"), text(mount, "mountPath"));
         if name.is_empty() {
             e.required(&path.child("name"), "");
@@ -269,7 +271,7 @@ fn mounts(e: &mut Errors, path: &Path, container: &Value, spec: &Value) {
         }
         for field in ["subPath", "subPathExpr"] {
             if !text(mount, field).is_empty() {
-                super::volumes::check_relative(e, &path.child(field), text(mount, field));
+                super::volumes::check_relative(e, &whole.child(field), text(mount, field));
             }
         }
         if !text(mount, "subPath").is_empty() && !text(mount, "subPathExpr").is_empty() {
@@ -280,7 +282,7 @@ fn mounts(e: &mut Errors, path: &Path, container: &Value, spec: &Value) {
             );
         }
         let propagation = text(mount, "mountPropagation");
-        let at = path.child("mountPropagation");
+        let at = whole.child("mountPropagation");
         e.one_of(
             &at,
             propagation,
@@ -293,18 +295,26 @@ fn mounts(e: &mut Errors, path: &Path, container: &Value, spec: &Value) {
             );
         }
     }
+    let mut seen = BTreeSet::new();
     for (i, device) in list(container, "volumeDevices").iter().enumerate() {
         let path = path.child("volumeDevices").index(i);
         let (name, place) = (text(device, "name"), text(device, "devicePath"));
         if name.is_empty() {
             e.required(&path.child("name"), "");
-        } else if !volumes.contains(name) {
+        } else if !seen.insert(name) {
+            e.invalid(&path.child("name"), name, "must be unique");
+        }
+        if !name.is_empty() && !volumes.contains(name) {
             e.not_found(&path.child("name"), name);
         }
         if place.is_empty() {
             e.required(&path.child("devicePath"), "");
         } else if !places.insert(place) {
             e.invalid(&path.child("devicePath"), place, "must be unique");
+        }
+        if place.split('/').any(|part| part == "..") {
+            let detail = "can not contain backsteps ('..')";
+            e.invalid(&path.child("devicePath"), place, detail);
         }
     }
 }

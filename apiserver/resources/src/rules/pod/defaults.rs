@@ -4,6 +4,7 @@ use super::super::json::{
     default_number, default_text, ensure_object, flag, has, int, list_mut, object_mut, set,
     set_default, text,
 };
+use super::super::volume_source;
 use super::resources;
 use serde_json::{Value, json};
 
@@ -141,16 +142,8 @@ fn volume(volume: &mut Value) {
             items(source);
         }
     }
-    if let Some(source) = object_mut(volume, "hostPath") {
-        set_default(source, "type", "");
-    }
-    if let Some(source) = object_mut(volume, "iscsi") {
-        default_text(source, "iscsiInterface", "default");
-    }
-    if let Some(source) = object_mut(volume, "rbd") {
-        default_text(source, "pool", "rbd");
-        default_text(source, "user", "admin");
-        default_text(source, "keyring", "/etc/ceph/keyring");
+    for (kind, source) in volume.as_object_mut().into_iter().flatten() {
+        volume_source::default(kind, source);
     }
     if let Some(source) = object_mut(volume, "projected") {
         for part in list_mut(source, "sources") {

@@ -1,7 +1,7 @@
 //! Environment variables and where their values come from.
 
 use super::super::field::{Errors, Path};
-use super::super::json::{flag, get, has, text};
+use super::super::json::{get, has, text};
 use hardway_proto::names;
 use serde_json::Value;
 
@@ -74,9 +74,8 @@ fn check_source(e: &mut Errors, path: &Path, variable: &Value) {
             count += 1;
             let reference = get(source, kind);
             let path = path.child(kind);
-            if text(reference, "name").is_empty() && !flag(reference, "optional") {
-                e.required(&path.child("name"), "");
-            }
+            let name = text(reference, "name");
+            e.each(&path.child("name"), name, names::is_dns1123_subdomain(name));
             check_key(e, &path.child("key"), text(reference, "key"));
         }
     }
@@ -119,13 +118,18 @@ fn check_field_ref(e: &mut Errors, path: &Path, reference: &Value, allowed: &[&s
     if field.is_empty() {
         return e.required(&at, "");
     }
+    let version = text(reference, "apiVersion");
+    if version != "v1" {
+        let detail = format!("error converting fieldPath: unsupported pod version: {version}");
+        return e.invalid(&at, field, &detail);
+    }
     if let Some((map, subscript)) = field.split_once('[') {
         let key = subscript.trim_end_matches(']').trim_matches(['\'', '"']);
         return match map {
             "metadata.annotations" => {
-                e.each(&at, key, names::is_qualified_name(&key.to_lowercase()))
+                e.each(path, key, names::is_qualified_name(&key.to_lowercase()))
             }
-            "metadata.labels" => e.each(&at, key, names::is_qualified_name(key)),
+            "metadata.labels" => e.each(path, key, names::is_qualified_name(key)),
             _ => e.invalid(&at, field, "does not support subscript"),
         };
     }
@@ -150,10 +154,40 @@ pub fn check_resource_ref(e: &mut Errors, path: &Path, reference: &Value, volume
     } else if !RESOURCES.contains(&resource) && !huge.iter().any(|h| resource.starts_with(h)) {
         e.not_supported(&path.child("resource"), resource, RESOURCES);
     }
+    check_divisor(
+        e,
+        &path.child("divisor"),
+        resource,
+        get(reference, "divisor"),
+    );
+}
+
+/// What amounts are told in.
+fn check_divisor(e: &mut Errors, path: &Path, resource: &str, divisor: &Value) {
+    const SIZES: &str = "1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei";
+    // Nothing, or 0, is 1.
+    let Some(unit) = divisor
+        .as_str()
+        .filter(|unit| !["", "0", "1"].contains(unit))
+    else {
+        return;
+    };
+    let sized = SIZES.split(", ").any(|size| size == unit);
+    let (fits, units, what) = match resource.split_once('.').map(|(_, name)| name) {
+        Some("cpu") => (unit == "1m", "1m and 1", "cpu resource"),
+        Some("memory") => (sized, SIZES, "memory resource"),
+        Some("ephemeral-storage") => (sized, SIZES, "local ephemeral storage resource"),
+        _ => return,
+    };
+    if !fits {
+        let detail = format!("only divisor's values {units} are supported with the {what}");
+        e.invalid(path, resource, &detail);
+    }
 }
 
 /// A container's `envFrom`.
 pub fn check_from(e: &mut Errors, path: &Path, sources: &[Value]) {
+    let whole = path;
     for (i, source) in sources.iter().enumerate() {
         let path = path.index(i);
         let prefix = text(source, "prefix");
@@ -175,13 +209,13 @@ pub fn check_from(e: &mut Errors, path: &Path, sources: &[Value]) {
         }
         match count {
             0 => e.invalid(
-                &path,
+                whole,
                 "",
                 "must specify one of: `configMapRef` or `secretRef`",
             ),
             1 => {}
             _ => e.invalid(
-                &path,
+                whole,
                 "",
                 "may not have more than one field specified at a time",
             ),

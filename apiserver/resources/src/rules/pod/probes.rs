@@ -66,9 +66,10 @@ fn check_http(e: &mut Errors, path: &Path, action: &Value) {
         text(action, "scheme"),
         &["HTTP", "HTTPS"],
     );
-    for (i, header) in list(action, "httpHeaders").iter().enumerate() {
+    // Kubernetes doesn't tell of which header.
+    let at = path.child("httpHeaders");
+    for header in list(action, "httpHeaders") {
         let name = text(header, "name");
-        let at = path.child("httpHeaders").index(i).child("name");
         e.each(&at, name, names::is_http_header_name(name));
     }
 }

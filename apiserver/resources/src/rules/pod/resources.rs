@@ -48,15 +48,34 @@ fn is_huge_page(name: &str) -> bool {
 
 fn check_name(e: &mut Errors, path: &Path, name: &str) {
     let problems = names::is_qualified_name(name);
-    if !problems.is_empty() {
-        return e.each(path, name, problems);
-    }
-    if !name.contains('/') {
-        if !["cpu", "memory", "ephemeral-storage"].contains(&name) && !is_huge_page(name) {
-            e.invalid(path, name, "must be a standard resource for containers");
+    let is_qualified = problems.is_empty();
+    e.each(path, name, problems);
+    if name.contains('/') {
+        let native = name.contains("kubernetes.io/");
+        if !native && (!is_qualified || !names::is_extended_resource(name)) {
+            e.invalid(path, name, "doesn't follow extended resource name standard");
         }
-    } else if !name.contains("kubernetes.io/") && !names::is_extended_resource(name) {
-        e.invalid(path, name, "doesn't follow extended resource name standard");
+        return;
+    }
+    if STANDARD.contains(&name) || is_huge_page(name) {
+        return;
+    }
+    if is_qualified && !crate::rules::limits::is_standard(name) {
+        let detail = "must be a standard resource type or fully qualified";
+        e.invalid(path, name, detail);
+    }
+    e.invalid(path, name, "must be a standard resource for containers");
+}
+
+/// What containers ask for by a name without a domain.
+const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+
+/// What a pod costs beside its containers: checked, and told of, as limits are.
+pub fn check_overhead(e: &mut Errors, path: &Path, fixed: &Value) {
+    for (name, amount) in fixed.as_object().into_iter().flatten() {
+        let at = path.child("limits").key(name);
+        check_name(e, &at, name);
+        check_quantity(e, &at, amount);
     }
 }
 

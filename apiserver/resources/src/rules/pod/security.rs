@@ -21,9 +21,17 @@ fn check_id(e: &mut Errors, path: &Path, id: Option<i64>) {
 }
 
 fn check_common(e: &mut Errors, path: &Path, context: &Value) {
+    check_ids(e, path, context);
+    check_profiles(e, path, context);
+}
+
+fn check_ids(e: &mut Errors, path: &Path, context: &Value) {
     for field in ["runAsUser", "runAsGroup"] {
         check_id(e, &path.child(field), int(context, field));
     }
+}
+
+fn check_profiles(e: &mut Errors, path: &Path, context: &Value) {
     for (field, word) in [
         ("seccompProfile", "seccomp"),
         ("appArmorProfile", "AppArmor"),
@@ -153,8 +161,8 @@ pub fn check_container(e: &mut Errors, path: &Path, context: &Value, own_users: 
 /// A pod's security context, and what else touches the host's namespaces.
 pub fn check_pod(e: &mut Errors, path: &Path, spec: &Value) {
     let context = get(spec, "securityContext");
-    check_common(e, path, context);
     check_id(e, &path.child("fsGroup"), int(context, "fsGroup"));
+    check_ids(e, path, context);
     for (i, group) in list(context, "supplementalGroups").iter().enumerate() {
         check_id(
             e,
@@ -162,11 +170,6 @@ pub fn check_pod(e: &mut Errors, path: &Path, spec: &Value) {
             group.as_i64(),
         );
     }
-    e.one_of(
-        &path.child("fsGroupChangePolicy"),
-        text(context, "fsGroupChangePolicy"),
-        &["Always", "OnRootMismatch"],
-    );
     if flag(spec, "shareProcessNamespace") && flag(spec, "hostPID") {
         e.invalid(
             &path.child("shareProcessNamespace"),
@@ -174,12 +177,18 @@ pub fn check_pod(e: &mut Errors, path: &Path, spec: &Value) {
             "ShareProcessNamespace and HostPID cannot both be enabled",
         );
     }
+    check_sysctls(e, &path.child("sysctls"), spec);
+    e.one_of(
+        &path.child("fsGroupChangePolicy"),
+        text(context, "fsGroupChangePolicy"),
+        &["Always", "OnRootMismatch"],
+    );
+    check_profiles(e, path, context);
     e.one_of(
         &path.child("supplementalGroupsPolicy"),
         text(context, "supplementalGroupsPolicy"),
         &["Merge", "Strict"],
     );
-    check_sysctls(e, &path.child("sysctls"), spec);
 }
 
 /// A user namespace of the pod's own goes with no other namespace of the host.

@@ -36,11 +36,6 @@ pub fn check_spec(e: &mut Errors, path: &Path, spec: &Value) {
     security::check_pod(e, &path.child("securityContext"), spec);
     security::check_host_users(e, path, spec);
     security::check_os(e, path, spec);
-    for (i, secret) in list(spec, "imagePullSecrets").iter().enumerate() {
-        if text(secret, "name").is_empty() {
-            e.required(&path.child("imagePullSecrets").index(i).child("name"), "");
-        }
-    }
     if has(spec, "affinity") {
         affinity::check(e, &path.child("affinity"), get(spec, "affinity"));
     }
@@ -106,9 +101,7 @@ fn host_aliases(e: &mut Errors, path: &Path, aliases: &[Value]) {
     for (i, alias) in aliases.iter().enumerate() {
         let path = path.index(i);
         let ip = text(alias, "ip");
-        if !names::is_ip(ip).is_empty() {
-            e.invalid(&path.child("ip"), ip, "must be valid IP address");
-        }
+        e.each(&path.child("ip"), ip, names::is_ip(ip));
         for (j, hostname) in list(alias, "hostnames").iter().enumerate() {
             let name = hostname.as_str().unwrap_or_default();
             e.each(

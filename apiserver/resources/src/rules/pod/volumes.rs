@@ -2,8 +2,10 @@
 
 use super::super::field::{Errors, Path};
 use super::super::json::{get, has, int, list, text};
-use super::{env, resources};
+use super::super::{storage, volume_source};
+use super::env;
 use hardway_proto::names;
+use hardway_proto::quantity::Quantity;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -31,31 +33,35 @@ fn check_source(e: &mut Errors, path: &Path, volume: &Value) {
         if kind == "name" || source.is_null() {
             continue;
         }
-        let path = path.child(kind);
+        let at = path.child(kind);
         if count > 0 {
-            e.forbidden(&path, "may not specify more than 1 volume type");
+            e.forbidden(&at, "may not specify more than 1 volume type");
             continue;
         }
         count += 1;
         match kind.as_str() {
-            "emptyDir" if has(source, "sizeLimit") => {
-                let at = path.child("sizeLimit");
-                resources::check_quantity(e, &at, get(source, "sizeLimit"));
+            "emptyDir" => {
+                let limit = Quantity::from_json(get(source, "sizeLimit"));
+                if limit.is_ok_and(|limit| limit.sign() < 0) {
+                    let detail = "SizeLimit field must be a valid resource quantity";
+                    e.forbidden(&at.child("sizeLimit"), detail);
+                }
             }
-            "hostPath" => host_path(e, &path, source),
-            "configMap" => keyed(e, &path, source, "name"),
-            "secret" => keyed(e, &path, source, "secretName"),
-            "downwardAPI" => downward(e, &path, source),
-            "projected" => projected(e, &path, source),
-            "persistentVolumeClaim" => need(e, &path, source, &["claimName"]),
-            "nfs" => nfs(e, &path, source),
-            "csi" => need(e, &path, source, &["driver"]),
-            "iscsi" => need(e, &path, source, &["targetPortal", "iqn"]),
-            "flexVolume" => need(e, &path, source, &["driver"]),
-            "ephemeral" if !has(source, "volumeClaimTemplate") => {
-                e.required(&path.child("volumeClaimTemplate"), "");
+            "hostPath" => host_path(e, &at, source),
+            "configMap" => keyed(e, &at, source, "name"),
+            "secret" => keyed(e, &at, source, "secretName"),
+            "downwardAPI" => downward(e, &at, source),
+            "projected" => projected(e, &at, source),
+            "persistentVolumeClaim" => need(e, &at, source, &["claimName"]),
+            "csi" => volume_source::driver_name(e, &at.child("driver"), text(source, "driver")),
+            "ephemeral" => {
+                let at = at.child("volumeClaimTemplate");
+                match get(source, "volumeClaimTemplate") {
+                    Value::Null => e.required(&at, ""),
+                    claim => storage::check_claim(e, &at.child("spec"), get(claim, "spec")),
+                }
             }
-            _ => {}
+            kind => volume_source::check(e, path, kind, source),
         }
     }
     if count == 0 {
@@ -66,14 +72,6 @@ fn check_source(e: &mut Errors, path: &Path, volume: &Value) {
 fn need(e: &mut Errors, path: &Path, source: &Value, fields: &[&str]) {
     for field in fields.iter().filter(|f| text(source, f).is_empty()) {
         e.required(&path.child(field), "");
-    }
-}
-
-fn nfs(e: &mut Errors, path: &Path, source: &Value) {
-    need(e, path, source, &["server", "path"]);
-    let at = text(source, "path");
-    if !at.is_empty() && !at.starts_with('/') {
-        e.invalid(&path.child("path"), at, "must be an absolute path");
     }
 }
 
@@ -141,12 +139,12 @@ pub fn check_file(e: &mut Errors, path: &Path, item: &Value) {
 
 fn downward(e: &mut Errors, path: &Path, source: &Value) {
     mode(e, &path.child("defaultMode"), int(source, "defaultMode"));
-    for (i, item) in list(source, "items").iter().enumerate() {
-        let path = path.child("items").index(i);
-        check_file(e, &path, item);
+    // Kubernetes doesn't tell of which item.
+    for item in list(source, "items") {
+        check_file(e, path, item);
         match (has(item, "fieldRef"), has(item, "resourceFieldRef")) {
             (true, true) => e.invalid(
-                &path,
+                path,
                 "resource",
                 "fieldRef and resourceFieldRef can not be specified simultaneously",
             ),
@@ -157,42 +155,56 @@ fn downward(e: &mut Errors, path: &Path, source: &Value) {
                 let at = path.child("resourceFieldRef");
                 env::check_resource_ref(e, &at, get(item, "resourceFieldRef"), true);
             }
-            _ => e.required(
-                &path.child("fieldRef"),
-                "one of fieldRef and resourceFieldRef is required",
-            ),
+            _ => e.required(path, "one of fieldRef and resourceFieldRef is required"),
         }
     }
 }
 
 fn projected(e: &mut Errors, path: &Path, source: &Value) {
     mode(e, &path.child("defaultMode"), int(source, "defaultMode"));
+    let mut places = BTreeSet::new();
     for (i, part) in list(source, "sources").iter().enumerate() {
-        let path = path.child("sources").index(i);
+        let at = path.child("sources").index(i);
         let mut count = 0;
-        for (kind, source) in part.as_object().into_iter().flatten() {
+        for kind in [
+            "secret",
+            "configMap",
+            "downwardAPI",
+            "serviceAccountToken",
+            "clusterTrustBundle",
+        ] {
+            let source = get(part, kind);
             if source.is_null() {
                 continue;
             }
-            let path = path.child(kind);
             count += 1;
-            if count > 1 {
-                e.forbidden(&path, "may not specify more than 1 volume type per source");
-            }
-            match kind.as_str() {
-                "secret" | "configMap" => keyed(e, &path, source, "name"),
-                "downwardAPI" => downward(e, &path, source),
-                "serviceAccountToken" => token(e, &path, source),
+            let at = at.child(kind);
+            match kind {
+                "secret" | "configMap" => keyed(e, &at, source, "name"),
+                "downwardAPI" => downward(e, &at, source),
+                "serviceAccountToken" => token(e, path, &at, source),
                 _ => {}
             }
+            let own = (kind == "clusterTrustBundle").then(|| text(source, "path"));
+            let items = list(source, "items").iter().map(|item| text(item, "path"));
+            for place in own.into_iter().chain(items).filter(|p| !p.is_empty()) {
+                if !places.insert(place) {
+                    let shown = match text(source, "name") {
+                        "" => place,
+                        name => name,
+                    };
+                    e.invalid(path, shown, "conflicting duplicate paths");
+                }
+            }
         }
-        if count == 0 {
-            e.required(&path, "must specify a projected volume source");
+        if count > 1 {
+            e.forbidden(&at, "may not specify more than 1 volume type");
         }
     }
 }
 
-fn token(e: &mut Errors, path: &Path, source: &Value) {
+/// The path of a token is told of as that of the whole volume.
+fn token(e: &mut Errors, volume: &Path, path: &Path, source: &Value) {
     let at = path.child("expirationSeconds");
     match int(source, "expirationSeconds").unwrap_or(3600) {
         n if n < 600 => e.invalid(&at, n, "may not specify a duration less than 10 minutes"),
@@ -204,8 +216,8 @@ fn token(e: &mut Errors, path: &Path, source: &Value) {
         _ => {}
     }
     if text(source, "path").is_empty() {
-        e.required(&path.child("path"), "");
+        e.required(&volume.child("path"), "");
     } else {
-        check_relative(e, &path.child("path"), text(source, "path"));
+        check_relative(e, &volume.child("path"), text(source, "path"));
     }
 }

@@ -1,0 +1,191 @@
+//! What the configurations of admission webhooks say of each webhook, as
+//! `pkg/apis/admissionregistration/validation` checks it.
+
+use super::super::field::{Errors, Path};
+use super::super::json::{get, has, int, list, text};
+use super::super::{client_config, labels};
+use hardway_proto::names;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
+
+/// The webhooks of a configuration.
+pub fn check(e: &mut Errors, configuration: &Value) {
+    let mut seen = BTreeSet::new();
+    for (i, hook) in list(configuration, "webhooks").iter().enumerate() {
+        let path = Path::new("webhooks").index(i);
+        check_webhook(e, &path, hook);
+        let at = path.child("admissionReviewVersions");
+        check_versions(e, &at, get(hook, "admissionReviewVersions"));
+        let name = text(hook, "name");
+        if !name.is_empty() && !seen.insert(name) {
+            e.duplicate(&path.child("name"), name);
+        }
+    }
+}
+
+fn check_webhook(e: &mut Errors, path: &Path, hook: &Value) {
+    check_name(e, &path.child("name"), text(hook, "name"));
+    for (i, rule) in list(hook, "rules").iter().enumerate() {
+        check_rule(e, &path.child("rules").index(i), rule);
+    }
+    for (field, values) in [
+        ("failurePolicy", ["Fail", "Ignore"]),
+        ("matchPolicy", ["Equivalent", "Exact"]),
+    ] {
+        e.one_of(&path.child(field), text(hook, field), &values);
+    }
+    let at = path.child("sideEffects");
+    match text(hook, "sideEffects") {
+        "" => e.required(&at, "must specify one of None, NoneOnDryRun"),
+        effects => e.one_of(&at, effects, &["None", "NoneOnDryRun"]),
+    }
+    let seconds = int(hook, "timeoutSeconds").unwrap_or(10);
+    if !(1..=30).contains(&seconds) {
+        e.invalid(
+            &path.child("timeoutSeconds"),
+            seconds,
+            "the timeout value must be between 1 and 30 seconds",
+        );
+    }
+    for selector in ["namespaceSelector", "objectSelector"] {
+        labels::check_selector(e, &path.child(selector), get(hook, selector));
+    }
+    client_config::check(e, &path.child("clientConfig"), get(hook, "clientConfig"));
+    // Of mutating ones alone.
+    let at = path.child("reinvocationPolicy");
+    let policy = text(hook, "reinvocationPolicy");
+    e.one_of(&at, policy, &["IfNeeded", "Never"]);
+}
+
+fn check_name(e: &mut Errors, path: &Path, name: &str) {
+    if name.is_empty() {
+        return e.required(path, "");
+    }
+    let problems = names::is_dns1123_subdomain(name);
+    if !problems.is_empty() {
+        return e.each(path, name, problems);
+    }
+    if name.split('.').count() < 3 {
+        e.invalid(
+            path,
+            name,
+            "should be a domain with at least three segments separated by dots",
+        );
+    }
+}
+
+fn check_versions(e: &mut Errors, path: &Path, versions: &Value) {
+    let listed = versions.as_array().map(Vec::as_slice).unwrap_or_default();
+    if listed.is_empty() {
+        return e.required(path, "must specify one of v1, v1beta1");
+    }
+    let mut seen = BTreeSet::new();
+    for (i, version) in listed.iter().enumerate() {
+        let version = version.as_str().unwrap_or_default();
+        let at = path.index(i);
+        match seen.insert(version) {
+            true => e.each(&at, version, names::is_dns1035_label(version)),
+            false => e.invalid(&at, version, "duplicate version"),
+        }
+    }
+    if !seen.contains("v1") && !seen.contains("v1beta1") {
+        e.invalid(path, versions, "must include at least one of v1, v1beta1");
+    }
+}
+
+/// Which requests are sent to a webhook, or judged by a policy.
+pub fn check_rule(e: &mut Errors, path: &Path, rule: &Value) {
+    let at = path.child("operations");
+    check_list(e, &at, get(rule, "operations"), "operations");
+    for (i, operation) in list(rule, "operations").iter().enumerate() {
+        let operation = operation.as_str().unwrap_or_default();
+        if !OPERATIONS.contains(&operation) {
+            e.not_supported(&at.index(i), operation, &OPERATIONS);
+        }
+    }
+    let at = path.child("apiGroups");
+    check_list(e, &at, get(rule, "apiGroups"), "API groups");
+    let at = path.child("apiVersions");
+    check_list(e, &at, get(rule, "apiVersions"), "API versions");
+    for (i, version) in list(rule, "apiVersions").iter().enumerate() {
+        if version == "" {
+            e.required(&at.index(i), "");
+        }
+    }
+    check_resources(e, &path.child("resources"), get(rule, "resources"));
+    if has(rule, "scope") {
+        let scope = text(rule, "scope");
+        let scopes = ["*", "Cluster", "Namespaced"];
+        if !scopes.contains(&scope) {
+            e.not_supported(&path.child("scope"), scope, &scopes);
+        }
+    }
+}
+
+/// There must be some; everything stands alone.
+fn check_list(e: &mut Errors, path: &Path, values: &Value, what: &str) {
+    let listed = values.as_array().map(Vec::as_slice).unwrap_or_default();
+    if listed.is_empty() {
+        e.required(path, "");
+    }
+    if listed.len() > 1 && listed.iter().any(|value| value == "*") {
+        let detail = format!("if '*' is present, must not specify other {what}");
+        e.invalid(path, values, &detail);
+    }
+}
+
+fn check_resources(e: &mut Errors, path: &Path, resources: &Value) {
+    let listed: Vec<&str> = resources
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|resource| resource.as_str().unwrap_or_default())
+        .collect();
+    if listed.is_empty() {
+        e.required(path, "");
+    }
+    // Resources of which all subresources were named, and subresources of all resources.
+    let (mut whole, mut everywhere) = (BTreeSet::new(), BTreeSet::new());
+    for (i, named) in listed.iter().enumerate() {
+        let at = path.index(i);
+        if named.is_empty() {
+            e.required(&at, "");
+        }
+        let Some((resource, subresource)) = named.split_once('/') else {
+            continue;
+        };
+        if whole.contains(resource) {
+            let detail = format!("if '{resource}/*' is present, must not specify {named}");
+            e.invalid(&at, *named, &detail);
+        }
+        if everywhere.contains(subresource) {
+            let detail = format!("if '*/{subresource}' is present, must not specify {named}");
+            e.invalid(&at, *named, &detail);
+        }
+        if subresource == "*" {
+            whole.insert(resource);
+        }
+        if resource == "*" {
+            everywhere.insert(subresource);
+        }
+    }
+    if listed.len() > 1 && listed.contains(&"*/*") {
+        e.invalid(
+            path,
+            resources,
+            "if '*/*' is present, must not specify other resources",
+        );
+    }
+    // As Kubernetes sees it, the last one without a subresource decides.
+    let plain = listed.iter().rev();
+    let mut plain = plain.filter(|named| !named.is_empty() && !named.contains('/'));
+    if listed.contains(&"*") && plain.next().is_some_and(|named| *named != "*") {
+        e.invalid(
+            path,
+            resources,
+            "if '*' is present, must not specify other resources without subresources",
+        );
+    }
+}
