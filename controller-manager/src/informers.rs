@@ -18,6 +18,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::storage::v1::StorageClass;
 
 /// Index of pods and Jobs by the UID of their controller.
 pub const BY_CONTROLLER: &str = "controller";
@@ -88,6 +89,8 @@ pub struct Informers {
     pub claims: Informer<PersistentVolumeClaim>,
     /// Storage.
     pub volumes: Informer<PersistentVolume>,
+    /// Sorts of storage.
+    pub storage_classes: Informer<StorageClass>,
     /// Certificate signing requests.
     pub signing_requests: Informer<CertificateSigningRequest>,
     /// Roles of the whole cluster.
@@ -150,6 +153,7 @@ impl Informers {
             disruption_budgets: Informer::new(client.all()),
             claims: Informer::new(client.all()),
             volumes: Informer::new(client.all()),
+            storage_classes: Informer::new(client.all()),
             signing_requests: Informer::new(client.all()),
             cluster_roles: Informer::new(client.all()),
         }
@@ -181,6 +185,7 @@ impl Informers {
         tasks.add(self.disruption_budgets.spawn().1);
         tasks.add(self.claims.spawn().1);
         tasks.add(self.volumes.spawn().1);
+        tasks.add(self.storage_classes.spawn().1);
         tasks.add(self.signing_requests.spawn().1);
         tasks.add(self.cluster_roles.spawn().1);
     }

@@ -40,6 +40,7 @@ mod statefulset;
 mod taint_eviction;
 mod token_cleaner;
 mod ttl_after_finished;
+mod volume_binding;
 mod volume_protection;
 mod written;
 
@@ -83,6 +84,10 @@ pub async fn run(context: Context) {
     start("pod-garbage-collector", pod_gc::register(seen, with));
     start("disruption", disruption::register(seen, with));
     start("resourcequota", resource_quota::register(seen, with));
+    start(
+        "persistentvolume-binder",
+        volume_binding::register(seen, with),
+    );
     start("volume-protection", volume_protection::register(seen, with));
     start("serviceaccount", service_account::register(seen, with));
     start("bootstrapsigner", bootstrap_signer::register(seen, with));

@@ -82,7 +82,7 @@ fields!(SPEC: PodSpec {
 fields!(POD_CONTEXT: PodSecurityContext {
     app_armor_profile: Refused,
     fs_group: Done("volumes"),
-    fs_group_change_policy: Others("volumes that outlive pods, of which there are none"),
+    fs_group_change_policy: Done("volumes"),
     run_as_group: Done("security_context"),
     run_as_non_root: Done("security_context"),
     run_as_user: Done("security_context"),
@@ -248,7 +248,7 @@ fields!(VOLUME: Volume {
     iscsi: Refused,
     name: Refused,
     nfs: Refused,
-    persistent_volume_claim: Refused,
+    persistent_volume_claim: Done("volumes"),
     photon_persistent_disk: Refused,
     portworx_volume: Refused,
     projected: Done("volumes"),

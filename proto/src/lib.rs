@@ -1,6 +1,7 @@
 //! What crosses a wire: the gRPC services, and the vocabulary of objects that
 //! every component speaks.
 
+pub mod claims;
 pub mod cron;
 mod envelope;
 pub mod fields;

@@ -29,6 +29,8 @@ pub enum ClusterEvent {
     PodFreed,
     /// A pod was bound or changed its labels.
     PodBound,
+    /// A claim, a volume or a class came, changed or went.
+    StorageChanged,
 }
 
 /// All nodes, as plugins that look beyond one node see them.

@@ -15,5 +15,6 @@ pub mod queue;
 pub mod resources;
 pub mod scheduler;
 pub mod selection;
+pub mod storage;
 
 pub use scheduler::Scheduler;

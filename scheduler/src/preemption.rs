@@ -119,6 +119,7 @@ fn fits(
 mod tests {
     use super::*;
     use crate::plugins::default_profile;
+    use crate::storage::Storage;
     use serde_json::json;
 
     fn pod(name: &str, priority: i32, cpu: &str) -> PodInfo {
@@ -142,7 +143,7 @@ mod tests {
     }
 
     fn attempt(pod: &PodInfo, nodes: &[Arc<NodeInfo>]) -> Result<Preemption, String> {
-        let framework = default_profile();
+        let framework = default_profile(Storage::default());
         let cycle = framework.prepare(pod, nodes);
         let rejections = nodes
             .iter()

@@ -8,6 +8,7 @@ use crate::pod_info::PodInfo;
 use crate::preemption::{self, Preemption};
 use crate::queue::Queue;
 use crate::selection::Selection;
+use crate::storage::{self, Choice, Storage};
 use hardway_client::api::{DeleteParams, Patch};
 use hardway_client::events::{EventType, Recorder, reference};
 use hardway_client::informer::Change;
@@ -41,6 +42,7 @@ struct State {
 
 struct Inner {
     client: Client,
+    storage: Storage,
     framework: Framework,
     recorder: Recorder,
     state: Mutex<State>,
@@ -94,8 +96,11 @@ pub struct Scheduler {
 impl Scheduler {
     /// Starts watching nodes and pods; [`Scheduler::run`] does the work.
     pub fn start(client: Client) -> Self {
+        let mut storage_informers = storage::Informers::new(&client);
+        let storage = storage_informers.storage.clone();
         let inner = Arc::new(Inner {
-            framework: plugins::default_profile(),
+            framework: plugins::default_profile(storage.clone()),
+            storage: storage.clone(),
             recorder: Recorder::new(client.clone(), NAME, None),
             client: client.clone(),
             state: Mutex::new(State {
@@ -106,6 +111,13 @@ impl Scheduler {
             wake: Notify::new(),
             metrics: Metrics::register(),
         });
+        let on_storage = inner.clone();
+        storage_informers.on_change(move || {
+            on_storage.storage.changed();
+            let mut state = on_storage.state.lock();
+            on_storage.tell(&mut state, ClusterEvent::StorageChanged);
+        });
+        storage_informers.start();
         let on_node = inner.clone();
         let nodes = Informer::new(client.all::<Node>())
             .on_change(move |change| on_node.node_changed(change))
@@ -121,6 +133,7 @@ impl Scheduler {
     /// Whether nodes and pods are known.
     pub fn synced(&self) -> Result<(), String> {
         self.nodes.check()?;
+        self.inner.storage.check()?;
         self.pods.check()
     }
 
@@ -128,6 +141,7 @@ impl Scheduler {
     pub async fn run(&self) {
         self.nodes.wait_synced().await;
         self.pods.wait_synced().await;
+        self.inner.storage.wait_synced().await;
         loop {
             let (next, deadline) = {
                 let mut state = self.inner.state.lock();
@@ -231,9 +245,13 @@ impl Inner {
             .find_node(&inner.framework, state.cache.nodes(), pod);
         let result = match found {
             Ok(node) => {
+                let nodes: Nodes<'_> = state.cache.nodes();
+                let chosen = nodes.iter().find(|info| info.name == node);
+                let volumes = chosen.map(|info| inner.storage.choose(&pod.pod, info));
+                let volumes = volumes.and_then(Result::ok).unwrap_or_default();
                 state.cache.assume(pod, &node);
                 state.selection.denominate(&pod.key);
-                let work = inner.clone().bind(pod.clone(), node);
+                let work = inner.clone().bind(pod.clone(), node, volumes);
                 task::spawn_job("bind", traced(pod, work));
                 "scheduled"
             }
@@ -310,9 +328,13 @@ impl Inner {
         task::spawn_job("report", traced(&known_by, work));
     }
 
-    async fn bind(self: Arc<Self>, pod: Arc<PodInfo>, node: String) {
+    async fn bind(self: Arc<Self>, pod: Arc<PodInfo>, node: String, volumes: Vec<Choice>) {
         let api = self.client.namespaced::<Pod>(&pod.key.namespace);
-        match api.bind(&pod.key.name, pod.pod.uid(), &node).await {
+        let bound = match self.storage.bind(&self.client, &volumes, &node).await {
+            Ok(()) => api.bind(&pod.key.name, pod.pod.uid(), &node).await,
+            Err(status) => Err(status),
+        };
+        match bound {
             Ok(()) => {
                 let message = format!("Successfully assigned {} to {node}", pod.key);
                 self.recorder.event(

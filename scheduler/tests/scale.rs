@@ -6,6 +6,7 @@ use hardway_scheduler::cache::Cache;
 use hardway_scheduler::plugins::default_profile;
 use hardway_scheduler::pod_info::PodInfo;
 use hardway_scheduler::selection::Selection;
+use hardway_scheduler::storage::Storage;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,7 +27,7 @@ fn plain_pods_on_five_thousand_nodes() {
         });
         cache.apply_node(Arc::new(serde_json::from_value(node).expect("a node")));
     }
-    let framework = default_profile();
+    let framework = default_profile(Storage::default());
     let mut selection = Selection::default();
     let started = Instant::now();
     for number in 0..PODS {

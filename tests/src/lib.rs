@@ -23,7 +23,7 @@ pub mod traffic;
 pub mod wait;
 pub mod workload;
 
-pub use cleanup::{Namespace, defer};
+pub use cleanup::{Deferred, Namespace, defer};
 pub use kubectl::Kubectl;
 pub use lab::Lab;
 pub use wait::{until, within};

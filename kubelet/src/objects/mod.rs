@@ -9,7 +9,9 @@ use hardway_client::{Informer, Store};
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::references::{self, Referent};
 use hardway_proto::{Kind, Status};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service,
+};
 use k8s_openapi::api::node::v1::RuntimeClass;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -71,6 +73,16 @@ pub trait Objects: Send + Sync {
         namespace: &'a str,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Arc<Secret>, Error>>;
+
+    /// A claim of storage.
+    fn claim<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<PersistentVolumeClaim>, Error>>;
+
+    /// The volume that a claim is bound to.
+    fn volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<PersistentVolume>, Error>>;
 
     /// All services.
     fn services(&self) -> Result<Vec<Arc<Service>>, Error>;
@@ -160,6 +172,18 @@ impl Objects for Cluster {
         Box::pin(self.secrets.get(namespace, name))
     }
 
+    fn claim<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<PersistentVolumeClaim>, Error>> {
+        Box::pin(get(self.client.namespaced(namespace), name))
+    }
+
+    fn volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<PersistentVolume>, Error>> {
+        Box::pin(get(self.client.all(), name))
+    }
+
     fn services(&self) -> Result<Vec<Arc<Service>>, Error> {
         if self.services.is_synced() {
             Ok(self.services.list())
@@ -176,6 +200,14 @@ impl Objects for Cluster {
     ) -> BoxFuture<'a, Result<String, Error>> {
         Box::pin(self.tokens.get(pod, audience, expiration_seconds))
     }
+}
+
+/// An object that is needed only once, when its pod starts.
+async fn get<K: Kind>(api: Api<K>, name: &str) -> Result<Arc<K>, Error> {
+    let found = api.get(name).await;
+    found
+        .map(Arc::new)
+        .map_err(|status| Error::of::<K>(status, name))
 }
 
 /// One watched object.
@@ -223,10 +255,7 @@ impl<K: Kind> Watches<K> {
             return Ok(object);
         }
         let api: Api<K> = self.client.namespaced(namespace);
-        match api.get(name).await {
-            Ok(object) => Ok(Arc::new(object)),
-            Err(status) => Err(Error::of::<K>(status, name)),
-        }
+        get(api, name).await
     }
 
     fn follow(&self, pod: &Pod, names: BTreeSet<String>) {
@@ -290,17 +319,38 @@ pub(crate) mod fake {
     //! Objects from a map.
 
     use super::*;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     /// Holds what a test put in; tokens are made up from their parameters.
     #[derive(Default)]
     pub struct Fake {
         config_maps: Mutex<HashMap<ObjectKey, Arc<ConfigMap>>>,
         secrets: Mutex<HashMap<ObjectKey, Arc<Secret>>>,
+        claims: Mutex<HashMap<ObjectKey, Arc<PersistentVolumeClaim>>>,
+        volumes: Mutex<HashMap<ObjectKey, Arc<PersistentVolume>>>,
         services: Vec<Arc<Service>>,
     }
 
     impl Fake {
+        /// A claim `n/data` that is bound to a volume of this spec.
+        pub fn with_claim(self, mut spec: Value) -> Self {
+            spec["claimRef"] = json!({"namespace": "n", "name": "data", "uid": "u"});
+            let volume = json!({"metadata": {"name": "v"}, "spec": spec});
+            let volume: PersistentVolume = serde_json::from_value(volume).unwrap();
+            let annotations = json!({"pv.kubernetes.io/bind-completed": "yes"});
+            let claim: PersistentVolumeClaim = serde_json::from_value(json!({
+                "metadata": {"namespace": "n", "name": "data", "uid": "u",
+                             "annotations": annotations},
+                "spec": {"volumeName": "v"},
+            }))
+            .unwrap();
+            let key = ObjectKey::of(&claim);
+            self.claims.lock().insert(key, Arc::new(claim));
+            let key = ObjectKey::of(&volume);
+            self.volumes.lock().insert(key, Arc::new(volume));
+            self
+        }
+
         pub fn with_config_map(self, json: Value) -> Self {
             self.put_config_map(json);
             self
@@ -353,6 +403,21 @@ pub(crate) mod fake {
             name: &'a str,
         ) -> BoxFuture<'a, Result<Arc<Secret>, Error>> {
             Box::pin(async move { find(&self.secrets, namespace, name) })
+        }
+
+        fn claim<'a>(
+            &'a self,
+            namespace: &'a str,
+            name: &'a str,
+        ) -> BoxFuture<'a, Result<Arc<PersistentVolumeClaim>, Error>> {
+            Box::pin(async move { find(&self.claims, namespace, name) })
+        }
+
+        fn volume<'a>(
+            &'a self,
+            name: &'a str,
+        ) -> BoxFuture<'a, Result<Arc<PersistentVolume>, Error>> {
+            Box::pin(async move { find(&self.volumes, "", name) })
         }
 
         fn services(&self) -> Result<Vec<Arc<Service>>, Error> {

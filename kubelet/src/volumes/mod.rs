@@ -5,6 +5,7 @@
 //! `Source::of` and one in `Manager::set_up`.
 
 mod atomic;
+mod claim;
 mod config_map;
 mod downward_api;
 mod empty_dir;
@@ -26,7 +27,7 @@ use atomic::Payload;
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, DownwardAPIVolumeSource, EmptyDirVolumeSource, HostPathVolumeSource,
-    Pod, ProjectedVolumeSource, SecretVolumeSource, Volume,
+    PersistentVolumeClaimVolumeSource, Pod, ProjectedVolumeSource, SecretVolumeSource, Volume,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;
@@ -73,6 +74,7 @@ enum Source<'a> {
     Secret(&'a SecretVolumeSource),
     DownwardApi(&'a DownwardAPIVolumeSource),
     Projected(&'a ProjectedVolumeSource),
+    Claim(&'a PersistentVolumeClaimVolumeSource),
     Unsupported(String),
 }
 
@@ -90,6 +92,8 @@ impl<'a> Source<'a> {
             Self::DownwardApi(source)
         } else if let Some(source) = &volume.projected {
             Self::Projected(source)
+        } else if let Some(source) = &volume.persistent_volume_claim {
+            Self::Claim(source)
         } else {
             Self::Unsupported(type_name(volume))
         }
@@ -102,6 +106,15 @@ impl<'a> Source<'a> {
             self,
             ConfigMap(_) | Secret(_) | DownwardApi(_) | Projected(_)
         )
+    }
+
+    /// Whether containers may only read it, whatever they ask for. Files the kubelet writes
+    /// itself, following links it has made: nobody else may put others in their place.
+    fn is_read_only(&self) -> bool {
+        match self {
+            Self::Claim(source) => source.read_only == Some(true),
+            _ => self.is_files(),
+        }
     }
 }
 
@@ -220,9 +233,12 @@ impl Manager {
                 let payload = projected::payload(source, pod, objects, &self.facts).await?;
                 ("projected", true, payload)
             }
+            Source::Claim(source) => {
+                return claim::set_up(source, pod, objects).await;
+            }
             Source::Unsupported(name) => {
                 return Err(format!(
-                    "volume type {name} is not supported on this node; use emptyDir, hostPath, configMap, secret, downwardAPI or projected"
+                    "volume type {name} is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, configMap, secret, downwardAPI or projected"
                 ));
             }
         };

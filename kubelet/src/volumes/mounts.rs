@@ -109,12 +109,10 @@ impl Manager {
             Some("Bidirectional") => MountPropagation::PropagationBidirectional,
             _ => MountPropagation::PropagationPrivate,
         };
-        // The kubelet writes these itself, following links it has made: nobody
-        // else may put others in their place.
-        let is_files = super::volumes_of(request.pod)
-            .any(|volume| volume.name == mount.name && Source::of(volume).is_files());
+        let is_read_only = super::volumes_of(request.pod)
+            .any(|volume| volume.name == mount.name && Source::of(volume).is_read_only());
         Ok(Mount {
-            readonly: is_files || mount.read_only == Some(true),
+            readonly: is_read_only || mount.read_only == Some(true),
             propagation: propagation.into(),
             ..plain(&absolute(&mount.mount_path), host_path)
         })

@@ -58,6 +58,20 @@ pub(super) fn hand_over(path: &Path, group: u32, access: Access) -> io::Result<(
     fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
+/// Whether a tree whose files only pods of this group write needn't be gone through: what
+/// `fsGroupChangePolicy: OnRootMismatch` asks.
+pub(super) fn is_handed_over(path: &Path, group: u32) -> io::Result<bool> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok(metadata.gid() == group && metadata.mode() & 0o2770 == 0o2770)
+}
+
+/// Whether a pod leaves a volume as it is whose root has the right owner.
+pub(super) fn only_on_mismatch(pod: &Pod) -> bool {
+    let context = pod.spec.as_ref().and_then(|s| s.security_context.as_ref());
+    let policy = context.and_then(|c| c.fs_group_change_policy.as_deref());
+    policy == Some("OnRootMismatch")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -134,7 +134,7 @@ async fn failures_are_told_as_kubernetes_tells_them() {
         ),
         (
             json!({"nfs": {"server": "s", "path": "/"}}),
-            "volume type nfs is not supported on this node; use emptyDir, hostPath, configMap, secret, downwardAPI or projected",
+            "volume type nfs is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, configMap, secret, downwardAPI or projected",
         ),
     ] {
         let mut volume = source;

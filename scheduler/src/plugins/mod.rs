@@ -13,12 +13,14 @@ mod pod_topology_spread;
 mod taint_toleration;
 #[cfg(test)]
 mod testing;
+mod volume_binding;
 
 use crate::framework::{Framework, Plugin};
+use crate::storage::Storage;
 
 /// Kubernetes' default profile, as far as its plugins exist here, in the
 /// order in which its filters run.
-pub fn default_profile() -> Framework {
+pub fn default_profile(storage: Storage) -> Framework {
     let plugins: Vec<Box<dyn Plugin>> = vec![
         Box::new(node_unschedulable::NodeUnschedulable),
         Box::new(node_name::NodeName),
@@ -26,6 +28,7 @@ pub fn default_profile() -> Framework {
         Box::new(node_affinity::NodeAffinity),
         Box::new(node_ports::NodePorts),
         Box::new(node_resources_fit::NodeResourcesFit),
+        Box::new(volume_binding::VolumeBinding(storage)),
         Box::new(pod_topology_spread::PodTopologySpread),
         Box::new(inter_pod_affinity::InterPodAffinity),
         Box::new(balanced_allocation::BalancedAllocation),
