@@ -21,7 +21,7 @@ fn claims_get_volumes() {
 }
 
 /// Volumes and classes belong to no namespace: they go by themselves.
-fn create_global(namespace: &Namespace, object: &Value) -> Deferred<impl FnMut()> {
+fn create_global(namespace: &Namespace, object: &Value) -> Deferred<impl FnMut() + use<>> {
     namespace.create(object);
     let kind = object["kind"].as_str().expect("its kind").to_lowercase();
     let name = object["metadata"]["name"]
