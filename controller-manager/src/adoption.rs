@@ -55,7 +55,8 @@ pub struct Claim<C> {
 }
 
 /// Decides by owner references and labels. An owner that is being deleted
-/// adopts nothing and releases nothing; orphans that are not `adoptable` stay.
+/// adopts nothing and releases nothing; orphans that are being deleted, or are not
+/// `adoptable`, stay orphans.
 pub fn claim<K: Kind, C: Kind>(
     owner: &K,
     selector: &Selector,
@@ -83,7 +84,8 @@ pub fn claim<K: Kind, C: Kind>(
             }
             Some(_) => {}
             None => {
-                if matches && !leaving && adoptable(&object) {
+                let stays = object.meta().deletion_timestamp.is_none();
+                if matches && stays && !leaving && adoptable(&object) {
                     claim.adopt.push(object);
                 }
             }
@@ -206,6 +208,15 @@ mod tests {
         };
         let names =
             |pods: &[Arc<Pod>]| pods.iter().map(|p| p.name().to_owned()).collect::<Vec<_>>();
+        let leaving = || {
+            let mut pod = pod("leaving", "web", None).as_ref().clone();
+            let now = jiff::Timestamp::now();
+            pod.metadata.deletion_timestamp =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now));
+            vec![Arc::new(pod)]
+        };
+        let result = claim(&rc, &selector, leaving(), |_| true);
+        assert!(result.adopt.is_empty(), "it is being deleted");
         let result = claim(&rc, &selector, pods(), is_active);
         assert_eq!(names(&result.owned), ["mine"]);
         assert_eq!(names(&result.adopt), ["orphan"]);

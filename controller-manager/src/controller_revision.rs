@@ -265,7 +265,10 @@ mod tests {
             .unwrap();
         assert_eq!(metadata.remove("creationTimestamp"), Some(Value::Null));
         let foreign = Arc::new(foreign);
-        assert_eq!(decide(&[foreign.clone()], "db:4"), Change::Keep(foreign));
+        assert_eq!(
+            decide(std::slice::from_ref(&foreign), "db:4"),
+            Change::Keep(foreign.clone())
+        );
     }
 
     #[test]

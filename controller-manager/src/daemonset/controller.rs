@@ -64,8 +64,7 @@ impl Controller {
         let trust_cache = self.control.expectations.satisfied(key);
         let client = &self.control.client;
         let all = self.revisions.in_namespace(&key.namespace);
-        let stays = |r: &ControllerRevision| r.metadata.deletion_timestamp.is_none();
-        let claim = adoption::claim(set, &selector, all, stays);
+        let claim = adoption::claim(set, &selector, all, |_| true);
         let mut revisions = adoption::carry_out(client, set, claim).await?;
         controller_revision::sort(&mut revisions);
         let owner = Owner {
@@ -80,8 +79,7 @@ impl Controller {
         };
         let (current, collisions) = owner.current(client, &revisions).await?;
         let all = self.control.pods.in_namespace(&key.namespace);
-        let stays = |pod: &Pod| pod.metadata.deletion_timestamp.is_none();
-        let claim = adoption::claim(set, &selector, all, stays);
+        let claim = adoption::claim(set, &selector, all, |_| true);
         let pods = adoption::carry_out(client, set, claim).await?;
 
         let (nodes, hash) = (self.nodes.list(), hash(&current));

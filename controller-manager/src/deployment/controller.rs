@@ -106,8 +106,7 @@ impl Controller {
         selector: &Selector,
     ) -> Result<Vec<Arc<ReplicaSet>>, Status> {
         let all = self.sets.in_namespace(deployment.namespace());
-        let stays = |set: &ReplicaSet| set.metadata.deletion_timestamp.is_none();
-        let claim = adoption::claim(deployment, selector, all, stays);
+        let claim = adoption::claim(deployment, selector, all, |_| true);
         adoption::carry_out(&self.client, deployment, claim).await
     }
 

@@ -112,8 +112,7 @@ impl Controller {
     async fn claim(&self, job: &Job) -> Result<Vec<Arc<Pod>>, Status> {
         let selector = spec::selector(job).unwrap_or_else(Selector::nothing);
         let all = self.control.pods.in_namespace(job.namespace());
-        let stays = |pod: &Pod| pod.metadata.deletion_timestamp.is_none();
-        let claim = adoption::claim(job, &selector, all, stays);
+        let claim = adoption::claim(job, &selector, all, |_| true);
         adoption::carry_out_with(&self.control.client, job, claim, &[FINALIZER]).await
     }
 

@@ -213,7 +213,7 @@ impl Cluster {
     /// Lets the controller look at the Job once, far away from any pause. It
     /// dies after so many writes, and then knows nothing any more.
     pub fn sync(&mut self, writes: usize) {
-        self.now = self.now + jiff::SignedDuration::from_hours(1);
+        self.now += jiff::SignedDuration::from_hours(1);
         self.writes = writes;
         if self.try_sync().is_err() {
             self.memory = Memory::default();

@@ -63,8 +63,7 @@ impl Controller {
         let mut pods = adoption::carry_out(&self.client, set, claim).await?;
         pods.retain(|pod| is_ours(pod));
         let all = self.revisions.in_namespace(&key.namespace);
-        let stays = |r: &ControllerRevision| r.metadata.deletion_timestamp.is_none();
-        let claim = adoption::claim(set, &selector, all, stays);
+        let claim = adoption::claim(set, &selector, all, |_| true);
         let mut revisions = adoption::carry_out(&self.client, set, claim).await?;
         controller_revision::sort(&mut revisions);
 

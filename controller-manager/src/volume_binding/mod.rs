@@ -84,5 +84,5 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
 fn for_claim(volume: &PersistentVolume) -> Option<ObjectKey> {
     let of = claim_ref(volume)?;
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    Some(ObjectKey::new(&text(&of.namespace), &text(&of.name)))
+    Some(ObjectKey::new(text(&of.namespace), text(&of.name)))
 }
