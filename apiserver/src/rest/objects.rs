@@ -10,10 +10,14 @@ use crate::protobuf::{self, Encoded, Unencodable};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use hardway_proto::Status;
+use hardway_resources::printers;
+use hardway_resources::resource::Printer;
+use hardway_resources::rows::{Handler, Part};
 use hardway_resources::table::{self, Include};
 use http::{Response, header};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
 
 /// How the client wants an answer.
 #[derive(Clone, Copy)]
@@ -84,13 +88,18 @@ fn written(target: &Target, object: &Object, code: u16, wanted: Representation) 
     }
 }
 
+/// A Scale is shown by many resources, and is none of their kinds.
+static SCALE: LazyLock<Box<dyn Printer>> =
+    LazyLock::new(|| printers::for_kind("autoscaling", "v1", "Scale"));
+
 /// An object in another shape; `None` for what has none.
 fn reshape_one(target: &Target, json: &[u8], shape: Shape, include: Include) -> Option<Value> {
     let value: Value = serde_json::from_slice(json).ok()?;
     let kind = value["kind"].as_str()?;
     // Lists made on the spot: of what isn't stored, or was deleted.
     let is_list = kind == target.resource.list_kind;
-    if !is_list && kind != target.resource.kind {
+    let is_scale = kind == "Scale" && matches!(target.handler(), Some(Handler::Part(Part::Scale)));
+    if !is_list && !is_scale && kind != target.resource.kind {
         // A Status (of a deletion) or a review has no rows.
         return None;
     }
@@ -99,9 +108,16 @@ fn reshape_one(target: &Target, json: &[u8], shape: Shape, include: Include) -> 
         false => vec![&value],
     };
     let version = &value["metadata"]["resourceVersion"];
-    Some(match (shape, target.resource.version(&target.version)) {
-        (Shape::Table, Some(row)) => table::render(
-            row.printer.as_ref(),
+    let printer = match is_scale {
+        true => Some(SCALE.as_ref()),
+        false => target
+            .resource
+            .version(&target.version)
+            .map(|row| row.printer.as_ref()),
+    };
+    Some(match (shape, printer) {
+        (Shape::Table, Some(printer)) => table::render(
+            printer,
             items,
             json!({"resourceVersion": version}),
             include,

@@ -1,7 +1,9 @@
 //! Bodies that are of another kind than the object they are sent to.
 
 use super::common::{Lab, PODS, pod, service_account};
+use bytes::Bytes;
 use http::Method;
+use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
@@ -29,6 +31,20 @@ async fn apply(lab: &Lab, manager: &str, more: &str, scale: Value) -> (u16, Valu
 fn scale(spec: Value) -> Value {
     json!({"apiVersion": "autoscaling/v1", "kind": "Scale",
            "metadata": {"name": "d", "labels": {"of": "the Scale"}}, "spec": spec})
+}
+
+/// What `kubectl get` asks for.
+async fn table(lab: &Lab, path: &str) -> Value {
+    let request = http::Request::builder()
+        .uri(path)
+        .header("host", "localhost")
+        .header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+        .body(Full::new(Bytes::new()))
+        .unwrap();
+    let mut sender = lab.connect(&lab.acting("admin")).await.unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    serde_json::from_slice(&bytes).unwrap()
 }
 
 /// As `ScaleHandler` of `k8s.io/apimachinery/pkg/util/managedfields` keeps who owns replicas.
@@ -67,6 +83,13 @@ async fn a_scale_can_be_applied() {
     assert_eq!(scaler["fieldsV1"], json!({"f:spec": {"f:replicas": {}}}));
     let maker = managers.iter().find(|of| of["manager"] == "maker").unwrap();
     assert_eq!(maker["fieldsV1"]["f:spec"]["f:replicas"], Value::Null);
+
+    let table = table(&lab, &format!("{path}/scale")).await;
+    assert_eq!(table["kind"], "Table", "{table}");
+    assert_eq!(
+        table["rows"][0]["cells"][..3],
+        [json!("d"), json!(5), json!(0)]
+    );
 
     // What is wrong with a Scale is told of it.
     let (code, status) = apply(&lab, "scaler", "", scale(json!({"replicas": -1}))).await;

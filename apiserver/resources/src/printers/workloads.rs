@@ -37,12 +37,22 @@ pub fn spec(_group: &str, version: &str, kind: &str) -> Option<Spec> {
                 autoscaler
             },
         ),
+        "Scale" => ("Name|Desired:i|Available:i|Age", scale),
         "PodDisruptionBudget" => (
             "Name|Min Available|Max Unavailable|Allowed Disruptions:i|Age",
             disruption_budget,
         ),
         _ => return None,
     })
+}
+
+fn scale(object: &Value, now: Timestamp) -> Cells {
+    vec![
+        name(object),
+        int(&object["spec"]["replicas"]).into(),
+        int(&object["status"]["replicas"]).into(),
+        age(object, now),
+    ]
 }
 
 fn replica_set(object: &Value, now: Timestamp) -> Cells {
