@@ -271,6 +271,7 @@ fn context(
     let recorder = Recorder::new(client.clone(), "kubelet", Some(name));
     let objects = Arc::new(Cluster::new(
         client.clone(),
+        name,
         forward(events, Event::Reference),
     ));
     let shared: Arc<dyn Objects> = objects.clone();

@@ -113,7 +113,11 @@ pub(crate) mod fake {
         let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
         let client = Client::from_channel(channel, "test");
         let recorder = Recorder::new(client.clone(), "kubelet", None);
-        let objects = Arc::new(Cluster::new(client.clone(), mpsc::unbounded_channel().0));
+        let objects = Arc::new(Cluster::new(
+            client.clone(),
+            "node",
+            mpsc::unbounded_channel().0,
+        ));
         let shared: Arc<dyn Objects> = objects.clone();
         let handle: cri::Handle = runtime.clone();
         let facts = downward::Facts::default();

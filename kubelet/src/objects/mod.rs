@@ -10,7 +10,7 @@ use hardway_proto::meta::ObjectKey;
 use hardway_proto::references::{self, Referent};
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service,
+    ConfigMap, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service,
 };
 use k8s_openapi::api::node::v1::RuntimeClass;
 use parking_lot::Mutex;
@@ -84,6 +84,9 @@ pub trait Objects: Send + Sync {
     /// The volume that a claim is bound to.
     fn volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<PersistentVolume>, Error>>;
 
+    /// The node that this is.
+    fn node(&self) -> BoxFuture<'_, Result<Arc<Node>, Error>>;
+
     /// All services.
     fn services(&self) -> Result<Vec<Arc<Service>>, Error>;
 
@@ -100,6 +103,7 @@ pub trait Objects: Send + Sync {
 /// The live implementation: one watch per object that some pod refers to.
 pub struct Cluster {
     client: Client,
+    node: String,
     config_maps: Watches<ConfigMap>,
     secrets: Watches<Secret>,
     services: Store<Service>,
@@ -107,10 +111,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts watching services. UIDs of pods whose references changed, or
+    /// Starts watching services, on a node. UIDs of pods whose references changed, or
     /// whose tokens are due for renewal, are sent to `changed`.
-    pub fn new(client: Client, changed: mpsc::UnboundedSender<String>) -> Self {
+    pub fn new(client: Client, node: &str, changed: mpsc::UnboundedSender<String>) -> Self {
         Self {
+            node: node.to_owned(),
             config_maps: Watches::new(client.clone(), changed.clone(), |map: &ConfigMap| {
                 map.immutable == Some(true)
             }),
@@ -182,6 +187,10 @@ impl Objects for Cluster {
 
     fn volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<PersistentVolume>, Error>> {
         Box::pin(get(self.client.all(), name))
+    }
+
+    fn node(&self) -> BoxFuture<'_, Result<Arc<Node>, Error>> {
+        Box::pin(get(self.client.all(), &self.node))
     }
 
     fn services(&self) -> Result<Vec<Arc<Service>>, Error> {
@@ -418,6 +427,11 @@ pub(crate) mod fake {
             name: &'a str,
         ) -> BoxFuture<'a, Result<Arc<PersistentVolume>, Error>> {
             Box::pin(async move { find(&self.volumes, "", name) })
+        }
+
+        fn node(&self) -> BoxFuture<'_, Result<Arc<Node>, Error>> {
+            let node = json!({"metadata": {"name": "here", "labels": {"host": "here"}}});
+            Box::pin(async move { Ok(Arc::new(serde_json::from_value(node).unwrap())) })
         }
 
         fn services(&self) -> Result<Vec<Arc<Service>>, Error> {

@@ -4,7 +4,7 @@
 use super::{host_path, ownership};
 use crate::objects::Objects;
 use hardway_proto::Kind;
-use hardway_proto::claims::{is_bound, is_for, volume_name};
+use hardway_proto::claims::{allows_node, is_bound, is_for, volume_name};
 use k8s_openapi::api::core::v1::{
     HostPathVolumeSource, LocalVolumeSource, PersistentVolume, PersistentVolumeClaim,
     PersistentVolumeClaimVolumeSource, Pod,
@@ -32,12 +32,31 @@ pub(super) async fn set_up(
             volume_name(&claim)
         )
     })?;
+    if volume
+        .spec
+        .as_ref()
+        .is_some_and(|s| s.node_affinity.is_some())
+    {
+        // A pod may name its node itself, past the scheduler.
+        let node = objects.node().await.map_err(|e| e.to_string())?;
+        let labels = node.metadata.labels.clone().unwrap_or_default();
+        if !allows_node(&volume, node.name(), &labels) {
+            let why = "MountVolume.NodeAffinity check failed: no matching NodeSelectorTerms";
+            return Err(why.to_owned());
+        }
+    }
     match self::source(&volume, &claim)? {
         Source::HostPath(source) => {
             host_path::check(source)?;
             Ok(PathBuf::from(&source.path))
         }
-        Source::Local(of) => local(of, pod, source.read_only != Some(true)),
+        Source::Local(of) => {
+            let (of, pod, writes) = (of.clone(), pod.clone(), source.read_only != Some(true));
+            // The folder may hold many files.
+            let work = move || local(&of, &pod, writes);
+            let done = tokio::task::spawn_blocking(work).await;
+            done.map_err(|e| e.to_string())?
+        }
     }
 }
 
@@ -104,10 +123,12 @@ fn local(source: &LocalVolumeSource, pod: &Pod, writes: bool) -> Result<PathBuf,
 }
 
 fn hand_over(path: &Path, group: u32, only_on_mismatch: bool) -> std::io::Result<()> {
-    if only_on_mismatch && ownership::is_handed_over(path, group)? {
+    // The administrator may have named the folder by a link.
+    let path = path.canonicalize()?;
+    if only_on_mismatch && ownership::is_handed_over(&path, group)? {
         return Ok(());
     }
-    ownership::hand_over(path, group, ownership::Access::ReadWrite)
+    ownership::hand_over(&path, group, ownership::Access::ReadWrite)
 }
 
 #[cfg(test)]
@@ -223,6 +244,24 @@ mod tests {
         };
         let found = set_up(&source("data"), &pod(json!({})), &objects).await;
         assert_eq!(found, Ok(dir.path().to_owned()));
+        let affinity = |host: &str| {
+            json!({"local": {"path": "/"}, "nodeAffinity": {"required": {"nodeSelectorTerms": [{
+                "matchExpressions": [{"key": "host", "operator": "In", "values": [host]}]}]}}})
+        };
+        let here = Fake::default().with_claim(affinity("here"));
+        assert!(
+            set_up(&source("data"), &pod(json!({})), &here)
+                .await
+                .is_ok()
+        );
+        let there = Fake::default().with_claim(affinity("there"));
+        let refused = set_up(&source("data"), &pod(json!({})), &there)
+            .await
+            .unwrap_err();
+        assert!(
+            refused.contains("no matching NodeSelectorTerms"),
+            "{refused}"
+        );
         let missing = set_up(&source("other"), &pod(json!({})), &objects).await;
         let missing = missing.unwrap_err();
         assert!(missing.contains("persistentvolumeclaim"), "{missing}");

@@ -1,10 +1,12 @@
 //! Ownership of volumes: `fsGroup`, and who may read a token.
 
 use k8s_openapi::api::core::v1::Pod;
-use std::fs::{self, Permissions};
+use nix::fcntl::OFlag;
+use std::fs::{self, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, lchown};
+use std::path::{Path, PathBuf};
 
 /// What the group may do with files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +37,27 @@ pub(super) fn common_user(pod: &Pod) -> Option<u32> {
 
 /// Gives a tree to a group, as Kubernetes does for `fsGroup`: files become
 /// accessible for it, directories too, and new files inherit it.
+///
+/// Others may be writing in it: each file is held while it is looked at and changed, so
+/// that no link put in its place leads elsewhere.
 pub(super) fn hand_over(path: &Path, group: u32, access: Access) -> io::Result<()> {
-    let metadata = fs::symlink_metadata(path)?;
-    if metadata.gid() != group {
-        lchown(path, None, Some(group))?;
-    }
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    let held = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits())
+        .open(path)?;
+    let metadata = held.metadata()?;
     if metadata.is_symlink() {
-        return Ok(());
+        return match metadata.gid() == group {
+            true => Ok(()),
+            // Its folder is held: what may be there instead is given to the group, and
+            // nothing that it leads to.
+            false => lchown(path, None, Some(group)),
+        };
+    }
+    let this = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+    if metadata.gid() != group {
+        chown(&this, None, Some(group))?;
     }
     let mut mode = metadata.mode() & 0o7777;
     mode |= match access {
@@ -50,12 +66,12 @@ pub(super) fn hand_over(path: &Path, group: u32, access: Access) -> io::Result<(
     };
     if metadata.is_dir() {
         mode |= 0o2110;
-        for entry in fs::read_dir(path)? {
-            hand_over(&entry?.path(), group, access)?;
+        for entry in fs::read_dir(&this)? {
+            hand_over(&this.join(entry?.file_name()), group, access)?;
         }
     }
     // After the change of group, because that clears the set-group-ID bit.
-    fs::set_permissions(path, Permissions::from_mode(mode))
+    fs::set_permissions(&this, Permissions::from_mode(mode))
 }
 
 /// Whether a tree whose files only pods of this group write needn't be gone through: what
