@@ -69,7 +69,9 @@ fn decide(
     template: &PodTemplateSpec,
     data: &Value,
 ) -> Change {
-    let next = revisions.last().map_or(1, |newest| newest.revision + 1);
+    let next = revisions
+        .last()
+        .map_or(1, |newest| newest.revision.saturating_add(1));
     let mut newest_first = revisions.iter().rev().enumerate();
     match newest_first.find(|(_, revision)| holds(revision, template, data)) {
         Some((0, revision)) => Change::Keep(revision.clone()),

@@ -9,6 +9,7 @@ use hardway_client::api::Patch;
 use hardway_client::controller::{self, Next};
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Api, Client, Store};
+use hardway_proto::claims::of_pod;
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
@@ -51,7 +52,7 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
     let on_pod = queue.clone();
     informers.pods.subscribe(move |change| {
         let pod = change.object();
-        for name in claim_names(pod) {
+        for name in of_pod(pod) {
             on_pod.add(Task::Claim(ObjectKey::new(pod.namespace(), name)));
         }
     });
@@ -66,11 +67,6 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
     })
 }
 
-fn claim_names(pod: &Pod) -> impl Iterator<Item = &str> {
-    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
-    volumes.filter_map(|v| Some(v.persistent_volume_claim.as_ref()?.claim_name.as_str()))
-}
-
 /// Whether a pod on some node needs the claim. One without a node may wait in vain for
 /// ever, and kubelets refuse pods whose claim is being deleted.
 fn is_used(claim: &str, pods: &[std::sync::Arc<Pod>]) -> bool {
@@ -81,7 +77,7 @@ fn is_used(claim: &str, pods: &[std::sync::Arc<Pod>]) -> bool {
     };
     pods.iter()
         .filter(|pod| has_node(pod) && !is_finished(pod))
-        .any(|pod| claim_names(pod).any(|name| name == claim))
+        .any(|pod| of_pod(pod).contains(claim))
 }
 
 impl Controller {

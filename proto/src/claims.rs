@@ -6,8 +6,9 @@ use crate::Kind;
 use crate::labels::Selector;
 use crate::placement::term_matches;
 use crate::quantity::Quantity;
-use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim};
-use std::collections::BTreeMap;
+use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::StorageClass;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Where claims and volumes named their class before there was a field.
@@ -22,6 +23,9 @@ pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 /// On a claim: who is to make its volume.
 pub const PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
+
+/// What a class says whose volumes nobody makes.
+pub const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 
 /// Why a claim can't have a volume that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +48,18 @@ pub enum Mismatch {
 pub fn annotation<'a, K: Kind>(object: &'a K, name: &str) -> Option<&'a str> {
     let annotations = object.meta().annotations.as_ref()?;
     annotations.get(name).map(String::as_str)
+}
+
+/// The claims that a pod's volumes name, each once.
+pub fn of_pod(pod: &Pod) -> BTreeSet<&str> {
+    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
+    let claims = volumes.filter_map(|v| v.persistent_volume_claim.as_ref());
+    claims.map(|claim| claim.claim_name.as_str()).collect()
+}
+
+/// Whether claims of a class wait for a pod that is scheduled.
+pub fn waits_for_consumer(class: &StorageClass) -> bool {
+    class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
 }
 
 /// The class of a claim: `None` if it names none, so that the default one counts; empty if
@@ -127,12 +143,16 @@ pub fn satisfies(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Re
     if !same_volume_mode(volume, claim) {
         return Err(Mismatch::Mode);
     }
-    let asked = claim.spec.as_ref().and_then(|s| s.access_modes.as_ref());
-    let modes = modes_of_volume(volume);
-    match asked.into_iter().flatten().all(|mode| modes.contains(mode)) {
+    match has_access_modes(volume, claim) {
         true => Ok(()),
         false => Err(Mismatch::AccessMode),
     }
+}
+
+fn has_access_modes(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
+    let asked = claim.spec.as_ref().and_then(|s| s.access_modes.as_ref());
+    let modes = modes_of_volume(volume);
+    asked.into_iter().flatten().all(|mode| modes.contains(mode))
 }
 
 /// Whether a volume can be used on a node.
@@ -150,8 +170,8 @@ pub fn allows_node(
         })
 }
 
-/// The volume that a claim which names none gets: one that is kept for it, or else of those
-/// that are free, usable and large enough one with the fewest other uses, the smallest of
+/// The volume that a claim which names none gets: one that is kept for it, if that is usable,
+/// and no other then; or else of those that are free, usable and large enough one with the fewest other uses, the smallest of
 /// them. `usable` says which come into question at all, e.g. on a node.
 ///
 /// Claims whose selector can't be read match no volume.
@@ -166,25 +186,36 @@ pub fn best_match(
         Some(selector) => selector.unwrap_or_else(|_| Selector::nothing()),
     };
     let none = BTreeMap::new();
-    let fits = |volume: &Arc<PersistentVolume>| {
-        volume.metadata.deletion_timestamp.is_none()
-            && satisfies(volume, claim).is_ok()
-            && usable(volume)
+    let stays = |volume: &Arc<PersistentVolume>| volume.metadata.deletion_timestamp.is_none();
+    // What somebody keeps for it may be of another class.
+    let suits = |volume: &Arc<PersistentVolume>| {
+        stays(volume)
+            && same_volume_mode(volume, claim)
+            && has_access_modes(volume, claim)
+            && requested(claim) <= capacity(volume)
     };
+    let class = class_of_claim(claim).unwrap_or_default();
+    // The cheapest first: there may be many.
     let is_free = |volume: &Arc<PersistentVolume>| {
         let phase = volume.status.as_ref().and_then(|s| s.phase.as_deref());
         claim_ref(volume).is_none()
             && phase == Some("Available")
+            && class_of_volume(volume) == class
             && selector.matches(volume.metadata.labels.as_ref().unwrap_or(&none))
+            && usable(volume)
+            && suits(volume)
     };
-    let kept = volumes.iter().filter(|v| is_for(v, claim) && fits(v));
-    let free = volumes.iter().filter(|v| is_free(v) && fits(v));
     let order = |volume: &&Arc<PersistentVolume>| {
         let modes = modes_of_volume(volume).len();
         (modes, capacity(volume), volume.name().to_owned())
     };
-    let best = kept.min_by_key(order).or_else(|| free.min_by_key(order));
-    best.cloned()
+    let mut kept = volumes.iter().filter(|v| is_for(v, claim) && suits(v));
+    // If it can't be used here the claim gets nothing here: its data is there.
+    if let Some(volume) = kept.next() {
+        return usable(volume).then(|| volume.clone());
+    }
+    let free = volumes.iter().filter(|v| is_free(v));
+    free.min_by_key(order).cloned()
 }
 
 /// The volume as it names a claim, so that nobody else gets it; `None` if it does.
@@ -284,6 +315,12 @@ mod tests {
         assert_eq!(best(&mine, &volumes), "free");
         let volumes = [volume("others", of("other", ""))];
         assert_eq!(best(&mine, &volumes), "");
+        let mut kept = of("data", "");
+        kept["storageClassName"] = json!("another");
+        let volumes = [volume("free", json!({})), volume("kept", kept)];
+        assert_eq!(best(&mine, &volumes), "kept", "whatever its class");
+        let elsewhere = best_match(&mine, &volumes, |v| v.name() == "free");
+        assert_eq!(elsewhere, None, "its data is not here");
     }
 
     #[test]

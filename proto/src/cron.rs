@@ -356,7 +356,10 @@ fn duration_of(text: &str) -> Result<SignedDuration, String> {
         let part = &part[..part.len().min(15)];
         let fraction = digits(part)? * scale / 10i128.pow(part.len() as u32);
         let whole = digits(whole)?.checked_mul(scale).ok_or_else(invalid)?;
-        nanoseconds += whole + fraction;
+        nanoseconds = whole
+            .checked_add(fraction)
+            .and_then(|amount| amount.checked_add(nanoseconds))
+            .ok_or_else(invalid)?;
         if nanoseconds > i128::from(i64::MAX) {
             return Err(invalid());
         }

@@ -4,6 +4,7 @@
 
 use crate::framework::ClusterEvent;
 use crate::pod_info::PodInfo;
+use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -81,6 +82,12 @@ impl Queue {
     pub fn remove(&mut self, key: &ObjectKey) {
         self.unplace(key);
         self.entries.remove(key);
+    }
+
+    /// Whether it is this pod, and no other of the name, that is here.
+    pub fn holds(&self, key: &ObjectKey, uid: &str) -> bool {
+        let entry = self.entries.get(key);
+        entry.is_some_and(|entry| entry.pod.pod.uid() == uid)
     }
 
     /// The next pod to place, if one is ready.

@@ -247,8 +247,13 @@ impl Inner {
             Ok(node) => {
                 let nodes: Nodes<'_> = state.cache.nodes();
                 let chosen = nodes.iter().find(|info| info.name == node);
+                // What was there for the filter may be somebody else's by now.
                 let volumes = chosen.map(|info| inner.storage.choose(&pod.pod, info));
-                let volumes = volumes.and_then(Result::ok).unwrap_or_default();
+                let Some(Ok(volumes)) = volumes else {
+                    state.queue.failed(&pod.key, Instant::now());
+                    inner.wake.notify_one();
+                    return;
+                };
                 state.cache.assume(pod, &node);
                 state.selection.denominate(&pod.key);
                 let work = inner.clone().bind(pod.clone(), node, volumes);
@@ -347,9 +352,11 @@ impl Inner {
             Err(status) => {
                 let mut state = self.state.lock();
                 state.cache.forget(&pod.key, pod.pod.uid());
-                if status.is_not_found() {
+                // Volumes may have taken long, and another pod may have the name now.
+                let holds = state.queue.holds(&pod.key, pod.pod.uid());
+                if holds && status.is_not_found() {
                     state.queue.remove(&pod.key);
-                } else {
+                } else if holds {
                     tracing::warn!(pod = %pod.key, node, %status, "binding failed; will try again");
                     state.queue.failed(&pod.key, Instant::now());
                 }

@@ -4,8 +4,8 @@
 use crate::node_info::NodeInfo;
 use hardway_client::{Client, Informer, Store};
 use hardway_proto::claims::{
-    SELECTED_NODE, allows_node, annotation, best_match, class_of_claim, is_bound, kept_for,
-    volume_name,
+    NO_PROVISIONER, SELECTED_NODE, allows_node, annotation, best_match, class_of_claim, is_bound,
+    kept_for, of_pod, volume_name, waits_for_consumer,
 };
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
@@ -17,8 +17,6 @@ use tokio::sync::watch;
 
 /// How long volumes may take to be made and bound, Kubernetes' `bindTimeoutSeconds`.
 const BIND_TIMEOUT: Duration = Duration::from_secs(600);
-/// What classes say whose volumes nobody makes.
-const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
 
 /// Why a pod's claims don't go with a node, in Kubernetes' words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,7 +107,7 @@ impl Storage {
     /// Why the pod can't be there.
     pub fn choose(&self, pod: &Pod, node: &NodeInfo) -> Result<Vec<Choice>, Mismatch> {
         let mut choices = Vec::new();
-        for name in claim_names(pod) {
+        for name in of_pod(pod) {
             let key = ObjectKey::new(pod.namespace(), name);
             let claim = self
                 .claims
@@ -144,8 +142,7 @@ impl Storage {
     ) -> Result<Choice, Mismatch> {
         let name = class_of_claim(&claim).unwrap_or_default();
         let class = self.classes.get(&ObjectKey::new("", name));
-        let class = class
-            .filter(|class| class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer"));
+        let class = class.filter(|class| waits_for_consumer(class));
         let class = class
             .filter(|_| volume_name(&claim).is_empty())
             .ok_or(Mismatch::Unbound)?;
@@ -182,7 +179,29 @@ impl Storage {
         choices: &[Choice],
         node: &str,
     ) -> Result<(), Status> {
+        self.keep(client, choices, node)
+            .await
+            .map_err(|status| match status.is_not_found() {
+                // Of a claim or a volume, not of the pod.
+                true => Status::conflict("", "persistentvolumeclaims", "", &status.message),
+                false => status,
+            })?;
         let mut changes = self.changes.subscribe();
+        let bound = async {
+            while !self.are_bound(choices)? {
+                // The sender is here too.
+                let _ = changes.changed().await;
+            }
+            Ok(())
+        };
+        let timeout = || Status::timeout("timed out waiting for the claims to be bound");
+        tokio::time::timeout(BIND_TIMEOUT, bound)
+            .await
+            .unwrap_or_else(|_| Err(timeout()))
+    }
+
+    /// Keeps volumes for their claims, and asks for those that are to be made.
+    async fn keep(&self, client: &Client, choices: &[Choice], node: &str) -> Result<(), Status> {
         for choice in choices {
             match choice {
                 Choice::Volume(claim, volume) => {
@@ -200,17 +219,7 @@ impl Storage {
                 }
             }
         }
-        let bound = async {
-            while !self.are_bound(choices)? {
-                // The sender is here too.
-                let _ = changes.changed().await;
-            }
-            Ok(())
-        };
-        let timeout = || Status::timeout("timed out waiting for the claims to be bound");
-        tokio::time::timeout(BIND_TIMEOUT, bound)
-            .await
-            .unwrap_or_else(|_| Err(timeout()))
+        Ok(())
     }
 
     fn are_bound(&self, choices: &[Choice]) -> Result<bool, Status> {
@@ -227,6 +236,12 @@ impl Storage {
             let is_selected = annotation(now.as_ref(), SELECTED_NODE).is_some();
             if matches!(choice, Choice::Provision(_)) && has_changed && !is_selected {
                 return Err(conflict("no volume can be made for it on the node"));
+            }
+            if let Choice::Volume(_, volume) = choice
+                && is_bound(&now)
+                && volume_name(&now) != volume.name()
+            {
+                return Err(conflict("it got another volume"));
             }
             all &= is_bound(&now);
         }
@@ -246,11 +261,6 @@ fn is_allowed(class: &StorageClass, node: &NodeInfo) -> bool {
             value.is_some_and(|value| e.values.contains(value))
         })
     })
-}
-
-fn claim_names(pod: &Pod) -> impl Iterator<Item = &str> {
-    let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
-    volumes.filter_map(|v| Some(v.persistent_volume_claim.as_ref()?.claim_name.as_str()))
 }
 
 /// What keeps a [`Storage`] as it is in the cluster.

@@ -312,9 +312,9 @@ fn progress(status: &mut DeploymentStatus, value: &str, reason: &str, message: S
 fn is_made_of(set: &ReplicaSet, deployment: &Deployment) -> bool {
     let owned = controller_of(&set.metadata).is_some_and(|owner| owner.uid == deployment.uid());
     let own = set.spec.as_ref().and_then(|s| s.template.as_ref());
-    let settings = deployment
+    let current = deployment
         .spec
         .as_ref()
         .map(|s: &DeploymentSpec| &s.template);
-    owned && matches!((own, settings), (Some(own), Some(settings)) if template::same(own, settings))
+    owned && matches!((own, current), (Some(own), Some(current)) if template::same(own, current))
 }

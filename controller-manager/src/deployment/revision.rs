@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
 /// The numbers a ReplicaSet had before, with commas in between.
 pub const HISTORY: &str = "deployment.kubernetes.io/revision-history";
-/// How many replicas the Deployment settings when the ReplicaSet was last scaled.
+/// How many replicas the Deployment asked for when the ReplicaSet was last scaled.
 pub const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
 /// How many pods it allowed then.
 pub const MAX: &str = "deployment.kubernetes.io/max-replicas";
@@ -46,7 +46,7 @@ pub fn of(metadata: &ObjectMeta) -> i64 {
     number(metadata, REVISION).unwrap_or(0)
 }
 
-/// How many replicas were settings when the ReplicaSet was last scaled.
+/// How many replicas were asked for when the ReplicaSet was last scaled.
 pub fn annotated_desired(set: &ReplicaSet) -> Option<i32> {
     number(&set.metadata, DESIRED)
 }

@@ -17,7 +17,7 @@ pub fn is_due(rollout: &Rollout) -> bool {
         .any(|desired| desired != rollout.settings.replicas)
 }
 
-/// Sizes that bring the sum to what is settings now.
+/// Sizes that bring the sum to what is asked for now.
 pub fn resize(rollout: &Rollout) -> Vec<Scale> {
     let settings = &rollout.settings;
     if let Some(only) = only_one(rollout) {
@@ -48,7 +48,7 @@ fn only_one(rollout: &Rollout) -> Option<&Arc<ReplicaSet>> {
     }
 }
 
-/// Whether all that is settings is there and new already.
+/// Whether all that is asked for is there and new already.
 fn is_saturated(settings: &Settings, new: &ReplicaSet) -> bool {
     size(new) == settings.replicas
         && annotated_desired(new) == Some(settings.replicas)

@@ -75,7 +75,7 @@ pub fn judge(deployment: &Deployment, rollout: &Rollout, now: Timestamp) -> Depl
     status
 }
 
-/// Whether all that is settings is there, new and available, and nothing else.
+/// Whether all that is asked for is there, new and available, and nothing else.
 pub fn is_complete(
     deployment: &Deployment,
     settings: &Settings,

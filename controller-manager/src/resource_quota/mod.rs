@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::informers::Informers;
 use counts::Counts;
 use hardway_client::controller::{self, Next};
+use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Informer, Store};
 use hardway_proto::meta::ObjectKey;
@@ -39,7 +40,13 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
     let queue = WorkQueue::new();
     let quotas = informers.quotas.store();
     look_again(&mut informers.quotas, &quotas, &queue);
-    look_again(&mut informers.pods, &quotas, &queue);
+    let (of_pods, on_pod) = (quotas.clone(), queue.clone());
+    informers.pods.subscribe(move |change| {
+        // Each pod is counted anew: not for every word of its status.
+        if !is_same_use(change) {
+            add_all(&of_pods, &on_pod, change.object().namespace());
+        }
+    });
     look_again(&mut informers.services, &quotas, &queue);
     look_again(&mut informers.claims, &quotas, &queue);
     let on_count = {
@@ -71,6 +78,21 @@ fn look_again<K: Kind>(
 ) {
     let (quotas, queue) = (quotas.clone(), queue.clone());
     informer.subscribe(move |change| add_all(&quotas, &queue, change.object().namespace()));
+}
+
+/// Whether a pod changed in nothing that quotas count.
+fn is_same_use(change: &Change<Pod>) -> bool {
+    let Change::Applied {
+        old: Some(old),
+        new,
+    } = change
+    else {
+        return false;
+    };
+    let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone());
+    old.spec == new.spec
+        && phase(old) == phase(new)
+        && old.metadata.deletion_timestamp == new.metadata.deletion_timestamp
 }
 
 fn add_all(quotas: &Store<ResourceQuota>, queue: &WorkQueue<ObjectKey>, namespace: &str) {

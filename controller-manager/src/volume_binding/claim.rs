@@ -3,17 +3,19 @@
 use hardway_client::events::EventType;
 use hardway_proto::Kind;
 use hardway_proto::claims::{
-    BIND_COMPLETED, BOUND_BY_CONTROLLER, PROVISIONER, SELECTED_NODE, annotation, best_match,
-    claim_ref, class_of_claim, is_bound, is_for, satisfies, volume_name,
+    BIND_COMPLETED, BOUND_BY_CONTROLLER, NO_PROVISIONER, PROVISIONER, SELECTED_NODE, annotation,
+    best_match, claim_ref, class_of_claim, is_bound, is_for, satisfies, volume_name,
+    waits_for_consumer,
 };
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use std::sync::Arc;
 
 /// On a class: claims that name none are of this one.
-pub const IS_DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
-/// What classes say whose volumes nobody makes.
-const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
+const IS_DEFAULT: [&str; 2] = [
+    "storageclass.kubernetes.io/is-default-class",
+    "storageclass.beta.kubernetes.io/is-default-class",
+];
 
 /// An event about a claim.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,11 +121,6 @@ fn unbound(
     volumes: &[Arc<PersistentVolume>],
     classes: &[Arc<StorageClass>],
 ) -> Step {
-    if class_of_claim(claim).is_none()
-        && let Some(class) = default_class(classes)
-    {
-        return Step::Classify(class.name().to_owned());
-    }
     let name = class_of_claim(claim).unwrap_or_default();
     let class = classes.iter().find(|class| class.name() == name);
     let waits = class.is_some_and(|class| waits_for_consumer(class));
@@ -132,6 +129,11 @@ fn unbound(
     let usable = |volume: &PersistentVolume| !waits || is_for(volume, claim);
     if let Some(volume) = best_match(claim, volumes, usable) {
         return Step::Bind(volume);
+    }
+    if class_of_claim(claim).is_none()
+        && let Some(class) = default_class(classes)
+    {
+        return Step::Classify(class.name().to_owned());
     }
     if waits && !selected {
         return Step::Pending(Some(Notice::normal(
@@ -162,15 +164,11 @@ fn unbound(
     }
 }
 
-/// Whether claims of a class wait for a pod that is scheduled.
-fn waits_for_consumer(class: &StorageClass) -> bool {
-    class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
-}
-
 /// The default class; of several the newest, of equally old ones the first by name.
 fn default_class(classes: &[Arc<StorageClass>]) -> Option<&Arc<StorageClass>> {
     let is_default = |class: &&Arc<StorageClass>| {
-        annotation(class.as_ref(), IS_DEFAULT).is_some_and(|value| value == "true")
+        let says = |name: &&str| annotation(class.as_ref(), name) == Some("true");
+        IS_DEFAULT.iter().any(says)
     };
     let defaults = classes.iter().filter(is_default);
     defaults.min_by_key(|class| {
@@ -310,6 +308,8 @@ mod tests {
             class("b", "x.io/p", "Immediate", true),
         ];
         assert_eq!(step(&classless, &[], &classes), "class b");
+        let free = [volume("v", json!({}))];
+        assert_eq!(step(&classless, &free, &classes), "bind v");
         let none = claim(json!({"storageClassName": ""}), json!({}));
         assert_eq!(step(&none, &[], &classes), "FailedBinding");
     }

@@ -5,7 +5,7 @@ use super::{for_claim, volume};
 use hardway_client::controller::Next;
 use hardway_client::events::{Recorder, reference};
 use hardway_client::{Client, Store};
-use hardway_proto::claims::{BIND_COMPLETED, annotation, kept_for};
+use hardway_proto::claims::{BIND_COMPLETED, annotation, is_for, kept_for};
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
@@ -125,9 +125,10 @@ impl Controller {
         };
         let claim = match for_claim(&volume) {
             None => None,
-            Some(key) => match self.claims.get(&key) {
+            Some(key) => match self.claims.get(&key).filter(|claim| is_for(&volume, claim)) {
                 Some(claim) => Some((*claim).clone()),
-                // A volume is not given up because a watch is late.
+                // A volume is not given up because a watch is late, or shows the former
+                // claim of that name.
                 None => {
                     let api = self.client.namespaced(&key.namespace);
                     api.get_opt(&key.name).await?

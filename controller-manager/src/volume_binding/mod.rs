@@ -19,7 +19,7 @@ use hardway_client::queue::WorkQueue;
 use hardway_proto::Kind;
 use hardway_proto::claims::{claim_ref, is_bound, volume_name};
 use hardway_proto::meta::ObjectKey;
-use k8s_openapi::api::core::v1::PersistentVolume;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
 /// The controller.
 pub fn register(informers: &mut Informers, context: &Context) -> Work {
@@ -37,37 +37,40 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         let claim = change.object();
         on_claim.add(Task::Claim(ObjectKey::of(claim.as_ref())));
         // Those that are for it learn that it is bound, or gone.
-        let of_it = |volume: &PersistentVolume| {
+        let is_its = |volume: &PersistentVolume| {
             volume_name(claim) == volume.name()
-                || for_claim(volume) == Some(ObjectKey::of(claim.as_ref()))
+                || claim_ref(volume).is_some_and(|of| {
+                    of.name.as_deref() == Some(claim.name())
+                        && of.namespace.as_deref() == Some(claim.namespace())
+                })
         };
-        for volume in volumes.list().iter().filter(|volume| of_it(volume)) {
+        for volume in volumes.list().iter().filter(|volume| is_its(volume)) {
             on_claim.add(Task::Volume(volume.name().to_owned()));
         }
     });
     let on_volume = queue.clone();
-    let waiting = {
-        let claims = claims.clone();
-        move || {
-            let all = claims.list().into_iter();
-            all.filter(|claim| !is_bound(claim))
-                .map(|claim| Task::Claim(ObjectKey::of(claim.as_ref())))
-        }
-    };
-    let retry = waiting.clone();
+    let (named, waiting) = (claims.clone(), claims);
     informers.volumes.subscribe(move |change| {
         let volume = change.object();
         on_volume.add(Task::Volume(volume.name().to_owned()));
-        match for_claim(volume) {
-            Some(key) => on_volume.add(Task::Claim(key)),
-            // It may be what others wait for.
-            None => retry().for_each(|task| on_volume.add(task)),
+        if let Some(key) = for_claim(volume) {
+            on_volume.add(Task::Claim(key));
+        }
+        // Those that name it may have lost it; those that wait may have waited for it.
+        let is_free = claim_ref(volume).is_none();
+        let concerned = |claim: &PersistentVolumeClaim| {
+            volume_name(claim) == volume.name() || is_free && !is_bound(claim)
+        };
+        for claim in named.list().iter().filter(|claim| concerned(claim)) {
+            on_volume.add(Task::Claim(ObjectKey::of(claim.as_ref())));
         }
     });
     let on_class = queue.clone();
-    informers
-        .storage_classes
-        .subscribe(move |_| waiting().for_each(|task| on_class.add(task)));
+    informers.storage_classes.subscribe(move |_| {
+        for claim in waiting.list().iter().filter(|claim| !is_bound(claim)) {
+            on_class.add(Task::Claim(ObjectKey::of(claim.as_ref())));
+        }
+    });
     Box::pin(async move {
         controller.claims.wait_synced().await;
         controller.volumes.wait_synced().await;
