@@ -2,6 +2,8 @@
 
 #[path = "objects/bodies.rs"]
 mod bodies;
+#[path = "objects/changes.rs"]
+mod changes;
 mod common;
 #[path = "objects/strategies.rs"]
 mod strategies;

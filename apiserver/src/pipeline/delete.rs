@@ -46,15 +46,15 @@ impl Pipeline {
             let review = review(request, target, Operation::Delete);
             self.admission.validate(&review, None, Some(&value))?;
             take_warnings(request, review);
-            let fate = decide(target, options, &value, Timestamp::now());
-            if request.options.dry_run || fate == Deletion::AsIs {
-                return Ok(match fate {
+            let deletion = decide(target, options, &value, Timestamp::now());
+            if request.options.dry_run || deletion == Deletion::AsIs {
+                return Ok(match deletion {
                     Deletion::Gone => gone(target, &value),
                     Deletion::Stays(object) => Object::of(&present::to_served(target, object)),
                     Deletion::AsIs => Object::of(&present::to_served(target, value)),
                 });
             }
-            let outcome = match fate {
+            let outcome = match deletion {
                 Deletion::Stays(object) => {
                     let change = Change {
                         target,
@@ -144,13 +144,13 @@ fn preconditions(target: &Target, options: &DeleteOptions, object: &Value) -> Re
             "modified",
         ),
     ];
-    for (name, field, wanted, fate) in checks {
+    for (name, field, wanted, deletion) in checks {
         let found = metadata::text(object, field);
         if let Some(wanted) = wanted
             && wanted != found
         {
             return Err(target.conflict(&format!(
-                "the {name} in the precondition ({wanted}) does not match the {name} in record ({found}). The object might have been {fate}"
+                "the {name} in the precondition ({wanted}) does not match the {name} in record ({found}). The object might have been {deletion}"
             )));
         }
     }

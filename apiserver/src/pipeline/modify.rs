@@ -261,8 +261,19 @@ impl Pipeline {
         if metadata::is_unchanged(&new, old) {
             return Ok(Step::Nothing(old.clone()));
         }
-        let mut causes = meta::validate_update(&new, old, &**rules);
-        causes.extend(part.validate(&**rules, &new, old));
+        let broken = |old: &Value| {
+            let mut causes = meta::validate_update(&new, old, &**rules);
+            causes.extend(part.validate(&**rules, &new, old));
+            causes
+        };
+        let mut causes = broken(old);
+        if !causes.is_empty() {
+            // What got a default after the object was stored is no change of the client's.
+            let mut before = old.clone();
+            target.resource.default(&mut before);
+            target.resource.fill_zero(&mut before);
+            causes = broken(&before);
+        }
         target.check(causes)?;
         if part.is_main() {
             for warning in rules.warnings(&new, Some(old)) {

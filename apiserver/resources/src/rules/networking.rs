@@ -124,7 +124,10 @@ fn check_peer(e: &mut Errors, path: &Path, peer: &Value) {
 }
 
 pub(super) fn check_cidr(e: &mut Errors, path: &Path, cidr: &str) {
-    if !cidr.contains('/') || cidr.parse::<ipnetwork::IpNetwork>().is_err() {
+    // The crate takes netmasks as well, which Go doesn't.
+    let length = cidr.split_once('/').map_or("", |(_, length)| length);
+    let is_length = !length.is_empty() && length.bytes().all(|b| b.is_ascii_digit());
+    if !is_length || cidr.parse::<ipnetwork::IpNetwork>().is_err() {
         e.invalid(
             path,
             cidr,

@@ -348,6 +348,19 @@ fn prepare_update(new: &mut Value, old: &Value) {
     let Some(spec) = object_mut(new, "spec") else {
         return;
     };
+    // What only balancers have goes with the type, or with the policy that asks for checks,
+    // unless the client changed it (`dropTypeDependentFields` of Kubernetes).
+    let balanced = after == "LoadBalancer";
+    let checked = balanced && text(spec, "externalTrafficPolicy") == "Local";
+    for (field, stays) in [
+        ("allocateLoadBalancerNodePorts", balanced),
+        ("loadBalancerClass", balanced),
+        ("healthCheckNodePort", checked),
+    ] {
+        if !stays && get(spec, field) == get(&before, field) {
+            super::json::remove(spec, field);
+        }
+    }
     if after == "ExternalName" {
         // What the old type had been given goes, unless the client changed it.
         for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {

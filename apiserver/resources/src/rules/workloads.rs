@@ -13,6 +13,7 @@ use super::{labels, status, storage, template};
 use hardway_proto::names;
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 type Selectable = Vec<(&'static str, String)>;
 
@@ -371,9 +372,11 @@ fn with_claims(spec: &Value) -> Cow<'_, Value> {
     let mut spec = spec.clone();
     if let Some(pod) = object_mut(&mut spec, "template").and_then(|t| ensure_object(t, "spec")) {
         let mut volumes = list(pod, "volumes").to_vec();
+        let named = |volume: &Value| text(volume, "name").to_owned();
+        let mut names: HashSet<String> = volumes.iter().map(named).collect();
         for claim in claims {
             // A claim takes the place of a volume of its name.
-            if !volumes.iter().any(|volume| text(volume, "name") == claim) {
+            if names.insert(claim.to_owned()) {
                 volumes.push(json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}}));
             }
         }

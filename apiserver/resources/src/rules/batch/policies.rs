@@ -5,6 +5,7 @@ use super::super::json::{get, has, int, is_empty, list, text};
 use super::indexes;
 use hardway_proto::names;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 const ACTIONS: [&str; 4] = ["Count", "FailIndex", "FailJob", "Ignore"];
 const OPERATORS: [&str; 2] = ["In", "NotIn"];
@@ -33,7 +34,8 @@ pub(super) fn failure(e: &mut Errors, path: &Path, spec: &Value) {
     if rules.len() > MAX_RULES {
         e.too_many(&at, rules.len(), MAX_RULES);
     }
-    for (i, rule) in rules.iter().enumerate() {
+    // Each looks at all containers; of too many enough was said.
+    for (i, rule) in rules.iter().take(MAX_RULES).enumerate() {
         failure_rule(e, &at.index(i), rule, spec);
     }
 }
@@ -91,11 +93,12 @@ fn exit_codes(e: &mut Errors, path: &Path, wanted: &Value, spec: &Value) {
         e.too_many(&at, values.len(), MAX_EXIT_CODES);
     }
     let codes: Vec<i64> = values.iter().filter_map(Value::as_i64).collect();
+    let mut seen = BTreeSet::new();
     for (i, code) in codes.iter().enumerate() {
         if operator == "In" && *code == 0 {
             e.invalid(&at.index(i), *code, "must not be 0 for the In operator");
         }
-        if codes[..i].contains(code) {
+        if !seen.insert(*code) {
             e.duplicate(&at.index(i), *code);
         }
     }
@@ -124,7 +127,7 @@ pub(super) fn success(e: &mut Errors, path: &Path, spec: &Value) {
     let Some(completions) = int(spec, "completions") else {
         return;
     };
-    for (i, rule) in rules.iter().enumerate() {
+    for (i, rule) in rules.iter().take(MAX_RULES).enumerate() {
         success_rule(e, &at.index(i), rule, completions);
     }
 }

@@ -68,7 +68,7 @@ fn check_path(e: &mut Errors, path: &Path, one: &Value) {
     let place = text(one, "path");
     let relative = !place.starts_with('/');
     match text(one, "pathType") {
-        "" => e.required(&path.child("pathType"), "pathType must be specified"),
+        "" => return e.required(&path.child("pathType"), "pathType must be specified"),
         "Exact" | "Prefix" => {
             if relative {
                 e.invalid(&at, place, "must be an absolute path");
@@ -94,7 +94,15 @@ fn check_path(e: &mut Errors, path: &Path, one: &Value) {
     backend(e, &path.child("backend"), get(one, "backend"));
 }
 
-fn check(e: &mut Errors, ingress: &Value) {
+/// Whether an Ingress names Secrets that can't be: those from before their names were
+/// checked may stay so (`AllowInvalidSecretName` of Kubernetes).
+fn has_invalid_secret(ingress: &Value) -> bool {
+    let all = list(get(ingress, "spec"), "tls").iter();
+    let mut names = all.map(|tls| text(tls, "secretName"));
+    names.any(|name| !name.is_empty() && !names::is_dns1123_subdomain(name).is_empty())
+}
+
+fn check(e: &mut Errors, ingress: &Value, old: Option<&Value>) {
     let (path, spec) = (Path::new("spec"), get(ingress, "spec"));
     let rules = list(spec, "rules");
     if rules.is_empty() && !has(spec, "defaultBackend") {
@@ -129,6 +137,7 @@ fn check(e: &mut Errors, ingress: &Value) {
             check_path(e, &path.index(j), one);
         }
     }
+    let checks_secrets = !old.is_some_and(has_invalid_secret);
     for (i, tls) in list(spec, "tls").iter().enumerate() {
         let path = path.child("tls").index(i);
         for (j, name) in list(tls, "hosts").iter().enumerate() {
@@ -136,7 +145,7 @@ fn check(e: &mut Errors, ingress: &Value) {
             host(e, &at, name.as_str().unwrap_or_default());
         }
         let secret = text(tls, "secretName");
-        if !secret.is_empty() {
+        if checks_secrets && !secret.is_empty() {
             let problems = names::is_dns1123_subdomain(secret);
             e.each(&path.child("secretName"), secret, problems);
         }
@@ -169,11 +178,11 @@ pub const INGRESS: Kind = Kind {
     status: r#"{"loadBalancer":{}}"#,
     validate: |ingress| {
         Errors::collect(|e| {
-            check(e, ingress);
+            check(e, ingress, None);
             check_class(e, ingress);
         })
     },
-    validate_changed: Some(|new, _| Errors::collect(|e| check(e, new))),
+    validate_changed: Some(|new, old| Errors::collect(|e| check(e, new, Some(old)))),
     ..WITH_STATUS
 };
 

@@ -9,7 +9,7 @@ use super::super::kind::{Kind, PLAIN, WITH_STATUS};
 use super::super::volume_source::driver_name;
 use hardway_proto::names;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest identifier of a node, in bytes.
 const LONGEST_ID: usize = 256;
@@ -102,11 +102,14 @@ pub const CSI_NODE: Kind = Kind {
     },
     validate_update: |new, old| {
         Errors::collect(|e| {
+            // Of several of a name the first counts.
+            let now = list(get(new, "spec"), "drivers").iter().rev();
+            let now: BTreeMap<&str, &Value> =
+                now.map(|driver| (text(driver, "name"), driver)).collect();
             for before in list(get(old, "spec"), "drivers") {
-                let mut now = list(get(new, "spec"), "drivers").iter();
-                let same = now.find(|driver| driver["name"] == before["name"]);
-                if let Some(driver) = same.filter(|driver| *driver != before) {
-                    e.invalid(&Path::new("CSINodeDriver"), driver, "field is immutable");
+                let same = now.get(text(before, "name"));
+                if let Some(driver) = same.filter(|driver| **driver != before) {
+                    e.invalid(&Path::new("CSINodeDriver"), *driver, "field is immutable");
                 }
             }
         })
