@@ -1,4 +1,4 @@
-//! The house's doors: which part may know which other. The graph is checked in, so
+//! Which part may know which other. The graph is checked in, so
 //! that a new line in it is a decision and not an accident.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -471,7 +471,7 @@ fn body_too_large(namespace: &Namespace) {
         complaint.contains("Request entity too large: limit is 3145728"),
         "{complaint}"
     );
-    // What fits through the door may still be more than a ConfigMap holds.
+    // What fits into a request may still be more than a ConfigMap holds.
     let complaint = refused(
         namespace,
         &config_map("x", json!({"a": "x".repeat(1_100_000)})).to_string(),

@@ -108,11 +108,17 @@ impl Maker {
 /// Waits for the former kubectl and starts the next one, unless that is over: its output.
 fn next(watch: &Mutex<Watch>, kubectl: &Kubectl) -> Result<Option<ChildStdout>> {
     let mut watch = lock(watch);
-    if let Some(mut former) = watch.running.take() {
-        let _ = former.wait();
-    }
+    let former = watch.running.take().map(|mut former| former.wait());
     if watch.ended {
         return Ok(None);
+    }
+    if let Some(Ok(status)) = former
+        && !status.success()
+    {
+        return Err(Failure::new(
+            "watch the accounts of the tests",
+            status.to_string(),
+        ));
     }
     let mut running = kubectl.watch()?;
     let stdout = running.stdout.take();
