@@ -77,6 +77,8 @@ struct State<T> {
     turns: HashMap<T, Turns>,
     delayed: BinaryHeap<Reverse<(Instant, u64)>>,
     delayed_keys: HashMap<u64, T>,
+    /// Which entry of `delayed` counts for a key: the earliest.
+    earliest: HashMap<T, (Instant, u64)>,
     next_delayed: u64,
 }
 
@@ -128,6 +130,7 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
                 turns: HashMap::new(),
                 delayed: BinaryHeap::new(),
                 delayed_keys: HashMap::new(),
+                earliest: HashMap::new(),
                 next_delayed: 0,
             })),
             wake: Arc::new(Notify::new()),
@@ -147,8 +150,12 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
             }
             let pause = state.turn(&key, now, MAX_TURN_DELAY);
             if !pause.is_zero() {
+                let due = state.delay(key.clone(), now + pause);
+                if let Some(turns) = state.turns.get_mut(&key) {
+                    turns.due = due;
+                }
                 drop(state);
-                return self.add_after(key, pause);
+                return self.wake.notify_one();
             }
         } else {
             state.turns.remove(&key);
@@ -160,19 +167,15 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
         }
     }
 
-    /// Adds a key after a while.
+    /// Adds a key after a while; sooner, if it is to come sooner anyway: whoever works on
+    /// it then says anew when it is to come again.
     pub fn add_after(&self, key: T, delay: Duration) {
         if delay.is_zero() {
             return self.add(key);
         }
-        let mut state = self.state.lock();
-        let id = state.next_delayed;
-        state.next_delayed += 1;
         // Later than the clock can tell is as good as any time far away.
         let delay = delay.min(Duration::from_secs(u32::MAX.into()));
-        state.delayed.push(Reverse((Instant::now() + delay, id)));
-        state.delayed_keys.insert(id, key);
-        drop(state);
+        self.state.lock().delay(key, Instant::now() + delay);
         self.wake.notify_one();
     }
 
@@ -268,6 +271,22 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
 }
 
 impl<T: Clone + Eq + Hash> State<T> {
+    /// Has a key come by then; returns when it comes, sooner if it was to come sooner.
+    fn delay(&mut self, key: T, at: Instant) -> Instant {
+        if let Some(&(sooner, id)) = self.earliest.get(&key) {
+            if sooner <= at {
+                return sooner;
+            }
+            self.delayed_keys.remove(&id);
+        }
+        let id = self.next_delayed;
+        self.next_delayed += 1;
+        self.delayed.push(Reverse((at, id)));
+        self.earliest.insert(key.clone(), (at, id));
+        self.delayed_keys.insert(id, key);
+        at
+    }
+
     /// Counts a turn that workers gave a key; says for how long it has to wait, at most
     /// for `longest`. The caller adds it then: until it is due, no other worker can.
     fn turn(&mut self, key: &T, now: Instant, longest: Duration) -> Duration {
@@ -296,10 +315,12 @@ fn promote<T: Clone + Eq + Hash>(state: &mut State<T>, by: Option<Instant>) {
             break;
         }
         state.delayed.pop();
-        if let Some(key) = state.delayed_keys.remove(&id)
-            && state.dirty.insert(key.clone())
-            && !state.processing.contains(&key)
-        {
+        // One that another came before is gone.
+        let Some(key) = state.delayed_keys.remove(&id) else {
+            continue;
+        };
+        state.earliest.remove(&key);
+        if state.dirty.insert(key.clone()) && !state.processing.contains(&key) {
             state.ready.push_back(key);
         }
     }
@@ -341,6 +362,25 @@ mod tests {
         assert_eq!(queue.next().await, "soon");
         assert_eq!(queue.next().await, "late");
         assert!(start.elapsed() >= Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_delayed_again_and_again_comes_once_and_takes_one_place() {
+        let queue = WorkQueue::new();
+        let start = Instant::now();
+        for _ in 0..1000 {
+            queue.add_after("key", Duration::from_secs(3600));
+        }
+        assert_eq!(queue.state.lock().delayed.len(), 1);
+        queue.add_after("key", SOON);
+        assert_eq!(queue.next().await, "key");
+        assert_eq!(start.elapsed().as_secs(), SOON.as_secs());
+        queue.done(&"key");
+        let again = tokio::time::timeout(Duration::from_secs(7200), queue.next());
+        assert!(again.await.is_err(), "its worker would have said so");
+        // Nothing is left of it.
+        let state = queue.state.lock();
+        assert!(state.earliest.is_empty() && state.delayed_keys.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
