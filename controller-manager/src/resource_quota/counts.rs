@@ -9,9 +9,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
-/// So long a list may take before the quota is tried again.
-const LISTED: Duration = Duration::from_secs(10);
+/// So long a list may take before the quota is tried again: one that can't be had must not
+/// keep a worker from all other quotas.
+const LISTED: Duration = Duration::from_secs(1);
+/// So long there is no such resource, once the apiserver has said so.
+pub(super) const UNKNOWN: Duration = Duration::from_secs(30);
 
 /// Group and resource.
 type ResourceKey = (String, String);
@@ -23,6 +27,8 @@ pub(super) struct Counts {
     client: Client,
     on_change: OnChange,
     watches: Mutex<HashMap<ResourceKey, Watch>>,
+    /// Since when there are no such resources: discovery is not asked at each look.
+    unknown: Mutex<HashMap<ResourceKey, Instant>>,
 }
 
 struct Watch {
@@ -43,6 +49,7 @@ impl Counts {
             client,
             on_change,
             watches: Mutex::default(),
+            unknown: Mutex::default(),
         }
     }
 
@@ -64,9 +71,13 @@ impl Counts {
             .map(|watch| watch.store.clone());
         let store = match watched {
             Some(store) => store,
+            None if self.is_unknown(&key) => return Ok(None),
             None => match self.version(group, resource).await? {
                 Some(version) => self.watch(key, &version),
-                None => return Ok(None),
+                None => {
+                    self.unknown.lock().insert(key, Instant::now());
+                    return Ok(None);
+                }
             },
         };
         tokio::time::timeout(LISTED, store.wait_synced())
@@ -78,6 +89,12 @@ impl Counts {
     /// Ends the watches of all other resources.
     pub fn keep(&self, needed: &BTreeSet<ResourceKey>) {
         self.watches.lock().retain(|key, _| needed.contains(key));
+    }
+
+    fn is_unknown(&self, key: &ResourceKey) -> bool {
+        let mut unknown = self.unknown.lock();
+        unknown.retain(|_, since| since.elapsed() < UNKNOWN);
+        unknown.contains_key(key)
     }
 
     /// The version under which a resource of namespaces is served, if it can be watched.

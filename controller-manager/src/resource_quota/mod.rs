@@ -6,7 +6,7 @@ mod counts;
 use crate::Work;
 use crate::context::Context;
 use crate::informers::Informers;
-use counts::Counts;
+use counts::{Counts, UNKNOWN};
 use hardway_client::controller::{self, Next};
 use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
@@ -21,10 +21,6 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// When to ask again for a resource that a quota names and that there is not.
-const UNKNOWN: Duration = Duration::from_secs(30);
 
 struct Controller {
     client: Client,
