@@ -173,5 +173,9 @@ kinds! {
     rbac::Role, "rbac.authorization.k8s.io", "v1", "roles", "Role", true;
     rbac::RoleBinding, "rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true;
     scheduling::PriorityClass, "scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false;
+    storage::CSIDriver, "storage.k8s.io", "v1", "csidrivers", "CSIDriver", false;
+    storage::CSINode, "storage.k8s.io", "v1", "csinodes", "CSINode", false;
+    storage::CSIStorageCapacity, "storage.k8s.io", "v1", "csistoragecapacities", "CSIStorageCapacity", true;
     storage::StorageClass, "storage.k8s.io", "v1", "storageclasses", "StorageClass", false;
+    storage::VolumeAttachment, "storage.k8s.io", "v1", "volumeattachments", "VolumeAttachment", false;
 }
