@@ -3,9 +3,10 @@
 use crate::bearer::Bearer;
 use crate::channel::{self, Connection};
 use crate::kubeconfig::Kubeconfig;
-use crate::rest::{LARGEST, Version};
+use crate::rest::{LARGEST, Location, Version, raw};
 use crate::tls;
 use crate::transport::Transport;
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use hardway_proto::api::{self, api_client::ApiClient};
 use hardway_proto::kind::PartialObject;
@@ -112,7 +113,26 @@ impl Client {
     /// # Errors
     /// If it can't be asked, or doesn't say.
     pub async fn server_version(&self) -> Result<Version, Status> {
-        Version::ask(self.sender.clone()).await
+        Version::read(&self.get_raw(&["version"], &[]).await?)
+    }
+
+    /// Reads what is at a path of the REST API, given by its segments, with these
+    /// parameters (those that are empty are left out): what has no gRPC call, as
+    /// resources of aggregated servers. The answer is JSON.
+    ///
+    /// # Errors
+    /// What the apiserver says, or that it can't be reached.
+    pub async fn get_raw(
+        &self,
+        segments: &[&str],
+        parameters: &[(&str, &str)],
+    ) -> Result<Bytes, Status> {
+        let location = parameters
+            .iter()
+            .fold(Location::segments(segments), |location, (name, value)| {
+                location.with(name, value)
+            });
+        raw::get(self.sender.clone(), &location).await
     }
 
     /// Objects of any resource, as bytes.

@@ -7,10 +7,12 @@ mod connections;
 mod discovery;
 mod list;
 mod path;
+pub(crate) mod raw;
 mod version;
 mod watch;
 
 pub(crate) use connections::Connections;
+pub(crate) use path::Location;
 pub use version::Version;
 
 use bytes::Bytes;
@@ -21,7 +23,6 @@ use hardway_proto::api::{self, Object, Target, api_server};
 use http::{HeaderMap, HeaderName, Method, header};
 use http_body_util::Full;
 use list::{PAGE, Page};
-use path::Location;
 use std::sync::Arc;
 use tonic::body::Body;
 

@@ -12,18 +12,27 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// A path, and its query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Location {
+pub(crate) struct Location {
     text: String,
     has_query: bool,
 }
 
 impl Location {
     /// A path outside of any resource.
-    pub(super) fn path(path: impl Into<String>) -> Self {
+    pub(crate) fn path(path: impl Into<String>) -> Self {
         Self {
             text: path.into(),
             has_query: false,
         }
+    }
+
+    /// Down these segments from the root.
+    pub(crate) fn segments(segments: &[&str]) -> Self {
+        let mut this = Self::path("");
+        for segment in segments {
+            this.push(segment);
+        }
+        this
     }
 
     /// All versions' root of a group.
@@ -62,7 +71,7 @@ impl Location {
     }
 
     /// With a parameter, unless that is empty.
-    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         if !value.is_empty() {
             self.text.push(if self.has_query { '&' } else { '?' });
             self.has_query = true;

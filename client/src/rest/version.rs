@@ -1,14 +1,10 @@
 //! Which version of Kubernetes an apiserver is, and which serves what.
 
-use super::answer;
-use bytes::Bytes;
 use hardway_proto::Status;
 use hardway_proto::api::Target;
 use hardway_proto::status::qualified;
 use serde::Deserialize;
 use std::fmt;
-use tonic::body::Body;
-use tower::{BoxError, Service, ServiceExt};
 
 /// What `/version` says.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -24,29 +20,8 @@ impl Version {
         let digits = self.minor.trim_end_matches(|c: char| !c.is_ascii_digit());
         digits.parse().unwrap_or_default()
     }
-}
 
-impl Version {
-    /// Asks an apiserver, hardway's or another one.
-    pub(crate) async fn ask<S, B>(sender: S) -> Result<Self, Status>
-    where
-        S: Service<http::Request<Body>, Response = http::Response<B>>,
-        S::Error: Into<BoxError>,
-        B: http_body::Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let request = http::Request::get("/version").body(Body::empty());
-        let request = request.map_err(Status::internal)?;
-        let answer = sender.oneshot(request).await;
-        let answer = answer.map_err(|error| tonic::Status::from_error(error.into()))?;
-        let answer = answer.map(Body::new);
-        match answer.status().is_success() {
-            true => Self::read(&answer::read(answer.into_body()).await?),
-            false => Err(super::refused(answer).await),
-        }
-    }
-
-    pub(super) fn read(body: &[u8]) -> Result<Self, Status> {
+    pub(crate) fn read(body: &[u8]) -> Result<Self, Status> {
         serde_json::from_slice(body).map_err(|error| {
             Status::internal(format!("the apiserver's version can't be read: {error}"))
         })
