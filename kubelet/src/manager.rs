@@ -444,6 +444,8 @@ impl Manager {
                 }
             });
         }
+        let context = self.context.clone();
+        tokio::spawn(async move { context.volumes.unstage(None).await });
     }
 }
 

@@ -236,7 +236,7 @@ fields!(VOLUME: Volume {
     csi: Refused,
     downward_api: Done("volumes"),
     empty_dir: Done("volumes"),
-    ephemeral: Refused,
+    ephemeral: Done("volumes"),
     fc: Refused,
     flex_volume: Refused,
     flocker: Refused,

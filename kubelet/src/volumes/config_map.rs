@@ -1,9 +1,13 @@
 //! `configMap`: the data of a ConfigMap as files.
 
 use super::atomic::{File, Payload};
+use super::files;
+use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec};
 use crate::objects::{self, Objects};
+use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, KeyToPath};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Mode of files where nothing is said.
 pub(super) const DEFAULT_MODE: i32 = 0o644;
@@ -67,8 +71,38 @@ pub(super) async fn files(
     selection.apply(data.collect())
 }
 
+/// The plugin.
+pub(super) struct ConfigMap;
+
+impl VolumePlugin for ConfigMap {
+    fn name(&self) -> &'static str {
+        "kubernetes.io/configmap"
+    }
+
+    fn supports(&self, spec: &VolumeSpec) -> bool {
+        spec.volume.config_map.is_some()
+    }
+
+    fn requires_remount(&self, _spec: &VolumeSpec) -> bool {
+        true
+    }
+
+    fn is_read_only(&self, _spec: &VolumeSpec) -> bool {
+        true
+    }
+
+    fn publish<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, PathBuf> {
+        Box::pin(async move {
+            let Mounter { host, pod, spec } = mounter;
+            let source = spec.volume.config_map.clone().unwrap_or_default();
+            let payload = payload(&source, host.objects.as_ref(), pod.namespace()).await?;
+            files::write(mounter, mounter.dir(self), files::Medium::Disk, payload).await
+        })
+    }
+}
+
 /// The files of a volume.
-pub(super) async fn payload(
+async fn payload(
     source: &ConfigMapVolumeSource,
     objects: &dyn Objects,
     namespace: &str,

@@ -3,19 +3,43 @@
 
 use super::System;
 use super::ownership::{self, Access};
+use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec};
 use crate::root_dir;
 use hardway_proto::quantity::Quantity;
 use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, Pod};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Whoever runs in the pod may write.
 const MODE: u32 = 0o777;
 
+/// The plugin.
+pub(super) struct EmptyDir;
+
+impl VolumePlugin for EmptyDir {
+    fn name(&self) -> &'static str {
+        "kubernetes.io/empty-dir"
+    }
+
+    fn supports(&self, spec: &VolumeSpec) -> bool {
+        spec.volume.empty_dir.is_some()
+    }
+
+    fn publish<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, PathBuf> {
+        Box::pin(async move {
+            let source = mounter.spec.volume.empty_dir.clone().unwrap_or_default();
+            let (dir, system) = (mounter.dir(self), mounter.host.system.as_ref());
+            set_up(&dir, &source, mounter.pod, system)
+                .map_err(|e| format!("{}: {e}", dir.display()))?;
+            Ok(dir)
+        })
+    }
+}
+
 /// Makes the directory unless it is there already.
-pub(super) fn set_up(
+fn set_up(
     dir: &Path,
     source: &EmptyDirVolumeSource,
     pod: &Pod,

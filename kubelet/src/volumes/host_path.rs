@@ -1,12 +1,41 @@
 //! `hostPath`: a path of the node, checked or made as its type says.
 
+use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec};
 use k8s_openapi::api::core::v1::HostPathVolumeSource;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// The plugin, of pods' own volumes and of persistent ones.
+pub(super) struct HostPath;
+
+fn source(spec: &VolumeSpec) -> Option<&HostPathVolumeSource> {
+    match &spec.persistent {
+        None => spec.volume.host_path.as_ref(),
+        Some(persistent) => persistent.volume.spec.as_ref()?.host_path.as_ref(),
+    }
+}
+
+impl VolumePlugin for HostPath {
+    fn name(&self) -> &'static str {
+        "kubernetes.io/host-path"
+    }
+
+    fn supports(&self, spec: &VolumeSpec) -> bool {
+        source(spec).is_some()
+    }
+
+    fn publish<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, PathBuf> {
+        Box::pin(async move {
+            let of = source(mounter.spec).cloned().unwrap_or_default();
+            check(&of)?;
+            Ok(PathBuf::from(of.path))
+        })
+    }
+}
 
 /// Checks the path against its type; makes it where the type says so.
-pub(super) fn check(source: &HostPathVolumeSource) -> Result<(), String> {
+fn check(source: &HostPathVolumeSource) -> Result<(), String> {
     let path = Path::new(&source.path);
     let kind = source.type_.as_deref().unwrap_or_default();
     let made = match kind {

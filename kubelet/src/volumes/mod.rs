@@ -1,45 +1,44 @@
 //! Volumes of pods: set up below the kubelet's directory, kept up to date,
 //! and taken down again.
 //!
-//! To add a type: a file of its own here, a variant of `Source`, an arm in
-//! `Source::of` and one in `Manager::set_up`.
+//! To add a type: a file of its own here with a [`VolumePlugin`], and a line in `plugins`.
 
 mod atomic;
-mod claim;
 mod config_map;
 mod downward_api;
 mod empty_dir;
+mod files;
 mod host_path;
+mod local;
 mod mounts;
 mod ownership;
+mod persistent;
+mod plugin;
 mod projected;
 mod secret;
 mod subpath;
 mod system;
 
 pub use mounts::Request;
+pub use plugin::{Mounted, VolumePlugin};
 pub use system::{Kernel, System};
 
 use crate::downward::Facts;
 use crate::objects::Objects;
-use crate::root_dir;
-use atomic::Payload;
 use hardway_proto::Kind;
-use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, DownwardAPIVolumeSource, EmptyDirVolumeSource, HostPathVolumeSource,
-    PersistentVolumeClaimVolumeSource, Pod, ProjectedVolumeSource, SecretVolumeSource, Volume,
-};
+use k8s_openapi::api::core::v1::{Pod, Volume};
+use plugin::{Mounter, VolumeHost, VolumeSpec};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Why a volume can't be set up: the message of a `FailedMount` event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("MountVolume.SetUp failed for volume {volume:?} : {reason}")]
+#[error("{step} failed for volume {volume:?} : {reason}")]
 pub struct Error {
-    /// The volume's name in the pod.
+    /// What was done, in Kubernetes' words: `MountVolume.SetUp`.
+    pub step: &'static str,
+    /// The volume's name: in the pod, or the persistent one's.
     pub volume: String,
     /// What went wrong.
     pub reason: String,
@@ -64,78 +63,36 @@ pub enum CleanupError {
         /// A mount that stayed.
         path: PathBuf,
     },
+    /// A plugin couldn't take back what it gave.
+    #[error("UnmountVolume.TearDown failed for volume {volume:?} of pod {pod}: {reason}")]
+    Unpublish {
+        /// UID of the pod.
+        pod: String,
+        /// The volume's name.
+        volume: String,
+        /// What went wrong.
+        reason: String,
+    },
 }
 
-/// Where a volume's content comes from.
-enum Source<'a> {
-    EmptyDir(&'a EmptyDirVolumeSource),
-    HostPath(&'a HostPathVolumeSource),
-    ConfigMap(&'a ConfigMapVolumeSource),
-    Secret(&'a SecretVolumeSource),
-    DownwardApi(&'a DownwardAPIVolumeSource),
-    Projected(&'a ProjectedVolumeSource),
-    Claim(&'a PersistentVolumeClaimVolumeSource),
-    Unsupported(String),
-}
-
-impl<'a> Source<'a> {
-    fn of(volume: &'a Volume) -> Self {
-        if let Some(source) = &volume.empty_dir {
-            Self::EmptyDir(source)
-        } else if let Some(source) = &volume.host_path {
-            Self::HostPath(source)
-        } else if let Some(source) = &volume.config_map {
-            Self::ConfigMap(source)
-        } else if let Some(source) = &volume.secret {
-            Self::Secret(source)
-        } else if let Some(source) = &volume.downward_api {
-            Self::DownwardApi(source)
-        } else if let Some(source) = &volume.projected {
-            Self::Projected(source)
-        } else if let Some(source) = &volume.persistent_volume_claim {
-            Self::Claim(source)
-        } else {
-            Self::Unsupported(type_name(volume))
-        }
-    }
-
-    /// Whether the kubelet writes the volume's files, and keeps them current.
-    fn is_files(&self) -> bool {
-        use Source::*;
-        matches!(
-            self,
-            ConfigMap(_) | Secret(_) | DownwardApi(_) | Projected(_)
-        )
-    }
-
-    /// Whether containers may only read it, whatever they ask for. Files the kubelet writes
-    /// itself, following links it has made: nobody else may put others in their place.
-    fn is_read_only(&self) -> bool {
-        match self {
-            Self::Claim(source) => source.read_only == Some(true),
-            _ => self.is_files(),
-        }
-    }
-}
-
-/// The field of the volume that is set, e.g. `nfs`.
-fn type_name(volume: &Volume) -> String {
-    let json = serde_json::to_value(volume).unwrap_or_default();
-    let fields = json.as_object().into_iter().flatten();
-    fields
-        .map(|(name, _)| name.as_str())
-        .find(|name| *name != "name")
-        .unwrap_or("unknown")
-        .to_owned()
+/// All types of volumes that this node has.
+fn plugins() -> Vec<Arc<dyn VolumePlugin>> {
+    vec![
+        Arc::new(empty_dir::EmptyDir),
+        Arc::new(host_path::HostPath),
+        Arc::new(config_map::ConfigMap),
+        Arc::new(secret::Secret),
+        Arc::new(downward_api::DownwardApi),
+        Arc::new(projected::Projected),
+        Arc::new(local::Local),
+    ]
 }
 
 /// Sets volumes up and takes them down. What is on disk is the only state, so
 /// a restarted kubelet goes on where the last one stopped.
 pub struct Manager {
-    root: PathBuf,
-    objects: Arc<dyn Objects>,
-    system: Arc<dyn System>,
-    facts: Facts,
+    host: VolumeHost,
+    plugins: Vec<Arc<dyn VolumePlugin>>,
 }
 
 impl Manager {
@@ -146,17 +103,21 @@ impl Manager {
         system: Arc<dyn System>,
         facts: Facts,
     ) -> Self {
+        let root = root.into();
         Self {
-            root: root.into(),
-            objects,
-            system,
-            facts,
+            host: VolumeHost {
+                root,
+                objects,
+                system,
+                facts,
+            },
+            plugins: plugins(),
         }
     }
 
     /// The pod's directory.
     pub fn pod_dir(&self, uid: &str) -> PathBuf {
-        self.root.join("pods").join(uid)
+        self.host.pod_dir(uid)
     }
 
     /// Where a volume of a pod lies if it takes space of the node's disk: `emptyDir` that
@@ -164,134 +125,154 @@ impl Manager {
     pub fn on_disk(&self, pod: &Pod, volume: &Volume) -> Option<PathBuf> {
         let source = volume.empty_dir.as_ref()?;
         let on_disk = source.medium.as_deref().is_none_or(str::is_empty);
-        on_disk.then(|| self.volume_dir(pod, "empty-dir", &volume.name))
-    }
-
-    fn volume_dir(&self, pod: &Pod, plugin: &str, name: &str) -> PathBuf {
-        self.pod_dir(pod.uid())
-            .join("volumes")
-            .join(format!("kubernetes.io~{plugin}"))
-            .join(name)
+        let plugin = empty_dir::EmptyDir.name();
+        on_disk.then(|| self.host.volume_dir(pod.uid(), plugin, &volume.name))
     }
 
     /// Sets up all volumes of a pod and tells where each is. Repeating it
     /// changes nothing but outdated content.
-    pub async fn mount(&self, pod: &Pod) -> Result<BTreeMap<String, PathBuf>, Error> {
-        let mut paths = BTreeMap::new();
+    pub async fn mount(&self, pod: &Pod) -> Result<BTreeMap<String, Mounted>, Error> {
+        let mut mounted = BTreeMap::new();
         for volume in volumes_of(pod) {
-            let path = self.set_up(pod, volume).await.map_err(|reason| Error {
-                volume: volume.name.clone(),
-                reason,
-            })?;
-            paths.insert(volume.name.clone(), path);
+            let spec = self.find(pod, volume).await?;
+            mounted.insert(volume.name.clone(), self.set_up(pod, &spec).await?);
         }
-        Ok(paths)
+        Ok(mounted)
     }
 
-    /// Brings the files of a running pod's volumes up to date. All volumes
-    /// are tried; the first failure is told.
+    /// Brings the content of a running pod's volumes up to date, where it follows the API.
+    /// All are tried; the first failure is told.
     pub async fn refresh(&self, pod: &Pod) -> Result<(), Error> {
         let mut outcome = Ok(());
         for volume in volumes_of(pod) {
-            if !Source::of(volume).is_files() {
-                continue;
-            }
-            if let Err(reason) = self.set_up(pod, volume).await {
-                let volume = volume.name.clone();
-                outcome = outcome.and(Err(Error { volume, reason }));
+            let spec = own(volume);
+            let plugin = self.plugin(&spec);
+            if plugin.is_some_and(|plugin| plugin.requires_remount(&spec)) {
+                let done = self.set_up(pod, &spec).await;
+                outcome = outcome.and(done.map(drop));
             }
         }
         outcome
     }
 
-    async fn set_up(&self, pod: &Pod, volume: &Volume) -> Result<PathBuf, String> {
-        let (objects, namespace) = (self.objects.as_ref(), pod.namespace());
-        let (plugin, memory, payload) = match Source::of(volume) {
-            Source::HostPath(source) => {
-                host_path::check(source)?;
-                return Ok(PathBuf::from(&source.path));
-            }
-            Source::EmptyDir(source) => {
-                let dir = self.volume_dir(pod, "empty-dir", &volume.name);
-                empty_dir::set_up(&dir, source, pod, self.system.as_ref())
-                    .map_err(|e| format!("{}: {e}", dir.display()))?;
-                return Ok(dir);
-            }
-            Source::ConfigMap(source) => {
-                let payload = config_map::payload(source, objects, namespace).await?;
-                ("configmap", false, payload)
-            }
-            Source::Secret(source) => {
-                let payload = secret::payload(source, objects, namespace).await?;
-                ("secret", true, payload)
-            }
-            Source::DownwardApi(source) => {
-                let payload = downward_api::payload(source, pod, &self.facts)?;
-                ("downward-api", true, payload)
-            }
-            Source::Projected(source) => {
-                let payload = projected::payload(source, pod, objects, &self.facts).await?;
-                ("projected", true, payload)
-            }
-            Source::Claim(source) => {
-                return claim::set_up(source, pod, objects).await;
-            }
-            Source::Unsupported(name) => {
-                return Err(format!(
-                    "volume type {name} is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, configMap, secret, downwardAPI or projected"
-                ));
-            }
+    /// A volume with what its claim is bound to.
+    async fn find(&self, pod: &Pod, volume: &Volume) -> Result<VolumeSpec, Error> {
+        let mut spec = own(volume);
+        let found = if let Some(source) = &volume.persistent_volume_claim {
+            spec.read_only = source.read_only == Some(true);
+            persistent::find(&self.host, pod.namespace(), &source.claim_name).await
+        } else if volume.ephemeral.is_some() {
+            persistent::find_ephemeral(&self.host, pod, &volume.name).await
+        } else {
+            return Ok(spec);
         };
-        let dir = self.volume_dir(pod, plugin, &volume.name);
-        self.write(pod, dir, memory, payload).await
+        spec.persistent = Some(found.map_err(|reason| SET_UP.failed(&volume.name, reason))?);
+        Ok(spec)
     }
 
-    async fn write(
-        &self,
-        pod: &Pod,
-        dir: PathBuf,
-        memory: bool,
-        payload: Payload,
-    ) -> Result<PathBuf, String> {
-        let system = self.system.clone();
-        let group = ownership::fs_group(pod);
-        let write = move || -> Result<PathBuf, std::io::Error> {
-            root_dir::make(&dir)?;
-            if memory && !system.is_mounted(&dir)? {
-                system.mount_tmpfs(&dir, FILES, None)?;
-            } else if !memory {
-                std::fs::set_permissions(&dir, Permissions::from_mode(FILES))?;
-            }
-            atomic::write(&dir, &payload, |new| match group {
-                Some(group) => ownership::hand_over(new, group, ownership::Access::ReadOnly),
-                None => Ok(()),
-            })?;
-            Ok(dir)
-        };
-        let done = tokio::task::spawn_blocking(write).await;
-        done.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+    fn plugin(&self, spec: &VolumeSpec) -> Option<&dyn VolumePlugin> {
+        let mut plugins = self.plugins.iter().map(AsRef::as_ref);
+        plugins.find(|plugin| plugin.supports(spec))
     }
 
-    /// Unmounts and removes all that the pod has on disk.
+    async fn set_up(&self, pod: &Pod, spec: &VolumeSpec) -> Result<Mounted, Error> {
+        let is_device = spec.is_block();
+        let step = if is_device { MAP } else { SET_UP };
+        let failed = |step: Words, reason| step.failed(spec.name(), reason);
+        let plugin = self
+            .plugin(spec)
+            .ok_or_else(|| failed(step, unsupported(spec)))?;
+        if is_device && !plugin.supports_block() {
+            let reason = format!(
+                "volumes of type {} have no block devices; use volumeMode Filesystem",
+                spec.type_name()
+            );
+            return Err(failed(step, reason));
+        }
+        let host = &self.host;
+        let mounter = Mounter { host, pod, spec };
+        let staged = plugin.stage(&mounter).await;
+        staged.map_err(|reason| failed(if is_device { MAP } else { MOUNT_DEVICE }, reason))?;
+        let published = plugin.publish(&mounter).await;
+        Ok(Mounted {
+            path: published.map_err(|reason| failed(step, reason))?,
+            read_only: plugin.is_read_only(spec),
+            is_device,
+        })
+    }
+
+    /// Unmounts and removes all that the pod has on disk, going by nothing but that.
     pub async fn unmount(&self, pod_uid: &str) -> Result<(), CleanupError> {
-        let (dir, system, pod) = (
-            self.pod_dir(pod_uid),
-            self.system.clone(),
-            pod_uid.to_owned(),
-        );
-        let work = move || take_down(&dir, system.as_ref(), pod);
-        match tokio::task::spawn_blocking(work).await {
-            Ok(outcome) => outcome,
-            Err(error) => Err(CleanupError::Io {
+        let dir = self.pod_dir(pod_uid);
+        // Parts of volumes hold them.
+        let parts = dir.join("volume-subpaths");
+        self.blocking(pod_uid, move |system, pod| unmount_all(&parts, system, pod))
+            .await?;
+        for (plugin, folder) in self.published(pod_uid) {
+            let undone = plugin.unpublish(&self.host, pod_uid, &folder).await;
+            undone.map_err(|reason| CleanupError::Unpublish {
+                pod: pod_uid.to_owned(),
+                volume: folder
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into(),
+                reason,
+            })?;
+        }
+        self.blocking(pod_uid, move |system, pod| take_down(&dir, system, pod))
+            .await?;
+        self.unstage(Some(pod_uid)).await;
+        Ok(())
+    }
+
+    /// Gives back what is ready on the node and that no pod uses any more. What can't be
+    /// given back now is tried again at the next time.
+    pub async fn unstage(&self, gone: Option<&str>) {
+        for plugin in &self.plugins {
+            if let Err(error) = plugin.unstage(&self.host, gone).await {
+                let plugin = plugin.name();
+                tracing::warn!(
+                    plugin,
+                    error,
+                    "a volume that no pod uses stays on this node"
+                );
+            }
+        }
+    }
+
+    /// What plugins have published for a pod.
+    fn published(&self, pod_uid: &str) -> Vec<(&dyn VolumePlugin, PathBuf)> {
+        let mut found = Vec::new();
+        for kind in ["volumes", "volumeDevices"] {
+            let folder = self.pod_dir(pod_uid).join(kind);
+            for plugin in &self.plugins {
+                let folder = folder.join(plugin.name().replace('/', "~"));
+                let volumes = std::fs::read_dir(folder).into_iter().flatten().flatten();
+                found.extend(volumes.map(|volume| (plugin.as_ref(), volume.path())));
+            }
+        }
+        found
+    }
+
+    async fn blocking(
+        &self,
+        pod_uid: &str,
+        work: impl FnOnce(&dyn System, &str) -> Result<(), CleanupError> + Send + 'static,
+    ) -> Result<(), CleanupError> {
+        let (system, pod) = (self.host.system.clone(), pod_uid.to_owned());
+        let done = tokio::task::spawn_blocking(move || work(system.as_ref(), &pod)).await;
+        done.unwrap_or_else(|error| {
+            Err(CleanupError::Io {
                 pod: pod_uid.to_owned(),
                 error: std::io::Error::other(error),
-            }),
-        }
+            })
+        })
     }
 
     /// UIDs of pods that have a directory but aren't among the known.
     pub fn orphans(&self, known: &BTreeSet<String>) -> Vec<String> {
-        let entries = std::fs::read_dir(self.root.join("pods"));
+        let entries = std::fs::read_dir(self.host.root.join("pods"));
         entries
             .into_iter()
             .flatten()
@@ -302,17 +283,53 @@ impl Manager {
     }
 }
 
-/// Mode of a volume whose files the kubelet writes: all may read, nobody else
-/// write.
-const FILES: u32 = 0o755;
+/// How Kubernetes calls a step in its events.
+#[derive(Clone, Copy)]
+struct Words(&'static str);
+
+const SET_UP: Words = Words("MountVolume.SetUp");
+const MOUNT_DEVICE: Words = Words("MountVolume.MountDevice");
+const MAP: Words = Words("MapVolume.SetUpDevice");
+
+impl Words {
+    fn failed(self, volume: &str, reason: String) -> Error {
+        Error {
+            step: self.0,
+            volume: volume.to_owned(),
+            reason,
+        }
+    }
+}
+
+/// A volume without regard to its claim.
+fn own(volume: &Volume) -> VolumeSpec {
+    VolumeSpec {
+        volume: volume.clone(),
+        persistent: None,
+        read_only: false,
+    }
+}
+
+fn unsupported(spec: &VolumeSpec) -> String {
+    let name = spec.type_name();
+    match spec.persistent {
+        None => format!(
+            "volume type {name} is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected"
+        ),
+        Some(_) => {
+            format!("volume type {name} is not supported on this node; use hostPath or local")
+        }
+    }
+}
 
 fn volumes_of(pod: &Pod) -> impl Iterator<Item = &Volume> {
     pod.spec.iter().flat_map(|s| &s.volumes).flatten()
 }
 
-fn take_down(dir: &Path, system: &dyn System, pod: String) -> Result<(), CleanupError> {
+/// Unmounts all at or below a directory.
+fn unmount_all(dir: &Path, system: &dyn System, pod: &str) -> Result<(), CleanupError> {
     let failed = |error| CleanupError::Io {
-        pod: pod.clone(),
+        pod: pod.to_owned(),
         error,
     };
     if !dir.exists() {
@@ -323,10 +340,24 @@ fn take_down(dir: &Path, system: &dyn System, pod: String) -> Result<(), Cleanup
             tracing::warn!(path = %path.display(), %error, "cannot unmount");
         }
     }
-    if let Some(path) = system.mounted_below(dir).map_err(failed)?.pop() {
-        return Err(CleanupError::StillMounted { pod, path });
+    match system.mounted_below(dir).map_err(failed)?.pop() {
+        Some(path) => Err(CleanupError::StillMounted {
+            pod: pod.to_owned(),
+            path,
+        }),
+        None => Ok(()),
     }
-    std::fs::remove_dir_all(dir).map_err(failed)
+}
+
+fn take_down(dir: &Path, system: &dyn System, pod: &str) -> Result<(), CleanupError> {
+    unmount_all(dir, system, pod)?;
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CleanupError::Io {
+            pod: pod.to_owned(),
+            error,
+        }),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What is mounted into a container, and where.
 
-use super::{Manager, Source, subpath};
+use super::{Manager, Mounted, subpath};
 use crate::cri::{Mount, MountPropagation};
 use crate::env::ConfigError;
 use crate::expansion;
@@ -20,7 +20,7 @@ pub struct Request<'a> {
     /// The container, of any sort.
     pub container: &'a Container,
     /// Where the pod's volumes are, from [`Manager::mount`].
-    pub volumes: &'a BTreeMap<String, PathBuf>,
+    pub volumes: &'a BTreeMap<String, Mounted>,
     /// The container's environment, for `subPathExpr`.
     pub environment: &'a [(String, String)],
     /// Content of `/etc/hosts`.
@@ -86,7 +86,7 @@ impl Manager {
         }
         let part = sub_path(mount, request.environment)?;
         let host_path = match part {
-            None => volume.clone(),
+            None => volume.path.clone(),
             Some(part) => {
                 let target = self
                     .pod_dir(request.pod.uid())
@@ -94,7 +94,7 @@ impl Manager {
                     .join(&mount.name)
                     .join(container)
                     .join(index.to_string());
-                subpath::prepare(volume, &part, &target, self.system.as_ref()).map_err(|e| {
+                subpath::prepare(&volume.path, &part, &target, self.host.system.as_ref()).map_err(|e| {
                     tracing::warn!(part = %part.display(), error = %e, "cannot prepare subPath");
                     ConfigError(format!(
                         "failed to prepare subPath for volumeMount {:?} of container {container:?}",
@@ -109,10 +109,8 @@ impl Manager {
             Some("Bidirectional") => MountPropagation::PropagationBidirectional,
             _ => MountPropagation::PropagationPrivate,
         };
-        let is_read_only = super::volumes_of(request.pod)
-            .any(|volume| volume.name == mount.name && Source::of(volume).is_read_only());
         Ok(Mount {
-            readonly: is_read_only || mount.read_only == Some(true),
+            readonly: volume.read_only || mount.read_only == Some(true),
             propagation: propagation.into(),
             ..plain(&absolute(&mount.mount_path), host_path)
         })

@@ -2,8 +2,12 @@
 
 use super::atomic::Payload;
 use super::config_map::Selection;
+use super::files;
+use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec};
 use crate::objects::{self, Objects};
+use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::SecretVolumeSource;
+use std::path::PathBuf;
 
 /// The files a Secret makes.
 pub(super) async fn files(
@@ -22,8 +26,38 @@ pub(super) async fn files(
     selection.apply(data.collect())
 }
 
+/// The plugin.
+pub(super) struct Secret;
+
+impl VolumePlugin for Secret {
+    fn name(&self) -> &'static str {
+        "kubernetes.io/secret"
+    }
+
+    fn supports(&self, spec: &VolumeSpec) -> bool {
+        spec.volume.secret.is_some()
+    }
+
+    fn requires_remount(&self, _spec: &VolumeSpec) -> bool {
+        true
+    }
+
+    fn is_read_only(&self, _spec: &VolumeSpec) -> bool {
+        true
+    }
+
+    fn publish<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, PathBuf> {
+        Box::pin(async move {
+            let Mounter { host, pod, spec } = mounter;
+            let source = spec.volume.secret.clone().unwrap_or_default();
+            let payload = payload(&source, host.objects.as_ref(), pod.namespace()).await?;
+            files::write(mounter, mounter.dir(self), files::Medium::Memory, payload).await
+        })
+    }
+}
+
 /// The files of a volume.
-pub(super) async fn payload(
+async fn payload(
     source: &SecretVolumeSource,
     objects: &dyn Objects,
     namespace: &str,

@@ -74,18 +74,22 @@ async fn every_supported_type() {
     ]));
     let paths = bench.manager.mount(&pod).await.unwrap();
     assert_eq!(
-        fs::metadata(&paths["empty"]).unwrap().permissions().mode() & 0o777,
+        fs::metadata(&paths["empty"].path)
+            .unwrap()
+            .permissions()
+            .mode()
+            & 0o777,
         0o777
     );
-    assert_eq!(paths["host"], host);
-    assert_eq!(read(paths["config"].join("a")), "1");
-    assert_eq!(fs::read(paths["config"].join("b")).unwrap(), [0, 1]);
-    assert_eq!(read(paths["items"].join("x/y")), "1");
-    assert_eq!(read(paths["secret"].join("password")), "hunter2");
-    assert_eq!(read(paths["info"].join("labels")), "app=\"web\"");
-    assert_eq!(read(paths["all"].join("token")), "u-1::3607");
-    assert_eq!(read(paths["all"].join("ca.crt")), "1");
-    assert_eq!(read(paths["all"].join("namespace")), "shop");
+    assert_eq!(paths["host"].path, host);
+    assert_eq!(read(paths["config"].path.join("a")), "1");
+    assert_eq!(fs::read(paths["config"].path.join("b")).unwrap(), [0, 1]);
+    assert_eq!(read(paths["items"].path.join("x/y")), "1");
+    assert_eq!(read(paths["secret"].path.join("password")), "hunter2");
+    assert_eq!(read(paths["info"].path.join("labels")), "app=\"web\"");
+    assert_eq!(read(paths["all"].path.join("token")), "u-1::3607");
+    assert_eq!(read(paths["all"].path.join("ca.crt")), "1");
+    assert_eq!(read(paths["all"].path.join("namespace")), "shop");
     let mounted = bench.system.mounts.lock().clone();
     let in_memory: Vec<_> = mounted
         .iter()
@@ -93,7 +97,11 @@ async fn every_supported_type() {
         .collect();
     assert_eq!(in_memory, ["memory", "secret", "none", "info", "all"]);
     assert_eq!(mounted[0].0, "tmpfs 777 Some(1048576)");
-    assert!(paths["config"].ends_with("pods/u-1/volumes/kubernetes.io~configmap/config"));
+    assert!(
+        paths["config"]
+            .path
+            .ends_with("pods/u-1/volumes/kubernetes.io~configmap/config")
+    );
 }
 
 #[tokio::test]
@@ -102,14 +110,14 @@ async fn repeating_keeps_what_pods_wrote_and_refreshing_updates_files() {
     let pod = pod(json!([
         {"name": "empty", "emptyDir": {}}, {"name": "config", "configMap": {"name": "cm"}}]));
     let paths = bench.manager.mount(&pod).await.unwrap();
-    fs::write(paths["empty"].join("mine"), "x").unwrap();
+    fs::write(paths["empty"].path.join("mine"), "x").unwrap();
     bench.objects.put_config_map(json!({
         "metadata": {"namespace": "shop", "name": "cm"}, "data": {"a": "2"}}));
     bench.manager.refresh(&pod).await.unwrap();
-    assert_eq!(read(paths["config"].join("a")), "2");
-    assert!(!paths["config"].join("b").exists());
+    assert_eq!(read(paths["config"].path.join("a")), "2");
+    assert!(!paths["config"].path.join("b").exists());
     bench.manager.mount(&pod).await.unwrap();
-    assert_eq!(read(paths["empty"].join("mine")), "x");
+    assert_eq!(read(paths["empty"].path.join("mine")), "x");
 }
 
 #[tokio::test]
@@ -134,7 +142,7 @@ async fn failures_are_told_as_kubernetes_tells_them() {
         ),
         (
             json!({"nfs": {"server": "s", "path": "/"}}),
-            "volume type nfs is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, configMap, secret, downwardAPI or projected",
+            "volume type nfs is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected",
         ),
     ] {
         let mut volume = source;
@@ -176,7 +184,7 @@ async fn containers_get_their_mounts() {
         MountPropagation::PropagationHostToContainer
     );
     assert!(mounts[1].host_path.ends_with("volume-subpaths/v/main/1"));
-    assert!(volumes["v"].join("logs/web").is_dir());
+    assert!(volumes["v"].path.join("logs/web").is_dir());
     assert_eq!(read(&mounts[2].host_path), "127.0.0.1\tlocalhost\n");
     let missing = Request {
         environment: &[],

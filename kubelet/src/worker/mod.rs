@@ -15,6 +15,7 @@ mod stop;
 use crate::context::Context;
 use crate::probes::Target;
 use crate::status::{self, Notes, Verdict};
+use crate::volumes::Mounted;
 use crate::{cri, garbage, pod};
 use backoff::Backoff;
 use calls::Calls;
@@ -27,7 +28,6 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use mailbox::{Mail, Mailbox};
 use observed::{Observed, State, observe};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stop::Stopper;
@@ -71,7 +71,7 @@ pub struct Worker {
     /// What went wrong with containers: reason and message by name.
     troubles: BTreeMap<String, (String, String)>,
     /// Where the pod's volumes are, once they are mounted.
-    volumes: Option<BTreeMap<String, PathBuf>>,
+    volumes: Option<BTreeMap<String, Mounted>>,
     /// Which back-offs were told as events, and when: by name.
     told: BTreeMap<String, (i64, Instant)>,
     failures: u32,
