@@ -125,16 +125,19 @@ fn a_kubelet_restart_leaves_pods_alone() {
         .spawn("get pods --watch --output-watch-events");
     watch.wait_for("web-");
     let traffic = Traffic::start(workload.addresses());
-    for worker in &workload.workers {
-        workload
-            .lab
-            .tool(&format!("restart kubelet@{}", worker.name));
-        workload
-            .lab
-            .tool(&format!("kill containerd@{}", worker.name));
-        workload
-            .lab
-            .tool(&format!("start containerd@{}", worker.name));
+    let lab = &workload.lab;
+    for Worker { name, .. } in &workload.workers {
+        // The kubelet comes up before its runtime does.
+        lab.tool(&format!("stop kubelet@{name}"));
+        lab.tool(&format!("kill containerd@{name}"));
+        let down = lease_renewed(&workload, name);
+        std::thread::scope(|scope| {
+            scope.spawn(|| lab.tool(&format!("start kubelet@{name}")));
+            until("the kubelet renews its lease", || {
+                wait::holds(lease_renewed(&workload, name) > down, &down)
+            });
+            lab.tool(&format!("start containerd@{name}"));
+        });
     }
     workload.works("restart");
     traffic.assert_flawless();
@@ -144,6 +147,13 @@ fn a_kubelet_restart_leaves_pods_alone() {
         .lines()
         .any(|line| line.contains(" web-") && line.contains(" 0/1 ") && !line.contains("after-"));
     assert!(!unready, "a pod was not ready for a moment:\n{seen}");
+}
+
+/// When a node's Lease was renewed last.
+fn lease_renewed(workload: &Workload, node: &str) -> String {
+    workload.namespace.run(&format!(
+        "get lease {node} --namespace kube-node-lease -o jsonpath={{.spec.renewTime}}"
+    ))
 }
 
 /// A worker loses power: its pods are replaced on the other, it comes back clean.

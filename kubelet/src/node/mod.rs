@@ -3,6 +3,7 @@
 pub mod events;
 pub mod lease;
 pub mod machine;
+mod runtime_health;
 pub mod status;
 
 use crate::cri;
@@ -15,6 +16,7 @@ use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeSpec, NodeStatus, Taint};
 use machine::Usage;
+use runtime_health::RuntimeHealth;
 use serde_json::{Value, json};
 use status::Facts;
 use std::collections::BTreeMap;
@@ -119,10 +121,11 @@ pub async fn keep(
         begins.begun().await;
         at_once.notify_one();
     });
+    let mut health = RuntimeHealth::new(Instant::now());
     let mut written: Option<(NodeStatus, Instant)> = None;
     let mut cidr = String::new();
     loop {
-        refresh(&mut facts, runtime.as_ref(), &registration).await;
+        refresh(&mut facts, runtime.as_ref(), &mut health, &registration).await;
         if shutdown.has_begun() && !std::mem::replace(&mut facts.shuts_down, true) {
             teller.shuts_down();
         }
@@ -138,7 +141,8 @@ pub async fn keep(
             keep_transitions(&mut wanted, last);
             let contradicted = shown.as_ref().is_some_and(|n| contradicts(n, &wanted));
             if !differs(&wanted, last) && at.elapsed() < HEARTBEAT && !contradicted {
-                let _ = tokio::time::timeout(pause(&wanted), told.notified()).await;
+                let pause = pause(&wanted, &health);
+                let _ = tokio::time::timeout(pause, told.notified()).await;
                 continue;
             }
         }
@@ -147,6 +151,14 @@ pub async fn keep(
             // What others said meanwhile counts: to the API it was so.
             Some((last, _)) => Ok(known_as(shown.as_deref(), last)),
         };
+        // A kubelet that comes up while the runtime does not answer yet has nothing to
+        // say against what the node was.
+        if let (Ok(Some(old)), None) = (&known, &facts.runtime)
+            && is_ready(old)
+        {
+            tokio::time::sleep(EAGER_LOOK).await;
+            continue;
+        }
         let outcome = match &known {
             Ok(known) => {
                 if let (None, Some(old)) = (&written, known) {
@@ -172,7 +184,7 @@ pub async fn keep(
                     }
                     cidr = assigned;
                 }
-                let wait = pause(&wanted);
+                let wait = pause(&wanted, &health);
                 written = Some((wanted, Instant::now()));
                 let _ = tokio::time::timeout(wait, told.notified()).await;
             }
@@ -187,23 +199,31 @@ pub async fn keep(
     }
 }
 
-fn pause(status: &NodeStatus) -> Duration {
+fn is_ready(status: &NodeStatus) -> bool {
     let conditions = status.conditions.as_deref().unwrap_or_default();
-    let ready = |c: &&NodeCondition| c.type_ == "Ready" && c.status == "True";
-    if conditions.iter().any(|c| ready(&c)) {
+    conditions
+        .iter()
+        .any(|c: &NodeCondition| c.type_ == "Ready" && c.status == "True")
+}
+
+fn pause(status: &NodeStatus, health: &RuntimeHealth) -> Duration {
+    if is_ready(status) && health.answers() {
         LOOK
     } else {
         EAGER_LOOK
     }
 }
 
-async fn refresh(facts: &mut Facts, runtime: &dyn cri::Runtime, registration: &Registration) {
+async fn refresh(
+    facts: &mut Facts,
+    runtime: &dyn cri::Runtime,
+    health: &mut RuntimeHealth,
+    registration: &Registration,
+) {
     facts.usage = Usage::look(&registration.root);
     facts.huge_pages = machine::huge_pages();
-    match runtime.status().await {
-        Ok(status) => facts.runtime = Some(Ok(status)),
-        Err(error) => facts.runtime = Some(Err(error.to_string())),
-    }
+    let answer = runtime.status().await.map_err(|error| error.to_string());
+    health.observe(answer, &mut facts.runtime, Instant::now());
     // Again while it is wrong: it is a matter of a file and a restart.
     if (facts.version.runtime_name.is_empty() || facts.systemd_cgroups)
         && let Ok(info) = runtime.info().await

@@ -1,19 +1,22 @@
 //! Controllers of pods that run on: ReplicationController, ReplicaSet,
-//! Deployment, DaemonSet, StatefulSet; and ControllerRevision.
+//! Deployment, DaemonSet, StatefulSet; and ControllerRevision. Here are the first three and
+//! what they share with the others, which have files of their own.
 
-use super::conversions::TEMPLATE_GENERATION;
 use super::field::{Errors, Path};
 use super::json::{
-    default_text, ensure_object, get, has, int, is_empty, list, list_mut, object_mut, remove, set,
-    set_default, text,
+    default_text, ensure_object, get, has, int, is_empty, object_mut, set, set_default, text,
 };
 use super::kind::{Kind, PLAIN, WITH_STATUS};
 use super::pod::warnings::of_template;
-use super::{labels, status, storage, template};
+use super::{labels, status, template};
 use hardway_proto::names;
-use serde_json::{Value, json};
-use std::borrow::Cow;
-use std::collections::HashSet;
+use serde_json::Value;
+
+mod daemon_set;
+mod stateful_set;
+
+pub(super) use daemon_set::DAEMON_SET;
+pub(super) use stateful_set::STATEFUL_SET;
 
 type Selectable = Vec<(&'static str, String)>;
 
@@ -271,239 +274,6 @@ pub(super) fn check_amount(e: &mut Errors, path: &Path, amount: &Value) {
     }
 }
 
-/// A DaemonSet's pods are gone before others come, or there are others before they go.
-fn check_daemons(e: &mut Errors, path: &Path, rolling: &Value) {
-    check_steps(e, path, rolling);
-    let (unavailable, surge) = ("maxUnavailable", "maxSurge");
-    match (is_some(rolling, unavailable), is_some(rolling, surge)) {
-        (false, false) => e.required(&path.child(unavailable), "cannot be 0 when maxSurge is 0"),
-        (true, true) => e.invalid(
-            &path.child(surge),
-            get(rolling, surge),
-            "may not be set when maxUnavailable is non-zero",
-        ),
-        _ => {}
-    }
-    for field in [unavailable, surge] {
-        at_most_all(e, path, rolling, field);
-    }
-}
-
-fn default_daemon_set(object: &mut Value) {
-    with_spec(object, |spec| {
-        set_default(spec, "revisionHistoryLimit", 10);
-        if let Some(strategy) = ensure_object(spec, "updateStrategy") {
-            default_text(strategy, "type", "RollingUpdate");
-            rolling(strategy, 1, 0);
-        }
-    });
-}
-
-/// How often a DaemonSet's template has changed. Clients can't say.
-fn set_template_generation(object: &mut Value, generation: i64) {
-    if let Some(meta) = ensure_object(object, "metadata")
-        && let Some(annotations) = ensure_object(meta, "annotations")
-    {
-        set(annotations, TEMPLATE_GENERATION, generation.to_string());
-    }
-}
-
-fn count_template_generation(new: &mut Value, old: &Value) {
-    let annotations = get(get(old, "metadata"), "annotations");
-    let before = text(annotations, TEMPLATE_GENERATION).parse().ok();
-    let mut filled = new.clone();
-    default_daemon_set(&mut filled);
-    let template = |object| get(get(object, "spec"), "template");
-    match (before, template(&filled) == template(old)) {
-        (Some(count), true) => set_template_generation(new, count),
-        (count, false) => set_template_generation(new, count.unwrap_or(0).saturating_add(1)),
-        (None, true) => {}
-    }
-}
-
-pub(super) const DAEMON_SET: Kind = Kind {
-    status: r#"{"currentNumberScheduled":0,"numberMisscheduled":0,"desiredNumberScheduled":0,"numberReady":0}"#,
-    default: default_daemon_set,
-    prepare_create: |object| set_template_generation(object, 1),
-    prepare_update: count_template_generation,
-    validate: |object| {
-        Errors::collect(|e| {
-            let (path, spec) = spec_of(object);
-            let chosen = get(spec, "selector");
-            if !chosen.is_null() {
-                selector(e, &path, spec, "daemonset");
-            }
-            let (at, template) = (path.child("template"), get(spec, "template"));
-            if chosen.is_null() || !is_malformed(chosen) {
-                template::check_labels(e, &at, template, chosen);
-            }
-            template::check_restarting(e, &at, template, "DaemonSet");
-            e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
-            e.non_negative(
-                &path.child("revisionHistoryLimit"),
-                int(spec, "revisionHistoryLimit"),
-            );
-            let (at, strategy) = (path.child("updateStrategy"), get(spec, "updateStrategy"));
-            match text(strategy, "type") {
-                "RollingUpdate" => {
-                    let rolling = get(strategy, "rollingUpdate");
-                    check_daemons(e, &at.child("rollingUpdate"), rolling);
-                }
-                "OnDelete" => {}
-                _ => e.not_supported(&at, strategy, &["RollingUpdate", "OnDelete"]),
-            }
-        })
-    },
-    validate_update: immutable_selector,
-    validate_status: status::daemon_set,
-    warnings: |new, old| of_template(new, old, "spec.template", false),
-    ..WITH_STATUS
-};
-
-/// The spec of a StatefulSet whose template has the volumes that its claims become.
-fn with_claims(spec: &Value) -> Cow<'_, Value> {
-    let claims = list(spec, "volumeClaimTemplates").iter();
-    let claims: Vec<&str> = claims
-        .map(|claim| text(get(claim, "metadata"), "name"))
-        .collect();
-    if claims.is_empty() || !has(spec, "template") {
-        return Cow::Borrowed(spec);
-    }
-    let mut spec = spec.clone();
-    if let Some(pod) = object_mut(&mut spec, "template").and_then(|t| ensure_object(t, "spec")) {
-        let mut volumes = list(pod, "volumes").to_vec();
-        let named = |volume: &Value| text(volume, "name").to_owned();
-        let mut names: HashSet<String> = volumes.iter().map(named).collect();
-        for claim in claims {
-            // A claim takes the place of a volume of its name.
-            if names.insert(claim.to_owned()) {
-                volumes.push(json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}}));
-            }
-        }
-        set(pod, "volumes", volumes);
-    }
-    Cow::Owned(spec)
-}
-
-/// Takes out what only the feature gate `MaxUnavailableStatefulSet` lets in,
-/// which 1.33 has switched off.
-fn drop_max_unavailable(set: &mut Value) {
-    if let Some(rolling) = object_mut(set, "spec")
-        .and_then(|spec| object_mut(spec, "updateStrategy"))
-        .and_then(|strategy| object_mut(strategy, "rollingUpdate"))
-    {
-        remove(rolling, "maxUnavailable");
-    }
-}
-
-pub(super) const STATEFUL_SET: Kind = Kind {
-    name: names::is_dns1123_subdomain,
-    status: r#"{"replicas":0,"availableReplicas":0}"#,
-    prepare_create: drop_max_unavailable,
-    prepare_update: |new, _| drop_max_unavailable(new),
-    default: |object| {
-        with_spec(object, |spec| {
-            set_default(spec, "replicas", 1);
-            set_default(spec, "revisionHistoryLimit", 10);
-            default_text(spec, "podManagementPolicy", "OrderedReady");
-            if let Some(strategy) = ensure_object(spec, "updateStrategy") {
-                // Who names the type, and nothing else, has no partition.
-                if text(strategy, "type").is_empty() {
-                    ensure_object(strategy, "rollingUpdate");
-                }
-                default_text(strategy, "type", "RollingUpdate");
-                if text(strategy, "type") == "RollingUpdate"
-                    && let Some(rolling) = object_mut(strategy, "rollingUpdate")
-                {
-                    set_default(rolling, "partition", 0);
-                }
-            }
-            if let Some(policy) = ensure_object(spec, "persistentVolumeClaimRetentionPolicy") {
-                default_text(policy, "whenDeleted", "Retain");
-                default_text(policy, "whenScaled", "Retain");
-            }
-            for claim in list_mut(spec, "volumeClaimTemplates") {
-                // Whatever they say: nothing else can stand here.
-                set(claim, "apiVersion", "v1");
-                set(claim, "kind", "PersistentVolumeClaim");
-                storage::default_claim(claim);
-                set_default(claim, "status", json!({"phase": "Pending"}));
-            }
-        });
-    },
-    validate: |object| {
-        Errors::collect(|e| {
-            let (path, spec) = spec_of(object);
-            let policy = text(spec, "podManagementPolicy");
-            if !["OrderedReady", "Parallel"].contains(&policy) {
-                let detail = "must be 'OrderedReady' or 'Parallel'";
-                e.invalid(&path.child("podManagementPolicy"), policy, detail);
-            }
-            let at = path.child("updateStrategy");
-            let strategy = get(spec, "updateStrategy");
-            match text(strategy, "type") {
-                "RollingUpdate" => {
-                    let rolling = get(strategy, "rollingUpdate");
-                    e.non_negative(
-                        &at.child("rollingUpdate.partition"),
-                        int(rolling, "partition"),
-                    );
-                }
-                "OnDelete" => {
-                    if has(strategy, "rollingUpdate") {
-                        e.invalid(
-                            &at.child("rollingUpdate"),
-                            get(strategy, "rollingUpdate"),
-                            "only allowed for updateStrategy 'RollingUpdate'",
-                        );
-                    }
-                }
-                _ => e.invalid(&at, strategy, "must be 'RollingUpdate' or 'OnDelete'"),
-            }
-            replicas(e, &path, spec);
-            e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
-            selector(e, &path, spec, "statefulset");
-            let spec = with_claims(spec);
-            check_template(e, &path, &spec, "", "StatefulSet");
-        })
-    },
-    validate_update: |new, old| {
-        Errors::collect(|e| {
-            let allowed = [
-                "replicas",
-                "ordinals",
-                "template",
-                "updateStrategy",
-                "revisionHistoryLimit",
-                "persistentVolumeClaimRetentionPolicy",
-                "minReadySeconds",
-            ];
-            let (mut new, mut old) = (get(new, "spec").clone(), get(old, "spec").clone());
-            for field in allowed {
-                remove(&mut new, field);
-                remove(&mut old, field);
-            }
-            if new != old {
-                e.forbidden(&Path::new("spec"), "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
-            }
-        })
-    },
-    validate_status: status::stateful_set,
-    warnings: |new, old| {
-        let mut warnings = of_template(new, old, "spec.template", false);
-        let spec = get(new, "spec");
-        for (i, claim) in list(spec, "volumeClaimTemplates").iter().enumerate() {
-            let path = Path::new("spec.volumeClaimTemplates").index(i);
-            storage::claim_warnings(&mut warnings, &path, get(claim, "spec"));
-        }
-        if int(spec, "revisionHistoryLimit").is_some_and(|limit| limit < 0) {
-            warnings.push("spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended".to_owned());
-        }
-        warnings
-    },
-    ..WITH_STATUS
-};
-
 pub(super) const CONTROLLER_REVISION: Kind = Kind {
     validate: |object| {
         Errors::collect(|e| {
@@ -523,54 +293,20 @@ pub(super) const CONTROLLER_REVISION: Kind = Kind {
 mod tests {
     use super::*;
     use crate::rules::KindRules;
+    use serde_json::json;
 
-    fn spec(selector: Value, labels: Value) -> Value {
+    pub(super) fn spec(selector: Value, labels: Value) -> Value {
         json!({"metadata": {"name": "web"}, "spec": {
             "selector": selector,
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a", "image": "x:1"}]}},
         }})
     }
 
-    fn messages(causes: crate::rules::FieldErrors) -> Vec<String> {
+    pub(super) fn messages(causes: crate::rules::FieldErrors) -> Vec<String> {
         causes
             .iter()
             .map(|c| format!("{}: {}", c.field, c.message))
             .collect()
-    }
-
-    #[test]
-    fn daemon_sets_count_their_templates() {
-        let mut old = spec(json!({"matchLabels": {"a": "b"}}), json!({"a": "b"}));
-        KindRules::prepare_create(&DAEMON_SET, &mut old);
-        DAEMON_SET.default(&mut old);
-        let count = |object: &Value| object["metadata"]["annotations"][TEMPLATE_GENERATION].clone();
-        assert_eq!(count(&old), "1");
-        // A replacement that says the same again, without defaults and count.
-        let mut new = spec(json!({"matchLabels": {"a": "b"}}), json!({"a": "b"}));
-        KindRules::prepare_update(&DAEMON_SET, &mut new, &old);
-        assert_eq!(count(&new), "1");
-        new["spec"]["template"]["spec"]["containers"][0]["image"] = json!("x:2");
-        KindRules::prepare_update(&DAEMON_SET, &mut new, &old);
-        assert_eq!(count(&new), "2");
-    }
-
-    #[test]
-    fn stateful_sets_have_a_partition_unless_they_name_the_type() {
-        let with = |strategy: Value| {
-            let mut set = spec(json!({"matchLabels": {"a": "b"}}), json!({"a": "b"}));
-            set["spec"]["updateStrategy"] = strategy;
-            KindRules::prepare_create(&STATEFUL_SET, &mut set);
-            STATEFUL_SET.default(&mut set);
-            set["spec"]["updateStrategy"].clone()
-        };
-        let partition = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 0}});
-        assert_eq!(with(json!({})), partition);
-        assert_eq!(
-            with(json!({"rollingUpdate": {"maxUnavailable": 2}})),
-            partition
-        );
-        let named = json!({"type": "RollingUpdate"});
-        assert_eq!(with(named.clone()), named);
     }
 
     #[test]
@@ -667,44 +403,5 @@ mod tests {
                 r#"spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`"#
             ]
         );
-    }
-
-    #[test]
-    fn claims_of_a_stateful_set_are_volumes() {
-        let mut set = spec(json!({"matchLabels": {"app": "db"}}), json!({"app": "db"}));
-        set["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}, "spec": {
-            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1.5"}}}}]);
-        let container = &mut set["spec"]["template"]["spec"]["containers"][0];
-        container["volumeMounts"] =
-            json!([{"name": "data", "mountPath": "/d"}, {"name": "no", "mountPath": "/n"}]);
-        STATEFUL_SET.default(&mut set);
-        assert_eq!(
-            messages(KindRules::validate(&STATEFUL_SET, &set)),
-            [r#"spec.template.spec.containers[0].volumeMounts[1].name: Not found: "no""#]
-        );
-        assert_eq!(
-            KindRules::warnings(&STATEFUL_SET, &set, None),
-            [
-                r#"spec.volumeClaimTemplates[0].resources.requests[storage]: fractional byte value "1500m" is invalid, must be an integer"#
-            ]
-        );
-    }
-
-    #[test]
-    fn stateful_sets_change_in_few_fields() {
-        let mut set = spec(
-            json!({"matchLabels": {"app": "web"}}),
-            json!({"app": "web"}),
-        );
-        STATEFUL_SET.default(&mut set);
-        let mut new = set.clone();
-        new["spec"]["replicas"] = json!(4);
-        assert!(KindRules::validate_update(&STATEFUL_SET, &new, &set).is_empty());
-        new["spec"]["serviceName"] = json!("other");
-        assert_eq!(
-            KindRules::validate_update(&STATEFUL_SET, &new, &set)[0].field,
-            "spec"
-        );
-        assert!(set["spec"].get("volumeClaimTemplates").is_none());
     }
 }
