@@ -235,7 +235,6 @@ fn in_lab(folder: &Path, suites: &[String], asked: &Options) -> Result<Notes> {
         index: free,
         internet: false,
         debug: !asked.release,
-        with_tests: !asked.release,
         only: Vec::new(),
     };
     up::run(folder, &options)?;

@@ -35,9 +35,6 @@ pub struct Options {
     /// Use quickly built, unoptimised components
     #[arg(long)]
     pub debug: bool,
-    /// Of the same build as the tests of the workspace
-    #[arg(skip)]
-    pub with_tests: bool,
     /// Build and start only these processes (for work on a part of hardway)
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<String>,
@@ -72,7 +69,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
     println!("hardway lab {} in {}", lab.plan.index, folder.display());
 
     progress.step("Debian packages", packages::ensure)?;
-    build(&lab, options.with_tests, &progress)?;
+    build(&lab, &progress)?;
     progress.step("certificates", || {
         lab.pki().ensure(&lab.plan.hosts(), SystemTime::now())
     })?;
@@ -246,7 +243,7 @@ pub fn disown(plan: &Plan) {
     let _ = fs::remove_file(owner_note(plan));
 }
 
-fn build(lab: &Lab, with_tests: bool, progress: &Progress) -> Result<()> {
+fn build(lab: &Lab, progress: &Progress) -> Result<()> {
     let packages: Vec<&str> = components::PACKAGES
         .iter()
         .copied()
@@ -257,9 +254,10 @@ fn build(lab: &Lab, with_tests: bool, progress: &Progress) -> Result<()> {
     }
     let release = lab.binaries.ends_with("release");
     println!("  … building the components, several minutes the first time");
-    progress.step("components built", || match (release, with_tests) {
-        (false, true) => compile::components_and_tests(),
+    let all = packages.len() == components::PACKAGES.len();
+    progress.step("components built", || match (release, all) {
         (true, _) => compile::components(Profile::Release, &packages, None),
+        (false, true) => compile::components_and_tests(),
         (false, false) => compile::components(Profile::Debug, &packages, None),
     })
 }
