@@ -227,6 +227,19 @@ impl DynamicApi {
         Ok(self.rpc().get(request).await?.into_inner())
     }
 
+    /// Reads a subresource of one object, such as its `scale`.
+    pub async fn get_subresource(
+        &self,
+        name: &str,
+        subresource: &str,
+    ) -> Result<api::Object, Status> {
+        let request = api::GetRequest {
+            target: self.target(name, subresource),
+            resource_version: String::new(),
+        };
+        Ok(self.rpc().get(request).await?.into_inner())
+    }
+
     /// Lists objects that match the selectors; empty selectors match all.
     pub async fn list(
         &self,

@@ -1,5 +1,6 @@
 //! What every controller is given.
 
+use crate::horizontal_pod_autoscaler;
 use hardway_client::Client;
 use hardway_client::events::Recorder;
 use ipnetwork::IpNetwork;
@@ -28,6 +29,31 @@ pub struct Settings {
     pub approve_kubelet_serving: bool,
     /// How long a node may be silent before it counts as unreachable.
     pub node_monitor_grace_period: Duration,
+    /// How often autoscalers look at metrics, and what they make of them.
+    pub autoscaling: horizontal_pod_autoscaler::Settings,
+}
+
+/// A duration as Go writes it.
+///
+/// # Errors
+/// If it isn't one, or is negative.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = text.parse::<jiff::SignedDuration>().ok();
+    let parsed = parsed.and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| format!("{text:?} is no duration such as 30s or 1h30m"))
+}
+
+/// The same, of a second or more.
+///
+/// # Errors
+/// If it is less, or no duration.
+pub fn at_least_a_second(text: &str) -> Result<Duration, String> {
+    match duration(text) {
+        Ok(duration) if duration >= Duration::from_secs(1) => Ok(duration),
+        _ => Err(format!(
+            "{text:?} is no duration of a second or more such as 8760h or 1h30m"
+        )),
+    }
 }
 
 /// The client and settings; cheap to clone.

@@ -8,6 +8,7 @@ use hardway_proto::meta::{ObjectKey, controller_of};
 use k8s_openapi::api::apps::v1::{
     ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet,
 };
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -83,6 +84,8 @@ pub struct Informers {
     pub cluster_info: Informer<ConfigMap>,
     /// Quotas of namespaces.
     pub quotas: Informer<ResourceQuota>,
+    /// Autoscalers.
+    pub autoscalers: Informer<HorizontalPodAutoscaler>,
     /// Disruption budgets.
     pub disruption_budgets: Informer<PodDisruptionBudget>,
     /// Claims of storage.
@@ -150,6 +153,7 @@ impl Informers {
             cluster_info: Informer::new(client.namespaced(bootstrap_signer::NAMESPACE))
                 .fields(format!("metadata.name={}", bootstrap_signer::CLUSTER_INFO)),
             quotas: Informer::new(client.all()),
+            autoscalers: Informer::new(client.all()),
             disruption_budgets: Informer::new(client.all()),
             claims: Informer::new(client.all()),
             volumes: Informer::new(client.all()),
@@ -182,6 +186,7 @@ impl Informers {
         tasks.add(self.bootstrap_tokens.spawn().1);
         tasks.add(self.cluster_info.spawn().1);
         tasks.add(self.quotas.spawn().1);
+        tasks.add(self.autoscalers.spawn().1);
         tasks.add(self.disruption_budgets.spawn().1);
         tasks.add(self.claims.spawn().1);
         tasks.add(self.volumes.spawn().1);

@@ -24,6 +24,7 @@ mod endpoints;
 mod expectations;
 mod garbage_collector;
 mod hashes;
+pub mod horizontal_pod_autoscaler;
 mod job;
 mod namespace;
 mod node_ipam;
@@ -34,6 +35,7 @@ mod pod_ranking;
 mod replication;
 mod resource_quota;
 mod root_ca;
+mod scale;
 mod service_account;
 mod service_endpoints;
 mod statefulset;
@@ -83,6 +85,10 @@ pub async fn run(context: Context) {
     start("taint-eviction", taint_eviction::register(seen, with));
     start("pod-garbage-collector", pod_gc::register(seen, with));
     start("disruption", disruption::register(seen, with));
+    start(
+        "horizontalpodautoscaler",
+        horizontal_pod_autoscaler::register(seen, with),
+    );
     start("resourcequota", resource_quota::register(seen, with));
     start(
         "persistentvolume-binder",

@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use hardway_client::{flags, health::Checks, leader::Elector, signals, task, watchdog};
-use hardway_controller_manager::account_tokens;
-use hardway_controller_manager::context::{Context, Settings};
+use hardway_controller_manager::context::{Context, Settings, at_least_a_second};
+use hardway_controller_manager::{account_tokens, horizontal_pod_autoscaler};
 use ipnetwork::IpNetwork;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,7 +42,7 @@ struct Flags {
     #[arg(long, value_name = "FILE", requires = "cluster_signing_cert_file")]
     cluster_signing_key_file: Option<PathBuf>,
     /// How long a signed certificate is valid at most, e.g. `8760h`.
-    #[arg(long, default_value = "8760h", value_name = "DURATION", value_parser = duration)]
+    #[arg(long, default_value = "8760h", value_name = "DURATION", value_parser = at_least_a_second)]
     cluster_signing_duration: Duration,
     /// Approves what nodes ask to serve with, if it is for their own names and addresses only.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -50,17 +50,8 @@ struct Flags {
     /// Seconds a node may be silent before it counts as unreachable.
     #[arg(long, default_value_t = 50, value_name = "SECONDS")]
     node_monitor_grace_period: u64,
-}
-
-/// A duration as Go writes it.
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().ok();
-    match parsed.and_then(|duration| Duration::try_from(duration).ok()) {
-        Some(duration) if duration >= Duration::from_secs(1) => Ok(duration),
-        _ => Err(format!(
-            "{text:?} is no duration of a second or more such as 8760h or 1h30m"
-        )),
-    }
+    #[command(flatten)]
+    autoscaling: horizontal_pod_autoscaler::Settings,
 }
 
 impl Flags {
@@ -88,6 +79,7 @@ impl Flags {
             signing_duration: self.cluster_signing_duration,
             approve_kubelet_serving: self.approve_kubelet_serving,
             node_monitor_grace_period: Duration::from_secs(self.node_monitor_grace_period),
+            autoscaling: self.autoscaling.clone(),
         })
     }
 }

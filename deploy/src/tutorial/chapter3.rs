@@ -179,12 +179,12 @@ const STEPS: &[Step] = &[
         &["lb-app 4/4 4 4 *"],
     ),
     shows(
-        "How many there shall be can be left to an autoscaler. Here only its object is made.",
+        "How many there shall be can be left to an autoscaler.",
         "kubectl autoscale deployment lb-app --min=2 --max=5 --cpu-percent=80",
         &["horizontalpodautoscaler.autoscaling/lb-app autoscaled"],
     ),
     shows(
-        "It is kept, but nobody measures yet.",
+        "Its pods request no CPU that their use could be measured against.",
         "kubectl get hpa",
         &["lb-app Deployment/lb-app *<unknown>/80% 2 5 *"],
     ),
