@@ -2,6 +2,7 @@
 //! shows it (`pkg/quota/v1/evaluator/core` in Kubernetes).
 
 use crate::quantity::{Format, Quantity};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -60,8 +61,17 @@ pub fn pod_total(pod: &Value, what: &str) -> Amounts {
     total
 }
 
-/// What an object uses, by the names quotas have for it.
-pub fn usage(group: &str, resource: &str, object: &Value) -> Amounts {
+/// When a pod that is being deleted is given up: twice its time to end after it was asked
+/// to, as Kubernetes has it. Whatever keeps it then takes no part of a quota any more.
+pub fn given_up_at(pod: &Value) -> Option<Timestamp> {
+    let ends: Timestamp = text(pod, "/metadata/deletionTimestamp").parse().ok()?;
+    let grace = pod.pointer("/metadata/deletionGracePeriodSeconds")?;
+    let grace = SignedDuration::from_secs(grace.as_i64()?);
+    ends.checked_add(grace).ok()
+}
+
+/// What an object uses at a time, by the names quotas have for it.
+pub fn usage(group: &str, resource: &str, object: &Value, now: Timestamp) -> Amounts {
     let one = Quantity::from_value(1, Format::DecimalSi);
     let mut usage = Amounts::new();
     let counted = match group {
@@ -71,7 +81,8 @@ pub fn usage(group: &str, resource: &str, object: &Value) -> Amounts {
     usage.insert(counted, one);
     match (group, resource) {
         ("", "pods") => {
-            if matches!(text(object, "/status/phase"), "Succeeded" | "Failed") {
+            let ended = matches!(text(object, "/status/phase"), "Succeeded" | "Failed");
+            if ended || given_up_at(object).is_some_and(|at| now > at) {
                 return usage;
             }
             usage.insert("pods".into(), one);
@@ -234,14 +245,25 @@ mod tests {
     fn usage_has_the_names_of_quotas() {
         let pod = json!({"spec": {"containers": [{"name": "c", "resources": {
             "requests": {"cpu": "100m"}, "limits": {"cpu": "1"}}}]}});
-        let used = usage("", "pods", &pod);
+        let now = Timestamp::now();
+        let used = usage("", "pods", &pod, now);
         let shown: Vec<String> = used.iter().map(|(k, v)| format!("{k}={v}")).collect();
         let all = "count/pods=1 cpu=100m limits.cpu=1 pods=1 requests.cpu=100m";
         assert_eq!(shown.join(" "), all);
         let done = json!({"status": {"phase": "Failed"}});
-        assert_eq!(usage("", "pods", &done).len(), 1);
+        assert_eq!(usage("", "pods", &done, now).len(), 1);
         let scoped = |scope: &str| json!({"spec": {"scopes": [scope]}});
         assert!(matches_scopes(&scoped("NotBestEffort"), "pods", &pod));
         assert!(!matches_scopes(&scoped("Terminating"), "pods", &pod));
+    }
+
+    #[test]
+    fn pods_that_do_not_end_in_time_are_given_up() {
+        let pod = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:30Z",
+            "deletionGracePeriodSeconds": 30}, "spec": {"containers": []}});
+        let at = |time: &str| usage("", "pods", &pod, time.parse().unwrap());
+        assert_eq!(at("2026-01-01T00:01:00Z")["pods"].to_string(), "1");
+        assert!(!at("2026-01-01T00:01:01Z").contains_key("pods"));
+        assert!(at("2026-01-01T00:01:01Z").contains_key("count/pods"));
     }
 }

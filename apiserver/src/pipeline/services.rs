@@ -375,10 +375,9 @@ fn ip_cause(ip: &str, why: &str) -> Cause {
 }
 
 /// What a Service wants of IP families that this cluster, which is one of IPv4 alone,
-/// doesn't have. Without selector and address it is for others to serve it.
+/// doesn't have.
 fn other_families(spec: &Value, asked: &str) -> Vec<Cause> {
-    let selector = spec["selector"].as_object();
-    if asked == "None" && selector.is_none_or(serde_json::Map::is_empty) {
+    if is_served_elsewhere(spec, asked) {
         return Vec::new();
     }
     let cause = |field: String, value: &str, why: &str| Cause {
@@ -423,12 +422,33 @@ fn set_ip(object: &mut Value, ip: &str) {
     let spec = &mut object["spec"];
     spec["clusterIP"] = ip.into();
     spec["clusterIPs"] = json!([ip]);
+    let elsewhere = is_served_elsewhere(spec, ip);
     if spec["ipFamilies"].as_array().is_none_or(Vec::is_empty) {
         spec["ipFamilies"] = json!(["IPv4"]);
     }
     if spec["ipFamilyPolicy"].is_null() {
-        spec["ipFamilyPolicy"] = "SingleStack".into();
+        spec["ipFamilyPolicy"] = match elsewhere {
+            true => "RequireDualStack".into(),
+            false => "SingleStack".into(),
+        };
     }
+    if elsewhere
+        && spec["ipFamilyPolicy"] != "SingleStack"
+        && let Some([only]) = spec["ipFamilies"].as_array().map(Vec::as_slice)
+    {
+        let other = match only.as_str() {
+            Some("IPv6") => "IPv4",
+            _ => "IPv6",
+        };
+        spec["ipFamilies"] = json!([only, other]);
+    }
+}
+
+/// Whether a Service has neither selector nor address: who serves it may do so by any family,
+/// whatever the cluster's are.
+fn is_served_elsewhere(spec: &Value, ip: &str) -> bool {
+    let selector = spec["selector"].as_object();
+    ip == "None" && selector.is_none_or(serde_json::Map::is_empty)
 }
 
 /// The first of `0..count` that will do, from a random place on.

@@ -12,8 +12,9 @@ use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Informer, Store};
 use hardway_proto::meta::ObjectKey;
-use hardway_proto::quota::{Amounts, counted_by, matches_scopes, usage};
+use hardway_proto::quota::{Amounts, counted_by, given_up_at, matches_scopes, usage};
 use hardway_proto::{Kind, Status};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service,
 };
@@ -21,6 +22,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 struct Controller {
     client: Client,
@@ -28,14 +30,25 @@ struct Controller {
     pods: Store<Pod>,
     services: Store<Service>,
     claims: Store<PersistentVolumeClaim>,
-    counts: Counts,
+    counts: Arc<Counts>,
 }
 
 /// The controller.
 pub fn register(informers: &mut Informers, context: &Context) -> Work {
     let queue = WorkQueue::new();
     let quotas = informers.quotas.store();
-    look_again(&mut informers.quotas, &quotas, &queue);
+    let on_count = {
+        let (quotas, queue) = (quotas.clone(), queue.clone());
+        move |namespace: &str| add_all(&quotas, &queue, namespace)
+    };
+    let counts = Arc::new(Counts::new(context.client.clone(), Arc::new(on_count)));
+    let (of_quotas, on_quota, watches) = (quotas.clone(), queue.clone(), counts.clone());
+    informers.quotas.subscribe(move |change| {
+        if stops_counting(change) {
+            watches.keep(&needed(&of_quotas));
+        }
+        add_all(&of_quotas, &on_quota, change.object().namespace());
+    });
     let (of_pods, on_pod) = (quotas.clone(), queue.clone());
     informers.pods.subscribe(move |change| {
         // Each pod is counted anew: not for every word of its status.
@@ -45,17 +58,13 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
     });
     look_again(&mut informers.services, &quotas, &queue);
     look_again(&mut informers.claims, &quotas, &queue);
-    let on_count = {
-        let (quotas, queue) = (quotas.clone(), queue.clone());
-        move |namespace: &str| add_all(&quotas, &queue, namespace)
-    };
     let controller = Controller {
         client: context.client.clone(),
         quotas,
         pods: informers.pods.store(),
         services: informers.services.store(),
         claims: informers.claims.store(),
-        counts: Counts::new(context.client.clone(), Arc::new(on_count)),
+        counts,
     };
     Box::pin(async move {
         controller.quotas.wait_synced().await;
@@ -100,7 +109,6 @@ fn add_all(quotas: &Store<ResourceQuota>, queue: &WorkQueue<ObjectKey>, namespac
 impl Controller {
     async fn reconcile(&self, key: ObjectKey) -> Result<Next, Status> {
         let Some(quota) = self.quotas.get(&key) else {
-            self.counts.keep(&self.needed());
             return Ok(Next::Done);
         };
         let (used, next) = self.used(&quota).await?;
@@ -129,17 +137,21 @@ impl Controller {
         quota: &ResourceQuota,
     ) -> Result<(BTreeMap<String, Quantity>, Next), Status> {
         let scoped = value(quota)?;
+        let now = Timestamp::now();
         let mut next = Next::Done;
         let mut used = BTreeMap::new();
         for (group, resource) in counted(quota) {
             let Some(objects) = self.objects(group, resource, quota.namespace()).await? else {
-                next = Next::After(UNKNOWN);
+                next = earlier(next, UNKNOWN);
                 continue;
             };
             let mut sum = Amounts::new();
             for object in objects {
                 if matches_scopes(&scoped, resource, &object) {
-                    for (what, amount) in usage(group, resource, &object) {
+                    if let Some(left) = time_left(&object, now) {
+                        next = earlier(next, left);
+                    }
+                    for (what, amount) in usage(group, resource, &object, now) {
                         *sum.entry(what).or_default() += amount;
                     }
                 }
@@ -181,13 +193,35 @@ impl Controller {
             }
         }
     }
+}
 
-    /// What any quota needs counted.
-    fn needed(&self) -> BTreeSet<(String, String)> {
-        let quotas = self.quotas.list();
-        let all = quotas.iter().flat_map(|quota| counted(quota));
-        all.map(|(group, resource)| (group.to_owned(), resource.to_owned()))
-            .collect()
+/// Whether a quota may have been the last to need something counted.
+fn stops_counting(change: &Change<ResourceQuota>) -> bool {
+    match change {
+        Change::Applied { old, new } => old.as_ref().is_some_and(|old| old.spec != new.spec),
+        Change::Deleted(_) => true,
+    }
+}
+
+/// What any quota needs counted.
+fn needed(quotas: &Store<ResourceQuota>) -> BTreeSet<(String, String)> {
+    let quotas = quotas.list();
+    let all = quotas.iter().flat_map(|quota| counted(quota));
+    all.map(|(group, resource)| (group.to_owned(), resource.to_owned()))
+        .collect()
+}
+
+/// How long until a pod that doesn't end is given up.
+fn time_left(object: &Value, now: Timestamp) -> Option<Duration> {
+    let left = given_up_at(object)?.duration_since(now);
+    // It is given up after that second.
+    (!left.is_negative()).then(|| left.unsigned_abs() + Duration::from_secs(1))
+}
+
+fn earlier(next: Next, pause: Duration) -> Next {
+    match next {
+        Next::Done => Next::After(pause),
+        Next::After(other) => Next::After(other.min(pause)),
     }
 }
 

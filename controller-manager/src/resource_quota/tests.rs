@@ -67,5 +67,41 @@ async fn status_follows_what_is_used() {
         "count/replicasets.apps": "0"}),
     )
     .await;
+    let mut stuck = pod("shop", "stuck", "200m");
+    // Given up two seconds from now, though nothing else happens.
+    stuck["metadata"]["deletionTimestamp"] = json!((Timestamp::now()).to_string());
+    stuck["metadata"]["deletionGracePeriodSeconds"] = json!(2);
+    fake.create("", "pods", stuck);
+    let with = |pods: &str, cpu: &str| {
+        json!({"pods": pods, "requests.cpu": cpu, "memory": "0", "services": "0",
+        "count/replicasets.apps": "0"})
+    };
+    shows(with("2", "300m")).await;
+    shows(with("1", "100m")).await;
     work.abort();
+}
+
+#[tokio::test]
+async fn what_no_quota_names_any_more_is_not_watched() {
+    let (fake, client) = Fake::start(vec![replica_sets()]);
+    let counts = Arc::new(Counts::new(client.clone(), Arc::new(|_: &str| {})));
+    let count = counts.in_namespace("apps", "replicasets", "shop").await;
+    assert_eq!(count.unwrap(), Some(0));
+    let quota = |hard: &str| ResourceQuota {
+        spec: serde_json::from_value(json!({"hard": {hard: "3"}})).unwrap(),
+        ..ResourceQuota::default()
+    };
+    let change = |old: &str, new: &str| Change::Applied {
+        old: Some(Arc::new(quota(old))),
+        new: Arc::new(quota(new)),
+    };
+    assert!(stops_counting(&change("count/replicasets.apps", "pods")));
+    assert!(!stops_counting(&change("pods", "pods")));
+    counts.keep(&BTreeSet::new());
+    let before = fake.calls("watch replicasets");
+    counts
+        .in_namespace("apps", "replicasets", "shop")
+        .await
+        .unwrap();
+    assert!(fake.calls("watch replicasets") > before, "watched anew");
 }

@@ -10,6 +10,7 @@ use crate::text;
 use hardway_proto::Status;
 use hardway_proto::quantity::Quantity;
 use hardway_proto::quota::{Amounts, amounts, matches_scopes, usage};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -94,8 +95,9 @@ fn check(
     admitted: &[Admitted],
 ) -> Result<bool, Status> {
     let (group, resource) = (review.group, review.resource);
+    let now = Timestamp::now();
     let usage_of = |object: &Value| match matches_scopes(quota, resource, object) {
-        true => usage(group, resource, object),
+        true => usage(group, resource, object, now),
         false => Amounts::new(),
     };
     if !matches_scopes(quota, resource, new) {
