@@ -51,6 +51,7 @@ pub mod certificate;
 pub mod channel;
 pub mod clock;
 pub mod controller;
+pub mod delegation;
 pub mod events;
 pub mod expiry;
 #[cfg(any(test, feature = "fake"))]

@@ -7,7 +7,7 @@ use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::Pod;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,6 +42,33 @@ impl Cgroups {
             Class::BestEffort => "besteffort/",
         };
         format!("{}/kubepods/{class}pod{}", self.root, pod.uid())
+    }
+
+    /// Where the hierarchies are mounted.
+    pub fn mount(&self) -> &Path {
+        &self.mount
+    }
+
+    /// The cgroup that is the node; empty for the top.
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// The cgroups of pods by the pods' UIDs, where memory is counted.
+    pub fn paths(&self) -> HashMap<String, String> {
+        let top = match self.is_unified() {
+            true => self.mount.clone(),
+            false => self.mount.join("memory"),
+        };
+        let mut paths = HashMap::new();
+        for class in ["", "/burstable", "/besteffort"] {
+            let parent = format!("{}/kubepods{class}", self.root);
+            for pod in pods_in(&top.join(parent.trim_start_matches('/'))) {
+                let uid = pod["pod".len()..].to_owned();
+                paths.insert(uid, format!("{parent}/{pod}"));
+            }
+        }
+        paths
     }
 
     fn is_unified(&self) -> bool {

@@ -46,6 +46,7 @@ pub mod shutdown;
 pub mod static_pods;
 pub mod status;
 pub mod sysctls;
+pub mod usage;
 pub mod volumes;
 pub mod worker;
 

@@ -116,13 +116,50 @@ pub fn client_from(
     key: Pem,
     alpn: &[&str],
 ) -> Result<Arc<Client>, Error> {
-    let (ca, alpn) = (ca.clone(), protocols(alpn));
-    let files = [ca.clone(), certificate.clone(), key.clone()];
-    Reloading::new(&files.each_ref(), move || {
-        let shown = Arc::new(certified_key(&certificate, &key)?);
-        let mut tls = ClientConfig::builder()
-            .with_root_certificates(trusted(&ca)?)
-            .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(shown)));
+    client_trusting(Trust::In(ca.clone()), Some((certificate, key)), alpn)
+}
+
+/// Whom a client believes.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// Whom this CA has signed.
+    In(Pem),
+    /// Whoever answers. What is sent may then be read by anybody.
+    InAnybody,
+}
+
+/// A client configuration that shows a certificate with its key, if it is given one.
+///
+/// # Errors
+/// If the files make no sense now.
+pub fn client_trusting(
+    trust: Trust,
+    shown: Option<(Pem, Pem)>,
+    alpn: &[&str],
+) -> Result<Arc<Client>, Error> {
+    install_provider();
+    let alpn = protocols(alpn);
+    let ca = match &trust {
+        Trust::In(ca) => Some(ca.clone()),
+        Trust::InAnybody => None,
+    };
+    let own = shown.clone().map(|(certificate, key)| [certificate, key]);
+    let files: Vec<Pem> = ca.into_iter().chain(own.into_iter().flatten()).collect();
+    let files: Vec<&Pem> = files.iter().collect();
+    Reloading::new(&files, move || {
+        let tls = match &trust {
+            Trust::In(ca) => ClientConfig::builder().with_root_certificates(trusted(ca)?),
+            Trust::InAnybody => ClientConfig::builder()
+                .dangerous()
+                .with_custom_certificate_verifier(unverified::any_certificate()),
+        };
+        let mut tls = match &shown {
+            None => tls.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let shown = Arc::new(certified_key(certificate, key)?);
+                tls.with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(shown)))
+            }
+        };
         tls.alpn_protocols.clone_from(&alpn);
         Ok(tls)
     })

@@ -1,4 +1,4 @@
-//! TLS towards pods: their certificates are their own affair.
+//! TLS with servers whose certificates nobody vouches for.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -8,13 +8,18 @@ use std::sync::{Arc, LazyLock};
 
 static UNVERIFIED: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     super::install_provider();
-    let provider = CryptoProvider::get_default().expect("installed in the line above");
     let config = ClientConfig::builder()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider.clone())))
+        .with_custom_certificate_verifier(any_certificate())
         .with_no_client_auth();
     Arc::new(config)
 });
+
+/// Takes whatever certificate is shown. The provider must be installed.
+pub(super) fn any_certificate() -> Arc<dyn ServerCertVerifier> {
+    let provider = CryptoProvider::get_default().expect("clients install it first");
+    Arc::new(AnyCertificate(provider.clone()))
+}
 
 /// TLS that takes whatever certificate it is shown, and shows none: for what a pod serves,
 /// which nobody can vouch for. Probes and the proxy subresources do so in Kubernetes, too.

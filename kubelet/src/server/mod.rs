@@ -2,18 +2,21 @@
 //! apiserver, or bearer tokens: logs, streams, pods, figures, health.
 
 mod access;
-mod bearer;
+mod cadvisor;
 mod logs;
+mod metrics;
 mod query;
 mod stats;
 mod streams;
 
 use crate::context::Context;
 use crate::manager::Pods;
-use access::{Access, Identity};
-use bearer::Tokens;
+use crate::node::machine::Machine;
+use crate::usage::Meter;
+use access::Access;
 use bytes::Bytes;
 use hardway_client::api::Client;
+use hardway_client::delegation::{Identity, Tokens};
 use hardway_client::health::{self, Checks};
 use hardway_client::serving::{self, Bounds, Peer, caught, descriptors};
 use hardway_client::tls;
@@ -54,6 +57,8 @@ pub struct Server {
     access: Access,
     tokens: Tokens,
     checks: Arc<Checks>,
+    meter: Meter,
+    machine: Machine,
 }
 
 impl Server {
@@ -66,6 +71,8 @@ impl Server {
         checks: Arc<Checks>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            meter: Meter::new(&context.cgroups),
+            machine: Machine::look(),
             context,
             pods,
             access: Access::new(client.clone(), node),
@@ -98,7 +105,13 @@ impl Server {
             _ => {
                 let identity = match peer.certificate().and_then(Identity::of) {
                     Some(identity) => Some(identity),
-                    None => self.tokens.identity(request.headers()).await?,
+                    None => {
+                        let named = self.tokens.identity(request.headers()).await;
+                        named.map_err(|status| {
+                            let code = StatusCode::from_u16(status.code);
+                            Refusal(code.unwrap_or(StatusCode::UNAUTHORIZED), status.message)
+                        })?
+                    }
                 };
                 let identity = identity
                     .ok_or_else(|| Refusal(StatusCode::UNAUTHORIZED, "Unauthorized".into()))?;
@@ -118,7 +131,13 @@ impl Server {
         match parts.as_slice() {
             ["pods"] if get => self.list_pods(false).await,
             ["runningpods"] if get => self.list_pods(true).await,
-            ["stats", "summary"] if get => stats::summary(&self.context, &self.pods).await,
+            ["stats", "summary"] if get => {
+                stats::summary(&self.context, &self.pods, &self.meter).await
+            }
+            ["metrics", "resource"] if get => metrics::resource(&self.context, &self.meter).await,
+            ["metrics", "cadvisor"] if get => {
+                cadvisor::cadvisor(&self.context, &self.pods, &self.meter, &self.machine).await
+            }
             ["containerLogs", namespace, name, container] if get => {
                 let pod = self.pod(namespace, name, None)?;
                 logs::answer(self.context.clone(), &pod, container, &query).await

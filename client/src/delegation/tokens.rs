@@ -1,10 +1,10 @@
 //! Who comes with a bearer token, such as a metrics server with that of its service
 //! account: whom the apiserver names for it.
 
-use super::Refusal;
-use super::access::Identity;
-use hardway_client::api::Client;
-use http::{HeaderMap, StatusCode, header};
+use super::Identity;
+use crate::api::Client;
+use hardway_proto::Status;
+use http::{HeaderMap, header};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
@@ -101,7 +101,7 @@ struct User {
 fn named(review: &[u8]) -> Result<Option<Identity>, serde_json::Error> {
     let Review { status } = serde_json::from_slice(review)?;
     let is_somebody = status.authenticated && !status.user.username.is_empty();
-    Ok(is_somebody.then(|| Identity::of_token(status.user.username, status.user.groups)))
+    Ok(is_somebody.then(|| Identity::named(status.user.username, status.user.groups)))
 }
 
 impl Tokens {
@@ -115,7 +115,10 @@ impl Tokens {
     }
 
     /// Whom a request's token names; nobody if it shows none, or one that is no good.
-    pub async fn identity(&self, headers: &HeaderMap) -> Result<Option<Identity>, Refusal> {
+    ///
+    /// # Errors
+    /// 401, if the apiserver can't be asked.
+    pub async fn identity(&self, headers: &HeaderMap) -> Result<Option<Identity>, Status> {
         let Some(token) = shown(headers) else {
             return Ok(None);
         };
@@ -123,7 +126,7 @@ impl Tokens {
         if let Some(identity) = self.answers.lock().get(&hash, Instant::now()) {
             return Ok(identity);
         }
-        let _permit = self.permits.acquire().await.map_err(Refusal::internal)?;
+        let _permit = self.permits.acquire().await.map_err(Status::internal)?;
         let review = json!({
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
@@ -135,9 +138,9 @@ impl Tokens {
         let answer = api.create("", "", review.to_string().into_bytes()).await;
         let answer = answer.map_err(|status| {
             tracing::warn!(%status, "whom a token names can't be asked");
-            Refusal(StatusCode::UNAUTHORIZED, "Unauthorized".into())
+            Status::unauthorized()
         })?;
-        let identity = named(&answer.json).map_err(Refusal::internal)?;
+        let identity = named(&answer.json).map_err(Status::internal)?;
         let mut answers = self.answers.lock();
         answers.insert(hash, identity.clone(), Instant::now());
         Ok(identity)
@@ -181,7 +184,7 @@ mod tests {
         let now = Instant::now();
         let mut answers = Answers::default();
         let hash = |number: usize| -> Hash { Sha256::digest(number.to_string()).into() };
-        let user = Identity::of_token("u".to_owned(), Vec::new());
+        let user = Identity::named("u".to_owned(), Vec::new());
         answers.insert(hash(0), Some(user), now);
         for number in 1..=3 * CACHE {
             answers.insert(hash(number), None, now);
@@ -204,8 +207,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert!(tokens.identity(&headers).await.unwrap().is_none());
         headers.insert(header::AUTHORIZATION, "Bearer x".parse().unwrap());
-        let Refusal(code, _) = tokens.identity(&headers).await.unwrap_err();
-        assert_eq!(code, StatusCode::UNAUTHORIZED);
+        assert_eq!(tokens.identity(&headers).await.unwrap_err().code, 401);
         let answers = tokens.answers.lock();
         assert!(answers.nobody.is_empty(), "that is no answer");
     }
