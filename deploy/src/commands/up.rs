@@ -257,7 +257,7 @@ fn build(lab: &Lab, progress: &Progress) -> Result<()> {
     let all = packages.len() == components::PACKAGES.len();
     progress.step("components built", || match (release, all) {
         (true, _) => compile::components(Profile::Release, &packages, None),
-        (false, true) => compile::components_and_tests(),
+        (false, true) => compile::components_as_for_tests(),
         (false, false) => compile::components(Profile::Debug, &packages, None),
     })
 }
