@@ -36,11 +36,15 @@ mod replication;
 mod resource_quota;
 mod root_ca;
 mod scale;
+mod selectors;
 mod service_account;
 mod service_endpoints;
 mod statefulset;
 mod taint_eviction;
+#[cfg(test)]
+mod testing;
 mod token_cleaner;
+mod ttl;
 mod ttl_after_finished;
 mod volume_binding;
 mod volume_protection;
@@ -74,6 +78,7 @@ pub async fn run(context: Context) {
         "ttl-after-finished",
         ttl_after_finished::register(seen, with),
     );
+    start("ttl", ttl::register(seen, with));
     start("endpoints", endpoints::register(seen, with));
     start("endpointslice", endpoint_slice::register(seen, with));
     start(

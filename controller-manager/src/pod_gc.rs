@@ -1,4 +1,5 @@
 //! Removes pods that nobody else will: those bound to a node that is gone,
+//! those that end on a node that somebody has declared out of service,
 //! those that were deleted before they got one and are kept by a finalizer, and
 //! the oldest of very many finished ones.
 
@@ -25,11 +26,16 @@ const QUARANTINE: Duration = Duration::from_secs(40);
 /// Kubernetes' default `--terminated-pod-gc-threshold`.
 const MAX_FINISHED: usize = 12_500;
 
+/// What says that a node is down for good, and nothing on it runs any more.
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+
 /// What to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Task {
     /// Pods of a node that seems to be gone.
     Node(String),
+    /// Pods that are being deleted on a node that is out of service.
+    OutOfService(String),
     /// A pod that was deleted before it got a node.
     Unscheduled(ObjectKey),
     /// The number of finished pods.
@@ -51,10 +57,16 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         pods: informers.pods.store(),
     };
     let on_node = queue.clone();
-    informers.nodes.subscribe(move |change| {
-        if let Change::Deleted(node) = change {
+    informers.nodes.subscribe(move |change| match change {
+        Change::Deleted(node) => {
             on_node.add_after(Task::Node(node.name().to_owned()), QUARANTINE);
         }
+        Change::Applied { old, new } if is_out_of_service(new) => {
+            if !old.as_ref().is_some_and(|old| is_out_of_service(old)) {
+                on_node.add(Task::OutOfService(new.name().to_owned()));
+            }
+        }
+        Change::Applied { .. } => {}
     });
     let (on_pod, nodes) = (queue.clone(), informers.nodes.store());
     informers.pods.subscribe(move |change| {
@@ -67,6 +79,13 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
             && nodes.get(&ObjectKey::new("", &name)).is_none()
         {
             on_pod.add_after(Task::Node(name), QUARANTINE);
+        }
+        if new.metadata.deletion_timestamp.is_some()
+            && let Some(name) = node(new)
+            && let Some(node) = nodes.get(&ObjectKey::new("", &name))
+            && is_out_of_service(&node)
+        {
+            on_pod.add(Task::OutOfService(name));
         }
         if ends_unscheduled(new) {
             on_pod.add(Task::Unscheduled(ObjectKey::of(new.as_ref())));
@@ -94,9 +113,22 @@ fn ends_unscheduled(pod: &Pod) -> bool {
         && !is_finished(pod)
 }
 
-/// The oldest finished pods beyond the limit.
+/// Whether a node is down, and somebody has said that it stays so.
+fn is_out_of_service(node: &Node) -> bool {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+    let conditions = node.status.as_ref().and_then(|s| s.conditions.as_ref());
+    let mut ready = conditions.into_iter().flatten();
+    let is_ready = ready.any(|c| c.type_ == "Ready" && c.status == "True");
+    !is_ready && taints.is_some_and(|taints| taints.iter().any(|t| t.key == OUT_OF_SERVICE))
+}
+
+/// The finished pods beyond the limit: evicted ones first, then the oldest.
 fn surplus(mut finished: Vec<Arc<Pod>>, limit: usize) -> Vec<Arc<Pod>> {
-    finished.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|t| t.0));
+    finished.sort_by_cached_key(|pod| {
+        let reason = pod.status.as_ref().and_then(|s| s.reason.as_deref());
+        let created = pod.metadata.creation_timestamp.as_ref().map(|t| t.0);
+        (reason != Some("Evicted"), created, pod.name().to_owned())
+    });
     let count = finished.len().saturating_sub(limit);
     finished.truncate(count);
     finished
@@ -106,6 +138,7 @@ impl Controller {
     async fn reconcile(&self, task: Task) -> Result<Next, Status> {
         match task {
             Task::Node(name) => self.collect_of(&name).await?,
+            Task::OutOfService(name) => self.end_on(&name).await?,
             Task::Unscheduled(key) => {
                 let pod = self.pods.get(&key).filter(|pod| ends_unscheduled(pod));
                 if let Some(pod) = pod {
@@ -144,6 +177,24 @@ impl Controller {
         Ok(())
     }
 
+    /// Ends what is being deleted on a node that is out of service: no kubelet will.
+    async fn end_on(&self, name: &str) -> Result<(), Status> {
+        let node = self.nodes.get(&ObjectKey::new("", name));
+        if !node.is_some_and(|node| is_out_of_service(&node)) {
+            return Ok(());
+        }
+        for pod in self.pods.by_index(BY_NODE, name) {
+            if pod.metadata.deletion_timestamp.is_none() {
+                continue;
+            }
+            if !is_finished(&pod) {
+                self.fail(&pod, None).await?;
+            }
+            self.delete(&pod).await?;
+        }
+        Ok(())
+    }
+
     /// Says in a pod's place that it has failed; if something was done to it, what.
     async fn fail(&self, pod: &Pod, disruption: Option<&str>) -> Result<(), Status> {
         let mut patch = json!({"metadata": {"uid": pod.uid()}, "status": {"phase": "Failed"}});
@@ -172,6 +223,8 @@ impl Controller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hardway_client::fake::Fake;
+    use serde_json::Value;
 
     #[test]
     fn a_pod_without_a_node_ends_by_itself() {
@@ -203,5 +256,58 @@ mod tests {
         let gone = surplus(vec![pod("b", 2), pod("c", 3), pod("a", 1)], 2);
         assert_eq!(gone.len(), 1);
         assert_eq!(gone[0].name(), "a");
+        let mut evicted = Pod::clone(&pod("d", 4));
+        evicted.status.get_or_insert_default().reason = Some("Evicted".into());
+        let gone = surplus(vec![pod("a", 1), Arc::new(evicted), pod("b", 2)], 2);
+        assert_eq!(gone[0].name(), "d");
+    }
+
+    #[tokio::test]
+    async fn what_is_deleted_on_a_node_out_of_service_ends() {
+        let (fake, client) = Fake::start(Vec::new());
+        let controller = Controller {
+            client,
+            nodes: Store::default(),
+            pods: Store::new(&[(BY_NODE, |pod: &Pod| {
+                let node = pod.spec.as_ref().and_then(|s| s.node_name.clone());
+                node.into_iter().collect()
+            })]),
+        };
+        for (name, deleted) in [("going", true), ("staying", false)] {
+            let time = deleted.then_some("2024-01-01T00:00:00Z");
+            fake.create(
+                "",
+                "pods",
+                json!({"metadata": {"name": name, "namespace": "d", "deletionTimestamp": time,
+                        "finalizers": ["keep"]},
+                    "spec": {"nodeName": "n", "containers": []}, "status": {"phase": "Running"}}),
+            );
+        }
+        for pod in fake.objects("", "pods") {
+            controller
+                .pods
+                .insert(Arc::new(serde_json::from_value(pod).unwrap()));
+        }
+        let node = |ready: &str, taint: &str| {
+            let node = json!({"metadata": {"name": "n"},
+                "spec": {"taints": [{"key": taint, "effect": "NoExecute"}]},
+                "status": {"conditions": [{"type": "Ready", "status": ready}]}});
+            Arc::new(serde_json::from_value(node).unwrap())
+        };
+        let phases = || -> Vec<Value> {
+            let pods = fake.objects("", "pods").into_iter();
+            pods.map(|pod| pod["status"]["phase"].clone()).collect()
+        };
+        for (ready, taint, first) in [
+            ("True", OUT_OF_SERVICE, "Running"),
+            ("False", "node.kubernetes.io/unreachable", "Running"),
+            ("Unknown", OUT_OF_SERVICE, "Failed"),
+        ] {
+            controller.nodes.insert(node(ready, taint));
+            let task = Task::OutOfService("n".into());
+            controller.reconcile(task).await.unwrap();
+            assert_eq!(phases(), [first, "Running"], "{ready} {taint}");
+        }
+        assert_eq!(fake.calls("delete pods"), 1);
     }
 }

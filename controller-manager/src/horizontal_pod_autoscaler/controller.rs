@@ -10,6 +10,7 @@ use super::replicas::Calculator;
 use super::settings::Settings;
 use crate::conflicts;
 use crate::scale::{self, Found, Scales, group_of};
+use crate::selectors::selects;
 use hardway_client::controller::Next;
 use hardway_client::events::{EventType, Recorder, reference};
 use hardway_client::{Client, Store};
@@ -405,13 +406,6 @@ impl<M: MetricsClient> Controller<M> {
         });
         tracing::info!(key = %attempt.key, current, desired, reason, "scaled");
         Ok(())
-    }
-}
-
-fn selects(selector: &Selector, pod: &Pod) -> bool {
-    match &pod.metadata.labels {
-        Some(labels) => selector.matches(labels),
-        None => selector.matches_with(|_| None),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::metrics_client::MetricsClient;
 use super::replicas::{Calculator, Computed};
+use crate::selectors::printed;
 use hardway_proto::labels::Selector;
 use hardway_proto::quantity::{Format, Quantity};
 use k8s_openapi::api::autoscaling::v2::{
@@ -204,28 +205,6 @@ fn series(selector: Option<&LabelSelector>) -> Result<Selector, String> {
     let selector = selector.map(Selector::from_label_selector).transpose();
     let selector = selector.map_err(|error| error.to_string())?;
     Ok(selector.unwrap_or_else(Selector::everything))
-}
-
-/// A label selector as Go prints it.
-fn printed(selector: Option<&LabelSelector>) -> String {
-    let Some(selector) = selector else {
-        return "nil".into();
-    };
-    let labels = selector.match_labels.iter().flatten();
-    let labels: String = labels
-        .map(|(key, value)| format!("{key}: {value},"))
-        .collect();
-    let expressions = selector.match_expressions.iter().flatten().map(|e| {
-        let values = e.values.as_deref().unwrap_or_default().join(" ");
-        format!(
-            "LabelSelectorRequirement{{Key:{},Operator:{},Values:[{values}],}},",
-            e.key, e.operator
-        )
-    });
-    let expressions: String = expressions.collect();
-    format!(
-        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
-    )
 }
 
 struct Asking<'a, M> {
@@ -521,15 +500,5 @@ mod tests {
         assert_eq!(all.statuses.len(), 2);
         // No metrics at all are none that could be asked.
         assert_eq!(combine(Vec::new(), 4).best, None);
-    }
-
-    #[test]
-    fn selectors_are_printed_as_in_go() {
-        let selector = serde_json::json!({"matchLabels": {"a": "b"},
-            "matchExpressions": [{"key": "c", "operator": "In", "values": ["d", "e"]}]});
-        let selector: LabelSelector = serde_json::from_value(selector).unwrap();
-        let words = "&LabelSelector{MatchLabels:map[string]string{a: b,},MatchExpressions:[]LabelSelectorRequirement{LabelSelectorRequirement{Key:c,Operator:In,Values:[d e],},},}";
-        assert_eq!(printed(Some(&selector)), words);
-        assert_eq!(printed(None), "nil");
     }
 }

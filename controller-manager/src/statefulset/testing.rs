@@ -1,6 +1,8 @@
 //! StatefulSets and their pods for the tests of this folder.
 
 use super::identity;
+use crate::testing;
+pub use crate::testing::leaving;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use serde_json::{Value, json};
@@ -46,17 +48,5 @@ pub fn pod(set: &StatefulSet, ordinal: i32, revision: &str, phase: &str) -> Arc<
 
 /// A pod that is ready since the epoch.
 pub fn ready(set: &StatefulSet, ordinal: i32, revision: &str) -> Arc<Pod> {
-    let mut pod = (*pod(set, ordinal, revision, "Running")).clone();
-    let condition = json!([
-        {"type": "Ready", "status": "True", "lastTransitionTime": "1970-01-01T00:00:00Z"}]);
-    pod.status.as_mut().unwrap().conditions = serde_json::from_value(condition).unwrap();
-    Arc::new(pod)
-}
-
-/// The same pod, about to go.
-pub fn leaving(pod: &Arc<Pod>) -> Arc<Pod> {
-    let mut pod = (**pod).clone();
-    let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
-    pod.metadata.deletion_timestamp = Some(time);
-    Arc::new(pod)
+    testing::ready(&pod(set, ordinal, revision, "Running"))
 }

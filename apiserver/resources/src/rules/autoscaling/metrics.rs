@@ -2,7 +2,7 @@
 //! it and `pkg/apis/autoscaling/v2` fills it in.
 
 use super::super::field::{Errors, Path};
-use super::super::json::{get, has, int, list, object_mut, set_default, text};
+use super::super::json::{get, has, int, list, object_mut, remove, set_default, text};
 use hardway_proto::names;
 use hardway_proto::quantity::Quantity;
 use serde_json::{Value, json};
@@ -255,6 +255,9 @@ pub fn default_behavior(spec: &mut Value) {
         if let Some(rules) = object_mut(behavior, direction) {
             set_default(rules, "selectPolicy", "Max");
             set_default(rules, "policies", policies);
+            // Kept only behind the gate HPAConfigurableTolerance, which 1.33 has closed
+            // (`dropDisabledFields` in `pkg/registry/autoscaling/horizontalpodautoscaler`).
+            remove(rules, "tolerance");
             if direction == "scaleUp" {
                 set_default(rules, "stabilizationWindowSeconds", 0);
             }
