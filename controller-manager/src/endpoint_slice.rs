@@ -3,12 +3,15 @@
 
 use crate::Work;
 use crate::context::Context;
+use crate::endpoint_hints::{self, DISABLED, ENABLED, Mode, Zones};
 use crate::informers::{BY_SERVICE, Informers, SERVICE_NAME_LABEL, follow};
 use crate::service_endpoints::{
     Backend, Port, backends, hostname, is_managed, node_name, pod_changed, pod_reference, ports,
 };
 use hardway_client::api::DeleteParams;
 use hardway_client::controller::{self, Next};
+use hardway_client::events::{EventType, Recorder, reference};
+use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Api, Client, Store};
 use hardway_proto::meta::{ObjectKey, controller_ref};
@@ -16,14 +19,15 @@ use hardway_proto::status::NAMESPACE_TERMINATING;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{EndpointSubset, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 const MAX_PER_SLICE: usize = 100;
 /// Says which controller keeps a slice.
 pub const MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
-const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
 struct Controller {
     client: Client,
@@ -31,6 +35,13 @@ struct Controller {
     pods: Store<Pod>,
     nodes: Store<Node>,
     slices: Store<EndpointSlice>,
+    recorder: Recorder,
+    queue: WorkQueue<ObjectKey>,
+    /// The zones that share endpoints.
+    zones: Mutex<Option<Zones>>,
+    /// What came of the hints of Services that ask for them by zone: nothing, or why there are
+    /// none.
+    hinted: Mutex<HashMap<ObjectKey, Result<(), String>>>,
 }
 
 /// The controller.
@@ -42,9 +53,15 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         pods: informers.pods.store(),
         nodes: informers.nodes.store(),
         slices: informers.endpoint_slices.store(),
+        recorder: context.recorder("endpoint-slice-controller"),
+        queue: queue.clone(),
+        zones: Mutex::default(),
+        hinted: Mutex::default(),
     };
     follow(&mut informers.services, &queue);
     follow_slices(informers, MANAGER, &queue);
+    let on_nodes = WorkQueue::new();
+    follow_zones(informers, &queue, &on_nodes);
     let (on_pod, services) = (queue.clone(), informers.services.store());
     informers
         .pods
@@ -54,8 +71,39 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         controller.pods.wait_synced().await;
         controller.nodes.wait_synced().await;
         controller.slices.wait_synced().await;
-        controller::run("endpointslice", queue, 5, |key| controller.reconcile(key)).await;
+        *controller.zones.lock() = Zones::of(&controller.nodes.list());
+        tokio::join!(
+            controller::run("endpointslice", queue, 5, |key| controller.reconcile(key)),
+            controller::run("endpointslice-zones", on_nodes, 1, |()| async {
+                controller.share_out();
+                Ok::<_, Infallible>(Next::Done)
+            }),
+        );
     })
+}
+
+/// Tells of nodes as far as they matter to the zones of endpoints.
+fn follow_zones(informers: &mut Informers, queue: &WorkQueue<ObjectKey>, on_nodes: &WorkQueue<()>) {
+    let (queue, on_nodes) = (queue.clone(), on_nodes.clone());
+    let services = informers.services.store();
+    informers.nodes.subscribe(move |change| {
+        if let Change::Applied {
+            old: Some(old),
+            new,
+        } = change
+        {
+            if endpoint_hints::share(old) == endpoint_hints::share(new) {
+                return;
+            }
+            if endpoint_hints::zone(old) != endpoint_hints::zone(new) {
+                // Any of them may have an endpoint there.
+                for service in services.list() {
+                    queue.add(ObjectKey::of(service.as_ref()));
+                }
+            }
+        }
+        on_nodes.add(());
+    });
 }
 
 /// Puts the Service of every slice that changes, of those that the named
@@ -207,7 +255,7 @@ impl Controller {
         let node = node_name(&backend.pod);
         let zone = node.as_ref().and_then(|name| {
             let node = self.nodes.get(&ObjectKey::new("", name))?;
-            node.metadata.labels.as_ref()?.get(ZONE_LABEL).cloned()
+            endpoint_hints::zone(&node).cloned()
         });
         Endpoint {
             addresses: vec![backend.ip.clone()],
@@ -224,6 +272,66 @@ impl Controller {
         }
     }
 
+    /// Zones may have other shares of the CPUs now.
+    fn share_out(&self) {
+        let zones = Zones::of(&self.nodes.list());
+        let before = std::mem::replace(&mut *self.zones.lock(), zones.clone());
+        if before != zones {
+            let services = self.services.list();
+            for service in services.iter().filter(|s| Mode::of(s) == Mode::Auto) {
+                self.queue.add(ObjectKey::of(service.as_ref()));
+            }
+        }
+    }
+
+    /// Says which zones endpoints are for.
+    fn hint(
+        &self,
+        service: &Service,
+        endpoints: Vec<&mut Endpoint>,
+        current: &[Arc<EndpointSlice>],
+    ) {
+        let key = ObjectKey::of(service);
+        let outcome = match Mode::of(service) {
+            Mode::Everywhere => None,
+            Mode::Close => {
+                endpoint_hints::close(endpoints);
+                None
+            }
+            Mode::Auto => {
+                let before = current.iter().flat_map(|slice| &slice.endpoints);
+                let before = before.filter_map(|endpoint| {
+                    let zone = endpoint_hints::hinted(endpoint)?;
+                    Some((endpoint.addresses.first()?.clone(), zone.to_owned()))
+                });
+                let (before, zones) = (before.collect(), self.zones.lock().clone());
+                Some(endpoint_hints::proportional(
+                    endpoints,
+                    zones.as_ref(),
+                    &before,
+                ))
+            }
+        };
+        let before = match &outcome {
+            Some(outcome) => self.hinted.lock().insert(key, outcome.clone()),
+            None => self.hinted.lock().remove(&key),
+        };
+        let (r#type, reason, words) = match (&before, &outcome) {
+            (Some(Ok(())), None) => (EventType::Warning, "TopologyAwareHintsDisabled", DISABLED),
+            (_, None) => return,
+            (before, Some(outcome)) if before.as_ref() == Some(outcome) => return,
+            (_, Some(Ok(()))) => (EventType::Normal, "TopologyAwareHintsEnabled", ENABLED),
+            (_, Some(Err(why))) => (
+                EventType::Warning,
+                "TopologyAwareHintsDisabled",
+                why.as_str(),
+            ),
+        };
+        let words = format!("{words}, addressType: IPv4");
+        self.recorder
+            .event(reference(service), r#type, reason, words);
+    }
+
     async fn reconcile(&self, key: ObjectKey) -> Result<Next, Status> {
         let api = self.client.namespaced::<EndpointSlice>(&key.namespace);
         let current: Vec<_> = self
@@ -233,16 +341,19 @@ impl Controller {
             .filter(|slice| is_ours(slice))
             .collect();
         let Some(service) = self.services.get(&key).filter(|s| is_managed(s)) else {
+            self.hinted.lock().remove(&key);
             return delete_all(&api, &current).await.map(|()| Next::Done);
         };
         if service.metadata.deletion_timestamp.is_some() {
             return Ok(Next::Done);
         }
         let pods = self.pods.in_namespace(&key.namespace);
-        let wanted = backends(&service, &pods)
+        let mut wanted: Vec<_> = backends(&service, &pods)
             .iter()
             .map(|b| (ports(&service, &b.pod), self.endpoint(&service, b)))
             .collect();
+        let endpoints = wanted.iter_mut().map(|(_, endpoint)| endpoint).collect();
+        self.hint(&service, endpoints, &current);
         let plan = plan(&service, wanted, &current);
         apply_plan(&api, &plan).await?;
         Ok(Next::Done)

@@ -18,6 +18,7 @@ mod cronjob;
 mod daemonset;
 mod deployment;
 mod disruption;
+mod endpoint_hints;
 mod endpoint_slice;
 mod endpoint_slice_mirroring;
 mod endpoints;

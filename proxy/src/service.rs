@@ -81,27 +81,33 @@ fn is_true(flag: Option<bool>) -> bool {
     flag == Some(true)
 }
 
-/// Readiness in three steps: fit for new connections, fit if nothing better
-/// is left (leaving but still serving), unfit.
-fn usable(endpoint: &ApiEndpoint) -> (bool, bool) {
-    let Some(conditions) = &endpoint.conditions else {
-        return (true, false);
-    };
-    let ready = conditions.ready.unwrap_or(true);
-    let fallback = is_true(conditions.serving) && is_true(conditions.terminating);
-    (ready, fallback)
+/// Where this proxy is.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Its node.
+    pub node: &'a str,
+    /// The node's zone.
+    pub zone: Option<&'a str>,
 }
 
-/// The endpoints of one Service port: the ready ones, or, if there are none,
-/// those that still serve while they are leaving.
-fn endpoints(
+/// An endpoint of a slice, as far as choosing depends on it.
+struct Candidate<'a> {
+    endpoint: Endpoint,
+    /// Fit for new connections.
+    ready: bool,
+    /// Leaving, but still serving: fit if nothing better is left.
+    leaving: bool,
+    /// The zones it is for; none means all.
+    zones: Vec<&'a str>,
+}
+
+fn candidates<'a>(
     port: &ApiPort,
-    slices: &[Arc<EndpointSlice>],
+    slices: &'a [Arc<EndpointSlice>],
     node: &str,
-    local_only: bool,
-) -> Vec<Endpoint> {
+) -> Vec<Candidate<'a>> {
     let name = port.name.as_deref().unwrap_or_default();
-    let (mut ready, mut leaving) = (Vec::new(), Vec::new());
+    let mut found = Vec::new();
     for slice in slices.iter().filter(|s| s.address_type == "IPv4") {
         let number = slice
             .ports
@@ -113,32 +119,75 @@ fn endpoints(
             continue;
         };
         for endpoint in &slice.endpoints {
-            let local = endpoint.node_name.as_deref() == Some(node);
-            if local_only && !local {
-                continue;
-            }
+            let (ready, leaving) = usable(endpoint);
             let addresses = endpoint.addresses.iter().filter_map(|a| a.parse().ok());
-            let found = addresses.map(|ip| Endpoint {
-                ip,
-                port: number,
-                local,
-            });
-            match usable(endpoint) {
-                (true, _) => ready.extend(found),
-                (_, true) => leaving.extend(found),
-                _ => {}
-            }
+            found.extend(addresses.map(|ip| Candidate {
+                endpoint: Endpoint {
+                    ip,
+                    port: number,
+                    local: endpoint.node_name.as_deref() == Some(node),
+                },
+                ready,
+                leaving,
+                zones: hinted(endpoint),
+            }));
         }
     }
-    let mut chosen = if ready.is_empty() { leaving } else { ready };
+    found
+}
+
+/// Whether an endpoint is ready, and whether it is leaving but still serving.
+fn usable(endpoint: &ApiEndpoint) -> (bool, bool) {
+    let Some(conditions) = &endpoint.conditions else {
+        return (true, false);
+    };
+    let ready = conditions.ready.unwrap_or(true);
+    let fallback = is_true(conditions.serving) && is_true(conditions.terminating);
+    (ready, fallback)
+}
+
+fn hinted(endpoint: &ApiEndpoint) -> Vec<&str> {
+    let hints = endpoint.hints.as_ref();
+    let zones = hints.and_then(|hints| hints.for_zones.as_deref());
+    let zones = zones.unwrap_or_default().iter();
+    zones.map(|zone| zone.name.as_str()).collect()
+}
+
+/// The ready ones, or, if there are none, those that still serve while they are leaving.
+fn choose<'a>(candidates: impl Iterator<Item = &'a Candidate<'a>> + Clone) -> Vec<Endpoint> {
+    let of = |fit: fn(&Candidate<'_>) -> bool| -> Vec<Endpoint> {
+        let fit = candidates.clone().filter(|candidate| fit(candidate));
+        fit.map(|candidate| candidate.endpoint).collect()
+    };
+    let mut chosen = of(|candidate| candidate.ready);
+    if chosen.is_empty() {
+        chosen = of(|candidate| candidate.leaving);
+    }
     chosen.sort_unstable();
     chosen.dedup();
     chosen
 }
 
+/// Those on this node.
+fn local(candidates: &[Candidate<'_>]) -> Vec<Endpoint> {
+    choose(candidates.iter().filter(|c| c.endpoint.local))
+}
+
+/// Those in the whole cluster, or those for this node's zone: if every ready one says for
+/// which zones it is, and one of them is for this one (`topologyModeFromHints` in
+/// `pkg/proxy/topology.go`).
+fn anywhere(candidates: &[Candidate<'_>], zone: Option<&str>) -> Vec<Endpoint> {
+    let ready = || candidates.iter().filter(|c| c.ready);
+    let here = |c: &&Candidate<'_>| zone.is_some_and(|zone| c.zones.contains(&zone));
+    match ready().all(|c| !c.zones.is_empty()) && ready().any(|c| here(&c)) {
+        true => choose(candidates.iter().filter(here)),
+        false => choose(candidates.iter()),
+    }
+}
+
 /// Reads a Service with its slices for a node. Empty for headless ones and
 /// those that are just a name.
-pub fn read(service: &Service, slices: &[Arc<EndpointSlice>], node: &str) -> Vec<Port> {
+pub fn read(service: &Service, slices: &[Arc<EndpointSlice>], place: Place<'_>) -> Vec<Port> {
     let Some(spec) = &service.spec else {
         return Vec::new();
     };
@@ -187,6 +236,11 @@ pub fn read(service: &Service, slices: &[Arc<EndpointSlice>], node: &str) -> Vec
                 tracing::warn!(service = service.name(), protocol = ?port.protocol, "unknown protocol");
                 return None;
             };
+            let candidates = candidates(port, slices, place.node);
+            let of = |is_local| match is_local {
+                true => local(&candidates),
+                false => anywhere(&candidates, place.zone),
+            };
             Some(Port {
                 cluster_ips: cluster_ips.clone(),
                 external_ips: external_ips.clone(),
@@ -197,9 +251,9 @@ pub fn read(service: &Service, slices: &[Arc<EndpointSlice>], node: &str) -> Vec
                     .and_then(|p| u16::try_from(p).ok())
                     .filter(|&p| p != 0),
                 affinity,
-                endpoints: endpoints(port, slices, node, false),
-                internal: endpoints(port, slices, node, internal_local),
-                external: endpoints(port, slices, node, external_local),
+                endpoints: of(false),
+                internal: of(internal_local),
+                external: of(external_local),
                 external_local,
             })
         })
@@ -210,6 +264,11 @@ pub fn read(service: &Service, slices: &[Arc<EndpointSlice>], node: &str) -> Vec
 mod tests {
     use super::*;
     use serde_json::json;
+
+    const ON_A: Place<'_> = Place {
+        node: "a",
+        zone: Some("z"),
+    };
 
     fn slice(endpoints: serde_json::Value) -> Vec<Arc<EndpointSlice>> {
         let slice = json!({"metadata": {}, "addressType": "IPv4",
@@ -237,12 +296,12 @@ mod tests {
             endpoint("10.0.0.1", "a", true, false),
             endpoint("10.0.0.2", "b", false, true)
         ]);
-        let ports = read(&service(json!({})), &slice(both), "a");
+        let ports = read(&service(json!({})), &slice(both), ON_A);
         assert_eq!(ports[0].endpoints.len(), 1);
         assert!(ports[0].endpoints[0].local);
         let last = json!([endpoint("10.0.0.2", "b", false, true)]);
         assert_eq!(
-            read(&service(json!({})), &slice(last), "a")[0]
+            read(&service(json!({})), &slice(last), ON_A)[0]
                 .endpoints
                 .len(),
             1
@@ -259,7 +318,7 @@ mod tests {
         };
         let local =
             service(json!({"externalTrafficPolicy": "Local", "internalTrafficPolicy": "Local"}));
-        let port = read(&local, &both(), "a").remove(0);
+        let port = read(&local, &both(), ON_A).remove(0);
         assert_eq!(
             (
                 port.endpoints.len(),
@@ -272,8 +331,55 @@ mod tests {
     }
 
     #[test]
+    fn traffic_stays_in_its_zone_if_all_say_where_they_are_for() {
+        let hinted = |ip: &str, ready: bool, zones: &[&str]| {
+            let mut endpoint = endpoint(ip, "b", ready, !ready);
+            let zones = zones.iter().map(|zone| json!({"name": zone}));
+            endpoint["hints"] = json!({"forZones": zones.collect::<Vec<_>>()});
+            endpoint
+        };
+        let chosen = |endpoints: serde_json::Value, zone: Option<&str>| {
+            let place = Place { node: "a", zone };
+            let port = read(&service(json!({})), &slice(endpoints), place).remove(0);
+            let last = |endpoint: &Endpoint| endpoint.ip.octets()[3];
+            port.internal.iter().map(last).collect::<Vec<_>>()
+        };
+        let all = || {
+            json!([
+                hinted("10.0.0.1", true, &["z"]),
+                hinted("10.0.0.2", true, &["y"]),
+                hinted("10.0.0.3", true, &["z", "y"]),
+                // Those that are leaving may say what they like.
+                hinted("10.0.0.4", false, &[]),
+            ])
+        };
+        assert_eq!(chosen(all(), Some("z")), [1, 3]);
+        assert_eq!(chosen(all(), Some("y")), [2, 3]);
+        // Nobody is for this zone, or the node has none.
+        assert_eq!(chosen(all(), Some("x")), [1, 2, 3]);
+        assert_eq!(chosen(all(), None), [1, 2, 3]);
+        let mut one_silent = all();
+        one_silent[1]["hints"] = json!(null);
+        assert_eq!(chosen(one_silent, Some("z")), [1, 2, 3]);
+        let leaving = json!([hinted("10.0.0.1", false, &["y"])]);
+        assert_eq!(chosen(leaving, Some("z")), [1]);
+    }
+
+    #[test]
+    fn hints_are_nothing_to_local_traffic() {
+        let mut here = endpoint("10.0.0.1", "a", true, false);
+        here["hints"] = json!({"forZones": [{"name": "y"}]});
+        let mut there = endpoint("10.0.0.2", "b", true, false);
+        there["hints"] = json!({"forZones": [{"name": "z"}]});
+        let local = service(json!({"externalTrafficPolicy": "Local"}));
+        let port = read(&local, &slice(json!([here, there])), ON_A).remove(0);
+        assert!(port.external[0].local && port.external.len() == 1);
+        assert!(!port.internal[0].local && port.internal.len() == 1);
+    }
+
+    #[test]
     fn headless_services_have_no_rules() {
         let headless = service(json!({"clusterIP": "None", "clusterIPs": ["None"]}));
-        assert!(read(&headless, &[], "a").is_empty());
+        assert!(read(&headless, &[], ON_A).is_empty());
     }
 }

@@ -2,26 +2,29 @@
 //! and the difference goes out in one transaction.
 
 use crate::conntrack::Conntrack;
-use crate::desired::{Change, Desired};
+use crate::desired::{Change as Delta, Desired};
 use crate::elements::of_service;
 use crate::nft::Nft;
 use crate::ruleset::Layout;
-use crate::service;
+use crate::service::{self, Place};
 use crate::table::Table;
+use hardway_client::informer::Change;
 use hardway_client::metrics::{Histogram, IntCounter, register_histogram, register_int_counter};
 use hardway_client::queue::backoff;
 use hardway_client::{Client, Informer, Store};
 use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 const BY_SERVICE: &str = "service";
+const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 /// Services that others take care of.
 const NOT_OURS: &str = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name";
@@ -35,9 +38,16 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 struct Dirty {
     keys: Mutex<BTreeSet<ObjectKey>>,
     wake: Notify,
+    /// Whether all have to be, since the node is in another zone.
+    all: AtomicBool,
 }
 
 impl Dirty {
+    fn add_all(&self) {
+        self.all.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
     fn add(&self, key: ObjectKey) {
         self.keys.lock().insert(key);
         self.wake.notify_one();
@@ -96,6 +106,7 @@ pub struct Syncer<N, C> {
     conntrack: C,
     services: Informer<Service>,
     slices: Informer<EndpointSlice>,
+    nodes: Informer<Node>,
     dirty: Arc<Dirty>,
     health: Health,
 }
@@ -127,6 +138,20 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
                     on_slice.add(key);
                 }
             });
+        let on_node = dirty.clone();
+        let nodes = Informer::new(client.all::<Node>())
+            .fields(format!("metadata.name={node}"))
+            .on_change(move |change| {
+                let is_same = match change {
+                    Change::Applied { old, new } => {
+                        old.as_ref().and_then(|old| zone(old)) == zone(new)
+                    }
+                    Change::Deleted(_) => false,
+                };
+                if !is_same {
+                    on_node.add_all();
+                }
+            });
         let health = Health {
             services: services.store(),
             slices: slices.store(),
@@ -139,6 +164,7 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
             conntrack,
             services,
             slices,
+            nodes,
             dirty,
             health,
         }
@@ -153,15 +179,20 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
     /// flows on; the next start replaces it in one transaction.
     pub async fn run(self) {
         let metrics = Metrics::register();
-        let (services, slices) = (self.services.start(), self.slices.start());
-        services.wait_synced().await;
-        slices.wait_synced().await;
+        let stores = Stores {
+            services: self.services.start(),
+            slices: self.slices.start(),
+            nodes: self.nodes.start(),
+        };
+        stores.services.wait_synced().await;
+        stores.slices.wait_synced().await;
+        stores.nodes.wait_synced().await;
         let mut desired = Desired::default();
         let mut table = Table::new(self.layout, self.nft, self.conntrack);
         let mut failures = 0;
         let mut next_check = tokio::time::Instant::now() + CHECK;
         loop {
-            let change = collect(&self.dirty, &mut desired, &services, &slices, &self.node);
+            let change = collect(&self.dirty, &mut desired, &stores, &self.node);
             if table.is_behind() || !change.is_empty() {
                 let started = Instant::now();
                 match table.apply(&change, &desired).await {
@@ -193,20 +224,36 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
     }
 }
 
+/// What the API says.
+struct Stores {
+    services: Store<Service>,
+    slices: Store<EndpointSlice>,
+    /// This node alone.
+    nodes: Store<Node>,
+}
+
+/// A node's zone.
+fn zone(node: &Node) -> Option<&str> {
+    let zone = node.metadata.labels.as_ref()?.get(ZONE_LABEL)?;
+    (!zone.is_empty()).then_some(zone)
+}
+
 /// Reads all changed Services anew and sums up the difference.
-fn collect(
-    dirty: &Dirty,
-    desired: &mut Desired,
-    services: &Store<Service>,
-    slices: &Store<EndpointSlice>,
-    node: &str,
-) -> Change {
-    let mut change = Change::default();
+fn collect(dirty: &Dirty, desired: &mut Desired, stores: &Stores, node: &str) -> Delta {
+    let mut change = Delta::default();
+    let here = stores.nodes.get(&ObjectKey::new("", node));
+    let place = Place {
+        node,
+        zone: here.as_deref().and_then(zone),
+    };
     let mut keys = dirty.take();
+    if dirty.all.swap(false, Ordering::AcqRel) {
+        keys.extend(stores.services.keys());
+    }
     while let Some(key) = keys.pop_first() {
-        let ports = services.get(&key).map_or_else(Vec::new, |service| {
-            let slices = slices.by_index(BY_SERVICE, &key.to_string());
-            service::read(&service, &slices, node)
+        let ports = stores.services.get(&key).map_or_else(Vec::new, |service| {
+            let slices = stores.slices.by_index(BY_SERVICE, &key.to_string());
+            service::read(&service, &slices, place)
         });
         let again = desired.replace(&key, of_service(&ports), &mut change);
         // What another Service held may be theirs now; each gets one more look.
