@@ -14,16 +14,21 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::sync::watch;
 
 /// How often the clock has been set since somebody first wanted to know.
-static COUNT: LazyLock<watch::Receiver<u64>> = LazyLock::new(|| {
-    let (count, changes) = watch::channel(0);
+static COUNT: LazyLock<watch::Sender<u64>> = LazyLock::new(|| {
+    let count = watch::Sender::new(0);
+    let followed = count.clone();
     vital::runtime().spawn(async move {
-        let Err(error) = follow(&count).await;
+        let Err(error) = follow(&followed).await;
         tracing::warn!(%error, "changes of the clock aren't heard of");
-        // As long as there is a sender, nobody takes its end for a change.
-        std::future::pending::<()>().await
     });
-    changes
+    count
 });
+
+/// Has everybody believe that the clock was set (tests).
+#[cfg(feature = "fake")]
+pub fn pretend_change() {
+    COUNT.send_modify(|count| *count += 1);
+}
 
 /// Hears of changes of the clock: that it was set, or that the host has slept.
 pub struct Changes(watch::Receiver<u64>);
@@ -37,9 +42,7 @@ impl Default for Changes {
 impl Changes {
     /// Hears of those from now on.
     pub fn new() -> Self {
-        let mut count = COUNT.clone();
-        count.mark_unchanged();
-        Self(count)
+        Self(COUNT.subscribe())
     }
 
     /// Waits for the next one.

@@ -2,12 +2,14 @@
 //! matches and releases what it doesn't match any more. Pods of a ReplicaSet,
 //! ReplicaSets of a Deployment.
 
+use crate::informers::{BY_CONTROLLER, orphans};
 use hardway_client::api::Patch;
 use hardway_client::informer::Change;
 use hardway_client::{Client, Store};
 use hardway_proto::labels::Selector;
 use hardway_proto::meta::{ObjectKey, controller_of, controller_ref};
 use hardway_proto::{Kind, Status};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -41,6 +43,13 @@ pub fn concerned<K: Kind, C: Kind>(
         keys.extend(matching.map(|owner| ObjectKey::of(owner.as_ref())));
     }
     keys
+}
+
+/// The pods that an owner might claim: its own, and those of its namespace that are nobody's.
+pub fn candidates<K: Kind>(owner: &K, pods: &Store<Pod>) -> Vec<Arc<Pod>> {
+    let mut found = pods.by_index(BY_CONTROLLER, owner.uid());
+    found.extend(pods.by_index(BY_CONTROLLER, &orphans(owner.namespace())));
+    found
 }
 
 /// What to do with the objects of the owner's namespace.
@@ -158,7 +167,7 @@ pub async fn carry_out_with<K: Kind, C: Kind>(
 mod tests {
     use super::*;
     use crate::pod_ranking::is_active;
-    use k8s_openapi::api::core::v1::{Pod, ReplicationController};
+    use k8s_openapi::api::core::v1::ReplicationController;
     use std::collections::BTreeMap;
 
     fn pod(name: &str, app: &str, owner: Option<&str>) -> Arc<Pod> {

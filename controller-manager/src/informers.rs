@@ -21,7 +21,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::api::storage::v1::StorageClass;
 
-/// Index of pods and Jobs by the UID of their controller.
+/// Index of pods and Jobs by the UID of their controller; of pods without one by [`orphans`].
 pub const BY_CONTROLLER: &str = "controller";
 /// Index of pods by the node they are bound to.
 pub const BY_NODE: &str = "node";
@@ -33,6 +33,11 @@ pub const BY_ACCOUNT: &str = "account";
 pub const ROOT_CA: &str = "kube-root-ca.crt";
 /// The label that ties an EndpointSlice to its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// Where [`BY_CONTROLLER`] has the pods of a namespace that have no controller. No UID looks so.
+pub fn orphans(namespace: &str) -> String {
+    format!("{namespace}/")
+}
 
 /// Puts the key of everything that changes into a queue.
 pub fn follow<K: Kind>(informer: &mut Informer<K>, queue: &WorkQueue<ObjectKey>) {
@@ -107,7 +112,8 @@ impl Informers {
             pods: Informer::new(client.all())
                 .index(BY_CONTROLLER, |pod: &Pod| {
                     let owner = controller_of(&pod.metadata);
-                    owner.map(|o| o.uid.clone()).into_iter().collect()
+                    let of_none = || orphans(pod.metadata.namespace.as_deref().unwrap_or_default());
+                    vec![owner.map_or_else(of_none, |owner| owner.uid.clone())]
                 })
                 .index(BY_NODE, |pod: &Pod| {
                     let node = pod.spec.as_ref().and_then(|s| s.node_name.clone());

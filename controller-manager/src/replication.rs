@@ -225,7 +225,7 @@ impl<K: Replicated> Controller<K> {
         };
         // Judged before the pods are read: what is satisfied now is in the cache.
         let trust_cache = self.control.expectations.satisfied(&key);
-        let all = self.control.pods.in_namespace(&key.namespace);
+        let all = adoption::candidates(owner.as_ref(), &self.control.pods);
         let claim = adoption::claim(owner.as_ref(), &selector, all, is_active);
         let pods = adoption::carry_out(&self.control.client, owner.as_ref(), claim).await?;
         let active: Vec<_> = pods.iter().filter(|p| is_active(p)).cloned().collect();

@@ -1,5 +1,6 @@
 //! Brings one CronJob a step further, and says so in its status.
 
+use super::Clock;
 use super::decision::{self, Event};
 use super::jobs::{self, forget, is_active};
 use crate::conflicts;
@@ -8,6 +9,7 @@ use crate::written::{self, Written};
 use hardway_client::api::DeleteParams;
 use hardway_client::controller::Next;
 use hardway_client::events::{EventType, Recorder, reference};
+use hardway_client::metrics::{Histogram, register_histogram};
 use hardway_client::{Client, Store};
 use hardway_proto::meta::{ObjectKey, controller_of};
 use hardway_proto::status::NAMESPACE_TERMINATING;
@@ -16,6 +18,18 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use std::sync::LazyLock;
+
+/// Buckets of a second to eight minutes, as Kubernetes has them.
+static CREATION_SKEW: LazyLock<Histogram> = LazyLock::new(|| {
+    let buckets = (0..10).map(|power| f64::from(1 << power)).collect();
+    register_histogram!(
+        "cronjob_controller_job_creation_skew_duration_seconds",
+        "Time between when a cronjob is scheduled to be run, and when the corresponding job is created.",
+        buckets
+    )
+    .expect("the name is registered once")
+});
 
 /// The controller's hands.
 pub struct Controller {
@@ -29,6 +43,8 @@ pub struct Controller {
     pub jobs: Store<Job>,
     /// CronJobs whose status was written.
     pub written: Written,
+    /// The clock on the wall.
+    pub clock: Clock,
 }
 
 impl Controller {
@@ -60,7 +76,7 @@ impl Controller {
 
     async fn sync(&self, cron: &mut CronJob) -> Result<Next, Status> {
         self.follow(cron).await?;
-        let now = Timestamp::now();
+        let now = (self.clock)();
         let decision = decision::decide(cron, &TimeZone::system(), now);
         self.record(cron, decision.events);
         if let Some(time) = decision.start {
@@ -128,6 +144,9 @@ impl Controller {
         let new = jobs::job(cron, time);
         let job = match api.create(&new).await {
             Ok(job) => {
+                let created = job.metadata.creation_timestamp.as_ref();
+                let late = created.map(|created| created.0.duration_since(time));
+                CREATION_SKEW.observe(late.unwrap_or_default().as_secs_f64());
                 let message = format!("Created job {}", job.name());
                 self.record(cron, vec![(EventType::Normal, "SuccessfulCreate", message)]);
                 job

@@ -26,8 +26,16 @@ use k8s_openapi::api::batch::v1::CronJob;
 
 const WORKERS: usize = 5;
 
+/// Tells the time.
+type Clock = fn() -> Timestamp;
+
 /// The controller.
 pub fn register(informers: &mut Informers, context: &Context) -> Work {
+    register_by(informers, context, Timestamp::now)
+}
+
+/// The same, by another clock.
+fn register_by(informers: &mut Informers, context: &Context, clock: Clock) -> Work {
     let queue = WorkQueue::new();
     let controller = Controller {
         client: context.client.clone(),
@@ -35,11 +43,12 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         cron_jobs: informers.cron_jobs.store(),
         jobs: informers.jobs.store(),
         written: Written::default(),
+        clock,
     };
     let on_cron_job = queue.clone();
     informers
         .cron_jobs
-        .subscribe(move |change| changed(change, &on_cron_job));
+        .subscribe(move |change| changed(change, &on_cron_job, clock()));
     let (on_job, cron_jobs) = (queue.clone(), informers.cron_jobs.store());
     informers.jobs.subscribe(move |change| {
         // Nobody adopts a Job.
@@ -56,16 +65,19 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
 
 /// Wakes a CronJob; one with another schedule only when that is due next, since
 /// times that have passed were not meant by it.
-fn changed(change: &Change<CronJob>, queue: &WorkQueue<ObjectKey>) {
+fn changed(change: &Change<CronJob>, queue: &WorkQueue<ObjectKey>, now: Timestamp) {
     let new = change.object();
     let key = ObjectKey::of(new.as_ref());
     if let Change::Applied { old: Some(old), .. } = change
         && let (Some(old), Some(spec)) = (&old.spec, &new.spec)
         && (&old.schedule, &old.time_zone) != (&spec.schedule, &spec.time_zone)
         && let Ok(table) = decision::timetable(spec, &TimeZone::system())
-        && let Some(pause) = table.next_in(new, Timestamp::now())
+        && let Some(pause) = table.next_in(new, now)
     {
         return queue.add_after(key, pause);
     }
     queue.add(key);
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,7 +78,7 @@ impl Controller {
             hash_label: POD_LABEL,
         };
         let (current, collisions) = owner.current(client, &revisions).await?;
-        let all = self.control.pods.in_namespace(&key.namespace);
+        let all = adoption::candidates(set, &self.control.pods);
         let claim = adoption::claim(set, &selector, all, |_| true);
         let pods = adoption::carry_out(client, set, claim).await?;
 

@@ -6,7 +6,7 @@ use super::scaling::{self, Step};
 use super::state::{Known, State};
 use super::tracking::{self, Recorded};
 use super::verdict::{self, Verdict};
-use super::{Task, conditions, creation, is_orphan, spec};
+use super::{Task, conditions, creation, is_orphan, monitor, spec};
 use crate::pod_control::PodControl;
 use crate::written::{self, Written};
 use crate::{adoption, conflicts};
@@ -60,16 +60,28 @@ impl Controller {
             // The cache wakes this key when it has caught up.
             return Ok(Next::After(written::TIMEOUT));
         }
+        let mut sync = monitor::Sync::of(&job);
+        let outcome = self.step(key, &job, &mut sync).await;
+        sync.end(outcome.is_ok());
+        outcome
+    }
+
+    async fn step(
+        &self,
+        key: &ObjectKey,
+        job: &Arc<Job>,
+        sync: &mut monitor::Sync,
+    ) -> Result<Next, Status> {
         // Judged before the pods are read: what is satisfied now is in the cache.
         let satisfied = self.control.expectations.satisfied(key);
-        let released = self.memory.released(&job);
+        let released = self.memory.released(job);
         let known = Known {
-            pods: self.claim(&job).await?,
+            pods: self.claim(job).await?,
             released,
-            failures: self.memory.failures(&job),
+            failures: self.memory.failures(job),
         };
         let now = Timestamp::now();
-        let mut state = State::of(&job, known, now);
+        let mut state = State::of(job, known, now);
         let (mut soon, mut suspension, mut outcome) = (None, None, Ok(()));
         if state.verdict.is_some() {
             let active = state.active.clone();
@@ -83,6 +95,7 @@ impl Controller {
             if managed {
                 let (step, pause) = scaling::next(&state, now);
                 soon = pause;
+                sync.does(&step);
                 outcome = match step {
                     Step::Create(indexes) => self.create(&mut state, &indexes).await,
                     Step::Delete(pods) => self.discard(&mut state, &pods).await,
@@ -100,9 +113,9 @@ impl Controller {
                 .min();
         }
         tracking::count_active(&mut state);
-        self.track(&job, state, now).await?;
+        self.track(job, state, now).await?;
         if let Some([reason, message]) = suspension {
-            self.event(&job, EventType::Normal, reason, message.into());
+            self.event(job, EventType::Normal, reason, message.into());
         }
         outcome?;
         Ok(soon.map_or(Next::Done, Next::After))
@@ -111,7 +124,7 @@ impl Controller {
     /// The Job's pods, after orphans were adopted and strangers let go.
     async fn claim(&self, job: &Job) -> Result<Vec<Arc<Pod>>, Status> {
         let selector = spec::selector(job).unwrap_or_else(Selector::nothing);
-        let all = self.control.pods.in_namespace(job.namespace());
+        let all = adoption::candidates(job, &self.control.pods);
         let claim = adoption::claim(job, &selector, all, |_| true);
         adoption::carry_out_with(&self.control.client, job, claim, &[FINALIZER]).await
     }
@@ -126,7 +139,11 @@ impl Controller {
         tracking::settle(state.status_mut(), &recorded.tracked);
         let finished = released.is_ok() && tracking::finish(&mut state, &recorded, now);
         self.write(&mut state, before).await?;
+        monitor::counted(stored, &state.job);
         if finished {
+            if let Some(verdict) = &state.verdict {
+                monitor::finished(&state.job, verdict.success, &verdict.reason);
+            }
             self.record_end(&state);
         }
         released

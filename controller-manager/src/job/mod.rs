@@ -13,6 +13,7 @@ mod creation;
 mod failure_policy;
 mod indexes;
 mod memory;
+mod monitor;
 mod pods;
 mod scaling;
 mod spec;

@@ -57,7 +57,7 @@ impl Controller {
         };
         // Judged before the pods are read: what is satisfied now is in the cache.
         let trust_cache = self.expectations.satisfied(key);
-        let all = self.pods.in_namespace(&key.namespace);
+        let all = adoption::candidates(set, &self.pods);
         let is_ours = |pod: &Pod| identity::ordinal(set, pod.name()).is_some();
         let claim = adoption::claim(set, &selector, all, is_ours);
         let mut pods = adoption::carry_out(&self.client, set, claim).await?;
