@@ -17,6 +17,9 @@ use crate::seccomp::Seccomp;
 use crate::server::Server;
 use crate::shutdown::{Periods, Shutdown};
 use crate::status::writer::Writer;
+use crate::volumes::csi::csi_node::Announcer;
+use crate::volumes::csi::registration::Registrar;
+use crate::volumes::csi::{Csi, Drivers, OwnNode};
 use crate::{
     apparmor, certificates, dns, eviction, kernel, leftovers, mirrors, pleg, probes, requirements,
     shutdown, static_pods, sysctls, volumes,
@@ -129,7 +132,36 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
         reason = "the manager sends to itself and must not wait for itself; all else is a message for each change of a pod of this node"
     )]
     let (events, inbox) = mpsc::unbounded_channel();
-    let context = context(&flags, &registration, &client, &runtime, &events, setup);
+    let (changes, changed) = watch::channel(());
+    let node = Informer::new(client.all::<Node>())
+        .fields(format!("metadata.name={name}"))
+        .on_change(move |change| {
+            changes.send_replace(());
+            let subject = certificates::serving_subject(change.object());
+            serving.send_if_modified(|known| {
+                let is_new = subject.is_some() && *known != subject;
+                if is_new {
+                    *known = subject;
+                }
+                is_new
+            });
+        })
+        .start();
+    let drivers = Drivers::default();
+    let own = OwnNode {
+        name: name.clone(),
+        store: node.clone(),
+        changed,
+    };
+    let csi = Csi::new(drivers.clone(), own);
+    csi.recall(&flags.root_dir);
+    let in_use = csi.in_use();
+    let surroundings = Surroundings {
+        client: &client,
+        runtime: &runtime,
+        csi,
+    };
+    let context = context(&flags, &registration, surroundings, &events, setup);
 
     let tell = host::tell_node(context.recorder.clone(), &name);
     let host = host::watch(requirements::ALL, tell);
@@ -144,19 +176,6 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
         expiry::Use::Serving,
     );
     certificates::keep(&flags, &name);
-    let node = Informer::new(client.all::<Node>())
-        .fields(format!("metadata.name={name}"))
-        .on_change(move |change| {
-            let subject = certificates::serving_subject(change.object());
-            serving.send_if_modified(|known| {
-                let is_new = subject.is_some() && *known != subject;
-                if is_new {
-                    *known = subject;
-                }
-                is_new
-            });
-        })
-        .start();
     let pods = Pods::default();
     let manager = Manager::new(context.clone(), pods.clone(), node.clone(), events.clone());
     task::spawn_critical("manager", manager.run(inbox));
@@ -177,8 +196,12 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
         registration.clone(),
         teller,
         context.shutdown.clone(),
+        in_use,
     );
     task::spawn_critical("node-status", keeper);
+    follow_drivers(&flags, drivers, Announcer::new(&client, &name), &events);
+    let upkeep = volumes::upkeep::run(context.clone(), pods.clone());
+    task::spawn_critical("volume-upkeep", upkeep);
     let (statics, mirror_queue) = follow_statics(&flags, &name, &events);
     let store = follow_pods(&client, &name, &events, mirror_queue.clone());
     let owner = mirrors::Owner {
@@ -259,14 +282,25 @@ fn setup(flags: &Flags, registration: &Registration) -> Result<NodeSetup, Error>
     })
 }
 
+/// What a kubelet works with.
+struct Surroundings<'a> {
+    client: &'a Client,
+    runtime: &'a cri::Handle,
+    csi: Csi,
+}
+
 fn context(
     flags: &Flags,
     registration: &Registration,
-    client: &Client,
-    runtime: &cri::Handle,
+    surroundings: Surroundings<'_>,
     events: &mpsc::UnboundedSender<Event>,
     setup: NodeSetup,
 ) -> Arc<Context> {
+    let Surroundings {
+        client,
+        runtime,
+        csi,
+    } = surroundings;
     let name = &registration.facts.name;
     let recorder = Recorder::new(client.clone(), "kubelet", Some(name));
     let objects = Arc::new(Cluster::new(
@@ -289,15 +323,17 @@ fn context(
         recorder.clone(),
         forward(events, Event::Probe),
     );
+    let volumes = volumes::Manager::new(
+        &flags.root_dir,
+        shared.clone(),
+        Arc::new(volumes::Kernel),
+        facts.clone(),
+    )
+    .with(Arc::new(csi));
     let resolver = std::fs::read_to_string(&flags.resolv_conf).unwrap_or_default();
     Arc::new(Context {
         runtime: runtime.clone(),
-        volumes: Arc::new(volumes::Manager::new(
-            &flags.root_dir,
-            shared.clone(),
-            Arc::new(volumes::Kernel),
-            facts.clone(),
-        )),
+        volumes: Arc::new(volumes),
         objects,
         images: Arc::new(Puller::new(
             runtime.clone(),
@@ -404,6 +440,26 @@ fn follow_statics(
         }
     });
     (receiver, queue)
+}
+
+/// Whenever a driver comes, what waits for it is tried again.
+fn follow_drivers(
+    flags: &Flags,
+    drivers: Drivers,
+    announcer: Announcer,
+    events: &mpsc::UnboundedSender<Event>,
+) {
+    let news = Arc::new(Notify::new());
+    let registrar = Registrar::new(&flags.root_dir, drivers, announcer, news.clone());
+    task::spawn_critical("csi-registration", registrar.run());
+    let events = events.clone();
+    task::spawn_job("csi-news", async move {
+        loop {
+            news.notified().await;
+            // The manager lives as long as the process.
+            let _ = events.send(Event::DriverCame);
+        }
+    });
 }
 
 /// Nothing that runs is taken for an orphan before both sides are known: what

@@ -1,6 +1,6 @@
 //! What the runtime is told about a container.
 
-use crate::cri::api::{ContainerMetadata, ImageSpec, KeyValue, LinuxContainerConfig};
+use crate::cri::api::{ContainerMetadata, Device, ImageSpec, KeyValue, LinuxContainerConfig};
 use crate::cri::{ContainerConfig, Image, LinuxContainerResources, Mount, labels};
 use crate::env::{self, ConfigError};
 use crate::sandbox;
@@ -25,6 +25,8 @@ pub struct Parts<'a> {
     pub environment: Vec<(String, String)>,
     /// What is mounted.
     pub mounts: Vec<Mount>,
+    /// Its block devices.
+    pub devices: Vec<Device>,
     /// The node's memory in bytes.
     pub memory_capacity: i64,
     /// What its cgroup is given beside its limits: texts by file
@@ -64,7 +66,7 @@ pub fn config(parts: Parts<'_>) -> Result<ContainerConfig, ConfigError> {
             .map(|(key, value)| KeyValue { key, value })
             .collect(),
         mounts: parts.mounts,
-        devices: Vec::new(),
+        devices: parts.devices,
         labels: all_labels,
         annotations: annotations(pod, container, parts.restart_count),
         log_path: format!("{}/{}.log", container.name, parts.restart_count),
@@ -127,6 +129,7 @@ mod tests {
             image: None,
             environment: vec![("A".into(), "b".into())],
             mounts: Vec::new(),
+            devices: Vec::new(),
             memory_capacity: 1 << 30,
             cgroup: BTreeMap::from([("memory.oom.group".into(), "1".into())]),
             target: None,

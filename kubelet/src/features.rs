@@ -63,15 +63,6 @@ pub fn check(pod: &Pod) -> Result<(), Rejection> {
                 "stopSignal of container {name:?} is not supported in this node"
             ));
         }
-        if container
-            .volume_devices
-            .as_ref()
-            .is_some_and(|d| !d.is_empty())
-        {
-            return unexpected(format!(
-                "volumeDevices of container {name:?} are not supported in this node"
-            ));
-        }
     }
     for (what, name) in path_names(pod) {
         if let Some(problem) = names::is_path_segment(name).first() {

@@ -53,6 +53,8 @@ pub enum Event {
     Reference(String),
     /// A worker is done with a pod; its UID.
     Finished(String),
+    /// A driver of volumes has registered.
+    DriverCame,
     /// It is time to look for what pods that are gone have left.
     Sweep,
 }
@@ -247,6 +249,14 @@ impl Manager {
             Event::Reference(uid) => self.poke(&uid),
             Event::Finished(uid) => {
                 self.pods.0.lock().remove(&uid);
+            }
+            Event::DriverCame => {
+                for uid in self.pods.uids() {
+                    self.poke(&uid);
+                }
+                if self.synced {
+                    self.sweep();
+                }
             }
             Event::Sweep if self.synced => self.sweep(),
             Event::Sweep => {}

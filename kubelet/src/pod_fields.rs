@@ -117,7 +117,7 @@ fields!(CONTAINER: Container {
     termination_message_path: Done("volumes"),
     termination_message_policy: Done("worker"),
     tty: Done("container"),
-    volume_devices: Refused,
+    volume_devices: Done("volumes"),
     volume_mounts: Done("volumes"),
     working_dir: Done("container"),
 });
@@ -233,7 +233,7 @@ fields!(VOLUME: Volume {
     cephfs: Refused,
     cinder: Refused,
     config_map: Done("volumes"),
-    csi: Refused,
+    csi: Done("volumes"),
     downward_api: Done("volumes"),
     empty_dir: Done("volumes"),
     ephemeral: Done("volumes"),
@@ -247,7 +247,7 @@ fields!(VOLUME: Volume {
     image: Refused,
     iscsi: Refused,
     name: Refused,
-    nfs: Refused,
+    nfs: Done("volumes"),
     persistent_volume_claim: Done("volumes"),
     photon_persistent_disk: Refused,
     portworx_volume: Refused,
@@ -335,10 +335,6 @@ fn what_a_node_cannot_do_is_refused_with_its_reason() {
         ),
         (
             in_container("lifecycle", json!({"stopSignal": "SIGUSR1"})),
-            unexpected,
-        ),
-        (
-            in_container("volumeDevices", json!([{"name": "v", "devicePath": "/d"}])),
             unexpected,
         ),
         (

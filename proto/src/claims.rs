@@ -102,13 +102,15 @@ pub fn is_bound(claim: &PersistentVolumeClaim) -> bool {
     !volume_name(claim).is_empty() && annotation(claim, BIND_COMPLETED).is_some()
 }
 
-fn requested(claim: &PersistentVolumeClaim) -> Quantity {
+/// The size that a claim asks for.
+pub fn requested(claim: &PersistentVolumeClaim) -> Quantity {
     let resources = claim.spec.as_ref().and_then(|s| s.resources.as_ref());
     let storage = resources.and_then(|r| r.requests.as_ref()?.get("storage"));
     storage.and_then(|q| q.0.parse().ok()).unwrap_or_default()
 }
 
-fn capacity(volume: &PersistentVolume) -> Quantity {
+/// A volume's size.
+pub fn capacity(volume: &PersistentVolume) -> Quantity {
     let capacity = volume.spec.as_ref().and_then(|s| s.capacity.as_ref());
     let storage = capacity.and_then(|c| c.get("storage"));
     storage.and_then(|q| q.0.parse().ok()).unwrap_or_default()

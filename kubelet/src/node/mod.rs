@@ -19,11 +19,11 @@ use machine::Usage;
 use runtime_health::RuntimeHealth;
 use serde_json::{Value, json};
 use status::Facts;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -104,6 +104,7 @@ pub async fn keep(
     registration: Registration,
     mut teller: Teller,
     shutdown: Shutdown,
+    in_use: watch::Receiver<BTreeSet<String>>,
 ) {
     let api = client.all::<Node>();
     let mut facts = registration.facts.clone();
@@ -111,15 +112,22 @@ pub async fn keep(
     // touch, that nothing is known of it.
     let told = Arc::new(Notify::new());
     let on_change = told.clone();
-    let (own, watch) = Informer::new(client.all::<Node>())
+    let (own, following) = Informer::new(client.all::<Node>())
         .fields(format!("metadata.name={}", facts.name))
         .on_change(move |_| on_change.notify_one())
         .spawn();
-    let _watch = AbortOnDropHandle::new(watch);
+    let _watch = AbortOnDropHandle::new(following);
     let (begins, at_once) = (shutdown.clone(), told.clone());
     task::spawn_job("node-shutdown", async move {
         begins.begun().await;
         at_once.notify_one();
+    });
+    let (mut changes, at_once) = (in_use.clone(), told.clone());
+    task::spawn_job("volumes-in-use", async move {
+        // Pods wait until the node says so.
+        while changes.changed().await.is_ok() {
+            at_once.notify_one();
+        }
     });
     let mut health = RuntimeHealth::new(Instant::now());
     let mut written: Option<(NodeStatus, Instant)> = None;
@@ -129,6 +137,7 @@ pub async fn keep(
         if shutdown.has_begun() && !std::mem::replace(&mut facts.shuts_down, true) {
             teller.shuts_down();
         }
+        facts.volumes_in_use = in_use.borrow().iter().cloned().collect();
         let mut wanted = status::compute(&facts);
         let shown = own.get(&ObjectKey::new("", &facts.name));
         if let Some(node) = &shown {
@@ -303,6 +312,10 @@ fn patch(wanted: &NodeStatus, known: Option<&NodeStatus>) -> Value {
     {
         addresses.insert(0, json!({"$patch": "replace"}));
     }
+    if known.is_some_and(|known| known.volumes_in_use.is_some()) && wanted.volumes_in_use.is_none()
+    {
+        value["volumesInUse"] = Value::Null;
+    }
     let gone = known.and_then(|known| known.allocatable.as_ref());
     let gone = gone.into_iter().flat_map(BTreeMap::keys);
     if let Some(allocatable) = value["allocatable"].as_object_mut() {
@@ -402,6 +415,22 @@ mod tests {
         assert_eq!(count(None), 1, "it was created with addresses");
         assert_eq!(count(Some(&wanted)), 1);
         assert_eq!(count(Some(&NodeStatus::default())), 0);
+    }
+
+    #[test]
+    fn what_is_in_use_no_more_is_taken_out() {
+        let none = status::compute(&Facts::default());
+        let some = status::compute(&Facts {
+            volumes_in_use: vec!["v".into()],
+            ..Facts::default()
+        });
+        assert_eq!(patch(&some, None)["volumesInUse"], json!(["v"]));
+        assert_eq!(
+            patch(&none, Some(&some)).get("volumesInUse"),
+            Some(&Value::Null)
+        );
+        assert_eq!(patch(&none, Some(&none)).get("volumesInUse"), None);
+        assert!(differs(&none, &some));
     }
 
     #[test]

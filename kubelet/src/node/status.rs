@@ -51,6 +51,8 @@ pub struct Facts {
     pub disk_percent: u8,
     /// The host is about to go.
     pub shuts_down: bool,
+    /// Volumes that must not be detached, because pods use them or are about to.
+    pub volumes_in_use: Vec<String>,
     /// The runtime leaves cgroups to systemd, and the kubelet doesn't.
     pub systemd_cgroups: bool,
 }
@@ -272,6 +274,7 @@ pub fn compute(facts: &Facts) -> NodeStatus {
             architecture: machine.architecture.into(),
             ..Default::default()
         }),
+        volumes_in_use: (!facts.volumes_in_use.is_empty()).then(|| facts.volumes_in_use.clone()),
         ..Default::default()
     }
 }

@@ -3,8 +3,10 @@
 
 mod tokens;
 
+pub use tokens::Token;
+
 use futures_util::future::BoxFuture;
-use hardway_client::api::{Api, Client};
+use hardway_client::api::{Api, Client, Patch};
 use hardway_client::{Informer, Store};
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::references::{self, Referent};
@@ -13,9 +15,11 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret, Service,
 };
 use k8s_openapi::api::node::v1::RuntimeClass;
+use k8s_openapi::api::storage::v1::{CSIDriver, VolumeAttachment};
 use parking_lot::Mutex;
+use serde_json::Value;
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -84,6 +88,26 @@ pub trait Objects: Send + Sync {
     /// The volume that a claim is bound to.
     fn volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Arc<PersistentVolume>, Error>>;
 
+    /// What a driver says of itself, if anything.
+    fn csi_driver<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Arc<CSIDriver>>, Error>>;
+
+    /// Whether and how a volume is attached to a node.
+    fn attachment<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<VolumeAttachment>, Error>>;
+
+    /// Changes the status of a claim by a merge patch.
+    fn patch_claim<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        patch: &'a Value,
+    ) -> BoxFuture<'a, Result<(), Error>>;
+
     /// The node that this is.
     fn node(&self) -> BoxFuture<'_, Result<Arc<Node>, Error>>;
 
@@ -97,7 +121,7 @@ pub trait Objects: Send + Sync {
         pod: &'a Pod,
         audience: &'a str,
         expiration_seconds: i64,
-    ) -> BoxFuture<'a, Result<String, Error>>;
+    ) -> BoxFuture<'a, Result<Token, Error>>;
 }
 
 /// The live implementation: one watch per object that some pod refers to.
@@ -107,6 +131,7 @@ pub struct Cluster {
     config_maps: Watches<ConfigMap>,
     secrets: Watches<Secret>,
     services: Store<Service>,
+    csi_drivers: OnceLock<Store<CSIDriver>>,
     tokens: tokens::Tokens,
 }
 
@@ -123,6 +148,7 @@ impl Cluster {
                 secret.immutable == Some(true)
             }),
             services: Informer::new(client.all::<Service>()).start(),
+            csi_drivers: OnceLock::new(),
             client: client.clone(),
             tokens: tokens::Tokens::new(client, changed),
         }
@@ -189,6 +215,42 @@ impl Objects for Cluster {
         Box::pin(get(self.client.all(), name))
     }
 
+    fn csi_driver<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Arc<CSIDriver>>, Error>> {
+        Box::pin(async move {
+            // Nodes whose pods have no such volumes don't watch.
+            let drivers = self.csi_drivers.get_or_init(|| {
+                let informer = Informer::new(self.client.all::<CSIDriver>());
+                informer.start()
+            });
+            drivers.wait_synced().await;
+            Ok(drivers.get(&ObjectKey::new("", name)))
+        })
+    }
+
+    fn attachment<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Arc<VolumeAttachment>, Error>> {
+        Box::pin(get(self.client.all(), name))
+    }
+
+    fn patch_claim<'a>(
+        &'a self,
+        namespace: &'a str,
+        name: &'a str,
+        patch: &'a Value,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let claims: Api<PersistentVolumeClaim> = self.client.namespaced(namespace);
+            let done = claims.patch_status(name, Patch::Merge(patch)).await;
+            done.map(drop)
+                .map_err(|status| Error::of::<PersistentVolumeClaim>(status, name))
+        })
+    }
+
     fn node(&self) -> BoxFuture<'_, Result<Arc<Node>, Error>> {
         Box::pin(get(self.client.all(), &self.node))
     }
@@ -206,7 +268,7 @@ impl Objects for Cluster {
         pod: &'a Pod,
         audience: &'a str,
         expiration_seconds: i64,
-    ) -> BoxFuture<'a, Result<String, Error>> {
+    ) -> BoxFuture<'a, Result<Token, Error>> {
         Box::pin(self.tokens.get(pod, audience, expiration_seconds))
     }
 }
@@ -328,7 +390,7 @@ pub(crate) mod fake {
     //! Objects from a map.
 
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     /// Holds what a test put in; tokens are made up from their parameters.
     #[derive(Default)]
@@ -337,6 +399,8 @@ pub(crate) mod fake {
         secrets: Mutex<HashMap<ObjectKey, Arc<Secret>>>,
         claims: Mutex<HashMap<ObjectKey, Arc<PersistentVolumeClaim>>>,
         volumes: Mutex<HashMap<ObjectKey, Arc<PersistentVolume>>>,
+        drivers: Mutex<HashMap<ObjectKey, Arc<CSIDriver>>>,
+        attachments: Mutex<HashMap<ObjectKey, Arc<VolumeAttachment>>>,
         services: Vec<Arc<Service>>,
     }
 
@@ -358,6 +422,34 @@ pub(crate) mod fake {
             let key = ObjectKey::of(&volume);
             self.volumes.lock().insert(key, Arc::new(volume));
             self
+        }
+
+        /// What a driver says of itself: the spec of its CSIDriver.
+        pub fn with_csi_driver(self, name: &str, spec: Value) -> Self {
+            let driver = json!({"metadata": {"name": name}, "spec": spec});
+            let driver: CSIDriver = serde_json::from_value(driver).unwrap();
+            let key = ObjectKey::of(&driver);
+            self.drivers.lock().insert(key, Arc::new(driver));
+            self
+        }
+
+        pub fn put_attachment(&self, name: &str, status: Value) {
+            let attachment = json!({"metadata": {"name": name}, "status": status,
+                "spec": {"attacher": "d", "nodeName": "here", "source": {}}});
+            let attachment: VolumeAttachment = serde_json::from_value(attachment).unwrap();
+            let key = ObjectKey::of(&attachment);
+            self.attachments.lock().insert(key, Arc::new(attachment));
+        }
+
+        /// Changes what there is of the claim `n/data`, and of its volume.
+        pub fn change_claim(
+            &self,
+            change: impl Fn(&mut PersistentVolumeClaim, &mut PersistentVolume),
+        ) {
+            let (mut claims, mut volumes) = (self.claims.lock(), self.volumes.lock());
+            let claim = claims.get_mut(&ObjectKey::new("n", "data")).unwrap();
+            let volume = volumes.get_mut(&ObjectKey::new("", "v")).unwrap();
+            change(Arc::make_mut(claim), Arc::make_mut(volume));
         }
 
         pub fn with_config_map(self, json: Value) -> Self {
@@ -429,6 +521,36 @@ pub(crate) mod fake {
             Box::pin(async move { find(&self.volumes, "", name) })
         }
 
+        fn csi_driver<'a>(
+            &'a self,
+            name: &'a str,
+        ) -> BoxFuture<'a, Result<Option<Arc<CSIDriver>>, Error>> {
+            Box::pin(async move { Ok(find(&self.drivers, "", name).ok()) })
+        }
+
+        fn attachment<'a>(
+            &'a self,
+            name: &'a str,
+        ) -> BoxFuture<'a, Result<Arc<VolumeAttachment>, Error>> {
+            Box::pin(async move { find(&self.attachments, "", name) })
+        }
+
+        fn patch_claim<'a>(
+            &'a self,
+            namespace: &'a str,
+            name: &'a str,
+            patch: &'a Value,
+        ) -> BoxFuture<'a, Result<(), Error>> {
+            Box::pin(async move {
+                let mut claim = (*find(&self.claims, namespace, name)?).clone();
+                let status: Value = patch["status"].clone();
+                claim.status = serde_json::from_value(status).unwrap();
+                let key = ObjectKey::of(&claim);
+                self.claims.lock().insert(key, Arc::new(claim));
+                Ok(())
+            })
+        }
+
         fn node(&self) -> BoxFuture<'_, Result<Arc<Node>, Error>> {
             let node = json!({"metadata": {"name": "here", "labels": {"host": "here"}}});
             Box::pin(async move { Ok(Arc::new(serde_json::from_value(node).unwrap())) })
@@ -443,8 +565,12 @@ pub(crate) mod fake {
             pod: &'a Pod,
             audience: &'a str,
             expiration_seconds: i64,
-        ) -> BoxFuture<'a, Result<String, Error>> {
-            let token = format!("{}:{audience}:{expiration_seconds}", pod.uid());
+        ) -> BoxFuture<'a, Result<Token, Error>> {
+            let token = Token {
+                text: format!("{}:{audience}:{expiration_seconds}", pod.uid()),
+                issued: jiff::Timestamp::UNIX_EPOCH,
+                expires: jiff::Timestamp::UNIX_EPOCH,
+            };
             Box::pin(async move { Ok(token) })
         }
     }

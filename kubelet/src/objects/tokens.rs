@@ -26,11 +26,15 @@ struct Key {
     expiration_seconds: i64,
 }
 
-#[derive(Clone)]
-struct Token {
-    text: String,
-    issued: Timestamp,
-    expires: Timestamp,
+/// A token, as the apiserver gave it.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The token.
+    pub text: String,
+    /// When it was asked for.
+    pub issued: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
 }
 
 impl Token {
@@ -93,7 +97,7 @@ impl Tokens {
         pod: &Pod,
         audience: &str,
         expiration_seconds: i64,
-    ) -> Result<String, Error> {
+    ) -> Result<Token, Error> {
         let key = Key {
             pod_uid: pod.uid().to_owned(),
             audience: audience.to_owned(),
@@ -102,21 +106,19 @@ impl Tokens {
         let now = Timestamp::now();
         let cached = self.cache.lock().get(&key).map(|e| e.token.clone());
         if let Some(token) = cached.as_ref().filter(|t| !t.is_stale(now)) {
-            return Ok(token.text.clone());
+            return Ok(token.clone());
         }
         match self.request(pod, &key, now).await {
             Ok(token) => {
-                let (text, renewal) = (token.text.clone(), token.renewal());
-                self.keep(key, token, renewal);
-                Ok(text)
+                self.keep(key, token.clone(), token.renewal());
+                Ok(token)
             }
             // A stale token still works until it expires.
             Err(error) => match cached.filter(|t| t.expires > now) {
                 Some(token) => {
                     tracing::warn!(pod = pod.name(), %error, "keeping the previous token");
-                    let text = token.text.clone();
-                    self.keep(key, token, now + RETRY);
-                    Ok(text)
+                    self.keep(key, token.clone(), now + RETRY);
+                    Ok(token)
                 }
                 None => Err(error),
             },

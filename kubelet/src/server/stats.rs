@@ -8,9 +8,11 @@ use crate::manager::Pods;
 use crate::node::machine::Usage;
 use crate::usage::network::Interface;
 use crate::usage::{Figures, Meter, PodFigures};
+use crate::volumes::UsedVolume;
 use hardway_proto::Kind;
 use http::Response;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json as object};
 use std::collections::HashMap;
 
@@ -101,6 +103,26 @@ fn of_pod(
     value
 }
 
+fn of_volume(pod: &Pod, used: &UsedVolume) -> Value {
+    let UsedVolume { name, claim, usage } = used;
+    let mut value = object!({
+        "name": name,
+        "availableBytes": usage.available,
+        "capacityBytes": usage.capacity,
+        "usedBytes": usage.used,
+        "inodesFree": usage.inodes_free,
+        "inodes": usage.inodes,
+        "inodesUsed": usage.inodes_used,
+    });
+    if let Some(claim) = claim {
+        value["pvcRef"] = object!({"name": claim, "namespace": pod.namespace()});
+    }
+    if usage.abnormal.is_some() {
+        value["volumeHealthStats"] = object!({"abnormal": true});
+    }
+    value
+}
+
 /// Answers with the summary.
 pub async fn summary(
     context: &Context,
@@ -141,6 +163,8 @@ pub async fn summary(
             .unwrap_or_else(|| object!({"containers": []}));
         value["podRef"] =
             object!({"name": pod.name(), "namespace": pod.namespace(), "uid": pod.uid()});
+        let volumes = context.volumes.measured(pod.uid());
+        value["volume"] = volumes.iter().map(|used| of_volume(&pod, used)).collect();
         value["startTime"] = object!(pod.status.as_ref().and_then(|s| s.start_time.clone()));
         value
     });

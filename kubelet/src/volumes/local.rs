@@ -1,7 +1,7 @@
 //! `local`: a folder, or a block device, of one node, which stays when its pods go.
 
 use super::ownership;
-use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec};
+use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec, VolumeUsage};
 use k8s_openapi::api::core::v1::{LocalVolumeSource, Pod};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,14 @@ impl VolumePlugin for Local {
             let work = move || folder(&of, &pod, writes);
             let done = tokio::task::spawn_blocking(work).await;
             done.map_err(|e| e.to_string())?
+        })
+    }
+
+    fn usage<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, Option<VolumeUsage>> {
+        Box::pin(async move {
+            let of = source(mounter.spec).filter(|_| !mounter.spec.is_block());
+            let usage = of.map(|of| VolumeUsage::of_file_system(Path::new(&of.path)));
+            usage.transpose()
         })
     }
 }

@@ -5,12 +5,14 @@
 
 mod atomic;
 mod config_map;
+pub mod csi;
 mod downward_api;
 mod empty_dir;
 mod files;
 mod host_path;
 mod local;
 mod mounts;
+mod nfs;
 mod ownership;
 mod persistent;
 mod plugin;
@@ -18,10 +20,12 @@ mod projected;
 mod secret;
 mod subpath;
 mod system;
+pub mod upkeep;
 
 pub use mounts::Request;
-pub use plugin::{Mounted, VolumePlugin};
+pub use plugin::{Mounted, VolumePlugin, VolumeUsage};
 pub use system::{Kernel, System};
+pub use upkeep::{Note, UsedVolume};
 
 use crate::downward::Facts;
 use crate::objects::Objects;
@@ -85,6 +89,7 @@ fn plugins() -> Vec<Arc<dyn VolumePlugin>> {
         Arc::new(downward_api::DownwardApi),
         Arc::new(projected::Projected),
         Arc::new(local::Local),
+        Arc::new(nfs::Nfs),
     ]
 }
 
@@ -93,6 +98,9 @@ fn plugins() -> Vec<Arc<dyn VolumePlugin>> {
 pub struct Manager {
     host: VolumeHost,
     plugins: Vec<Arc<dyn VolumePlugin>>,
+    /// What running pods have that lasts longer than they: by UID, looked up once.
+    lasting: upkeep::Lasting,
+    measured: upkeep::Measured,
 }
 
 impl Manager {
@@ -112,7 +120,16 @@ impl Manager {
                 facts,
             },
             plugins: plugins(),
+            lasting: upkeep::Lasting::default(),
+            measured: upkeep::Measured::default(),
         }
+    }
+
+    /// The same with one more type of volumes.
+    #[must_use]
+    pub fn with(mut self, plugin: Arc<dyn VolumePlugin>) -> Self {
+        self.plugins.push(plugin);
+        self
     }
 
     /// The pod's directory.
@@ -137,6 +154,7 @@ impl Manager {
             let spec = self.find(pod, volume).await?;
             mounted.insert(volume.name.clone(), self.set_up(pod, &spec).await?);
         }
+        self.lasting.lock().remove(pod.uid());
         Ok(mounted)
     }
 
@@ -191,6 +209,8 @@ impl Manager {
         }
         let host = &self.host;
         let mounter = Mounter { host, pod, spec };
+        let attached = plugin.wait_for_attach(&mounter).await;
+        attached.map_err(|reason| failed(WAIT_FOR_ATTACH, reason))?;
         let staged = plugin.stage(&mounter).await;
         staged.map_err(|reason| failed(if is_device { MAP } else { MOUNT_DEVICE }, reason))?;
         let published = plugin.publish(&mounter).await;
@@ -222,6 +242,8 @@ impl Manager {
         }
         self.blocking(pod_uid, move |system, pod| take_down(&dir, system, pod))
             .await?;
+        self.lasting.lock().remove(pod_uid);
+        self.measured.lock().remove(pod_uid);
         self.unstage(Some(pod_uid)).await;
         Ok(())
     }
@@ -288,6 +310,7 @@ impl Manager {
 struct Words(&'static str);
 
 const SET_UP: Words = Words("MountVolume.SetUp");
+const WAIT_FOR_ATTACH: Words = Words("MountVolume.WaitForAttach");
 const MOUNT_DEVICE: Words = Words("MountVolume.MountDevice");
 const MAP: Words = Words("MapVolume.SetUpDevice");
 
@@ -314,10 +337,12 @@ fn unsupported(spec: &VolumeSpec) -> String {
     let name = spec.type_name();
     match spec.persistent {
         None => format!(
-            "volume type {name} is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected"
+            "volume type {name} is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, csi, nfs, configMap, secret, downwardAPI or projected"
         ),
         Some(_) => {
-            format!("volume type {name} is not supported on this node; use hostPath or local")
+            format!(
+                "volume type {name} is not supported on this node; use csi, nfs, hostPath or local"
+            )
         }
     }
 }

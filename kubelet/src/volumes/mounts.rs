@@ -1,6 +1,7 @@
 //! What is mounted into a container, and where.
 
 use super::{Manager, Mounted, subpath};
+use crate::cri::api::Device;
 use crate::cri::{Mount, MountPropagation};
 use crate::env::ConfigError;
 use crate::expansion;
@@ -64,6 +65,32 @@ impl Manager {
         Ok(mounts)
     }
 
+    /// The block devices of a container.
+    pub fn container_devices(&self, request: &Request<'_>) -> Result<Vec<Device>, ConfigError> {
+        let wanted = request.container.volume_devices.iter().flatten();
+        wanted
+            .map(|device| {
+                let volume = request.volumes.get(&device.name).ok_or_else(|| {
+                    ConfigError(format!(
+                        "cannot find volume {:?} to pass into container",
+                        device.name
+                    ))
+                })?;
+                if !volume.is_device {
+                    return Err(ConfigError(format!(
+                        "volume {:?} has volumeMode Filesystem, but is specified in volumeDevices",
+                        device.name
+                    )));
+                }
+                Ok(Device {
+                    container_path: device.device_path.clone(),
+                    host_path: volume.path.to_string_lossy().into_owned(),
+                    permissions: if volume.read_only { "r" } else { "mrw" }.to_owned(),
+                })
+            })
+            .collect()
+    }
+
     fn volume_mount(
         &self,
         request: &Request<'_>,
@@ -77,6 +104,12 @@ impl Manager {
                 mount.name
             ))
         })?;
+        if volume.is_device {
+            return Err(ConfigError(format!(
+                "volume {:?} has volumeMode Block, but is specified in volumeMounts",
+                mount.name
+            )));
+        }
         // `IfPossible` is content without; CRI before 1.30 has no way to ask for it.
         if mount.recursive_read_only.as_deref() == Some("Enabled") {
             return Err(ConfigError(format!(

@@ -139,6 +139,54 @@ pub struct Mounted {
     pub is_device: bool,
 }
 
+/// What became of an expansion on the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expansion {
+    /// The volume has its new size, as far as the node has to do with it.
+    Done,
+    /// Nothing yet: it isn't published.
+    Later,
+    /// It never will: why.
+    Infeasible(String),
+}
+
+/// How full a volume is, in bytes and inodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VolumeUsage {
+    /// Bytes that can be written.
+    pub available: u64,
+    /// Bytes in all.
+    pub capacity: u64,
+    /// Bytes that are used.
+    pub used: u64,
+    /// Inodes that are free.
+    pub inodes_free: u64,
+    /// Inodes in all.
+    pub inodes: u64,
+    /// Inodes that are used.
+    pub inodes_used: u64,
+    /// What is wrong with the volume, if its driver says so.
+    pub abnormal: Option<String>,
+}
+
+impl VolumeUsage {
+    /// Of the file system that a path is on.
+    pub fn of_file_system(path: &Path) -> Result<Self, String> {
+        let stat =
+            nix::sys::statvfs::statvfs(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        let size = stat.fragment_size();
+        Ok(Self {
+            available: stat.blocks_available() * size,
+            capacity: stat.blocks() * size,
+            used: stat.blocks().saturating_sub(stat.blocks_free()) * size,
+            inodes_free: stat.files_free(),
+            inodes: stat.files(),
+            inodes_used: stat.files().saturating_sub(stat.files_free()),
+            abnormal: None,
+        })
+    }
+}
+
 /// A type of volume. Each step may be repeated, and changes nothing then.
 pub trait VolumePlugin: Send + Sync {
     /// The plugin's name, of which paths are made: `kubernetes.io/empty-dir`.
@@ -160,6 +208,11 @@ pub trait VolumePlugin: Send + Sync {
     /// Whether containers may only read it, whatever they ask for.
     fn is_read_only(&self, spec: &VolumeSpec) -> bool {
         spec.read_only
+    }
+
+    /// Waits until the volume is attached to this node, where somebody does that.
+    fn wait_for_attach<'a>(&'a self, _mounter: &'a Mounter<'a>) -> Step<'a, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     /// Makes the volume ready on this node, for all pods.
@@ -185,6 +238,21 @@ pub trait VolumePlugin: Send + Sync {
     /// none from now on.
     fn unstage<'a>(&'a self, _host: &'a VolumeHost, _gone: Option<&'a str>) -> Step<'a, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    /// Done from time to time while the pod runs: for volumes that ask for it.
+    fn republish<'a>(&'a self, _mounter: &'a Mounter<'a>) -> Step<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Has the file system of a published volume follow: it has so many bytes now.
+    fn expand<'a>(&'a self, _mounter: &'a Mounter<'a>, _bytes: i64) -> Step<'a, Expansion> {
+        Box::pin(async { Ok(Expansion::Done) })
+    }
+
+    /// How full a published volume is, if that can be told.
+    fn usage<'a>(&'a self, _mounter: &'a Mounter<'a>) -> Step<'a, Option<VolumeUsage>> {
+        Box::pin(async { Ok(None) })
     }
 }
 

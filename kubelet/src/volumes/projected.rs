@@ -119,7 +119,7 @@ async fn token(
         default_mode.unwrap_or(DEFAULT_MODE)
     };
     let file = File {
-        data: token.into_bytes(),
+        data: token.text.into_bytes(),
         mode: mode as u32,
         owner,
     };

@@ -141,8 +141,8 @@ async fn failures_are_told_as_kubernetes_tells_them() {
             "hostPath type check failed: /proc/version is not a directory",
         ),
         (
-            json!({"nfs": {"server": "s", "path": "/"}}),
-            "volume type nfs is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, configMap, secret, downwardAPI or projected",
+            json!({"rbd": {"image": "i", "monitors": []}}),
+            "volume type rbd is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, csi, nfs, configMap, secret, downwardAPI or projected",
         ),
     ] {
         let mut volume = source;

@@ -203,16 +203,17 @@ impl Worker {
         let host_file = std::fs::read_to_string(&context.hosts_file).unwrap_or_default();
         let hosts = hosts::content(pod, &facts.pod_ips, &names, &host_file);
         let none = Default::default();
-        let mounts = context
-            .volumes
-            .container_mounts(&Request {
-                pod,
-                container,
-                volumes: self.volumes.as_ref().unwrap_or(&none),
-                environment: &environment,
-                hosts: &hosts,
-            })
-            .map_err(Trouble::config)?;
+        let request = Request {
+            pod,
+            container,
+            volumes: self.volumes.as_ref().unwrap_or(&none),
+            environment: &environment,
+            hosts: &hosts,
+        };
+        let mounts = context.volumes.container_mounts(&request);
+        let mounts = mounts.map_err(Trouble::config)?;
+        let devices = context.volumes.container_devices(&request);
+        let devices = devices.map_err(Trouble::config)?;
         let config = container::config(container::Parts {
             pod,
             container,
@@ -221,6 +222,7 @@ impl Worker {
             image: image.as_ref(),
             environment,
             mounts,
+            devices,
             memory_capacity: context.memory_capacity,
             cgroup: context.cgroups.of_container(),
             target,
