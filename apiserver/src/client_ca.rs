@@ -1,8 +1,10 @@
 //! The ConfigMap `extension-apiserver-authentication` in `kube-system`: by which CA the
-//! cluster's clients are known. Servers beside this one that leave it to the apiserver
+//! cluster's clients are known, and by which the server that passes their requests on.
+//! Servers beside this one that leave it to the apiserver
 //! who may do what read it at their start, Kubernetes' controller manager and scheduler
 //! among them, and will not serve without.
 
+use crate::aggregation::identity;
 use crate::bootstrap::ensure_as;
 use crate::cache::Entry;
 use crate::pipeline::Pipeline;
@@ -11,14 +13,15 @@ use hardway_proto::Status;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use x509_parser::prelude::ASN1Time;
 
-/// Where the CA stands in the ConfigMap. The keys for a proxy in front
-/// (`requestheader-…`) are left out, as Kubernetes does without one.
-const KEY: &str = "client-ca-file";
+/// Where the CA of clients stands in the ConfigMap.
+const CLIENTS: &str = "client-ca-file";
+/// Where that of the front proxy stands.
+const FRONT_PROXY: &str = "requestheader-client-ca-file";
 /// The ConfigMap's key in the cache.
 const MAP: &str = "kube-system/extension-apiserver-authentication";
 /// How long to wait after a failure, first and at most: it may be one that stays, as of a
@@ -26,10 +29,21 @@ const MAP: &str = "kube-system/extension-apiserver-authentication";
 const RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
+/// What is published.
+pub struct Published {
+    /// CA of the cluster's clients.
+    pub clients: PathBuf,
+    /// CA of the front proxy: of the certificate that this server shows to others.
+    pub front_proxy: Option<PathBuf>,
+    /// Whom of that CA's they may believe; all, if there is none.
+    pub allowed_names: Vec<String>,
+}
+
 /// Keeps the ConfigMap as it should be, for ever: when `--client-ca-file` changes, and
-/// when somebody changes or deletes it.
-pub async fn run(pipeline: &Pipeline, file: &Path) {
-    let folder = file.parent().filter(|dir| !dir.as_os_str().is_empty());
+/// when somebody changes or deletes it. The CA of the front proxy is looked at along with it.
+pub async fn run(pipeline: &Pipeline, published: &Published) {
+    let folder = published.clients.parent();
+    let folder = folder.filter(|dir| !dir.as_os_str().is_empty());
     let watch = Watch::new(folder.unwrap_or(Path::new(".")));
     let Some(maps) = pipeline.cache.of("", "configmaps") else {
         return;
@@ -41,7 +55,7 @@ pub async fn run(pipeline: &Pipeline, file: &Path) {
     loop {
         let found = maps.get(MAP);
         if !is_same(good.as_ref(), found.as_ref()) {
-            match publish(pipeline, file, found.as_deref()).await {
+            match publish(pipeline, published, found.as_deref()).await {
                 Ok(outcome) => good = found.filter(|_| outcome == Outcome::Unchanged),
                 Err(status) => {
                     tracing::warn!(%status, ?pause, "the ConfigMap extension-apiserver-authentication, retrying");
@@ -74,22 +88,30 @@ enum Outcome {
 
 async fn publish(
     pipeline: &Pipeline,
-    file: &Path,
+    published: &Published,
     found: Option<&Entry>,
 ) -> Result<Outcome, Status> {
-    let own = tokio::fs::read_to_string(file).await.map_err(|error| {
-        Status::internal(format!("--client-ca-file {}: {error}", file.display()))
-    })?;
-    let wanted = json!({
+    let mut own = vec![(CLIENTS, read("client-ca-file", &published.clients).await?)];
+    if let Some(file) = &published.front_proxy {
+        own.push((FRONT_PROXY, read(FRONT_PROXY, file).await?));
+    }
+    let headers = headers(published);
+    let change = |found: &mut Value, _: &Value| {
+        for (key, own) in &own {
+            let text = found["data"][key].as_str().unwrap_or_default();
+            found["data"][key] = bundle(text, own, ASN1Time::now()).into();
+        }
+        for (key, names) in &headers {
+            found["data"][key] = names.as_str().into();
+        }
+    };
+    let mut wanted = json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
-        "data": {KEY: bundle("", &own, ASN1Time::now())},
+        "data": {},
     });
-    let change = |found: &mut Value, _: &Value| {
-        let text = found["data"][KEY].as_str().unwrap_or_default();
-        found["data"][KEY] = bundle(text, &own, ASN1Time::now()).into();
-    };
+    change(&mut wanted, &Value::Null);
     if let Some(entry) = found {
         let now = entry.value();
         let mut next = now.clone();
@@ -100,6 +122,29 @@ async fn publish(
     }
     ensure_as(pipeline, wanted, change).await?;
     Ok(Outcome::Written)
+}
+
+async fn read(flag: &str, file: &Path) -> Result<String, Status> {
+    let text = tokio::fs::read_to_string(file).await;
+    text.map_err(|error| Status::internal(format!("--{flag} {}: {error}", file.display())))
+}
+
+/// How the front proxy is known, and what it says: lists in JSON. Without a proxy there is
+/// nothing to say, as in Kubernetes.
+fn headers(published: &Published) -> Vec<(&'static str, String)> {
+    if published.front_proxy.is_none() {
+        return Vec::new();
+    }
+    let list = |name: &str| json!([name]).to_string();
+    vec![
+        (
+            "requestheader-allowed-names",
+            json!(published.allowed_names).to_string(),
+        ),
+        ("requestheader-username-headers", list(identity::USER)),
+        ("requestheader-group-headers", list(identity::GROUP)),
+        ("requestheader-extra-headers-prefix", list(identity::EXTRA)),
+    ]
 }
 
 /// The certificates of two bundles, each once: those of other apiservers, whose CA may be

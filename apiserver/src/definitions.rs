@@ -74,6 +74,8 @@ pub async fn run(pipeline: Arc<Pipeline>, startup: Arc<Startup>) {
     loop {
         changes.borrow_and_update();
         let clean = definitions.reconcile(&pipeline, &of).await;
+        let generation = pipeline.registry.snapshot().generation();
+        pipeline.aggregation.table_is(generation);
         startup
             .definitions
             .send_if_modified(|known| !std::mem::replace(known, true));

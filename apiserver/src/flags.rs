@@ -1,6 +1,9 @@
 //! Flags, under kube-apiserver's names; all of them are checked before
 //! anything is opened.
 
+use crate::aggregation::identity;
+use crate::aggregation::remote::FrontProxy;
+use crate::client_ca::Published;
 use crate::pipeline::{Network, Seats};
 use crate::store::encryption::{Configuration, Encryption};
 use hardway_access::{Admission, audit};
@@ -154,6 +157,35 @@ pub struct Flags {
     /// Private key of that certificate.
     #[arg(long, value_name = "FILE", requires = "kubelet_client_certificate")]
     pub kubelet_client_key: Option<PathBuf>,
+    /// Certificate to show to the servers of aggregated APIs, which believe the names that
+    /// come with it.
+    #[arg(long, value_name = "FILE", requires = "proxy_client_key_file")]
+    pub proxy_client_cert_file: Option<PathBuf>,
+    /// Private key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "proxy_client_cert_file")]
+    pub proxy_client_key_file: Option<PathBuf>,
+    /// CA of that certificate. This flag and the next four are published for the servers of
+    /// aggregated APIs, in the ConfigMap extension-apiserver-authentication of kube-system;
+    /// this server itself takes nobody's word for who asks.
+    #[arg(long, value_name = "FILE")]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+    /// Names in certificates of that CA whose holders are believed; all by default.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "NAME",
+        requires = "requestheader_client_ca_file"
+    )]
+    pub requestheader_allowed_names: Vec<String>,
+    /// Header that names the user.
+    #[arg(long, value_name = "HEADER", value_parser = [identity::USER], default_value = identity::USER)]
+    pub requestheader_username_headers: String,
+    /// Header that names the user's groups.
+    #[arg(long, value_name = "HEADER", value_parser = [identity::GROUP], default_value = identity::GROUP)]
+    pub requestheader_group_headers: String,
+    /// How headers begin that tell more about the user.
+    #[arg(long, value_name = "PREFIX", value_parser = [identity::EXTRA], default_value = identity::EXTRA)]
+    pub requestheader_extra_headers_prefix: String,
     /// What to log: a level or a tracing filter.
     #[arg(long, default_value = "info", value_name = "FILTER")]
     pub log_level: String,
@@ -250,6 +282,33 @@ impl Flags {
         tls::client_from(&file(ca), file(certificate), file(key), &["http/1.1"])
             .map(Some)
             .map_err(|error| invalid("kubelet-client-certificate", error))
+    }
+
+    /// What is shown to the servers of aggregated APIs.
+    pub fn front_proxy(&self) -> FrontProxy {
+        let file = |path: &PathBuf| Pem::File(path.clone());
+        let certificate = self.proxy_client_cert_file.as_ref().map(file)?;
+        Some((certificate, self.proxy_client_key_file.as_ref().map(file)?))
+    }
+
+    /// Whether that certificate, and the CA that is published with it, can be used.
+    pub fn check_front_proxy(&self) -> Result<(), FlagError> {
+        let shown = tls::client_trusting(tls::Trust::InAnybody, self.front_proxy(), &[]);
+        shown.map_err(|error| invalid("proxy-client-cert-file, --proxy-client-key-file", error))?;
+        let flag = "requestheader-client-ca-file";
+        if let Some(path) = &self.requestheader_client_ca_file {
+            tls::certificates(&read(flag, path)?).map_err(|error| invalid(flag, error))?;
+        }
+        Ok(())
+    }
+
+    /// What servers beside this one are told about its clients.
+    pub fn published(&self) -> Published {
+        Published {
+            clients: self.client_ca_file.clone(),
+            front_proxy: self.requestheader_client_ca_file.clone(),
+            allowed_names: self.requestheader_allowed_names.clone(),
+        }
     }
 
     /// How objects are encrypted in etcd.

@@ -1,10 +1,11 @@
 //! The apiserver: two protocols (REST and gRPC), one pipeline, one table of
 //! resources, one store on etcd.
 
+pub mod aggregation;
 mod background;
 pub mod bootstrap;
 pub mod cache;
-mod client_ca;
+pub mod client_ca;
 pub mod definitions;
 pub mod fairness;
 pub mod flags;

@@ -1,5 +1,6 @@
 //! Puts the parts together and serves them.
 
+use crate::aggregation::{self, Aggregation};
 use crate::cache::Cache;
 use crate::flags::{FlagError, Flags, invalid, read};
 use crate::pipeline::{Pipeline, Services};
@@ -58,6 +59,7 @@ impl Server {
         hardway_client::tls::install_provider();
         let tls = flags.server_tls()?;
         let kubelets = flags.kubelet_tls()?;
+        flags.check_front_proxy()?;
         let registry = Arc::new(Registry::new());
         let encryption = flags.encryption()?;
         let digest = encryption.digest.clone();
@@ -109,6 +111,7 @@ impl Server {
                 flags.service_node_port_range.clone(),
             ),
             registry,
+            aggregation: Arc::new(Aggregation::new(cache.clone(), flags.front_proxy())),
             cache,
             store,
             authenticator,
@@ -120,6 +123,8 @@ impl Server {
         let advertised = flags.advertised();
         let following = definitions::run(pipeline.clone(), startup.clone());
         task::spawn_critical("custom-resources", following);
+        let following = aggregation::run(pipeline.clone(), startup.clone());
+        task::spawn_critical("aggregation", following);
         match pipeline.seats.fairness().cloned() {
             Some(shared) => {
                 let (behind, ready) = (pipeline.clone(), startup.clone());
@@ -133,13 +138,13 @@ impl Server {
         watch_certificates(flags);
         let service_ip = flags.service_cluster_ip_range.nth(1);
         let (behind, ready) = (pipeline.clone(), startup.clone());
-        let clients = flags.client_ca_file.clone();
+        let published = flags.published();
         task::spawn_critical("bootstrap", async move {
             let missing = bootstrap::run(&behind, &ready).await;
             tokio::join!(
                 bootstrap::retry(&behind, missing),
                 kubernetes_service::run(&behind, service_ip, advertised, port),
-                client_ca::run(&behind, &clients),
+                client_ca::run(&behind, &published),
             );
         });
         let (behind, state) = (pipeline.clone(), startup.clone());
@@ -194,7 +199,11 @@ fn prefixes(registry: &Registry) -> impl Iterator<Item = (String, (String, Strin
 /// Has their end told of.
 fn watch_certificates(flags: &Flags) {
     expiry::watch(Use::Serving, &Pem::File(flags.tls_cert_file.clone()));
-    let clients = [&flags.etcd_certfile, &flags.kubelet_client_certificate];
+    let clients = [
+        &flags.etcd_certfile,
+        &flags.kubelet_client_certificate,
+        &flags.proxy_client_cert_file,
+    ];
     for file in clients.into_iter().flatten() {
         expiry::watch(Use::Client, &Pem::File(file.clone()));
     }

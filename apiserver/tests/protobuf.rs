@@ -426,7 +426,7 @@ async fn discovery() {
     let (_, _, body) = get(&lab, "/apis", PROTOBUF).await;
     let (kind, list) = opened::<ApiGroupList>(&body);
     assert_eq!(kind, "v1 APIGroupList");
-    assert_eq!(list.groups[0].name, "apps");
+    assert_eq!(list.groups[1].name, "apps");
     let (_, _, body) = get(&lab, "/apis/apps", PROTOBUF).await;
     assert_eq!(opened::<ApiGroup>(&body).1.name, "apps");
     let (_, _, body) = get(&lab, "/api", PROTOBUF).await;
@@ -448,8 +448,8 @@ async fn discovery() {
             kind,
             format!("apidiscovery.k8s.io/{version} APIGroupDiscoveryList")
         );
-        assert_eq!(list.items[0].metadata.as_ref().unwrap().name, "apps");
-        assert_eq!(list.items[0].versions[0].version, "v1");
+        assert_eq!(list.items[1].metadata.as_ref().unwrap().name, "apps");
+        assert_eq!(list.items[1].versions[0].version, "v1");
     }
     let (_, content_type, _) = get(&lab, "/apis", &format!("application/json;{aggregated}")).await;
     assert_eq!(content_type, format!("application/json;{aggregated}"));

@@ -15,20 +15,28 @@ use crate::images::program;
 use crate::lab::config::OWN_IMAGES;
 
 /// The manifests of all add-ons.
-const MANIFESTS: &[&str] = &[include_str!("../addons/dns.yml")];
+const MANIFESTS: &[&str] = &[
+    include_str!("../addons/dns.yml"),
+    include_str!("../addons/metrics-server.yml"),
+];
+/// Programs of ours that run as add-ons: what their images are called, and their binaries.
+const PROGRAMS: [(&str, &str); 2] = [("dns", "hardway-dns"), ("metrics", "hardway-metrics")];
 /// How long an add-on may take to be available.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The images of the add-ons, out of the components' binaries.
 pub fn images(binaries: &Path) -> Result<Vec<Image>> {
-    let at = "/usr/local/bin/hardway-dns";
-    Ok(vec![Image {
-        name: format!("{OWN_IMAGES}/hardway/dns:{}", env!("CARGO_PKG_VERSION")),
-        entries: program::entries(&binaries.join("hardway-dns"), at)?,
-        entrypoint: vec![at.to_owned()],
-        user: "65532:65532".to_owned(),
-        ..Image::default()
-    }])
+    let image = |(name, binary): (&str, &str)| {
+        let at = format!("/usr/local/bin/{binary}");
+        Ok(Image {
+            name: format!("{OWN_IMAGES}/hardway/{name}:{}", env!("CARGO_PKG_VERSION")),
+            entries: program::entries(&binaries.join(binary), &at)?,
+            entrypoint: vec![at],
+            user: "65532:65532".to_owned(),
+            ..Image::default()
+        })
+    };
+    PROGRAMS.into_iter().map(image).collect()
 }
 
 /// Brings the add-ons' objects to what the manifests say; tells what changed.
@@ -174,7 +182,7 @@ fn objects(cluster: &Cluster) -> Result<Vec<Value>> {
 
 /// Gives the cluster's DNS its address, and tells it what is the cluster's.
 fn fit(object: &mut Value, cluster: &Cluster) {
-    if object["kind"] == "Service" {
+    if object["kind"] == "Service" && object["metadata"]["name"] == "kube-dns" {
         object["spec"]["clusterIP"] = json!(cluster.cluster_dns());
     }
     let values = [
@@ -241,6 +249,14 @@ mod tests {
     fn the_manifests_agree_with_the_plan() {
         let service = find("Service");
         assert_eq!(service["spec"]["clusterIP"], CLUSTER_DNS.to_string());
+        for deployment in manifests().unwrap() {
+            let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+            let known = |(name, _): &(&str, &str)| {
+                let version = env!("CARGO_PKG_VERSION");
+                *image == format!("{OWN_IMAGES}/hardway/{name}:{version}")
+            };
+            assert!(image.is_null() || PROGRAMS.iter().any(known), "{image}");
+        }
         let deployment = find("Deployment");
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
         let image = format!("{OWN_IMAGES}/hardway/dns:{}", env!("CARGO_PKG_VERSION"));

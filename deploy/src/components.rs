@@ -7,14 +7,14 @@ use crate::lab::Lab;
 use crate::lab::config::CONTAINERD_SOCKET;
 use crate::lab::control::Spec;
 use crate::lab::process;
-use crate::pki::{CLUSTER_CA, ETCD_CA};
+use crate::pki::{CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA};
 use crate::plan::{API_PORT, CLUSTER_DNS, CLUSTER_DOMAIN, Host, POD_CIDR, Role, SERVICE_CIDR};
 use crate::shell;
 
 pub mod kubernetes;
 
 /// Packages of the workspace that make up a cluster; each has a binary of its name.
-/// DNS runs in the cluster, all others on its hosts.
+/// DNS and the metrics server run in the cluster, all others on its hosts.
 pub const PACKAGES: &[&str] = &[
     "hardway-apiserver",
     "hardway-controller-manager",
@@ -23,6 +23,7 @@ pub const PACKAGES: &[&str] = &[
     "hardway-proxy",
     "hardway-flannel-lite",
     "hardway-dns",
+    "hardway-metrics",
 ];
 
 /// Processes of the control plane's host in the order they start.
@@ -215,6 +216,16 @@ fn apiserver(lab: &Lab, host: &Host) -> Parts {
             "kubelet-certificate-authority",
             &pki.certificate(CLUSTER_CA),
         )
+        .path(
+            "proxy-client-cert-file",
+            &pki.certificate("front-proxy-client"),
+        )
+        .path("proxy-client-key-file", &pki.key("front-proxy-client"))
+        .file(
+            "requestheader-client-ca-file",
+            pki.certificate(FRONT_PROXY_CA),
+        )
+        .flag("requestheader-allowed-names", "front-proxy-client")
         .path("audit-log-path", &lab.disk(host).join("log/audit.log"))
 }
 

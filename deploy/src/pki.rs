@@ -1,5 +1,5 @@
-//! Certificates: a CA for the cluster, one for etcd, and a certificate for every
-//! identity. What exists and is good is kept; certificates past two thirds of their
+//! Certificates: a CA for the cluster, one for etcd, one for the apiserver as a proxy in
+//! front of others, and a certificate for every identity. What exists and is good is kept; certificates past two thirds of their
 //! life are renewed. A CA is good to its end: with another one nothing that it has
 //! signed would be.
 
@@ -36,6 +36,17 @@ const SHORTENED: u32 = 10;
 pub const CLUSTER_CA: &str = "ca";
 /// Name of etcd's CA, which nobody but etcd and apiserver uses.
 pub const ETCD_CA: &str = "etcd-ca";
+
+/// Name of the front proxy's CA: who has its certificate is believed by other API servers
+/// when it says who asks.
+pub const FRONT_PROXY_CA: &str = "front-proxy-ca";
+
+/// The CAs, and what they are called in their certificates.
+const AUTHORITIES: [(&str, &str); 3] = [
+    (CLUSTER_CA, "kubernetes-ca"),
+    (ETCD_CA, "etcd-ca"),
+    (FRONT_PROXY_CA, "front-proxy-ca"),
+];
 
 /// The folder of certificates and keys.
 #[derive(Debug, Clone)]
@@ -79,7 +90,7 @@ impl Pki {
     pub fn ensure_leaves(&self, all: &[Leaf], now: SystemTime) -> Result<String> {
         let mut issued = 0;
         let mut authorities = Vec::new();
-        for (name, title) in [(CLUSTER_CA, "kubernetes-ca"), (ETCD_CA, "etcd-ca")] {
+        for (name, title) in AUTHORITIES {
             if self.authority(name, now).is_err() {
                 self.create_authority(name, title, now)?;
                 issued += 1;
@@ -90,7 +101,7 @@ impl Pki {
             let (_, authority) = authorities
                 .iter()
                 .find(|(name, _)| *name == leaf.ca)
-                .expect("leaves name one of the two authorities");
+                .expect("leaves name one of the authorities");
             if !self.is_good(leaf, authority, now) {
                 self.issue(leaf, authority, now, YEAR)?;
                 issued += 1;
@@ -107,7 +118,7 @@ impl Pki {
             issued += 1;
         }
         Ok(if issued == 0 {
-            format!("all {} kept", all.len() + 3)
+            format!("all {} kept", all.len() + AUTHORITIES.len() + 1)
         } else {
             format!("{issued} issued")
         })
@@ -132,15 +143,21 @@ impl Pki {
                 )
             })
         };
+        // Clusters made before there were aggregated API servers have none.
+        let front_proxy = [self.certificate(FRONT_PROXY_CA), self.key(FRONT_PROXY_CA)];
+        if front_proxy.iter().all(|file| !file.exists()) {
+            self.create_authority(FRONT_PROXY_CA, FRONT_PROXY_CA, now)?;
+        }
         let authorities = [
             (CLUSTER_CA, authority(CLUSTER_CA)?),
             (ETCD_CA, authority(ETCD_CA)?),
+            (FRONT_PROXY_CA, authority(FRONT_PROXY_CA)?),
         ];
         let renew = |leaf: &Leaf| {
             let (_, authority) = authorities
                 .iter()
                 .find(|(name, _)| *name == leaf.ca)
-                .expect("leaves name one of the two authorities");
+                .expect("leaves name one of the authorities");
             let is_new = every || !self.is_good(leaf, authority, now);
             if is_new {
                 self.issue(leaf, authority, now, life)?;
@@ -443,8 +460,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pki = Pki::new(folder.path());
         let now = SystemTime::now();
-        assert_eq!(pki.ensure(&hosts(2), now).unwrap(), "18 issued");
-        assert_eq!(pki.ensure(&hosts(2), now).unwrap(), "all 18 kept");
+        assert_eq!(pki.ensure(&hosts(2), now).unwrap(), "20 issued");
+        assert_eq!(pki.ensure(&hosts(2), now).unwrap(), "all 20 kept");
         for name in ["ca", "sa", "admin", "apiserver"] {
             let mode = std::fs::metadata(pki.key(name))
                 .unwrap()
@@ -489,12 +506,12 @@ mod tests {
         pki.ensure(&hosts(2), now).unwrap();
         assert_eq!(
             pki.ensure(&hosts(2), now + YEAR / 2).unwrap(),
-            "all 18 kept"
+            "all 20 kept"
         );
-        // The authorities and the service account key outlive the 15 others.
+        // The authorities and the service account key outlive the 16 others.
         assert_eq!(
             pki.ensure(&hosts(2), now + YEAR / 4 * 3).unwrap(),
-            "15 issued"
+            "16 issued"
         );
         std::fs::remove_file(pki.key(ETCD_CA)).unwrap();
         assert_eq!(
@@ -553,7 +570,10 @@ mod tests {
         let late = now + CA_LIFE - Duration::from_secs(86400);
         let ca = pki.authority(CLUSTER_CA, late).unwrap();
         for renewed in pki.renew(&all, late, YEAR, false).unwrap() {
-            assert_eq!(renewed.is_new, !["ca", "etcd-ca"].contains(&&*renewed.file));
+            assert_eq!(
+                renewed.is_new,
+                !["ca", "etcd-ca", "front-proxy-ca"].contains(&&*renewed.file)
+            );
             assert!(renewed.ends <= ca.ends + 60, "{renewed:?}");
         }
         let over = pki
@@ -564,5 +584,26 @@ mod tests {
         let lost = pki.renew(&all, now, YEAR, true).unwrap_err();
         assert!(lost.way_out.unwrap().contains("bring the key back"));
         assert!(!pki.key(ETCD_CA).exists());
+        // A cluster from before there was a front proxy gets its CA; one that has lost a half
+        // of it doesn't.
+        let pki = Pki::new(&folder.path().join("other"));
+        pki.ensure(&hosts(0), now).unwrap();
+        let files = [
+            pki.certificate(FRONT_PROXY_CA),
+            pki.key(FRONT_PROXY_CA),
+            pki.certificate("front-proxy-client"),
+        ];
+        for file in &files {
+            std::fs::remove_file(file).unwrap();
+        }
+        let done = pki.renew(&all, now, YEAR, false).unwrap();
+        let new: Vec<&str> = done
+            .iter()
+            .filter(|it| it.is_new)
+            .map(|it| it.file.as_str())
+            .collect();
+        assert_eq!(new, ["front-proxy-client"]);
+        std::fs::remove_file(&files[1]).unwrap();
+        assert!(pki.renew(&all, now, YEAR, true).is_err());
     }
 }

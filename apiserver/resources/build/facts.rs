@@ -64,7 +64,7 @@ pub fn read_enums(path: &Path) -> Result<Enums, Box<dyn Error>> {
 
 /// `core.v1.Pod` → `io.k8s.api.core.v1.Pod`.
 fn full_name(short: &str) -> String {
-    if short.starts_with("api") && short.contains(".pkg.") {
+    if short.contains(".pkg.") {
         format!("io.k8s.{short}")
     } else {
         format!("io.k8s.api.{short}")

@@ -17,6 +17,7 @@ use k8s_openapi::api::{
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 as apiextensions;
 use k8s_openapi::apimachinery::pkg::{apis::meta::v1 as meta, version};
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1 as apiregistration;
 
 /// Where definitions refer to each other.
 pub const PREFIX: &str = "#/components/schemas/";
@@ -71,6 +72,7 @@ pub fn definitions(facts: &Facts, enums: &Enums, changes: &Changes) -> Map<Strin
             ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration
         }
         apiextensions { CustomResourceDefinition }
+        apiregistration { APIService }
         flowcontrol { FlowSchema PriorityLevelConfiguration }
         authentication { SelfSubjectReview TokenRequest TokenReview }
         authorization {

@@ -292,7 +292,8 @@ mod tests {
     fn groups_in_order_and_versions_by_preference() {
         let table = Registry::new().snapshot();
         let list = groups(&table);
-        assert_eq!(list["groups"][0]["name"], "apps");
+        assert_eq!(list["groups"][0]["name"], "apiregistration.k8s.io");
+        assert_eq!(list["groups"][1]["name"], "apps");
         let autoscaling = group(&table, "autoscaling").expect("autoscaling");
         assert_eq!(
             autoscaling["preferredVersion"]["groupVersion"],
@@ -359,9 +360,9 @@ mod tests {
         );
         let table = Registry::new().snapshot();
         let document = aggregated(&table, V2, false);
-        assert_eq!(document["items"][0]["metadata"]["name"], "apps");
+        assert_eq!(document["items"][1]["metadata"]["name"], "apps");
         assert_eq!(
-            document["items"][0]["versions"][0]["resources"][2]["responseKind"]["kind"],
+            document["items"][1]["versions"][0]["resources"][2]["responseKind"]["kind"],
             "Deployment"
         );
         let core = aggregated(&table, form("v2beta1", "application/json"), true);

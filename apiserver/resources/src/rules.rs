@@ -9,6 +9,7 @@ pub mod pod;
 pub mod template;
 
 mod access;
+mod api_service;
 mod autoscaling;
 mod batch;
 mod client_config;

@@ -14,7 +14,7 @@ mod table;
 pub use dump::respond;
 pub use level::Details;
 pub use objects::{adjust_periodically, run};
-pub use request::{path_digest, pinned, request_digest, work};
+pub use request::{path_digest, pinned, remote_digest, request_digest, work};
 pub use seat::Seat;
 
 use hardway_fairness::{Digest, Interest, Outcome, Refusal, Watchers, Work};

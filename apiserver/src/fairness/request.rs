@@ -4,7 +4,7 @@ use super::Fairness;
 use super::level::Details;
 use crate::cache::Cache;
 use crate::pipeline::{Request, Verb};
-use hardway_access::User;
+use hardway_access::{Attributes, User};
 use hardway_fairness::{Digest, List, Work, list, mutating};
 use hardway_proto::fields::FieldSelector;
 
@@ -32,6 +32,27 @@ pub fn request_digest(request: &Request) -> (Digest<'_>, Details) {
         verb,
         target: Some(target.clone()),
         path: String::new(),
+    };
+    (digest, details)
+}
+
+/// A request for a resource that another server serves.
+pub fn remote_digest<'a>(asked: &Attributes<'a>, path: &str) -> (Digest<'a>, Details) {
+    let digest = Digest {
+        user: &asked.user.name,
+        groups: &asked.user.groups,
+        verb: asked.verb,
+        path: None,
+        group: asked.group,
+        resource: asked.resource,
+        subresource: asked.subresource,
+        namespace: asked.namespace,
+    };
+    let details = Details {
+        user: asked.user.name.clone(),
+        verb: "",
+        target: None,
+        path: path.to_owned(),
     };
     (digest, details)
 }

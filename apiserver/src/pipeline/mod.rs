@@ -41,6 +41,7 @@ pub use selection::Selection;
 pub use services::{Network, Services};
 pub use watch::{Watch, WatchItem, bookmark};
 
+use crate::aggregation::Aggregation;
 use crate::cache::Cache;
 use crate::store::Store;
 use hardway_access::{Admission, Authenticator, Authorizer, Reviews, TokenIssuer, audit};
@@ -79,6 +80,8 @@ pub struct Pipeline {
     pub bodies: Arc<Bodies>,
     /// Cluster IPs and node ports.
     pub services: Services,
+    /// What other servers serve.
+    pub aggregation: Arc<Aggregation>,
 }
 
 /// Whether the pipeline itself does what is asked. A stream is opened by who brought the

@@ -3,6 +3,8 @@
 
 use super::body::{self, Body};
 use super::negotiate::{Form, InProtobuf, Media};
+use crate::aggregation::Aggregation;
+use crate::aggregation::discovery::{Remote, add_aggregated, add_groups, group};
 use crate::pipeline::{Pipeline, present};
 use bytes::Bytes;
 use hardway_access::TokenVerifier;
@@ -32,7 +34,8 @@ pub struct Documents {
 
 #[derive(Default)]
 struct CachedDocument {
-    generation: u64,
+    /// Those of the table and of what other servers serve.
+    generation: (u64, u64),
     documents: HashMap<String, Document>,
 }
 
@@ -76,11 +79,20 @@ impl Documents {
             let document = self.openapi.v2_protobuf(&table);
             return Some(openapi_response(document, V2_PROTOBUF, known, gzip));
         }
+        if let Some((document, hash)) = remote_openapi(path, &pipeline.aggregation) {
+            let etag = format!("\"{hash}\"");
+            if known == etag {
+                return Some(not_modified(&etag));
+            }
+            let mut response = body::whole(200, document, "application/json", gzip);
+            set(&mut response, header::ETAG, &etag);
+            return Some(response);
+        }
         if let Some(document) = self.openapi(path, &table) {
             return Some(openapi_response(document, "application/json", known, gzip));
         }
         let aggregated = aggregated(path, accept);
-        let document = self.document(path, aggregated, &table)?;
+        let document = self.document(path, aggregated, &table, &pipeline.aggregation)?;
         let form = match aggregated {
             Some(Aggregated { encoding, .. }) => Form {
                 media: Media::named(encoding).unwrap_or(form.media),
@@ -114,21 +126,23 @@ impl Documents {
         path: &str,
         aggregated: Option<Aggregated>,
         table: &Arc<Snapshot>,
+        aggregation: &Aggregation,
     ) -> Option<Document> {
         let path = path.trim_end_matches('/');
         let content_type = aggregated.map(Aggregated::content_type).unwrap_or_default();
         let key = format!("{path} {content_type}");
+        let generation = (table.generation(), aggregation.generation());
         let mut kept = self.kept.lock();
-        if kept.generation != table.generation() {
+        if kept.generation != generation {
             *kept = CachedDocument {
-                generation: table.generation(),
+                generation,
                 ..CachedDocument::default()
             };
         }
         if let Some(document) = kept.documents.get(&key) {
             return Some(document.clone());
         }
-        let value = self.make(path, aggregated, table)?;
+        let value = self.make(path, aggregated, table, &aggregation.known())?;
         let bytes = present::to_bytes(&value);
         let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
         let hex: String = digest
@@ -145,16 +159,34 @@ impl Documents {
         Some(document)
     }
 
-    fn make(&self, path: &str, aggregated: Option<Aggregated>, table: &Snapshot) -> Option<Value> {
+    fn make(
+        &self,
+        path: &str,
+        aggregated: Option<Aggregated>,
+        table: &Snapshot,
+        remotes: &[Remote],
+    ) -> Option<Value> {
         if let Some(form) = aggregated {
-            return Some(discovery::aggregated(table, form, path == "/api"));
+            let mut document = discovery::aggregated(table, form, path == "/api");
+            if path != "/api" {
+                add_aggregated(&mut document, remotes);
+            }
+            return Some(document);
         }
         match path {
             "/api" => return Some(discovery::api_versions(&self.address)),
-            "/apis" => return Some(discovery::groups(table)),
-            "/openapi/v3" => return Some(self.openapi.index(table)),
+            "/apis" => {
+                let mut document = discovery::groups(table);
+                add_groups(&mut document, remotes);
+                return Some(document);
+            }
+            "/openapi/v3" => {
+                let mut index = self.openapi.index(table);
+                add_openapi(&mut index, remotes);
+                return Some(index);
+            }
             "/version" => return Some(version()),
-            "" => return Some(json!({"paths": paths(table)})),
+            "" => return Some(json!({"paths": paths(table, remotes)})),
             _ => {}
         }
         if let Some(verifier) = &self.verifier {
@@ -171,8 +203,29 @@ impl Documents {
             return discovery::resources(table, "", version);
         }
         match path.strip_prefix("/apis/")?.split_once('/') {
-            None => discovery::group(table, path.strip_prefix("/apis/")?),
+            None => {
+                let name = path.strip_prefix("/apis/")?;
+                group(discovery::group(table, name), name, remotes)
+            }
             Some((group, version)) => discovery::resources(table, group, version),
+        }
+    }
+}
+
+/// The document of another server at a path below `/openapi/v3`, and its hash.
+fn remote_openapi(path: &str, aggregation: &Aggregation) -> Option<(Bytes, String)> {
+    let remote = aggregation.serves(path.strip_prefix("/openapi/v3")?)?;
+    remote.state().openapi.v3
+}
+
+/// Adds the documents of other servers to the index of `/openapi/v3`.
+fn add_openapi(index: &mut Value, remotes: &[Remote]) {
+    for Remote { spec, state } in remotes {
+        if let Some((_, hash)) = &state.openapi.v3 {
+            let path = spec.root();
+            let url = format!("/openapi/v3{path}?hash={hash}");
+            let path = path.trim_start_matches('/');
+            index["paths"][path] = json!({"serverRelativeURL": url});
         }
     }
 }
@@ -258,7 +311,7 @@ fn version() -> Value {
 }
 
 /// What is served at the root: all paths, as Kubernetes lists them.
-fn paths(table: &Snapshot) -> Vec<String> {
+fn paths(table: &Snapshot, remotes: &[Remote]) -> Vec<String> {
     let mut paths: Vec<String> = [
         "/.well-known/openid-configuration",
         "/api",
@@ -286,6 +339,11 @@ fn paths(table: &Snapshot) -> Vec<String> {
             paths.push(format!("/apis/{group}/{version}"));
         }
     }
+    for Remote { spec, .. } in remotes {
+        paths.push(format!("/apis/{}", spec.group));
+        paths.push(spec.root());
+    }
     paths.sort();
+    paths.dedup();
     paths
 }

@@ -25,6 +25,8 @@ pub struct Startup {
     /// The watch cache is filled and custom resources are served: the server
     /// knows what there is.
     pub definitions: watch::Sender<bool>,
+    /// It knows as well what other servers serve.
+    pub aggregation: watch::Sender<bool>,
     /// The configuration of priority and fairness is followed, or isn't to be.
     pub fairness: AtomicBool,
     /// The server is going down.
@@ -36,11 +38,12 @@ impl Startup {
     /// tokens for invalid, permissions for missing and namespaces for absent;
     /// 503 if that takes long.
     pub async fn knowing(&self) -> Result<(), Status> {
-        if *self.definitions.borrow() {
+        if *self.aggregation.borrow() {
             return Ok(());
         }
-        let mut definitions = self.definitions.subscribe();
-        let known = tokio::time::timeout(WARMING_UP, definitions.wait_for(|known| *known));
+        // It comes after the definitions.
+        let mut aggregation = self.aggregation.subscribe();
+        let known = tokio::time::timeout(WARMING_UP, aggregation.wait_for(|known| *known));
         if known.await.is_ok() {
             return Ok(());
         }
@@ -155,6 +158,13 @@ async fn run(endpoint: &str, pipeline: &Pipeline, startup: &Startup) -> Vec<Chec
     checks.push((
         "poststarthook/crd-informer-synced",
         match *startup.definitions.borrow() {
+            true => Ok(()),
+            false => Err("not finished".to_owned()),
+        },
+    ));
+    checks.push((
+        "poststarthook/apiservice-discovery-controller",
+        match *startup.aggregation.borrow() {
             true => Ok(()),
             false => Err("not finished".to_owned()),
         },

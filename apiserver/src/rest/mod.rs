@@ -6,9 +6,11 @@ pub mod health;
 pub mod negotiate;
 mod objects;
 pub mod path;
+mod remote;
 
 pub use documents::{Documents, GIT_VERSION};
 
+use crate::aggregation::remote::Remote;
 use crate::fairness::{self, Classified};
 use crate::metrics;
 use crate::pipeline::{
@@ -147,6 +149,7 @@ impl Rest {
             Ok(form) => form,
             Err(_) if !negotiates(request.uri().path()) => Form::default(),
             Err(_) if self.connects(request.uri().path()) => Form::default(),
+            Err(_) if self.remote(request.uri().path()).is_some() => Form::default(),
             Err(_) if documents::wants_protobuf(accept) => Form::default(),
             Err(_) if documents::aggregated(request.uri().path(), accept).is_some() => {
                 Form::default()
@@ -200,6 +203,11 @@ impl Rest {
         })
     }
 
+    /// Another server that serves a path in this one's place.
+    fn remote(&self, path: &str) -> Option<Arc<Remote>> {
+        self.pipeline.aggregation.serves(path)
+    }
+
     /// Whether it isn't this server that answers.
     fn connects(&self, path: &str) -> bool {
         let target = path::parse(path).and_then(|path| self.target(&path));
@@ -245,6 +253,11 @@ impl Rest {
         let asked = Attributes { user, ..asked };
         let log = self.pipeline.audit.as_ref();
         caller.record.begin(log, &origin, &asked)?;
+        if let Some(remote) = self.remote(&path) {
+            let resource = resource.as_ref();
+            return remote::answer(&self.pipeline, remote, request, &asked, resource, &caller)
+                .await;
+        }
         if let Some(resource) = resource {
             return self.resource(request, resource, caller).await;
         }

@@ -4,6 +4,8 @@
 mod kubelet;
 mod proxies;
 
+pub use proxies::proxyable;
+
 use crate::pipeline::{Admitted, Pipeline, Target, Verb, metadata};
 use crate::rest::body::{self, Body};
 use crate::{cache::join, metrics};

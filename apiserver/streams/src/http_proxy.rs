@@ -68,10 +68,9 @@ where
     let (parts, body) = request.into_parts();
     let mut onward = Request::new(body);
     *onward.method_mut() = parts.method;
-    *onward.headers_mut() = forwardable(&parts.headers);
-    drop_hop_by_hop(onward.headers_mut());
+    *onward.headers_mut() = self::onward(&parts.headers);
     let mut response = upstream.send(onward).await?;
-    drop_hop_by_hop(response.headers_mut());
+    clear(response.headers_mut());
     Ok(response.map(|body| UnsyncBoxBody::new(body.map_err(Into::into))))
 }
 
@@ -204,7 +203,16 @@ fn announce<B>(request: &mut Request<B>, exposed: &Exposed) {
     }
 }
 
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
+/// The headers of a request that go on to an upstream: none with credentials, and none
+/// about the connection that the request came over.
+pub fn onward(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = forwardable(headers);
+    clear(&mut headers);
+    headers
+}
+
+/// Takes away headers that are about one connection.
+pub fn clear(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -302,7 +310,7 @@ mod tests {
         headers.insert("x-private", HeaderValue::from_static("1"));
         headers.insert("transfer-encoding", HeaderValue::from_static("chunked"));
         headers.insert("content-type", HeaderValue::from_static("text/plain"));
-        drop_hop_by_hop(&mut headers);
+        clear(&mut headers);
         assert_eq!(headers.len(), 1);
     }
 

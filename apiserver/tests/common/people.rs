@@ -37,6 +37,18 @@ impl Client {
 
     pub async fn send(&mut self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         let request = request_of(self.user, self.groups, method, path, body);
+        self.send_request(request).await
+    }
+
+    /// Reads in one of these forms.
+    pub async fn get_as(&mut self, path: &str, accept: &'static str) -> Answer {
+        let mut request = request_of(self.user, self.groups, Method::GET, path, None);
+        let accept = http::HeaderValue::from_static(accept);
+        request.headers_mut().insert("accept", accept);
+        self.send_request(request).await
+    }
+
+    async fn send_request(&mut self, request: Request<Full<Bytes>>) -> Answer {
         self.sender.ready().await.expect("the connection is kept");
         let begun = Instant::now();
         let response = self.sender.send_request(request).await.expect("an answer");

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{CLUSTER_CA, ETCD_CA};
+use super::{CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA};
 use crate::plan::{CLUSTER_DOMAIN, Host, KUBERNETES_SERVICE, Role};
 
 /// One certificate to have: who it is for and who vouches for it.
@@ -121,6 +121,12 @@ pub fn of_control_plane(host: &Host, names: &ApiNames) -> Vec<Leaf> {
             "apiserver-kubelet-client",
             CLUSTER_CA,
             "kube-apiserver-kubelet-client",
+            &[],
+        ),
+        client(
+            "front-proxy-client",
+            FRONT_PROXY_CA,
+            "front-proxy-client",
             &[],
         ),
         both(

@@ -31,6 +31,7 @@ const OF_CONTROL_PLANE: &[(&str, Option<u16>)] = &[
     ("scheduler", Some(10259)),
     ("apiserver-etcd-client", None),
     ("apiserver-kubelet-client", None),
+    ("front-proxy-client", None),
     ("admin", None),
 ];
 /// Those of a node that joined.

@@ -47,6 +47,29 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
             let policy = object["spec"]["policyName"].clone();
             vec![name(object), policy, shown.into(), age(object, now)]
         }),
+        "APIService" => ("Name|Service|Available|Age", |object, now| {
+            let service = &object["spec"]["service"];
+            let place = match service.is_object() {
+                true => format!("{}/{}", text(&service["namespace"]), text(&service["name"])),
+                false => "Local".to_owned(),
+            };
+            let mut conditions = list(&object["status"]["conditions"]).iter();
+            let available = conditions.find(|condition| condition["type"] == "Available");
+            let available = available.map_or_else(
+                || "Unknown".to_owned(),
+                |it| match (text(&it["status"]), text(&it["reason"])) {
+                    ("True", _) => "True".to_owned(),
+                    (status, "") => status.to_owned(),
+                    (status, reason) => format!("{status} ({reason})"),
+                },
+            );
+            vec![
+                name(object),
+                place.into(),
+                available.into(),
+                age(object, now),
+            ]
+        }),
         "FlowSchema" => (
             "Name|PriorityLevel|MatchingPrecedence|DistinguisherMethod|Age|MissingPL",
             flow_schema,

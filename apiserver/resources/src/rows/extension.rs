@@ -1,4 +1,4 @@
-//! What extends the API: custom resources, admission.
+//! What extends the API: custom resources, other API servers, admission.
 
 use super::*;
 
@@ -30,6 +30,16 @@ pub const ROWS: &[Row] = &[
         kind: "ValidatingWebhookConfiguration",
         plural: "validatingwebhookconfigurations",
         ..ADMISSION
+    },
+    Row {
+        group: "apiregistration.k8s.io",
+        kind: "APIService",
+        plural: "apiservices",
+        categories: &["api-extensions"],
+        subresources: &[STATUS_ALONE],
+        prefix: "apiregistration.k8s.io/apiservices",
+        strategy: VERSIONED,
+        ..CLUSTER
     },
     Row {
         group: "apiextensions.k8s.io",

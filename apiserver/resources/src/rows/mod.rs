@@ -217,6 +217,8 @@ const fn stream(name: &'static str, options: &'static str, stream: Stream) -> Su
 
 /// The named groups in Kubernetes' order of priority.
 pub const GROUPS: &[&str] = &[
+    // Told first, by whom all others are told through.
+    "apiregistration.k8s.io",
     "apps",
     "events.k8s.io",
     "authentication.k8s.io",
@@ -259,6 +261,9 @@ pub fn definition(group: &str, version: &str, kind: &str) -> String {
     match group {
         "apiextensions.k8s.io" => {
             format!("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{version}.{kind}")
+        }
+        "apiregistration.k8s.io" => {
+            format!("io.k8s.kube-aggregator.pkg.apis.apiregistration.{version}.{kind}")
         }
         "" => format!("io.k8s.api.core.{version}.{kind}"),
         _ => {

@@ -128,6 +128,7 @@ mod tests {
         admissionregistration/validatingadmissionpolicybinding : ValidatingAdmissionPolicyBinding : versioned :
         admissionregistration/validatingwebhookconfiguration : ValidatingWebhookConfiguration : versioned :
         apiextensions-apiserver/customresourcedefinition : CustomResourceDefinition : versioned :
+        kube-aggregator/apiservice : APIService            : versioned              : all
     ";
 
     #[test]

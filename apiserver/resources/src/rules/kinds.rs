@@ -2,9 +2,9 @@
 
 use super::kind::{Kind, PLAIN};
 use super::{
-    FieldErrors, KindRules, access, autoscaling, batch, config, definition, endpoints, event,
-    extension, flow_control, limits, namespace, networking, node, pod, service, signing_request,
-    storage, template, workloads,
+    FieldErrors, KindRules, access, api_service, autoscaling, batch, config, definition, endpoints,
+    event, extension, flow_control, limits, namespace, networking, node, pod, service,
+    signing_request, storage, template, workloads,
 };
 use crate::rows::Row;
 use serde_json::Value;
@@ -87,6 +87,7 @@ fn find(group: &str, kind: &str) -> Kind {
         ("storage.k8s.io", "StorageClass") => storage::STORAGE_CLASS,
         ("storage.k8s.io", "VolumeAttachment") => storage::ATTACHMENT,
         ("admissionregistration.k8s.io", kind) => admission(kind),
+        ("apiregistration.k8s.io", "APIService") => api_service::API_SERVICE,
         ("apiextensions.k8s.io", "CustomResourceDefinition") => definition::DEFINITION,
         ("flowcontrol.apiserver.k8s.io", "FlowSchema") => flow_control::FLOW_SCHEMA,
         ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration") => {

@@ -12,7 +12,7 @@ use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
 use crate::host::env;
 use crate::kubeconfig;
-use crate::pki::{self, CLUSTER_CA, ETCD_CA, Pki};
+use crate::pki::{self, CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA, Pki};
 use crate::plan::{self, Host, Role};
 use crate::shell;
 
@@ -146,6 +146,7 @@ fn files(host: &Host) -> Vec<String> {
     if host.role == Role::ControlPlane {
         names.push(format!("pki/{CLUSTER_CA}.key"));
         names.push(format!("pki/{ETCD_CA}.crt"));
+        names.push(format!("pki/{FRONT_PROXY_CA}.crt"));
         names.extend(["pki/sa.key", "pki/sa.pub", encryption::FILE].map(str::to_owned));
     }
     names.extend(

@@ -51,7 +51,9 @@ pub fn run(options: &Options, lab: Option<&Lab>) -> Result<()> {
     let next_year = (since + YEAR).as_secs().cast_signed();
     for ca in done
         .iter()
-        .filter(|it| [pki::CLUSTER_CA, pki::ETCD_CA].contains(&it.file.as_str()))
+        .filter(|it| {
+            [pki::CLUSTER_CA, pki::ETCD_CA, pki::FRONT_PROXY_CA].contains(&it.file.as_str())
+        })
         .filter(|it| it.ends < next_year)
     {
         println!(

@@ -1,0 +1,141 @@
+//! Connections to an aggregated server, kept for the requests to come.
+
+use super::spec::{Reference, Unavailable, addresses};
+use crate::cache::Cache;
+use futures_util::future::BoxFuture;
+use hardway_client::tls;
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use serde_json::Value;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tower::Service;
+
+/// How long one endpoint may take to be connected.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connects to a Service's endpoints, one that answers after the other.
+#[derive(Clone)]
+pub struct Connector {
+    pub(super) cache: Arc<Cache>,
+    pub(super) service: Reference,
+    /// Nothing could be verified with what the APIService says: why not.
+    pub(super) tls: Result<Arc<tls::Client>, String>,
+    pub(super) next: Arc<AtomicUsize>,
+}
+
+impl Connector {
+    /// Where the server is now.
+    ///
+    /// # Errors
+    /// If it is nowhere.
+    pub fn addresses(&self) -> Result<Vec<String>, Unavailable> {
+        let of = &self.service;
+        let service = self.cache.of("", "services");
+        let service = service.and_then(|all| all.get(&of.key()));
+        let slices = self.cache.of("discovery.k8s.io", "endpointslices");
+        let slices = slices.map_or_else(Vec::new, |all| all.list(Some(&of.namespace)).0);
+        let name = "kubernetes.io/service-name";
+        let slices: Vec<Value> = slices
+            .iter()
+            .filter(|slice| slice.labels.get(name).is_some_and(|name| *name == of.name))
+            .map(|slice| slice.value())
+            .collect();
+        addresses(of, service.map(|entry| entry.value()).as_ref(), &slices)
+    }
+
+    async fn connect(self) -> io::Result<Stream> {
+        let addresses = self
+            .addresses()
+            .map_err(|none| io::Error::other(none.message))?;
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut last = io::Error::other("no endpoint");
+        for turn in 0..addresses.len() {
+            let address = &addresses[first.wrapping_add(turn) % addresses.len()];
+            match tokio::time::timeout(PATIENCE, self.connect_to(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => {
+                    last = io::Error::new(error.kind(), format!("dial tcp {address}: {error}"));
+                }
+                Err(_) => {
+                    let text = format!("dial tcp {address}: i/o timeout");
+                    last = io::Error::new(io::ErrorKind::TimedOut, text);
+                }
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect_to(&self, address: &str) -> io::Result<Stream> {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from(self.service.server_name()).map_err(io::Error::other)?;
+        let tls = self.tls.clone().map_err(io::Error::other)?;
+        let connector = TlsConnector::from(tls.current());
+        Ok(Stream(TokioIo::new(connector.connect(name, tcp).await?)))
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<Stream>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        Box::pin(self.clone().connect())
+    }
+}
+
+/// A TLS session.
+pub struct Stream(TokioIo<TlsStream<TcpStream>>);
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        let (_, session) = self.0.inner().get_ref();
+        match session.alpn_protocol() {
+            Some(b"h2") => Connected::new().negotiated_h2(),
+            _ => Connected::new(),
+        }
+    }
+}
+
+impl hyper::rt::Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl hyper::rt::Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,154 @@
+//! Following one aggregated server: whether it can be asked, and what it serves.
+
+use super::remote::{OpenApi, Remote};
+use super::spec::Unavailable;
+use super::status::{self, Verdict};
+use crate::pipeline::Pipeline;
+use bytes::Bytes;
+use hardway_client::serving::caught;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+
+/// How often one that answers is asked again, as Kubernetes does: that a network is cut
+/// nobody tells.
+const AGAIN: Duration = Duration::from_secs(30);
+/// How long to wait after an answer that failed, first and at most.
+const RETRY: Duration = Duration::from_millis(200);
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+/// A server that is followed until this is dropped.
+pub struct Following {
+    pub(super) remote: Arc<Remote>,
+    task: AbortHandle,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Following {
+    /// Begins.
+    pub(super) fn begin(pipeline: Arc<Pipeline>, name: String, remote: Arc<Remote>) -> Self {
+        let followed = remote.clone();
+        let task = tokio::spawn(async move {
+            let follow = || follow(pipeline.clone(), name.clone(), followed.clone());
+            while let Err(panic) = caught(follow()).await {
+                tracing::error!(name, panic, "following an API service panicked");
+                tokio::time::sleep(LONGEST_RETRY).await;
+            }
+        });
+        Self {
+            remote,
+            task: task.abort_handle(),
+        }
+    }
+}
+
+async fn follow(pipeline: Arc<Pipeline>, name: String, remote: Arc<Remote>) {
+    let of = |group, plural| pipeline.cache.of(group, plural).map(|of| of.changes());
+    let (Some(mut services), Some(mut slices)) =
+        (of("", "services"), of("discovery.k8s.io", "endpointslices"))
+    else {
+        return;
+    };
+    let mut pause = RETRY;
+    loop {
+        services.borrow_and_update();
+        slices.borrow_and_update();
+        let addresses = remote.addresses();
+        let verdict = look(&pipeline, &remote, &addresses).await;
+        let written = status::write(&pipeline, &name, &verdict).await;
+        if let Err(status) = &written {
+            tracing::warn!(name, %status, "the status of an API service, retrying");
+        }
+        let wait = match &verdict {
+            Ok(_) if written.is_ok() => {
+                pause = RETRY;
+                AGAIN
+            }
+            _ => {
+                pause = (pause * 2).min(LONGEST_RETRY);
+                pause
+            }
+        };
+        let moved = async {
+            loop {
+                let changed = tokio::select! {
+                    changed = services.changed() => changed,
+                    changed = slices.changed() => changed,
+                };
+                if changed.is_err() || remote.addresses() != addresses {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(wait, moved).await.is_ok() {
+            pause = RETRY;
+        }
+    }
+}
+
+/// Looks how a server is, and takes over what it serves.
+async fn look(
+    pipeline: &Pipeline,
+    remote: &Arc<Remote>,
+    addresses: &Result<Vec<String>, Unavailable>,
+) -> Verdict {
+    let told = match addresses {
+        Err(none) => Err(none.clone()),
+        Ok(_) => resources(remote).await.map_err(|message| Unavailable {
+            reason: "FailedDiscoveryCheck",
+            message,
+        }),
+    };
+    let openapi = match &told {
+        Ok(_) => openapi(remote).await,
+        Err(_) => None,
+    };
+    let is_news = remote.learn(|state| {
+        let is_available = told.is_ok();
+        let mut is_news = std::mem::replace(&mut state.is_available, is_available) != is_available;
+        if let Ok(resources) = &told
+            && state.resources.as_deref() != Some(resources)
+        {
+            state.resources = Some(Arc::new(resources.clone()));
+            is_news = true;
+        }
+        if let Some(openapi) = openapi {
+            let hash = |it: &OpenApi| it.v3.as_ref().map(|(_, hash)| hash.clone());
+            is_news |= hash(&state.openapi) != hash(&openapi);
+            state.openapi = openapi;
+        }
+        is_news
+    });
+    if is_news {
+        pipeline.aggregation.changed();
+    }
+    told.map(|_| Unavailable {
+        reason: "Passed",
+        message: "all checks passed".into(),
+    })
+}
+
+async fn resources(remote: &Arc<Remote>) -> Result<Value, String> {
+    let bytes = remote.document(remote.spec.root()).await?;
+    let list: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    Ok(list["resources"].clone())
+}
+
+/// What it says of shapes; a server need not say anything.
+async fn openapi(remote: &Arc<Remote>) -> Option<OpenApi> {
+    let path = format!("/openapi/v3{}", remote.spec.root());
+    let bytes: Bytes = remote.document(path).await.ok()?;
+    serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).ok()?;
+    let hash = ring::digest::digest(&ring::digest::SHA256, &bytes);
+    let hash = hash.as_ref().iter();
+    let hash: String = hash.map(|byte| format!("{byte:02X}")).collect();
+    Some(OpenApi {
+        v3: Some((bytes, hash)),
+    })
+}

@@ -1,0 +1,100 @@
+//! Who asks, told to aggregated servers: headers that they believe because they come over a
+//! connection with the front proxy's certificate
+//! (`k8s.io/apiserver/pkg/authentication/request/headerrequest`).
+
+use hardway_access::User;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+/// The header that names the user.
+pub const USER: &str = "X-Remote-User";
+/// The header that names one of their groups.
+pub const GROUP: &str = "X-Remote-Group";
+/// How the headers begin that name further facts.
+pub const EXTRA: &str = "X-Remote-Extra-";
+
+/// All that may not be in a header's name (RFC 7230's tokens are left), and `%`.
+const ENCODED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'%')
+    .add(b'(')
+    .add(b')')
+    .add(b',')
+    .add(b'/')
+    .add(b':')
+    .add(b';')
+    .add(b'<')
+    .add(b'=')
+    .add(b'>')
+    .add(b'?')
+    .add(b'@')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'{')
+    .add(b'}');
+
+/// Puts a user into headers, in place of whoever is named there.
+pub fn announce(user: &User, headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-remote-"))
+        .cloned()
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    let extra = user.extra.iter().flat_map(|(key, values)| {
+        let name = format!("{EXTRA}{}", utf8_percent_encode(key, ENCODED)).to_ascii_lowercase();
+        values.iter().map(move |value| (name.clone(), value))
+    });
+    let own = [(USER.to_ascii_lowercase(), &user.name)];
+    let groups = user
+        .groups
+        .iter()
+        .map(|it| (GROUP.to_ascii_lowercase(), it));
+    for (name, value) in own.into_iter().chain(groups).chain(extra) {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_names_themselves() {
+        let mut user = User::new("jane", ["dev", "ops"]);
+        let pod = "authentication.kubernetes.io/pod-name";
+        user.extra.insert(pod.into(), vec!["a".into(), "b".into()]);
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-remote-user", "admin"),
+            ("x-remote-group", "system:masters"),
+            ("x-remote-extra-scopes", "all"),
+            ("x-remote-uid", "0"),
+            ("accept", "application/json"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        announce(&user, &mut headers);
+        let all = |name: &str| -> Vec<&str> {
+            let values = headers.get_all(name).iter();
+            values.map(|value| value.to_str().unwrap()).collect()
+        };
+        assert_eq!(all("x-remote-user"), ["jane"]);
+        assert_eq!(
+            all("x-remote-group"),
+            ["dev", "ops", "system:authenticated"]
+        );
+        assert_eq!(
+            all("x-remote-extra-authentication.kubernetes.io%2fpod-name"),
+            ["a", "b"]
+        );
+        assert!(all("x-remote-extra-scopes").is_empty() && all("x-remote-uid").is_empty());
+        assert_eq!(all("accept"), ["application/json"]);
+    }
+}

@@ -1,0 +1,185 @@
+//! What other servers serve behind this one: APIServices with a Service. Requests for their
+//! groups are passed on with the name of who asks, once they are permitted
+//! ([`remote::Remote::forward`]); discovery and OpenAPI tell of them with all else. A server
+//! that can't be asked keeps nothing waiting but requests for its own groups.
+
+mod connection;
+pub mod discovery;
+mod following;
+pub mod identity;
+mod local;
+pub mod remote;
+pub mod spec;
+mod status;
+
+use crate::cache::{Cache, Entry};
+use crate::pipeline::{Pipeline, url_decode};
+use crate::rest::health::Startup;
+use following::Following;
+use parking_lot::RwLock;
+use remote::{FrontProxy, Remote};
+use spec::Spec;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How long to wait before trying again what could not be written.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Group and version.
+type Key = (String, String);
+
+/// Who serves what in this server's place.
+pub struct Aggregation {
+    cache: Arc<Cache>,
+    proxy: FrontProxy,
+    remotes: RwLock<Arc<BTreeMap<Key, Arc<Remote>>>>,
+    /// Changes with all that documents tell.
+    generation: AtomicU64,
+    /// The generation of the table of resources.
+    table: watch::Sender<u64>,
+}
+
+impl Aggregation {
+    /// Nobody yet. `proxy` is the certificate by which other servers know this one.
+    pub fn new(cache: Arc<Cache>, proxy: FrontProxy) -> Self {
+        Self {
+            cache,
+            proxy,
+            remotes: RwLock::default(),
+            generation: AtomicU64::new(0),
+            table: watch::Sender::new(0),
+        }
+    }
+
+    /// Who serves a path (`/apis/GROUP/VERSION` and all below) if it isn't this server.
+    pub fn serves(&self, path: &str) -> Option<Arc<Remote>> {
+        let remotes = self.remotes.read().clone();
+        if remotes.is_empty() {
+            return None;
+        }
+        let below = path.strip_prefix("/apis/")?;
+        // What leads elsewhere is not below what was permitted.
+        let leads = |part: &str| matches!(url_decode(part, false).as_str(), "." | "..");
+        if below.split('/').any(leads) {
+            return None;
+        }
+        let mut parts = below.splitn(3, '/');
+        let key = (parts.next()?.to_owned(), parts.next()?.to_owned());
+        remotes.get(&key).cloned()
+    }
+
+    /// What is known of all of them, by group and version.
+    pub fn known(&self) -> Vec<discovery::Remote> {
+        let remotes = self.remotes.read().clone();
+        let known = remotes.values().map(|remote| discovery::Remote {
+            spec: remote.spec.clone(),
+            state: remote.state(),
+        });
+        known.collect()
+    }
+
+    /// Changes with all that documents tell of them.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Has documents made anew.
+    fn changed(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The table of resources has this generation.
+    pub fn table_is(&self, generation: u64) {
+        self.table
+            .send_if_modified(|known| std::mem::replace(known, generation) != generation);
+    }
+}
+
+/// Keeps up the APIServices of this server, and follows those of others, for ever.
+pub async fn run(pipeline: Arc<Pipeline>, startup: Arc<Startup>) {
+    pipeline.cache.loaded().await;
+    let mut definitions = startup.definitions.subscribe();
+    if definitions.wait_for(|known| *known).await.is_err() {
+        return;
+    }
+    let Some(of) = pipeline.cache.of(local::GROUP, local::PLURAL) else {
+        return;
+    };
+    let aggregation = pipeline.aggregation.clone();
+    let (mut changes, mut table) = (of.changes(), aggregation.table.subscribe());
+    let mut followed: HashMap<String, Following> = HashMap::new();
+    loop {
+        changes.borrow_and_update();
+        table.borrow_and_update();
+        let (entries, _) = of.list(None);
+        follow(&pipeline, &mut followed, &entries);
+        startup
+            .aggregation
+            .send_if_modified(|known| !std::mem::replace(known, true));
+        let written = local::reconcile(&pipeline, &pipeline.registry.snapshot()).await;
+        let wait = async {
+            tokio::select! {
+                changed = changes.changed() => changed.is_ok(),
+                changed = table.changed() => changed.is_ok(),
+            }
+        };
+        let goes_on = match written {
+            Ok(()) => wait.await,
+            Err(status) => {
+                tracing::warn!(%status, "API services, retrying");
+                tokio::time::timeout(RETRY, wait).await.unwrap_or(true)
+            }
+        };
+        if !goes_on {
+            return;
+        }
+    }
+}
+
+/// Begins and ends following servers, as the APIServices say.
+fn follow(
+    pipeline: &Arc<Pipeline>,
+    followed: &mut HashMap<String, Following>,
+    entries: &[Arc<Entry>],
+) {
+    let aggregation = &pipeline.aggregation;
+    let mut wanted: HashMap<String, (Spec, bool)> = HashMap::new();
+    for entry in entries {
+        let object = entry.value();
+        let spec = Spec::of(&object);
+        let is_ours = hardway_resources::rows::GROUPS.contains(&spec.group.as_str());
+        if spec.service.is_some() && !spec.group.is_empty() && !is_ours {
+            wanted.insert(
+                entry.name().to_owned(),
+                (spec, status::is_available(&object)),
+            );
+        }
+    }
+    let before = followed.len();
+    followed.retain(|name, following| {
+        let same = wanted.get(name).map(|(spec, _)| spec);
+        same == Some(&following.remote.spec)
+    });
+    let mut is_news = followed.len() != before;
+    for (name, (spec, is_available)) in wanted {
+        if !followed.contains_key(&name) {
+            is_news = true;
+            let proxy = aggregation.proxy.clone();
+            let remote = Remote::new(&aggregation.cache, spec, proxy, is_available);
+            let following = Following::begin(pipeline.clone(), name.clone(), Arc::new(remote));
+            followed.insert(name, following);
+        }
+    }
+    if is_news {
+        let by_version = followed.values().map(|following| {
+            let spec = &following.remote.spec;
+            let key = (spec.group.clone(), spec.version.clone());
+            (key, following.remote.clone())
+        });
+        *aggregation.remotes.write() = Arc::new(by_version.collect());
+        aggregation.changed();
+    }
+}

@@ -1,0 +1,254 @@
+//! One group's version that another server serves.
+
+use super::connection::Connector;
+use super::identity;
+use super::spec::{Spec, Unavailable};
+use crate::cache::Cache;
+use crate::rest::body::{Body, BoxError};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use hardway_access::User;
+use hardway_client::kubeconfig::Pem;
+use hardway_client::tls::{self, Trust};
+use hardway_streams::{Upstream, http_proxy};
+use http::{HeaderMap, HeaderName, Request, Response, Uri, Version, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use parking_lot::RwLock;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a connection that nobody uses is kept.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long a server may take for its documents.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The largest document taken from one, in bytes.
+const LARGEST: usize = 16 << 20;
+/// As whom its documents are read, and in which group.
+const SELF: (&str, &str) = ("system:kube-aggregator", "system:masters");
+
+/// The certificate of the front proxy, and its key.
+pub type FrontProxy = Option<(Pem, Pem)>;
+
+/// A body that goes on to a server.
+type Onward = UnsyncBoxBody<Bytes, Broken>;
+
+/// A body that the client did not send whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the request broke off: {0}")]
+struct Broken(BoxError);
+
+/// A server that is asked in this one's place.
+pub struct Remote {
+    /// What its APIService says.
+    pub spec: Spec,
+    connector: Connector,
+    client: Client<Connector, Onward>,
+    state: RwLock<State>,
+}
+
+/// What is known of it.
+#[derive(Clone, Default)]
+pub struct State {
+    /// Whether it can be asked.
+    pub is_available: bool,
+    /// Its resources, as `/apis/GROUP/VERSION` told them last.
+    pub resources: Option<Arc<Value>>,
+    /// Its OpenAPI documents.
+    pub openapi: OpenApi,
+}
+
+/// What a server says about the shapes of its objects.
+#[derive(Clone, Default)]
+pub struct OpenApi {
+    /// Its v3 document of this version, and a hash of it.
+    pub v3: Option<(Bytes, String)>,
+}
+
+impl Remote {
+    /// One that is not asked yet, and is available if it was so when it was asked last.
+    pub fn new(cache: &Arc<Cache>, spec: Spec, proxy: FrontProxy, is_available: bool) -> Self {
+        let trust = match spec.insecure_skip_tls_verify {
+            true => Trust::InAnybody,
+            false => Trust::In(Pem::Inline(
+                STANDARD.decode(&spec.ca_bundle).unwrap_or_default(),
+            )),
+        };
+        let connector = Connector {
+            cache: cache.clone(),
+            service: spec.service.clone().unwrap_or_default(),
+            tls: tls::client_trusting(trust, proxy, &["h2", "http/1.1"])
+                .map_err(|error| error.to_string()),
+            next: Arc::default(),
+        };
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .http2_keep_alive_timeout(Duration::from_secs(15))
+            .build(connector.clone());
+        let state = State {
+            is_available,
+            ..State::default()
+        };
+        Self {
+            spec,
+            connector,
+            client,
+            state: RwLock::new(state),
+        }
+    }
+
+    /// What is known of it.
+    pub fn state(&self) -> State {
+        self.state.read().clone()
+    }
+
+    /// Takes over what is known; tells whether that is news.
+    pub(super) fn learn(&self, change: impl FnOnce(&mut State) -> bool) -> bool {
+        change(&mut self.state.write())
+    }
+
+    /// Where it is.
+    ///
+    /// # Errors
+    /// If it is nowhere.
+    pub fn addresses(&self) -> Result<Vec<String>, Unavailable> {
+        self.connector.addresses()
+    }
+
+    /// Asks it for what a user asks for.
+    ///
+    /// # Errors
+    /// If it can't be reached, or has not begun to answer in time.
+    pub async fn forward<B>(
+        self: Arc<Self>,
+        request: Request<B>,
+        user: User,
+        held: hardway_streams::Held,
+    ) -> Result<Response<Body>, BoxError>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (mut head, body) = request.into_parts();
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        if head.headers.contains_key(header::UPGRADE) {
+            // A tunnel needs a connection of its own.
+            let upstream = self.upstream(path)?;
+            identity::announce(&user, &mut head.headers);
+            let request = Request::from_parts(head, body);
+            return Ok(http_proxy::forward(request, &upstream, held).await?);
+        }
+        let body = UnsyncBoxBody::new(body.map_err(|error| Broken(error.into())));
+        let answer = self.send(Request::from_parts(head, body), &user).await?;
+        Ok(answer.map(|body| UnsyncBoxBody::new(body.map_err(Into::into))))
+    }
+
+    /// Sends a request over a connection that is kept.
+    async fn send(
+        &self,
+        request: Request<Onward>,
+        user: &User,
+    ) -> Result<Response<Incoming>, BoxError> {
+        let (mut head, body) = request.into_parts();
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        head.uri = self.uri(path)?;
+        head.headers = http_proxy::onward(&head.headers);
+        identity::announce(user, &mut head.headers);
+        head.version = Version::HTTP_11;
+        head.extensions.clear();
+        let answer = self.client.request(Request::from_parts(head, body)).await;
+        let mut answer = answer.map_err(why)?;
+        http_proxy::clear(answer.headers_mut());
+        *answer.version_mut() = Version::default();
+        Ok(answer)
+    }
+
+    fn upstream(&self, path: &str) -> Result<Upstream, BoxError> {
+        let addresses = self.addresses().map_err(|none| none.message)?;
+        let address = addresses.into_iter().next().ok_or("no endpoint")?;
+        Ok(Upstream {
+            address,
+            server_name: self.connector.service.server_name(),
+            common_name: None,
+            tls: Some(self.connector.tls.clone()?.current()),
+            path_and_query: path.to_owned(),
+        })
+    }
+
+    fn uri(&self, path: &str) -> Result<Uri, BoxError> {
+        let (name, port) = (
+            self.connector.service.server_name(),
+            self.connector.service.port(),
+        );
+        Ok(format!("https://{name}:{port}{path}").parse()?)
+    }
+
+    /// One of its documents.
+    ///
+    /// # Errors
+    /// Why there is none, in the words of the condition.
+    pub(super) fn document(
+        self: &Arc<Self>,
+        path: String,
+    ) -> BoxFuture<'static, Result<Bytes, String>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let uri = this.uri(&path).map_err(|error| error.to_string())?;
+            let asking = tokio::time::timeout(PATIENCE, this.whole(path));
+            match asking.await {
+                Ok(Ok(whole)) => Ok(whole),
+                Ok(Err(why)) => Err(format!("failing or missing response from {uri}: {why}")),
+                Err(_) => Err(format!("timed out waiting for {uri}")),
+            }
+        })
+    }
+
+    async fn whole(self: Arc<Self>, path: String) -> Result<Bytes, String> {
+        let request = Request::get(path).header(header::ACCEPT, "application/json");
+        let body = UnsyncBoxBody::new(Empty::<Bytes>::new().map_err(|never| match never {}));
+        let request = request.body(body).map_err(|error| error.to_string())?;
+        let user = User {
+            name: SELF.0.to_owned(),
+            groups: vec![SELF.1.to_owned()],
+            ..User::default()
+        };
+        let answer = self.send(request, &user).await;
+        let answer = answer.map_err(|error| error.to_string())?;
+        let code = answer.status();
+        if !code.is_success() {
+            return Err(format!("bad status: {}", code.as_u16()));
+        }
+        let body = Limited::new(answer.into_body(), LARGEST).collect().await;
+        body.map(|body| body.to_bytes())
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// What is behind an error of the pool, which says nothing itself.
+fn why(error: hyper_util::client::legacy::Error) -> BoxError {
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string().into()
+}
+
+/// Headers by which this server answers for itself.
+pub fn own_headers(headers: &mut HeaderMap) {
+    let own = [
+        "x-kubernetes-pf-flowschema-uid",
+        "x-kubernetes-pf-prioritylevel-uid",
+        "audit-id",
+    ];
+    for name in own.map(HeaderName::from_static) {
+        headers.remove(name);
+    }
+}
