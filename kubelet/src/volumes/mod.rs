@@ -335,14 +335,16 @@ fn own(volume: &Volume) -> VolumeSpec {
 
 fn unsupported(spec: &VolumeSpec) -> String {
     let name = spec.type_name();
-    match spec.persistent {
-        None => format!(
+    match (name.as_str(), &spec.persistent) {
+        ("image", _) => "volume type image is not supported on this node: its kubelet has the container runtime mount no images; copy what is in it with an init container".to_owned(),
+        ("iscsi" | "fc", _) => format!(
+            "volume type {name} is not supported on this node; use a CSI driver for it"
+        ),
+        (_, None) => format!(
             "volume type {name} is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, csi, nfs, configMap, secret, downwardAPI or projected"
         ),
-        Some(_) => {
-            format!(
-                "volume type {name} is not supported on this node; use csi, nfs, hostPath or local"
-            )
+        (_, Some(_)) => {
+            format!("volume type {name} is not supported on this node; use csi, nfs, hostPath or local")
         }
     }
 }

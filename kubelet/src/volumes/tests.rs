@@ -141,6 +141,10 @@ async fn failures_are_told_as_kubernetes_tells_them() {
             "hostPath type check failed: /proc/version is not a directory",
         ),
         (
+            json!({"iscsi": {"targetPortal": "1.2.3.4", "iqn": "i", "lun": 0}}),
+            "volume type iscsi is not supported on this node; use a CSI driver for it",
+        ),
+        (
             json!({"rbd": {"image": "i", "monitors": []}}),
             "volume type rbd is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, csi, nfs, configMap, secret, downwardAPI or projected",
         ),
@@ -218,6 +222,52 @@ async fn a_mount_that_cannot_be_had_is_refused() {
         "volume \"v\" requested recursive read-only mode, but it is not supported by the runtime"
     );
     assert!(mounted("IfPossible").unwrap()[0].readonly);
+}
+
+#[test]
+fn devices_and_folders_are_not_taken_for_each_other() {
+    let bench = bench();
+    let pod = pod(json!([]));
+    let of = |is_device: bool| Mounted {
+        path: "/dev/sdb".into(),
+        read_only: true,
+        is_device,
+    };
+    let volumes = BTreeMap::from([("disk".to_owned(), of(true)), ("v".to_owned(), of(false))]);
+    let asked = |field: &str, value: Value| {
+        let container = json!({"name": "main", field: [value]});
+        let container = serde_json::from_value(container).unwrap();
+        let request = Request {
+            pod: &pod,
+            container: &container,
+            volumes: &volumes,
+            environment: &[],
+            hosts: "",
+        };
+        let devices = bench.manager.container_devices(&request)?;
+        bench.manager.container_mounts(&request)?;
+        Ok::<_, crate::env::ConfigError>(devices)
+    };
+    let device = |name: &str| {
+        asked(
+            "volumeDevices",
+            json!({"name": name, "devicePath": "/dev/x"}),
+        )
+    };
+    let found = device("disk").unwrap();
+    assert_eq!(
+        (
+            found[0].host_path.as_str(),
+            found[0].container_path.as_str()
+        ),
+        ("/dev/sdb", "/dev/x")
+    );
+    assert_eq!(found[0].permissions, "r");
+    let wrong = device("v").unwrap_err().to_string();
+    assert!(wrong.contains("has volumeMode Filesystem"), "{wrong}");
+    let wrong = asked("volumeMounts", json!({"name": "disk", "mountPath": "/d"}));
+    let wrong = wrong.unwrap_err().to_string();
+    assert!(wrong.contains("has volumeMode Block"), "{wrong}");
 }
 
 #[tokio::test]

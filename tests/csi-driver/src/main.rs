@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use hardway_client::api::Client;
-use hardway_client::{in_cluster, logging, tls};
+use hardway_client::{in_cluster, logging, signals, tls};
 use hardway_csi_driver::driver::{Driver, Settings};
 use hardway_csi_driver::mounts::Mounts;
 use hardway_csi_driver::{serve, sidecars};
@@ -67,7 +67,10 @@ async fn main() -> Result<(), Error> {
             tokio::select! {
                 ended = serve::driver(driver, &socket) => ended?,
                 ended = serve::registrar(&arguments.name, &socket, &registry) => ended?,
+                ended = signals::shutdown() => ended?,
             }
+            // The kubelet takes a driver out whose socket goes.
+            std::fs::remove_file(serve::registration_socket(&arguments.name, &registry))?;
         }
         Part::Controller => {
             let driver = Driver::new(settings(""), Arc::new(Mounts::noted()));

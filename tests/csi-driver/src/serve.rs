@@ -80,13 +80,18 @@ impl Registration for Registrar {
     }
 }
 
+/// The socket by which a driver makes itself known in a kubelet's folder.
+pub fn registration_socket(name: &str, folder: &Path) -> PathBuf {
+    folder.join(format!("{name}-reg.sock"))
+}
+
 /// Makes a driver known in a kubelet's folder until the future is dropped. `endpoint` is the
 /// driver's socket as the kubelet sees it.
 ///
 /// # Errors
 /// If the socket can't be had.
 pub async fn registrar(name: &str, endpoint: &Path, folder: &Path) -> io::Result<()> {
-    let incoming = incoming(listen(&folder.join(format!("{name}-reg.sock")))?);
+    let incoming = incoming(listen(&registration_socket(name, folder))?);
     let registrar = Registrar {
         name: name.to_owned(),
         endpoint: endpoint.to_owned(),

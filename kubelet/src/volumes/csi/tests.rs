@@ -13,6 +13,7 @@ use hardway_csi_driver::mounts::Mounts;
 use hardway_csi_driver::serve;
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -407,6 +408,36 @@ async fn a_pod_may_bring_its_volume_along() {
     );
 }
 
+/// Whether a pod's group gets the files of a volume whose driver says this.
+async fn is_handed_over(driver: Value, fs_type: &str, source: Value) -> bool {
+    let mut spec = json!({"accessModes": ["ReadWriteOnce"]});
+    spec["csi"] = json!({"driver": NAME, "volumeHandle": "h", "fsType": fs_type});
+    let objects = Fake::default()
+        .with_claim(spec)
+        .with_csi_driver(NAME, driver);
+    let bench = bench(objects).await;
+    let (_, manager) = bench.kubelet(true);
+    let group = std::fs::metadata(bench.dir.path()).unwrap().gid();
+    let mut pod = pod("u1", source);
+    let context = json!({ "fsGroup": group });
+    let spec = pod.spec.as_mut().unwrap();
+    spec.security_context = serde_json::from_value(context).unwrap();
+    let mounted = manager.mount(&pod).await.unwrap();
+    let mode = std::fs::metadata(&mounted["data"].path).unwrap().mode();
+    mode & 0o2070 == 0o2070
+}
+
+#[tokio::test]
+async fn files_are_given_to_the_pods_group_as_the_driver_says() {
+    let driver = |policy: Value| json!({"attachRequired": false, "fsGroupPolicy": policy});
+    let source = |read_only: bool| json!({"persistentVolumeClaim": {"claimName": "data", "readOnly": read_only}});
+    assert!(is_handed_over(driver(json!("File")), "", source(false)).await);
+    assert!(!is_handed_over(driver(json!("File")), "", source(true)).await);
+    assert!(!is_handed_over(driver(json!("None")), "ext4", source(false)).await);
+    assert!(is_handed_over(driver(json!(null)), "ext4", source(false)).await);
+    assert!(!is_handed_over(driver(json!(null)), "", source(false)).await);
+}
+
 #[tokio::test]
 async fn a_driver_without_such_volumes_is_not_asked() {
     let bench = bench(Fake::default().with_csi_driver(NAME, unattached())).await;
@@ -533,7 +564,7 @@ async fn drivers_register_by_a_socket_and_go_with_it() {
         "id-here"
     );
     registering.abort();
-    std::fs::remove_file(folder.join(format!("{NAME}-reg.sock"))).unwrap();
+    std::fs::remove_file(serve::registration_socket(NAME, &folder)).unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while !nodes.get("here").await.unwrap().spec.drivers.is_empty() {
         assert!(
