@@ -73,9 +73,15 @@ impl Flags {
         SocketAddr::new(self.bind_address, self.secure_port)
     }
 
+    /// Namespace and name of the Service in front.
+    pub fn service(&self) -> (String, String) {
+        let (namespace, name) = self.service.split_once('/').unwrap_or_default();
+        (namespace.to_owned(), name.to_owned())
+    }
+
     /// The name that the certificate must have.
     pub fn server_name(&self) -> String {
-        let (namespace, name) = self.service.split_once('/').unwrap_or_default();
+        let (namespace, name) = self.service();
         format!("{name}.{namespace}.svc")
     }
 }

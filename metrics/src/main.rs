@@ -4,14 +4,13 @@ use clap::Parser;
 use hardway_client::api::Api;
 use hardway_client::delegation::{Reviews, Tokens};
 use hardway_client::health::Checks;
-use hardway_client::kubeconfig::Pem;
 use hardway_client::serving::{self, Bounds, descriptors};
 use hardway_client::tls::{self, ServerKey};
 use hardway_client::{Client, Informer, logging, signals, task, watchdog};
 use hardway_metrics::api::Metrics;
 use hardway_metrics::authentication::{Authentication, Configuration, NAME, NAMESPACE};
 use hardway_metrics::flags::Flags;
-use hardway_metrics::registration;
+use hardway_metrics::registration::{self, Own};
 use hardway_metrics::scrape::Scraper;
 use hardway_metrics::server::{Server, Service};
 use hardway_metrics::storage::Storage;
@@ -57,8 +56,9 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     let configuration = configuration(&client, other.clone()).await?;
 
     let key = ServerKey::of_its_own(&flags.server_name())?;
-    let Pem::Inline(certificate) = key.certificate.clone() else {
-        return Err("a certificate of one's own is in memory".into());
+    let own = Own {
+        service: flags.service(),
+        certificate: String::from_utf8(key.certificate.read()?)?,
     };
     let authorities = configuration.authorities();
     let tls = tls::server(key, &authorities, false, &["h2", "http/1.1"])?;
@@ -89,7 +89,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     };
     task::spawn_critical("server", serving);
     task::spawn_critical("scraper", scraper.run(nodes, changed));
-    task::spawn_critical("registration", registration::run(client, certificate));
+    task::spawn_critical("registration", registration::run(client, own));
     tokio::select! {
         stop = signals::shutdown() => stop?,
         failure = task::failed() => return Err(failure.into()),

@@ -28,14 +28,14 @@ use tokio::sync::watch;
 /// How long to wait before trying again what could not be written.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Group and version.
-type Key = (String, String);
+/// Servers by group and version.
+type Remotes = BTreeMap<String, BTreeMap<String, Arc<Remote>>>;
 
 /// Who serves what in this server's place.
 pub struct Aggregation {
     cache: Arc<Cache>,
     proxy: FrontProxy,
-    remotes: RwLock<Arc<BTreeMap<Key, Arc<Remote>>>>,
+    remotes: RwLock<Arc<Remotes>>,
     /// Changes with all that documents tell.
     generation: AtomicU64,
     /// The generation of the table of resources.
@@ -56,25 +56,21 @@ impl Aggregation {
 
     /// Who serves a path (`/apis/GROUP/VERSION` and all below) if it isn't this server.
     pub fn serves(&self, path: &str) -> Option<Arc<Remote>> {
+        let mut parts = path.strip_prefix("/apis/")?.splitn(3, '/');
+        let (group, version) = (parts.next()?, parts.next()?);
         let remotes = self.remotes.read().clone();
-        if remotes.is_empty() {
-            return None;
-        }
-        let below = path.strip_prefix("/apis/")?;
+        let remote = remotes.get(group)?.get(version)?;
         // What leads elsewhere is not below what was permitted.
         let leads = |part: &str| matches!(url_decode(part, false).as_str(), "." | "..");
-        if below.split('/').any(leads) {
-            return None;
-        }
-        let mut parts = below.splitn(3, '/');
-        let key = (parts.next()?.to_owned(), parts.next()?.to_owned());
-        remotes.get(&key).cloned()
+        let below = parts.next().unwrap_or_default();
+        (!below.split('/').any(leads)).then(|| remote.clone())
     }
 
     /// What is known of all of them, by group and version.
     pub fn known(&self) -> Vec<discovery::Remote> {
         let remotes = self.remotes.read().clone();
-        let known = remotes.values().map(|remote| discovery::Remote {
+        let known = remotes.values().flat_map(BTreeMap::values);
+        let known = known.map(|remote| discovery::Remote {
             spec: remote.spec.clone(),
             state: remote.state(),
         });
@@ -174,12 +170,13 @@ fn follow(
         }
     }
     if is_news {
-        let by_version = followed.values().map(|following| {
+        let mut remotes = Remotes::new();
+        for following in followed.values() {
             let spec = &following.remote.spec;
-            let key = (spec.group.clone(), spec.version.clone());
-            (key, following.remote.clone())
-        });
-        *aggregation.remotes.write() = Arc::new(by_version.collect());
+            let versions = remotes.entry(spec.group.clone()).or_default();
+            versions.insert(spec.version.clone(), following.remote.clone());
+        }
+        *aggregation.remotes.write() = Arc::new(remotes);
         aggregation.changed();
     }
 }
