@@ -14,6 +14,7 @@ use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use serde_json::json;
+use std::sync::Arc;
 
 const CLAIM_FINALIZER: &str = "kubernetes.io/pvc-protection";
 const VOLUME_FINALIZER: &str = "kubernetes.io/pv-protection";
@@ -53,7 +54,7 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
     informers.pods.subscribe(move |change| {
         let pod = change.object();
         for name in of_pod(pod) {
-            on_pod.add(Task::Claim(ObjectKey::new(pod.namespace(), name)));
+            on_pod.add(Task::Claim(ObjectKey::new(pod.namespace(), &*name)));
         }
     });
     Box::pin(async move {
@@ -69,7 +70,7 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
 
 /// Whether a pod on some node needs the claim. One without a node may wait in vain for
 /// ever, and kubelets refuse pods whose claim is being deleted.
-fn is_used(claim: &str, pods: &[std::sync::Arc<Pod>]) -> bool {
+fn is_used(claim: &str, pods: &[Arc<Pod>]) -> bool {
     let has_node = |pod: &Pod| {
         pod.spec
             .as_ref()
@@ -81,13 +82,26 @@ fn is_used(claim: &str, pods: &[std::sync::Arc<Pod>]) -> bool {
 }
 
 impl Controller {
+    /// The cache may be late, and show no pod that has just got its node: it is asked for
+    /// before data is given up.
+    async fn pods_now(&self, namespace: &str) -> Result<Vec<Arc<Pod>>, Status> {
+        let pods = self.client.namespaced::<Pod>(namespace);
+        let all = pods.dynamic().list("", "").await?;
+        let read = |pod: &hardway_proto::api::Object| Pod::parse(&pod.json).ok().map(Arc::new);
+        Ok(all.items.iter().filter_map(read).collect())
+    }
+
     async fn reconcile(&self, task: Task) -> Result<Next, Status> {
         match task {
             Task::Claim(key) => {
                 let Some(claim) = self.claims.get(&key) else {
                     return Ok(Next::Done);
                 };
-                if !is_used(&key.name, &self.pods.in_namespace(&key.namespace)) {
+                let pods = self.pods.in_namespace(&key.namespace);
+                if is_held(claim.as_ref(), CLAIM_FINALIZER)
+                    && !is_used(&key.name, &pods)
+                    && !is_used(&key.name, &self.pods_now(&key.namespace).await?)
+                {
                     let api = self.client.namespaced(&key.namespace);
                     release(&api, claim.as_ref(), CLAIM_FINALIZER).await?;
                 }
@@ -106,12 +120,19 @@ impl Controller {
     }
 }
 
+/// Whether an object that is being deleted has a finalizer.
+fn is_held<K: Kind>(object: &K, finalizer: &str) -> bool {
+    let finalizers = object.meta().finalizers.as_ref();
+    object.meta().deletion_timestamp.is_some()
+        && finalizers.is_some_and(|all| all.iter().any(|one| one == finalizer))
+}
+
 /// Takes the finalizer off an object that is being deleted.
 async fn release<K: Kind>(api: &Api<K>, object: &K, finalizer: &str) -> Result<(), Status> {
-    let finalizers = object.meta().finalizers.clone().unwrap_or_default();
-    if object.meta().deletion_timestamp.is_none() || !finalizers.iter().any(|f| f == finalizer) {
+    if !is_held(object, finalizer) {
         return Ok(());
     }
+    let finalizers = object.meta().finalizers.clone().unwrap_or_default();
     let left: Vec<_> = finalizers.into_iter().filter(|f| f != finalizer).collect();
     let patch = json!({"metadata": {
         "uid": object.uid(), "resourceVersion": object.resource_version(), "finalizers": left,
@@ -125,7 +146,6 @@ async fn release<K: Kind>(api: &Api<K>, object: &K, finalizer: &str) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[test]
     fn a_claim_is_used_while_a_living_pod_names_it() {

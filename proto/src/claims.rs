@@ -4,10 +4,14 @@
 
 use crate::Kind;
 use crate::labels::Selector;
+use crate::meta::controller_of;
 use crate::placement::term_matches;
 use crate::quantity::Quantity;
-use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{
+    ObjectReference, PersistentVolume, PersistentVolumeClaim, Pod, Volume,
+};
 use k8s_openapi::api::storage::v1::StorageClass;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,6 +27,9 @@ pub const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 pub const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 /// On a claim: who is to make its volume.
 pub const PROVISIONER: &str = "volume.kubernetes.io/storage-provisioner";
+
+/// The same before 1.23, which some provisioners still look at.
+pub const PROVISIONER_BETA: &str = "volume.beta.kubernetes.io/storage-provisioner";
 
 /// What a class says whose volumes nobody makes.
 pub const NO_PROVISIONER: &str = "kubernetes.io/no-provisioner";
@@ -50,16 +57,72 @@ pub fn annotation<'a, K: Kind>(object: &'a K, name: &str) -> Option<&'a str> {
     annotations.get(name).map(String::as_str)
 }
 
-/// The claims that a pod's volumes name, each once.
-pub fn of_pod(pod: &Pod) -> BTreeSet<&str> {
+/// The claim of one of a pod's volumes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodClaim<'a> {
+    /// Its name, in the pod's namespace.
+    pub name: Cow<'a, str>,
+    /// Whether it is made for this pod alone, and goes with it.
+    pub is_ephemeral: bool,
+}
+
+/// The claim of a volume of a pod, if it has one.
+pub fn of_volume<'a>(pod: &Pod, volume: &'a Volume) -> Option<PodClaim<'a>> {
+    let is_ephemeral = volume.ephemeral.is_some();
+    let name = match &volume.persistent_volume_claim {
+        _ if is_ephemeral => Cow::Owned(format!("{}-{}", pod.name(), volume.name)),
+        Some(claim) => Cow::Borrowed(claim.claim_name.as_str()),
+        None => return None,
+    };
+    Some(PodClaim { name, is_ephemeral })
+}
+
+/// The claims of a pod's volumes, in their order.
+pub fn of_volumes(pod: &Pod) -> impl Iterator<Item = PodClaim<'_>> {
     let volumes = pod.spec.iter().flat_map(|s| s.volumes.iter().flatten());
-    let claims = volumes.filter_map(|v| v.persistent_volume_claim.as_ref());
-    claims.map(|claim| claim.claim_name.as_str()).collect()
+    volumes.filter_map(|volume| of_volume(pod, volume))
+}
+
+/// The claims that a pod's volumes name, or that are made for them, each once.
+pub fn of_pod(pod: &Pod) -> BTreeSet<Cow<'_, str>> {
+    of_volumes(pod).map(|claim| claim.name).collect()
+}
+
+/// Whether a claim was made for a pod: another may have had its name before.
+///
+/// # Errors
+/// If not, in Kubernetes' words.
+pub fn made_for(claim: &PersistentVolumeClaim, pod: &Pod) -> Result<(), String> {
+    let is_owned = controller_of(&claim.metadata).is_some_and(|owner| owner.uid == pod.uid());
+    match is_owned {
+        true => Ok(()),
+        false => Err(format!(
+            "PVC {}/{} was not created for pod {}/{} (pod is not owner)",
+            claim.namespace(),
+            claim.name(),
+            pod.namespace(),
+            pod.name()
+        )),
+    }
 }
 
 /// Whether claims of a class wait for a pod that is scheduled.
 pub fn waits_for_consumer(class: &StorageClass) -> bool {
     class.volume_binding_mode.as_deref() == Some("WaitForFirstConsumer")
+}
+
+/// Whether volumes of a class may be made for nodes with these labels.
+pub fn allows_labels(class: &StorageClass, labels: &BTreeMap<String, String>) -> bool {
+    let Some(terms) = class.allowed_topologies.as_ref().filter(|t| !t.is_empty()) else {
+        return true;
+    };
+    terms.iter().any(|term| {
+        let mut expressions = term.match_label_expressions.iter().flatten();
+        expressions.all(|e| {
+            let value = labels.get(&e.key);
+            value.is_some_and(|value| e.values.contains(value))
+        })
+    })
 }
 
 /// The class of a claim: `None` if it names none, so that the default one counts; empty if
@@ -151,6 +214,12 @@ pub fn satisfies(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Re
     }
 }
 
+/// Whether a claim asks to be used in a way, e.g. `ReadWriteOncePod`.
+pub fn asks_for_mode(claim: &PersistentVolumeClaim, mode: &str) -> bool {
+    let asked = claim.spec.as_ref().and_then(|s| s.access_modes.as_ref());
+    asked.into_iter().flatten().any(|asked| asked == mode)
+}
+
 fn has_access_modes(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
     let asked = claim.spec.as_ref().and_then(|s| s.access_modes.as_ref());
     let modes = modes_of_volume(volume);
@@ -172,52 +241,73 @@ pub fn allows_node(
         })
 }
 
-/// The volume that a claim which names none gets: one that is kept for it, if that is usable,
-/// and no other then; or else of those that are free, usable and large enough one with the fewest other uses, the smallest of
-/// them. `usable` says which come into question at all, e.g. on a node.
+/// The volumes that come into question for a claim which names none.
+#[derive(Clone, Debug, Default)]
+pub struct Candidates {
+    /// One that is kept for it. Then it gets no other: if that can't be used somewhere, the
+    /// claim gets nothing there.
+    pub kept: Option<Arc<PersistentVolume>>,
+    /// Those that are free and large enough, the best first: with the fewest other uses, and
+    /// of these the smallest.
+    pub free: Vec<Arc<PersistentVolume>>,
+}
+
+/// Those of `volumes` that a claim could have, wherever it is used.
 ///
 /// Claims whose selector can't be read match no volume.
-pub fn best_match(
+pub fn candidates<'a>(
     claim: &PersistentVolumeClaim,
-    volumes: &[Arc<PersistentVolume>],
-    usable: impl Fn(&PersistentVolume) -> bool,
-) -> Option<Arc<PersistentVolume>> {
+    volumes: impl Iterator<Item = &'a Arc<PersistentVolume>>,
+) -> Candidates {
     let selector = claim.spec.as_ref().and_then(|s| s.selector.as_ref());
     let selector = match selector.map(Selector::from_label_selector) {
         None => Selector::everything(),
         Some(selector) => selector.unwrap_or_else(|_| Selector::nothing()),
     };
-    let none = BTreeMap::new();
-    let stays = |volume: &Arc<PersistentVolume>| volume.metadata.deletion_timestamp.is_none();
-    // What somebody keeps for it may be of another class.
-    let suits = |volume: &Arc<PersistentVolume>| {
-        stays(volume)
+    let (none, asked) = (BTreeMap::new(), requested(claim));
+    let suits = |volume: &PersistentVolume| {
+        volume.metadata.deletion_timestamp.is_none()
             && same_volume_mode(volume, claim)
             && has_access_modes(volume, claim)
-            && requested(claim) <= capacity(volume)
+            && asked <= capacity(volume)
     };
     let class = class_of_claim(claim).unwrap_or_default();
     // The cheapest first: there may be many.
-    let is_free = |volume: &Arc<PersistentVolume>| {
+    let is_free = |volume: &PersistentVolume| {
         let phase = volume.status.as_ref().and_then(|s| s.phase.as_deref());
         claim_ref(volume).is_none()
             && phase == Some("Available")
             && class_of_volume(volume) == class
             && selector.matches(volume.metadata.labels.as_ref().unwrap_or(&none))
-            && usable(volume)
-            && suits(volume)
     };
-    let order = |volume: &&Arc<PersistentVolume>| {
+    let mut found = Candidates::default();
+    for volume in volumes {
+        // What somebody keeps for it may be of another class.
+        if is_for(volume, claim) && suits(volume) {
+            found.kept.get_or_insert_with(|| volume.clone());
+        } else if is_free(volume) && suits(volume) {
+            found.free.push(volume.clone());
+        }
+    }
+    found.free.sort_by_cached_key(|volume| {
         let modes = modes_of_volume(volume).len();
         (modes, capacity(volume), volume.name().to_owned())
-    };
-    let mut kept = volumes.iter().filter(|v| is_for(v, claim) && suits(v));
-    // If it can't be used here the claim gets nothing here: its data is there.
-    if let Some(volume) = kept.next() {
-        return usable(volume).then(|| volume.clone());
+    });
+    found
+}
+
+/// The volume that a claim which names none gets: the best of the [`candidates`] that are
+/// usable.
+pub fn best_match(
+    claim: &PersistentVolumeClaim,
+    volumes: &[Arc<PersistentVolume>],
+    usable: impl Fn(&PersistentVolume) -> bool,
+) -> Option<Arc<PersistentVolume>> {
+    let found = candidates(claim, volumes.iter());
+    match found.kept {
+        Some(volume) => usable(&volume).then_some(volume),
+        None => found.free.into_iter().find(|volume| usable(volume)),
     }
-    let free = volumes.iter().filter(|v| is_free(v));
-    free.min_by_key(order).cloned()
 }
 
 /// The volume as it names a claim, so that nobody else gets it; `None` if it does.
@@ -234,7 +324,13 @@ pub fn kept_for(
         let annotations = new.metadata.annotations.get_or_insert_default();
         annotations.insert(BOUND_BY_CONTROLLER.into(), "yes".into());
     }
-    new.spec.get_or_insert_default().claim_ref = Some(ObjectReference {
+    new.spec.get_or_insert_default().claim_ref = Some(reference_to(claim));
+    Some(new)
+}
+
+/// How a volume names its claim.
+pub fn reference_to(claim: &PersistentVolumeClaim) -> ObjectReference {
+    ObjectReference {
         api_version: Some("v1".into()),
         kind: Some(PersistentVolumeClaim::KIND.into()),
         namespace: Some(claim.namespace().into()),
@@ -242,8 +338,7 @@ pub fn kept_for(
         uid: Some(claim.uid().into()),
         resource_version: Some(claim.resource_version().into()),
         field_path: None,
-    });
-    Some(new)
+    }
 }
 
 #[cfg(test)]
@@ -350,6 +445,25 @@ mod tests {
         );
         let many = claim(json!({"accessModes": ["ReadWriteMany"]}));
         assert_eq!(reason(&many).to_string(), "incompatible accessMode");
+    }
+
+    #[test]
+    fn a_pods_own_claims_are_known_by_its_name() {
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"namespace": "n", "name": "web", "uid": "p"}, "spec": {"containers": [],
+            "volumes": [{"name": "scratch", "ephemeral": {}}, {"name": "tmp", "emptyDir": {}},
+                        {"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]}}))
+        .unwrap();
+        let names: Vec<_> = of_pod(&pod).into_iter().collect();
+        assert_eq!(names, ["data", "web-scratch"]);
+        let mut made = claim(json!({}));
+        let why = made_for(&made, &pod).unwrap_err();
+        assert_eq!(
+            why,
+            "PVC n/data was not created for pod n/web (pod is not owner)"
+        );
+        made.metadata.owner_references = Some(vec![crate::meta::controller_ref(&pod)]);
+        assert_eq!(made_for(&made, &pod), Ok(()));
     }
 
     #[test]

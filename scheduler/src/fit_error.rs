@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 pub struct FitError {
     /// How many nodes there are.
     pub nodes: usize,
+    /// What keeps the pod from all nodes alike; then no node was looked at.
+    pub everywhere: Option<Rejection>,
     /// Rejections, by the node's position.
     pub rejections: Vec<(usize, Rejection)>,
     /// What preemption adds, without the leading `preemption: `.
@@ -34,12 +36,14 @@ impl FitError {
         if self.nodes == 0 {
             return "no nodes available to schedule pods".into();
         }
-        let reasons = self
-            .rejections
-            .iter()
-            .flat_map(|(_, rejection)| rejection.reasons.iter().map(String::as_str));
         let mut text = format!("0/{} nodes are available", self.nodes);
-        let list = histogram(reasons);
+        let list = match &self.everywhere {
+            Some(rejection) => rejection.reasons.join(", "),
+            None => {
+                let all = self.rejections.iter();
+                histogram(all.flat_map(|(_, r)| r.reasons.iter().map(String::as_str)))
+            }
+        };
         if !list.is_empty() {
             text.push_str(&format!(": {list}."));
         }
@@ -51,7 +55,9 @@ impl FitError {
 
     /// The plugins that rejected a node, each once.
     pub fn plugins(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.rejections.iter().map(|(_, r)| r.plugin).collect();
+        let rejections = self.rejections.iter().map(|(_, rejection)| rejection);
+        let all = rejections.chain(&self.everywhere);
+        let mut names: Vec<_> = all.map(|rejection| rejection.plugin).collect();
         names.sort_unstable();
         names.dedup();
         names
@@ -72,6 +78,7 @@ mod tests {
         let ports = "node(s) didn't have free ports for the requested pod ports";
         let error = FitError {
             nodes: 3,
+            everywhere: None,
             rejections: vec![
                 (0, rejection(ports)),
                 (1, rejection(ports)),
@@ -85,6 +92,18 @@ mod tests {
             error.message(),
             "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) didn't have free ports for the requested pod ports. preemption: 0/3 nodes are available: 2 No preemption victims found for incoming pod."
         );
+        let error = FitError {
+            nodes: 3,
+            everywhere: Some(rejection(
+                "pod has unbound immediate PersistentVolumeClaims",
+            )),
+            ..FitError::default()
+        };
+        assert_eq!(
+            error.message(),
+            "0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims."
+        );
+        assert_eq!(error.plugins(), ["NodePorts"]);
         assert_eq!(
             FitError::default().message(),
             "no nodes available to schedule pods"

@@ -46,6 +46,11 @@ pub trait Plugin: Send + Sync {
         Box::new(Nothing)
     }
 
+    /// Whether the pod may run anywhere: what keeps it from all nodes alike is told once.
+    fn pre_filter(&self, _prepared: &dyn Prepared, _pod: &PodInfo) -> Result<(), Rejection> {
+        Ok(())
+    }
+
     /// Whether the pod may run on the node.
     fn filter(
         &self,
@@ -133,6 +138,17 @@ impl Framework {
     /// Prepares all plugins for a pod.
     pub fn prepare(&self, pod: &PodInfo, nodes: Nodes<'_>) -> Cycle {
         Cycle(self.plugins.iter().map(|p| p.prepare(pod, nodes)).collect())
+    }
+
+    /// Asks whether the pod may run anywhere; the first rejection counts.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn pre_filter(&self, cycle: &Cycle, pod: &PodInfo) -> Result<(), Rejection> {
+        for (plugin, prepared) in self.plugins.iter().zip(&cycle.0) {
+            plugin.pre_filter(prepared.as_ref(), pod)?;
+        }
+        Ok(())
     }
 
     /// Asks the filters in turn; the first rejection counts.

@@ -1,9 +1,11 @@
 //! A pod with what scheduling needs of it worked out once.
 
 use crate::resources::{Resources, pod_requests};
+use hardway_proto::claims::of_pod;
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::placement::{HostPort, host_ports};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A pod as the scheduler sees it.
@@ -19,6 +21,8 @@ pub struct PodInfo {
     pub scored_requests: Resources,
     /// Host ports it wants.
     pub host_ports: Vec<HostPort>,
+    /// The claims of its volumes, those of ephemeral ones included.
+    pub claims: Vec<String>,
     /// `spec.priority`.
     pub priority: i32,
 }
@@ -34,6 +38,7 @@ impl PodInfo {
             requests: pod_requests(spec, false),
             scored_requests: pod_requests(spec, true),
             host_ports,
+            claims: of_pod(&pod).into_iter().map(Cow::into_owned).collect(),
             priority: spec.priority.unwrap_or(0),
             pod,
         }

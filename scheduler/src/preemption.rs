@@ -32,7 +32,10 @@ pub fn find(
         return Err("not eligible due to preemptionPolicy=Never.".into());
     }
     let mut candidates = Vec::new();
-    let mut reasons: Vec<String> = Vec::new();
+    let mut reasons: Vec<String> = match fit.everywhere {
+        Some(_) => vec![NOT_HELPFUL.into(); fit.nodes],
+        None => Vec::new(),
+    };
     for (at, rejection) in &fit.rejections {
         if !rejection.resolvable {
             reasons.push(NOT_HELPFUL.into());
@@ -153,7 +156,7 @@ mod tests {
         let fit = FitError {
             nodes: nodes.len(),
             rejections,
-            preemption: None,
+            ..FitError::default()
         };
         find(&framework, pod, nodes, &fit)
     }

@@ -248,8 +248,11 @@ impl Inner {
                 let nodes: Nodes<'_> = state.cache.nodes();
                 let chosen = nodes.iter().find(|info| info.name == node);
                 // What was there for the filter may be somebody else's by now.
-                let volumes = chosen.map(|info| inner.storage.choose(&pod.pod, info));
-                let Some(Ok(volumes)) = volumes else {
+                let storage = &inner.storage;
+                let claims = storage.claims_of(&pod.pod).ok();
+                let volumes = chosen.zip(claims.as_ref());
+                let volumes = volumes.and_then(|(node, claims)| storage.choose(claims, node).ok());
+                let Some(volumes) = volumes else {
                     state.queue.failed(&pod.key, Instant::now());
                     inner.wake.notify_one();
                     return;
@@ -337,7 +340,14 @@ impl Inner {
         let api = self.client.namespaced::<Pod>(&pod.key.namespace);
         let bound = match self.storage.bind(&self.client, &volumes, &node).await {
             Ok(()) => api.bind(&pod.key.name, pod.pod.uid(), &node).await,
-            Err(status) => Err(status),
+            Err(status) => {
+                let why =
+                    format!("running PreBind plugin \"VolumeBinding\": binding volumes: {status}");
+                let about = reference(pod.pod.as_ref());
+                self.recorder
+                    .event(about, EventType::Warning, "FailedScheduling", why);
+                Err(status)
+            }
         };
         match bound {
             Ok(()) => {

@@ -43,6 +43,13 @@ impl Selection {
         let total = nodes.iter().filter(|n| n.node.is_some()).count();
         let wanted = feasible_to_find(total);
         let cycle = framework.prepare(pod, nodes);
+        framework
+            .pre_filter(&cycle, pod)
+            .map_err(|rejection| FitError {
+                nodes: total,
+                everywhere: Some(rejection),
+                ..FitError::default()
+            })?;
         let mut feasible = Vec::new();
         let mut rejections = Vec::new();
         let mut seen = 0;
@@ -85,7 +92,7 @@ impl Selection {
         best.ok_or(FitError {
             nodes: total,
             rejections,
-            preemption: None,
+            ..FitError::default()
         })
     }
 

@@ -9,11 +9,14 @@ mod node_name;
 mod node_ports;
 mod node_resources_fit;
 mod node_unschedulable;
+mod node_volume_limits;
 mod pod_topology_spread;
 mod taint_toleration;
 #[cfg(test)]
 mod testing;
 mod volume_binding;
+mod volume_restrictions;
+mod volume_zone;
 
 use crate::framework::{Framework, Plugin};
 use crate::storage::Storage;
@@ -28,7 +31,10 @@ pub fn default_profile(storage: Storage) -> Framework {
         Box::new(node_affinity::NodeAffinity),
         Box::new(node_ports::NodePorts),
         Box::new(node_resources_fit::NodeResourcesFit),
-        Box::new(volume_binding::VolumeBinding(storage)),
+        Box::new(volume_restrictions::VolumeRestrictions(storage.clone())),
+        Box::new(node_volume_limits::NodeVolumeLimits(storage.clone())),
+        Box::new(volume_binding::VolumeBinding(storage.clone())),
+        Box::new(volume_zone::VolumeZone(storage)),
         Box::new(pod_topology_spread::PodTopologySpread),
         Box::new(inter_pod_affinity::InterPodAffinity),
         Box::new(balanced_allocation::BalancedAllocation),

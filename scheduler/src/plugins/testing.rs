@@ -43,6 +43,9 @@ pub fn filter(
     let nodes: Vec<_> = nodes.into_iter().map(Arc::new).collect();
     let framework = Framework::new(vec![Box::new(plugin)]);
     let cycle = framework.prepare(pod, &nodes);
+    if let Err(rejection) = framework.pre_filter(&cycle, pod) {
+        return vec![rejection.reasons; nodes.len()];
+    }
     nodes
         .iter()
         .map(|node| match framework.filter(&cycle, pod, node) {
