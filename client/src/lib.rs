@@ -69,6 +69,7 @@ pub mod logging;
 pub mod metrics;
 pub mod notify;
 pub mod panics;
+pub mod pod_health;
 pub mod queue;
 pub mod rest;
 pub mod serving;

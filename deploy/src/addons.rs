@@ -18,21 +18,28 @@ use crate::lab::config::OWN_IMAGES;
 const MANIFESTS: &[&str] = &[
     include_str!("../addons/dns.yml"),
     include_str!("../addons/metrics-server.yml"),
+    include_str!("../addons/local-path.yml"),
 ];
-/// Programs of ours that run as add-ons: what their images are called, and their binaries.
-const PROGRAMS: [(&str, &str); 2] = [("dns", "hardway-dns"), ("metrics", "hardway-metrics")];
+/// Programs of ours that run as add-ons: what their images are called, their binaries, and
+/// whom they run as. What the provisioner removes belongs to whoever pods run as.
+const PROGRAMS: [(&str, &str, &str); 3] = [
+    ("dns", "hardway-dns", NOBODY),
+    ("metrics", "hardway-metrics", NOBODY),
+    ("provisioner", "hardway-provisioner", "0:0"),
+];
+const NOBODY: &str = "65532:65532";
 /// How long an add-on may take to be available.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The images of the add-ons, out of the components' binaries.
 pub fn images(binaries: &Path) -> Result<Vec<Image>> {
-    let image = |(name, binary): (&str, &str)| {
+    let image = |(name, binary, user): (&str, &str, &str)| {
         let at = format!("/usr/local/bin/{binary}");
         Ok(Image {
             name: format!("{OWN_IMAGES}/hardway/{name}:{}", env!("CARGO_PKG_VERSION")),
             entries: program::entries(&binaries.join(binary), &at)?,
             entrypoint: vec![at],
-            user: "65532:65532".to_owned(),
+            user: user.to_owned(),
             ..Image::default()
         })
     };
@@ -70,16 +77,21 @@ pub fn apply_all(api: &mut Api, objects: &[Value]) -> Result<String> {
     })
 }
 
-/// Waits until all Deployments of the add-ons are available.
+/// What has pods, of the add-ons.
+fn workloads() -> Result<impl Iterator<Item = Value>> {
+    let has_pods = |object: &Value| ["Deployment", "DaemonSet"].contains(&text(&object["kind"]));
+    Ok(manifests()?.into_iter().filter(has_pods))
+}
+
+/// Waits until all pods of the add-ons are available.
 pub fn wait(api: &mut Api) -> Result<String> {
     let began = Instant::now();
     let mut told = Vec::new();
-    let deployments = manifests()?.into_iter();
-    for object in deployments.filter(|object| object["kind"] == "Deployment") {
+    for object in workloads()? {
         let path = api.path(&object)?;
         loop {
             let complaint = match api.get(&path)? {
-                Some(deployment) => match lacking(&deployment) {
+                Some(workload) => match lacking(&workload) {
                     None => break,
                     Some(complaint) => complaint,
                 },
@@ -106,15 +118,13 @@ pub fn wait(api: &mut Api) -> Result<String> {
     Ok(told.join(", "))
 }
 
-/// How the add-ons' Deployments are, in a line for each.
+/// How the add-ons are, in a line for each.
 pub fn status(api: &mut Api) -> Result<Vec<String>> {
-    let deployments = manifests()?.into_iter();
-    deployments
-        .filter(|object| object["kind"] == "Deployment")
+    workloads()?
         .map(|object| {
             let path = api.path(&object)?;
             let how = match api.get(&path)? {
-                Some(deployment) => lacking(&deployment),
+                Some(workload) => lacking(&workload),
                 None => Some("not there".to_owned()),
             };
             let how = how.unwrap_or_else(|| "available".to_owned());
@@ -123,16 +133,27 @@ pub fn status(api: &mut Api) -> Result<Vec<String>> {
         .collect()
 }
 
-/// What a Deployment still lacks.
-fn lacking(deployment: &Value) -> Option<String> {
-    let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_i64);
+/// What a Deployment or DaemonSet still lacks.
+fn lacking(workload: &Value) -> Option<String> {
+    let number = |pointer: &str| workload.pointer(pointer).and_then(Value::as_i64);
     let status = |field: &str| number(&format!("/status/{field}")).unwrap_or(0);
-    let wanted = number("/spec/replicas").unwrap_or(1);
+    let (wanted, updated, available, all) = match workload["kind"] == "DaemonSet" {
+        true => (
+            status("desiredNumberScheduled"),
+            status("updatedNumberScheduled"),
+            status("numberAvailable"),
+            status("currentNumberScheduled"),
+        ),
+        false => (
+            number("/spec/replicas").unwrap_or(1),
+            status("updatedReplicas"),
+            status("availableReplicas"),
+            status("replicas"),
+        ),
+    };
     if status("observedGeneration") < number("/metadata/generation").unwrap_or(0) {
         return Some("the controller manager has not looked at it".to_owned());
     }
-    let (updated, available) = (status("updatedReplicas"), status("availableReplicas"));
-    let all = status("replicas");
     if updated < wanted {
         return Some(format!(
             "{updated} of {wanted} replicas are of this version"
@@ -144,9 +165,9 @@ fn lacking(deployment: &Value) -> Option<String> {
     (all > wanted).then(|| format!("{} old replicas are still there", all - wanted))
 }
 
-/// Why a pod of a Deployment doesn't run, in the scheduler's or the kubelet's words.
-fn reason(deployment: &Value, pods: &Value) -> Option<String> {
-    let labels = deployment
+/// Why a pod of an add-on doesn't run, in the scheduler's or the kubelet's words.
+fn reason(workload: &Value, pods: &Value) -> Option<String> {
+    let labels = workload
         .pointer("/spec/selector/matchLabels")?
         .as_object()?;
     let pods = pods["items"].as_array()?.iter().filter(|pod| {
@@ -251,7 +272,7 @@ mod tests {
         assert_eq!(service["spec"]["clusterIP"], CLUSTER_DNS.to_string());
         for deployment in manifests().unwrap() {
             let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
-            let known = |(name, _): &(&str, &str)| {
+            let known = |(name, ..): &(&str, &str, &str)| {
                 let version = env!("CARGO_PKG_VERSION");
                 *image == format!("{OWN_IMAGES}/hardway/{name}:{version}")
             };
@@ -353,5 +374,15 @@ mod tests {
         );
         assert_eq!(said("replicas", 3), "1 old replicas are still there");
         assert!(said("observedGeneration", 1).starts_with("the controller manager"));
+        let on_nodes = |available: i64| {
+            json!({"kind": "DaemonSet", "status": {"desiredNumberScheduled": 2,
+                "currentNumberScheduled": 2, "updatedNumberScheduled": 2,
+                "numberAvailable": available}})
+        };
+        assert_eq!(lacking(&on_nodes(2)), None);
+        assert_eq!(
+            lacking(&on_nodes(1)).unwrap(),
+            "1 of 2 replicas are available"
+        );
     }
 }

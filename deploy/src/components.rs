@@ -14,7 +14,7 @@ use crate::shell;
 pub mod kubernetes;
 
 /// Packages of the workspace that make up a cluster; each has a binary of its name.
-/// DNS and the metrics server run in the cluster, all others on its hosts.
+/// DNS, the metrics server and the provisioner run in the cluster, all others on its hosts.
 pub const PACKAGES: &[&str] = &[
     "hardway-apiserver",
     "hardway-controller-manager",
@@ -24,6 +24,7 @@ pub const PACKAGES: &[&str] = &[
     "hardway-flannel-lite",
     "hardway-dns",
     "hardway-metrics",
+    "hardway-provisioner",
 ];
 
 /// Processes of the control plane's host in the order they start.

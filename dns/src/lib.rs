@@ -14,5 +14,4 @@ pub mod names;
 pub mod records;
 pub mod resolver;
 pub mod server;
-pub mod serving;
 pub mod settings;

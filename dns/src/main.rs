@@ -1,14 +1,14 @@
 //! The `hardway-dns` process.
 
 use clap::Parser;
-use hardway_client::{Client, health::Checks, logging, signals, task, watchdog};
+use hardway_client::{Client, health::Checks, logging, pod_health, signals, task, watchdog};
 use hardway_dns::authority::Authority;
 use hardway_dns::forward::Forwarder;
+use hardway_dns::metrics;
 use hardway_dns::records::Records;
 use hardway_dns::resolver::Resolver;
 use hardway_dns::server::Server;
 use hardway_dns::settings::Flags;
-use hardway_dns::{metrics, serving};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
         });
     let health = SocketAddr::new(flags.bind_address, flags.secure_port);
     let ca = &kubeconfig.certificate_authority;
-    let health = serving::health(health, ca, checks).await?;
+    let health = pod_health::serve("hardway-dns", health, ca, checks).await?;
     metrics::BUILD
         .with_label_values(&[env!("CARGO_PKG_VERSION")])
         .set(1);

@@ -27,6 +27,7 @@ pub const OWN_FOLDERS: &[&str] = &[
     "/var/lib/cni",
     "/var/log/pods",
     "/var/log/containers",
+    "/var/lib/hardway-volumes",
     "/data",
 ];
 
