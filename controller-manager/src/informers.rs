@@ -4,6 +4,7 @@ use crate::{account_tokens, bootstrap_signer, bootstrap_tokens};
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Informer, task};
 use hardway_proto::Kind;
+use hardway_proto::claims::of_pod;
 use hardway_proto::meta::{ObjectKey, controller_of};
 use k8s_openapi::api::apps::v1::{
     ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet,
@@ -19,12 +20,18 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::ClusterRole;
-use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::api::storage::v1::{CSIDriver, StorageClass, VolumeAttachment};
 
 /// Index of pods and Jobs by the UID of their controller; of pods without one by [`orphans`].
 pub const BY_CONTROLLER: &str = "controller";
 /// Index of pods by the node they are bound to.
 pub const BY_NODE: &str = "node";
+/// Index of pods by the `namespace/name` of their claims.
+pub const BY_CLAIM: &str = "claim";
+/// Index of attachments by the volume.
+pub const VOLUME_OF_ATTACHMENT: &str = "volume";
+/// Index of attachments by the node.
+pub const NODE_OF_ATTACHMENT: &str = "node";
 /// Index of endpoint slices by `namespace/service`.
 pub const BY_SERVICE: &str = "service";
 /// Index of token Secrets by `namespace/account`.
@@ -47,7 +54,7 @@ pub fn follow<K: Kind>(informer: &mut Informer<K>, queue: &WorkQueue<ObjectKey>)
 
 /// Not yet started; controllers subscribe first.
 pub struct Informers {
-    /// Pods, with [`BY_CONTROLLER`] and [`BY_NODE`].
+    /// Pods, with [`BY_CONTROLLER`], [`BY_NODE`] and [`BY_CLAIM`].
     pub pods: Informer<Pod>,
     /// Nodes.
     pub nodes: Informer<Node>,
@@ -99,6 +106,10 @@ pub struct Informers {
     pub volumes: Informer<PersistentVolume>,
     /// Sorts of storage.
     pub storage_classes: Informer<StorageClass>,
+    /// What drivers of storage say of themselves.
+    pub csi_drivers: Informer<CSIDriver>,
+    /// What is attached where, with [`VOLUME_OF_ATTACHMENT`] and [`NODE_OF_ATTACHMENT`].
+    pub attachments: Informer<VolumeAttachment>,
     /// Certificate signing requests.
     pub signing_requests: Informer<CertificateSigningRequest>,
     /// Roles of the whole cluster.
@@ -118,6 +129,12 @@ impl Informers {
                 .index(BY_NODE, |pod: &Pod| {
                     let node = pod.spec.as_ref().and_then(|s| s.node_name.clone());
                     node.into_iter().collect()
+                })
+                .index(BY_CLAIM, |pod: &Pod| {
+                    let names = of_pod(pod).into_iter();
+                    names
+                        .map(|name| format!("{}/{name}", pod.namespace()))
+                        .collect()
                 }),
             nodes: Informer::new(client.all()),
             node_leases: Informer::new(client.namespaced("kube-node-lease")),
@@ -164,6 +181,15 @@ impl Informers {
             claims: Informer::new(client.all()),
             volumes: Informer::new(client.all()),
             storage_classes: Informer::new(client.all()),
+            csi_drivers: Informer::new(client.all()),
+            attachments: Informer::new(client.all())
+                .index(VOLUME_OF_ATTACHMENT, |attachment: &VolumeAttachment| {
+                    let source = &attachment.spec.source;
+                    source.persistent_volume_name.clone().into_iter().collect()
+                })
+                .index(NODE_OF_ATTACHMENT, |attachment: &VolumeAttachment| {
+                    vec![attachment.spec.node_name.clone()]
+                }),
             signing_requests: Informer::new(client.all()),
             cluster_roles: Informer::new(client.all()),
         }
@@ -197,6 +223,8 @@ impl Informers {
         tasks.add(self.claims.spawn().1);
         tasks.add(self.volumes.spawn().1);
         tasks.add(self.storage_classes.spawn().1);
+        tasks.add(self.csi_drivers.spawn().1);
+        tasks.add(self.attachments.spawn().1);
         tasks.add(self.signing_requests.spawn().1);
         tasks.add(self.cluster_roles.spawn().1);
     }

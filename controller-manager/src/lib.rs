@@ -8,6 +8,7 @@ pub mod informers;
 pub mod account_tokens;
 mod adoption;
 mod amounts;
+mod attach_detach;
 mod bootstrap_signer;
 mod bootstrap_tokens;
 mod certificates;
@@ -22,6 +23,7 @@ mod endpoint_hints;
 mod endpoint_slice;
 mod endpoint_slice_mirroring;
 mod endpoints;
+mod ephemeral_volume;
 mod expectations;
 mod garbage_collector;
 mod hashes;
@@ -30,6 +32,7 @@ mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
+mod out_of_service;
 mod pod_control;
 mod pod_gc;
 mod pod_ranking;
@@ -48,6 +51,7 @@ mod token_cleaner;
 mod ttl;
 mod ttl_after_finished;
 mod volume_binding;
+mod volume_expand;
 mod volume_protection;
 mod written;
 
@@ -100,6 +104,9 @@ pub async fn run(context: Context) {
         "persistentvolume-binder",
         volume_binding::register(seen, with),
     );
+    start("attachdetach", attach_detach::register(seen, with));
+    start("ephemeral-volume", ephemeral_volume::register(seen, with));
+    start("volume-expand", volume_expand::register(seen, with));
     start("volume-protection", volume_protection::register(seen, with));
     start("serviceaccount", service_account::register(seen, with));
     start("bootstrapsigner", bootstrap_signer::register(seen, with));

@@ -6,6 +6,7 @@
 use crate::Work;
 use crate::context::Context;
 use crate::informers::{BY_NODE, Informers};
+use crate::out_of_service;
 use crate::pod_ranking::is_finished;
 use hardway_client::api::{DeleteParams, Patch};
 use hardway_client::controller::{self, Next};
@@ -25,9 +26,6 @@ use std::time::Duration;
 const QUARANTINE: Duration = Duration::from_secs(40);
 /// Kubernetes' default `--terminated-pod-gc-threshold`.
 const MAX_FINISHED: usize = 12_500;
-
-/// What says that a node is down for good, and nothing on it runs any more.
-const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -115,11 +113,7 @@ fn ends_unscheduled(pod: &Pod) -> bool {
 
 /// Whether a node is down, and somebody has said that it stays so.
 fn is_out_of_service(node: &Node) -> bool {
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
-    let conditions = node.status.as_ref().and_then(|s| s.conditions.as_ref());
-    let mut ready = conditions.into_iter().flatten();
-    let is_ready = ready.any(|c| c.type_ == "Ready" && c.status == "True");
-    !is_ready && taints.is_some_and(|taints| taints.iter().any(|t| t.key == OUT_OF_SERVICE))
+    !out_of_service::is_ready(node) && out_of_service::is_tainted(node)
 }
 
 /// The finished pods beyond the limit: evicted ones first, then the oldest.
@@ -299,9 +293,9 @@ mod tests {
             pods.map(|pod| pod["status"]["phase"].clone()).collect()
         };
         for (ready, taint, first) in [
-            ("True", OUT_OF_SERVICE, "Running"),
+            ("True", out_of_service::TAINT, "Running"),
             ("False", "node.kubernetes.io/unreachable", "Running"),
-            ("Unknown", OUT_OF_SERVICE, "Failed"),
+            ("Unknown", out_of_service::TAINT, "Failed"),
         ] {
             controller.nodes.insert(node(ready, taint));
             let task = Task::OutOfService("n".into());

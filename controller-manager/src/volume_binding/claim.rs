@@ -1,13 +1,14 @@
 //! What comes next for a claim.
 
+use crate::pod_ranking::is_finished;
 use hardway_client::events::EventType;
 use hardway_proto::Kind;
 use hardway_proto::claims::{
-    BIND_COMPLETED, BOUND_BY_CONTROLLER, NO_PROVISIONER, PROVISIONER, SELECTED_NODE, annotation,
-    best_match, claim_ref, class_of_claim, is_bound, is_for, satisfies, volume_name,
-    waits_for_consumer,
+    BIND_COMPLETED, BOUND_BY_CONTROLLER, NO_PROVISIONER, PROVISIONER, PROVISIONER_BETA,
+    SELECTED_NODE, annotation, best_match, claim_ref, class_of_claim, is_bound, is_for, satisfies,
+    volume_name, waits_for_consumer,
 };
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 use std::sync::Arc;
 
@@ -61,11 +62,13 @@ pub enum Step {
     Lost(Notice),
 }
 
-/// Decides. `volumes` are all there are, of `classes` likewise.
+/// Decides. `volumes` are all there are, of `classes` likewise; `pods` those that name the
+/// claim.
 pub fn next(
     claim: &PersistentVolumeClaim,
     volumes: &[Arc<PersistentVolume>],
     classes: &[Arc<StorageClass>],
+    pods: &[Arc<Pod>],
 ) -> Step {
     let named = volume_name(claim);
     let volume = volumes.iter().find(|volume| volume.name() == named);
@@ -73,7 +76,7 @@ pub fn next(
         return bound(claim, volume);
     }
     if named.is_empty() {
-        return unbound(claim, volumes, classes);
+        return unbound(claim, volumes, classes, pods);
     }
     match volume {
         None => Step::Pending(None),
@@ -120,6 +123,7 @@ fn unbound(
     claim: &PersistentVolumeClaim,
     volumes: &[Arc<PersistentVolume>],
     classes: &[Arc<StorageClass>],
+    pods: &[Arc<Pod>],
 ) -> Step {
     let name = class_of_claim(claim).unwrap_or_default();
     let class = classes.iter().find(|class| class.name() == name);
@@ -136,10 +140,7 @@ fn unbound(
         return Step::Classify(class.name().to_owned());
     }
     if waits && !selected {
-        return Step::Pending(Some(Notice::normal(
-            "WaitForFirstConsumer",
-            "waiting for first consumer to be created before binding",
-        )));
+        return Step::Pending(Some(consumers(pods)));
     }
     match class {
         _ if name.is_empty() => Step::Pending(Some(Notice::normal(
@@ -162,6 +163,25 @@ fn unbound(
             Step::Provision(by.clone(), Notice::normal("ExternalProvisioning", message))
         }
     }
+}
+
+/// What a claim waits for whose class waits for its first pod.
+fn consumers(pods: &[Arc<Pod>]) -> Notice {
+    let waits = |pod: &&Arc<Pod>| {
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
+        node.is_none_or(String::is_empty) && !is_finished(pod)
+    };
+    let names: Vec<&str> = pods.iter().filter(waits).map(|pod| pod.name()).collect();
+    let (pods, names) = match names.as_slice() {
+        [] => {
+            let message = "waiting for first consumer to be created before binding";
+            return Notice::normal("WaitForFirstConsumer", message);
+        }
+        [one] => ("pod", (*one).to_owned()),
+        many => ("pods", many.join(",")),
+    };
+    let message = format!("waiting for {pods} {names} to be scheduled");
+    Notice::normal("WaitForPodScheduled", message)
 }
 
 /// The default class; of several the newest, of equally old ones the first by name.
@@ -235,8 +255,7 @@ pub fn in_phase(claim: &PersistentVolumeClaim, phase: &str) -> Option<Persistent
 
 /// The claim as it says who is to make its volume; `None` if it does.
 pub fn provisioned(claim: &PersistentVolumeClaim, by: &str) -> Option<PersistentVolumeClaim> {
-    // The second name is the one from before 1.23, which some provisioners look at.
-    let names = [PROVISIONER, "volume.beta.kubernetes.io/storage-provisioner"];
+    let names = [PROVISIONER, PROVISIONER_BETA];
     if names.iter().all(|name| annotation(claim, name) == Some(by)) {
         return None;
     }
@@ -258,7 +277,7 @@ mod tests {
         volumes: &[Arc<PersistentVolume>],
         classes: &[Arc<StorageClass>],
     ) -> String {
-        match next(claim, volumes, classes) {
+        match next(claim, volumes, classes, &[]) {
             Step::Pending(None) => "pending".to_owned(),
             Step::Pending(Some(notice)) | Step::Lost(notice) => notice.reason.to_owned(),
             Step::Classify(class) => format!("class {class}"),
@@ -297,6 +316,21 @@ mod tests {
         let annotations = json!({"volume.kubernetes.io/selected-node": "a"});
         let selected = claim(json!({"storageClassName": "local"}), annotations);
         assert_eq!(step(&selected, &[], &classes), "made by x.io/p");
+    }
+
+    #[test]
+    fn who_waits_for_pods_says_for_which() {
+        let pod = |name: &str, node: &str| {
+            let pod =
+                json!({"metadata": {"name": name}, "spec": {"containers": [], "nodeName": node}});
+            Arc::new(serde_json::from_value(pod).unwrap())
+        };
+        let said = |pods: &[Arc<Pod>]| consumers(pods).message;
+        assert!(said(&[pod("p", "a")]).starts_with("waiting for first consumer"));
+        let one = said(&[pod("p", ""), pod("q", "a")]);
+        assert_eq!(one, "waiting for pod p to be scheduled");
+        let two = said(&[pod("p", ""), pod("q", "")]);
+        assert_eq!(two, "waiting for pods p,q to be scheduled");
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use super::claim::{self, Notice};
 use super::{for_claim, volume};
+use crate::informers::BY_CLAIM;
 use hardway_client::controller::Next;
 use hardway_client::events::{Recorder, reference};
 use hardway_client::{Client, Store};
 use hardway_proto::claims::{BIND_COMPLETED, annotation, is_for, kept_for};
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::StorageClass;
 
 /// What to look at.
@@ -26,6 +27,8 @@ pub struct Controller {
     pub client: Client,
     /// Where events go.
     pub recorder: Recorder,
+    /// All pods.
+    pub pods: Store<Pod>,
     /// All claims.
     pub claims: Store<PersistentVolumeClaim>,
     /// All volumes.
@@ -59,7 +62,8 @@ impl Controller {
         let api = self
             .client
             .namespaced::<PersistentVolumeClaim>(claim.namespace());
-        match claim::next(&claim, &self.volumes.list(), &self.classes.list()) {
+        let pods = self.pods.by_index(BY_CLAIM, &key.to_string());
+        match claim::next(&claim, &self.volumes.list(), &self.classes.list(), &pods) {
             claim::Step::Bind(volume) => self.bind(&claim, &volume).await,
             claim::Step::Pending(notice) => {
                 self.notice(claim.as_ref(), notice);

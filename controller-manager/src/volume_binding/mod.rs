@@ -27,6 +27,7 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
     let controller = Controller {
         client: context.client.clone(),
         recorder: context.recorder("persistentvolume-controller"),
+        pods: informers.pods.store(),
         claims: informers.claims.store(),
         volumes: informers.volumes.store(),
         classes: informers.storage_classes.store(),
@@ -72,6 +73,7 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         }
     });
     Box::pin(async move {
+        controller.pods.wait_synced().await;
         controller.claims.wait_synced().await;
         controller.volumes.wait_synced().await;
         controller.classes.wait_synced().await;

@@ -6,6 +6,16 @@ const EVENTS: &str = "create,patch,update core,events.k8s.io events";
 /// Controllers' names and rules; see `table` for how a rule is written.
 pub const CONTROLLERS: &[(&str, &[&str])] = &[
     (
+        "attachdetach-controller",
+        &[
+            "read core persistentvolumes,persistentvolumeclaims,nodes,pods",
+            "patch,update core nodes/status",
+            "read,create,delete storage.k8s.io volumeattachments",
+            "read storage.k8s.io csidrivers,csinodes",
+            EVENTS,
+        ],
+    ),
+    (
         "certificate-controller",
         &[
             "read,delete certificates.k8s.io certificatesigningrequests",
@@ -92,6 +102,15 @@ pub const CONTROLLERS: &[(&str, &[&str])] = &[
             "update core services/finalizers,endpoints/finalizers",
             "create,delete,get,list,patch,update,watch discovery.k8s.io endpointslices",
             "create discovery.k8s.io endpointslices/restricted",
+            EVENTS,
+        ],
+    ),
+    (
+        "ephemeral-volume-controller",
+        &[
+            "read core pods",
+            "update core pods/finalizers",
+            "read,create core persistentvolumeclaims",
             EVENTS,
         ],
     ),
