@@ -53,6 +53,11 @@ pub fn of(group: &str, kind: &str) -> Value {
         "RuntimeClass" => json!({"handler": "runc"}),
         "ClusterRoleBinding" | "RoleBinding" => json!({"roleRef": role}),
         "PriorityClass" => json!({"value": 1}),
+        "CSIDriver" => json!({"spec": {}}),
+        "CSINode" => json!({"spec": {"drivers": []}}),
+        "CSIStorageCapacity" => json!({"storageClassName": "s"}),
+        "VolumeAttachment" => json!({"spec": {"attacher": "example.com", "nodeName": "n",
+            "source": {"persistentVolumeName": "v"}}}),
         "StorageClass" => json!({"provisioner": "example.com/x"}),
         _ => json!({}),
     }

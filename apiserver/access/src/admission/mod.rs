@@ -4,6 +4,7 @@
 //! One file per plugin, with Kubernetes' names; [`PLUGINS`] is the order.
 
 mod certificates;
+mod claim_resize;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_tolerations;
@@ -165,6 +166,9 @@ const PLUGINS: &[(&str, bool, Make)] = &[
     }),
     ("StorageObjectInUseProtection", true, || {
         Box::new(storage_in_use::StorageObjectInUseProtection)
+    }),
+    ("PersistentVolumeClaimResize", true, || {
+        Box::new(claim_resize::PersistentVolumeClaimResize)
     }),
     ("RuntimeClass", true, || {
         Box::new(runtime_class::RuntimeClass)

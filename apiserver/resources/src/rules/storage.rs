@@ -260,6 +260,8 @@ pub(super) const VOLUME: Kind = Kind {
             }
         }
     },
+    prepare_create: |volume| drop_attributes_class(volume, None),
+    prepare_update: |new, old| drop_attributes_class(new, Some(old)),
     validate: |volume| Errors::collect(|e| check_volume(e, volume)),
     validate_update: |new, old| {
         Errors::collect(|e| {
@@ -302,6 +304,17 @@ pub(super) fn default_claim(claim: &mut Value) {
             pod::canonical_map(resources, "requests");
             pod::canonical_map(resources, "limits");
         }
+    }
+}
+
+/// The feature that uses it is off in Kubernetes 1.33 unless switched on: the field is left
+/// out, unless the object had it before.
+fn drop_attributes_class(new: &mut Value, old: Option<&Value>) {
+    let field = "volumeAttributesClassName";
+    if !old.is_some_and(|old| has(get(old, "spec"), field))
+        && let Some(spec) = object_mut(new, "spec")
+    {
+        super::json::remove(spec, field);
     }
 }
 
@@ -365,8 +378,12 @@ pub(super) const CLAIM: Kind = Kind {
     status: r#"{"phase":"Pending"}"#,
     generation: false,
     default: default_claim,
-    prepare_create: normalise_sources,
+    prepare_create: |claim| {
+        drop_attributes_class(claim, None);
+        normalise_sources(claim);
+    },
     prepare_update: |new, old| {
+        drop_attributes_class(new, Some(old));
         // One of before Kubernetes said it twice stays as it is.
         if has(get(old, "spec"), "dataSourceRef") {
             normalise_sources(new);
@@ -379,17 +396,23 @@ pub(super) const CLAIM: Kind = Kind {
     },
     validate_update: |new, old| {
         Errors::collect(|e| {
-            let amount = |claim| Quantity::from_json(requested(claim)).unwrap_or_default();
-            if amount(new) < amount(old) {
+            let quantity = |amount| Quantity::from_json(amount).unwrap_or_default();
+            let asked = quantity(requested(new));
+            let given = get(get(get(old, "status"), "capacity"), "storage");
+            // Who asked for more than can be had may ask for less again, but never for what
+            // would shrink the volume.
+            if asked < quantity(requested(old)) && asked <= quantity(given) {
                 e.forbidden(
                     &Path::new("spec.resources.requests.storage"),
-                    "field can not be less than previous value",
+                    "field can not be less than status.capacity",
                 );
             }
+            let is_bound = text(get(new, "status"), "phase") == "Bound";
             let bare = |claim: &Value| {
                 let mut spec = get(claim, "spec").clone();
-                for field in ["resources", "volumeAttributesClassName"] {
-                    super::json::remove(&mut spec, field);
+                let requests = spec.pointer_mut("/resources/requests");
+                if let Some(Value::Object(requests)) = requests.filter(|_| is_bound) {
+                    requests.remove("storage");
                 }
                 // A claim may be bound, and be given a class, once.
                 for field in ["volumeName", "storageClassName"] {
@@ -432,6 +455,43 @@ mod tests {
             "Required value: at least 1 access mode is required"
         );
         assert_eq!(found[1].field, "spec.resources[storage]");
+    }
+
+    #[test]
+    fn a_bound_claim_asks_for_more_and_less_than_that_again() {
+        let claim = |asked: &str, given: Value| {
+            json!({"spec": {"accessModes": ["ReadWriteOnce"],
+                            "resources": {"requests": {"storage": asked}}},
+                   "status": given})
+        };
+        let bound = || json!({"phase": "Bound", "capacity": {"storage": "1Gi"}});
+        let said = |new: &str, old: &str, status: Value| {
+            let (new, old) = (claim(new, status.clone()), claim(old, status));
+            let found = KindRules::validate_update(&CLAIM, &new, &old);
+            found
+                .into_iter()
+                .map(|cause| cause.message)
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        assert_eq!(said("9Gi", "1Gi", bound()), "");
+        assert_eq!(said("2Gi", "9Gi", bound()), "");
+        assert!(
+            said("1Gi", "9Gi", bound()).ends_with("field can not be less than status.capacity")
+        );
+        let pending = json!({"phase": "Pending"});
+        assert!(said("9Gi", "1Gi", pending).contains("spec is immutable after creation"));
+    }
+
+    #[test]
+    fn a_class_of_attributes_is_left_out_unless_it_was_there() {
+        let with = || json!({"spec": {"volumeAttributesClassName": "fast"}});
+        let mut new = with();
+        CLAIM.prepare_create(&mut new);
+        assert!(new["spec"]["volumeAttributesClassName"].is_null());
+        let mut new = with();
+        CLAIM.prepare_update(&mut new, &with());
+        assert_eq!(new["spec"]["volumeAttributesClassName"], "fast");
     }
 
     #[test]
