@@ -1,4 +1,5 @@
-//! The examples the tutorial points to: the guestbook and the update demo.
+//! The examples the tutorial points to: the guestbook, the update demo and the blog. The
+//! replicated store is in `storage`.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -144,4 +145,41 @@ fn herons_become_otters_before_everybodys_eyes() {
         let drawn = page(&addresses[0], "/")?;
         wait::holds(drawn.contains(">otter</text>"), drawn)
     });
+}
+
+#[test]
+#[ignore = "needs a lab: cargo hardway test"]
+fn a_blog_keeps_what_was_written_in_its_volume() {
+    let workers = Lab::open().workers();
+    let address = format!("{}:30065", workers[0].address);
+    let namespace = Namespace::new("blog");
+    namespace.run(&format!("apply -f {}", example("blog").display()));
+    let database = pods::wait_ready(&namespace, "app=blog,tier=database", 1).remove(0);
+    pods::wait_ready(&namespace, "app=blog,tier=frontend", 2);
+    until("the blog takes a line", || {
+        let answer = post(&address, "message=still+here")?;
+        wait::holds(answer.starts_with("HTTP/1.1 303 "), answer)
+    });
+    let shown = |what: &str| {
+        until(what, || {
+            let read = page(&address, "/messages")?;
+            wait::holds(read == "still here\n", read)
+        });
+    };
+    shown("the blog shows it");
+    assert!(page(&address, "/").is_ok_and(|page| page.contains("<h1>A blog</h1>")));
+    // Nobody gets at the database without the password.
+    let script = "printf 'LRANGE guestbook 0 -1\\r\\nQUIT\\r\\n' | nc 127.0.0.1 6379";
+    let refusal = pods::sh(&namespace, &database.name(), script);
+    assert!(refusal.starts_with("-NOAUTH "), "{refusal}");
+
+    namespace.run(&format!("delete pod {}", database.name()));
+    let replaced = pods::wait_ready(&namespace, "app=blog,tier=database", 1).remove(0);
+    assert_ne!(replaced.uid(), database.uid());
+    assert_eq!(
+        replaced.node(),
+        database.node(),
+        "it goes where its data is"
+    );
+    shown("the line is still there");
 }

@@ -15,9 +15,20 @@ use serde_json::{Value, json};
 #[ignore = "needs a lab: cargo hardway test"]
 fn claims_get_volumes() {
     let namespace = Namespace::new("storage");
-    let steps: &[steps::Step<Namespace>] =
-        &[("a volume that fits", bound), ("data that stays", database)];
+    let steps: &[steps::Step<Namespace>] = &[
+        ("a volume that fits", bound),
+        ("data that stays", database),
+        ("a volume that is made, and goes", provisioned),
+        ("a claim for one pod", exclusive),
+        ("a pod's own claim", ephemeral),
+    ];
     steps::run_side_by_side(&namespace, &namespace, steps);
+}
+
+#[test]
+#[ignore = "needs a lab: cargo hardway test"]
+fn a_database_outlives_the_death_of_a_node() {
+    replicated(&Namespace::new("replicated"));
 }
 
 /// Volumes and classes belong to no namespace: they go by themselves.
@@ -188,4 +199,170 @@ fn database(namespace: &Namespace) {
         &namespace.run("get pvc"),
         &["data-store-0", "data-store-1", "Bound", &class],
     );
+}
+
+/// A pod that has the claim `NAME` at `/data`.
+fn user(name: &str, volume: Value) -> Value {
+    let mut main = container("main", IDLE);
+    main["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
+    let mut volume = volume;
+    volume["name"] = json!("data");
+    let spec = json!({"containers": [main], "volumes": [volume],
+                      "terminationGracePeriodSeconds": 1});
+    pod(name, spec)
+}
+
+fn claimed(name: &str) -> Value {
+    json!({"persistentVolumeClaim": {"claimName": name}})
+}
+
+/// A claim that names no class.
+fn classless(name: &str, mode: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+           "spec": {"accessModes": [mode], "resources": {"requests": {"storage": "10Mi"}}}})
+}
+
+/// The folder of a volume, on its node.
+fn has_folder(node: &str, volume: &str) -> Result<bool, String> {
+    let line = "ls /var/lib/hardway-volumes";
+    let listed = Lab::open().try_on(node, line).ok()?;
+    Ok(listed.lines().any(|name| name.starts_with(volume)))
+}
+
+/// A volume of the default class is made for its first pod while those who make it are
+/// killed, and goes with its claim.
+fn provisioned(namespace: &Namespace) {
+    namespace.create(&classless("made", "ReadWriteOnce"));
+    until("the claim says what it waits for", || {
+        let told = namespace.try_run("describe pvc made").stdout;
+        let why = "waiting for first consumer to be created before binding";
+        wait::holds(told.contains(why), told)
+    });
+    namespace.create(&user("maker", claimed("made")));
+    let agents = "-n kube-system -l k8s-app=hardway-provisioner --grace-period=0 --wait=false";
+    Kubectl::stock().run(&format!("delete pods {agents}"));
+    let pod = pods::wait_until(namespace, "maker", "ready", |pod| pod.ready());
+    pods::sh(namespace, "maker", "echo kept > /data/file");
+    let claim = namespace.json("get pvc made");
+    assert_eq!(claim["spec"]["storageClassName"], "local-path");
+    let name = claim["spec"]["volumeName"]
+        .as_str()
+        .expect("a volume")
+        .to_owned();
+    assert_eq!(has_folder(&pod.node(), &name), Ok(true));
+    assert_has(
+        &namespace.run("describe pvc made"),
+        &["ExternalProvisioning"],
+    );
+
+    namespace.run("delete pod maker --grace-period=1");
+    namespace.run("delete pvc made");
+    until("the volume goes", || {
+        let left = Kubectl::stock().try_run(&format!("get pv {name}"));
+        wait::holds(left.stderr.contains("NotFound"), left.stdout)
+    });
+    assert_eq!(has_folder(&pod.node(), &name), Ok(false));
+}
+
+/// A second pod waits for a claim that only one may have, is told why, and gets it then.
+fn exclusive(namespace: &Namespace) {
+    namespace.create(&classless("alone", "ReadWriteOncePod"));
+    namespace.create(&user("first", claimed("alone")));
+    pods::wait_until(namespace, "first", "ready", |pod| pod.ready());
+    namespace.create(&user("second", claimed("alone")));
+    until("the second is told why it waits", || {
+        let told = namespace.try_run("describe pod second").stdout;
+        let why = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode";
+        wait::holds(told.contains(why), told)
+    });
+    namespace.run("delete pod first --grace-period=1");
+    pods::wait_until(namespace, "second", "ready", |pod| pod.ready());
+}
+
+/// A pod's own claim comes, is bound and goes with it.
+fn ephemeral(namespace: &Namespace) {
+    let template = json!({"metadata": {"labels": {"made": "for-a-pod"}},
+                          "spec": classless("", "ReadWriteOnce")["spec"]});
+    let volume = json!({"ephemeral": {"volumeClaimTemplate": template}});
+    namespace.create(&user("scratch", volume));
+    let claim = wait_phase(namespace, "pvc scratch-data", "Bound");
+    assert_eq!(claim["metadata"]["labels"]["made"], "for-a-pod");
+    assert_eq!(claim["metadata"]["ownerReferences"][0]["name"], "scratch");
+    pods::wait_until(namespace, "scratch", "ready", |pod| pod.ready());
+    namespace.run("delete pod scratch --grace-period=1");
+    until("its claim goes", || {
+        let left = namespace.try_run("get pvc scratch-data");
+        wait::holds(left.stderr.contains("NotFound"), left.stdout)
+    });
+}
+
+/// The replicated store of the examples goes on while the node of one replica is dead, and
+/// nobody is there to do anything about it; then that replica has what the others have.
+fn replicated(namespace: &Namespace) {
+    let lab = Lab::open();
+    lab.wait_well();
+    let example = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../deploy/examples/replicated-store"
+    );
+    namespace.run(&format!("apply -f {example}"));
+    let all = pods::wait_ready(namespace, "app=store", 3);
+    let alone = all
+        .iter()
+        .find(|pod| {
+            all.iter()
+                .filter(|other| other.node() == pod.node())
+                .count()
+                == 1
+        })
+        .expect("three pods are spread over two nodes");
+    let other = all
+        .iter()
+        .find(|pod| pod.node() != alone.node())
+        .expect("another");
+    let put = |key: &str, value: &str| {
+        // busybox' wget only knows POST.
+        let request = format!(
+            "printf 'PUT /keys/{key} HTTP/1.0\\r\\nContent-Length: {}\\r\\n\\r\\n{value}' | nc 127.0.0.1 7000",
+            value.len()
+        );
+        until(&format!("{key} is written"), || {
+            let answer = pods::try_sh(namespace, &other.name(), &request).ok()?;
+            wait::holds(answer.starts_with("HTTP/1.1 200 "), answer)
+        });
+    };
+    put("before", "the-storm");
+    let volumes = || {
+        let claims = namespace.json("get pvc -l app=store");
+        let items = claims["items"].as_array().cloned().unwrap_or_default();
+        let volume = |claim: &Value| claim["spec"]["volumeName"].to_string();
+        items.iter().map(volume).collect::<Vec<_>>()
+    };
+    let had = volumes();
+    assert_eq!(had.len(), 3);
+
+    let back = defer(|| {
+        for process in ["controller-manager", "scheduler"] {
+            drop(lab.try_tool(&format!("start {process}")));
+        }
+        drop(lab.try_tool(&format!("node start {}", alone.node())));
+    });
+    lab.tool(&format!("node kill {}", alone.node()));
+    for process in ["controller-manager", "scheduler"] {
+        lab.tool(&format!("kill {process}"));
+    }
+    put("during", "the-storm");
+    drop(back);
+
+    let port = "http://127.0.0.1:7000/local";
+    for pod in &all {
+        until(&format!("{} has all of it", pod.name()), || {
+            let script = format!("wget -q -O - {port}");
+            let lines = pods::try_sh(namespace, &pod.name(), &script).ok()?;
+            let has = ["before", "during"].iter().all(|key| lines.contains(key));
+            wait::holds(has, lines)
+        });
+    }
+    assert_eq!(volumes(), had, "each has the volume that it had");
+    lab.wait_well();
 }

@@ -1,7 +1,7 @@
-//! Just enough of an HTTP server for small pages: one request on each connection.
+//! Just enough of HTTP for small pages: one request on each connection.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +83,33 @@ pub fn serve(
         });
     }
     Ok(())
+}
+
+/// Asks the server at `HOST:PORT`; the code and body of its answer.
+pub fn ask(server: &str, method: &str, path: &str, body: &str) -> io::Result<(u16, String)> {
+    let mut failure = io::Error::other("its name has no address");
+    for address in server.to_socket_addrs()? {
+        let mut stream = match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => stream,
+            Err(error) => {
+                failure = error;
+                continue;
+            }
+        };
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {server}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let strange = || io::Error::other(format!("it answers {answer:?}"));
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(strange)?;
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        return Ok((status.ok_or_else(strange)?, body.to_owned()));
+    }
+    Err(failure)
 }
 
 /// Whether an error only says that the visitor went before everything was said: there is

@@ -2,6 +2,7 @@
 
 pub mod http;
 pub mod redis;
+pub mod replicated;
 pub mod store;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -19,15 +19,20 @@ pub enum Reply {
     List(Vec<Reply>),
 }
 
-/// Asks the server at `HOST:PORT` one command.
-pub fn ask(server: &str, command: &[&str]) -> io::Result<Reply> {
+/// Asks the server at `HOST:PORT` one command; with a password, if it wants one.
+pub fn ask(server: &str, password: Option<&str>, command: &[&str]) -> io::Result<Reply> {
     let mut failure = io::Error::other("its name has no address");
     for address in server.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, PATIENCE) {
             Ok(mut stream) => {
                 stream.set_read_timeout(Some(PATIENCE))?;
+                let mut replies = BufReader::new(stream.try_clone()?);
+                if let Some(password) = password {
+                    stream.write_all(&encode(&["AUTH", password]))?;
+                    read(&mut replies)?;
+                }
                 stream.write_all(&encode(command))?;
-                return read(&mut BufReader::new(stream));
+                return read(&mut replies);
             }
             Err(error) => failure = error,
         }

@@ -101,6 +101,14 @@ pub fn all(programs: &Path) -> Result<Vec<Image>> {
         },
         redis(base.clone())?,
         Image {
+            name: format!("{OWN_IMAGES}/replicated-store:1"),
+            entries: with("replicated-store", read("replicated_store")?),
+            entrypoint: program("replicated-store"),
+            user: "65532:65532".to_owned(),
+            port: Some(7000),
+            ..Image::default()
+        },
+        Image {
             name: format!("{OWN_IMAGES}/test/echo:1"),
             entries: with("echo", read("echo")?),
             entrypoint: program("echo"),

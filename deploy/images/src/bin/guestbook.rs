@@ -32,7 +32,8 @@ fn answer(request: &Request) -> Answer {
 /// Redis named by a variable, or by the name of its Service.
 fn redis(variable: &str, service: &str, command: &[&str]) -> io::Result<Reply> {
     let server = setting(variable, service);
-    ask(&server, command)
+    let password = std::env::var("REDIS_PASSWORD").ok();
+    ask(&server, password.as_deref(), command)
         .map_err(|error| io::Error::other(format!("ask Redis at {server}: {error}")))
 }
 
@@ -72,8 +73,9 @@ fn page(messages: &[String]) -> String {
         .iter()
         .map(|message| format!("<li>{}</li>\n", escape(message)))
         .collect();
+    let title = escape(&setting("TITLE", "Guestbook"));
     format!(
-        "<!doctype html>\n<title>Guestbook</title>\n<h1>Guestbook</h1>\n<ul>\n{items}</ul>\n\
+        "<!doctype html>\n<title>{title}</title>\n<h1>{title}</h1>\n<ul>\n{items}</ul>\n\
          <form method=\"post\" action=\"/\"><input name=\"message\" autofocus>\
          <button>Write</button></form>\n<p>served by {}</p>\n",
         escape(&setting("HOSTNAME", "unknown"))
