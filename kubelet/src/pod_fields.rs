@@ -86,7 +86,7 @@ fields!(POD_CONTEXT: PodSecurityContext {
     run_as_group: Done("security_context"),
     run_as_non_root: Done("security_context"),
     run_as_user: Done("security_context"),
-    se_linux_change_policy: Others("volumes that outlive pods, of which there are none"),
+    se_linux_change_policy: Others("drivers with seLinuxMount; no volume is mounted with a label here"),
     se_linux_options: Done("security_context"),
     seccomp_profile: Done("seccomp"),
     supplemental_groups: Done("security_context"),

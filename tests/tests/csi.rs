@@ -307,7 +307,7 @@ fn growth(driver: &Driver) {
     let namespace = &driver.namespace;
     claim(driver, "grows");
     user(driver, "grower", of_claim("grows"), None);
-    ready(driver, "grower");
+    let node = ready(driver, "grower").node();
     let body = json!({"spec": {"resources": {"requests": {"storage": "2Mi"}}}}).to_string();
     let words = ["patch", "pvc", "grows", "-p", &body];
     namespace.try_call(&words, "").ok().expect("ask for more");
@@ -324,6 +324,25 @@ fn growth(driver: &Driver) {
             wait::holds(matches!(size, Some("2Mi" | "2097152")) && is_done, &claim)
         },
     );
+    let figures = |page: &str| {
+        let path = format!("get --raw /api/v1/nodes/{node}/proxy/{page}");
+        Kubectl::stock().try_run(&path).ok()
+    };
+    until("how full it is is told", || {
+        let summary: Value = serde_json::from_str(&figures("stats/summary")?).expect("JSON");
+        let pods = summary["pods"].as_array().into_iter().flatten();
+        let mut volumes = pods.flat_map(|pod| pod["volume"].as_array().into_iter().flatten());
+        let grown = |volume: &Value| {
+            volume["pvcRef"]["name"] == "grows" && volume["capacityBytes"] == 2_097_152
+        };
+        wait::holds(volumes.any(grown), &summary)?;
+        let metrics = figures("metrics")?;
+        let mut lines = metrics.lines();
+        let gauge = "kubelet_volume_stats_capacity_bytes{";
+        let of = "persistentvolumeclaim=\"grows\"";
+        let told = lines.any(|line| line.starts_with(gauge) && line.contains(of));
+        wait::holds(told, "no gauge of the volume")
+    });
     let events = namespace.run("get events");
     assert!(events.contains("FileSystemResizeSuccessful"), "{events}");
 }
