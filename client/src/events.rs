@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -59,6 +59,7 @@ struct EventKey {
 
 struct Occurrence {
     object: ObjectReference,
+    annotations: BTreeMap<String, String>,
     key: EventKey,
     at: Timestamp,
 }
@@ -105,6 +106,18 @@ impl Recorder {
         reason: &str,
         message: impl Into<String>,
     ) {
+        self.annotated(object, r#type, reason, message, BTreeMap::new());
+    }
+
+    /// Records an event that says more in its annotations; see [`Recorder::event`].
+    pub fn annotated(
+        &self,
+        object: ObjectReference,
+        r#type: EventType,
+        reason: &str,
+        message: impl Into<String>,
+        annotations: BTreeMap<String, String>,
+    ) {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let key = EventKey {
             namespace: text(&object.namespace),
@@ -117,11 +130,13 @@ impl Recorder {
             message: message.into(),
         };
         let at = Timestamp::now();
-        if self
-            .sender
-            .try_send(Occurrence { object, key, at })
-            .is_err()
-        {
+        let occurrence = Occurrence {
+            object,
+            annotations,
+            key,
+            at,
+        };
+        if self.sender.try_send(occurrence).is_err() {
             tracing::debug!("event dropped: too many are waiting");
         }
     }
@@ -331,6 +346,8 @@ fn new_event(source: &EventSource, what: &Occurrence, namespace: &str, message: 
     let mut event = Event::default();
     event.metadata.name = Some(event_name(&what.key.name, what.at));
     event.metadata.namespace = Some(namespace.into());
+    let annotations = &what.annotations;
+    event.metadata.annotations = (!annotations.is_empty()).then(|| annotations.clone());
     event.involved_object = what.object.clone();
     event.type_ = Some(what.key.r#type.as_str().into());
     event.reason = Some(what.key.reason.clone());

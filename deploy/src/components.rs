@@ -286,7 +286,10 @@ fn kubelet(lab: &Lab, host: &Host) -> Parts {
         .flag("cluster-domain", CLUSTER_DOMAIN)
         .file("resolv-conf", disk.join("resolv.conf"))
         // The hosts share the machine's disk with whatever else is on it.
-        .flag("eviction-disk-percent", 1)
+        .flag(
+            "eviction-hard",
+            "memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%,imagefs.available<1%",
+        )
         .flag("shutdown-grace-period", "30s")
         .flag("shutdown-grace-period-critical-pods", "10s")
 }

@@ -4,7 +4,10 @@ use crate::cgroups::Cgroups;
 use crate::context::Context;
 use crate::cri;
 use crate::downward;
+use crate::eviction::threshold::Threshold;
+use crate::eviction::{self, NodePressure};
 use crate::flags::{self, Flags};
+use crate::images::gc::Collector;
 use crate::images::{self, Puller};
 use crate::logs::Rotator;
 use crate::manager::{Event, Manager, Pods};
@@ -21,8 +24,8 @@ use crate::volumes::csi::csi_node::Announcer;
 use crate::volumes::csi::registration::Registrar;
 use crate::volumes::csi::{Csi, Drivers, OwnNode};
 use crate::{
-    apparmor, certificates, dns, eviction, kernel, leftovers, mirrors, pleg, probes, requirements,
-    shutdown, static_pods, sysctls, volumes,
+    apparmor, certificates, dns, kernel, leftovers, mirrors, pleg, probes, requirements, shutdown,
+    static_pods, sysctls, volumes,
 };
 use hardway_client::api::Client;
 use hardway_client::events::Recorder;
@@ -31,7 +34,6 @@ use hardway_client::informer::Informer;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Store, expiry, host, signals, task, watchdog};
 use hardway_proto::meta::ObjectKey;
-use hardway_proto::quantity::Quantity;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -65,13 +67,12 @@ pub enum Error {
     Task(#[from] task::Failure),
 }
 
-fn quantity(flag: &str, text: &str) -> Result<Quantity, Error> {
-    text.parse()
-        .map_err(|e| Error::Flag(format!("{flag} {text:?}: {e}")))
-}
-
 /// What the flags say about this node.
-async fn registration(flags: &Flags, name: String) -> Result<Registration, Error> {
+async fn registration(
+    flags: &Flags,
+    name: String,
+    thresholds: Vec<Threshold>,
+) -> Result<Registration, Error> {
     let ip = match flags.node_ip {
         Some(ip) => ip,
         None => {
@@ -87,10 +88,9 @@ async fn registration(flags: &Flags, name: String) -> Result<Registration, Error
         ips: vec![ip.to_string()],
         port: port(flags),
         max_pods: flags.max_pods,
-        reserved_cpu: quantity("--reserved-cpu", &flags.reserved_cpu)?.milli_value(),
-        reserved_memory: quantity("--reserved-memory", &flags.reserved_memory)?.value(),
+        reserved: flags.reserved(),
+        thresholds,
         huge_pages: machine::huge_pages(),
-        disk_percent: flags.eviction_disk_percent,
         ..Default::default()
     };
     Ok(Registration {
@@ -112,11 +112,12 @@ fn port(flags: &Flags) -> u16 {
 pub async fn run(flags: Flags) -> Result<(), Error> {
     watchdog::start()?;
     let periods = shutdown::periods(&flags).map_err(Error::Flag)?;
+    let thresholds = flags.thresholds().map_err(Error::Flag)?;
     let name = flags.node_name()?;
     let (serving, subject) = watch::channel(None);
     let key = certificates::serving(&flags, subject).map_err(Error::Flag)?;
     certificates::join(&flags, &name).await;
-    let registration = registration(&flags, name).await?;
+    let registration = registration(&flags, name, thresholds).await?;
     let setup = setup(&flags, &registration)?;
     let client = flags.common.client("kubelet")?;
     let address = SocketAddr::new(flags.common.bind_address, port(&flags));
@@ -179,17 +180,20 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     let pods = Pods::default();
     let manager = Manager::new(context.clone(), pods.clone(), node.clone(), events.clone());
     task::spawn_critical("manager", manager.run(inbox));
-    task::spawn_critical("eviction", eviction::run(context.clone(), pods.clone()));
+    let images = Collector::new(runtime.clone(), images::gc::Policy::default());
+    let images = Arc::new(images);
+    let policy = eviction_policy(&flags, &registration);
+    let evictions = eviction::run(context.clone(), pods.clone(), policy, images.clone());
+    task::spawn_critical("eviction", evictions);
     let heartbeat = node::lease::keep(client.clone(), name.clone());
     task::spawn_critical("node-lease", heartbeat);
     let facts = &registration.facts;
-    let cpu = node::status::pods_cpu(facts);
     let teller = node::events::Teller::new(context.recorder.clone(), &name);
-    teller.starting(
-        context
-            .cgroups
-            .enforce(facts.machine.memory - facts.reserved_memory, cpu),
-    );
+    teller.starting(context.cgroups.enforce(
+        facts.pods_memory(),
+        facts.pods_cpu(),
+        facts.pods_processes(),
+    ));
     let keeper = node::keep(
         client.clone(),
         runtime.clone(),
@@ -197,6 +201,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
         teller,
         context.shutdown.clone(),
         in_use,
+        context.pressure.clone(),
     );
     task::spawn_critical("node-status", keeper);
     follow_drivers(&flags, drivers, Announcer::new(&client, &name), &events);
@@ -218,7 +223,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     );
     task::spawn_critical("mirrors", keeper);
     follow_runtime(&context, &events, store.clone());
-    collect_garbage(&flags, &runtime, &events);
+    collect_garbage(&flags, &runtime, &events, images);
 
     let (ready, folder) = (store, context.clone());
     let checks = Checks::default().ready("pods", move || ready.check());
@@ -237,6 +242,19 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     }
     tracing::info!(node = name, "stops");
     Ok(())
+}
+
+/// What must be left of this node's resources, and what happens else.
+fn eviction_policy(flags: &Flags, registration: &Registration) -> eviction::Policy {
+    let facts = &registration.facts;
+    eviction::Policy {
+        thresholds: facts.thresholds.clone(),
+        max_pod_grace: flags.eviction_max_pod_grace_period,
+        transition: flags.eviction_pressure_transition_period,
+        root: flags.root_dir.clone(),
+        memory: facts.machine.memory,
+        pods_memory: facts.pods_memory(),
+    }
 }
 
 /// Waits until the process is told to stop. Pods go on without it, unless the
@@ -347,6 +365,7 @@ fn context(
         statuses: Writer::start(client.clone()),
         cgroups: setup.cgroups,
         shutdown: Shutdown::default(),
+        pressure: NodePressure::default(),
         root: setup.root,
         sysctls: setup.sysctls,
         app_armor: apparmor::is_enabled(),
@@ -478,7 +497,12 @@ fn follow_runtime(context: &Arc<Context>, events: &mpsc::UnboundedSender<Event>,
     });
 }
 
-fn collect_garbage(flags: &Flags, runtime: &cri::Handle, events: &mpsc::UnboundedSender<Event>) {
+fn collect_garbage(
+    flags: &Flags,
+    runtime: &cri::Handle,
+    events: &mpsc::UnboundedSender<Event>,
+    images: Arc<Collector>,
+) {
     let rotator = Rotator::new(
         runtime.clone(),
         &flags.pod_logs_dir,
@@ -500,11 +524,10 @@ fn collect_garbage(flags: &Flags, runtime: &cri::Handle, events: &mpsc::Unbounde
             let _ = events.send(Event::Sweep);
         }
     });
-    let collector = images::gc::Collector::new(runtime.clone(), images::gc::Policy::default());
     task::spawn_critical("image-collection", async move {
         loop {
             tokio::time::sleep(IMAGE_COLLECTION).await;
-            if let Err(error) = collector.collect().await {
+            if let Err(error) = images.collect().await {
                 tracing::warn!(%error, "images can't be collected");
             }
         }

@@ -75,15 +75,18 @@ impl Cgroups {
         self.mount.join("cgroup.controllers").exists()
     }
 
-    /// Limits all pods together to what is theirs: bytes of memory, and their
-    /// part of the CPU (thousandths of a core) where others want it too.
-    pub fn enforce(&self, memory: i64, cpu: i64) -> io::Result<()> {
+    /// Limits all pods together to what is theirs: bytes of memory, their part of the CPU
+    /// (thousandths of a core) where others want it too, and processes, if some are kept.
+    pub fn enforce(&self, memory: i64, cpu: i64, processes: Option<i64>) -> io::Result<()> {
         let all = format!("{}/kubepods", self.root);
         let all = all.trim_start_matches('/');
         let shares = qos::shares(cpu);
         if self.is_unified() {
             let directory = self.make_unified(all)?;
             set(&directory, "cpu.weight", weight(shares))?;
+            if let Some(processes) = processes {
+                set(&directory, "pids.max", processes)?;
+            }
             return set(&directory, "memory.max", memory);
         }
         if let Some(directory) = self.make(all, "cpu")? {
@@ -92,7 +95,49 @@ impl Cgroups {
         if let Some(directory) = self.make(all, "memory")? {
             set(&directory, "memory.limit_in_bytes", memory)?;
         }
+        if let Some(processes) = processes
+            && let Some(directory) = self.make(all, "pids")?
+        {
+            set(&directory, "pids.max", processes)?;
+        }
         Ok(())
+    }
+
+    /// Bytes of memory that can't be taken from all pods together, if that can be seen.
+    pub fn pods_memory(&self) -> Option<u64> {
+        self.working_set(&format!("{}/kubepods", self.root))
+    }
+
+    /// Bytes of memory that can't be taken from a pod, and its processes; none of what can't
+    /// be seen.
+    pub fn usage(&self, pod: &Pod) -> (u64, u64) {
+        let path = self.pod_parent(pod);
+        let processes = self.read(&path, "pids", "pids.current");
+        let processes = processes.and_then(|text| text.trim().parse().ok());
+        let memory = self.working_set(&path);
+        (memory.unwrap_or(0), processes.unwrap_or(0))
+    }
+
+    /// What a cgroup uses of memory, without pages of files that nobody has used lately: the
+    /// kernel takes those back.
+    fn working_set(&self, path: &str) -> Option<u64> {
+        let (current, inactive) = match self.is_unified() {
+            true => ("memory.current", "inactive_file "),
+            false => ("memory.usage_in_bytes", "total_inactive_file "),
+        };
+        let used: u64 = self.read(path, "memory", current)?.trim().parse().ok()?;
+        let stat = self.read(path, "memory", "memory.stat")?;
+        let line = stat.lines().find_map(|line| line.strip_prefix(inactive));
+        let inactive = line.and_then(|figure| figure.parse().ok()).unwrap_or(0);
+        Some(used.saturating_sub(inactive))
+    }
+
+    fn read(&self, path: &str, controller: &str, file: &str) -> Option<String> {
+        let top = match self.is_unified() {
+            true => self.mount.clone(),
+            false => self.mount.join(controller),
+        };
+        fs::read_to_string(top.join(path.trim_start_matches('/')).join(file)).ok()
     }
 
     /// Makes a directory in a controller's own hierarchy, if there is one.

@@ -10,13 +10,50 @@ fn all_pods_together_are_limited() {
     let cgroups = Cgroups::new(dir.path(), "/lab-a", None);
     fs::create_dir(dir.path().join("memory")).unwrap();
     fs::create_dir(dir.path().join("cpu")).unwrap();
-    cgroups.enforce(1 << 30, 1500).unwrap();
+    fs::create_dir(dir.path().join("pids")).unwrap();
+    cgroups.enforce(1 << 30, 1500, Some(4000)).unwrap();
+    let pids = dir.path().join("pids/lab-a/kubepods/pids.max");
+    assert_eq!(fs::read_to_string(pids).unwrap(), "4000");
     let limit = dir
         .path()
         .join("memory/lab-a/kubepods/memory.limit_in_bytes");
     assert_eq!(fs::read_to_string(limit).unwrap(), "1073741824");
     let shares = dir.path().join("cpu/lab-a/kubepods/cpu.shares");
     assert_eq!(fs::read_to_string(shares).unwrap(), "1536");
+}
+
+#[test]
+fn what_pods_use_is_read_in_both_versions() {
+    let mut pod = Pod::default();
+    pod.metadata.uid = Some("u1".into());
+    let write = |path: PathBuf, text: &str| {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let own = "kubepods/besteffort/podu1";
+    let first = tempfile::tempdir().unwrap();
+    let (memory, pids) = (first.path().join("memory"), first.path().join("pids"));
+    write(memory.join(own).join("memory.usage_in_bytes"), "5000\n");
+    write(
+        memory.join(own).join("memory.stat"),
+        "inactive_file 1\ntotal_inactive_file 2000\n",
+    );
+    write(pids.join(own).join("pids.current"), "7\n");
+    let cgroups = Cgroups::new(first.path(), "/", None);
+    assert_eq!(cgroups.usage(&pod), (3000, 7));
+    assert_eq!(cgroups.pods_memory(), None);
+    let second = tempfile::tempdir().unwrap();
+    write(second.path().join("cgroup.controllers"), "memory pids");
+    for (path, used) in [(own, "5000"), ("kubepods", "9000")] {
+        write(second.path().join(path).join("memory.current"), used);
+        write(
+            second.path().join(path).join("memory.stat"),
+            "inactive_file 2000\n",
+        );
+    }
+    let cgroups = Cgroups::new(second.path(), "/", None);
+    assert_eq!(cgroups.usage(&pod), (3000, 0));
+    assert_eq!(cgroups.pods_memory(), Some(7000));
 }
 
 #[test]
@@ -106,7 +143,7 @@ fn version_2_is_one_tree_with_its_controllers_handed_down() {
     let dir = unified();
     let cgroups = Cgroups::new(dir.path(), "/", Some(100));
     assert!(cgroups.can_limit_pids());
-    cgroups.enforce(1 << 30, 2000).unwrap();
+    cgroups.enforce(1 << 30, 2000, None).unwrap();
     assert_eq!(read(&dir, "kubepods/memory.max"), "1073741824");
     // 2048 shares.
     assert_eq!(read(&dir, "kubepods/cpu.weight"), "79");
@@ -131,7 +168,7 @@ fn version_2_is_one_tree_with_its_controllers_handed_down() {
 fn a_container_of_version_2_ends_as_a_whole_and_is_not_swapped() {
     let dir = unified();
     let cgroups = Cgroups::new(dir.path(), "/", None);
-    cgroups.enforce(1 << 30, 2000).unwrap();
+    cgroups.enforce(1 << 30, 2000, None).unwrap();
     let files = |list: &[(&str, &str)]| -> BTreeMap<String, String> {
         let pairs = list.iter();
         pairs

@@ -3,6 +3,7 @@
 use crate::cgroups::Cgroups;
 use crate::cri;
 use crate::downward::Facts;
+use crate::eviction::NodePressure;
 use crate::images::Puller;
 use crate::objects::Cluster;
 use crate::probes;
@@ -39,6 +40,8 @@ pub struct Context {
     pub cgroups: Cgroups,
     /// Whether the host shuts down.
     pub shutdown: Shutdown,
+    /// What the node is short of.
+    pub pressure: NodePressure,
     /// Directories.
     pub places: Places,
     /// The kubelet's directory, claimed for this node.
@@ -141,6 +144,7 @@ pub(crate) mod fake {
             statuses: Writer::start(client),
             cgroups: Cgroups::new(dir.join("cgroup"), "/", None),
             shutdown: Shutdown::default(),
+            pressure: NodePressure::default(),
             places: Places {
                 logs: dir.join("logs"),
                 seccomp: Seccomp {

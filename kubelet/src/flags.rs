@@ -1,5 +1,7 @@
 //! Command-line flags.
 
+use crate::eviction::threshold;
+use crate::node::reserved::Reserved;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,15 +106,44 @@ pub struct Flags {
     /// Taints for the node when it registers: `key=value:effect`, repeatable.
     #[arg(long, value_delimiter = ',', value_name = "TAINT")]
     pub register_with_taints: Vec<String>,
-    /// CPU kept from pods, e.g. `500m`.
-    #[arg(long, default_value = "0", value_name = "QUANTITY")]
-    pub reserved_cpu: String,
-    /// Memory kept from pods, e.g. `256Mi`; the memory that eviction keeps free comes on top.
-    #[arg(long, default_value = "0", value_name = "QUANTITY")]
-    pub reserved_memory: String,
-    /// Part of the disk that must be free, in percent, lest the node is under disk pressure.
-    #[arg(long, default_value_t = 10, value_name = "PERCENT")]
-    pub eviction_disk_percent: u8,
+    /// What is kept from pods for Kubernetes' own processes: `cpu=200m,memory=256Mi,ephemeral-storage=1Gi,pid=1000`. The memory and disk that eviction keeps free come on top.
+    #[arg(long, default_value = "", value_parser = Reserved::parse, value_name = "RESOURCES")]
+    pub kube_reserved: Reserved,
+    /// What is kept from pods for the rest of the system, in the same way.
+    #[arg(long, default_value = "", value_parser = Reserved::parse, value_name = "RESOURCES")]
+    pub system_reserved: Reserved,
+    /// What must be left, lest pods are evicted at once: `SIGNAL<AMOUNT,…` with the signals memory.available, nodefs.available, nodefs.inodesFree, imagefs.available, imagefs.inodesFree and pid.available; amounts are quantities or percentages.
+    #[arg(long, default_value = threshold::DEFAULT_HARD, value_name = "THRESHOLDS")]
+    pub eviction_hard: String,
+    /// What must be left, lest pods are evicted after a while.
+    #[arg(long, default_value = "", value_name = "THRESHOLDS")]
+    pub eviction_soft: String,
+    /// For how long there may be less than --eviction-soft says: `SIGNAL=DURATION,…`.
+    #[arg(long, default_value = "", value_name = "PERIODS")]
+    pub eviction_soft_grace_period: String,
+    /// How much more than a threshold is to be left when pods have gone: `SIGNAL=AMOUNT,…`.
+    #[arg(long, default_value = "", value_name = "AMOUNTS")]
+    pub eviction_minimum_reclaim: String,
+    /// How many seconds a pod has to end at most that goes for --eviction-soft; what it asks for if this is negative.
+    #[arg(
+        long,
+        default_value_t = 0,
+        allow_hyphen_values = true,
+        value_name = "SECONDS"
+    )]
+    pub eviction_max_pod_grace_period: i64,
+    /// For how long the node is said to be under pressure after its cause has gone.
+    #[arg(long, default_value = "5m", value_parser = duration, value_name = "DURATION")]
+    pub eviction_pressure_transition_period: Duration,
+    /// How containers get CPUs of their own: `none` is the one way there is.
+    #[arg(long, default_value = "none", value_parser = no_manager, value_name = "POLICY")]
+    pub cpu_manager_policy: String,
+    /// How containers get memory of their own: `None` is the one way there is.
+    #[arg(long, default_value = "None", value_parser = no_manager, value_name = "POLICY")]
+    pub memory_manager_policy: String,
+    /// How what containers get lies together: `none` is the one way there is.
+    #[arg(long, default_value = "none", value_parser = no_manager, value_name = "POLICY")]
+    pub topology_manager_policy: String,
     /// Largest size of a container's log before it is rotated, in bytes.
     #[arg(long, default_value_t = 10 << 20, value_name = "BYTES")]
     pub container_log_max_size: u64,
@@ -122,6 +153,24 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// What is kept from pods in all.
+    pub fn reserved(&self) -> Reserved {
+        self.kube_reserved + self.system_reserved
+    }
+
+    /// What must be left of the node's resources.
+    ///
+    /// # Errors
+    /// See [`threshold::parse`].
+    pub fn thresholds(&self) -> Result<Vec<threshold::Threshold>, String> {
+        threshold::parse(threshold::Texts {
+            hard: &self.eviction_hard,
+            soft: &self.eviction_soft,
+            soft_grace_period: &self.eviction_soft_grace_period,
+            minimum_reclaim: &self.eviction_minimum_reclaim,
+        })
+    }
+
     /// How many processes a pod may have, if that is limited.
     pub fn pids_limit(&self) -> Option<i64> {
         (self.pod_max_pids > 0).then_some(self.pod_max_pids)
@@ -129,12 +178,19 @@ impl Flags {
 }
 
 /// A duration as Go writes it: `30s`, `1m30s`, `0`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
     let parsed: jiff::SignedDuration = text.parse().map_err(|e| format!("{e}"))?;
     Duration::try_from(parsed).map_err(|_| "must not be negative".into())
+}
+
+fn no_manager(policy: &str) -> Result<String, String> {
+    match policy.eq_ignore_ascii_case("none") {
+        true => Ok(policy.into()),
+        false => Err("containers share the node's CPUs and memory: must be none".into()),
+    }
 }
 
 fn cgroup_driver(text: &str) -> Result<String, String> {
@@ -178,6 +234,12 @@ mod tests {
         for wrong in ["30", "-1s", "soon", ""] {
             assert!(duration(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn managers_that_are_not_there_are_refused() {
+        assert!(no_manager("none").is_ok() && no_manager("None").is_ok());
+        assert!(no_manager("static").unwrap_err().contains("must be none"));
     }
 
     #[test]

@@ -124,6 +124,16 @@ impl Pods {
             .collect()
     }
 
+    /// Pods that have ended, and are kept because the API still has them.
+    pub fn ended(&self) -> Vec<Arc<Pod>> {
+        let boxes = self.0.lock();
+        let mails = boxes.values().map(|m| m.mail());
+        mails
+            .filter(|mail| !mail.removed && pod::is_terminal(&mail.pod))
+            .map(|mail| mail.pod)
+            .collect()
+    }
+
     /// UIDs of all pods that have a worker.
     pub fn uids(&self) -> BTreeSet<String> {
         self.0.lock().keys().cloned().collect()
@@ -353,6 +363,9 @@ impl Manager {
         let begun = new.status.as_ref().is_some_and(|s| s.start_time.is_some());
         if begun || self.present.contains_key(new.uid()) {
             return None;
+        }
+        if let Err(rejection) = context.pressure.admit(new) {
+            return Some(rejection);
         }
         let node = self.node.list().into_iter().next()?;
         let active = self.pods.active();

@@ -121,7 +121,7 @@ fn joins_again(cluster: &Cluster) {
     let worker = cluster.host("worker-2");
     // There is never as much free.
     let settings = "/etc/default/hardway-kubelet";
-    worker.write(settings, "FLAGS=--eviction-disk-percent=100\n");
+    worker.write(settings, "FLAGS=--eviction-hard=nodefs.available<99%\n");
     let output = worker.try_run(&cluster.join_command());
     assert!(!output.success, "{}", output.stdout);
     let said = output.stdout + &output.stderr;

@@ -1,21 +1,12 @@
 //! Whether a pod uses more than it may. Pure.
 
+use super::usage::{Disk, Usage};
 use crate::pod;
 use hardway_proto::quantity::Quantity;
 use k8s_openapi::api::core::v1::{Container, Pod, Volume};
-use std::collections::BTreeMap;
 
 /// The resource's name.
 const STORAGE: &str = "ephemeral-storage";
-
-/// What a pod uses of the node's disk, in bytes.
-#[derive(Debug, Default, Clone)]
-pub struct Usage {
-    /// Writable layer and logs, by container.
-    pub containers: BTreeMap<String, u64>,
-    /// Volumes that lie on the node's disk, by name.
-    pub volumes: BTreeMap<String, u64>,
-}
 
 /// Whether anything is limited that this module looks at.
 pub fn is_limited(pod: &Pod) -> bool {
@@ -25,18 +16,19 @@ pub fn is_limited(pod: &Pod) -> bool {
         || volumes.any(|volume| size_limit(volume).is_some())
 }
 
-/// Why a pod has to go, in Kubernetes' words (`pkg/kubelet/eviction/helpers.go`); none
-/// if it may stay.
-pub fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
+/// Why a pod has to go: the limit, as metrics name it, and Kubernetes' words
+/// (`pkg/kubelet/eviction/helpers.go`); none if it may stay.
+pub fn excess(pod: &Pod, usage: &Usage) -> Option<(&'static str, String)> {
     let spec = pod::spec(pod);
     for volume in spec.volumes.iter().flatten() {
         if let (Some(limit), Some(used)) = (size_limit(volume), usage.volumes.get(&volume.name))
-            && is_more(*used, limit)
+            && is_more(used.bytes, limit)
         {
-            return Some(format!(
+            let message = format!(
                 "Usage of EmptyDir volume {:?} exceeds the limit \"{limit}\". ",
                 volume.name
-            ));
+            );
+            return Some(("emptydirfs.limit", message));
         }
     }
     let limits: Vec<Quantity> = spec.containers.iter().filter_map(storage_limit).collect();
@@ -44,20 +36,23 @@ pub fn excess(pod: &Pod, usage: &Usage) -> Option<String> {
         return None;
     }
     let total: Quantity = limits.into_iter().sum();
-    let used = usage.containers.values().chain(usage.volumes.values());
-    if is_more(used.fold(0, |sum, used| sum.saturating_add(*used)), total) {
-        return Some(format!(
+    let containers = usage.containers.values().map(|c| c.layer + c.logs);
+    let used: Disk = containers.chain(usage.volumes.values().copied()).sum();
+    if is_more(used.bytes, total) {
+        let message = format!(
             "Pod ephemeral local storage usage exceeds the total limit of containers {total}. "
-        ));
+        );
+        return Some(("ephemeralpodfs.limit", message));
     }
     spec.containers.iter().find_map(|container| {
         let limit = storage_limit(container)?;
-        let used = *usage.containers.get(&container.name)?;
-        is_more(used, limit).then(|| {
-            format!(
+        let used = usage.containers.get(&container.name)?;
+        is_more((used.layer + used.logs).bytes, limit).then(|| {
+            let message = format!(
                 "Container {} exceeded its local ephemeral storage limit \"{limit}\". ",
                 container.name
-            )
+            );
+            ("ephemeralcontainerfs.limit", message)
         })
     })
 }
@@ -89,6 +84,7 @@ fn size_limit(volume: &Volume) -> Option<Quantity> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::usage::ContainerUsage;
     use super::*;
     use serde_json::{Value, json};
 
@@ -106,15 +102,21 @@ mod tests {
     }
 
     fn usage(containers: &[(&str, u64)], volumes: &[(&str, u64)]) -> Usage {
-        let of = |list: &[(&str, u64)]| {
-            let list = list
-                .iter()
-                .map(|(name, bytes)| ((*name).to_owned(), *bytes));
-            list.collect()
-        };
+        let disk = |bytes| Disk { bytes, inodes: 1 };
+        let containers = containers.iter().map(|(name, bytes)| {
+            let used = ContainerUsage {
+                layer: disk(*bytes),
+                ..Default::default()
+            };
+            ((*name).to_owned(), used)
+        });
+        let volumes = volumes.iter();
         Usage {
-            containers: of(containers),
-            volumes: of(volumes),
+            containers: containers.collect(),
+            volumes: volumes
+                .map(|(name, bytes)| ((*name).to_owned(), disk(*bytes)))
+                .collect(),
+            ..Default::default()
         }
     }
 
@@ -134,7 +136,7 @@ mod tests {
         );
         assert_eq!(excess(&pod, &fine), None);
         assert_eq!(
-            excess(&pod, &usage(&[], &[("cache", most + 1)])).unwrap(),
+            excess(&pod, &usage(&[], &[("cache", most + 1)])).unwrap().1,
             "Usage of EmptyDir volume \"cache\" exceeds the limit \"1Mi\". "
         );
     }
@@ -147,11 +149,15 @@ mod tests {
         let fine = usage(&[("a", mega(1)), ("b", mega(3))], &[("cache", 0)]);
         assert_eq!(excess(&pod, &fine), None);
         assert_eq!(
-            excess(&pod, &usage(&[("a", mega(2)), ("b", 0)], &[])).unwrap(),
+            excess(&pod, &usage(&[("a", mega(2)), ("b", 0)], &[]))
+                .unwrap()
+                .1,
             "Container a exceeded its local ephemeral storage limit \"1Mi\". "
         );
         assert_eq!(
-            excess(&pod, &usage(&[("a", mega(1))], &[("cache", mega(4))])).unwrap(),
+            excess(&pod, &usage(&[("a", mega(1))], &[("cache", mega(4))]))
+                .unwrap()
+                .1,
             "Pod ephemeral local storage usage exceeds the total limit of containers 4Mi. "
         );
     }

@@ -30,6 +30,16 @@ const NAMES: [(&str, &str, &str); 4] = [
     ("Ready", "NodeReady", "NodeNotReady"),
 ];
 
+/// A node, as a kubelet's events name it: its name for its UID, and `describe` looks for both.
+pub fn node_reference(name: &str) -> ObjectReference {
+    ObjectReference {
+        kind: Some("Node".into()),
+        name: Some(name.to_owned()),
+        uid: Some(name.to_owned()),
+        ..Default::default()
+    }
+}
+
 fn status<'a>(conditions: &'a [NodeCondition], kind: &str) -> Option<&'a str> {
     let found = conditions.iter().find(|c| c.type_ == kind);
     found.map(|c| c.status.as_str())
@@ -58,13 +68,7 @@ impl Teller {
     }
 
     fn tell(&self, kind: EventType, reason: &str, message: String) {
-        // A kubelet's events name its node for its UID: describe looks for both.
-        let object = ObjectReference {
-            kind: Some("Node".into()),
-            name: Some(self.name.clone()),
-            uid: Some(self.name.clone()),
-            ..Default::default()
-        };
+        let object = node_reference(&self.name);
         self.recorder.event(object, kind, reason, message);
     }
 

@@ -75,7 +75,7 @@ fn os_image(release: &str) -> String {
 /// What is free now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes of memory that could be had.
+    /// Bytes of memory that are free, or hold pages of files that nobody has used lately.
     pub memory_available: i64,
     /// Bytes of the disk.
     pub disk: u64,
@@ -101,13 +101,18 @@ impl Usage {
             .split_whitespace()
             .nth(3)
             .and_then(|s| s.split_once('/')?.1.parse().ok());
+        let memory = read("/proc/meminfo");
+        let threads: u64 = read("/proc/sys/kernel/threads-max")
+            .parse()
+            .unwrap_or(u64::MAX);
+        let numbers: u64 = read("/proc/sys/kernel/pid_max").parse().unwrap_or(u64::MAX);
         Self {
-            memory_available: meminfo(&read("/proc/meminfo"), "MemAvailable"),
+            memory_available: meminfo(&memory, "MemFree") + meminfo(&memory, "Inactive(file)"),
             disk: figure(|d| d.blocks() * d.fragment_size()),
             disk_free: figure(|d| d.blocks_available() * d.fragment_size()),
             inodes: figure(nix::sys::statvfs::Statvfs::files),
             inodes_free: figure(nix::sys::statvfs::Statvfs::files_free),
-            pids_max: read("/proc/sys/kernel/pid_max").parse().unwrap_or(u64::MAX),
+            pids_max: numbers.min(threads),
             pids: pids.unwrap_or(0),
         }
     }

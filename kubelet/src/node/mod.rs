@@ -3,10 +3,12 @@
 pub mod events;
 pub mod lease;
 pub mod machine;
+pub mod reserved;
 mod runtime_health;
 pub mod status;
 
 use crate::cri;
+use crate::eviction::NodePressure;
 use crate::shutdown::Shutdown;
 use events::Teller;
 use hardway_client::Informer;
@@ -105,6 +107,7 @@ pub async fn keep(
     mut teller: Teller,
     shutdown: Shutdown,
     in_use: watch::Receiver<BTreeSet<String>>,
+    pressure: NodePressure,
 ) {
     let api = client.all::<Node>();
     let mut facts = registration.facts.clone();
@@ -130,6 +133,12 @@ pub async fn keep(
         }
     });
     let mut health = RuntimeHealth::new(Instant::now());
+    let (mut pressures, at_once) = (pressure.changes(), told.clone());
+    task::spawn_job("node-pressure", async move {
+        while pressures.changed().await.is_ok() {
+            at_once.notify_one();
+        }
+    });
     let mut written: Option<(NodeStatus, Instant)> = None;
     let mut cidr = String::new();
     loop {
@@ -138,6 +147,7 @@ pub async fn keep(
             teller.shuts_down();
         }
         facts.volumes_in_use = in_use.borrow().iter().cloned().collect();
+        facts.pressure = pressure.conditions();
         let mut wanted = status::compute(&facts);
         let shown = own.get(&ObjectKey::new("", &facts.name));
         if let Some(node) = &shown {

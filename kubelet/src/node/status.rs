@@ -1,7 +1,9 @@
 //! The node's status, from facts; no I/O.
 
 use super::machine::{Machine, Usage};
+use super::reserved::Reserved;
 use crate::cri::{Image, RuntimeStatus, VersionResponse};
+use crate::eviction::threshold::{Condition, Signal, Threshold};
 use crate::status::now;
 use hardway_proto::names::is_extended_resource;
 use hardway_proto::quantity::{Format, Quantity};
@@ -10,12 +12,10 @@ use k8s_openapi::api::core::v1::{
     NodeStatus, NodeSystemInfo,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The Kubernetes release whose behaviour this is.
 pub const KUBELET_VERSION: &str = "v1.33.0";
-/// Memory that is kept free, lest the node is under memory pressure.
-pub const MEMORY_RESERVE: i64 = 100 << 20;
 /// Images and names of an image that are listed at most.
 const MAX_IMAGES: usize = 50;
 const MAX_NAMES: usize = 5;
@@ -41,14 +41,14 @@ pub struct Facts {
     pub port: u16,
     /// Most pods.
     pub max_pods: u32,
-    /// Kept from pods: thousandths of a core, bytes.
-    pub reserved_cpu: i64,
-    /// Bytes of memory kept from pods.
-    pub reserved_memory: i64,
+    /// Kept from pods.
+    pub reserved: Reserved,
     /// Bytes of huge pages by resource name.
     pub huge_pages: Vec<(String, i64)>,
-    /// Part of the disk that must be free, in percent.
-    pub disk_percent: u8,
+    /// What must be left, lest pods are evicted; pods don't get that either.
+    pub thresholds: Vec<Threshold>,
+    /// What is short.
+    pub pressure: BTreeSet<Condition>,
     /// The host is about to go.
     pub shuts_down: bool,
     /// Volumes that must not be detached, because pods use them or are about to.
@@ -59,10 +59,28 @@ pub struct Facts {
 
 type Amounts = BTreeMap<String, Text>;
 
-/// Thousandths of a core that pods can have.
-pub fn pods_cpu(facts: &Facts) -> i64 {
-    let cpus = i64::try_from(facts.machine.cpus).unwrap_or(1) * 1000;
-    (cpus - facts.reserved_cpu).max(0)
+impl Facts {
+    fn cpu(&self) -> i64 {
+        i64::try_from(self.machine.cpus).unwrap_or(1) * 1000
+    }
+
+    /// Thousandths of a core that pods can have.
+    pub fn pods_cpu(&self) -> i64 {
+        (self.cpu() - self.reserved.cpu).max(0)
+    }
+
+    /// Bytes of memory that pods have together at most: more than they are given, lest they
+    /// are killed where they can be evicted.
+    pub fn pods_memory(&self) -> i64 {
+        (self.machine.memory - self.reserved.memory).max(0)
+    }
+
+    /// Processes that pods have together at most, if some are kept from them.
+    pub fn pods_processes(&self) -> Option<i64> {
+        let most = i64::try_from(self.usage.pids_max).unwrap_or(i64::MAX);
+        let kept = self.reserved.processes;
+        (kept > 0).then(|| (most - kept).max(0))
+    }
 }
 
 /// What there is, and what of it pods can have.
@@ -70,13 +88,18 @@ pub fn amounts(facts: &Facts) -> (Amounts, Amounts) {
     let text = |value, format| Text(Quantity::from_value(value, format).to_string());
     let milli = |value| Text(Quantity::from_milli(value, Format::DecimalSi).to_string());
     let huge: i64 = facts.huge_pages.iter().map(|(_, bytes)| bytes).sum();
-    let cpus = i64::try_from(facts.machine.cpus).unwrap_or(1) * 1000;
     let disk = i64::try_from(facts.usage.disk).unwrap_or(i64::MAX);
-    let disk_kept = disk / 100 * i64::from(facts.disk_percent);
     let memory = facts.machine.memory;
-    let memory_left = (memory - facts.reserved_memory - MEMORY_RESERVE - huge).max(0);
+    let kept = |signal, capacity| {
+        let mut hard = facts.thresholds.iter();
+        let hard = hard.find(|t| t.signal == signal && t.is_hard());
+        hard.map_or(0, |t| t.value.of(capacity).value())
+    };
+    let memory_kept = kept(Signal::MemoryAvailable, memory).saturating_add(huge);
+    let memory_left = facts.pods_memory().saturating_sub(memory_kept).max(0);
+    let disk_kept = kept(Signal::NodeFsAvailable, disk).saturating_add(facts.reserved.storage);
     let mut capacity = Amounts::from([
-        ("cpu".to_owned(), milli(cpus)),
+        ("cpu".to_owned(), milli(facts.cpu())),
         ("memory".to_owned(), text(memory, Format::BinarySi)),
         ("ephemeral-storage".to_owned(), text(disk, Format::BinarySi)),
         (
@@ -90,11 +113,11 @@ pub fn amounts(facts: &Facts) -> (Amounts, Amounts) {
         capacity.insert(name.clone(), amount.clone());
         allocatable.insert(name.clone(), amount);
     }
-    allocatable.insert("cpu".into(), milli(pods_cpu(facts)));
+    allocatable.insert("cpu".into(), milli(facts.pods_cpu()));
     allocatable.insert("memory".into(), text(memory_left, Format::BinarySi));
     allocatable.insert(
         "ephemeral-storage".into(),
-        text(disk - disk_kept, Format::DecimalSi),
+        text(disk.saturating_sub(disk_kept).max(0), Format::DecimalSi),
     );
     (capacity, allocatable)
 }
@@ -121,14 +144,9 @@ fn condition(kind: &str, met: bool, reason: &str, message: impl Into<String>) ->
 
 /// The conditions.
 pub fn conditions(facts: &Facts) -> Vec<NodeCondition> {
-    let usage = &facts.usage;
-    let memory = usage.memory_available < MEMORY_RESERVE;
-    let percent = |free: u64, all: u64| all > 0 && free * 100 < all * u64::from(facts.disk_percent);
-    let inodes = usage.inodes > 0 && usage.inodes_free * 20 < usage.inodes;
-    let disk = percent(usage.disk_free, usage.disk) || inodes;
-    let pids = usage.pids_max.saturating_sub(usage.pids) < 100;
+    let is_short = |condition| facts.pressure.contains(&condition);
     vec![
-        if memory {
+        if is_short(Condition::MemoryPressure) {
             condition(
                 "MemoryPressure",
                 true,
@@ -143,7 +161,7 @@ pub fn conditions(facts: &Facts) -> Vec<NodeCondition> {
                 "kubelet has sufficient memory available",
             )
         },
-        if disk {
+        if is_short(Condition::DiskPressure) {
             condition(
                 "DiskPressure",
                 true,
@@ -158,7 +176,7 @@ pub fn conditions(facts: &Facts) -> Vec<NodeCondition> {
                 "kubelet has no disk pressure",
             )
         },
-        if pids {
+        if is_short(Condition::PidPressure) {
             condition(
                 "PIDPressure",
                 true,
@@ -283,6 +301,7 @@ pub fn compute(facts: &Facts) -> NodeStatus {
 mod tests {
     use super::*;
     use crate::cri::api::RuntimeCondition;
+    use crate::eviction::threshold::{DEFAULT_HARD, Texts, parse};
 
     fn facts() -> Facts {
         Facts {
@@ -293,13 +312,17 @@ mod tests {
             },
             usage: Usage {
                 memory_available: 1 << 30,
-                disk: 1000,
-                disk_free: 500,
+                disk: 1000 << 10,
+                disk_free: 500 << 10,
                 pids_max: 32768,
                 ..Default::default()
             },
             max_pods: 110,
-            disk_percent: 10,
+            thresholds: parse(Texts {
+                hard: DEFAULT_HARD,
+                ..Default::default()
+            })
+            .unwrap(),
             ..Default::default()
         }
     }
@@ -311,6 +334,19 @@ mod tests {
         assert_eq!(allocatable["memory"].0, "3996Mi");
         assert_eq!(allocatable["pods"].0, "110");
         assert_eq!(allocatable["cpu"].0, "2");
+        assert_eq!(capacity["ephemeral-storage"].0, "1000Ki");
+        assert_eq!(allocatable["ephemeral-storage"].0, "921600");
+        let mut facts = facts();
+        facts.reserved = Reserved::parse("cpu=500m,memory=1Gi,pid=1000").unwrap();
+        let (_, allocatable) = amounts(&facts);
+        assert_eq!(allocatable["memory"].0, "2972Mi");
+        assert_eq!(allocatable["cpu"].0, "1500m");
+        assert_eq!(
+            facts.pods_memory(),
+            3 << 30,
+            "what is evicted for is not enforced"
+        );
+        assert_eq!(facts.pods_processes(), Some(31768));
     }
 
     #[test]
@@ -358,7 +394,7 @@ mod tests {
             list.iter().find(|c| c.type_ == kind).unwrap().status == "True"
         };
         assert!(!pressure(&facts, "DiskPressure"));
-        facts.usage.disk_free = 99;
+        facts.pressure.insert(Condition::DiskPressure);
         assert!(pressure(&facts, "DiskPressure"));
         assert!(!pressure(&facts, "MemoryPressure"));
     }
