@@ -5,6 +5,7 @@ mod access;
 mod cadvisor;
 mod logs;
 mod metrics;
+mod node_logs;
 mod query;
 mod stats;
 mod streams;
@@ -27,6 +28,7 @@ use hyper::body::Incoming;
 use k8s_openapi::api::core::v1::Pod;
 use query::Query;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
@@ -137,6 +139,10 @@ impl Server {
             ["metrics", "resource"] if get => metrics::resource(&self.context, &self.meter).await,
             ["metrics", "cadvisor"] if get => {
                 cadvisor::cadvisor(&self.context, &self.pods, &self.meter, &self.machine).await
+            }
+            ["logs", names @ ..] if get => {
+                let directory = Path::new(node_logs::DIRECTORY);
+                node_logs::answer(directory, path, names, &query).await
             }
             ["containerLogs", namespace, name, container] if get => {
                 let pod = self.pod(namespace, name, None)?;
