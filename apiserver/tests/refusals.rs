@@ -253,6 +253,61 @@ async fn ephemeral_containers_are_only_added() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resources_change_through_their_own_subresource() {
+    let lab = Lab::start().await;
+    service_account(&lab).await;
+    let mut resized = pod("p");
+    resized["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "100m"}});
+    let made = lab.create(PODS, &resized).await;
+    let container = made["spec"]["containers"][0]["name"].clone();
+    let asks = |requests: Value| {
+        let containers = json!([{"name": container, "resources": {"requests": requests}}]);
+        json!({"spec": {"containers": containers}})
+    };
+    let patch = async |path: &str, requests: Value| {
+        let kind = "application/strategic-merge-patch+json";
+        let body = asks(requests).to_string();
+        lab.send(Method::PATCH, path, kind, body).await
+    };
+    let (code, _) = patch(&format!("{PODS}/p"), json!({"cpu": "200m"})).await;
+    assert_eq!(code, 422, "not through the pod itself");
+    let path = format!("{PODS}/p/resize");
+    let limits = json!({"metadata": {"name": "most"}, "spec": {"limits": [
+        {"type": "Container", "max": {"cpu": "1"}}]}});
+    lab.create("/api/v1/namespaces/default/limitranges", &limits)
+        .await;
+    let quota = json!({"metadata": {"name": "sum"}, "spec": {"hard": {"requests.cpu": "400m"}}});
+    lab.create("/api/v1/namespaces/default/resourcequotas", &quota)
+        .await;
+    let resize = async |cpu: &str| patch(&path, json!({"cpu": cpu})).await;
+    let (code, grown) = resize("300m").await;
+    assert_eq!(code, 200, "{grown}");
+    let resources = &grown["spec"]["containers"][0]["resources"];
+    assert_eq!(resources["requests"]["cpu"], "300m");
+    assert_eq!(grown["metadata"]["generation"], 2);
+    let (code, over) = resize("500m").await;
+    assert_eq!(code, 403, "{over}");
+    assert!(
+        over["message"]
+            .as_str()
+            .unwrap()
+            .contains("exceeded quota: sum"),
+        "{over}"
+    );
+    let (code, over) = resize("2").await;
+    assert_eq!(code, 403, "{over}");
+    let why = "maximum cpu usage per Container is 1, but";
+    assert!(over["message"].as_str().unwrap().contains(why), "{over}");
+    refused(
+        patch(&path, json!({"cpu": null})).await,
+        422,
+        "Pod \"p\" is invalid: [spec: Invalid value: \"Burstable\": Pod QOS Class may not change as a result of resizing, spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed]",
+    );
+    let (code, shown) = lab.get(&path).await;
+    assert_eq!((code, &shown["kind"]), (200, &json!("Pod")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn admission_sees_what_was_just_written() {
     let lab = Lab::start().await;
     for round in 0..20 {

@@ -1,5 +1,6 @@
 //! Puts the modules together and runs them.
 
+use crate::allocation::Allocations;
 use crate::cgroups::Cgroups;
 use crate::context::Context;
 use crate::cri;
@@ -113,6 +114,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     watchdog::start()?;
     let periods = shutdown::periods(&flags).map_err(Error::Flag)?;
     let thresholds = flags.thresholds().map_err(Error::Flag)?;
+    let image_policy = flags.image_policy().map_err(Error::Flag)?;
     let name = flags.node_name()?;
     let (serving, subject) = watch::channel(None);
     let key = certificates::serving(&flags, subject).map_err(Error::Flag)?;
@@ -180,7 +182,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     let pods = Pods::default();
     let manager = Manager::new(context.clone(), pods.clone(), node.clone(), events.clone());
     task::spawn_critical("manager", manager.run(inbox));
-    let images = Collector::new(runtime.clone(), images::gc::Policy::default());
+    let images = Collector::new(runtime.clone(), image_policy);
     let images = Arc::new(images);
     let policy = eviction_policy(&flags, &registration);
     let evictions = eviction::run(context.clone(), pods.clone(), policy, images.clone());
@@ -274,6 +276,7 @@ struct NodeSetup {
     root: RootDir,
     cgroups: Cgroups,
     sysctls: sysctls::Allowed,
+    allocations: Allocations,
 }
 
 fn setup(flags: &Flags, registration: &Registration) -> Result<NodeSetup, Error> {
@@ -293,7 +296,9 @@ fn setup(flags: &Flags, registration: &Registration) -> Result<NodeSetup, Error>
     }
     let root = RootDir::claim(&flags.root_dir, &registration.facts.name, &machine.boot_id)?;
     std::fs::create_dir_all(&flags.pod_logs_dir)?;
+    let allocations = Allocations::open(&flags.root_dir.join("allocations"))?;
     Ok(NodeSetup {
+        allocations,
         root,
         cgroups,
         sysctls,
@@ -366,6 +371,7 @@ fn context(
         cgroups: setup.cgroups,
         shutdown: Shutdown::default(),
         pressure: NodePressure::default(),
+        allocations: setup.allocations,
         root: setup.root,
         sysctls: setup.sysctls,
         app_armor: apparmor::is_enabled(),

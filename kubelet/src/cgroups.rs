@@ -224,6 +224,37 @@ impl Cgroups {
         self.weigh_classes()
     }
 
+    /// Raises a pod's limits to what it is to have, and lowers none: its containers may still
+    /// have more.
+    pub fn grow(&self, pod: &Pod) -> io::Result<()> {
+        let parent = self.pod_parent(pod);
+        let mut resources = qos::pod_resources(pod);
+        let (quota, memory) = self.limits(&parent);
+        // What isn't limited stays so until the end.
+        resources.cpu_quota = quota.map_or(0, |now| now.max(resources.cpu_quota));
+        resources.memory_limit_in_bytes =
+            memory.map_or(0, |now| now.max(resources.memory_limit_in_bytes));
+        match self.is_unified() {
+            true => self.create_unified(&parent, &resources),
+            false => self.create_apart(&parent, &resources),
+        }
+    }
+
+    /// The CPU quota and the bytes of memory that a cgroup is limited to, if it is.
+    fn limits(&self, parent: &str) -> (Option<i64>, Option<i64>) {
+        let (cpu, memory) = match self.is_unified() {
+            true => ("cpu.max", "memory.max"),
+            false => ("cpu.cfs_quota_us", "memory.limit_in_bytes"),
+        };
+        let number = |controller: &str, file: &str| {
+            let text = self.read(parent, controller, file)?;
+            let first: i64 = text.split_whitespace().next()?.parse().ok()?;
+            // The kernel's "no limit" is -1, or a number near the largest.
+            (first > 0 && first < i64::MAX >> 1).then_some(first)
+        };
+        (number("cpu", cpu), number("memory", memory))
+    }
+
     fn create_apart(&self, parent: &str, resources: &LinuxContainerResources) -> io::Result<()> {
         for controller in CONTROLLERS {
             let Some(directory) = self.make(parent.trim_start_matches('/'), controller)? else {

@@ -90,6 +90,11 @@ fn annotations(pod: &Pod, container: &Container, restarts: i32) -> BTreeMap<Stri
         (labels::HASH.to_owned(), pod::container_hash(container)),
         (labels::RESTART_COUNT.to_owned(), restarts.to_string()),
         (
+            labels::RESOURCES.to_owned(),
+            serde_json::to_string(&container.resources.clone().unwrap_or_default())
+                .unwrap_or_default(),
+        ),
+        (
             labels::TERMINATION_MESSAGE_PATH.to_owned(),
             or(&container.termination_message_path, "/dev/termination-log"),
         ),

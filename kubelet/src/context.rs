@@ -1,5 +1,6 @@
 //! What all pod workers share.
 
+use crate::allocation::Allocations;
 use crate::cgroups::Cgroups;
 use crate::cri;
 use crate::downward::Facts;
@@ -42,6 +43,8 @@ pub struct Context {
     pub shutdown: Shutdown,
     /// What the node is short of.
     pub pressure: NodePressure,
+    /// What pods were given.
+    pub allocations: Allocations,
     /// Directories.
     pub places: Places,
     /// The kubelet's directory, claimed for this node.
@@ -145,6 +148,7 @@ pub(crate) mod fake {
             cgroups: Cgroups::new(dir.join("cgroup"), "/", None),
             shutdown: Shutdown::default(),
             pressure: NodePressure::default(),
+            allocations: Allocations::open(&dir.join("allocations")).unwrap(),
             places: Places {
                 logs: dir.join("logs"),
                 seccomp: Seccomp {

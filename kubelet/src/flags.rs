@@ -1,6 +1,7 @@
 //! Command-line flags.
 
 use crate::eviction::threshold;
+use crate::images::gc::Policy;
 use crate::node::reserved::Reserved;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -144,6 +145,18 @@ pub struct Flags {
     /// How what containers get lies together: `none` is the one way there is.
     #[arg(long, default_value = "none", value_parser = no_manager, value_name = "POLICY")]
     pub topology_manager_policy: String,
+    /// Percentage of the disk of images in use from which on images that nobody uses are removed; 100 for never.
+    #[arg(long, default_value_t = 85, value_name = "PERCENT")]
+    pub image_gc_high_threshold: u64,
+    /// Percentage down to which they are removed.
+    #[arg(long, default_value_t = 80, value_name = "PERCENT")]
+    pub image_gc_low_threshold: u64,
+    /// How long an image is kept at least.
+    #[arg(long, default_value = "2m", value_parser = duration, value_name = "DURATION")]
+    pub minimum_image_ttl_duration: Duration,
+    /// How long an image that nobody uses is kept at most, even where there is room; 0 for no limit.
+    #[arg(long, default_value = "0s", value_parser = duration, value_name = "DURATION")]
+    pub image_maximum_gc_age: Duration,
     /// Largest size of a container's log before it is rotated, in bytes.
     #[arg(long, default_value_t = 10 << 20, value_name = "BYTES")]
     pub container_log_max_size: u64,
@@ -156,6 +169,19 @@ impl Flags {
     /// What is kept from pods in all.
     pub fn reserved(&self) -> Reserved {
         self.kube_reserved + self.system_reserved
+    }
+
+    /// When images are collected.
+    ///
+    /// # Errors
+    /// See [`Policy::new`].
+    pub fn image_policy(&self) -> Result<Policy, String> {
+        Policy::new(
+            self.image_gc_high_threshold,
+            self.image_gc_low_threshold,
+            self.minimum_image_ttl_duration,
+            self.image_maximum_gc_age,
+        )
     }
 
     /// What must be left of the node's resources.

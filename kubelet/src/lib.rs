@@ -7,6 +7,7 @@
 //! of this process untouched.
 
 pub mod admission;
+pub mod allocation;
 pub mod app;
 pub mod apparmor;
 pub mod certificates;

@@ -2,6 +2,7 @@
 //! the API, of static pods, of containers and of probes to the pods' workers.
 
 use crate::admission::{self, Rejection};
+use crate::allocation::resize::{self, Pending};
 use crate::context::Context;
 use crate::pleg::{Identity, PodLifecycleEvent};
 use crate::probes;
@@ -182,6 +183,8 @@ pub struct Manager {
     /// What the runtime has, by UID.
     present: HashMap<String, Identity>,
     synced: bool,
+    /// Pods that ask for other resources than they were given, by UID.
+    resizes: BTreeMap<String, Arc<Pod>>,
 }
 
 impl Manager {
@@ -200,13 +203,18 @@ impl Manager {
             mirrors: HashMap::new(),
             present: HashMap::new(),
             synced: false,
+            resizes: BTreeMap::new(),
         }
     }
 
     /// Handles events until their senders are gone.
     pub async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) {
         while let Some(event) = events.recv().await {
+            let makes_room = !matches!(event, Event::Probe(_) | Event::Reference(_));
             self.handle(event);
+            if makes_room && self.synced {
+                self.resize();
+            }
         }
     }
 
@@ -259,6 +267,7 @@ impl Manager {
             Event::Reference(uid) => self.poke(&uid),
             Event::Finished(uid) => {
                 self.pods.0.lock().remove(&uid);
+                self.context.allocations.forget(&uid);
             }
             Event::DriverCame => {
                 for uid in self.pods.uids() {
@@ -299,11 +308,76 @@ impl Manager {
         }
     }
 
+    /// A pod with the resources that it has from now on: those it asks for if there is room
+    /// for them, else those that it has had, and why.
+    fn give(&mut self, wanted: Arc<Pod>) -> (Arc<Pod>, Option<Pending>) {
+        let context = self.context.clone();
+        let given = context.allocations.allocated(&wanted);
+        let is_over = pod::is_terminal(&wanted) || pod::is_deleting(&wanted);
+        if Arc::ptr_eq(&given, &wanted) || is_over {
+            self.resizes.remove(wanted.uid());
+            return (given, None);
+        }
+        // Until all pods are known nobody can say whether there is room.
+        let checked = match self.node.list().into_iter().next().filter(|_| self.synced) {
+            Some(node) => {
+                let active = self.pods.active();
+                let others = active.iter().filter(|other| other.uid() != wanted.uid());
+                let others: Vec<&Pod> = others.map(|p| p.as_ref()).collect();
+                resize::check(&wanted, &others, &node).map_err(Some)
+            }
+            None => Err(None),
+        };
+        let allocated = checked.and_then(|()| {
+            let kept = context.allocations.allocate(&wanted);
+            kept.map_err(|error| {
+                Some(Pending {
+                    reason: "Deferred",
+                    message: format!("the allocation can't be kept: {error}"),
+                })
+            })
+        });
+        match allocated {
+            Ok(()) => {
+                self.resizes.remove(wanted.uid());
+                (wanted, None)
+            }
+            Err(pending) => {
+                self.resizes.insert(wanted.uid().to_owned(), wanted);
+                (given, pending)
+            }
+        }
+    }
+
+    /// Gives pods what they ask for, where there is room now.
+    fn resize(&mut self) {
+        let resizes: Vec<Arc<Pod>> = self.resizes.values().cloned().collect();
+        for wanted in resizes {
+            let uid = wanted.uid().to_owned();
+            let Some(mailbox) = self.pods.mailbox(&uid) else {
+                self.resizes.remove(&uid);
+                continue;
+            };
+            let (given, pending) = self.give(wanted);
+            let known = mailbox.mail();
+            if known.pending != pending || known.pod.spec != given.spec {
+                mailbox.update(|mail| {
+                    if !pod::is_terminal(&mail.pod) {
+                        mail.pod = given;
+                    }
+                    mail.pending = pending;
+                });
+            }
+        }
+    }
+
     /// A pod should be as the object says.
     fn want(&mut self, new: Arc<Pod>) {
+        let (new, pending) = self.give(new);
         if let Some(mailbox) = self.pods.mailbox(new.uid()) {
             mailbox.update(|mail| {
                 mail.removed = false;
+                mail.pending = pending;
                 // What has ended stays ended, even if that isn't written yet.
                 let mut new = new;
                 if pod::is_terminal(&mail.pod) && !pod::is_terminal(&new) {
@@ -333,6 +407,11 @@ impl Manager {
                 disruption: false,
             }
         });
+        if verdict.is_none()
+            && let Err(error) = self.context.allocations.allocate(&new)
+        {
+            tracing::warn!(pod = pod::full_name(&new), %error, "what it was given is not kept");
+        }
         let mirror = self.mirrors.get(&ObjectKey::of(new.as_ref())).cloned();
         self.employ(Mail {
             mirror: mirror.filter(|_| pod::is_static(&new)),
@@ -340,6 +419,7 @@ impl Manager {
             removed: false,
             verdict,
             at_most: None,
+            pending,
         });
     }
 
@@ -375,6 +455,7 @@ impl Manager {
 
     /// A pod isn't wanted here any more. `last` is how the API last had it.
     fn unwant(&mut self, uid: &str, last: Option<Arc<Pod>>) {
+        self.resizes.remove(uid);
         if let Some(mailbox) = self.pods.mailbox(uid) {
             mailbox.update(|mail| {
                 mail.removed = true;
@@ -428,6 +509,7 @@ impl Manager {
             removed: true,
             verdict: None,
             at_most: None,
+            pending: None,
         });
     }
 
@@ -454,6 +536,7 @@ impl Manager {
         }
         let mut known = self.pods.uids();
         known.extend(self.present.keys().cloned());
+        self.context.allocations.retain(&known);
         for uid in self.context.cgroups.pods() {
             if !known.contains(&uid) {
                 self.context.cgroups.destroy(&uid);

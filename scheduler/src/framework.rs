@@ -25,7 +25,7 @@ pub enum ClusterEvent {
     NodeAdded,
     /// A node's labels, taints, allocatable or schedulability changed.
     NodeChanged,
-    /// A pod on a node ended or went away.
+    /// A pod on a node ended, shrank or went away.
     PodFreed,
     /// A pod was bound or changed its labels.
     PodBound,

@@ -35,8 +35,8 @@ impl PodInfo {
         let host_ports = host_ports(spec);
         Self {
             key: ObjectKey::of(pod.as_ref()),
-            requests: pod_requests(spec, false),
-            scored_requests: pod_requests(spec, true),
+            requests: pod_requests(&pod, false),
+            scored_requests: pod_requests(&pod, true),
             host_ports,
             claims: of_pod(&pod).into_iter().map(Cow::into_owned).collect(),
             priority: spec.priority.unwrap_or(0),

@@ -4,7 +4,7 @@ use crate::cache::Cache;
 use crate::fit_error::FitError;
 use crate::framework::{ClusterEvent, Framework, Nodes};
 use crate::plugins;
-use crate::pod_info::PodInfo;
+use crate::pod_info::{PodInfo, is_finished};
 use crate::preemption::{self, Preemption};
 use crate::queue::Queue;
 use crate::selection::Selection;
@@ -219,6 +219,9 @@ impl Inner {
             });
             if moved {
                 self.tell(state, ClusterEvent::PodBound);
+            }
+            if old.is_some_and(|old| gives_back(old, pod, &info)) {
+                self.tell(state, ClusterEvent::PodFreed);
             }
         } else if is_ours(pod) && !state.cache.is_placed(&info.key, pod.uid()) {
             state.queue.add(info, Instant::now());
@@ -451,6 +454,14 @@ impl Inner {
 }
 
 /// Whether a pod waits for this scheduler.
+/// Whether a pod on a node leaves others more room than before: it has ended, or shrunk.
+fn gives_back(old: &Arc<Pod>, new: &Pod, info: &PodInfo) -> bool {
+    if is_finished(old) || old.status == new.status && old.spec == new.spec {
+        return false;
+    }
+    is_finished(new) || PodInfo::new(old.clone()).requests.exceeds(&info.requests)
+}
+
 fn is_ours(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else {
         return false;

@@ -255,7 +255,7 @@ impl Pipeline {
         let review = review(request, target, Operation::Update);
         self.admission.mutate(&review, &mut new)?;
         target.resource.fill_zero(&mut new);
-        if part.is_main() && rules.has_generation() {
+        if part.counts_generations() && rules.has_generation() {
             metadata::count_generation(&mut new, old, rules.counted_metadata());
         }
         if metadata::is_unchanged(&new, old) {

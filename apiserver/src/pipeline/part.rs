@@ -50,10 +50,14 @@ pub(super) trait ObjectPart: Sync {
         sent.into_owned()
     }
 
-    /// Whether it is what users write: it has the version's defaults, its changes are
-    /// counted as generations and warned about.
+    /// Whether it is what users write: it has the version's defaults, and is warned about.
     fn is_main(&self) -> bool {
         false
+    }
+
+    /// Whether its changes are counted as generations, where the kind counts them.
+    fn counts_generations(&self) -> bool {
+        self.is_main()
     }
 
     /// Keeps what such a write doesn't change, before the object is defaulted. Who applies

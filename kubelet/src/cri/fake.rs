@@ -20,6 +20,10 @@ pub struct Fake {
     /// Images pulled, with the user name shown to the registry.
     pub pulled: Mutex<Vec<(String, Option<String>)>>,
     pub reopened: Mutex<Vec<String>>,
+    /// What the runtime tells of itself, by topic.
+    pub info: Mutex<BTreeMap<String, String>>,
+    /// What was changed of containers, by id.
+    pub resized: Mutex<Vec<(String, LinuxContainerResources)>>,
     /// Starts of containers wait until this says true.
     pub starts_held: Mutex<Option<watch::Receiver<bool>>>,
     /// How many starts have begun.
@@ -74,7 +78,7 @@ impl Runtime for Fake {
         refuse()
     }
     fn info(&self) -> Call<'_, BTreeMap<String, String>> {
-        refuse()
+        ready(self.info.lock().clone())
     }
     fn run_pod_sandbox(&self, config: PodSandboxConfig, _: String) -> Call<'_, String> {
         ready(self.world.run_sandbox(config))
@@ -128,8 +132,9 @@ impl Runtime for Fake {
     fn container_status(&self, id: &str) -> Call<'_, ContainerStatus> {
         std::future::ready(self.world.container(id)).boxed()
     }
-    fn update_resources(&self, _: &str, _: LinuxContainerResources) -> Call<'_, ()> {
-        refuse()
+    fn update_resources(&self, id: &str, resources: LinuxContainerResources) -> Call<'_, ()> {
+        self.resized.lock().push((id.to_owned(), resources));
+        ready(())
     }
     fn reopen_container_log(&self, id: &str) -> Call<'_, ()> {
         self.reopened.lock().push(id.into());

@@ -16,6 +16,40 @@ pub struct Policy {
     pub low: u64,
     /// Images seen for less time are kept.
     pub min_age: Duration,
+    /// Images that nobody has used for longer go even where there is room; zero for never.
+    pub max_age: Duration,
+}
+
+impl Policy {
+    /// Of what the flags say.
+    ///
+    /// # Errors
+    /// In Kubernetes' words, if it makes no sense.
+    pub fn new(high: u64, low: u64, min_age: Duration, max_age: Duration) -> Result<Self, String> {
+        for (flag, percent) in [("high", high), ("low", low)] {
+            if percent > 100 {
+                return Err(format!(
+                    "--image-gc-{flag}-threshold {percent} must be between 0 and 100, inclusive"
+                ));
+            }
+        }
+        if low >= high {
+            return Err(format!(
+                "--image-gc-low-threshold {low} must be less than --image-gc-high-threshold {high}"
+            ));
+        }
+        if !max_age.is_zero() && max_age <= min_age {
+            return Err(format!(
+                "--image-maximum-gc-age {max_age:?} must be greater than --minimum-image-ttl-duration {min_age:?}"
+            ));
+        }
+        Ok(Self {
+            high,
+            low,
+            min_age,
+            max_age,
+        })
+    }
 }
 
 impl Default for Policy {
@@ -24,6 +58,7 @@ impl Default for Policy {
             high: 85,
             low: 80,
             min_age: Duration::from_secs(120),
+            max_age: Duration::ZERO,
         }
     }
 }
@@ -79,7 +114,8 @@ impl Disk {
 
     /// Bytes to free so that use falls to `low`, if it is at `high` or above.
     fn excess(&self, policy: &Policy) -> Option<u64> {
-        if self.capacity == 0 {
+        // At 100 room is none of our business.
+        if self.capacity == 0 || policy.high >= 100 {
             return None;
         }
         let used = self.capacity.saturating_sub(self.available);
@@ -116,7 +152,7 @@ impl Collector {
     /// answers the bytes freed. To be called every few minutes.
     pub async fn collect(&self) -> Result<u64, Error> {
         let file_systems = self.runtime.image_fs_info().await?;
-        let mut freed = 0;
+        let mut freed = self.remove_old().await?;
         for usage in file_systems {
             let mountpoint = usage.fs_id.map(|id| id.mountpoint).unwrap_or_default();
             let disk = Disk::of(Path::new(&mountpoint))?;
@@ -133,24 +169,47 @@ impl Collector {
         self.free(images, wanted).await
     }
 
-    /// Removes all unused images, as eviction asks for.
-    pub async fn remove_unused(&self) -> Result<u64, Error> {
-        let images = self.candidates().await?;
+    /// Removes images that nobody has used for too long.
+    async fn remove_old(&self) -> Result<u64, Error> {
+        if self.policy.max_age.is_zero() {
+            return Ok(0);
+        }
+        let mut images = self.candidates().await?;
+        let now = Instant::now();
+        images.retain(|image| {
+            let seen = self.seen.lock();
+            let unused = seen
+                .get(&image.id)
+                .map(|seen| now.duration_since(seen.last_used));
+            unused.is_some_and(|unused| unused > self.policy.max_age)
+        });
+        self.free_all(images).await
+    }
+
+    /// Removes all of them.
+    async fn free_all(&self, images: Vec<Image>) -> Result<u64, Error> {
         match self.free(images, u64::MAX).await {
             Err(Error::NotEnough { freed, .. }) => Ok(freed),
             other => other,
         }
     }
 
+    /// Removes all unused images, as eviction asks for.
+    pub async fn remove_unused(&self) -> Result<u64, Error> {
+        let images = self.candidates().await?;
+        self.free_all(images).await
+    }
+
     /// Images that may go, first those to go first.
     async fn candidates(&self) -> Result<Vec<Image>, Error> {
         let images = self.runtime.list_images().await?;
         let containers = self.runtime.list_containers(BTreeMap::new()).await?;
-        let used: HashSet<String> = containers
+        let used = containers
             .into_iter()
             .flat_map(|c| [Some(c.image_ref), c.image.map(|i| i.image)])
-            .flatten()
-            .collect();
+            .flatten();
+        // No container uses the image of sandboxes, and none runs without it.
+        let used: HashSet<String> = used.chain(self.sandbox_image().await).collect();
         let now = Instant::now();
         let mut seen = self.seen.lock();
         seen.retain(|id, _| images.iter().any(|image| image.id == *id));
@@ -164,6 +223,13 @@ impl Collector {
             }
         }
         Ok(order(images, &seen, &used, now, self.policy.min_age))
+    }
+
+    /// The name of the image that sandboxes are made of, if the runtime tells.
+    async fn sandbox_image(&self) -> Option<String> {
+        let info = self.runtime.info().await.ok()?;
+        let config: serde_json::Value = serde_json::from_str(info.get("config")?).ok()?;
+        Some(config["sandboxImage"].as_str()?.to_owned())
     }
 
     async fn free(&self, images: Vec<Image>, wanted: u64) -> Result<u64, Error> {
@@ -232,7 +298,33 @@ mod tests {
         high: 85,
         low: 80,
         min_age: Duration::ZERO,
+        max_age: Duration::ZERO,
     };
+
+    #[test]
+    fn policies_that_make_no_sense_are_refused() {
+        let policy = |high, low, max| {
+            let (min, max) = (Duration::from_secs(120), Duration::from_secs(max));
+            Policy::new(high, low, min, max).map(|_| ()).unwrap_err()
+        };
+        assert!(policy(101, 80, 0).contains("must be between 0 and 100"));
+        assert!(policy(80, 80, 0).contains("--image-gc-low-threshold 80 must be less than"));
+        assert!(policy(85, 80, 60).contains("--image-maximum-gc-age 60s must be greater than"));
+        assert!(Policy::new(85, 80, Duration::ZERO, Duration::ZERO).is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_nobody_has_used_for_long_goes_and_what_sandboxes_need_stays() {
+        let (runtime, collector) = collector(Policy {
+            max_age: Duration::from_nanos(1),
+            ..YOUNG_TOO
+        });
+        let config = serde_json::json!({"sandboxImage": "b:1"}).to_string();
+        runtime.info.lock().insert("config".into(), config);
+        collector.candidates().await.unwrap();
+        assert_eq!(collector.collect().await.unwrap(), 30);
+        assert_eq!(ids(&runtime), ["a", "b"]);
+    }
 
     #[test]
     fn how_much_is_too_much() {

@@ -1,18 +1,26 @@
 //! The conditions of a pod that the kubelet sets.
 
-use super::condition;
+use super::{Notes, condition};
+use crate::allocation::resize::{self, Change, Pending};
 use crate::pod;
-use crate::worker::observed::Observed;
+use crate::worker::observed::{Observed, State};
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 
 /// Condition types that the kubelet owns; all others are left as they are.
-pub const OWNED: [&str; 5] = [
+pub const OWNED: [&str; 7] = [
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",
     "ContainersReady",
     "PodScheduled",
+    RESIZE_PENDING,
+    RESIZE_IN_PROGRESS,
 ];
+/// Of these, those that are there only while they hold.
+pub const PASSING: [&str; 2] = [RESIZE_PENDING, RESIZE_IN_PROGRESS];
+
+const RESIZE_PENDING: &str = "PodResizePending";
+const RESIZE_IN_PROGRESS: &str = "PodResizeInProgress";
 
 /// All of them.
 pub fn all(
@@ -33,6 +41,31 @@ pub fn all(
         containers,
         condition("PodScheduled", true, "", String::new()),
     ]
+}
+
+/// That the pod asks for other resources than it was given, and that its containers don't
+/// have yet what it was.
+pub fn of_resize(pod: &Pod, observed: &Observed, notes: &Notes) -> Vec<PodCondition> {
+    let mut conditions = Vec::new();
+    if let Some(Pending { reason, message }) = &notes.pending {
+        conditions.push(condition(RESIZE_PENDING, true, reason, message.clone()));
+    }
+    let changes = pod::all_containers(pod).any(|container| {
+        let running = observed.latest(&container.name);
+        let running = running.filter(|instance| instance.state == State::Running);
+        let has = running.and_then(|instance| instance.resources.as_ref());
+        resize::change(container, has) != Change::None
+    });
+    match &notes.resize_error {
+        Some(error) => {
+            conditions.push(condition(RESIZE_IN_PROGRESS, true, "Error", error.clone()));
+        }
+        None if changes => {
+            conditions.push(condition(RESIZE_IN_PROGRESS, true, "", String::new()));
+        }
+        None => {}
+    }
+    conditions
 }
 
 fn initialized(

@@ -81,7 +81,11 @@ pub fn status(
         restart_count = old.restart_count;
     }
     let image = container.image.clone().unwrap_or_default();
+    let has = latest.filter(|_| running && role != Role::Ephemeral);
+    let given = container.resources.clone().unwrap_or_default();
     ContainerStatus {
+        allocated_resources: has.and(given.requests.clone()),
+        resources: has.map(|instance| instance.resources.clone().unwrap_or(given)),
         name: container.name.clone(),
         container_id: latest.map(|i| container_id(&i.id)),
         image: latest

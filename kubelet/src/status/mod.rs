@@ -8,6 +8,7 @@ pub mod writer;
 
 pub use containers::container_id;
 
+use crate::allocation::resize::Pending;
 use crate::pod::{self, Role};
 use crate::qos;
 use crate::worker::health::Health;
@@ -45,6 +46,10 @@ pub struct Notes {
     pub start_time: Option<Time>,
     /// Nothing of the pod will be started any more.
     pub over: bool,
+    /// Why it doesn't have what it asks for of the node's resources.
+    pub pending: Option<Pending>,
+    /// Why its containers can't be given what the pod was given.
+    pub resize_error: Option<String>,
 }
 
 /// A moment in whole seconds, as the API has it.
@@ -104,6 +109,7 @@ pub fn compute(pod: &Pod, observed: &Observed, health: &Health, notes: &Notes) -
         let (reason, message) = ("TerminationByKubelet", verdict.message.clone());
         conditions.push(condition("DisruptionTarget", true, reason, message));
     }
+    conditions.extend(conditions::of_resize(pod, observed, notes));
     PodStatus {
         phase: Some(phase.into()),
         conditions: Some(conditions),

@@ -1,7 +1,7 @@
 //! Writes statuses to the apiserver: the newest of each pod, promptly, until
 //! it is there; and takes pods that are over out of the API.
 
-use super::conditions::OWNED;
+use super::conditions::{OWNED, PASSING};
 use super::now;
 use hardway_client::api::{Api, Client, DeleteParams, Patch};
 use hardway_client::controller::{self, Next};
@@ -233,13 +233,17 @@ fn difference(old: Option<&PodStatus>, new: &PodStatus) -> Option<Value> {
     };
     let before = owned(&old);
     let (old_map, mut new_map) = (as_map(&old), as_map(new));
-    let changed: Vec<Value> = new
+    let mut changed: Vec<Value> = new
         .conditions
         .iter()
         .flatten()
         .filter(|c| !before.contains(c))
         .map(|c| condition_patch(before.iter().find(|b| b.type_ == c.type_), c))
         .collect();
+    let is_new = |kind: &str| new.conditions.iter().flatten().any(|c| c.type_ == kind);
+    let passed = before.iter().map(|c| c.type_.as_str());
+    let passed = passed.filter(|kind| PASSING.contains(kind) && !is_new(kind));
+    changed.extend(passed.map(|kind| json!({"$patch": "delete", "type": kind})));
     let mut patch = Map::new();
     if !changed.is_empty() {
         patch.insert("conditions".into(), changed.into());

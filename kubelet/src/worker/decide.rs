@@ -4,6 +4,7 @@
 use super::backoff::{Backoff, Wait};
 use super::health::Health;
 use super::observed::{Instance, Observed, State};
+use crate::allocation::resize::{self, Change};
 use crate::pod::{self, RestartPolicy};
 use crate::probes;
 use k8s_openapi::api::core::v1::{Container, Pod};
@@ -55,6 +56,8 @@ pub struct Plan {
     pub sandbox: Option<u32>,
     /// Stop these containers.
     pub kill: Vec<Kill>,
+    /// Have the runtime change the resources of these: ids by name.
+    pub resize: Vec<(String, String)>,
     /// Start these, in order.
     pub start: Vec<Start>,
     /// These wait for their back-off.
@@ -73,9 +76,11 @@ impl Plan {
 }
 
 /// The key under which a container's back-off is kept: a changed container
-/// starts afresh.
+/// starts afresh, as does one with other resources.
 pub fn backoff_key(container: &Container) -> String {
-    format!("{}/{}", container.name, pod::container_hash(container))
+    let resources = serde_json::to_string(&container.resources).unwrap_or_default();
+    let hash = pod::container_hash(container);
+    format!("{}/{hash}/{resources}", container.name)
 }
 
 /// Decides.
@@ -248,7 +253,8 @@ fn run(situation: &Situation<'_>, plan: &mut Plan) {
     }
 }
 
-/// Plans the end of a running container that has to be replaced.
+/// Plans the end of a running container that has to be replaced, or that it gets other
+/// resources.
 fn unwell(
     situation: &Situation<'_>,
     container: &Container,
@@ -261,10 +267,16 @@ fn unwell(
     };
     let name = &container.name;
     let suffix = if restarts { ", will be restarted" } else { "" };
+    let change = resize::change(container, instance.resources.as_ref());
     let (message, grace) = if instance.hash != pod::container_hash(container) {
         let text = format!("Container {name} definition changed, will be restarted");
         (text, None)
+    } else if change == Change::Restart {
+        (format!("Container {name} resize requires restart"), None)
     } else {
+        if change == Change::Update {
+            plan.resize.push((name.clone(), instance.id.clone()));
+        }
         let Some(kind) = situation.health.failure(name, &instance.id) else {
             return false;
         };

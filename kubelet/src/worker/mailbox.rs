@@ -1,6 +1,7 @@
 //! How a pod's worker is told of changes: only the newest of each kind counts.
 
 use super::health::Health;
+use crate::allocation::resize::Pending;
 use crate::pod;
 use crate::probes::Update;
 use crate::status::Verdict;
@@ -15,7 +16,7 @@ const FORCED: i64 = 2;
 /// What is to be known about the pod now.
 #[derive(Clone, Debug)]
 pub struct Mail {
-    /// The pod as it should be.
+    /// The pod as it should be, with the resources that it was given.
     pub pod: Arc<Pod>,
     /// The API's copy of a static pod.
     pub mirror: Option<Arc<Pod>>,
@@ -25,6 +26,8 @@ pub struct Mail {
     pub verdict: Option<Verdict>,
     /// Seconds that its containers have to stop at most, whatever it asks for.
     pub at_most: Option<i64>,
+    /// Why it doesn't have what it asks for of the node's resources.
+    pub pending: Option<Pending>,
 }
 
 impl Mail {
@@ -163,6 +166,7 @@ mod tests {
                 removed,
                 verdict: None,
                 at_most: None,
+                pending: None,
             }
         };
         assert_eq!(mail("api", false).grace(), 300);

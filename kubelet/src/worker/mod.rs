@@ -9,10 +9,12 @@ pub mod health;
 pub mod mailbox;
 mod message;
 pub mod observed;
+mod resize;
 mod start;
 mod stop;
 
 use crate::context::Context;
+use crate::cri::LinuxContainerResources;
 use crate::probes::Target;
 use crate::status::{self, Notes, Verdict};
 use crate::volumes::Mounted;
@@ -75,6 +77,8 @@ pub struct Worker {
     /// Which back-offs were told as events, and when: by name.
     told: BTreeMap<String, (i64, Instant)>,
     failures: u32,
+    /// What the pod's cgroup was given last.
+    cgroup: Option<LinuxContainerResources>,
     /// Volumes and cgroups are gone.
     cleaned: bool,
     stopper: Stopper,
@@ -106,6 +110,7 @@ impl Worker {
             volumes: None,
             told: BTreeMap::new(),
             failures: 0,
+            cgroup: None,
             cleaned: false,
             calls: Calls::default(),
         }
@@ -170,6 +175,13 @@ impl Worker {
         }
     }
 
+    /// What the runtime shows of the pod, and what its containers were given.
+    async fn observe(&self, uid: &str) -> Result<Observed, cri::Error> {
+        let mut observed = observe(self.context.runtime.as_ref(), uid).await?;
+        self.context.allocations.complete(uid, &mut observed);
+        Ok(observed)
+    }
+
     /// One pass over a pod that should run.
     async fn sync(&mut self, mail: &Mail) -> Result<Outcome, Error> {
         let pod = mail.pod.clone();
@@ -182,7 +194,7 @@ impl Worker {
         }
         self.refresh_volumes(&pod).await;
         for _ in 0..STEPS {
-            let observed = observe(self.context.runtime.as_ref(), pod.uid()).await?;
+            let observed = self.observe(pod.uid()).await?;
             self.take_note(&pod, &observed).await;
             let plan = decide(&Situation {
                 pod: &pod,
@@ -202,13 +214,18 @@ impl Worker {
                 });
                 return Ok(Outcome::Over);
             }
+            let settled = match has_work(&plan) {
+                true => Ok(()),
+                false => self.settle_cgroup(&pod),
+            };
             self.publish(mail, &observed, false);
+            settled?;
             if !has_work(&plan) {
                 garbage::collect(self.context.runtime.as_ref(), &observed).await;
                 return Ok(Outcome::Wait(self.next_look(&pod, &plan)));
             }
             if let Err(error) = self.act(&pod, &observed, &plan).await {
-                let observed = observe(self.context.runtime.as_ref(), pod.uid()).await?;
+                let observed = self.observe(pod.uid()).await?;
                 self.take_note(&pod, &observed).await;
                 self.note_waiting(&pod, &plan);
                 self.publish(mail, &observed, false);
@@ -239,6 +256,7 @@ impl Worker {
         for kill in &plan.kill {
             self.stopper.stop_for(pod, observed, kill).await?;
         }
+        self.resize(pod, observed, &plan.resize).await?;
         let mut outcome = Ok(());
         for start in &plan.start {
             let started = self.start(pod, observed, start).await;
@@ -258,7 +276,7 @@ impl Worker {
                 // The mailbox outlives its worker.
                 _ = news.changed() => {
                     // What can't be seen now is seen afterwards.
-                    if let Ok(now) = observe(self.context.runtime.as_ref(), mail.pod.uid()).await {
+                    if let Ok(now) = self.observe(mail.pod.uid()).await {
                         self.take_note(&mail.pod, &now).await;
                         self.publish(mail, &now, false);
                     }
@@ -370,6 +388,7 @@ impl Worker {
     fn publish(&mut self, mail: &Mail, observed: &Observed, over: bool) -> PodStatus {
         self.notes.over = over;
         self.notes.verdict = mail.verdict.clone();
+        self.notes.pending = mail.pending.clone();
         let status = status::compute(&mail.pod, observed, &self.health, &self.notes);
         let target = mail.mirror.as_ref().unwrap_or(&mail.pod);
         if mail.mirror.is_some() || !pod::is_static(&mail.pod) {
@@ -412,7 +431,8 @@ impl Worker {
 }
 
 fn has_work(plan: &Plan) -> bool {
-    plan.reset || plan.sandbox.is_some() || !plan.kill.is_empty() || !plan.start.is_empty()
+    let acts = !plan.kill.is_empty() || !plan.resize.is_empty() || !plan.start.is_empty();
+    plan.reset || plan.sandbox.is_some() || acts
 }
 
 /// A duration as Go prints it: `10s`, `1m20s`, `5m0s`.

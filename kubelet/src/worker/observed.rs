@@ -3,6 +3,7 @@
 use crate::cri::{
     self, ContainerState, ContainerStatus, PodSandboxState, PodSandboxStatus, Runtime, api, labels,
 };
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use std::collections::BTreeMap;
 
 /// A sandbox.
@@ -37,7 +38,7 @@ pub enum State {
 }
 
 /// One container of the runtime: one life of a pod's container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Instance {
     /// The runtime's id.
     pub id: String,
@@ -67,6 +68,9 @@ pub struct Instance {
     pub hash: String,
     /// Restarts before this life.
     pub restart_count: i32,
+    /// What it was made with; what it has, once [`crate::allocation`] has added what was
+    /// changed since.
+    pub resources: Option<ResourceRequirements>,
     /// Where on this host its termination message is.
     pub message_file: Option<String>,
     /// Where its log is.
@@ -81,7 +85,7 @@ impl Instance {
 }
 
 /// Sandboxes and containers of a pod, newest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
     /// Sandboxes.
     pub sandboxes: Vec<Sandbox>,
@@ -186,6 +190,7 @@ fn instance(status: ContainerStatus, sandbox: String) -> Instance {
         name: label(labels::CONTAINER_NAME),
         hash: annotation(labels::HASH),
         restart_count: annotation(labels::RESTART_COUNT).parse().unwrap_or(0),
+        resources: serde_json::from_str(&annotation(labels::RESOURCES)).ok(),
         message_file: message_mount.map(|m| m.host_path.clone()),
         sandbox,
         state: match status.state() {

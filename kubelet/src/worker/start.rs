@@ -9,7 +9,7 @@ use crate::features;
 use crate::hooks::Hooks;
 use crate::security_context::Profiles;
 use crate::volumes::Request;
-use crate::{container, cri, dns, hosts, pod, sandbox};
+use crate::{container, cri, dns, hosts, pod, qos, sandbox};
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use std::path::Path;
@@ -106,6 +106,7 @@ impl Worker {
             .create(pod)
             .and_then(|()| std::fs::create_dir_all(&config.log_directory));
         prepared.map_err(|e| self.no_sandbox(pod, &e))?;
+        self.cgroup = Some(qos::pod_resources(pod));
         let class = pod::spec(pod).runtime_class_name.as_deref();
         let handler = context.objects.runtime_handler(class).await;
         let handler = handler.map_err(|e| self.no_sandbox(pod, &e))?;

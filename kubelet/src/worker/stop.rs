@@ -2,7 +2,7 @@
 
 use super::decide::Kill;
 use super::mailbox::Mail;
-use super::observed::{Instance, Observed, observe};
+use super::observed::{Instance, Observed};
 use super::{Error, Worker};
 use crate::context::Context;
 use crate::cri;
@@ -31,7 +31,7 @@ impl Worker {
     /// then tells the API. True if the worker has nothing left to do.
     pub(super) async fn end(&mut self, mail: &Mail) -> Result<bool, Error> {
         let pod = &mail.pod;
-        let mut observed = observe(self.context.runtime.as_ref(), pod.uid()).await?;
+        let mut observed = self.observe(pod.uid()).await?;
         self.take_note(pod, &observed).await;
         self.notes.waiting.clear();
         if !observed.is_still() {
@@ -40,7 +40,7 @@ impl Worker {
             // Readiness is probed to the end, and containers end one by one.
             let stopping = stopper.stop_all(pod, &observed, mail.grace());
             self.looking_on(mail, stopping).await?;
-            observed = observe(self.context.runtime.as_ref(), pod.uid()).await?;
+            observed = self.observe(pod.uid()).await?;
             self.take_note(pod, &observed).await;
         }
         self.publish(mail, &observed, true);

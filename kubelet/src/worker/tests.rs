@@ -40,6 +40,7 @@ fn setup_with(pod: Pod, runtime: Fake) -> Setup {
         removed: false,
         verdict: None,
         at_most: None,
+        pending: None,
     });
     let work = tokio::spawn(Worker::new(context, mailbox.clone()).run());
     Setup {
@@ -152,4 +153,38 @@ async fn a_start_is_not_given_up_when_the_pod_is_to_end() {
         .unwrap();
     assert_eq!(setup.runtime.started.lock().len(), 1);
     assert!(setup.runtime.world.containers(&BTreeMap::new()).is_empty());
+}
+
+#[tokio::test]
+async fn a_container_is_resized_as_its_policy_says() {
+    let with = |cpu: &str, memory: &str| {
+        pod(json!({"containers": [{
+            "name": "a", "image": "image:1",
+            "resources": {"requests": {"cpu": cpu}, "limits": {"memory": memory}},
+            "resizePolicy": [{"resourceName": "memory", "restartPolicy": "RestartContainer"}],
+        }]}))
+    };
+    let setup = setup(with("100m", "64Mi"));
+    let world = &setup.runtime.world;
+    world.until(|running| running == ["a"]).await;
+    let id = setup.id("a");
+    let wanted = Arc::new(with("500m", "64Mi"));
+    setup.mailbox.update(|mail| mail.pod = wanted);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while setup.runtime.resized.lock().is_empty() {
+        assert!(Instant::now() < deadline, "the runtime is asked");
+        tokio::task::yield_now().await;
+    }
+    let (resized, resources) = setup.runtime.resized.lock().remove(0);
+    assert_eq!((resized, resources.cpu_shares), (id.clone(), 512));
+    assert_eq!(setup.id("a"), id, "the same one runs on");
+    let wanted = Arc::new(with("500m", "32Mi"));
+    setup.mailbox.update(|mail| mail.pod = wanted);
+    world
+        .until(|running| running == ["a"] && setup.id("a") != id)
+        .await;
+    assert!(
+        setup.runtime.resized.lock().is_empty(),
+        "made so, not changed"
+    );
 }

@@ -32,7 +32,8 @@ impl Plugin for LimitRanger {
     ) -> Result<(), Status> {
         let is_claim = review.is_of("", "persistentvolumeclaims")
             && matches!(review.operation, Operation::Create | Operation::Update);
-        let Some(object) = new.filter(|_| is_claim || review.creates("", "pods")) else {
+        let is_pod = review.creates("", "pods") || review.is_sub("", "pods", "resize");
+        let Some(object) = new.filter(|_| is_claim || is_pod) else {
             return Ok(());
         };
         let mut problems = Vec::new();

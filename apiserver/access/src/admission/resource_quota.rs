@@ -43,7 +43,7 @@ impl Plugin for ResourceQuota {
         old: Option<&Value>,
     ) -> Result<(), Status> {
         let counts = matches!(review.operation, Operation::Create | Operation::Update)
-            && review.subresource.is_empty()
+            && (review.subresource.is_empty() || review.is_sub("", "pods", "resize"))
             && !review.namespace.is_empty();
         let Some(new) = new.filter(|_| counts) else {
             return Ok(());

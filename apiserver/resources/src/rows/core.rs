@@ -112,7 +112,10 @@ pub const ROWS: &[Row] = &[
             },
             stream("portforward", "PodPortForwardOptions", Stream::PortForward),
             stream("proxy", "PodProxyOptions", Stream::Proxy),
-            sub("resize", READ_WRITE),
+            Sub {
+                keeps: METADATA,
+                ..part("resize", Part::Resources)
+            },
             // Kubelets of old spoiled them.
             Sub {
                 keeps: &["ownerReferences"],

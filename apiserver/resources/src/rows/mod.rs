@@ -72,8 +72,6 @@ pub enum Handler {
     Action(Action),
     /// Bytes from elsewhere.
     Stream(Stream),
-    /// Nothing yet: it shows the object.
-    Nothing,
 }
 
 /// A part of an object that is read and written by itself.
@@ -89,6 +87,8 @@ pub enum Part {
     Finalizers,
     /// A pod's containers for looking at the others.
     EphemeralContainers,
+    /// What a pod's containers ask for and get.
+    Resources,
 }
 
 /// What is done with an object.
@@ -172,22 +172,19 @@ const SCALE: Sub = Sub {
     ..part("scale", Part::Scale)
 };
 
-const fn sub(name: &'static str, verbs: &'static [&'static str]) -> Sub {
+const fn sub(name: &'static str, verbs: &'static [&'static str], handler: Handler) -> Sub {
     Sub {
         name,
         verbs,
         body: None,
-        handler: Handler::Nothing,
+        handler,
         keeps: &[],
     }
 }
 
 /// A subresource that is a part of the object.
 const fn part(name: &'static str, part: Part) -> Sub {
-    Sub {
-        handler: Handler::Part(part),
-        ..sub(name, READ_WRITE)
-    }
+    sub(name, READ_WRITE, Handler::Part(part))
 }
 
 type Body = (&'static str, &'static str, &'static str);
@@ -196,8 +193,7 @@ type Body = (&'static str, &'static str, &'static str);
 const fn action(name: &'static str, body: Body, action: Action) -> Sub {
     Sub {
         body: Some(body),
-        handler: Handler::Action(action),
-        ..sub(name, CREATE)
+        ..sub(name, CREATE, Handler::Action(action))
     }
 }
 
@@ -210,8 +206,7 @@ const fn stream(name: &'static str, options: &'static str, stream: Stream) -> Su
     };
     Sub {
         body: Some(("", "v1", options)),
-        handler: Handler::Stream(stream),
-        ..sub(name, verbs)
+        ..sub(name, verbs, Handler::Stream(stream))
     }
 }
 

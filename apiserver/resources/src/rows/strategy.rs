@@ -224,7 +224,7 @@ mod tests {
         for sub in all().flat_map(|row| row.subresources) {
             let verbs: &[&[&str]] = match sub.handler {
                 Handler::Part(Part::Finalizers) => &[&["update"]],
-                Handler::Part(_) | Handler::Nothing => &[READ_WRITE],
+                Handler::Part(_) => &[READ_WRITE],
                 Handler::Action(_) => &[CREATE],
                 Handler::Stream(_) => &[CONNECT, GET, PROXY],
             };

@@ -6,6 +6,7 @@ mod binding;
 mod ephemeral_containers;
 mod eviction;
 mod finalize;
+mod resize;
 mod rollback;
 mod scale;
 mod status;
@@ -29,6 +30,7 @@ pub(super) fn part_of(target: &Target) -> Result<&'static dyn ObjectPart, Status
             Part::Approval => &approval::Approval,
             Part::Finalizers => &finalize::Finalize,
             Part::EphemeralContainers => &ephemeral_containers::EphemeralContainers,
+            Part::Resources => &resize::Resize,
         }),
         Some(_) => Err(Status::method_not_allowed()),
     }

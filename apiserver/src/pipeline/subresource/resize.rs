@@ -1,0 +1,30 @@
+//! The subresource resize: the containers of a pod that exists get other resources.
+
+use crate::pipeline::part::ObjectPart;
+use crate::pipeline::{Target, metadata};
+use hardway_resources::rules::{FieldErrors, KindRules, pod};
+use serde_json::Value;
+use std::borrow::Cow;
+
+pub(super) struct Resize;
+
+impl ObjectPart for Resize {
+    fn place(&self, target: &Target, old: &Value, sent: Cow<'_, Value>) -> Value {
+        let mut object = old.clone();
+        metadata::take_with_part(&mut object, &sent, target.kept_metadata());
+        metadata::take_owners(&mut object, &sent);
+        pod::take_resources(&mut object, &sent);
+        metadata::carry_version(&mut object, &sent);
+        object
+    }
+
+    fn counts_generations(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
+        let mut errors = rules.validate(new);
+        errors.extend(pod::validate_resize(new, old));
+        errors
+    }
+}
