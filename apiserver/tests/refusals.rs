@@ -272,8 +272,8 @@ async fn resources_change_through_their_own_subresource() {
     let (code, _) = patch(&format!("{PODS}/p"), json!({"cpu": "200m"})).await;
     assert_eq!(code, 422, "not through the pod itself");
     let path = format!("{PODS}/p/resize");
-    let limits = json!({"metadata": {"name": "most"}, "spec": {"limits": [
-        {"type": "Container", "max": {"cpu": "1"}}]}});
+    let limits = json!({"metadata": {"name": "least"}, "spec": {"limits": [
+        {"type": "Container", "min": {"cpu": "50m"}}]}});
     lab.create("/api/v1/namespaces/default/limitranges", &limits)
         .await;
     let quota = json!({"metadata": {"name": "sum"}, "spec": {"hard": {"requests.cpu": "400m"}}});
@@ -294,10 +294,13 @@ async fn resources_change_through_their_own_subresource() {
             .contains("exceeded quota: sum"),
         "{over}"
     );
-    let (code, over) = resize("2").await;
-    assert_eq!(code, 403, "{over}");
-    let why = "maximum cpu usage per Container is 1, but";
-    assert!(over["message"].as_str().unwrap().contains(why), "{over}");
+    let (code, little) = resize("10m").await;
+    assert_eq!(code, 403, "{little}");
+    let why = "minimum cpu usage per Container is 50m, but request is 10m";
+    assert!(
+        little["message"].as_str().unwrap().contains(why),
+        "{little}"
+    );
     refused(
         patch(&path, json!({"cpu": null})).await,
         422,
