@@ -3,6 +3,7 @@
 
 use crate::cri::LinuxContainerResources;
 use crate::qos::{self, Class};
+use crate::usage::cgroup::Reader;
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::Pod;
 use nix::sys::signal::{Signal, kill};
@@ -105,39 +106,20 @@ impl Cgroups {
 
     /// Bytes of memory that can't be taken from all pods together, if that can be seen.
     pub fn pods_memory(&self) -> Option<u64> {
-        self.working_set(&format!("{}/kubepods", self.root))
+        let all = format!("{}/kubepods", self.root);
+        self.reader().memory(&all).map(|memory| memory.working_set)
     }
 
-    /// Bytes of memory that can't be taken from a pod, and its processes; none of what can't
+    /// Bytes of memory that can't be taken from a pod, and its threads; none of what can't
     /// be seen.
     pub fn usage(&self, pod: &Pod) -> (u64, u64) {
-        let path = self.pod_parent(pod);
-        let processes = self.read(&path, "pids", "pids.current");
-        let processes = processes.and_then(|text| text.trim().parse().ok());
-        let memory = self.working_set(&path);
-        (memory.unwrap_or(0), processes.unwrap_or(0))
+        let (reader, path) = (self.reader(), self.pod_parent(pod));
+        let memory = reader.memory(&path).map_or(0, |memory| memory.working_set);
+        (memory, reader.tasks(&path).threads)
     }
 
-    /// What a cgroup uses of memory, without pages of files that nobody has used lately: the
-    /// kernel takes those back.
-    fn working_set(&self, path: &str) -> Option<u64> {
-        let (current, inactive) = match self.is_unified() {
-            true => ("memory.current", "inactive_file "),
-            false => ("memory.usage_in_bytes", "total_inactive_file "),
-        };
-        let used: u64 = self.read(path, "memory", current)?.trim().parse().ok()?;
-        let stat = self.read(path, "memory", "memory.stat")?;
-        let line = stat.lines().find_map(|line| line.strip_prefix(inactive));
-        let inactive = line.and_then(|figure| figure.parse().ok()).unwrap_or(0);
-        Some(used.saturating_sub(inactive))
-    }
-
-    fn read(&self, path: &str, controller: &str, file: &str) -> Option<String> {
-        let top = match self.is_unified() {
-            true => self.mount.clone(),
-            false => self.mount.join(controller),
-        };
-        fs::read_to_string(top.join(path.trim_start_matches('/')).join(file)).ok()
+    fn reader(&self) -> Reader {
+        Reader::new(&self.mount)
     }
 
     /// Makes a directory in a controller's own hierarchy, if there is one.
@@ -229,30 +211,21 @@ impl Cgroups {
     pub fn grow(&self, pod: &Pod) -> io::Result<()> {
         let parent = self.pod_parent(pod);
         let mut resources = qos::pod_resources(pod);
-        let (quota, memory) = self.limits(&parent);
+        let now = self.reader().limits(&parent);
+        let more = |now: u64, wanted: i64| i64::try_from(now).unwrap_or(0).max(wanted);
         // What isn't limited stays so until the end.
-        resources.cpu_quota = quota.map_or(0, |now| now.max(resources.cpu_quota));
-        resources.memory_limit_in_bytes =
-            memory.map_or(0, |now| now.max(resources.memory_limit_in_bytes));
+        resources.cpu_quota = match now.cpu_quota {
+            Some(quota) => more(quota, resources.cpu_quota),
+            None => 0,
+        };
+        resources.memory_limit_in_bytes = match now.memory {
+            0 => 0,
+            memory => more(memory, resources.memory_limit_in_bytes),
+        };
         match self.is_unified() {
             true => self.create_unified(&parent, &resources),
             false => self.create_apart(&parent, &resources),
         }
-    }
-
-    /// The CPU quota and the bytes of memory that a cgroup is limited to, if it is.
-    fn limits(&self, parent: &str) -> (Option<i64>, Option<i64>) {
-        let (cpu, memory) = match self.is_unified() {
-            true => ("cpu.max", "memory.max"),
-            false => ("cpu.cfs_quota_us", "memory.limit_in_bytes"),
-        };
-        let number = |controller: &str, file: &str| {
-            let text = self.read(parent, controller, file)?;
-            let first: i64 = text.split_whitespace().next()?.parse().ok()?;
-            // The kernel's "no limit" is -1, or a number near the largest.
-            (first > 0 && first < i64::MAX >> 1).then_some(first)
-        };
-        (number("cpu", cpu), number("memory", memory))
     }
 
     fn create_apart(&self, parent: &str, resources: &LinuxContainerResources) -> io::Result<()> {

@@ -57,6 +57,27 @@ fn what_pods_use_is_read_in_both_versions() {
 }
 
 #[test]
+fn limits_grow_before_and_shrink_after() {
+    let dir = tempfile::tempdir().unwrap();
+    for controller in ["cpu", "memory"] {
+        fs::create_dir(dir.path().join(controller)).unwrap();
+    }
+    let cgroups = Cgroups::new(dir.path(), "/", None);
+    let of = |cpu, memory| pod("u1", &[], &[("cpu", cpu), ("memory", memory)]);
+    let limits = || {
+        let limits = cgroups.reader().limits("kubepods/podu1");
+        (limits.cpu_quota, limits.memory >> 20)
+    };
+    cgroups.create(&of("1", "64Mi")).unwrap();
+    assert_eq!(limits(), (Some(100_000), 64));
+    let wanted = of("500m", "128Mi");
+    cgroups.grow(&wanted).unwrap();
+    assert_eq!(limits(), (Some(100_000), 128), "nothing is taken yet");
+    cgroups.create(&wanted).unwrap();
+    assert_eq!(limits(), (Some(50_000), 128));
+}
+
+#[test]
 fn a_limit_that_cannot_be_held_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let limited = Cgroups::new(dir.path(), "/", Some(100));
