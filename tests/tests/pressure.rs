@@ -193,8 +193,9 @@ fn evicted(namespace: &Namespace) {
     let lab = Lab::open();
     let kubectl = Kubectl::stock();
     let sh = |script: &str| lab.try_tool(&format!("node exec {NODE} sh -c '{script}'"));
-    let command = sh("tr \"\\0\" \" \" < /proc/$(pgrep -x hardway-kubelet)/cmdline");
+    let command = sh("tr \"\\0\" \"\\n\" < /proc/$(pgrep -x hardway-kubelet)/cmdline");
     let command = command.ok().expect("the kubelet's command");
+    let command: String = command.lines().map(|word| format!("\"{word}\" ")).collect();
     lab.tool(&format!("stop kubelet@{NODE}"));
     let _again = defer(|| {
         sh("kill $(cat /run/pressure.pid); sleep 1; umount -l /run/pressure");
@@ -205,7 +206,7 @@ fn evicted(namespace: &Namespace) {
          setsid {} --root-dir=/run/pressure --eviction-hard=\"nodefs.available<20Mi\" \
          --eviction-pressure-transition-period=2s </dev/null >/run/pressure.log 2>&1 & \
          echo $! > /run/pressure.pid",
-        command.trim()
+        command
     );
     sh(&script).ok().expect("a kubelet on a small disk");
 
@@ -266,9 +267,10 @@ fn node_logs(_: &Namespace) {
     let logs = format!("get --raw /api/v1/nodes/{NODE}/proxy/logs/");
     let page = kubectl.run(&logs);
     assert!(page.contains("<a href=\"pods/\">pods/</a>"), "{page}");
+    // kubectl doesn't show the reason, which is no Status.
     let refused = kubectl.try_run(&format!("{logs}?query=kubelet"));
     assert!(
-        !refused.success && refused.stderr.contains("can't be queried"),
+        !refused.success && refused.stderr.contains("BadRequest"),
         "{}",
         refused.stderr
     );
