@@ -97,11 +97,13 @@ async fn what_no_quota_names_any_more_is_not_watched() {
     };
     assert!(stops_counting(&change("count/replicasets.apps", "pods")));
     assert!(!stops_counting(&change("pods", "pods")));
+    // What is listed is watched a little later.
+    let watched = |times| move |fake: &Fake| fake.calls("watch replicasets") == times;
+    fake.wait_until("it is watched", watched(1)).await;
     counts.keep(&BTreeSet::new());
-    let before = fake.calls("watch replicasets");
     counts
         .in_namespace("apps", "replicasets", "shop")
         .await
         .unwrap();
-    assert!(fake.calls("watch replicasets") > before, "watched anew");
+    fake.wait_until("it is watched anew", watched(2)).await;
 }
