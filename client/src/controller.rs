@@ -59,6 +59,7 @@ pub async fn run<T, F, Fut, E>(
     let worker = || async {
         loop {
             let key = queue.next().await;
+            let hurries = queue.hurries();
             // Its own lines, those of the calls it makes, and the apiserver's: one name.
             let id = trace::id();
             let span = tracing::info_span!("reconcile", controller = name, ?key, trace = id);
@@ -71,6 +72,9 @@ pub async fn run<T, F, Fut, E>(
                 Ok(Ok(next)) => {
                     queue.forget(&key);
                     if let Next::After(delay) = next {
+                        // By a clock that was set meanwhile it was computed wrongly.
+                        let is_stale = queue.hurries() != hurries;
+                        let delay = if is_stale { Duration::ZERO } else { delay };
                         queue.add_again(key.clone(), delay);
                     }
                 }
@@ -108,6 +112,23 @@ mod tests {
     use super::*;
     use std::cell::Cell;
     use std::convert::Infallible;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_was_worked_on_while_the_clock_was_set_comes_again_at_once() {
+        let queue = WorkQueue::new();
+        queue.add("key");
+        let looks = Cell::new(0);
+        let work = run("test", queue.clone(), 1, |_| {
+            looks.set(looks.get() + 1);
+            if looks.get() == 1 {
+                queue.add_delayed();
+            }
+            async { Ok::<_, Infallible>(Next::After(Duration::from_secs(3600))) }
+        });
+        let time = Duration::from_secs(1);
+        assert!(tokio::time::timeout(time, work).await.is_err());
+        assert_eq!(looks.get(), 2);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_key_that_panics_comes_back_and_holds_up_no_other() {

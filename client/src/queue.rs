@@ -80,6 +80,8 @@ struct State<T> {
     /// Which entry of `delayed` counts for a key: the earliest.
     earliest: HashMap<T, (Instant, u64)>,
     next_delayed: u64,
+    /// How often all that was delayed was added at once.
+    hurries: u64,
 }
 
 /// The queue; clones share it.
@@ -132,6 +134,7 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
                 delayed_keys: HashMap::new(),
                 earliest: HashMap::new(),
                 next_delayed: 0,
+                hurries: 0,
             })),
             wake: Arc::new(Notify::new()),
         }
@@ -212,6 +215,7 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
     /// sooner than it was computed.
     pub fn add_delayed(&self) {
         let mut state = self.state.lock();
+        state.hurries += 1;
         promote(&mut state, None);
         // None of them is to come later any more: what a worker adds may not wait for it.
         let now = Instant::now();
@@ -220,6 +224,12 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
         }
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// How often that was done. A key that was being worked on meanwhile was not among them:
+    /// its worker sees by this that what it computed may not be so any more.
+    pub fn hurries(&self) -> u64 {
+        self.state.lock().hurries
     }
 
     /// How many keys are ready to be worked on.

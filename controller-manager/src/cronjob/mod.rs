@@ -48,7 +48,7 @@ fn register_by(informers: &mut Informers, context: &Context, clock: Clock) -> Wo
     let on_cron_job = queue.clone();
     informers
         .cron_jobs
-        .subscribe(move |change| changed(change, &on_cron_job, clock()));
+        .subscribe(move |change| changed(change, &on_cron_job, clock));
     let (on_job, cron_jobs) = (queue.clone(), informers.cron_jobs.store());
     informers.jobs.subscribe(move |change| {
         // Nobody adopts a Job.
@@ -65,14 +65,14 @@ fn register_by(informers: &mut Informers, context: &Context, clock: Clock) -> Wo
 
 /// Wakes a CronJob; one with another schedule only when that is due next, since
 /// times that have passed were not meant by it.
-fn changed(change: &Change<CronJob>, queue: &WorkQueue<ObjectKey>, now: Timestamp) {
+fn changed(change: &Change<CronJob>, queue: &WorkQueue<ObjectKey>, clock: Clock) {
     let new = change.object();
     let key = ObjectKey::of(new.as_ref());
     if let Change::Applied { old: Some(old), .. } = change
         && let (Some(old), Some(spec)) = (&old.spec, &new.spec)
         && (&old.schedule, &old.time_zone) != (&spec.schedule, &spec.time_zone)
         && let Ok(table) = decision::timetable(spec, &TimeZone::system())
-        && let Some(pause) = table.next_in(new, now)
+        && let Some(pause) = table.next_in(new, clock())
     {
         return queue.add_after(key, pause);
     }

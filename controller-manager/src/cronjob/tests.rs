@@ -7,11 +7,31 @@ use hardway_client::clock;
 use hardway_client::fake::Fake;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use std::sync::LazyLock;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// What the clock shows; it stands between two settings.
 static SHOWN: Mutex<Timestamp> = Mutex::new(Timestamp::UNIX_EPOCH);
+
+/// How often the controller has looked at it.
+static LOOKS: LazyLock<watch::Sender<u64>> = LazyLock::new(Default::default);
+
+fn look() -> Timestamp {
+    LOOKS.send_modify(|looks| *looks += 1);
+    *SHOWN.lock()
+}
+
+/// Has the controller hear that the clock was set, and waits until it has looked at it.
+async fn heard_and_looked() {
+    let mut looks = LOOKS.subscribe();
+    let before = *looks.borrow_and_update();
+    clock::pretend_change();
+    let looked = looks.wait_for(|looks| *looks > before);
+    let looked = tokio::time::timeout(Duration::from_secs(60), looked).await;
+    looked.expect("it looks at the clock").unwrap();
+}
 
 struct Cluster {
     fake: Fake,
@@ -42,33 +62,28 @@ impl Cluster {
             settings: Settings::default().into(),
         };
         let mut informers = Informers::new(&client);
-        let work = register_by(&mut informers, &context, || *SHOWN.lock());
+        let work = register_by(&mut informers, &context, look);
         informers.cron_jobs.spawn();
         informers.jobs.spawn();
+        let before = *LOOKS.borrow();
         let controller = tokio::spawn(work).abort_handle();
-        fake.wait_until("it is watched", |fake| fake.calls("watch cronjobs") > 0)
-            .await;
+        let mut looks = LOOKS.subscribe();
+        looks.wait_for(|looks| *looks > before).await.unwrap();
         Self { fake, controller }
     }
 
     /// The clock is set; what comes of it are so many Jobs in all, the last one for this time.
     async fn set(&self, now: &str, jobs: usize, last: &str) {
         *SHOWN.lock() = now.parse().unwrap();
-        clock::pretend_change();
+        heard_and_looked().await;
+        // When it looks again, it has done what came of the first look.
+        heard_and_looked().await;
         let minute = |job: &Value| -> i64 {
             let name = job["metadata"]["name"].as_str().unwrap();
             name.trim_start_matches("c-").parse().unwrap()
         };
-        let known = |fake: &Fake| -> Vec<i64> {
-            fake.objects("batch", "jobs").iter().map(minute).collect()
-        };
-        let what = format!("{jobs} jobs at {now}");
-        self.fake
-            .wait_until(&what, |fake| known(fake).len() >= jobs)
-            .await;
-        // What must not come would come at once.
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        let known = known(&self.fake);
+        let known = self.fake.objects("batch", "jobs");
+        let known: Vec<i64> = known.iter().map(minute).collect();
         let last: Option<Timestamp> = (!last.is_empty()).then(|| last.parse().unwrap());
         let latest = known.iter().max().map(|minute| minute * 60);
         assert_eq!(
