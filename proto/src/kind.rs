@@ -4,11 +4,11 @@
 
 use crate::lenient;
 use k8s_openapi::api::{
-    apps::v1 as apps, autoscaling::v1 as autoscaling, autoscaling::v2 as autoscaling_v2,
-    batch::v1 as batch, certificates::v1 as certificates, coordination::v1 as coordination,
-    core::v1 as core, discovery::v1 as discovery, events::v1 as events,
-    networking::v1 as networking, node::v1 as node, policy::v1 as policy, rbac::v1 as rbac,
-    scheduling::v1 as scheduling, storage::v1 as storage,
+    apps::v1 as apps, autoscaling::v2 as autoscaling, batch::v1 as batch,
+    certificates::v1 as certificates, coordination::v1 as coordination, core::v1 as core,
+    discovery::v1 as discovery, events::v1 as events, networking::v1 as networking,
+    node::v1 as node, policy::v1 as policy, rbac::v1 as rbac, scheduling::v1 as scheduling,
+    storage::v1 as storage,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -157,8 +157,7 @@ kinds! {
     apps::Deployment, "apps", "v1", "deployments", "Deployment", true;
     apps::ReplicaSet, "apps", "v1", "replicasets", "ReplicaSet", true;
     apps::StatefulSet, "apps", "v1", "statefulsets", "StatefulSet", true;
-    autoscaling::HorizontalPodAutoscaler, "autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true;
-    autoscaling_v2::HorizontalPodAutoscaler, "autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true;
+    autoscaling::HorizontalPodAutoscaler, "autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true;
     batch::CronJob, "batch", "v1", "cronjobs", "CronJob", true;
     batch::Job, "batch", "v1", "jobs", "Job", true;
     certificates::CertificateSigningRequest, "certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest", false;

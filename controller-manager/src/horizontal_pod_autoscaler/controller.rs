@@ -50,17 +50,16 @@ pub struct Memory {
 
 /// Why an autoscaler could do nothing.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-struct Failed {
-    message: String,
-    is_spec: bool,
-}
-
-impl Failed {
-    fn internal(message: String) -> Self {
-        let is_spec = false;
-        Self { message, is_spec }
-    }
+enum Failed {
+    /// It makes no sense itself.
+    #[error("{0}")]
+    Spec(String),
+    /// What it needs can't be had.
+    #[error("{0}")]
+    Internal(String),
+    /// Its target was changed meanwhile.
+    #[error(transparent)]
+    Conflict(Status),
 }
 
 /// An autoscaler that is looked at, and what will be its status.
@@ -98,10 +97,13 @@ impl<M: MetricsClient> Controller<M> {
             now: Timestamp::now(),
         };
         let outcome = self.autoscale(&mut attempt).await;
+        if let Err(Failed::Conflict(status)) = outcome {
+            return conflicts::wait_out(Err(status));
+        }
         let written = self.write(autoscaler, attempt.status).await;
         let outcome = outcome.unwrap_or_else(|failed| {
             tracing::debug!(%key, error = %failed, "can't be scaled");
-            Outcome::failed(failed.is_spec)
+            Outcome::failed(matches!(failed, Failed::Spec(_)))
         });
         let outcome = match written {
             Ok(()) => outcome,
@@ -145,10 +147,7 @@ impl<M: MetricsClient> Controller<M> {
         let version = target.api_version.as_deref().unwrap_or_default();
         let Some(group) = group_of(version) else {
             let message = format!("unexpected GroupVersion string: {version}");
-            return Err(Failed {
-                message,
-                is_spec: true,
-            });
+            return Err(Failed::Spec(message));
         };
         let namespace = &attempt.key.namespace;
         let scale = self
@@ -156,14 +155,14 @@ impl<M: MetricsClient> Controller<M> {
             .get(namespace, group, &target.kind, &target.name);
         scale
             .await
-            .map_err(|error: scale::Error| Failed::internal(error.to_string()))
+            .map_err(|error: scale::Error| Failed::Internal(error.to_string()))
     }
 
     async fn autoscale(&self, attempt: &mut Attempt<'_>) -> Result<Outcome, Failed> {
         let found = match self.scale(attempt).await {
             Ok(found) => found,
             Err(failed) => {
-                self.warn(attempt.autoscaler, "FailedGetScale", &failed.message);
+                self.warn(attempt.autoscaler, "FailedGetScale", &failed.to_string());
                 let message = format!(
                     "the HPA controller was unable to get the target's current scale: {failed}"
                 );
@@ -226,7 +225,7 @@ impl<M: MetricsClient> Controller<M> {
         let combined = self.computed(attempt, scale, range.current).await;
         let (asked, metric) = combined.inspect_err(|failed| {
             let reason = "FailedComputeMetricsReplicas";
-            self.warn(attempt.autoscaler, reason, &failed.message);
+            self.warn(attempt.autoscaler, reason, &failed.to_string());
         })?;
         let reason = match asked > range.current {
             true => format!("{metric} above target"),
@@ -307,7 +306,7 @@ impl<M: MetricsClient> Controller<M> {
                     );
                     attempt.set(ACTIVE, false, failure.reason, message);
                 }
-                Err(Failed::internal(
+                Err(Failed::Internal(
                     error.unwrap_or_else(|| "it has no metrics".into()),
                 ))
             }
@@ -317,7 +316,7 @@ impl<M: MetricsClient> Controller<M> {
     fn selector(&self, attempt: &mut Attempt<'_>, text: &str) -> Result<Selector, Failed> {
         let failed = |reason, message: String| {
             self.warn(attempt.autoscaler, reason, &message);
-            Failed::internal(message)
+            Failed::Internal(message)
         };
         let (failed, shown) = match Selector::parse(text) {
             _ if text.is_empty() => {
@@ -372,7 +371,7 @@ impl<M: MetricsClient> Controller<M> {
         );
         self.warn(attempt.autoscaler, "AmbiguousSelector", &message);
         attempt.set(ACTIVE, false, "AmbiguousSelector", message.clone());
-        Err(Failed::internal(message))
+        Err(Failed::Internal(message))
     }
 
     async fn rescale(
@@ -384,12 +383,15 @@ impl<M: MetricsClient> Controller<M> {
         reason: &str,
     ) -> Result<(), Failed> {
         if let Err(error) = found.resize(desired).await {
+            if error.is_conflict() {
+                return Err(Failed::Conflict(error));
+            }
             let message = format!("New size: {desired}; reason: {reason}; error: {error}");
             self.warn(attempt.autoscaler, "FailedRescale", &message);
             let message =
                 format!("the HPA controller was unable to update the target scale: {error}");
             attempt.set(ABLE, false, "FailedUpdateScale", message);
-            return Err(Failed::internal(format!("failed to rescale: {error}")));
+            return Err(Failed::Internal(format!("failed to rescale: {error}")));
         }
         let message =
             format!("the HPA controller was able to update the target scale to {desired}");
