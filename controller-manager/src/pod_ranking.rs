@@ -2,7 +2,7 @@
 //! replicas goes first (`ActivePodsWithRanks` in Kubernetes' controller utils).
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodCondition};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -74,18 +74,48 @@ fn deletion_cost(pod: &Pod) -> i32 {
         .unwrap_or(0)
 }
 
-fn restarts(pod: &Pod) -> i32 {
-    let statuses = pod
-        .status
-        .iter()
-        .flat_map(|s| s.container_statuses.iter().flatten());
-    statuses.map(|c| c.restart_count).max().unwrap_or(0)
+/// The most restarts of a container, and of one that runs beside the others.
+fn restarts(pod: &Pod) -> (i32, i32) {
+    let status = pod.status.as_ref();
+    let spec = pod.spec.as_ref();
+    let beside = spec.and_then(|spec| spec.init_containers.as_deref());
+    let is_beside = |name: &str| {
+        let mut beside = beside.unwrap_or_default().iter();
+        beside.any(|c| c.name == name && c.restart_policy.as_deref() == Some("Always"))
+    };
+    let most = |statuses: Option<&Vec<ContainerStatus>>, counts: &dyn Fn(&str) -> bool| {
+        let statuses = statuses.into_iter().flatten().filter(|c| counts(&c.name));
+        statuses.map(|c| c.restart_count).max().unwrap_or(0)
+    };
+    let regular = status.and_then(|s| s.container_statuses.as_ref());
+    let init = status.and_then(|s| s.init_container_statuses.as_ref());
+    (most(regular, &|_| true), most(init, &is_beside))
+}
+
+/// Orders times, the latest first, and those that aren't known before all. With `now` only the
+/// order of magnitude of their age counts, in powers of two.
+fn age(time: Option<Timestamp>, now: Option<Timestamp>) -> i128 {
+    match (time, now) {
+        (None, _) => i128::MIN,
+        (Some(time), None) => -time.as_nanosecond(),
+        (Some(time), Some(now)) => {
+            let age = now.as_nanosecond() - time.as_nanosecond();
+            age.checked_ilog2().map_or(-1, i128::from)
+        }
+    }
 }
 
 /// The `count` pods to delete: unassigned before assigned, pending before
 /// running, unready before ready, cheap before dear, crowded nodes first,
-/// younger before older. How crowded a node is, the `related` pods tell.
-pub fn first_to_go(mut pods: Vec<Arc<Pod>>, related: &[Arc<Pod>], count: usize) -> Vec<Arc<Pod>> {
+/// younger before older. How crowded a node is, the `related` pods tell. With `now`, ages of
+/// the same order of magnitude count as one, and the UIDs decide, so that it isn't always the
+/// youngest pods that go (`LogarithmicScaleDown` in Kubernetes).
+pub fn first_to_go(
+    mut pods: Vec<Arc<Pod>>,
+    related: &[Arc<Pod>],
+    count: usize,
+    now: Option<Timestamp>,
+) -> Vec<Arc<Pod>> {
     let mut on_node: HashMap<String, usize> = HashMap::new();
     for pod in related.iter().filter(|p| is_active(p)) {
         *on_node.entry(node(pod).to_owned()).or_default() += 1;
@@ -97,15 +127,17 @@ pub fn first_to_go(mut pods: Vec<Arc<Pod>>, related: &[Arc<Pod>], count: usize) 
             _ => 1,
         };
         let crowd = on_node.get(node(pod)).copied().unwrap_or(0);
+        let created = pod.metadata.creation_timestamp.as_ref().map(|t| t.0);
         (
             !node(pod).is_empty(),
             phase_rank,
             is_ready(pod),
             deletion_cost(pod),
             Reverse(crowd),
-            Reverse(ready_since(pod)),
+            age(ready_since(pod), now),
             Reverse(restarts(pod)),
-            Reverse(pod.metadata.creation_timestamp.as_ref().map(|t| t.0)),
+            age(created, now),
+            now.and(pod.metadata.uid.clone()),
         )
     });
     pods.truncate(count);
@@ -129,7 +161,7 @@ mod tests {
 
     fn order(pods: Vec<Arc<Pod>>) -> Vec<String> {
         let count = pods.len();
-        let names = first_to_go(pods.clone(), &pods, count).into_iter();
+        let names = first_to_go(pods.clone(), &pods, count, None).into_iter();
         names.map(|p| p.metadata.name.clone().unwrap()).collect()
     }
 
@@ -192,6 +224,56 @@ mod tests {
     }
 
     #[test]
+    fn uids_decide_between_ages_of_the_same_magnitude() {
+        let ready = |uid: &str, second: u32| {
+            let since = format!("2024-01-01T00:00:{second:02}Z");
+            let ready = json!([{"type": "Ready", "status": "True", "lastTransitionTime": since}]);
+            pod(
+                uid,
+                json!({"metadata": {"uid": uid}, "spec": {"nodeName": "a"},
+                    "status": {"phase": "Running", "conditions": ready}}),
+            )
+        };
+        // 40, 38 and 36 s old, and 4 s.
+        let pods = vec![
+            ready("c", 20),
+            ready("a", 22),
+            ready("b", 24),
+            ready("d", 56),
+        ];
+        let order = |now| -> Vec<String> {
+            let first = first_to_go(pods.clone(), &pods, 4, now).into_iter();
+            first.map(|p| p.metadata.name.clone().unwrap()).collect()
+        };
+        let now = "2024-01-01T00:01:00Z".parse().unwrap();
+        assert_eq!(order(Some(now)), ["d", "a", "b", "c"]);
+        assert_eq!(order(None), ["d", "b", "a", "c"]);
+    }
+
+    #[test]
+    fn who_restarts_most_goes_first() {
+        let pod = |name: &str, regular: i32, beside: i32| {
+            pod(
+                name,
+                json!({
+                    "spec": {"nodeName": "a",
+                        "initContainers": [{"name": "s", "restartPolicy": "Always"}, {"name": "i"}]},
+                    "status": {"phase": "Running",
+                        "containerStatuses": [{"name": "c", "restartCount": regular,
+                            "ready": true, "image": "", "imageID": ""}],
+                        "initContainerStatuses": [
+                            {"name": "s", "restartCount": beside,
+                                "ready": true, "image": "", "imageID": ""},
+                            {"name": "i", "restartCount": 9,
+                                "ready": true, "image": "", "imageID": ""}]},
+                }),
+            )
+        };
+        let pods = vec![pod("a", 1, 0), pod("b", 1, 2), pod("c", 2, 0)];
+        assert_eq!(order(pods), ["c", "b", "a"]);
+    }
+
+    #[test]
     fn siblings_crowd_a_node() {
         let on = |name: &str, node: &str| {
             pod(
@@ -201,7 +283,7 @@ mod tests {
         };
         let own = vec![on("a", "1"), on("b", "2")];
         let related = [own.clone(), vec![on("sibling", "2")]].concat();
-        let first = first_to_go(own, &related, 1);
+        let first = first_to_go(own, &related, 1, None);
         assert_eq!(first[0].metadata.name.as_deref(), Some("b"));
     }
 

@@ -181,13 +181,18 @@ enum Plan {
 
 /// `related` tells of the pods that count when nodes are compared for how
 /// crowded they are.
-fn plan(wanted: i32, active: &[Arc<Pod>], related: impl FnOnce() -> Vec<Arc<Pod>>) -> Plan {
+fn plan(
+    wanted: i32,
+    active: &[Arc<Pod>],
+    related: impl FnOnce() -> Vec<Arc<Pod>>,
+    now: Timestamp,
+) -> Plan {
     let wanted = usize::try_from(wanted).unwrap_or(0);
     if active.len() < wanted {
         Plan::Create((wanted - active.len()).min(BURST))
     } else if active.len() > wanted {
         let surplus = (active.len() - wanted).min(BURST);
-        Plan::Delete(first_to_go(active.to_vec(), &related(), surplus))
+        Plan::Delete(first_to_go(active.to_vec(), &related(), surplus, Some(now)))
     } else {
         Plan::Nothing
     }
@@ -229,16 +234,16 @@ impl<K: Replicated> Controller<K> {
         let claim = adoption::claim(owner.as_ref(), &selector, all, is_active);
         let pods = adoption::carry_out(&self.control.client, owner.as_ref(), claim).await?;
         let active: Vec<_> = pods.iter().filter(|p| is_active(p)).cloned().collect();
+        let now = Timestamp::now();
         let mut outcome = Ok(());
         if trust_cache && owner.meta().deletion_timestamp.is_none() {
             let related = || self.related(owner.as_ref(), &active);
-            outcome = match plan(owner.replicas(), &active, related) {
+            outcome = match plan(owner.replicas(), &active, related, now) {
                 Plan::Create(number) => self.create(owner.as_ref(), number).await,
                 Plan::Delete(victims) => self.control.delete(owner.as_ref(), &victims).await,
                 Plan::Nothing => Ok(()),
             };
         }
-        let now = Timestamp::now();
         let mut counts = count(owner.as_ref(), &active, now);
         if let Err(status) = &outcome {
             let reason = if active.len() < owner.replicas() as usize {
@@ -315,7 +320,7 @@ mod tests {
     #[test]
     fn plans_the_difference() {
         let pods = [pod("a", true), pod("b", false)];
-        let plan = |wanted| plan(wanted, &pods, || pods.to_vec());
+        let plan = |wanted| plan(wanted, &pods, || pods.to_vec(), Timestamp::now());
         assert_eq!(plan(3), Plan::Create(1));
         assert_eq!(plan(2), Plan::Nothing);
         assert_eq!(plan(1), Plan::Delete(vec![pods[1].clone()]));

@@ -79,7 +79,7 @@ fn surplus(state: &State, at_least: usize) -> Vec<Arc<Pod>> {
             }
         }
         for pods in by_index.into_values() {
-            let mut ranked = first_to_go(pods.clone(), &[], pods.len());
+            let mut ranked = first_to_go(pods.clone(), &[], pods.len(), None);
             left.extend(ranked.pop());
             gone.extend(ranked);
         }
@@ -87,7 +87,7 @@ fn surplus(state: &State, at_least: usize) -> Vec<Arc<Pod>> {
         left.clone_from(&state.active);
     }
     let more = at_least.saturating_sub(gone.len());
-    gone.extend(first_to_go(left, &[], more));
+    gone.extend(first_to_go(left, &[], more, None));
     gone
 }
 
