@@ -133,6 +133,7 @@ impl PodWatcher {
         let pod = change.object();
         let gone = matches!(change, Change::Deleted(_));
         self.expectations.follow::<Job>(change);
+        monitor::pod_changed(change);
         if (gone || !pods::is_tracked(pod))
             && let Some(job) = adoption::owner_of::<Job, Pod>(pod)
         {

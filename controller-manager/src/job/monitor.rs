@@ -1,11 +1,16 @@
 //! The controller's metrics, under Kubernetes' names (`pkg/controller/job/metrics`).
 
+use super::indexes::Indexes;
+use super::pods::is_tracked;
 use super::scaling::Step;
 use super::spec;
+use crate::pod_ranking::is_finished;
+use hardway_client::informer::Change;
 use hardway_client::metrics::{
     HistogramVec, IntCounterVec, register_histogram_vec, register_int_counter_vec,
 };
 use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use k8s_openapi::api::core::v1::Pod;
 use std::sync::LazyLock;
 use tokio::time::Instant;
 
@@ -44,6 +49,24 @@ static PODS_FINISHED: LazyLock<IntCounterVec> = LazyLock::new(|| {
         "job_controller_job_pods_finished_total",
         "The number of finished Pods that are fully tracked.",
         &["completion_mode", "result"]
+    )
+    .expect("the name is registered once")
+});
+
+static INDEXES_FINISHED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register_int_counter_vec!(
+        "job_controller_job_finished_indexes_total",
+        "The number of finished indexes.",
+        &["status", "backoffLimit"]
+    )
+    .expect("the name is registered once")
+});
+
+static TERMINATED_PODS: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register_int_counter_vec!(
+        "job_controller_terminated_pods_tracking_finalizer_total",
+        "The number of terminated pods that got and lost the finalizer batch.kubernetes.io/job-tracking.",
+        &["event"]
     )
     .expect("the name is registered once")
 });
@@ -115,11 +138,52 @@ pub fn counted(before: &Job, now: &Job) {
                 .inc_by(more);
         }
     }
+    count_indexes(before, now);
+}
+
+fn count_indexes(before: &Job, now: &Job) {
+    let Some(spec) = now.spec.as_ref().filter(|spec| spec::is_indexed(spec)) else {
+        return;
+    };
+    let limit = match spec.backoff_limit_per_index {
+        Some(_) => "perIndex",
+        None => "global",
+    };
+    let count = |job: &Job, of: fn(&JobStatus) -> Option<&String>| {
+        let text = job.status.as_ref().and_then(of);
+        let text = text.map(String::as_str).unwrap_or_default();
+        Indexes::parse(text, spec::completions(spec)).len()
+    };
+    let results: [(&str, fn(&JobStatus) -> Option<&String>); 2] = [
+        ("succeeded", |status| status.completed_indexes.as_ref()),
+        ("failed", |status| status.failed_indexes.as_ref()),
+    ];
+    for (result, of) in results {
+        if let Ok(more) = u64::try_from(count(now, of).saturating_sub(count(before, of))) {
+            let labels = [result, limit];
+            INDEXES_FINISHED.with_label_values(&labels).inc_by(more);
+        }
+    }
+}
+
+/// A pod has changed: it may have ended with the finalizer, or lost that since.
+pub fn pod_changed(change: &Change<Pod>) {
+    let waits = |pod: &Pod| is_finished(pod) && is_tracked(pod);
+    let (was, is) = match change {
+        Change::Applied { old, new } => (old.as_ref().is_some_and(|old| waits(old)), waits(new)),
+        Change::Deleted(pod) => (waits(pod), false),
+    };
+    let event = match (was, is) {
+        (false, true) => "add",
+        (true, false) => "delete",
+        _ => return,
+    };
+    TERMINATED_PODS.with_label_values(&[event]).inc();
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::JobBuilder;
+    use super::super::testing::{JobBuilder, PodBuilder};
     use super::*;
     use serde_json::json;
 
@@ -138,5 +202,26 @@ mod tests {
         counted(&second, &second);
         assert_eq!(count("succeeded") - succeeded, 2);
         assert_eq!(count("failed") - failed, 1);
+    }
+
+    #[test]
+    fn pods_that_wait_to_be_counted_are_counted() {
+        let count = |event: &str| TERMINATED_PODS.with_label_values(&[event]).get();
+        let (added, deleted) = (count("add"), count("delete"));
+        let running = PodBuilder::new("p", "Running").build();
+        let ended = PodBuilder::new("p", "Failed").build();
+        let released = PodBuilder::new("p", "Failed").released().build();
+        for (old, new) in [
+            (None, &running),
+            (Some(&running), &ended),
+            (Some(&ended), &released),
+        ] {
+            pod_changed(&Change::Applied {
+                old: old.cloned(),
+                new: new.clone(),
+            });
+        }
+        pod_changed(&Change::Deleted(released));
+        assert!(count("add") > added && count("delete") > deleted);
     }
 }
