@@ -3,7 +3,7 @@
 
 use hardway_tests::manifest::{IDLE, container};
 use hardway_tests::wait::holds;
-use hardway_tests::{Lab, Namespace, steps, until};
+use hardway_tests::{Lab, Namespace, defer, steps, until};
 use serde_json::{Value, json};
 
 struct Jobs {
@@ -30,6 +30,40 @@ fn jobs_run_to_their_end() {
         ("what is refused", refused),
     ];
     steps::run_side_by_side(&jobs, &jobs.namespace, steps);
+}
+
+/// Two of the indexes fail, twice each; the whole control plane is killed in the middle.
+#[test]
+#[ignore = "needs a lab: cargo hardway test"]
+fn fifty_indexes_count_though_the_control_plane_is_killed() {
+    let jobs = Jobs {
+        namespace: Namespace::new("fifty"),
+        lab: Lab::open(),
+    };
+    let script = "case $JOB_COMPLETION_INDEX in 7|42) exit 1;; esac";
+    let spec = json!({"completionMode": "Indexed", "completions": 50, "parallelism": 10,
+        "backoffLimitPerIndex": 1});
+    jobs.namespace.create(&job("fifty", script, spec));
+    until("some indexes are done", || {
+        let status = jobs.namespace.try_json("get job fifty")?["status"].clone();
+        holds(status["succeeded"].as_i64() >= Some(12), status)
+    });
+    let processes = ["etcd", "apiserver", "controller-manager", "scheduler"];
+    let start = || processes.map(|process| jobs.lab.try_tool(&format!("start {process}")));
+    let _back = defer(|| drop(start()));
+    for process in processes {
+        jobs.lab.tool(&format!("kill {process}"));
+    }
+    start();
+    jobs.lab.wait_well();
+    let status = jobs.ended("fifty", "Failed");
+    assert_eq!(reason(&status, "Failed"), "FailedIndexes", "{status}");
+    assert_eq!(status["completedIndexes"], "0-6,8-41,43-49", "{status}");
+    assert_eq!(status["failedIndexes"], "7,42", "{status}");
+    let counts = ["succeeded", "failed", "ready", "terminating"].map(|field| &status[field]);
+    assert_eq!(counts, [48, 4, 0, 0], "{status}");
+    let pods = jobs.pods("fifty");
+    assert_eq!(pods.len(), 52, "no index had one too many");
 }
 
 fn job(name: &str, script: &str, mut spec: Value) -> Value {
