@@ -66,7 +66,7 @@ fn globals(driver: &Driver) -> [Value; 3] {
     } = driver;
     [
         json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": name},
-            "spec": {"attachRequired": false, "podInfoOnMount": true, "fsGroupPolicy": "File",
+            "spec": {"attachRequired": true, "podInfoOnMount": true, "fsGroupPolicy": "File",
                      "volumeLifecycleModes": ["Persistent", "Ephemeral"]}}),
         json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": name},
             "provisioner": name, "allowVolumeExpansion": true, "reclaimPolicy": "Delete"}),
@@ -105,6 +105,8 @@ fn template(driver: &Driver, app: &str, arguments: Value, mounts: Value, volumes
         json!(driver.name),
         json!("--root"),
         json!(root),
+        // It stages what is attached only.
+        json!("--attaches"),
     ];
     all.extend(arguments.as_array().expect("arguments").iter().cloned());
     let mut mounts = mounts.as_array().expect("mounts").clone();
