@@ -5,9 +5,11 @@ use hardway_client::Client;
 use hardway_client::api::DynamicApi;
 use hardway_proto::Status;
 use hardway_proto::api::ResourceInfo;
+use hardway_proto::status::Details;
 use k8s_openapi::api::autoscaling::v1::Scale;
-use parking_lot::Mutex;
-use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// Why there is no scale.
 #[derive(Debug, thiserror::Error)]
@@ -25,11 +27,16 @@ pub enum Error {
     Refused(#[from] Status),
 }
 
+/// What is served is asked for at most this often, however many kinds aren't: Kubernetes
+/// resets its REST mapper every 30 s.
+const DISCOVERY: Duration = Duration::from_secs(10);
+
 /// Finds scales by the kind of what they belong to. Which resource serves a kind is
-/// remembered, until one isn't found.
+/// remembered, until one isn't served.
 pub struct Scales {
     client: Client,
-    resources: Mutex<Option<Arc<Vec<ResourceInfo>>>>,
+    /// What was served, and when. Held while it is asked for: others wait for the answer.
+    served: Mutex<Option<(Instant, Vec<ResourceInfo>)>>,
 }
 
 /// A scale, and where it was read.
@@ -57,7 +64,7 @@ impl Scales {
     pub fn new(client: &Client) -> Self {
         Self {
             client: client.clone(),
-            resources: Mutex::default(),
+            served: Mutex::default(),
         }
     }
 
@@ -66,24 +73,28 @@ impl Scales {
     /// # Errors
     /// If there are none, or the apiserver can't be asked.
     pub async fn resources(&self, group: &str, kind: &str) -> Result<Vec<ResourceInfo>, Error> {
-        let of_kind = |all: &[ResourceInfo]| -> Vec<ResourceInfo> {
+        let of_kind = |all: &[ResourceInfo]| -> Result<Vec<ResourceInfo>, Error> {
             let here = all.iter().filter(|r| r.group == group && r.kind == kind);
-            here.cloned().collect()
+            let found: Vec<ResourceInfo> = here.cloned().collect();
+            if found.is_empty() {
+                return Err(Error::UnknownKind {
+                    kind: kind.into(),
+                    group: group.into(),
+                });
+            }
+            Ok(found)
         };
-        let known = self.resources.lock().clone();
-        let found = known.map(|all| of_kind(&all)).unwrap_or_default();
-        if !found.is_empty() {
-            return Ok(found);
+        let mut served = self.served.lock().await;
+        if let Some((at, all)) = &*served {
+            let found = of_kind(all);
+            if found.is_ok() || at.elapsed() < DISCOVERY {
+                return found;
+            }
         }
-        let all = Arc::new(self.client.discover().await?);
-        *self.resources.lock() = Some(all.clone());
-        match of_kind(&all) {
-            found if found.is_empty() => Err(Error::UnknownKind {
-                kind: kind.into(),
-                group: group.into(),
-            }),
-            found => Ok(found),
-        }
+        let all = self.client.discover().await?;
+        let found = of_kind(&all);
+        *served = Some((Instant::now(), all));
+        found
     }
 
     /// The scale of an object, by the first of its kind's resources that has one.
@@ -115,9 +126,14 @@ impl Scales {
             }
         }
         let status = refused.unwrap_or_else(Status::no_such_resource);
-        if status.is_not_found() {
-            // It may be served elsewhere by now.
-            *self.resources.lock() = None;
+        // That there is no such object says nothing of its kind, which may be served
+        // elsewhere by now otherwise.
+        let named = |details: &Details| !details.name.is_empty();
+        if status.is_not_found() && !status.details.as_deref().is_some_and(named) {
+            self.served
+                .lock()
+                .await
+                .take_if(|(at, _)| at.elapsed() >= DISCOVERY);
         }
         Err(status.into())
     }
@@ -165,7 +181,11 @@ mod tests {
         found.resize(3).await.unwrap();
         let replicas = &fake.objects("example.com", "widgets")[0]["spec"]["replicas"];
         assert_eq!(*replicas, 3);
-        // What is served was asked for at first, and again after something wasn't there.
+        // Kinds and objects that there are not are no reason to ask what is served each time.
+        assert_eq!(fake.calls("discover "), 1);
+        scales.served.lock().await.as_mut().unwrap().0 -= DISCOVERY;
+        let unknown = scales.get("d", "example.com", "Gadget", "g").await;
+        assert!(matches!(unknown, Err(Error::UnknownKind { .. })));
         assert_eq!(fake.calls("discover "), 2);
     }
 

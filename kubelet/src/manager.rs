@@ -543,9 +543,10 @@ impl Manager {
             }
         }
         for uid in self.context.volumes.orphans(&known) {
-            let context = self.context.clone();
+            let (context, pods) = (self.context.clone(), self.pods.clone());
             tokio::spawn(async move {
-                if let Err(error) = context.volumes.unmount(&uid).await {
+                let swept = context.volumes.sweep(&uid, || pods.has(&uid));
+                if let Err(error) = swept.await {
                     tracing::warn!(uid, %error, "volumes of a pod that is gone stay");
                 }
             });

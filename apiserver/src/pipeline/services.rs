@@ -181,7 +181,11 @@ impl Services {
             .or_else(|| object["spec"]["clusterIPs"][0].as_str())
             .unwrap_or_default()
             .to_owned();
-        causes.extend(other_families(&object["spec"], &asked));
+        let contradictions = reconcile_families(&mut object["spec"], old, &asked);
+        causes.extend(match contradictions.is_empty() {
+            true => other_families(&object["spec"], &asked),
+            false => contradictions,
+        });
         match asked.as_str() {
             "" => plan.choose_ip = true,
             "None" => set_ip(object, "None"),
@@ -374,28 +378,59 @@ fn ip_cause(ip: &str, why: &str) -> Cause {
     }
 }
 
+fn family_cause(field: String, value: &str, why: &str) -> Cause {
+    Cause {
+        reason: "FieldValueInvalid".into(),
+        message: format!("Invalid value: {value:?}: {why}"),
+        field,
+    }
+}
+
+/// A Service that becomes one of a single family keeps its first; where its families and what
+/// it says of their number contradict each other, that is refused.
+fn reconcile_families(spec: &mut Value, old: Option<&Value>, asked: &str) -> Vec<Cause> {
+    let policy = match spec["ipFamilyPolicy"].as_str() {
+        Some(policy) => policy,
+        None if is_served_elsewhere(spec, asked) => "RequireDualStack",
+        None => "SingleStack",
+    }
+    .to_owned();
+    let before = old.and_then(|old| old["spec"]["ipFamilies"].as_array());
+    let Some(families) = spec.get_mut("ipFamilies").and_then(Value::as_array_mut) else {
+        return Vec::new();
+    };
+    let why = if policy == "SingleStack" {
+        if before == Some(&*families) {
+            families.truncate(1);
+        }
+        let many = "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified";
+        // The same twice is refused as that.
+        matches!(families.as_slice(), [one, other] if one != other).then_some(many)
+    } else {
+        let fewer = !families.is_empty() && before.is_some_and(|b| b.len() > families.len());
+        fewer.then_some("must be 'SingleStack' to release the secondary IP family")
+    };
+    let cause = |why| family_cause("spec.ipFamilyPolicy".into(), &policy, why);
+    why.map(cause).into_iter().collect()
+}
+
 /// What a Service wants of IP families that this cluster, which is one of IPv4 alone,
 /// doesn't have.
 fn other_families(spec: &Value, asked: &str) -> Vec<Cause> {
     if is_served_elsewhere(spec, asked) {
         return Vec::new();
     }
-    let cause = |field: String, value: &str, why: &str| Cause {
-        reason: "FieldValueInvalid".into(),
-        message: format!("Invalid value: {value:?}: {why}"),
-        field,
-    };
     let families = spec["ipFamilies"].as_array().into_iter().flatten();
     let mut causes: Vec<Cause> = families
         .enumerate()
         .filter(|(_, family)| *family == "IPv6")
         .map(|(index, _)| {
             let field = format!("spec.ipFamilies[{index}]");
-            cause(field, "IPv6", "not configured on this cluster")
+            family_cause(field, "IPv6", "not configured on this cluster")
         })
         .collect();
     if spec["ipFamilyPolicy"] == "RequireDualStack" {
-        causes.push(cause(
+        causes.push(family_cause(
             "spec.ipFamilyPolicy".into(),
             "RequireDualStack",
             "this cluster is not configured for dual-stack services",
@@ -485,6 +520,33 @@ mod tests {
             ["hardway/nodeports/30061", "hardway/serviceips/10.96.0.7"]
         );
         assert!(claims_of(&json!({"spec": {"clusterIP": "None"}})).is_empty());
+    }
+
+    #[test]
+    fn the_number_of_families_is_what_a_service_says() {
+        let both = json!(["IPv4", "IPv6"]);
+        let headless = |policy: Value, families: Value| json!({"clusterIP": "None", "ipFamilyPolicy": policy, "ipFamilies": families});
+        let old = json!({"spec": headless("RequireDualStack".into(), both.clone())});
+        let change = |mut spec: Value, old: Option<&Value>| {
+            let causes = reconcile_families(&mut spec, old, "None");
+            let causes: Vec<String> = causes.into_iter().map(|c| c.message).collect();
+            (spec["ipFamilies"].clone(), causes.join(" "))
+        };
+        let (kept, refused) = change(headless("SingleStack".into(), both.clone()), Some(&old));
+        assert_eq!((kept, refused.as_str()), (json!(["IPv4"]), ""));
+        let (_, refused) = change(headless("SingleStack".into(), both.clone()), None);
+        assert_eq!(
+            refused,
+            r#"Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified"#
+        );
+        let fewer = headless("RequireDualStack".into(), json!(["IPv4"]));
+        let (_, refused) = change(fewer, Some(&old));
+        assert_eq!(
+            refused,
+            r#"Invalid value: "RequireDualStack": must be 'SingleStack' to release the secondary IP family"#
+        );
+        let (kept, refused) = change(headless(Value::Null, both.clone()), Some(&old));
+        assert_eq!((kept, refused.as_str()), (both, ""));
     }
 
     #[test]

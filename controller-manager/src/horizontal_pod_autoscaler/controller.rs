@@ -62,6 +62,14 @@ enum Failed {
     Conflict(Status),
 }
 
+/// What metrics ask for.
+struct Asked {
+    replicas: i32,
+    reason: String,
+    /// Why some metrics are not among these.
+    flaw: Option<Failed>,
+}
+
 /// An autoscaler that is looked at, and what will be its status.
 struct Attempt<'a> {
     autoscaler: &'a HorizontalPodAutoscaler,
@@ -105,12 +113,17 @@ impl<M: MetricsClient> Controller<M> {
             tracing::debug!(%key, error = %failed, "can't be scaled");
             Outcome::failed(matches!(failed, Failed::Spec(_)))
         });
-        let outcome = match written {
+        let outcome = match &written {
             Ok(()) => outcome,
-            Err(_) => Outcome::failed(false),
+            Err(status) => {
+                tracing::warn!(%key, %status, "the status can't be written");
+                outcome.and_failed(false)
+            }
         };
         monitor::reconciled(outcome, began.elapsed());
-        conflicts::wait_out(written.map(|()| Next::After(self.settings.sync_period)))
+        // Whatever happened, it is looked at once in a period, as in Kubernetes: how fast
+        // something grows is limited by the look, and trouble makes nobody wait longer.
+        Ok(Next::After(self.settings.sync_period))
     }
 
     fn warn(&self, autoscaler: &HorizontalPodAutoscaler, reason: &str, message: &str) {
@@ -183,6 +196,7 @@ impl<M: MetricsClient> Controller<M> {
         );
         attempt.status.current_replicas = Some(current);
         attempt.status.current_metrics = None;
+        let mut flaw = None;
         let (desired, reason) = if current == 0 && min != 0 {
             let message = "scaling is disabled since the replica count of the target is zero";
             attempt.set(ACTIVE, false, "ScalingDisabled", message);
@@ -198,8 +212,10 @@ impl<M: MetricsClient> Controller<M> {
                 "Current number of replicas below Spec.MinReplicas".into(),
             )
         } else {
-            self.by_metrics(attempt, &found.scale, Range { current, min, max })
-                .await?
+            let range = Range { current, min, max };
+            let asked = self.by_metrics(attempt, &found.scale, range).await?;
+            flaw = asked.flaw;
+            (asked.replicas, asked.reason)
         };
         if desired != current {
             self.rescale(attempt, found, current, desired, &reason)
@@ -208,7 +224,14 @@ impl<M: MetricsClient> Controller<M> {
         }
         attempt.status.desired_replicas = desired;
         monitor::desired(attempt.key, desired);
-        Ok(Outcome::between(current, desired))
+        let outcome = Outcome::between(current, desired);
+        Ok(match flaw {
+            Some(flaw) => {
+                tracing::debug!(key = %attempt.key, error = %flaw, "not all metrics are known");
+                outcome.and_failed(matches!(flaw, Failed::Spec(_)))
+            }
+            None => outcome,
+        })
     }
 
     fn remember<T>(&self, key: &ObjectKey, f: impl FnOnce(&mut Memory) -> T) -> T {
@@ -221,14 +244,14 @@ impl<M: MetricsClient> Controller<M> {
         attempt: &mut Attempt<'_>,
         scale: &Scale,
         range: Range,
-    ) -> Result<(i32, String), Failed> {
+    ) -> Result<Asked, Failed> {
         let combined = self.computed(attempt, scale, range.current).await;
-        let (asked, metric) = combined.inspect_err(|failed| {
+        let mut by = combined.inspect_err(|failed| {
             let reason = "FailedComputeMetricsReplicas";
             self.warn(attempt.autoscaler, reason, &failed.to_string());
         })?;
-        let reason = match asked > range.current {
-            true => format!("{metric} above target"),
+        by.reason = match by.replicas > range.current {
+            true => format!("{} above target", by.reason),
             false => "All metrics below target".into(),
         };
         let normalized = self.remember(attempt.key, |memory| {
@@ -236,21 +259,22 @@ impl<M: MetricsClient> Controller<M> {
             let window = self.settings.downscale_stabilization;
             memory
                 .history
-                .normalize(behavior, window, range, asked, Instant::now())
+                .normalize(behavior, window, range, by.replicas, Instant::now())
         });
         let (able, limited) = (normalized.able, normalized.limited);
         attempt.set(ABLE, true, able.0, able.1);
         attempt.set(LIMITED, normalized.is_limited, limited.0, limited.1);
-        Ok((normalized.replicas, reason))
+        by.replicas = normalized.replicas;
+        Ok(by)
     }
 
-    /// What metrics ask for, and the one that asks for most.
+    /// What metrics ask for; the reason is the one that asks for most.
     async fn computed(
         &self,
         attempt: &mut Attempt<'_>,
         scale: &Scale,
         current: i32,
-    ) -> Result<(i32, String), Failed> {
+    ) -> Result<Asked, Failed> {
         let status = scale.status.as_ref();
         let text = status
             .and_then(|status| status.selector.as_deref())
@@ -290,27 +314,28 @@ impl<M: MetricsClient> Controller<M> {
             error,
         } = combine(results, current);
         attempt.status.current_metrics = Some(statuses);
-        match (best, failure) {
-            (Some((replicas, metric)), _) => {
-                let message = format!(
-                    "the HPA was able to successfully calculate a replica count from {metric}"
-                );
-                attempt.set(ACTIVE, true, "ValidMetricFound", message);
-                Ok((replicas, metric))
-            }
-            (None, failure) => {
-                if let Some(failure) = failure {
-                    let message = format!(
-                        "the HPA was unable to compute the replica count: {}",
-                        failure.error
-                    );
-                    attempt.set(ACTIVE, false, failure.reason, message);
-                }
-                Err(Failed::Internal(
-                    error.unwrap_or_else(|| "it has no metrics".into()),
-                ))
-            }
+        let flaw = error.map(|message| match &failure {
+            Some(failure) if failure.is_spec => Failed::Spec(message),
+            _ => Failed::Internal(message),
+        });
+        if let Some((replicas, reason)) = best {
+            let message =
+                format!("the HPA was able to successfully calculate a replica count from {reason}");
+            attempt.set(ACTIVE, true, "ValidMetricFound", message);
+            return Ok(Asked {
+                replicas,
+                reason,
+                flaw,
+            });
         }
+        if let Some(failure) = failure {
+            let message = format!(
+                "the HPA was unable to compute the replica count: {}",
+                failure.error
+            );
+            attempt.set(ACTIVE, false, failure.reason, message);
+        }
+        Err(flaw.unwrap_or_else(|| Failed::Internal("it has no metrics".into())))
     }
 
     fn selector(&self, attempt: &mut Attempt<'_>, text: &str) -> Result<Selector, Failed> {
@@ -352,18 +377,25 @@ impl<M: MetricsClient> Controller<M> {
         selector: &str,
         pods: &[Arc<Pod>],
     ) -> Result<(), Failed> {
-        let mut selecting: Vec<String> = {
+        // Compared with the pods outside of the lock, which all workers share.
+        let others: Vec<(String, Selector)> = {
             let memory = self.memory.lock();
-            let here = memory.iter().filter(|(key, memory)| {
-                let selector = memory.selector.as_ref();
-                key.namespace == attempt.key.namespace
-                    && selector.is_some_and(|s| pods.iter().any(|pod| selects(s, pod)))
+            let others = memory.iter().filter(|(key, _)| {
+                key.namespace == attempt.key.namespace && key.name != attempt.key.name
             });
-            here.map(|(key, _)| key.to_string()).collect()
+            let selectors = others.map(|(key, memory)| (key, memory.selector.clone()));
+            selectors
+                .filter_map(|(key, selector)| Some((key.to_string(), selector?)))
+                .collect()
         };
-        if selecting.len() < 2 {
+        let others = others
+            .into_iter()
+            .filter(|(_, selector)| pods.iter().any(|pod| selects(selector, pod)));
+        let mut selecting: Vec<String> = others.map(|(key, _)| key).collect();
+        if selecting.is_empty() {
             return Ok(());
         }
+        selecting.push(attempt.key.to_string());
         selecting.sort();
         let message = format!(
             "pods by selector {selector} are controlled by multiple HPAs: [{}]",

@@ -84,18 +84,22 @@ struct Named {
 #[derive(Deserialize)]
 struct UsedByPod {
     metadata: Named,
-    timestamp: Timestamp,
+    timestamp: Option<Timestamp>,
     #[serde(default)]
     window: String,
-    #[serde(default)]
-    containers: Vec<UsedByContainer>,
+    containers: Option<Vec<UsedByContainer>>,
 }
 
 #[derive(Deserialize)]
 struct UsedByContainer {
     name: String,
-    #[serde(default)]
-    usage: BTreeMap<String, String>,
+    usage: Option<BTreeMap<String, String>>,
+}
+
+impl UsedByContainer {
+    fn milli(&self, resource: &str) -> Option<Result<i64, String>> {
+        self.usage.as_ref()?.get(resource).map(|usage| milli(usage))
+    }
 }
 
 /// A value of a custom or an external metric.
@@ -103,7 +107,7 @@ struct UsedByContainer {
 #[serde(rename_all = "camelCase")]
 struct MetricValue {
     described_object: Option<Named>,
-    timestamp: Timestamp,
+    timestamp: Option<Timestamp>,
     /// Called `window` in v1beta1.
     #[serde(alias = "window")]
     window_seconds: Option<i64>,
@@ -114,6 +118,11 @@ impl MetricValue {
     fn milli(&self) -> Result<i64, String> {
         milli(&self.value)
     }
+}
+
+/// Kubernetes' zero time, which is written as null, is long ago.
+fn time_of(written: Option<Timestamp>) -> Timestamp {
+    written.unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn milli(quantity: &str) -> Result<i64, String> {
@@ -145,39 +154,33 @@ fn used(
 ) -> Result<PodMetrics, String> {
     let mut metrics = PodMetrics::new();
     for pod in pods {
+        let containers = pod.containers.as_deref().unwrap_or_default();
         let value = match container {
             Some(name) => {
-                let found = pod.containers.iter().find(|c| c.name == name);
+                let found = containers.iter().find(|c| c.name == name);
                 let container = found.ok_or_else(|| {
                     let Named { name: pod, namespace } = &pod.metadata;
                     format!(
                         "failed to get container metrics: container {name} not present in metrics for pod {namespace}/{pod}"
                     )
                 })?;
-                container
-                    .usage
-                    .get(resource)
-                    .map(|usage| milli(usage))
-                    .transpose()?
+                container.milli(resource).transpose()?
             }
             None => {
                 // A pod of which a part is unknown is one of which nothing is known.
-                let each = pod
-                    .containers
-                    .iter()
-                    .map(|c| Some(milli(c.usage.get(resource)?)));
+                let each = containers.iter().map(|c| c.milli(resource));
                 let sum: Option<Result<i64, String>> =
                     each.collect::<Option<Vec<_>>>().map(|all| {
                         all.into_iter()
                             .try_fold(0i64, |sum, value| Ok(sum.saturating_add(value?)))
                     });
-                sum.filter(|_| !pod.containers.is_empty()).transpose()?
+                sum.filter(|_| !containers.is_empty()).transpose()?
             }
         };
         if let Some(value) = value {
             let metric = PodMetric {
                 value,
-                timestamp: pod.timestamp,
+                timestamp: time_of(pod.timestamp),
                 window: pod.window.parse().unwrap_or_default(),
             };
             metrics.insert(pod.metadata.name, metric);
@@ -279,7 +282,7 @@ impl MetricsClient for RestMetrics {
         let metric = |value: MetricValue| {
             let metric = PodMetric {
                 value: value.milli()?,
-                timestamp: value.timestamp,
+                timestamp: time_of(value.timestamp),
                 window: SignedDuration::from_secs(value.window_seconds.unwrap_or(60)),
             };
             Ok((
@@ -374,6 +377,19 @@ mod tests {
         assert_eq!(missing, words);
         let metrics = used("cpu", None).unwrap();
         assert_eq!(metrics["a"].window.as_millis(), 10_500);
+    }
+
+    #[test]
+    fn what_go_has_nothing_for_is_null() {
+        let list = json!({"items": [
+            {"metadata": {"name": "a"}, "timestamp": null, "containers": null},
+            {"metadata": {"name": "b"}, "timestamp": null, "containers": [{"name": "c", "usage": null}]},
+            {"metadata": {"name": "d"}, "timestamp": null, "containers": [{"name": "c", "usage": {"cpu": "1"}}]}]});
+        let metrics = used(items(answer(&list), RESOURCE_API).unwrap(), "cpu", None);
+        assert_eq!(values(metrics), [("d".into(), 1000)]);
+        let value = json!({"items": [{"metricName": "m", "timestamp": null, "value": "2"}]});
+        let external = items::<MetricValue>(answer(&value), EXTERNAL_API).unwrap();
+        assert_eq!(external[0].milli(), Ok(2000));
     }
 
     #[test]

@@ -47,19 +47,23 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         recorder: context.recorder("horizontal-pod-autoscaler"),
         memory: Default::default(),
     };
+    let period = context.settings.autoscaling.sync_period;
     let (on_autoscaler, all) = (queue.clone(), informers.autoscalers.store());
     informers.autoscalers.subscribe(move |change| {
         monitor::count(all.len());
-        // What the controller itself writes, the status, is no news.
-        let is_news = match change {
+        let key = ObjectKey::of(change.object().as_ref());
+        match change {
+            // What the controller itself writes, the status, is no news. And what is changed
+            // again and again is still looked at once in a period.
             Change::Applied {
                 old: Some(old),
                 new,
-            } => old.spec != new.spec,
-            _ => true,
-        };
-        if is_news {
-            on_autoscaler.add(ObjectKey::of(change.object().as_ref()));
+            } => {
+                if old.spec != new.spec {
+                    on_autoscaler.add_after(key, period);
+                }
+            }
+            _ => on_autoscaler.add(key),
         }
     });
     Box::pin(async move {

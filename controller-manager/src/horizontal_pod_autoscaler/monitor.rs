@@ -35,10 +35,13 @@ impl Outcome {
 
     /// It failed.
     pub fn failed(is_spec: bool) -> Self {
-        Self {
-            action: "none",
-            error: if is_spec { "spec" } else { "internal" },
-        }
+        Self::between(0, 0).and_failed(is_spec)
+    }
+
+    /// The same, but not all of it was right.
+    pub fn and_failed(self, is_spec: bool) -> Self {
+        let error = if is_spec { "spec" } else { "internal" };
+        Self { error, ..self }
     }
 }
 

@@ -109,6 +109,8 @@ fn add_all(quotas: &Store<ResourceQuota>, queue: &WorkQueue<ObjectKey>, namespac
 impl Controller {
     async fn reconcile(&self, key: ObjectKey) -> Result<Next, Status> {
         let Some(quota) = self.quotas.get(&key) else {
+            // Again: the look before this one may have begun to watch something since.
+            self.counts.keep(&needed(&self.quotas));
             return Ok(Next::Done);
         };
         let (used, next) = self.used(&quota).await?;

@@ -84,26 +84,34 @@ async fn status_follows_what_is_used() {
 #[tokio::test]
 async fn what_no_quota_names_any_more_is_not_watched() {
     let (fake, client) = Fake::start(vec![replica_sets()]);
-    let counts = Arc::new(Counts::new(client.clone(), Arc::new(|_: &str| {})));
-    let count = counts.in_namespace("apps", "replicasets", "shop").await;
-    assert_eq!(count.unwrap(), Some(0));
-    let quota = |hard: &str| ResourceQuota {
-        spec: serde_json::from_value(json!({"hard": {hard: "3"}})).unwrap(),
-        ..ResourceQuota::default()
+    let quota = |name: &str, hard: Value| json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"hard": hard}});
+    let counted = json!({"count/replicasets.apps": "3"});
+    let context = Context {
+        client: client.clone(),
+        settings: Arc::new(Settings::default()),
     };
-    let change = |old: &str, new: &str| Change::Applied {
-        old: Some(Arc::new(quota(old))),
-        new: Arc::new(quota(new)),
-    };
-    assert!(stops_counting(&change("count/replicasets.apps", "pods")));
-    assert!(!stops_counting(&change("pods", "pods")));
-    // What is listed is watched a little later.
-    let watched = |times| move |fake: &Fake| fake.calls("watch replicasets") == times;
-    fake.wait_until("it is watched", watched(1)).await;
-    counts.keep(&BTreeSet::new());
-    counts
-        .in_namespace("apps", "replicasets", "shop")
-        .await
-        .unwrap();
-    fake.wait_until("it is watched anew", watched(2)).await;
+    let mut informers = Informers::new(&client);
+    let work = register(&mut informers, &context);
+    let mut tasks = task::Group::default();
+    informers.start(&mut tasks);
+    let work = tokio::spawn(work);
+    let watches = |fake: &Fake| fake.calls("watch replicasets");
+    for round in 1..=2 {
+        fake.create("", "resourcequotas", quota("q", counted.clone()));
+        // The second quota is watched for anew: nobody had kept the watch of the first.
+        fake.wait_until("replica sets are watched", |fake| watches(fake) == round)
+            .await;
+        fake.delete("", "resourcequotas", "shop", "q", "Background");
+        // One that is looked at after the other is gone.
+        let name = format!("after-{round}");
+        fake.create("", "resourcequotas", quota(&name, json!({"pods": "1"})));
+        fake.wait_until("another is looked at", |fake| {
+            let quotas = fake.objects("", "resourcequotas");
+            let shown =
+                |q: &Value| q["metadata"]["name"] == name.as_str() && q["status"] != Value::Null;
+            quotas.iter().any(shown)
+        })
+        .await;
+    }
+    work.abort();
 }

@@ -94,7 +94,6 @@ impl Meter {
             pod,
         };
         let pods = pods.into_iter().map(of_pod).collect();
-        self.rates.sweep(node.at);
         NodeFigures { node, pods }
     }
 
@@ -110,9 +109,11 @@ impl Meter {
         }
     }
 
-    /// Those of the node.
+    /// Those of the node. Whoever asks for any asks for these, so that this is when what is
+    /// remembered of cgroups that are gone is forgotten.
     pub fn node(&self) -> Figures {
         let mut figures = self.of(&self.root);
+        self.rates.sweep(figures.at);
         if figures.memory.is_none() && self.root.is_empty() {
             let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
             figures.memory = Some(self.reader.machine_memory(&meminfo));

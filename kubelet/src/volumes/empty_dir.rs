@@ -38,27 +38,42 @@ impl VolumePlugin for EmptyDir {
     }
 }
 
-/// Makes the directory unless it is there already.
+/// Makes the directory unless it is there already. A kubelet that ended in the middle of it
+/// leaves nothing that looks finished.
 fn set_up(
     dir: &Path,
     source: &EmptyDirVolumeSource,
     pod: &Pod,
     system: &dyn System,
 ) -> io::Result<()> {
-    let existed = dir.exists();
-    if !existed {
-        root_dir::make(dir)?;
-    }
     match source.medium.as_deref().unwrap_or_default() {
-        "" if existed => return Ok(()),
-        "" => {}
-        "Memory" if system.is_mounted(dir)? => return Ok(()),
-        "Memory" => system.mount_tmpfs(dir, MODE, size(source, pod))?,
+        "" if dir.exists() => Ok(()),
+        "" => {
+            // No volume has a name with a dot.
+            let unfinished = dir.with_extension("unfinished");
+            root_dir::make(&unfinished)?;
+            give(&unfinished, pod)?;
+            fs::rename(&unfinished, dir)
+        }
+        "Memory" => {
+            root_dir::make(dir)?;
+            if !system.is_mounted(dir)? {
+                system.mount_tmpfs(dir, MODE, size(source, pod))?;
+            } else if fs::read_dir(dir)?.next().is_some() {
+                // It is in use; of an empty one it can't be known whether it was finished.
+                return Ok(());
+            }
+            give(dir, pod)
+        }
         other => {
             let text = format!("unknown storage medium {other:?}");
-            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            Err(io::Error::new(io::ErrorKind::Unsupported, text))
         }
     }
+}
+
+/// Lets the pod use a directory.
+fn give(dir: &Path, pod: &Pod) -> io::Result<()> {
     fs::set_permissions(dir, Permissions::from_mode(MODE))?;
     match ownership::fs_group(pod) {
         Some(group) => ownership::hand_over(dir, group, Access::ReadWrite),
@@ -90,8 +105,28 @@ fn bytes(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Kernel;
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_was_not_finished_is_done_again() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("cache");
+        // A kubelet ended before it gave the folder to the pod.
+        let unfinished = root.path().join("cache.unfinished");
+        fs::create_dir(&unfinished).unwrap();
+        fs::set_permissions(&unfinished, Permissions::from_mode(0o750)).unwrap();
+        let source = EmptyDirVolumeSource::default();
+        set_up(&dir, &source, &Pod::default(), &Kernel).unwrap();
+        let mode = |dir: &Path| fs::metadata(dir).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&dir), MODE);
+        assert!(!unfinished.exists());
+        // What the pod did to it since stays.
+        fs::set_permissions(&dir, Permissions::from_mode(0o700)).unwrap();
+        set_up(&dir, &source, &Pod::default(), &Kernel).unwrap();
+        assert_eq!(mode(&dir), 0o700);
+    }
 
     #[test]
     fn memory_is_bounded_by_the_lower_limit() {

@@ -20,6 +20,7 @@ mod projected;
 mod secret;
 mod subpath;
 mod system;
+mod turns;
 pub mod upkeep;
 
 pub use mounts::Request;
@@ -101,6 +102,7 @@ pub struct Manager {
     /// What running pods have that lasts longer than they: by UID, looked up once.
     lasting: upkeep::Lasting,
     measured: upkeep::Measured,
+    turns: turns::Turns,
 }
 
 impl Manager {
@@ -122,6 +124,7 @@ impl Manager {
             plugins: plugins(),
             lasting: upkeep::Lasting::default(),
             measured: upkeep::Measured::default(),
+            turns: turns::Turns::default(),
         }
     }
 
@@ -149,6 +152,7 @@ impl Manager {
     /// Sets up all volumes of a pod and tells where each is. Repeating it
     /// changes nothing but outdated content.
     pub async fn mount(&self, pod: &Pod) -> Result<BTreeMap<String, Mounted>, Error> {
+        let _turn = self.turns.wait(pod.uid()).await;
         let mut mounted = BTreeMap::new();
         for volume in volumes_of(pod) {
             let spec = self.find(pod, volume).await?;
@@ -161,6 +165,7 @@ impl Manager {
     /// Brings the content of a running pod's volumes up to date, where it follows the API.
     /// All are tried; the first failure is told.
     pub async fn refresh(&self, pod: &Pod) -> Result<(), Error> {
+        let _turn = self.turns.wait(pod.uid()).await;
         let mut outcome = Ok(());
         for volume in volumes_of(pod) {
             let spec = own(volume);
@@ -223,6 +228,24 @@ impl Manager {
 
     /// Unmounts and removes all that the pod has on disk, going by nothing but that.
     pub async fn unmount(&self, pod_uid: &str) -> Result<(), CleanupError> {
+        let _turn = self.turns.wait(pod_uid).await;
+        self.remove(pod_uid).await
+    }
+
+    /// The same for a pod that was found on disk alone, unless somebody is at it, or it
+    /// came after all.
+    pub async fn sweep(
+        &self,
+        pod_uid: &str,
+        came: impl FnOnce() -> bool,
+    ) -> Result<(), CleanupError> {
+        match self.turns.take(pod_uid) {
+            Some(_turn) if !came() => self.remove(pod_uid).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn remove(&self, pod_uid: &str) -> Result<(), CleanupError> {
         let dir = self.pod_dir(pod_uid);
         // Parts of volumes hold them.
         let parts = dir.join("volume-subpaths");
@@ -251,6 +274,11 @@ impl Manager {
     /// Gives back what is ready on the node and that no pod uses any more. What can't be
     /// given back now is tried again at the next time.
     pub async fn unstage(&self, gone: Option<&str>) {
+        // One look at everything is enough at a time.
+        let turn = gone.is_none().then(|| self.turns.take(""));
+        if matches!(turn, Some(None)) {
+            return;
+        }
         for plugin in &self.plugins {
             if let Err(error) = plugin.unstage(&self.host, gone).await {
                 let plugin = plugin.name();

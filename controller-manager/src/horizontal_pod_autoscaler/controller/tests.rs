@@ -303,3 +303,19 @@ async fn two_of_the_same_pods_do_nothing() {
     assert_eq!(condition(&status, ACTIVE), ("ValidMetricFound", "True"));
     assert_eq!(condition(&status, LIMITED), ("TooManyReplicas", "True"));
 }
+
+#[tokio::test]
+async fn trouble_is_no_reason_to_look_more_often_or_less() {
+    let cluster = cluster();
+    cluster.autoscaler("a", json!({}));
+    cluster.look("a").await;
+    let key = || ObjectKey::new("d", "a");
+    // Metrics change, and the status is written: the second time over one that is not read yet.
+    for used in [80, 20, 90] {
+        *cluster.told.0.lock() = Some(used);
+        let next = cluster.controller.reconcile(key()).await;
+        assert_eq!(next.unwrap(), Next::After(Duration::from_secs(15)));
+    }
+    let writes = cluster.fake.calls("update horizontalpodautoscalers");
+    assert!(writes > 2, "{writes} writes");
+}
