@@ -209,7 +209,9 @@ impl Collector {
             .flat_map(|c| [Some(c.image_ref), c.image.map(|i| i.image)])
             .flatten();
         // No container uses the image of sandboxes, and none runs without it.
-        let used: HashSet<String> = used.chain(self.sandbox_image().await).collect();
+        let used: HashSet<String> = used
+            .chain(super::sandbox_image(&*self.runtime).await)
+            .collect();
         let now = Instant::now();
         let mut seen = self.seen.lock();
         seen.retain(|id, _| images.iter().any(|image| image.id == *id));
@@ -223,13 +225,6 @@ impl Collector {
             }
         }
         Ok(order(images, &seen, &used, now, self.policy.min_age))
-    }
-
-    /// The name of the image that sandboxes are made of, if the runtime tells.
-    async fn sandbox_image(&self) -> Option<String> {
-        let info = self.runtime.info().await.ok()?;
-        let config: serde_json::Value = serde_json::from_str(info.get("config")?).ok()?;
-        Some(config["sandboxImage"].as_str()?.to_owned())
     }
 
     async fn free(&self, images: Vec<Image>, wanted: u64) -> Result<u64, Error> {

@@ -30,6 +30,13 @@ pub struct Error {
     pub message: String,
 }
 
+/// The name of the image that sandboxes are made of, if the runtime says.
+pub async fn sandbox_image(runtime: &dyn cri::Runtime) -> Option<String> {
+    let info = runtime.info().await.ok()?;
+    let config: serde_json::Value = serde_json::from_str(info.get("config")?).ok()?;
+    Some(config["sandboxImage"].as_str()?.to_owned())
+}
+
 /// Makes images present.
 pub struct Puller {
     runtime: cri::Handle,

@@ -79,8 +79,10 @@ pub struct Usage {
     pub memory_available: i64,
     /// Bytes of the disk.
     pub disk: u64,
-    /// Bytes of it that are free.
+    /// Bytes of it that are free for others than root.
     pub disk_free: u64,
+    /// Bytes of it that are in use. What is kept for root is neither free nor in use.
+    pub disk_used: u64,
     /// Inodes of the disk, and how many are free.
     pub inodes: u64,
     /// Free ones.
@@ -110,6 +112,7 @@ impl Usage {
             memory_available: meminfo(&memory, "MemFree") + meminfo(&memory, "Inactive(file)"),
             disk: figure(|d| d.blocks() * d.fragment_size()),
             disk_free: figure(|d| d.blocks_available() * d.fragment_size()),
+            disk_used: figure(|d| d.blocks().saturating_sub(d.blocks_free()) * d.fragment_size()),
             inodes: figure(nix::sys::statvfs::Statvfs::files),
             inodes_free: figure(nix::sys::statvfs::Statvfs::files_free),
             pids_max: numbers.min(threads),

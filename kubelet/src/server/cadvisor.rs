@@ -4,6 +4,7 @@
 use super::metrics::{NANOS, answer, seconds};
 use super::{Body, Refusal};
 use crate::context::Context;
+use crate::images::sandbox_image;
 use crate::manager::Pods;
 use crate::node::machine::{Machine, Usage};
 use crate::usage::cgroup::{CpuDetail, Disk, Limits, Memory, Tasks};
@@ -15,6 +16,8 @@ use hardway_proto::Kind as _;
 use http::Response;
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// All that cAdvisor says of a cgroup.
 #[derive(Default)]
@@ -73,14 +76,40 @@ pub async fn cadvisor(
     let inventory = meter.inventory(&*context.runtime).await;
     let mut entries = inventory.map_err(Refusal::internal)?;
     name_images(&mut entries, pods);
+    let of_sandboxes = sandbox_image(&*context.runtime).await.unwrap_or_default();
+    for sandbox in entries.iter_mut().filter_map(|pod| pod.sandbox.as_mut()) {
+        sandbox.image.clone_from(&of_sandboxes);
+    }
     let (meter, machine) = (meter.clone(), machine.clone());
     let folder = context.places.logs.clone();
     let read = tokio::task::spawn_blocking(move || {
         let devices = devices(&fs::read_to_string("/proc/partitions").unwrap_or_default());
         let readings = readings(&meter, entries, &devices);
-        cadvisor_text(&readings, &machine, &Usage::look(&folder))
+        let disk = NodeDisk {
+            device: device_of(&folder, &devices),
+            usage: Usage::look(&folder),
+        };
+        cadvisor_text(&readings, &machine, &disk)
     });
     Ok(answer(read.await.map_err(Refusal::internal)?))
+}
+
+/// The disk that holds what the kubelet keeps.
+#[derive(Default)]
+struct NodeDisk {
+    device: String,
+    usage: Usage,
+}
+
+/// The device of the filesystem that a folder is on; `/` where it has none of its own, as
+/// an overlay.
+fn device_of(folder: &Path, devices: &HashMap<String, String>) -> String {
+    let number = fs::metadata(folder).map(|found| found.dev()).ok();
+    let device = number.and_then(|number| {
+        let (major, minor) = (nix::sys::stat::major(number), nix::sys::stat::minor(number));
+        devices.get(&format!("{major}:{minor}"))
+    });
+    device.map_or("/", String::as_str).to_owned()
 }
 
 /// Runtimes that only know an image's digest leave its name to the pod's spec.
@@ -393,7 +422,8 @@ fn more(text: &mut Exposition, of: &Reading, name: &str, labels: &[(&str, &str)]
     text.sample(name, &labels, value, of.millis());
 }
 
-fn cadvisor_text(readings: &[Reading], machine: &Machine, disk: &Usage) -> String {
+fn cadvisor_text(readings: &[Reading], machine: &Machine, on: &NodeDisk) -> String {
+    let disk = &on.usage;
     let mut text = Exposition::default();
     for (name, help, kind, of) in FAMILIES {
         text.family(name, help, kind);
@@ -473,12 +503,18 @@ fn cadvisor_text(readings: &[Reading], machine: &Machine, disk: &Usage) -> Strin
         (
             "container_fs_usage_bytes",
             "Number of bytes that are consumed by the container on this filesystem.",
-            disk.disk.saturating_sub(disk.disk_free),
+            disk.disk_used,
         ),
     ] {
         text.family(name, help, Kind::Gauge);
         for node in readings.iter().take(1) {
-            more(&mut text, node, name, &[("device", "/")], value as f64);
+            more(
+                &mut text,
+                node,
+                name,
+                &[("device", &on.device)],
+                value as f64,
+            );
         }
     }
     let own = [
@@ -600,7 +636,7 @@ mod tests {
         let meter = Meter::new(&Cgroups::new(dir.path(), "/", None));
         let devices = devices("major minor  #blocks  name\n\n   8        0   10 sda\n");
         let readings = readings(&meter, entries, &devices);
-        let text = cadvisor_text(&readings, &Machine::default(), &Usage::default());
+        let text = cadvisor_text(&readings, &Machine::default(), &NodeDisk::default());
         let web = "container=\"web\",id=\"/kubepods/burstable/pod0/id-web\",image=\"web:1\",name=\"id-web\",namespace=\"shop\",pod=\"web-0\"";
         let has = |start: &str, value: &str| {
             let found = text.lines().any(|line| {
@@ -648,7 +684,7 @@ mod tests {
         let meter = Meter::new(&Cgroups::new(dir.path(), "/", None));
         let began = Instant::now();
         let readings = readings(&meter, entries.clone(), &HashMap::new());
-        let text = cadvisor_text(&readings, &Machine::default(), &Usage::default());
+        let text = cadvisor_text(&readings, &Machine::default(), &NodeDisk::default());
         let cadvisor = began.elapsed();
         let began = Instant::now();
         let figures = meter.figures(entries);

@@ -175,7 +175,7 @@ pub async fn summary(
             "time": time(figures.node.at),
             "availableBytes": disk.disk_free,
             "capacityBytes": disk.disk,
-            "usedBytes": disk.disk.saturating_sub(disk.disk_free),
+            "usedBytes": disk.disk_used,
             "inodesFree": disk.inodes_free,
             "inodes": disk.inodes,
             "inodesUsed": disk.inodes.saturating_sub(disk.inodes_free),
