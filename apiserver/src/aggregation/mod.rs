@@ -19,7 +19,7 @@ use following::Following;
 use parking_lot::RwLock;
 use remote::{FrontProxy, Remote};
 use spec::Spec;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -161,12 +161,11 @@ fn follow(
     });
     let mut is_news = followed.len() != before;
     for (name, (spec, is_available)) in wanted {
-        if !followed.contains_key(&name) {
+        if let hash_map::Entry::Vacant(place) = followed.entry(name) {
             is_news = true;
-            let proxy = aggregation.proxy.clone();
+            let (name, proxy) = (place.key().clone(), aggregation.proxy.clone());
             let remote = Remote::new(&aggregation.cache, spec, proxy, is_available);
-            let following = Following::begin(pipeline.clone(), name.clone(), Arc::new(remote));
-            followed.insert(name, following);
+            place.insert(Following::begin(pipeline.clone(), name, Arc::new(remote)));
         }
     }
     if is_news {

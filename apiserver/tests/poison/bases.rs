@@ -59,9 +59,6 @@ pub fn of(group: &str, kind: &str) -> Value {
         "VolumeAttachment" => json!({"spec": {"attacher": "example.com", "nodeName": "n",
             "source": {"persistentVolumeName": "v"}}}),
         "StorageClass" => json!({"provisioner": "example.com/x"}),
-        "VolumeAttachment" => json!({"spec": {"attacher": "example.com", "nodeName": "n",
-            "source": {"persistentVolumeName": "v"}}}),
-        "CSIStorageCapacity" => json!({"storageClassName": "s"}),
         _ => json!({}),
     }
 }

@@ -9,7 +9,7 @@ use hardway_client::informer::Change;
 use hardway_client::metrics::{
     HistogramVec, IntCounterVec, register_histogram_vec, register_int_counter_vec,
 };
-use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use std::sync::LazyLock;
 use tokio::time::Instant;
@@ -123,15 +123,17 @@ pub fn finished(job: &Job, success: bool, reason: &str) {
 
 /// The ends of pods that a Job counts now and did not before.
 pub fn counted(before: &Job, now: &Job) {
-    let count = |job: &Job, of: fn(&JobStatus) -> Option<i32>| {
-        job.status.as_ref().and_then(of).unwrap_or_default()
+    let counts = |job: &Job| {
+        let status = job.status.as_ref();
+        [
+            ("succeeded", status.and_then(|status| status.succeeded)),
+            ("failed", status.and_then(|status| status.failed)),
+        ]
     };
-    let results: [(&str, fn(&JobStatus) -> Option<i32>); 2] = [
-        ("succeeded", |status| status.succeeded),
-        ("failed", |status| status.failed),
-    ];
-    for (result, of) in results {
-        let more = count(now, of).saturating_sub(count(before, of));
+    for ((result, now_ended), (_, had_ended)) in counts(now).into_iter().zip(counts(before)) {
+        let more = now_ended
+            .unwrap_or_default()
+            .saturating_sub(had_ended.unwrap_or_default());
         if let Ok(more) = u64::try_from(more) {
             PODS_FINISHED
                 .with_label_values(&[mode(now), result])
@@ -149,17 +151,25 @@ fn count_indexes(before: &Job, now: &Job) {
         Some(_) => "perIndex",
         None => "global",
     };
-    let count = |job: &Job, of: fn(&JobStatus) -> Option<&String>| {
-        let text = job.status.as_ref().and_then(of);
-        let text = text.map(String::as_str).unwrap_or_default();
-        Indexes::parse(text, spec::completions(spec)).len()
+    let counts = |job: &Job| {
+        let status = job.status.as_ref();
+        let count = |text: Option<&String>| {
+            let text = text.map(String::as_str).unwrap_or_default();
+            Indexes::parse(text, spec::completions(spec)).len()
+        };
+        [
+            (
+                "succeeded",
+                count(status.and_then(|s| s.completed_indexes.as_ref())),
+            ),
+            (
+                "failed",
+                count(status.and_then(|s| s.failed_indexes.as_ref())),
+            ),
+        ]
     };
-    let results: [(&str, fn(&JobStatus) -> Option<&String>); 2] = [
-        ("succeeded", |status| status.completed_indexes.as_ref()),
-        ("failed", |status| status.failed_indexes.as_ref()),
-    ];
-    for (result, of) in results {
-        if let Ok(more) = u64::try_from(count(now, of).saturating_sub(count(before, of))) {
+    for ((result, now_ended), (_, had_ended)) in counts(now).into_iter().zip(counts(before)) {
+        if let Ok(more) = u64::try_from(now_ended.saturating_sub(had_ended)) {
             let labels = [result, limit];
             INDEXES_FINISHED.with_label_values(&labels).inc_by(more);
         }

@@ -151,8 +151,8 @@ impl Cluster {
 
     async fn event(&self, reason: &str) -> String {
         let about = |fake: &Fake| {
-            let events = fake.objects("", "events").into_iter();
-            events.filter(|event| event["reason"] == reason).next_back()
+            let mut events = fake.objects("", "events").into_iter();
+            events.rfind(|event| event["reason"] == reason)
         };
         self.fake
             .wait_until(reason, |fake| about(fake).is_some())

@@ -68,11 +68,14 @@ fn calculate<T>(pods: &[Arc<Pod>], f: impl FnOnce(Calculator<'_>) -> T) -> T {
     })
 }
 
+/// Pods, what they use, replicas, target; replicas and what each uses then.
+type Case<T> = (&'static str, &'static [i64], i32, T, i32, T);
+
 #[test]
 fn use_of_cpu_as_in_kubernetes() {
     // Pods, what they use, replicas, target; replicas and percent that come of it.
     #[rustfmt::skip]
-    let cases: &[(&str, &[i64], i32, i32, i32, i32)] = &[
+    let cases: &[Case<i32>] = &[
         ("ready ready ready", &[300, 500, 700], 3, 30, 5, 50),
         ("unready ready ready", &[300, 500, 700], 3, 30, 4, 60),
         ("hot ready ready", &[300, 500, 700], 3, 30, 4, 60),
@@ -124,7 +127,7 @@ fn use_is_shown_per_pod() {
 #[test]
 fn averages_as_in_kubernetes() {
     #[rustfmt::skip]
-    let cases: &[(&str, &[i64], i32, i64, i32, i64)] = &[
+    let cases: &[Case<i64>] = &[
         ("ready ready ready", &[20000, 10000, 30000], 3, 15000, 4, 20000),
         // Readiness only says something of CPU.
         ("ready ready hot-unready", &[50000, 10000, 30000], 3, 15000, 6, 30000),
