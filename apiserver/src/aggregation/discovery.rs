@@ -5,7 +5,7 @@ use super::remote::State;
 use super::spec::Spec;
 use hardway_resources::crd::version_priority;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A version that another server serves, and what is known of it.
 #[derive(Clone, Default)]
@@ -169,6 +169,13 @@ fn resources(list: &Value) -> Vec<Value> {
             "kind": it["kind"],
         })
     };
+    let mut parts: HashMap<String, Vec<Value>> = HashMap::new();
+    for it in all() {
+        if let Some((parent, sub)) = name(it).split_once('/') {
+            let part = json!({"subresource": sub, "responseKind": kind(it), "verbs": it["verbs"]});
+            parts.entry(parent.to_owned()).or_default().push(part);
+        }
+    }
     let resources = all().filter(|it| !name(it).contains('/'));
     let resources = resources.map(|resource| {
         let own = name(resource);
@@ -192,15 +199,7 @@ fn resources(list: &Value) -> Vec<Value> {
                 entry.insert(ours.into(), resource[theirs].clone());
             }
         }
-        let below = all().filter_map(|it| {
-            let name = name(it);
-            let (parent, sub) = name.split_once('/')?;
-            (parent == own).then(
-                || json!({"subresource": sub, "responseKind": kind(it), "verbs": it["verbs"]}),
-            )
-        });
-        let below: Vec<Value> = below.collect();
-        if !below.is_empty() {
+        if let Some(below) = parts.remove(&own) {
             entry.insert("subresources".into(), below.into());
         }
         Value::Object(entry)

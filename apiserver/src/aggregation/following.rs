@@ -1,11 +1,12 @@
 //! Following one aggregated server: whether it can be asked, and what it serves.
 
-use super::remote::{OpenApi, Remote};
+use super::remote::{LARGEST, OpenApi, Remote};
 use super::spec::Unavailable;
 use super::status::{self, Verdict};
 use crate::pipeline::Pipeline;
 use bytes::Bytes;
 use hardway_client::serving::caught;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,11 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// How long to wait after an answer that failed, first and at most.
 const RETRY: Duration = Duration::from_millis(200);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
+
+/// The largest list of resources, in bytes, and the most that may be on it: an API server of
+/// Kubernetes has some twenty.
+const LARGEST_LIST: usize = 1 << 20;
+const MOST: usize = 1000;
 
 /// A server that is followed until this is dropped.
 pub struct Following {
@@ -135,15 +141,27 @@ async fn look(
 }
 
 async fn resources(remote: &Arc<Remote>) -> Result<Value, String> {
-    let bytes = remote.document(remote.spec.root()).await?;
-    let list: Value = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
-    Ok(list["resources"].clone())
+    let bytes = remote.document(remote.spec.root(), LARGEST_LIST).await?;
+    checked(&bytes)
+}
+
+/// The resources of a list that is one: it becomes part of documents that clients of all
+/// groups read.
+fn checked(bytes: &[u8]) -> Result<Value, String> {
+    let list: APIResourceList = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if list.resources.len() > MOST {
+        return Err(format!(
+            "more than {MOST} resources: {}",
+            list.resources.len()
+        ));
+    }
+    serde_json::to_value(list.resources).map_err(|error| error.to_string())
 }
 
 /// What it says of shapes; a server need not say anything.
 async fn openapi(remote: &Arc<Remote>) -> Option<OpenApi> {
     let path = format!("/openapi/v3{}", remote.spec.root());
-    let bytes: Bytes = remote.document(path).await.ok()?;
+    let bytes: Bytes = remote.document(path, LARGEST).await.ok()?;
     serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).ok()?;
     let hash = ring::digest::digest(&ring::digest::SHA256, &bytes);
     let hash = hash.as_ref().iter();
@@ -151,4 +169,34 @@ async fn openapi(remote: &Arc<Remote>) -> Option<OpenApi> {
     Some(OpenApi {
         v3: Some((bytes, hash)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn lists_are_taken_if_clients_can_read_them() {
+        let list = |resources: Value| {
+            let list =
+                json!({"kind": "APIResourceList", "groupVersion": "g/v1", "resources": resources});
+            checked(list.to_string().as_bytes())
+        };
+        let things = json!({"name": "things", "singularName": "thing", "namespaced": true,
+            "kind": "Thing", "verbs": ["get"]});
+        assert_eq!(list(json!([things])).unwrap()[0]["kind"], "Thing");
+        assert_eq!(list(Value::Null), Ok(json!([])));
+        for (field, odd) in [
+            ("kind", json!(5)),
+            ("verbs", json!("get")),
+            ("shortNames", json!({})),
+        ] {
+            let mut bad = things.clone();
+            bad[field] = odd;
+            assert!(list(json!([bad])).is_err(), "{field}");
+        }
+        assert!(list(json!(vec![things; 1001])).is_err());
+        assert!(checked(b"[]").is_err() && checked(b"").is_err());
+    }
 }

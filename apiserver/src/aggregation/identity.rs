@@ -36,7 +36,10 @@ const ENCODED: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// Puts a user into headers, in place of whoever is named there.
-pub fn announce(user: &User, headers: &mut HeaderMap) {
+///
+/// # Errors
+/// If something of it can't stand in a header: the user without it would be another.
+pub fn announce(user: &User, headers: &mut HeaderMap) -> Result<(), http::Error> {
     let named: Vec<HeaderName> = headers
         .keys()
         .filter(|name| name.as_str().starts_with("x-remote-"))
@@ -55,10 +58,11 @@ pub fn announce(user: &User, headers: &mut HeaderMap) {
         .iter()
         .map(|it| (GROUP.to_ascii_lowercase(), it));
     for (name, value) in own.into_iter().chain(groups).chain(extra) {
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
-            headers.append(name, value);
-        }
+        // As Go writes them: names of users may have any letters.
+        let value = HeaderValue::from_bytes(value.as_bytes())?;
+        headers.append(name.parse::<HeaderName>()?, value);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -80,7 +84,7 @@ mod tests {
         ] {
             headers.append(name, HeaderValue::from_static(value));
         }
-        announce(&user, &mut headers);
+        announce(&user, &mut headers).unwrap();
         let all = |name: &str| -> Vec<&str> {
             let values = headers.get_all(name).iter();
             values.map(|value| value.to_str().unwrap()).collect()
@@ -96,5 +100,14 @@ mod tests {
         );
         assert!(all("x-remote-extra-scopes").is_empty() && all("x-remote-uid").is_empty());
         assert_eq!(all("accept"), ["application/json"]);
+    }
+
+    #[test]
+    fn names_of_any_letters_arrive_and_none_is_lost() {
+        let mut headers = HeaderMap::new();
+        announce(&User::new("jürgen", ["größe"]), &mut headers).unwrap();
+        assert_eq!(headers["x-remote-user"].as_bytes(), "jürgen".as_bytes());
+        assert_eq!(headers["x-remote-group"].as_bytes(), "größe".as_bytes());
+        assert!(announce(&User::new("a\nb", ["x"]), &mut headers).is_err());
     }
 }

@@ -42,6 +42,17 @@ pub struct Aggregation {
     table: watch::Sender<u64>,
 }
 
+/// Whether a path means to everybody what it means here. The server gets it as it was sent: were
+/// it to read more or other segments in it, what was permitted would not be what is done.
+fn is_plain(below: &str) -> bool {
+    let is_other = |segment: &str| {
+        let decoded = url_decode(segment, false);
+        decoded.contains(['/', '\\', '\0']) || matches!(decoded.as_str(), "" | "." | "..")
+    };
+    let segments = below.strip_suffix('/').unwrap_or(below);
+    segments.is_empty() && below.is_empty() || !segments.split('/').any(is_other)
+}
+
 impl Aggregation {
     /// Nobody yet. `proxy` is the certificate by which other servers know this one.
     pub fn new(cache: Arc<Cache>, proxy: FrontProxy) -> Self {
@@ -60,10 +71,8 @@ impl Aggregation {
         let (group, version) = (parts.next()?, parts.next()?);
         let remotes = self.remotes.read().clone();
         let remote = remotes.get(group)?.get(version)?;
-        // What leads elsewhere is not below what was permitted.
-        let leads = |part: &str| matches!(url_decode(part, false).as_str(), "." | "..");
         let below = parts.next().unwrap_or_default();
-        (!below.split('/').any(leads)).then(|| remote.clone())
+        is_plain(below).then(|| remote.clone())
     }
 
     /// What is known of all of them, by group and version.
@@ -177,5 +186,38 @@ fn follow(
         }
         *aggregation.remotes.write() = Arc::new(remotes);
         aggregation.changed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain;
+
+    #[test]
+    fn paths_that_others_may_read_otherwise_go_to_nobody() {
+        for plain in [
+            "",
+            "things",
+            "things/",
+            "namespaces/a/things/x/log",
+            "things/a%20b",
+        ] {
+            assert!(is_plain(plain), "{plain}");
+        }
+        for other in [
+            "/",
+            "/namespaces/kube-system/things",
+            "namespaces//things",
+            "things//",
+            "things/x%2Flog",
+            "things/x%2f..",
+            "things/..%2F..%2Fother",
+            "things/%2e%2e/other",
+            "things/./x",
+            "things/x%5Clog",
+            "things/x%00",
+        ] {
+            assert!(!is_plain(other), "{other}");
+        }
     }
 }

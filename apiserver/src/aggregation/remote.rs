@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use hardway_access::User;
 use hardway_client::kubeconfig::Pem;
 use hardway_client::tls::{self, Trust};
-use hardway_streams::{Upstream, http_proxy};
-use http::{HeaderMap, HeaderName, Request, Response, Uri, Version, header};
+use hardway_streams::{Upstream, http_proxy, wanted_upgrade};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
@@ -27,8 +27,10 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(60);
 /// How long a server may take for its documents.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The largest document taken from one, in bytes.
-const LARGEST: usize = 16 << 20;
+/// The largest OpenAPI document taken from one, in bytes; they have all of its schemas.
+pub(super) const LARGEST: usize = 4 << 20;
+/// Connections kept though nobody uses them.
+const KEPT: usize = 32;
 /// As whom its documents are read, and in which group.
 const SELF: (&str, &str) = ("system:kube-aggregator", "system:masters");
 
@@ -57,7 +59,7 @@ pub struct Remote {
 pub struct State {
     /// Whether it can be asked.
     pub is_available: bool,
-    /// Its resources, as `/apis/GROUP/VERSION` told them last.
+    /// Its resources, as `/apis/GROUP/VERSION` told them last: the list, checked.
     pub resources: Option<Arc<Value>>,
     /// Its OpenAPI documents.
     pub openapi: OpenApi,
@@ -82,7 +84,9 @@ impl Remote {
         let connector = Connector {
             cache: cache.clone(),
             service: spec.service.clone().unwrap_or_default(),
-            tls: tls::client_trusting(trust, proxy, &["h2", "http/1.1"])
+            // A connection for each request at a time: over one that all share, as HTTP/2 has
+            // it, a server's watches would use up the requests that it takes.
+            tls: tls::client_trusting(trust, proxy, &["http/1.1"])
                 .map_err(|error| error.to_string()),
             next: Arc::default(),
         };
@@ -90,8 +94,7 @@ impl Remote {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .http2_keep_alive_interval(Duration::from_secs(30))
-            .http2_keep_alive_timeout(Duration::from_secs(15))
+            .pool_max_idle_per_host(KEPT)
             .build(connector.clone());
         let state = State {
             is_available,
@@ -139,10 +142,13 @@ impl Remote {
     {
         let (mut head, body) = request.into_parts();
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        if head.headers.contains_key(header::UPGRADE) {
+        if wanted_upgrade(&head.headers).is_some() {
             // A tunnel needs a connection of its own.
             let upstream = self.upstream(path)?;
-            identity::announce(&user, &mut head.headers);
+            // What else is named in it would be taken away on the way: who asks, too.
+            let upgrade = HeaderValue::from_static("Upgrade");
+            head.headers.insert(header::CONNECTION, upgrade);
+            identity::announce(&user, &mut head.headers)?;
             let request = Request::from_parts(head, body);
             return Ok(http_proxy::forward(request, &upstream, held).await?);
         }
@@ -161,7 +167,7 @@ impl Remote {
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         head.uri = self.uri(path)?;
         head.headers = http_proxy::onward(&head.headers);
-        identity::announce(user, &mut head.headers);
+        identity::announce(user, &mut head.headers)?;
         head.version = Version::HTTP_11;
         head.extensions.clear();
         let answer = self.client.request(Request::from_parts(head, body)).await;
@@ -191,18 +197,19 @@ impl Remote {
         Ok(format!("https://{name}:{port}{path}").parse()?)
     }
 
-    /// One of its documents.
+    /// One of its documents, of at most so many bytes.
     ///
     /// # Errors
     /// Why there is none, in the words of the condition.
     pub(super) fn document(
         self: &Arc<Self>,
         path: String,
+        largest: usize,
     ) -> BoxFuture<'static, Result<Bytes, String>> {
         let this = self.clone();
         Box::pin(async move {
             let uri = this.uri(&path).map_err(|error| error.to_string())?;
-            let asking = tokio::time::timeout(PATIENCE, this.whole(path));
+            let asking = tokio::time::timeout(PATIENCE, this.whole(path, largest));
             match asking.await {
                 Ok(Ok(whole)) => Ok(whole),
                 Ok(Err(why)) => Err(format!("failing or missing response from {uri}: {why}")),
@@ -211,7 +218,7 @@ impl Remote {
         })
     }
 
-    async fn whole(self: Arc<Self>, path: String) -> Result<Bytes, String> {
+    async fn whole(self: Arc<Self>, path: String, largest: usize) -> Result<Bytes, String> {
         let request = Request::get(path).header(header::ACCEPT, "application/json");
         let body = UnsyncBoxBody::new(Empty::<Bytes>::new().map_err(|never| match never {}));
         let request = request.body(body).map_err(|error| error.to_string())?;
@@ -226,7 +233,7 @@ impl Remote {
         if !code.is_success() {
             return Err(format!("bad status: {}", code.as_u16()));
         }
-        let body = Limited::new(answer.into_body(), LARGEST).collect().await;
+        let body = Limited::new(answer.into_body(), largest).collect().await;
         body.map(|body| body.to_bytes())
             .map_err(|error| error.to_string())
     }

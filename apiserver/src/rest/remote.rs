@@ -9,8 +9,8 @@ use crate::metrics;
 use crate::pipeline::{Pipeline, pairs};
 use hardway_access::{Attributes, audit};
 use hardway_proto::Status;
-use hardway_streams::Held;
-use http::{Request, Response, header};
+use hardway_streams::{Held, wanted_upgrade};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -63,6 +63,9 @@ pub(super) async fn answer(
         recorded: OnceLock::new(),
     });
     let held: Held = lasting.clone();
+    // What lasts gives its seat back at once: a server that never answers would keep it for
+    // as long as it likes.
+    let seat = (!lasts).then_some(seat);
     let asking = remote.clone().forward(request, caller.user.clone(), held);
     let asked_for = match lasts {
         true => asking.await,
@@ -104,7 +107,7 @@ fn lasts(request: &Request<Incoming>, verb: &str, resource: Option<&ResourcePath
         let streams = ["attach", "exec", "log", "portforward", "proxy"];
         streams.contains(&of.subresource.as_str())
     });
-    verb == "watch" || follows || connects || request.headers().contains_key(header::UPGRADE)
+    verb == "watch" || follows || connects || wanted_upgrade(request.headers()).is_some()
 }
 
 fn unavailable(text: &str) -> Response<Body> {

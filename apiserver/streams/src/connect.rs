@@ -199,7 +199,7 @@ pub(crate) fn forwardable(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// What the request asks its connection to become, if anything.
-pub(crate) fn wanted_upgrade(headers: &HeaderMap) -> Option<&str> {
+pub fn wanted_upgrade(headers: &HeaderMap) -> Option<&str> {
     let mut connection = headers.get_all(header::CONNECTION).iter();
     connection
         .any(|v| {

@@ -20,5 +20,5 @@ mod tunnel;
 pub mod upgrade;
 mod websocket;
 
-pub use connect::{Body, BoxError, Unreachable, Upstream};
+pub use connect::{Body, BoxError, Unreachable, Upstream, wanted_upgrade};
 pub use tunnel::Held;
