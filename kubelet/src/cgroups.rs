@@ -206,6 +206,22 @@ impl Cgroups {
         self.weigh_classes()
     }
 
+    /// Whether a pod's limit of memory would be lowered to what it uses now, or below.
+    pub fn would_starve(&self, pod: &Pod) -> bool {
+        let (reader, parent) = (self.reader(), self.pod_parent(pod));
+        let wanted = qos::pod_resources(pod).memory_limit_in_bytes;
+        let Ok(wanted @ 1..) = u64::try_from(wanted) else {
+            return false;
+        };
+        let now = reader.limits(&parent).memory;
+        let lowers = now == 0 || wanted < now;
+        // What can't be seen is left to the kernel.
+        lowers
+            && reader
+                .memory(&parent)
+                .is_some_and(|memory| memory.usage >= wanted)
+    }
+
     /// Raises a pod's limits to what it is to have, and lowers none: its containers may still
     /// have more.
     pub fn grow(&self, pod: &Pod) -> io::Result<()> {

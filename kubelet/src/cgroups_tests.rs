@@ -78,6 +78,24 @@ fn limits_grow_before_and_shrink_after() {
 }
 
 #[test]
+fn a_limit_is_not_lowered_below_what_is_used() {
+    let dir = unified();
+    let cgroups = Cgroups::new(dir.path(), "/", None);
+    let of = |memory| pod("u1", &[], &[("cpu", "1"), ("memory", memory)]);
+    assert!(!cgroups.would_starve(&of("1Mi")), "it isn't there yet");
+    cgroups.create(&of("64Mi")).unwrap();
+    let own = dir.path().join("kubepods/podu1");
+    fs::write(own.join("memory.current"), "33554432\n").unwrap();
+    fs::write(own.join("memory.stat"), "inactive_file 0\n").unwrap();
+    for (memory, starves) in [("16Mi", true), ("32Mi", true), ("33Mi", false)] {
+        assert_eq!(cgroups.would_starve(&of(memory)), starves, "{memory}");
+    }
+    // One that is full keeps what it has, or gets more.
+    fs::write(own.join("memory.current"), "67108864\n").unwrap();
+    assert!(!cgroups.would_starve(&of("64Mi")) && !cgroups.would_starve(&of("65Mi")));
+}
+
+#[test]
 fn a_limit_that_cannot_be_held_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let limited = Cgroups::new(dir.path(), "/", Some(100));

@@ -1,9 +1,9 @@
 //! `metrics.k8s.io/v1beta1`: paths and documents, as metrics-server has them.
 
+use crate::placed::Placed;
 use crate::storage::{Containers, Storage, Usage};
 use crate::table::{self, Row};
 use hardway_client::Store;
-use hardway_proto::kind::PartialObject;
 use hardway_proto::labels::Selector;
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
@@ -194,8 +194,8 @@ pub struct Metrics {
     pub storage: Arc<Storage>,
     /// Nodes.
     pub nodes: Store<Node>,
-    /// The metadata of running pods.
-    pub pods: Store<PartialObject>,
+    /// Running pods.
+    pub pods: Store<Placed>,
 }
 
 /// Which objects of a list are wanted.
@@ -265,24 +265,31 @@ impl Metrics {
             );
             let pod = self.pods.get(&key);
             let pod = pod.ok_or_else(|| Status::not_found("", "pods", &told))?;
-            let containers = self.storage.pod(&key);
+            let containers = self.storage.pod(&pod.node, &key);
             let containers =
                 containers.ok_or_else(|| Status::not_found(GROUP, "podmetrics", &told))?;
             return Ok(one("PodMetrics", of_pod(&pod, containers), as_table));
         }
         let selection = Selection::of(wanted)?;
-        let row = |(key, containers): (ObjectKey, Containers)| {
-            let pod = self.pods.get(&key)?;
-            let labels = pod.metadata.labels.as_ref();
-            let is_wanted = selection.has(&key.namespace, &key.name, labels);
-            is_wanted.then(|| of_pod(&pod, containers))
+        // In the order of their keys.
+        let pods = match namespace {
+            Some(namespace) => self.pods.in_namespace(namespace),
+            None => self.pods.list(),
         };
-        let rows = self.storage.pods(namespace).into_iter().filter_map(row);
+        let row = |pod: &Arc<Placed>| {
+            let labels = pod.metadata.labels.as_ref();
+            if !selection.has(pod.namespace(), pod.name(), labels) {
+                return None;
+            }
+            let key = ObjectKey::of(pod.as_ref());
+            Some(of_pod(pod, self.storage.pod(&pod.node, &key)?))
+        };
+        let rows = pods.iter().filter_map(row);
         Ok(all("PodMetrics", rows.collect(), as_table))
     }
 }
 
-fn of_pod(pod: &PartialObject, containers: Containers) -> Row {
+fn of_pod(pod: &Placed, containers: Containers) -> Row {
     let labels = pod.metadata.labels.clone().unwrap_or_default();
     // The earliest time stands for all.
     let first = containers.iter().map(|(_, usage)| *usage);
@@ -381,7 +388,10 @@ mod tests {
         node.metadata.name = Some("n1".into());
         nodes.insert(Arc::new(node));
         for (name, app) in [("a", "web"), ("b", "db")] {
-            let mut pod = PartialObject::default();
+            let mut pod = Placed {
+                node: "n1".into(),
+                ..Placed::default()
+            };
             pod.metadata.name = Some(name.into());
             pod.metadata.namespace = Some("shop".into());
             pod.metadata.labels = Some(BTreeMap::from([("app".into(), app.into())]));
@@ -431,6 +441,10 @@ mod tests {
         let pod = &pods["items"][0];
         assert_eq!(pod["metadata"]["labels"]["app"], "web");
         assert_eq!(pod["containers"][1]["name"], "side");
+        let all = metrics.pods(None, None, &Wanted::default(), false).unwrap();
+        let names = all["items"].as_array().unwrap().iter();
+        let names: Vec<&Value> = names.map(|pod| &pod["metadata"]["name"]).collect();
+        assert_eq!(names, ["a", "b"]);
         let table = metrics.pods(None, None, &Wanted::default(), true).unwrap();
         assert_eq!(table["rows"][0]["cells"][1], "400m");
         let by_name = Wanted {

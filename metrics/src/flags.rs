@@ -1,6 +1,6 @@
 //! Flags, under metrics-server's names where it has them.
 
-use hardway_client::kubeconfig::{self, Kubeconfig};
+use hardway_client::kubeconfig::{self, Credentials, Kubeconfig};
 use hardway_client::{in_cluster, logging};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -13,6 +13,10 @@ pub struct Flags {
     /// Kubeconfig file, for a server that is no pod of the cluster.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// File with the token by which the APIService is told this server's certificate: one that
+    /// no kubelet is ever shown. Without it that is done as all else.
+    #[arg(long, value_name = "FILE")]
+    pub registration_token_file: Option<PathBuf>,
     /// Address to listen on.
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind_address: IpAddr,
@@ -68,6 +72,17 @@ impl Flags {
         }
     }
 
+    /// The same, as whoever may change the APIService. Every kubelet gets the token of the
+    /// other one, and whoever has a kubelet's key could send all who ask for metrics elsewhere
+    /// with it, if that were enough.
+    pub fn registration(&self, kubeconfig: &Kubeconfig) -> Kubeconfig {
+        let mut kubeconfig = kubeconfig.clone();
+        if let Some(file) = &self.registration_token_file {
+            kubeconfig.credentials = Credentials::TokenFile(file.clone());
+        }
+        kubeconfig
+    }
+
     /// Where to listen.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.bind_address, self.secure_port)
@@ -90,6 +105,24 @@ impl Flags {
 mod tests {
     use super::*;
     use clap::Parser;
+    use hardway_client::kubeconfig::{Pem, Token};
+
+    #[test]
+    fn registration_has_an_identity_of_its_own() {
+        let all = Kubeconfig {
+            servers: vec!["https://10.96.0.1:443".into()],
+            certificate_authority: Pem::File("ca.crt".into()),
+            credentials: Credentials::Token(Token("shown-to-kubelets".into())),
+        };
+        let of = |arguments: &[&str]| {
+            let arguments = std::iter::once(&"hardway-metrics").chain(arguments);
+            Flags::parse_from(arguments).registration(&all)
+        };
+        assert_eq!(of(&[]).credentials, all.credentials);
+        let own = of(&["--registration-token-file=/run/token"]);
+        assert_eq!(own.credentials, Credentials::TokenFile("/run/token".into()));
+        assert_eq!(own.servers, all.servers);
+    }
 
     #[test]
     fn values_are_checked() {

@@ -8,6 +8,7 @@ pub mod api;
 pub mod authentication;
 pub mod exposition;
 pub mod flags;
+pub mod placed;
 pub mod registration;
 pub mod scrape;
 pub mod server;

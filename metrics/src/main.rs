@@ -1,7 +1,6 @@
 //! The `hardway-metrics` process.
 
 use clap::Parser;
-use hardway_client::api::Api;
 use hardway_client::delegation::{Reviews, Tokens};
 use hardway_client::health::Checks;
 use hardway_client::serving::{self, Bounds, descriptors};
@@ -10,11 +9,11 @@ use hardway_client::{Client, Informer, logging, signals, task, watchdog};
 use hardway_metrics::api::Metrics;
 use hardway_metrics::authentication::{Authentication, Configuration, NAME, NAMESPACE};
 use hardway_metrics::flags::Flags;
+use hardway_metrics::placed::Placed;
 use hardway_metrics::registration::{self, Own};
 use hardway_metrics::scrape::Scraper;
 use hardway_metrics::server::{Server, Service};
 use hardway_metrics::storage::Storage;
-use hardway_proto::kind::PartialObject;
 use hardway_proto::meta::ObjectKey;
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
 use std::process::ExitCode;
@@ -39,19 +38,23 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     watchdog::start()?;
     let kubeconfig = flags.kubeconfig()?;
     let client = Client::new(&kubeconfig, "hardway-metrics")?;
+    let registrar = Client::new(&flags.registration(&kubeconfig), "hardway-metrics")?;
     let storage = Arc::new(Storage::default());
-    let scraper = Scraper::new(&kubeconfig, storage.clone(), flags.metric_resolution)?;
 
     let changed = Arc::new(Notify::new());
     let wake = changed.clone();
     let nodes = Informer::new(client.all::<Node>())
         .on_change(move |_| wake.notify_one())
         .start();
-    let pods: Api<PartialObject> = Api::metadata_of(client.dynamic("", "v1", "pods", ""));
-    let pods = Informer::new(pods)
+    let pods = Informer::new(client.all::<Placed>())
         .fields("status.phase=Running")
-        .trim(trim)
         .start();
+    let scraper = Scraper::new(
+        &kubeconfig,
+        storage.clone(),
+        pods.clone(),
+        flags.metric_resolution,
+    )?;
     let other = Arc::new(Notify::new());
     let configuration = configuration(&client, other.clone()).await?;
 
@@ -89,7 +92,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     };
     task::spawn_critical("server", serving);
     task::spawn_critical("scraper", scraper.run(nodes, changed));
-    task::spawn_critical("registration", registration::run(client, own));
+    task::spawn_critical("registration", registration::run(registrar, own));
     tokio::select! {
         stop = signals::shutdown() => stop?,
         failure = task::failed() => return Err(failure.into()),
@@ -98,16 +101,6 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     Ok(())
-}
-
-/// What is known of a pod here: whose it is, and its labels.
-fn trim(pod: &mut PartialObject) {
-    let metadata = std::mem::take(&mut pod.metadata);
-    pod.metadata.name = metadata.name;
-    pod.metadata.namespace = metadata.namespace;
-    pod.metadata.labels = metadata.labels;
-    pod.metadata.resource_version = metadata.resource_version;
-    pod.metadata.uid = metadata.uid;
 }
 
 /// How clients are known; tells when that changes.

@@ -1,6 +1,7 @@
 //! Asking kubelets, each in a task of its own.
 
-use crate::exposition;
+use crate::exposition::{self, Scrape};
+use crate::placed::Placed;
 use crate::storage::Storage;
 use bytes::Bytes;
 use hardway_client::kubeconfig::{Credentials, Kubeconfig};
@@ -24,8 +25,8 @@ use tokio_rustls::TlsConnector;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A node that is new is asked again so soon, so that there are two points to tell of.
 const SOON: Duration = Duration::from_secs(3);
-/// The largest answer taken, in bytes.
-const LARGEST: usize = 16 << 20;
+/// The largest answer taken, in bytes: some times what a full node tells.
+const LARGEST: usize = 2 << 20;
 /// Kubelets asked at once: their answers are in memory while they are read.
 const AT_ONCE: usize = 4;
 
@@ -60,24 +61,28 @@ pub struct Scraper {
     tls: Arc<tls::Client>,
     credentials: Credentials,
     storage: Arc<Storage>,
+    pods: Store<Placed>,
     resolution: Duration,
     permits: Semaphore,
 }
 
 impl Scraper {
-    /// Asks as whom the kubeconfig names, and believes whom its CA has signed.
+    /// Asks as whom the kubeconfig names, and believes whom its CA has signed: each kubelet
+    /// about those of these pods that are on its node.
     ///
     /// # Errors
     /// If its certificates can't be used.
     pub fn new(
         config: &Kubeconfig,
         storage: Arc<Storage>,
+        pods: Store<Placed>,
         resolution: Duration,
     ) -> Result<Arc<Self>, tls::Error> {
         Ok(Arc::new(Self {
             tls: tls::client(config, &["http/1.1"])?,
             credentials: config.credentials.clone(),
             storage,
+            pods,
             resolution,
             permits: Semaphore::new(AT_ONCE),
         }))
@@ -86,6 +91,7 @@ impl Scraper {
     /// Follows the nodes for ever, woken when they change.
     pub async fn run(self: Arc<Self>, nodes: Store<Node>, changed: Arc<Notify>) {
         nodes.wait_synced().await;
+        self.pods.wait_synced().await;
         let mut tasks: HashMap<String, AbortHandle> = HashMap::new();
         loop {
             let there = nodes.list();
@@ -136,7 +142,9 @@ impl Scraper {
         let asking = tokio::time::timeout(PATIENCE, self.ask(&host, port));
         let body = asking.await.map_err(|_| Error::Slow)??;
         let text = String::from_utf8_lossy(&body);
-        self.storage.put(node.name(), exposition::parse(&text));
+        let mut scrape = exposition::parse(&text);
+        keep_own(&mut scrape, node.name(), &self.pods);
+        self.storage.put(node.name(), scrape);
         Ok(())
     }
 
@@ -181,6 +189,14 @@ impl Scraper {
     }
 }
 
+/// Keeps what a kubelet says of pods that are on its node: of those of others, and of what
+/// isn't there at all, it could say anything.
+fn keep_own(scrape: &mut Scrape, node: &str, pods: &Store<Placed>) {
+    let scraped = &mut scrape.pods;
+    scraped.retain(|key, _| pods.get(key).is_some_and(|pod| *pod.node == *node));
+    scraped.shrink_to_fit();
+}
+
 fn broken(error: impl ToString) -> Error {
     Error::Connection(error.to_string())
 }
@@ -204,6 +220,27 @@ fn address(node: &Node) -> Option<(String, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hardway_proto::meta::ObjectKey;
+
+    #[test]
+    fn a_kubelet_speaks_for_its_own_pods_alone() {
+        let pods: Store<Placed> = Store::default();
+        for (name, node) in [("own", "n1"), ("other", "n2"), ("nowhere", "")] {
+            let pod = serde_json::json!({
+                "metadata": {"name": name, "namespace": "shop"}, "spec": {"nodeName": node},
+            });
+            let pod = Placed::parse(pod.to_string().as_bytes()).unwrap();
+            pods.insert(Arc::new(pod));
+        }
+        let mut scrape = Scrape::default();
+        for name in ["own", "other", "nowhere", "invented"] {
+            let key = ObjectKey::new("shop", name);
+            scrape.pods.insert(key, Vec::new());
+        }
+        keep_own(&mut scrape, "n1", &pods);
+        let kept: Vec<ObjectKey> = scrape.pods.into_keys().collect();
+        assert_eq!(kept, [ObjectKey::new("shop", "own")]);
+    }
 
     #[test]
     fn kubelets_are_where_their_nodes_say() {

@@ -4,7 +4,7 @@
 use crate::exposition::{Point, Scrape};
 use hardway_proto::meta::ObjectKey;
 use parking_lot::RwLock;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// A container must have run so long before its beginning counts as a point.
 const FRESH: i64 = 10_000;
@@ -58,22 +58,9 @@ impl Storage {
         between(Some(&points.before.node), &points.last.node)
     }
 
-    /// What a pod uses.
-    pub fn pod(&self, key: &ObjectKey) -> Option<Containers> {
-        let nodes = self.0.read();
-        nodes.values().find_map(|points| points.pod(key))
-    }
-
-    /// What the pods of a namespace use, or all.
-    pub fn pods(&self, namespace: Option<&str>) -> BTreeMap<ObjectKey, Containers> {
-        let nodes = self.0.read();
-        let of_node = |points: &Points| -> Vec<(ObjectKey, Containers)> {
-            let keys = points.last.pods.keys();
-            let keys = keys.filter(|key| namespace.is_none_or(|it| it == key.namespace));
-            keys.filter_map(|key| Some((key.clone(), points.pod(key)?)))
-                .collect()
-        };
-        nodes.values().flat_map(of_node).collect()
+    /// What a pod uses, in the words of the node it is on.
+    pub fn pod(&self, node: &str, key: &ObjectKey) -> Option<Containers> {
+        self.0.read().get(node)?.pod(key)
     }
 
     /// Whether anything could be answered.
@@ -143,18 +130,18 @@ mod tests {
         let key = ObjectKey::new("shop", "a");
         storage.put("n1", scrape(100_000, 95_000, 1_000_000_000));
         assert!(storage.node("n1").is_none() && !storage.has_some());
-        assert!(storage.pod(&key).is_none(), "it has just begun");
+        assert!(storage.pod("n1", &key).is_none(), "it has just begun");
         storage.put("n1", scrape(115_000, 95_000, 4_000_000_000));
         let usage = storage.node("n1").unwrap();
         assert_eq!((usage.cpu, usage.window), (200_000_000, 15_000));
-        let pods = storage.pods(Some("shop"));
-        assert_eq!(pods[&key][0].1.cpu, 200_000_000);
-        assert!(storage.pods(Some("other")).is_empty() && storage.has_some());
+        let pod = storage.pod("n1", &key).unwrap();
+        assert_eq!(pod[0].1.cpu, 200_000_000);
+        assert!(storage.pod("n2", &key).is_none() && storage.has_some());
         // The same again is no news.
         storage.put("n1", scrape(115_000, 95_000, 4_000_000_000));
         assert_eq!(storage.node("n1"), Some(usage));
         storage.remove("n1");
-        assert!(storage.pods(None).is_empty());
+        assert!(storage.pod("n1", &key).is_none());
     }
 
     #[test]
@@ -164,10 +151,10 @@ mod tests {
         storage.put("n1", scrape(100_000, 10_000, 9_000_000_000));
         // Restarted 12 s ago.
         storage.put("n1", scrape(115_000, 103_000, 6_000_000_000));
-        let usage = storage.pod(&key).unwrap()[0].1;
+        let usage = storage.pod("n1", &key).unwrap()[0].1;
         assert_eq!((usage.cpu, usage.window), (500_000_000, 12_000));
         // Restarted just now: nothing can be said.
         storage.put("n1", scrape(130_000, 129_000, 1_000_000));
-        assert!(storage.pod(&key).is_none());
+        assert!(storage.pod("n1", &key).is_none());
     }
 }

@@ -106,10 +106,18 @@ async fn look(
 ) -> Verdict {
     let told = match addresses {
         Err(none) => Err(none.clone()),
-        Ok(_) => resources(remote).await.map_err(|message| Unavailable {
-            reason: "FailedDiscoveryCheck",
-            message,
-        }),
+        Ok(_) => {
+            let mut told = resources(remote).await;
+            if told.is_err() && remote.state().is_available {
+                // One connection that broke, or one endpoint of several, is no reason to
+                // refuse everybody: Kubernetes tries five times.
+                told = resources(remote).await;
+            }
+            told.map_err(|message| Unavailable {
+                reason: "FailedDiscoveryCheck",
+                message,
+            })
+        }
     };
     let openapi = match &told {
         Ok(_) => openapi(remote).await,

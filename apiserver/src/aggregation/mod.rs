@@ -17,7 +17,7 @@ use crate::pipeline::{Pipeline, url_decode};
 use crate::rest::health::Startup;
 use following::Following;
 use parking_lot::RwLock;
-use remote::{FrontProxy, Remote};
+use remote::{FrontProxy, Remote, State};
 use spec::Spec;
 use std::collections::{BTreeMap, HashMap, hash_map};
 use std::sync::Arc;
@@ -164,6 +164,11 @@ fn follow(
         }
     }
     let before = followed.len();
+    // A server that gets another certificate or place is told as before until it is asked.
+    let known: HashMap<String, State> = followed
+        .iter()
+        .map(|(name, following)| (name.clone(), following.remote.state()))
+        .collect();
     followed.retain(|name, following| {
         let same = wanted.get(name).map(|(spec, _)| spec);
         same == Some(&following.remote.spec)
@@ -174,6 +179,13 @@ fn follow(
             is_news = true;
             let (name, proxy) = (place.key().clone(), aggregation.proxy.clone());
             let remote = Remote::new(&aggregation.cache, spec, proxy, is_available);
+            if let Some(former) = known.get(&name) {
+                remote.learn(|state| {
+                    state.resources.clone_from(&former.resources);
+                    state.openapi = former.openapi.clone();
+                    true
+                });
+            }
             place.insert(Following::begin(pipeline.clone(), name, Arc::new(remote)));
         }
     }

@@ -29,6 +29,18 @@ struct Record {
     /// What the runtime was asked to change of containers that run, by id.
     #[serde(default)]
     actuated: Resources,
+    /// Ids of those of which it was asked and hasn't said that it did.
+    #[serde(default)]
+    asked: BTreeSet<String>,
+}
+
+impl Record {
+    /// Of containers that are gone nothing is kept.
+    fn clean(&mut self, observed: &Observed) {
+        let is_there = |id: &String| observed.containers.iter().any(|c| c.id == *id);
+        self.actuated.retain(|id, _| is_there(id));
+        self.asked.retain(is_there);
+    }
 }
 
 /// What the pods of this node were given.
@@ -89,6 +101,18 @@ impl Allocations {
         self.change(pod.uid(), |record| record.allocated = allocated)
     }
 
+    /// Notes that the runtime is about to be asked to give a container other resources: until
+    /// it has, it isn't known what that one has.
+    ///
+    /// # Errors
+    /// If that can't be kept; then the runtime must not be asked.
+    pub fn actuating(&self, uid: &str, id: &str, observed: &Observed) -> io::Result<()> {
+        self.change(uid, |record| {
+            record.clean(observed);
+            record.asked.insert(id.to_owned());
+        })
+    }
+
     /// Notes that a container has other resources from now on; of those that are gone
     /// nothing is kept.
     ///
@@ -102,8 +126,8 @@ impl Allocations {
         observed: &Observed,
     ) -> io::Result<()> {
         self.change(uid, |record| {
-            let is_there = |id: &String| observed.containers.iter().any(|c| c.id == *id);
-            record.actuated.retain(|id, _| is_there(id));
+            record.clean(observed);
+            record.asked.remove(id);
             record.actuated.insert(id.to_owned(), resources);
         })
     }
@@ -118,6 +142,7 @@ impl Allocations {
             if let Some(resources) = record.actuated.get(&instance.id) {
                 instance.resources = Some(resources.clone());
             }
+            instance.unsure = record.asked.contains(&instance.id);
         }
     }
 
@@ -213,5 +238,43 @@ mod tests {
         );
         again.retain(&BTreeSet::new());
         assert!(!dir.path().join("u1.json").exists());
+    }
+
+    #[test]
+    fn what_the_runtime_was_asked_for_is_unsure_until_it_has_done_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let observed = || Observed {
+            containers: vec![Instance {
+                id: "c1".into(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        // The kubelet is killed after each step: what the next one knows.
+        let open = || Allocations::open(dir.path()).unwrap();
+        let known = || {
+            let mut seen = observed();
+            open().complete("u1", &mut seen);
+            let instance = seen.containers.remove(0);
+            (instance.resources, instance.unsure)
+        };
+        let of = |cpu| {
+            pod::spec(&pod(cpu)).containers[0]
+                .resources
+                .clone()
+                .unwrap()
+        };
+        let (old, new) = (of("100m"), of("200m"));
+        let seen = observed();
+        open().actuated("u1", "c1", old.clone(), &seen).unwrap();
+        assert_eq!(known(), (Some(old.clone()), false));
+        open().actuating("u1", "c1", &seen).unwrap();
+        assert_eq!(known(), (Some(old), true));
+        open().actuated("u1", "c1", new.clone(), &seen).unwrap();
+        assert_eq!(known(), (Some(new), false));
+        open().actuating("u1", "c1", &seen).unwrap();
+        let gone = Observed::default();
+        open().actuating("u1", "c2", &gone).unwrap();
+        assert_eq!(known(), (None, false), "it was gone in between");
     }
 }

@@ -5,7 +5,7 @@ use super::fake_world::World;
 use super::*;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tokio::sync::watch;
 
 /// Behaves as its fields say and notes what was asked of it.
@@ -24,6 +24,12 @@ pub struct Fake {
     pub info: Mutex<BTreeMap<String, String>>,
     /// What was changed of containers, by id.
     pub resized: Mutex<Vec<(String, LinuxContainerResources)>>,
+    /// Containers, by id, of which nothing can be changed.
+    pub resizes_refused: Mutex<HashSet<String>>,
+    /// How many changes of containers were asked for, the refused ones with them.
+    pub resizes_asked: watch::Sender<usize>,
+    /// What containers use; without it the runtime refuses to tell.
+    pub stats: Mutex<Option<Vec<ContainerStats>>>,
     /// Starts of containers wait until this says true.
     pub starts_held: Mutex<Option<watch::Receiver<bool>>>,
     /// How many starts have begun.
@@ -133,8 +139,12 @@ impl Runtime for Fake {
         std::future::ready(self.world.container(id)).boxed()
     }
     fn update_resources(&self, id: &str, resources: LinuxContainerResources) -> Call<'_, ()> {
-        self.resized.lock().push((id.to_owned(), resources));
-        ready(())
+        let refused = self.resizes_refused.lock().contains(id);
+        if !refused {
+            self.resized.lock().push((id.to_owned(), resources));
+        }
+        self.resizes_asked.send_modify(|count| *count += 1);
+        if refused { refuse() } else { ready(()) }
     }
     fn reopen_container_log(&self, id: &str) -> Call<'_, ()> {
         self.reopened.lock().push(id.into());
@@ -161,7 +171,10 @@ impl Runtime for Fake {
     }
 
     fn container_stats(&self) -> Call<'_, Vec<ContainerStats>> {
-        refuse()
+        match self.stats.lock().clone() {
+            Some(stats) => ready(stats),
+            None => refuse(),
+        }
     }
     fn update_pod_cidr(&self, _: &str) -> Call<'_, ()> {
         ready(())

@@ -82,7 +82,7 @@ pub async fn run(context: Arc<Context>, pods: Pods, policy: Policy, images: Arc<
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = tick.tick() => {}
+            _ = tick.tick() => evictor.limits_due = true,
             () = stall.happened() => {}
         }
         // One pod at a time, until that is enough.
@@ -102,6 +102,9 @@ struct Evictor {
     images: Arc<Collector>,
     signals: Signals,
     pressure: Pressure,
+    /// Whether it is time again to see which pods use more of the disk than they may: once in
+    /// a [`PERIOD`], however often memory is short.
+    limits_due: bool,
 }
 
 impl Evictor {
@@ -114,6 +117,7 @@ impl Evictor {
             policy,
             images,
             pressure: Pressure::default(),
+            limits_due: true,
         }
     }
 
@@ -132,10 +136,22 @@ impl Evictor {
         let seen = &reading.seen;
         let verdict = self.pressure.observe(thresholds, seen, *transition, now);
         self.context.pressure.set(verdict.conditions);
-        if self.hold_to_limits().await {
+        let starved = &verdict.starved;
+        let is_urgent = starved.first().is_some_and(|first| !first.signal.is_disk());
+        // A walk through the disk takes its time, which memory doesn't leave.
+        if !is_urgent && self.hold_to_limits().await {
             return None;
         }
-        let first = *verdict.starved.first()?;
+        let gone = self.relieve(starved, reading).await;
+        if is_urgent && gone.is_none() {
+            self.hold_to_limits().await;
+        }
+        gone
+    }
+
+    /// Gives something back of what is short; which pod had to go for it, if any.
+    async fn relieve(&mut self, starved: &[Threshold], reading: &Reading) -> Option<Gone> {
+        let first = *starved.first()?;
         let resource = first.signal.resource();
         let node = node::events::node_reference(&self.context.node_name);
         let message = format!("Attempting to reclaim {resource}");
@@ -145,12 +161,16 @@ impl Evictor {
             tracing::info!(resource, "enough was given back without evicting pods");
             return None;
         }
-        self.evict_one(&verdict.starved, seen, reading.own_disk)
+        self.evict_one(starved, &reading.seen, reading.own_disk)
             .await
     }
 
-    /// Ends pods that use more of the disk than they may; whether there were any.
-    async fn hold_to_limits(&self) -> bool {
+    /// Ends pods that use more of the disk than they may, if it is time for that; whether
+    /// there were any.
+    async fn hold_to_limits(&mut self) -> bool {
+        if !std::mem::take(&mut self.limits_due) {
+            return false;
+        }
         let active = self.pods.active().into_iter();
         let limited: Vec<Arc<Pod>> = active
             .filter(|pod| is_evictable(pod) && !pod::is_deleting(pod) && limits::is_limited(pod))
@@ -159,10 +179,11 @@ impl Evictor {
             return false;
         }
         let stats = self.context.runtime.container_stats().await;
+        // Without them less is counted, and nobody goes who may stay.
         let stats = stats.unwrap_or_default();
         let mut any = false;
         for pod in limited {
-            let usage = usage::measure(&self.context, &pod, &stats).await;
+            let usage = usage::measure_with_disk(&self.context, &pod, &stats).await;
             if let Some((limit, message)) = limits::excess(&pod, &usage) {
                 EVICTIONS.with_label_values(&[limit]).inc();
                 let notice = Notice {
@@ -215,11 +236,24 @@ impl Evictor {
         own_disk: bool,
     ) -> Option<Gone> {
         let first = starved.first()?;
-        let stats = self.context.runtime.container_stats().await;
-        let stats = stats.unwrap_or_default();
+        let of_disk = first.signal.is_disk();
+        let stats = match self.context.runtime.container_stats().await {
+            Ok(stats) => stats,
+            // What containers wrote would count as nothing, and the wrong pod would go.
+            Err(error) if of_disk => {
+                tracing::warn!(%error, "nobody is evicted: the runtime doesn't tell what is used");
+                return None;
+            }
+            // Cgroups tell enough.
+            Err(_) => Vec::new(),
+        };
         let mut candidates = Vec::new();
         for pod in self.pods.active().into_iter().filter(|p| is_evictable(p)) {
-            let usage = Some(usage::measure(&self.context, &pod, &stats).await);
+            let usage = match of_disk {
+                true => usage::measure_with_disk(&self.context, &pod, &stats).await,
+                false => usage::measure(&self.context, &pod, &stats),
+            };
+            let usage = Some(usage);
             candidates.push(Candidate { pod, usage });
         }
         ranking::rank(&mut candidates, first.signal, own_disk);

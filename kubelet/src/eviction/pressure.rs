@@ -85,7 +85,11 @@ impl Pressure {
         };
         self.met = self.since.iter().filter(is_due).map(|(t, _)| *t).collect();
         let mut starved = self.met.clone();
-        starved.sort_by_key(|threshold| !threshold.signal.is_memory());
+        // What kills or blocks at once comes before what can wait for a look at the disk.
+        starved.sort_by_key(|threshold| {
+            let signal = threshold.signal;
+            (!signal.is_memory(), signal.is_disk())
+        });
         Verdict {
             conditions: conditions.map(|(condition, _)| *condition).collect(),
             starved,
@@ -190,9 +194,9 @@ mod tests {
     }
 
     #[test]
-    fn memory_comes_before_disks() {
+    fn memory_comes_before_processes_and_both_before_disks() {
         let thresholds = parse(Texts {
-            hard: "pid.available<100,nodefs.available<10%,memory.available<1Gi",
+            hard: "nodefs.available<10%,pid.available<100,memory.available<1Gi",
             ..Default::default()
         });
         let none = Observation {
@@ -211,7 +215,10 @@ mod tests {
             Duration::from_secs(1),
             Instant::now(),
         );
+        let starved = verdict.starved.iter().map(|threshold| threshold.signal);
+        let starved: Vec<Signal> = starved.filter(|s| !s.is_memory()).collect();
         assert_eq!(verdict.starved[0].signal, Signal::MemoryAvailable);
+        assert_eq!(starved, [Signal::PidAvailable, Signal::NodeFsAvailable]);
         assert_eq!(verdict.conditions.len(), 3);
     }
 

@@ -11,9 +11,10 @@ use super::*;
 use crate::context::fake;
 use crate::cri::fake::Fake;
 use crate::manager::{Event, Manager};
+use crate::sandbox::log_directory;
 use hardway_client::Store;
 use hardway_client::informer::Change;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
@@ -25,8 +26,26 @@ struct Setup {
     _dir: tempfile::TempDir,
 }
 
+/// A pod of that name and priority, which may use so much.
+fn pod(name: &str, priority: i32, limits: Value) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": name, "namespace": "default", "uid": name},
+        "spec": {"priority": priority, "enableServiceLinks": false, "containers": [
+            {"name": "main", "image": "image:1", "resources": {"limits": limits}},
+        ]},
+    }))
+    .unwrap()
+}
+
 /// A node with pods of these names and priorities.
 async fn setup(hard: &str, pods: &[(&str, i32)]) -> Setup {
+    let pods = pods.iter();
+    let pods = pods.map(|(name, priority)| pod(name, *priority, json!({})));
+    setup_of(hard, pods.collect()).await
+}
+
+async fn setup_of(hard: &str, pods: Vec<Pod>) -> Setup {
+    let count = pods.len();
     let dir = tempfile::tempdir().unwrap();
     let runtime = Arc::new(Fake::default());
     let context = fake::context(dir.path(), &runtime);
@@ -39,20 +58,15 @@ async fn setup(hard: &str, pods: &[(&str, i32)]) -> Setup {
         events.clone(),
     );
     tokio::spawn(manager.run(inbox));
-    for (name, priority) in pods {
-        let pod = json!({
-            "metadata": {"name": name, "namespace": "default", "uid": name},
-            "spec": {"priority": priority, "enableServiceLinks": false,
-                "containers": [{"name": "main", "image": "image:1"}]},
-        });
-        let (old, new) = (None, Arc::new(serde_json::from_value(pod).unwrap()));
+    for pod in pods {
+        let (old, new) = (None, Arc::new(pod));
         events
             .send(Event::Pod(Change::Applied { old, new }))
             .unwrap();
     }
     let world = &runtime.world;
     world
-        .until(|_| world.sandboxes(&BTreeMap::new()).len() == pods.len())
+        .until(|_| world.sandboxes(&BTreeMap::new()).len() == count)
         .await;
     let policy = Policy {
         thresholds: parse(Texts {
@@ -151,4 +165,66 @@ async fn images_go_before_pods() {
     assert_eq!(active(&setup.pods), ["web"]);
     let images = setup.runtime.images.lock();
     assert!(images.iter().all(|image| image.id != "sha256:unused"));
+}
+
+/// Two mebibytes in the log of a pod's container.
+fn write_log(setup: &Setup, name: &str) {
+    let logs = &setup.context.places.logs;
+    let logs = log_directory(logs, "default", name, name).join("main");
+    std::fs::create_dir_all(&logs).unwrap();
+    std::fs::write(logs.join("0.log"), vec![1; 2 << 20]).unwrap();
+}
+
+fn limited(name: &str) -> Pod {
+    pod(name, 0, json!({"ephemeral-storage": "1Mi"}))
+}
+
+#[tokio::test]
+async fn limits_of_the_disk_wait_for_what_is_urgent() {
+    let pods = vec![limited("large"), pod("low", -5, json!({}))];
+    let mut setup = setup_of("pid.available<100", pods).await;
+    write_log(&setup, "large");
+    let now = Instant::now();
+    let short = left(Signal::PidAvailable, 99);
+    setup.evictor.consider(&short, now).await.unwrap().await;
+    assert_eq!(active(&setup.pods), ["large"]);
+    let enough = left(Signal::PidAvailable, 100);
+    assert!(setup.evictor.consider(&enough, now).await.is_none());
+    assert!(active(&setup.pods).is_empty());
+}
+
+#[tokio::test]
+async fn the_disk_is_walked_through_once_in_a_while() {
+    let mut setup = setup_of("pid.available<100", vec![limited("large")]).await;
+    let large = setup.pods.active().remove(0);
+    let now = Instant::now();
+    let enough = left(Signal::PidAvailable, 100);
+    setup.evictor.consider(&enough, now).await;
+    write_log(&setup, "large");
+    let logs = |usage: usage::Usage| {
+        let containers = usage.containers.values();
+        containers
+            .map(|container| container.logs.bytes)
+            .sum::<u64>()
+    };
+    assert_eq!(logs(usage::measure(&setup.context, &large, &[])), 0);
+    let walked = usage::measure_with_disk(&setup.context, &large, &[]).await;
+    assert!(logs(walked) >= 2 << 20);
+    setup.evictor.consider(&enough, now).await;
+    assert_eq!(active(&setup.pods), ["large"], "it was just looked at");
+    setup.evictor.limits_due = true;
+    setup.evictor.consider(&enough, now).await;
+    assert!(active(&setup.pods).is_empty());
+}
+
+#[tokio::test]
+async fn nobody_goes_for_a_disk_as_long_as_nobody_knows_who_fills_it() {
+    // No machine has that much.
+    let mut setup = setup("nodefs.available<1Ei", &[("web", 0)]).await;
+    let (short, now) = (left(Signal::NodeFsAvailable, 0), Instant::now());
+    assert!(setup.evictor.consider(&short, now).await.is_none());
+    assert_eq!(active(&setup.pods), ["web"]);
+    *setup.runtime.stats.lock() = Some(Vec::new());
+    setup.evictor.consider(&short, now).await.unwrap().await;
+    assert!(active(&setup.pods).is_empty());
 }

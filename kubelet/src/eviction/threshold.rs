@@ -98,6 +98,11 @@ impl Signal {
         self.condition() == Condition::MemoryPressure
     }
 
+    /// Whether it is about a disk: what pods use of it is found by walking through their files.
+    pub fn is_disk(self) -> bool {
+        self.condition() == Condition::DiskPressure
+    }
+
     /// How amounts of it are written.
     pub fn format(self) -> Format {
         match self {

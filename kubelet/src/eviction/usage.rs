@@ -73,8 +73,9 @@ pub struct Usage {
     pub volumes: BTreeMap<String, Disk>,
 }
 
-/// Looks at a pod. What a runtime without statistics doesn't tell counts as nothing.
-pub async fn measure(context: &Context, pod: &Pod, stats: &[ContainerStats]) -> Usage {
+/// Looks at a pod, and at nothing that takes long: of the disk there is only what the runtime
+/// has told. What a runtime without statistics doesn't tell counts as nothing.
+pub fn measure(context: &Context, pod: &Pod, stats: &[ContainerStats]) -> Usage {
     let (memory, processes) = context.cgroups.usage(pod);
     let mut usage = Usage {
         memory,
@@ -101,6 +102,12 @@ pub async fn measure(context: &Context, pod: &Pod, stats: &[ContainerStats]) -> 
             }
         }
     }
+    usage
+}
+
+/// Looks at a pod, and walks through its logs and volumes.
+pub async fn measure_with_disk(context: &Context, pod: &Pod, stats: &[ContainerStats]) -> Usage {
+    let mut usage = measure(context, pod, stats);
     let logs = log_directory(&context.places.logs, pod.namespace(), pod.name(), pod.uid());
     for container in pod::all_containers(pod) {
         let disk = of_folder_apart(logs.join(&container.name)).await;

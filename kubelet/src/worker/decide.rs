@@ -267,7 +267,11 @@ fn unwell(
     };
     let name = &container.name;
     let suffix = if restarts { ", will be restarted" } else { "" };
-    let change = resize::change(container, instance.resources.as_ref());
+    let change = match resize::change(container, instance.resources.as_ref()) {
+        // Whatever it was asked to have, it is given what it is to have.
+        Change::None if instance.unsure => Change::Update,
+        change => change,
+    };
     let (message, grace) = if instance.hash != pod::container_hash(container) {
         let text = format!("Container {name} definition changed, will be restarted");
         (text, None)

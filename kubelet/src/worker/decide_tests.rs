@@ -255,3 +255,14 @@ fn a_failed_liveness_probe_kills_the_life_it_probed() {
     health.begin("a", "id-next");
     assert_eq!(health.failure("a", "id-next"), None);
 }
+
+#[test]
+fn one_that_may_have_other_resources_is_given_its_own() {
+    let pod = pod("Always", vec![], &["a"]);
+    let mut running = instance("a", State::Running, 0);
+    running.resources = Some(Default::default());
+    let resize = |instance: &Instance| plan(&pod, &observed(true, vec![instance.clone()])).resize;
+    assert!(resize(&running).is_empty());
+    running.unsure = true;
+    assert_eq!(resize(&running), [("a".to_owned(), "id-a".to_owned())]);
+}

@@ -219,9 +219,9 @@ impl Worker {
                 false => self.settle_cgroup(&pod),
             };
             self.publish(mail, &observed, false);
-            settled?;
             if !has_work(&plan) {
                 garbage::collect(self.context.runtime.as_ref(), &observed).await;
+                settled?;
                 return Ok(Outcome::Wait(self.next_look(&pod, &plan)));
             }
             if let Err(error) = self.act(&pod, &observed, &plan).await {
@@ -256,8 +256,8 @@ impl Worker {
         for kill in &plan.kill {
             self.stopper.stop_for(pod, observed, kill).await?;
         }
-        self.resize(pod, observed, &plan.resize).await?;
-        let mut outcome = Ok(());
+        // A container that can't be changed keeps no other from running.
+        let mut outcome = self.resize(pod, observed, &plan.resize).await;
         for start in &plan.start {
             let started = self.start(pod, observed, start).await;
             outcome = outcome.and(started);

@@ -71,6 +71,8 @@ pub struct Instance {
     /// What it was made with; what it has, once [`crate::allocation`] has added what was
     /// changed since.
     pub resources: Option<ResourceRequirements>,
+    /// Whether it may have others: the runtime was asked for that, and nobody knows its answer.
+    pub unsure: bool,
     /// Where on this host its termination message is.
     pub message_file: Option<String>,
     /// Where its log is.
@@ -191,6 +193,7 @@ fn instance(status: ContainerStatus, sandbox: String) -> Instance {
         hash: annotation(labels::HASH),
         restart_count: annotation(labels::RESTART_COUNT).parse().unwrap_or(0),
         resources: serde_json::from_str(&annotation(labels::RESOURCES)).ok(),
+        unsure: false,
         message_file: message_mount.map(|m| m.host_path.clone()),
         sandbox,
         state: match status.state() {

@@ -3,10 +3,11 @@
 
 use super::observed::Observed;
 use super::{Error, Worker};
+use crate::context::Context;
 use crate::cri::LinuxContainerResources;
 use crate::{pod, qos};
 use hardway_proto::Kind;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod};
 
 impl Worker {
     /// Has the runtime change containers: names and ids.
@@ -24,44 +25,84 @@ impl Worker {
         resized
     }
 
+    /// The first error is told; the others are resized all the same.
     async fn try_resize(
         &mut self,
         pod: &Pod,
         observed: &Observed,
         containers: &[(String, String)],
     ) -> Result<(), Error> {
-        let context = self.context.clone();
-        let failed = |error: std::io::Error| Error::Told(error.to_string());
         self.cgroup = None;
-        context.cgroups.grow(pod).map_err(failed)?;
+        self.context.cgroups.grow(pod).map_err(told)?;
+        let mut outcome = Ok(());
         for (name, id) in containers {
             let Some(container) = pod::container(pod, name) else {
                 continue;
             };
-            let resources = LinuxContainerResources {
-                // Those can't be changed.
-                hugepage_limits: Vec::new(),
-                ..qos::container_resources(pod, &container, context.memory_capacity)
-            };
-            context.runtime.update_resources(id, resources).await?;
-            let given = container.resources.clone().unwrap_or_default();
-            let kept = context.allocations.actuated(pod.uid(), id, given, observed);
-            kept.map_err(failed)?;
-            tracing::info!(pod = pod::full_name(pod), name, "has other resources");
+            let resized = self.resize_one(pod, observed, &container, id).await;
+            if resized.is_ok() {
+                tracing::info!(pod = pod::full_name(pod), name, "has other resources");
+            }
+            outcome = outcome.and(resized);
         }
-        Ok(())
+        outcome
     }
 
-    /// Brings the pod's cgroup to what its containers have together, once they have it.
+    async fn resize_one(
+        &self,
+        pod: &Pod,
+        observed: &Observed,
+        container: &Container,
+        id: &str,
+    ) -> Result<(), Error> {
+        let Context {
+            allocations,
+            runtime,
+            memory_capacity,
+            ..
+        } = self.context.as_ref();
+        let resources = LinuxContainerResources {
+            // Those can't be changed.
+            hugepage_limits: Vec::new(),
+            ..qos::container_resources(pod, container, *memory_capacity)
+        };
+        // Whenever this process ends, the next one knows that the old record may be wrong.
+        let kept = allocations.actuating(pod.uid(), id, observed);
+        kept.map_err(told)?;
+        runtime.update_resources(id, resources).await?;
+        let given = container.resources.clone().unwrap_or_default();
+        let kept = allocations.actuated(pod.uid(), id, given, observed);
+        kept.map_err(told)
+    }
+
+    /// Brings the pod's cgroup to what its containers have together, once they have it. One
+    /// that uses more memory than it would be left is not touched: the kernel would kill for
+    /// it.
     pub(super) fn settle_cgroup(&mut self, pod: &Pod) -> Result<(), Error> {
         let resources = qos::pod_resources(pod);
         if self.cgroup.as_ref() == Some(&resources) {
             return Ok(());
         }
-        let settled = self.context.cgroups.create(pod);
+        let settled = self.try_settle(pod);
         self.notes.resize_error = settled.as_ref().err().map(ToString::to_string);
-        settled.map_err(|error| Error::Told(error.to_string()))?;
-        self.cgroup = Some(resources);
-        Ok(())
+        // After a failure nothing is taken for granted, not even if what was before is wanted.
+        self.cgroup = settled.is_ok().then_some(resources);
+        settled
     }
+
+    fn try_settle(&self, pod: &Pod) -> Result<(), Error> {
+        let cgroups = &self.context.cgroups;
+        if cgroups.would_starve(pod) {
+            // `doPodResizeAction` in `pkg/kubelet/kuberuntime/kuberuntime_manager.go`.
+            return Err(Error::Told(format!(
+                "aborting attempt to set pod memory limit less than current memory usage for pod {}",
+                pod.name()
+            )));
+        }
+        cgroups.create(pod).map_err(told)
+    }
+}
+
+fn told(error: std::io::Error) -> Error {
+    Error::Told(error.to_string())
 }

@@ -6,9 +6,10 @@ use serde_json::json;
 /// A worker's surroundings, with a runtime in memory and no apiserver.
 struct Setup {
     runtime: Arc<Fake>,
+    context: Arc<Context>,
     mailbox: Arc<Mailbox>,
     work: tokio::task::JoinHandle<()>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// Static pods need no apiserver.
@@ -42,12 +43,13 @@ fn setup_with(pod: Pod, runtime: Fake) -> Setup {
         at_most: None,
         pending: None,
     });
-    let work = tokio::spawn(Worker::new(context, mailbox.clone()).run());
+    let work = tokio::spawn(Worker::new(context.clone(), mailbox.clone()).run());
     Setup {
         runtime,
+        context,
         mailbox,
         work,
-        _dir: dir,
+        dir,
     }
 }
 
@@ -66,6 +68,19 @@ impl Setup {
     fn end(&self, name: &str, code: i32) {
         self.runtime.world.end(&self.id(name), code);
         self.mailbox.poke();
+    }
+
+    /// The pod is to be another.
+    fn want(&self, pod: Pod) {
+        self.mailbox.update(|mail| mail.pod = Arc::new(pod));
+    }
+
+    /// Waits until the runtime was asked to change containers, and this holds.
+    async fn until_asked(&self, condition: impl Fn(usize) -> bool) {
+        let mut asked = self.runtime.resizes_asked.subscribe();
+        let waiting = asked.wait_for(|count| condition(*count));
+        let waited = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+        waited.expect("in time").expect("the runtime goes on");
     }
 }
 
@@ -187,4 +202,107 @@ async fn a_container_is_resized_as_its_policy_says() {
         setup.runtime.resized.lock().is_empty(),
         "made so, not changed"
     );
+}
+
+#[tokio::test]
+async fn a_container_that_cannot_be_changed_keeps_no_other_from_anything() {
+    let with = |cpu: &str| {
+        let container = |name: &str| {
+            let resources = json!({"requests": {"cpu": cpu}});
+            json!({"name": name, "image": "image:1", "resources": resources})
+        };
+        pod(json!({"containers": [container("a"), container("b")]}))
+    };
+    let setup = setup(with("100m"));
+    let world = &setup.runtime.world;
+    world.until(|running| running == ["a", "b"]).await;
+    let (refused, other) = (setup.id("a"), setup.id("b"));
+    setup.runtime.resizes_refused.lock().insert(refused.clone());
+    setup.want(with("500m"));
+    let changed = || setup.runtime.resized.lock().first().cloned();
+    setup.until_asked(|_| changed().is_some()).await;
+    assert_eq!(changed().unwrap().0, other, "the one beside it");
+    setup.end("b", 1);
+    world
+        .until(|running| running == ["a", "b"] && setup.id("b") != other)
+        .await;
+    assert_eq!(setup.id("a"), refused, "it runs on as it was");
+}
+
+#[tokio::test]
+async fn what_a_container_may_have_been_given_is_taken_back() {
+    let with = |cpu: &str| {
+        let resources = json!({"requests": {"cpu": cpu}});
+        pod(json!({"containers": [{"name": "a", "image": "image:1", "resources": resources}]}))
+    };
+    let setup = setup(with("100m"));
+    let world = &setup.runtime.world;
+    world.until(|running| running == ["a"]).await;
+    let id = setup.id("a");
+    // Its answer is lost: nobody knows whether the runtime has done it.
+    setup.runtime.resizes_refused.lock().insert(id.clone());
+    setup.want(with("500m"));
+    setup.until_asked(|count| count > 0).await;
+    setup.runtime.resizes_refused.lock().clear();
+    setup.want(with("100m"));
+    let changed = || setup.runtime.resized.lock().first().cloned();
+    setup.until_asked(|_| changed().is_some()).await;
+    let (changed, resources) = changed().unwrap();
+    assert_eq!((changed, resources.cpu_shares), (id, 102));
+}
+
+#[tokio::test]
+async fn a_pod_is_left_the_memory_that_it_uses() {
+    let with = |memory: &str| {
+        pod(json!({"containers": [{
+            "name": "a", "image": "image:1", "resources": {"limits": {"memory": memory}},
+            "resizePolicy": [{"resourceName": "memory", "restartPolicy": "RestartContainer"}],
+        }]}))
+    };
+    let setup = setup(with("64Mi"));
+    let own = setup
+        .dir
+        .path()
+        .join("cgroup/memory/kubepods/burstable/podu1");
+    std::fs::create_dir_all(&own).unwrap();
+    let world = &setup.runtime.world;
+    world.until(|running| running == ["a"]).await;
+    let limit = || std::fs::read_to_string(own.join("memory.limit_in_bytes")).unwrap();
+    assert_eq!(limit(), (64 << 20).to_string());
+    let uses = |bytes: u64| {
+        std::fs::write(own.join("memory.usage_in_bytes"), bytes.to_string()).unwrap();
+    };
+    uses(48 << 20);
+    std::fs::write(own.join("memory.stat"), "total_inactive_file 0\n").unwrap();
+    let wanted = Arc::new(with("32Mi"));
+    setup.mailbox.update(|mail| {
+        mail.pod = wanted.clone();
+        // Statuses are told of those that the API knows.
+        mail.mirror = Some(wanted);
+    });
+    let trouble = || {
+        let status = setup.context.statuses.get("u1")?;
+        let conditions = status.conditions.unwrap_or_default();
+        let found = conditions
+            .into_iter()
+            .find(|c| c.type_ == "PodResizeInProgress" && c.reason.as_deref() == Some("Error"));
+        found?.message
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while trouble().is_none() {
+        assert!(Instant::now() < deadline, "it is told");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        trouble().unwrap(),
+        "aborting attempt to set pod memory limit less than current memory usage for pod web"
+    );
+    assert_eq!(limit(), (64 << 20).to_string());
+    // It tries again.
+    uses(1 << 20);
+    while trouble().is_some() {
+        assert!(Instant::now() < deadline, "it is done at last");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(limit(), (32 << 20).to_string());
 }
