@@ -6,6 +6,7 @@ use crate::{folder, volume};
 use hardway_client::api::{DeleteParams, Patch};
 use hardway_client::controller::{self, Next};
 use hardway_client::events::{EventType, Recorder, reference};
+use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Informer, Store};
 use hardway_proto::claims::{SELECTED_NODE, annotation, class_of_claim};
@@ -64,7 +65,7 @@ impl Provisioner {
                 on_volume.add(Task::Volume(change.object().name().to_owned()));
             })
             .start();
-        // Claims may have come before their class, and nodes may have gone.
+        // Claims may have come before their class or this node, and nodes may have gone.
         let all = {
             let (queue, claims, volumes) = (queue.clone(), claims.clone(), volumes.clone());
             move || {
@@ -76,7 +77,7 @@ impl Provisioner {
                 }
             }
         };
-        let (on_class, on_node) = (all.clone(), all);
+        let (on_class, on_node, own) = (all.clone(), all, flags.node_name.clone());
         let classes = Informer::new(client.all::<StorageClass>())
             .on_change(move |_| on_class())
             .start();
@@ -84,7 +85,7 @@ impl Provisioner {
             // Its name and labels are enough.
             .trim(|node| (node.spec, node.status) = (None, None))
             .on_change(move |change| {
-                if matches!(change, hardway_client::informer::Change::Deleted(_)) {
+                if matters(change, &own) {
                     on_node();
                 }
             })
@@ -268,12 +269,17 @@ impl Provisioner {
 
     async fn remove(&self, volume: &PersistentVolume) -> Result<(), Error> {
         let path = volume::path(volume);
-        match folder::below(&self.root, path) {
+        let name = volume.name();
+        match folder::below(&self.root, name, path) {
             Some(folder) => on_disk(folder, folder::remove).await,
-            None => Err(Error::Folder {
-                path: path.into(),
-                error: io::Error::other(format!("no folder of {}", self.root.display())),
-            }),
+            None => {
+                let root = self.root.display();
+                let why = format!("not removed, as it is no folder {name}_… directly in {root}");
+                Err(Error::Folder {
+                    path: path.into(),
+                    error: io::Error::other(why),
+                })
+            }
         }
     }
 
@@ -314,6 +320,18 @@ impl Provisioner {
     }
 }
 
+/// Whether all has to be looked at again for a change of a node. `own` is this one, whose labels
+/// say which claims it may have, and tie volumes to it.
+fn matters(change: &Change<Node>, own: &str) -> bool {
+    match change {
+        Change::Deleted(_) => true,
+        Change::Applied { old, new } => {
+            let is_other = |old: &Arc<Node>| old.metadata.labels != new.metadata.labels;
+            new.name() == own && old.as_ref().is_none_or(is_other)
+        }
+    }
+}
+
 /// Works on the disk, which may be slow, beside everything else.
 async fn on_disk(path: PathBuf, work: fn(&std::path::Path) -> io::Result<()>) -> Result<(), Error> {
     let path = Arc::new(path);
@@ -324,4 +342,27 @@ async fn on_disk(path: PathBuf, work: fn(&std::path::Path) -> io::Result<()>) ->
         path: path.to_path_buf(),
         error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn the_nodes_that_matter_are_this_one_and_those_that_went() {
+        let named = |name: &str| Arc::new(testing::node(name));
+        let applied = |old: Option<Node>, name: &str| Change::Applied {
+            old: old.map(Arc::new),
+            new: named(name),
+        };
+        assert!(matters(&Change::Deleted(named("b")), "a"));
+        assert!(matters(&applied(None, "a"), "a"));
+        assert!(!matters(&applied(None, "b"), "a"));
+        let known = testing::node("a");
+        assert!(!matters(&applied(Some(known.clone()), "a"), "a"));
+        let mut bare = known;
+        bare.metadata.labels = None;
+        assert!(matters(&applied(Some(bare), "a"), "a"));
+    }
 }

@@ -8,29 +8,46 @@ use std::path::{Component, Path, PathBuf};
 /// Whoever a pod's processes run as may write: who comes to the folder at all, its pod says.
 const MODE: u32 = 0o777;
 
-/// The folder of a volume, directly below `root`; `None` if `path` is not such a one, so that
-/// nobody's hand in a volume has anything else removed.
-pub fn below(root: &Path, path: &str) -> Option<PathBuf> {
+/// The folder of a volume, directly below `root` and with the volume's name and `_` before the
+/// rest; `None` if `path` is not such a one, so that nobody's hand in a volume has anything else
+/// removed.
+pub fn below(root: &Path, volume: &str, path: &str) -> Option<PathBuf> {
     let path = Path::new(path);
     let mut parts = path.strip_prefix(root).ok()?.components();
-    let is_one = matches!(
-        (parts.next(), parts.next()),
-        (Some(Component::Normal(_)), None)
-    );
-    is_one.then(|| path.to_owned())
+    let (Some(Component::Normal(name)), None) = (parts.next(), parts.next()) else {
+        return None;
+    };
+    let rest = name.to_str()?.strip_prefix(volume)?;
+    rest.starts_with('_').then(|| path.to_owned())
 }
 
-/// Makes a folder; one that is there stays as it is.
+/// What a folder is called until it is finished: in short, for a name may be as long as can be.
+fn unfinished(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let volume = name.split('_').next().unwrap_or_default();
+    path.with_file_name(format!(".{volume}.new"))
+}
+
+/// Makes a folder; one that is there stays as it is. Whoever ends in the middle of it leaves
+/// nothing that looks finished.
 ///
 /// # Errors
 /// If the disk is full, read-only, or away.
 pub fn make(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(MODE).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-        other => other?,
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => return other.map(drop),
     }
+    let new = unfinished(path);
+    match fs::remove_dir(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    DirBuilder::new().mode(MODE).create(&new)?;
     // The umask took some of it away.
-    fs::set_permissions(path, Permissions::from_mode(MODE))?;
+    fs::set_permissions(&new, Permissions::from_mode(MODE))?;
+    File::open(&new)?.sync_all()?;
+    fs::rename(&new, path)?;
     let parent = path.parent().unwrap_or(Path::new("/"));
     File::open(parent)?.sync_all()
 }
@@ -54,19 +71,37 @@ mod tests {
     #[test]
     fn only_folders_of_volumes_are_touched() {
         let root = Path::new("/volumes");
-        assert!(below(root, "/volumes/pvc-1").is_some());
+        assert!(below(root, "pvc-1", "/volumes/pvc-1_n_data").is_some());
         for path in [
             "/volumes",
             "/volumes/",
             "/volumes/..",
-            "/volumes/a/b",
+            "/volumes/pvc-1_n_data/b",
+            "/volumes/../pvc-1_n_data",
+            "/volumes/pvc-1",
+            "/volumes/pvc-10_n_data",
+            "/volumes/pvc-2_n_data",
             "/volumes/../etc",
             "/etc",
             "pvc-1",
             "",
         ] {
-            assert_eq!(below(root, path), None, "{path}");
+            assert_eq!(below(root, "pvc-1", path), None, "{path}");
         }
+    }
+
+    #[test]
+    fn what_was_not_finished_is_made_again() {
+        let root = tempfile::tempdir().unwrap();
+        let (path, new) = (
+            root.path().join("pvc-1_n_data"),
+            root.path().join(".pvc-1.new"),
+        );
+        DirBuilder::new().mode(0o700).create(&new).unwrap();
+        make(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, MODE);
+        assert!(!new.exists());
     }
 
     #[test]

@@ -26,6 +26,10 @@ use tokio::time::Instant;
 /// How long an external-attacher may say nothing before pods are told.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// When to look again for another volume's attachment that is in the way. Nothing tells of its
+/// end.
+const IN_THE_WAY: Duration = Duration::from_secs(5);
+
 /// What to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
@@ -37,7 +41,7 @@ pub enum Task {
 
 /// What is known of attachments beside what they say; a restart may forget all of it.
 #[derive(Default)]
-struct Memory {
+pub struct Memory {
     /// Since when attachments are needed by nobody, by their UID.
     unneeded: HashMap<String, Instant>,
     /// Those that are about to be deleted, by their UID: their nodes are not told of them.
@@ -64,7 +68,7 @@ pub struct Controller {
     volumes: Store<PersistentVolume>,
     drivers: Store<CSIDriver>,
     attachments: Store<VolumeAttachment>,
-    memory: Mutex<Memory>,
+    memory: Arc<Mutex<Memory>>,
     /// What nodes are told is written by one at a time: an older word must not be the last.
     reporting: tokio::sync::Mutex<()>,
 }
@@ -82,9 +86,14 @@ impl Controller {
             volumes: informers.volumes.store(),
             drivers: informers.csi_drivers.store(),
             attachments: informers.attachments.store(),
-            memory: Mutex::default(),
+            memory: Arc::default(),
             reporting: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// What it remembers.
+    pub fn memory(&self) -> Arc<Mutex<Memory>> {
+        self.memory.clone()
     }
 
     /// Waits until all is known: what is not in a cache yet would be taken for unneeded.
@@ -158,7 +167,7 @@ impl Controller {
                 Step::Wait(time) => again = again.min(time),
                 Step::Attach(node) => {
                     if let Some(volume) = &volume {
-                        self.attach(volume, &node, &users[&node]).await?;
+                        again = again.min(self.attach(volume, &node, &users[&node]).await?);
                     }
                 }
                 Step::Blocked(node, by) => self.tell_blocked(name, &node, &by, &users),
@@ -183,7 +192,7 @@ impl Controller {
             if users.contains_key(&attachment.spec.node_name) {
                 memory.unneeded.remove(attachment.uid());
                 memory.leaving.remove(attachment.uid());
-            } else {
+            } else if self.is_there(attachment) {
                 let unneeded = memory.unneeded.entry(attachment.uid().to_owned());
                 unneeded.or_insert_with(Instant::now);
             }
@@ -193,31 +202,53 @@ impl Controller {
             .retain(|(of, node)| of != volume || users.contains_key(node));
     }
 
+    /// Whether it is known still. Who is told that it is gone has the memory forget it after
+    /// that, so that nothing may be remembered of it from then on.
+    fn is_there(&self, attachment: &VolumeAttachment) -> bool {
+        let known = self.attachments.get(&ObjectKey::new("", attachment.name()));
+        known.is_some_and(|known| known.uid() == attachment.uid())
+    }
+
     fn waited(&self, attachment: &VolumeAttachment) -> Duration {
         let memory = self.memory.lock();
         let since = memory.unneeded.get(attachment.uid());
         since.map_or(Duration::ZERO, Instant::elapsed)
     }
 
+    /// Says when to look again.
     async fn attach(
         &self,
         volume: &PersistentVolume,
         node: &str,
         pods: &[Arc<Pod>],
-    ) -> Result<(), Status> {
+    ) -> Result<Duration, Status> {
         let Some(source) = attachment::source(volume) else {
-            return Ok(());
+            return Ok(Duration::MAX);
         };
         let new = attachment::new(volume, source, node);
-        self.memory.lock().await_outcome(new.name());
-        match self.client.all().create(&new).await {
-            // The cache doesn't show it yet.
-            Err(status) if !status.is_already_exists() => {
+        let api = self.client.all::<VolumeAttachment>();
+        match api.create(&new).await {
+            Ok(_) => {
+                // An earlier one of its name has nothing to say of it.
+                let mut memory = self.memory.lock();
+                memory.awaited.remove(new.name());
+                memory.await_outcome(new.name());
+                Ok(Duration::MAX)
+            }
+            Err(status) if status.is_already_exists() => {
+                let found = api.get_opt(new.name()).await?;
+                // Two volumes may have the same handle, of which the name is made.
+                match found.is_some_and(|found| found.spec.source == new.spec.source) {
+                    // The cache doesn't show it yet.
+                    true => Ok(Duration::MAX),
+                    false => Ok(IN_THE_WAY),
+                }
+            }
+            Err(status) => {
                 let why = failed(volume.name(), &status.message);
                 self.event(pods, EventType::Warning, "FailedAttachVolume", &why);
                 Err(status)
             }
-            _ => Ok(()),
         }
     }
 
@@ -225,7 +256,7 @@ impl Controller {
     fn tell(&self, name: &str, users: &Users, attachments: &[Arc<VolumeAttachment>]) -> Duration {
         let mut again = Duration::MAX;
         let mut memory = self.memory.lock();
-        for attachment in attachments {
+        for attachment in attachments.iter().filter(|a| self.is_there(a)) {
             let Some(pods) = users.get(&attachment.spec.node_name) else {
                 memory.awaited.remove(attachment.name());
                 continue;
@@ -297,6 +328,10 @@ impl Controller {
             self.memory.lock().leaving.remove(attachment.uid());
             self.queue.add(Task::Node(node.clone()));
         }
+        let mut memory = self.memory.lock();
+        if !self.is_there(attachment) {
+            memory.leaving.remove(attachment.uid());
+        }
         outcome.map(drop)
     }
 
@@ -361,6 +396,20 @@ impl Controller {
 }
 
 impl Memory {
+    /// An attachment is gone.
+    pub fn forget(&mut self, attachment: &VolumeAttachment) {
+        self.unneeded.remove(attachment.uid());
+        self.leaving.remove(attachment.uid());
+        self.awaited.remove(attachment.name());
+    }
+
+    /// Whether nothing is remembered.
+    #[cfg(test)]
+    pub fn is_empty(&self) -> bool {
+        let attachments = self.unneeded.len() + self.leaving.len() + self.awaited.len();
+        attachments + self.blocked.len() == 0
+    }
+
     fn await_outcome(&mut self, attachment: &str) -> &mut Awaited {
         let awaited = self.awaited.entry(attachment.to_owned());
         awaited.or_insert_with(|| Awaited {

@@ -24,18 +24,26 @@ use crate::Work;
 use crate::context::Context;
 use crate::informers::{BY_NODE, Informers, NODE_OF_ATTACHMENT};
 use crate::out_of_service::{is_ready, is_tainted};
-use controller::{Controller, Task};
+use controller::{Controller, Memory, Task};
 use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
 use hardway_proto::Kind;
 use hardway_proto::claims::{of_volumes, volume_name};
 use hardway_proto::meta::ObjectKey;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 /// The controller.
 pub fn register(informers: &mut Informers, context: &Context) -> Work {
+    prepare(informers, context).1
+}
+
+/// The controller, and what it remembers.
+fn prepare(informers: &mut Informers, context: &Context) -> (Arc<Mutex<Memory>>, Work) {
     let queue = WorkQueue::new();
     let controller = Controller::new(informers, context, queue.clone());
+    let memory = controller.memory();
     // A pod's claims lead to volumes.
     let (on_pod, claims) = (queue.clone(), informers.claims.store());
     let volumes_of = move |pod: &Pod| -> Vec<Task> {
@@ -74,8 +82,11 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
             }
         }
     });
-    let on_attachment = queue.clone();
+    let (on_attachment, forgetful) = (queue.clone(), memory.clone());
     informers.attachments.subscribe(move |change| {
+        if let Change::Deleted(gone) = change {
+            forgetful.lock().forget(gone);
+        }
         let spec = &change.object().spec;
         if let Some(volume) = &spec.source.persistent_volume_name {
             on_attachment.add(Task::Volume(volume.clone()));
@@ -114,13 +125,14 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
             }
         }
     });
-    Box::pin(async move {
+    let work: Work = Box::pin(async move {
         controller.wait_synced().await;
         hardway_client::controller::run("attachdetach", queue, 8, |task| {
             controller.reconcile(task)
         })
         .await;
-    })
+    });
+    (memory, work)
 }
 
 /// Whether anything of a node changed that attachments go by.

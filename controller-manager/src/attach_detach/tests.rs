@@ -8,6 +8,7 @@ use hardway_client::{Client, task};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 const STORAGE: &str = "storage.k8s.io";
 const UNIQUE: &str = "kubernetes.io/csi/x.io^handle-v";
@@ -32,16 +33,21 @@ impl Cluster {
 
     /// Starts the controller, as after a restart; it ends with what this answers.
     fn controller(&self) -> task::Group {
+        self.remembering().1
+    }
+
+    /// The same, with what it remembers.
+    fn remembering(&self) -> (Arc<Mutex<Memory>>, task::Group) {
         let context = Context {
             client: self.client.clone(),
             settings: Arc::new(Settings::default()),
         };
         let mut informers = Informers::new(&self.client);
-        let work = register(&mut informers, &context);
+        let (memory, work) = prepare(&mut informers, &context);
         let mut tasks = task::Group::default();
         tasks.add(tokio::spawn(work));
         informers.start(&mut tasks);
-        tasks
+        (memory, tasks)
     }
 
     fn pod(&self, name: &str, node: &str) {
@@ -87,6 +93,17 @@ impl Cluster {
             told.iter().map(|volume| &volume["name"]).eq(volumes)
         };
         self.fake.wait_until(&what, so).await;
+    }
+
+    /// Waits until nothing is remembered.
+    async fn forgotten(&self, memory: &Mutex<Memory>) {
+        let work = async {
+            while !memory.lock().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(120), work).await;
+        waited.expect("what is over is forgotten");
     }
 
     async fn event(&self, reason: &str, text: &str) {
@@ -161,4 +178,53 @@ async fn a_driver_that_attaches_nothing_gets_no_attachments() {
     cluster.fake.create("", "persistentvolumeclaims", claim);
     cluster.fake.create("", "pods", pod);
     cluster.attached_to(&["b"]).await;
+}
+
+#[tokio::test]
+async fn what_is_over_is_forgotten() {
+    let cluster = Cluster::new();
+    let (memory, _controller) = cluster.remembering();
+    cluster.pod("p", "a");
+    cluster.attached_to(&["a"]).await;
+    cluster.attacher("a", json!({"attached": true})).await;
+    cluster.told("a", &[UNIQUE]).await;
+    cluster.event("SuccessfulAttachVolume", "\"v\"").await;
+    cluster.forgotten(&memory).await;
+    cluster.kubelet("a", &[UNIQUE]).await;
+    cluster.fake.delete("", "pods", "n", "p", "Background");
+    cluster.kubelet("a", &[]).await;
+    cluster.attached_to(&[]).await;
+    cluster.forgotten(&memory).await;
+}
+
+#[tokio::test]
+async fn a_volume_waits_for_anothers_attachment_of_its_name() {
+    let cluster = Cluster::new();
+    // The same disk under another name, for another claim.
+    let mut volume = object(&testing::volume("w", json!({})));
+    volume["spec"]["csi"]["volumeHandle"] = json!("handle-v");
+    volume["spec"]["claimRef"]["name"] = json!("other");
+    let mut claim = object(&testing::claim("w"));
+    claim["metadata"]["name"] = json!("other");
+    let mut pod = object(&testing::pod("q", "a", json!({})));
+    pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = json!("other");
+    cluster.fake.create("", "persistentvolumes", volume);
+    cluster.fake.create("", "persistentvolumeclaims", claim);
+    cluster.fake.create("", "pods", pod);
+    let _controller = cluster.controller();
+    cluster.attached_to(&["a"]).await;
+    let tries = cluster.fake.calls("create volumeattachments");
+    cluster.pod("p", "a");
+    let tried = |fake: &Fake| fake.calls("create volumeattachments") > tries;
+    cluster.fake.wait_until("it was tried", tried).await;
+    cluster.fake.delete("", "pods", "n", "q", "Background");
+    let is_its = |fake: &Fake| {
+        let all = fake.objects(STORAGE, "volumeattachments");
+        let mut of = all
+            .iter()
+            .map(|a| &a["spec"]["source"]["persistentVolumeName"]);
+        of.any(|name| name == "v")
+    };
+    let what = "the attachment is v's";
+    cluster.fake.wait_until(what, is_its).await;
 }

@@ -85,12 +85,12 @@ fn give(dir: &Path, pod: &Pod) -> io::Result<()> {
 fn size(source: &EmptyDirVolumeSource, pod: &Pod) -> Option<u64> {
     let own = source.size_limit.as_ref().and_then(|q| bytes(&q.0));
     let containers = pod.spec.iter().flat_map(|s| &s.containers);
-    let limits: Option<u64> = containers
-        .map(|container| {
-            let limits = container.resources.as_ref()?.limits.as_ref()?;
-            bytes(&limits.get("memory")?.0)
-        })
-        .sum();
+    let mut each = containers.map(|container| {
+        let limits = container.resources.as_ref()?.limits.as_ref()?;
+        bytes(&limits.get("memory")?.0)
+    });
+    // Together they may be more than can be counted.
+    let limits = each.try_fold(0_u64, |total, limit| Some(total.saturating_add(limit?)));
     let limits = limits.filter(|total| *total > 0);
     match (own.filter(|size| *size > 0), limits) {
         (Some(own), Some(limits)) => Some(own.min(limits)),
@@ -149,5 +149,11 @@ mod tests {
         );
         assert_eq!(size(&source(Some("1Gi")), &pod(None)), Some(1024 * MI));
         assert_eq!(size(&source(None), &pod(None)), None);
+        let mut many = pod(Some("7Ei"));
+        let containers = &mut many.spec.as_mut().unwrap().containers;
+        let more = containers[1].clone();
+        containers.extend([more.clone(), more]);
+        assert_eq!(size(&source(None), &many), Some(u64::MAX));
+        assert_eq!(size(&source(Some("1Mi")), &many), Some(MI));
     }
 }

@@ -1,5 +1,6 @@
 //! `local`: a folder, or a block device, of one node, which stays when its pods go.
 
+use super::looks::look;
 use super::ownership;
 use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec, VolumeUsage};
 use k8s_openapi::api::core::v1::{LocalVolumeSource, Pod};
@@ -31,7 +32,8 @@ impl VolumePlugin for Local {
         Box::pin(async move {
             let of = source(mounter.spec).cloned().unwrap_or_default();
             if mounter.spec.is_block() {
-                return device(&of);
+                let path = of.path.clone();
+                return look(Path::new(&path), move |_| device(&of)).await?;
             }
             let (pod, writes) = (mounter.pod.clone(), !mounter.spec.read_only);
             // The folder may hold many files.
@@ -44,8 +46,11 @@ impl VolumePlugin for Local {
     fn usage<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, Option<VolumeUsage>> {
         Box::pin(async move {
             let of = source(mounter.spec).filter(|_| !mounter.spec.is_block());
-            let usage = of.map(|of| VolumeUsage::of_file_system(Path::new(&of.path)));
-            usage.transpose()
+            let Some(of) = of else {
+                return Ok(None);
+            };
+            let usage = look(Path::new(&of.path), VolumeUsage::of_file_system).await?;
+            usage.map(Some)
         })
     }
 }

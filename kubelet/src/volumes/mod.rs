@@ -11,12 +11,14 @@ mod empty_dir;
 mod files;
 mod host_path;
 mod local;
+mod looks;
 mod mounts;
 mod nfs;
 mod ownership;
 mod persistent;
 mod plugin;
 mod projected;
+mod removal;
 mod secret;
 mod subpath;
 mod system;
@@ -36,6 +38,11 @@ use plugin::{Mounter, VolumeHost, VolumeSpec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the end of a pod waits until its volumes are off the node. What takes longer goes on
+/// by itself.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a volume can't be set up: the message of a `FailedMount` event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -246,29 +253,39 @@ impl Manager {
     }
 
     async fn remove(&self, pod_uid: &str) -> Result<(), CleanupError> {
+        let removed = self.remove_all(pod_uid).await;
+        if removed.is_ok() {
+            self.lasting.lock().remove(pod_uid);
+            self.measured.lock().remove(pod_uid);
+        }
+        // One volume that stays keeps no other from going where it is needed.
+        let unstaged = self.unstage(Some(pod_uid));
+        if tokio::time::timeout(PATIENCE, unstaged).await.is_err() {
+            tracing::warn!(pod_uid, "a volume is slow to leave this node");
+        }
+        removed
+    }
+
+    /// Takes all from the pod that it can be taken; the first failure is told.
+    async fn remove_all(&self, pod_uid: &str) -> Result<(), CleanupError> {
         let dir = self.pod_dir(pod_uid);
         // Parts of volumes hold them.
         let parts = dir.join("volume-subpaths");
         self.blocking(pod_uid, move |system, pod| unmount_all(&parts, system, pod))
             .await?;
+        let mut outcome = Ok(());
         for (plugin, folder) in self.published(pod_uid) {
             let undone = plugin.unpublish(&self.host, pod_uid, &folder).await;
-            undone.map_err(|reason| CleanupError::Unpublish {
+            let name = folder.file_name().unwrap_or_default();
+            outcome = outcome.and(undone.map_err(|reason| CleanupError::Unpublish {
                 pod: pod_uid.to_owned(),
-                volume: folder
-                    .file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into(),
+                volume: name.to_string_lossy().into(),
                 reason,
-            })?;
+            }));
         }
+        outcome?;
         self.blocking(pod_uid, move |system, pod| take_down(&dir, system, pod))
-            .await?;
-        self.lasting.lock().remove(pod_uid);
-        self.measured.lock().remove(pod_uid);
-        self.unstage(Some(pod_uid)).await;
-        Ok(())
+            .await
     }
 
     /// Gives back what is ready on the node and that no pod uses any more. What can't be
@@ -406,13 +423,12 @@ fn unmount_all(dir: &Path, system: &dyn System, pod: &str) -> Result<(), Cleanup
 
 fn take_down(dir: &Path, system: &dyn System, pod: &str) -> Result<(), CleanupError> {
     unmount_all(dir, system, pod)?;
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CleanupError::Io {
-            pod: pod.to_owned(),
-            error,
-        }),
-        _ => Ok(()),
-    }
+    let pod = pod.to_owned();
+    removal::remove(dir).map_err(|removal::Failure { path, error }| match error.kind() {
+        // It was mounted a moment ago.
+        std::io::ErrorKind::CrossesDevices => CleanupError::StillMounted { pod, path },
+        _ => CleanupError::Io { pod, error },
+    })
 }
 
 #[cfg(test)]

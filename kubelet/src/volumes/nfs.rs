@@ -1,9 +1,13 @@
 //! `nfs`: a folder of a server, mounted by the host's own tool.
 
+use super::looks::look;
 use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec, VolumeUsage};
 use crate::root_dir;
 use k8s_openapi::api::core::v1::NFSVolumeSource;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 use std::time::Duration;
 use tokio::process::Command;
 
@@ -13,6 +17,8 @@ const HELPER: &str = "mount.nfs";
 const PLACES: [&str; 4] = ["/sbin", "/usr/sbin", "/bin", "/usr/bin"];
 /// How long a server may take; then the next try begins.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long what was killed may take to end.
+const LAST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The plugin, of pods' own volumes and of persistent ones.
 pub(super) struct Nfs;
@@ -24,8 +30,27 @@ fn source(spec: &VolumeSpec) -> Option<&NFSVolumeSource> {
     }
 }
 
+/// Whether a source is one. The helper gets it as its first argument, where a server that begins
+/// with `-` would be an option.
+fn check(source: &NFSVolumeSource) -> Result<(), String> {
+    let server = &source.server;
+    let is_odd = |c: char| c == '/' || c.is_whitespace();
+    if server.is_empty() || server.starts_with('-') || server.contains(is_odd) {
+        return Err(format!("invalid NFS server {server:?}"));
+    }
+    match source.path.starts_with('/') {
+        true => Ok(()),
+        false => Err(format!("NFS path {:?} is not absolute", source.path)),
+    }
+}
+
 /// The arguments of mount(8).
-fn arguments(spec: &VolumeSpec, source: &NFSVolumeSource, dir: &Path) -> Vec<String> {
+fn arguments(
+    spec: &VolumeSpec,
+    source: &NFSVolumeSource,
+    dir: &Path,
+) -> Result<Vec<String>, String> {
+    check(source)?;
     let volume = spec
         .persistent
         .as_ref()
@@ -45,9 +70,34 @@ fn arguments(spec: &VolumeSpec, source: &NFSVolumeSource, dir: &Path) -> Vec<Str
         true => format!("[{}]", source.server),
         false => source.server.clone(),
     };
+    all.push("--".to_owned());
     all.push(format!("{server}:{}", source.path));
     all.push(dir.to_string_lossy().into_owned());
-    all
+    Ok(all)
+}
+
+/// Runs a command; one that takes too long is killed with all that it has begun, and there is no
+/// answer.
+async fn run(mut command: Command, patience: Duration) -> std::io::Result<Option<Output>> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    let child = command.spawn()?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok());
+    let ended = child.wait_with_output();
+    tokio::pin!(ended);
+    if let Ok(ended) = tokio::time::timeout(patience, &mut ended).await {
+        return ended.map(Some);
+    }
+    if let Some(group) = group {
+        // It may have just ended.
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    }
+    let _ = tokio::time::timeout(LAST_PATIENCE, ended).await;
+    Ok(None)
 }
 
 /// Whether the host can mount such volumes.
@@ -78,20 +128,20 @@ impl VolumePlugin for Nfs {
 
     fn publish<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, PathBuf> {
         Box::pin(async move {
-            let (dir, system) = (mounter.dir(self), &mounter.host.system);
+            let (dir, system) = (mounter.dir(self), mounter.host.system.clone());
             let of = source(mounter.spec).cloned().unwrap_or_default();
-            root_dir::make(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
-            if system.is_mounted(&dir).map_err(|e| e.to_string())? {
+            let arguments = arguments(mounter.spec, &of, &dir)?;
+            let find = move |dir: &Path| root_dir::make(dir).and_then(|()| system.is_mounted(dir));
+            let found = look(&dir, find).await?;
+            if found.map_err(|e| format!("{}: {e}", dir.display()))? {
                 return Ok(dir);
             }
             check_host(&PLACES)?;
             let mut mount = Command::new("mount");
-            mount
-                .args(arguments(mounter.spec, &of, &dir))
-                .kill_on_drop(true);
-            let done = tokio::time::timeout(PATIENCE, mount.output()).await;
-            let done = done.map_err(|_| format!("mount failed: {} doesn't answer", of.server))?;
+            mount.args(arguments);
+            let done = run(mount, PATIENCE).await;
             let done = done.map_err(|e| format!("mount failed: {e}"))?;
+            let done = done.ok_or_else(|| format!("mount failed: {} doesn't answer", of.server))?;
             match done.status.success() {
                 true => Ok(dir),
                 false => {
@@ -104,13 +154,11 @@ impl VolumePlugin for Nfs {
 
     fn usage<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, Option<VolumeUsage>> {
         Box::pin(async move {
-            let dir = mounter.dir(self);
-            if !dir.exists() {
-                return Ok(None);
-            }
-            // A server that is gone holds whoever asks.
-            let look = tokio::task::spawn_blocking(move || VolumeUsage::of_file_system(&dir));
-            look.await.map_err(|e| e.to_string())?.map(Some)
+            let usage = |dir: &Path| {
+                let is_there = dir.exists();
+                is_there.then(|| VolumeUsage::of_file_system(dir))
+            };
+            look(&mounter.dir(self), usage).await?.transpose()
         })
     }
 }
@@ -132,11 +180,44 @@ mod tests {
     #[test]
     fn mount_is_told_what_to_mount() {
         let plain = spec(json!({"server": "s", "path": "/data"}));
-        let told = |spec: &VolumeSpec| arguments(spec, source(spec).unwrap(), Path::new("/d"));
-        assert_eq!(told(&plain), ["-t", "nfs", "s:/data", "/d"]);
+        let told =
+            |spec: &VolumeSpec| arguments(spec, source(spec).unwrap(), Path::new("/d")).unwrap();
+        assert_eq!(told(&plain), ["-t", "nfs", "--", "s:/data", "/d"]);
         let six = spec(json!({"server": "fd00::1", "path": "/", "readOnly": true}));
-        assert_eq!(told(&six), ["-t", "nfs", "-o", "ro", "[fd00::1]:/", "/d"]);
+        let expected = ["-t", "nfs", "-o", "ro", "--", "[fd00::1]:/", "/d"];
+        assert_eq!(told(&six), expected);
         assert!(Nfs.is_read_only(&six) && !Nfs.is_read_only(&plain));
+    }
+
+    #[test]
+    fn what_is_no_source_is_not_mounted() {
+        for (server, path) in [
+            ("", "/data"),
+            ("-osuid", "/data"),
+            ("s/x", "/data"),
+            ("s -o", "/data"),
+            ("s", "data"),
+            ("s", ""),
+        ] {
+            let spec = spec(json!({"server": server, "path": path}));
+            let told = arguments(&spec, source(&spec).unwrap(), Path::new("/d"));
+            assert!(told.is_err(), "{told:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mount_that_hangs_ends_with_its_helper() {
+        let mut helper = Command::new("sh");
+        helper.args(["-c", "sleep 600 & wait"]);
+        // It holds the pipe: were it left, this would wait for it.
+        let begun = std::time::Instant::now();
+        let ended = run(helper, Duration::from_millis(50)).await.unwrap();
+        assert!(ended.is_none() && begun.elapsed() < LAST_PATIENCE);
+        let mut quick = Command::new("sh");
+        quick.args(["-c", "echo why >&2; exit 3"]);
+        let ended = run(quick, PATIENCE).await.unwrap().unwrap();
+        assert_eq!(ended.status.code(), Some(3));
+        assert_eq!(ended.stderr, b"why\n");
     }
 
     #[test]

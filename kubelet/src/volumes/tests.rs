@@ -2,9 +2,13 @@ use super::system::fake;
 use super::*;
 use crate::cri::MountPropagation;
 use crate::objects::fake::Fake;
+use parking_lot::Mutex;
+use plugin::Step;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -310,4 +314,67 @@ async fn taking_down_unmounts_before_it_removes() {
     assert!(bench.system.mounts.lock().is_empty());
     assert!(!bench.manager.pod_dir("u-1").exists());
     bench.manager.unmount("u-1").await.unwrap();
+}
+
+/// Can't unpublish `bad` while it is told so, and never ends to unstage.
+#[derive(Default)]
+struct Broken {
+    is_mended: AtomicBool,
+    undone: Mutex<BTreeSet<String>>,
+    unstages: AtomicUsize,
+}
+
+impl VolumePlugin for Broken {
+    fn name(&self) -> &'static str {
+        "test/broken"
+    }
+
+    fn supports(&self, _spec: &VolumeSpec) -> bool {
+        false
+    }
+
+    fn publish<'a>(&'a self, _mounter: &'a Mounter<'a>) -> Step<'a, PathBuf> {
+        Box::pin(async { Err("it is for none".to_owned()) })
+    }
+
+    fn unpublish<'a>(
+        &'a self,
+        _host: &'a VolumeHost,
+        _pod: &'a str,
+        dir: &'a Path,
+    ) -> Step<'a, ()> {
+        Box::pin(async move {
+            let name = dir.file_name().unwrap().to_string_lossy().into_owned();
+            self.undone.lock().insert(name.clone());
+            match name == "bad" && !self.is_mended.load(Relaxed) {
+                true => Err("not now".to_owned()),
+                false => Ok(()),
+            }
+        })
+    }
+
+    fn unstage<'a>(&'a self, _host: &'a VolumeHost, _gone: Option<&'a str>) -> Step<'a, ()> {
+        self.unstages.fetch_add(1, Relaxed);
+        Box::pin(std::future::pending::<Result<(), String>>())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_volume_that_stays_keeps_no_other_and_no_driver_keeps_the_pod() {
+    let bench = bench();
+    let plugin = Arc::new(Broken::default());
+    let manager = bench.manager.with(plugin.clone());
+    for name in ["a", "bad", "c"] {
+        let dir = manager.host.volume_dir("u-1", plugin.name(), name);
+        fs::create_dir_all(dir).unwrap();
+    }
+    let refused = manager.unmount("u-1").await.unwrap_err().to_string();
+    assert!(refused.contains("volume \"bad\""), "{refused}");
+    let all = ["a", "bad", "c"].map(str::to_owned);
+    assert_eq!(*plugin.undone.lock(), BTreeSet::from(all));
+    assert_eq!(plugin.unstages.load(Relaxed), 1, "others may be free");
+    assert!(manager.pod_dir("u-1").exists());
+    plugin.is_mended.store(true, Relaxed);
+    manager.unmount("u-1").await.unwrap();
+    assert!(!manager.pod_dir("u-1").exists());
 }

@@ -2,10 +2,12 @@
 //! and watch none (as in Kubernetes), so they have to look.
 
 use super::plugin::{Expansion, Mounter, VolumeSpec, VolumeUsage};
+use super::turns::Turns;
 use super::{Manager, volumes_of};
 use crate::context::Context;
 use crate::manager::Pods;
 use hardway_client::metrics::{IntGaugeVec, register_int_gauge_vec};
+use hardway_client::panics;
 use hardway_proto::Kind;
 use hardway_proto::claims::{capacity, requested};
 use hardway_proto::quantity::Quantity;
@@ -15,9 +17,13 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout_at};
 
 /// How often it is done.
 pub const PERIOD: Duration = Duration::from_secs(30);
+/// How long what was measured waits for what is measured still.
+const PROMPT: Duration = Duration::from_secs(5);
 
 /// Volumes by UID of their pod.
 pub(super) type Lasting = Mutex<HashMap<String, Arc<Vec<VolumeSpec>>>>;
@@ -57,23 +63,58 @@ pub struct UsedVolume {
 
 /// Looks after the volumes of all running pods, for ever.
 pub async fn run(context: Arc<Context>, pods: Pods) {
+    let mut rounds = Rounds::default();
+    let mut ticks = interval_at(Instant::now() + PERIOD, PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(PERIOD).await;
+        ticks.tick().await;
         let active = pods.active();
-        // A driver that hangs keeps no other pod from it.
-        let work = active.iter().map(|pod| async {
-            for note in context.volumes.upkeep(pod).await {
-                let Note {
-                    is_warning,
-                    reason,
-                    message,
-                } = note;
-                context.pod_event(pod, is_warning, reason, message);
-            }
-            context.volumes.measure(pod).await;
-        });
-        futures_util::future::join_all(work).await;
+        for pod in &active {
+            rounds.begin(pod.uid(), look_after(context.clone(), pod.clone()));
+        }
+        rounds.wait(PROMPT).await;
         tell(&active, &context.volumes);
+    }
+}
+
+async fn look_after(context: Arc<Context>, pod: Arc<Pod>) {
+    for note in context.volumes.upkeep(&pod).await {
+        let Note {
+            is_warning,
+            reason,
+            message,
+        } = note;
+        context.pod_event(&pod, is_warning, reason, message);
+    }
+    context.volumes.measure(&pod).await;
+}
+
+/// Work for pods in rounds, at one time for each: a driver that hangs keeps no other pod from
+/// its next round. It ends with this.
+#[derive(Default)]
+struct Rounds {
+    turns: Turns,
+    tasks: JoinSet<()>,
+}
+
+impl Rounds {
+    /// Begins the work for a pod, unless that of an earlier round goes on.
+    fn begin(&mut self, uid: &str, work: impl Future<Output = ()> + Send + 'static) {
+        if let Some(turn) = self.turns.take(uid) {
+            let uid = uid.to_owned();
+            self.tasks.spawn(async move {
+                let _turn = turn;
+                if let Err(panic) = panics::catch(work).await {
+                    tracing::error!(uid, %panic, "looking after the volumes of a pod panicked");
+                }
+            });
+        }
+    }
+
+    /// Waits until all work is done, but no longer than this.
+    async fn wait(&mut self, patience: Duration) {
+        let end = Instant::now() + patience;
+        while let Ok(Some(_)) = timeout_at(end, self.tasks.join_next()).await {}
     }
 }
 
@@ -309,7 +350,8 @@ impl Manager {
                 }
             }
         }
-        if !used.is_empty() {
+        // It may have ended meanwhile.
+        if !used.is_empty() && self.pod_dir(pod.uid()).exists() {
             self.measured
                 .lock()
                 .insert(pod.uid().to_owned(), Arc::new(used));
@@ -327,6 +369,30 @@ fn is_given_up(claim: &PersistentVolumeClaim) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    #[tokio::test(start_paused = true)]
+    async fn who_hangs_keeps_nobody_from_the_next_round() {
+        let mut rounds = Rounds::default();
+        let [hung, done, panicked] = [(); 3].map(|()| Arc::new(AtomicUsize::new(0)));
+        let count = |of: &Arc<AtomicUsize>| of.fetch_add(1, Relaxed);
+        for _ in 0..3 {
+            let (hangs, ends, panics) = (hung.clone(), done.clone(), panicked.clone());
+            rounds.begin("a", async move {
+                count(&hangs);
+                std::future::pending::<()>().await;
+            });
+            rounds.begin("b", async move {
+                count(&ends);
+            });
+            rounds.begin("c", async move {
+                assert_eq!(count(&panics), usize::MAX, "it panics");
+            });
+            rounds.wait(PROMPT).await;
+        }
+        let counts = [hung, done, panicked].map(|count| count.load(Relaxed));
+        assert_eq!(counts, [1, 3, 3]);
+    }
 
     #[test]
     fn a_claim_that_has_its_size_says_so() {

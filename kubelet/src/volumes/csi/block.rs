@@ -10,6 +10,7 @@ use super::client::{Capabilities, Driver};
 use super::filesystem::{DEVICES, Place, folders, plugin_dir, read, text};
 use super::record::{Record, Staged, missing_is_fine};
 use crate::root_dir;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -62,22 +63,23 @@ pub(super) fn staged(root: &Path) -> Vec<Staged> {
 }
 
 /// The volume's name in the cluster, of which its folders are made.
-fn name(data: &Path) -> String {
-    let volume = data.parent().and_then(Path::file_name);
-    volume.unwrap_or_default().to_string_lossy().into_owned()
+pub(super) fn name(data: &Path) -> String {
+    last(data.parent().unwrap_or(data))
 }
 
-/// Whether a pod has a volume whose record is in this folder.
-pub(super) fn is_used(root: &Path, data: &Path) -> bool {
-    let name = name(data);
-    let published = folders(&devices(root).join("publish").join(&name));
-    let mut pods = folders(&root.join("pods")).into_iter();
+fn last(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// The names of volumes that pods have.
+pub(super) fn used(root: &Path) -> BTreeSet<String> {
+    let published = folders(&devices(root).join("publish")).into_iter();
+    let published = published.filter(|volume| !folders(volume).is_empty());
+    let pods = folders(&root.join("pods")).into_iter();
     let plugin = super::NAME.replace('/', "~");
-    let linked = |pod: PathBuf| {
-        let link = pod.join("volumeDevices").join(&plugin).join(&name);
-        fs::symlink_metadata(link).is_ok()
-    };
-    !published.is_empty() || pods.any(linked)
+    let linked = pods.flat_map(|pod| folders(&pod.join("volumeDevices").join(&plugin)));
+    published.chain(linked).map(|path| last(&path)).collect()
 }
 
 /// Has a device made ready for all pods of the node.

@@ -32,7 +32,13 @@ pub(super) struct Failure {
 impl From<tonic::Status> for Failure {
     fn from(status: tonic::Status) -> Self {
         use tonic::Code;
-        let (code, text) = (status.code(), status.message());
+        // Of a connection that breaks in the middle nobody knows what became of the call. What
+        // a driver says itself has no source.
+        let broke = std::error::Error::source(&status).is_some();
+        let (code, text) = match (status.code(), status.message()) {
+            (Code::Unknown, text) if broke => (Code::Unavailable, text),
+            answer => answer,
+        };
         let name = match code {
             Code::Cancelled => "Canceled".to_owned(),
             other => format!("{other:?}"),
@@ -158,7 +164,10 @@ mod tests {
             "rpc error: code = Internal desc = disk on fire"
         );
         assert!(failed.is_final && !failed.is_infeasible);
+        let broke = tonic::Status::from_error(Box::new(std::io::Error::other("broken pipe")));
+        assert!(Failure::from(tonic::Status::unknown("so it says")).is_final);
         for uncertain in [
+            broke,
             tonic::Status::deadline_exceeded("late"),
             tonic::Status::unavailable("gone"),
             tonic::Status::aborted("at it"),

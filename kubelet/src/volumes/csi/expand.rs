@@ -4,6 +4,7 @@ use super::client::api::node_service_capability::rpc::Type as Can;
 use super::client::api::{CapacityRange, NodeExpandVolumeRequest};
 use super::source::Source;
 use super::{Csi, filesystem::text, published, request, staging};
+use crate::volumes::looks::exists;
 use crate::volumes::ownership;
 use crate::volumes::plugin::{Expansion, Mounter};
 use hardway_proto::Kind;
@@ -15,7 +16,7 @@ pub(super) async fn expand(
     bytes: i64,
 ) -> Result<Expansion, String> {
     let source = Source::in_pod(mounter.spec, mounter.pod.uid())?;
-    if !published(mounter, &source).exists() {
+    if !exists(&published(mounter, &source)).await? {
         return Ok(Expansion::Later);
     }
     let driver = csi.drivers.get(&source.driver)?;

@@ -11,9 +11,11 @@ use super::request::Around;
 use super::source::sha256;
 use crate::root_dir;
 use crate::volumes::System;
+use crate::volumes::looks::look;
 use crate::volumes::ownership::{self, Access};
 use crate::volumes::plugin::Mounter;
 use hardway_proto::Kind;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -108,16 +110,21 @@ pub(super) fn read(dir: PathBuf, is_block: bool) -> Option<Staged> {
     }
 }
 
-/// Whether a pod has a volume, or was going to.
-pub(super) fn is_used(root: &Path, volume: &Record) -> bool {
+/// The keys of volumes that pods have, or were going to. `None` if one can't be told: it may be
+/// any.
+pub(super) fn used(root: &Path) -> Option<BTreeSet<String>> {
     let plugin = super::NAME.replace('/', "~");
     let pods = folders(&root.join("pods")).into_iter();
-    let mut volumes = pods.flat_map(|pod| folders(&pod.join("volumes").join(&plugin)));
-    volumes.any(|dir| match Record::read(&dir) {
-        Ok(record) => record.is_some_and(|record| record.key() == volume.key()),
-        // It may be this one.
-        Err(_) => true,
-    })
+    let volumes = pods.flat_map(|pod| folders(&pod.join("volumes").join(&plugin)));
+    let records = volumes.filter_map(|dir| Record::read(&dir).transpose());
+    records
+        .map(|record| record.ok().map(|record| record.key()))
+        .collect()
+}
+
+/// Whether a pod has a volume, or was going to.
+fn is_used(root: &Path, volume: &Record) -> bool {
+    used(root).is_none_or(|used| used.contains(&volume.key()))
 }
 
 /// Has a volume made ready for all pods of the node.
@@ -221,7 +228,7 @@ pub(super) async fn unpublish(
     };
     let done = driver.node_unpublish_volume(request).await;
     done.map_err(|failure| failure.message)?;
-    clear(&target, system.as_ref())?;
+    clear(&target, system).await?;
     forget(&dir)
 }
 
@@ -240,25 +247,36 @@ pub(super) async fn unstage(
         let done = driver.node_unstage_volume(request).await;
         done.map_err(|failure| failure.message)?;
     }
-    clear(&target, system.as_ref())?;
+    clear(&target, system).await?;
     forget(&staged.dir)
 }
 
 /// Removes a mount point, and what a driver has left mounted there.
-fn clear(target: &Path, system: &dyn System) -> Result<(), String> {
-    let cleared = || -> io::Result<()> {
-        let left = match fs::symlink_metadata(target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            // A file system whose server is gone can be taken away, and nothing else.
-            Err(_) => vec![target.to_owned()],
-            Ok(_) => system.mounted_below(target)?,
+async fn clear(target: &Path, system: Arc<dyn System>) -> Result<(), String> {
+    let found = look(target, |target| fs::symlink_metadata(target).map(drop)).await;
+    if matches!(&found, Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
+    // A file system whose server is gone can be taken away, and nothing else.
+    let answers = matches!(found, Ok(Ok(())));
+    let cleared = move |target: &Path| -> io::Result<()> {
+        let left = match answers {
+            true => system.mounted_below(target)?,
+            false => vec![target.to_owned()],
         };
         for path in left {
             tracing::warn!(path = %path.display(), "a driver has left this mounted");
-            system.unmount(&path)?;
+            match system.unmount(&path) {
+                // It was none, or is none any more; of any other the folder can't be removed.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                other => other?,
+            }
         }
         // Never what is in it: that would be the volume's.
         missing_is_fine(fs::remove_dir(target))
     };
-    cleared().map_err(failed("cannot remove", target))
+    // Not a look at the volume, which may not answer.
+    let (at, around) = (target.to_owned(), target.parent().unwrap_or(target));
+    let done = look(around, move |_| cleared(&at)).await?;
+    done.map_err(failed("cannot remove", target))
 }

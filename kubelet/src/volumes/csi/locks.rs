@@ -12,15 +12,21 @@ pub(super) struct Locks(Mutex<HashMap<String, Weak<AsyncMutex<()>>>>);
 impl Locks {
     /// Waits until nobody else works on this volume.
     pub async fn lock(&self, volume: &str) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut locks = self.0.lock();
-            locks.retain(|_, lock| lock.strong_count() > 0);
-            let known = locks.get(volume).and_then(Weak::upgrade);
-            let lock = known.unwrap_or_default();
-            locks.insert(volume.to_owned(), Arc::downgrade(&lock));
-            lock
-        };
-        lock.lock_owned().await
+        self.of(volume).lock_owned().await
+    }
+
+    /// The same, unless somebody else works on it now.
+    pub fn try_lock(&self, volume: &str) -> Option<OwnedMutexGuard<()>> {
+        self.of(volume).try_lock_owned().ok()
+    }
+
+    fn of(&self, volume: &str) -> Arc<AsyncMutex<()>> {
+        let mut locks = self.0.lock();
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let known = locks.get(volume).and_then(Weak::upgrade);
+        let lock = known.unwrap_or_default();
+        locks.insert(volume.to_owned(), Arc::downgrade(&lock));
+        lock
     }
 }
 
@@ -35,7 +41,9 @@ mod tests {
         let first = locks.lock("a").await;
         assert!(locks.lock("b").now_or_never().is_some());
         assert!(locks.lock("a").now_or_never().is_none());
+        assert!(locks.try_lock("a").is_none());
         drop(first);
+        assert!(locks.try_lock("a").is_some());
         assert!(locks.lock("a").now_or_never().is_some());
         assert!(locks.0.lock().len() <= 2);
     }

@@ -20,16 +20,19 @@ mod stats;
 
 pub use drivers::Drivers;
 
+use super::looks::exists;
 use super::plugin::{Expansion, Mounter, Step, VolumeHost, VolumePlugin, VolumeSpec, VolumeUsage};
 use attachment::{Attached, Attachments};
 use client::Capabilities;
 use filesystem::{Place, text};
+use futures_util::future::join_all;
 use hardway_client::Store;
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::storage::v1::CSIDriver;
 use locks::Locks;
-use record::Staged;
+use parking_lot::Mutex;
+use record::{Record, Staged};
 use source::Source;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -56,6 +59,8 @@ pub struct Csi {
     drivers: Drivers,
     attachments: Attachments,
     locks: Arc<Locks>,
+    /// What is in use is looked up by one at a time: an older look must not be the last.
+    recalling: Arc<Mutex<()>>,
     node_name: String,
 }
 
@@ -67,6 +72,7 @@ impl Csi {
             node_name: node.name.clone(),
             attachments: Attachments::new(node),
             locks: Arc::default(),
+            recalling: Arc::default(),
         }
     }
 
@@ -78,6 +84,7 @@ impl Csi {
 
     /// Takes over from disk what is in use.
     pub fn recall(&self, root: &Path) {
+        let _one = self.recalling.lock();
         let attached = staged(root).filter(|staged| staged.record.is_attached());
         let names = attached.map(|staged| staged.record.unique_name());
         self.attachments.settle(names.collect());
@@ -142,7 +149,7 @@ impl VolumePlugin for Csi {
             let (root, is_block) = (mounter.host.root.clone(), mounter.spec.is_block());
             whole(async move {
                 let _guard = guard;
-                let volume = record::Record::of_node(&source, attached.as_ref());
+                let volume = Record::of_node(&source, attached.as_ref());
                 match is_block {
                     true => {
                         block::stage(&root, &source.name, &driver, &capabilities, request, volume)
@@ -167,7 +174,7 @@ impl VolumePlugin for Csi {
             let object = mounter.host.objects.csi_driver(&source.driver).await;
             let object = object.map_err(|e| e.to_string())?;
             let asks = object.is_some_and(|o| o.spec.requires_republish == Some(true));
-            match asks && published(mounter, &source).exists() {
+            match asks && exists(&published(mounter, &source)).await? {
                 true => self.publish_at(mounter, Again::Yes).await.map(drop),
                 false => Ok(()),
             }
@@ -187,7 +194,7 @@ impl VolumePlugin for Csi {
                 .is_some_and(|p| p.ends_with("volumeDevices"));
             let record = match is_block {
                 true => block::record(&host.root, &name),
-                false => record::Record::read(dir),
+                false => Record::read(dir),
             };
             let record = match record {
                 Ok(Some(record)) => record,
@@ -224,13 +231,16 @@ impl VolumePlugin for Csi {
             if let Some(pod) = gone {
                 self.attachments.release(pod);
             }
-            let mut outcome = Ok(());
-            for volume in staged(&host.root) {
-                let done = self.unstage_unused(host, volume).await;
-                outcome = outcome.and(done);
-            }
             self.recall(&host.root);
-            outcome
+            let root = host.root.clone();
+            let found = tokio::task::spawn_blocking(move || unused(&root)).await;
+            let found = found.map_err(|e| e.to_string())?.into_iter();
+            // A driver that hangs holds up no other.
+            let work: Vec<_> = found
+                .map(|volume| self.unstage_unused(host, volume))
+                .collect();
+            let done = join_all(work).await.into_iter();
+            done.collect::<Result<(), String>>()
         })
     }
 
@@ -247,6 +257,43 @@ impl VolumePlugin for Csi {
 fn staged(root: &Path) -> impl Iterator<Item = Staged> {
     let folders = filesystem::staged(root).into_iter();
     folders.chain(block::staged(root))
+}
+
+/// What pods have, as it is found on disk by one look.
+struct Used {
+    devices: BTreeSet<String>,
+    folders: Option<BTreeSet<String>>,
+}
+
+impl Used {
+    fn find(root: &Path) -> Self {
+        Self {
+            devices: block::used(root),
+            folders: filesystem::used(root),
+        }
+    }
+
+    fn has(&self, staged: &Staged) -> bool {
+        let has = |used: &BTreeSet<String>| used.contains(&staged.record.key());
+        match staged.is_block {
+            true => self.devices.contains(&block::name(&staged.dir)),
+            false => self.folders.as_ref().is_none_or(has),
+        }
+    }
+}
+
+/// What is staged and no pod has. What is staged is listed first: what a pod gets after that is
+/// in the list of what pods have.
+fn unused(root: &Path) -> Vec<Staged> {
+    let staged: Vec<_> = staged(root).collect();
+    if staged.is_empty() {
+        return staged;
+    }
+    let used = Used::find(root);
+    staged
+        .into_iter()
+        .filter(|volume| !used.has(volume))
+        .collect()
 }
 
 /// Where a volume is staged, as drivers are told; empty if it isn't.
@@ -275,11 +322,12 @@ enum Again {
 }
 
 /// Whether a pod has a volume.
-fn is_there(place: &Place, is_block: bool) -> bool {
-    match is_block {
-        true => block::target(place).exists(),
-        false => place.target().exists(),
-    }
+async fn is_there(place: &Place, is_block: bool) -> Result<bool, String> {
+    let target = match is_block {
+        true => block::target(place),
+        false => place.target(),
+    };
+    exists(&target).await
 }
 
 /// Where a volume is in a pod.
@@ -292,15 +340,18 @@ fn published(mounter: &Mounter<'_>, source: &Source) -> PathBuf {
 }
 
 impl Csi {
-    /// Gives a volume back, unless a pod has it or is about to.
+    /// Gives a volume back, unless a pod has it by now or is about to. One that somebody works
+    /// on is left until the next time.
     async fn unstage_unused(&self, host: &VolumeHost, found: Staged) -> Result<(), String> {
-        let guard = self.locks.lock(&found.record.key()).await;
-        let name = found.record.unique_name();
-        let used = match found.is_block {
-            true => block::is_used(&host.root, &found.dir),
-            false => filesystem::is_used(&host.root, &found.record),
+        let Some(guard) = self.locks.try_lock(&found.record.key()) else {
+            return Ok(());
         };
-        if used || self.attachments.is_claimed(&found.record.key()) {
+        let name = found.record.unique_name();
+        let is_still = matches!(Record::read(&found.dir), Ok(Some(now)) if now == found.record);
+        if !is_still
+            || self.attachments.is_claimed(&found.record.key())
+            || Used::find(&host.root).has(&found)
+        {
             return Ok(());
         }
         let driver = self
@@ -309,13 +360,16 @@ impl Csi {
             .map_err(|error| {
                 format!("{NAME}: UnmountDevice of volume {name} failed to get CSI client: {error}")
             })?;
-        let (root, system) = (host.root.clone(), host.system.clone());
+        let (csi, root, system) = (self.clone(), host.root.clone(), host.system.clone());
         whole(async move {
             let _guard = guard;
-            match found.is_block {
+            let done = match found.is_block {
                 true => block::unstage(&root, &driver, &found).await,
                 false => filesystem::unstage(&driver, &found, system).await,
-            }
+            };
+            // At once, whatever others are waited for: another node may want it.
+            csi.recall(&root);
+            done
         })
         .await
         .map_err(|error| format!("UnmountDevice of volume {name} failed: {error}"))
@@ -342,12 +396,12 @@ impl Csi {
         let mut request = request::publish(&around).await?;
         request.staging_target_path = staging(mounter, &source, &capabilities);
         let owner = filesystem::ownership(&around);
-        let volume = record::Record::of_pod(&source, &self.node_name, attached.as_ref());
+        let volume = Record::of_pod(&source, &self.node_name, attached.as_ref());
         let guard = self.locks.lock(&source.key()).await;
         let (is_block, place) = (mounter.spec.is_block(), Place::of(mounter, &source.name));
         whole(async move {
             let _guard = guard;
-            if again == Again::Yes && !is_there(&place, is_block) {
+            if again == Again::Yes && !is_there(&place, is_block).await? {
                 return Ok(PathBuf::new());
             }
             match is_block {

@@ -5,13 +5,14 @@ use super::client::api::volume_usage::Unit;
 use super::client::api::{NodeGetVolumeStatsRequest, NodeGetVolumeStatsResponse};
 use super::source::Source;
 use super::{Csi, filesystem::text, published, staging};
+use crate::volumes::looks::exists;
 use crate::volumes::plugin::{Mounter, VolumeUsage};
 use hardway_proto::Kind;
 
 /// The figures, if the driver has any.
 pub(super) async fn usage(csi: &Csi, mounter: &Mounter<'_>) -> Result<Option<VolumeUsage>, String> {
     let source = Source::in_pod(mounter.spec, mounter.pod.uid())?;
-    if !published(mounter, &source).exists() {
+    if !exists(&published(mounter, &source)).await? {
         return Ok(None);
     }
     let driver = csi.drivers.get(&source.driver)?;

@@ -107,7 +107,8 @@ impl Bench {
         let server = server.worker_threads(1).enable_all().build().unwrap();
         server.spawn(async move { serve::driver(driver, &socket).await.unwrap() });
         self.server = Some(server);
-        until("the driver's socket", || there.exists()).await;
+        let listens = || std::os::unix::net::UnixStream::connect(&there).is_ok();
+        until("the driver's socket", listens).await;
     }
 
     fn kill(&mut self) {
@@ -294,6 +295,24 @@ async fn a_kubelet_that_died_while_it_staged_leaves_nothing() {
     bench.driver.faults.clear("NodeStageVolume");
     let (_, manager) = bench.kubelet(true);
     assert!(bench.stage_dir().exists(), "it is known what was begun");
+    manager.unstage(None).await;
+    assert!(!bench.stage_dir().exists());
+    assert_eq!(bench.driver.faults.count("NodeUnstageVolume"), 1);
+}
+
+#[tokio::test]
+async fn a_volume_that_somebody_works_on_is_unstaged_at_the_next_time() {
+    let bench = bench(cluster(unattached())).await;
+    let before = bench.kubelet(true).1;
+    before.mount(&with_claim("u1")).await.unwrap();
+    let (csi, manager) = bench.kubelet(true);
+    manager.unstage(None).await;
+    assert!(bench.stage_dir().exists(), "u1 has it");
+    std::fs::remove_file(bench.pod_dir("u1").join("vol_data.json")).unwrap();
+    let guard = csi.locks.lock(&format!("{NAME}^h")).await;
+    manager.unstage(None).await;
+    assert_eq!(bench.driver.faults.count("NodeUnstageVolume"), 0);
+    drop(guard);
     manager.unstage(None).await;
     assert!(!bench.stage_dir().exists());
     assert_eq!(bench.driver.faults.count("NodeUnstageVolume"), 1);
