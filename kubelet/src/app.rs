@@ -136,10 +136,13 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     )]
     let (events, inbox) = mpsc::unbounded_channel();
     let (changes, changed) = watch::channel(());
+    let on_node = events.clone();
     let node = Informer::new(client.all::<Node>())
         .fields(format!("metadata.name={name}"))
         .on_change(move |change| {
             changes.send_replace(());
+            // Nobody listens any more when the process ends.
+            let _ = on_node.send(Event::Node);
             let subject = certificates::serving_subject(change.object());
             serving.send_if_modified(|known| {
                 let is_new = subject.is_some() && *known != subject;

@@ -56,6 +56,8 @@ pub enum Event {
     Finished(String),
     /// A driver of volumes has registered.
     DriverCame,
+    /// This node's object is there, or changed: there may be room for what pods ask for.
+    Node,
     /// It is time to look for what pods that are gone have left.
     Sweep,
 }
@@ -278,7 +280,8 @@ impl Manager {
                 }
             }
             Event::Sweep if self.synced => self.sweep(),
-            Event::Sweep => {}
+            // What it changes is looked at after every event.
+            Event::Sweep | Event::Node => {}
         }
     }
 

@@ -13,6 +13,7 @@ struct Setup {
     runtime: Arc<Fake>,
     context: Arc<Context>,
     pods: Pods,
+    node: Store<Node>,
     events: mpsc::UnboundedSender<Event>,
     dir: tempfile::TempDir,
 }
@@ -24,12 +25,13 @@ fn setup() -> Setup {
     let (events, inbox) = mpsc::unbounded_channel();
     let pods = Pods::default();
     let node = Store::default();
-    let manager = Manager::new(context.clone(), pods.clone(), node, events.clone());
+    let manager = Manager::new(context.clone(), pods.clone(), node.clone(), events.clone());
     tokio::spawn(manager.run(inbox));
     Setup {
         runtime,
         context,
         pods,
+        node,
         events,
         dir,
     }
@@ -100,6 +102,32 @@ async fn words_make_no_mirror_of_a_pod_that_runs() {
     assert!(pod::is_mirror(&as_written, "n1") && !owner.has(&as_written));
     setup.deleted(&web);
     setup.sandboxes(0).await;
+}
+
+#[tokio::test]
+async fn what_a_pod_asks_for_waits_for_the_node_alone() {
+    let setup = setup();
+    let with = |cpu: &str| {
+        pod(json!({"containers": [
+            {"name": "a", "image": "image:1", "resources": {"requests": {"cpu": cpu}}}]}))
+    };
+    // It was resized while no kubelet was here.
+    let was = serde_json::from_value(with("100m")).unwrap();
+    setup.context.allocations.allocate(&was).unwrap();
+    setup.applied(&with("300m"));
+    setup.events.send(Event::Synced).unwrap();
+    let has = |cpu: &str| {
+        let found = setup.pods.find("ns", "web", None);
+        found.is_some_and(|pod| {
+            pod.spec == serde_json::from_value(with(cpu)["spec"].clone()).unwrap()
+        })
+    };
+    setup.until("it has what it had", || has("100m")).await;
+    let node = json!({"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "2", "memory": "1Gi", "pods": "9"}}});
+    let node = serde_json::from_value(node).unwrap();
+    setup.node.insert(Arc::new(node));
+    setup.events.send(Event::Node).unwrap();
+    setup.until("it has what it asks for", || has("300m")).await;
 }
 
 #[tokio::test]
