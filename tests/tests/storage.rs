@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hardway_tests::kubectl::Kubectl;
 use hardway_tests::manifest::{IDLE, container, pod};
 use hardway_tests::pods;
 use hardway_tests::text::assert_has;
-use hardway_tests::{Deferred, Lab, Namespace, defer, steps, until, wait};
+use hardway_tests::{Deferred, Lab, Namespace, defer, steps, until, wait, within};
 use serde_json::{Value, json};
 
 #[test]
@@ -348,6 +349,23 @@ fn replicated(namespace: &Namespace) {
         drop(lab.try_tool(&format!("node start {}", alone.node())));
     });
     lab.tool(&format!("node kill {}", alone.node()));
+    // Names are asked for on every node: of whom is gone the proxies have to know before
+    // nobody is left to say so.
+    within(
+        Duration::from_secs(90),
+        "nothing leads to the dead node",
+        || {
+            let slices = Kubectl::stock().try_json("get endpointslices --all-namespaces")?;
+            let slices = slices["items"].as_array().into_iter().flatten();
+            let endpoints =
+                slices.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
+            let mut there = endpoints.filter(|endpoint| {
+                endpoint["nodeName"] == alone.node() && endpoint["conditions"]["ready"] == true
+            });
+            let left = there.next();
+            wait::holds(left.is_none(), format!("{left:?}"))
+        },
+    );
     for process in ["controller-manager", "scheduler"] {
         lab.tool(&format!("kill {process}"));
     }
