@@ -103,6 +103,8 @@ struct State<T> {
 pub struct WorkQueue<T> {
     state: Arc<Mutex<State<T>>>,
     wake: Arc<Notify>,
+    /// How long a key that failed waits at most.
+    longest: Duration,
 }
 
 impl<T> Clone for WorkQueue<T> {
@@ -110,6 +112,7 @@ impl<T> Clone for WorkQueue<T> {
         Self {
             state: self.state.clone(),
             wake: self.wake.clone(),
+            longest: self.longest,
         }
     }
 }
@@ -124,6 +127,7 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
     /// An empty queue.
     pub fn new() -> Self {
         Self {
+            longest: MAX_DELAY,
             state: Arc::new(Mutex::new(State {
                 ready: VecDeque::new(),
                 dirty: HashSet::new(),
@@ -170,6 +174,13 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
         }
     }
 
+    /// The same, but a key that failed comes back within this time, however often it did.
+    #[must_use]
+    pub fn retrying_within(mut self, longest: Duration) -> Self {
+        self.longest = longest;
+        self
+    }
+
     /// Adds a key after a while; sooner, if it is to come sooner anyway: whoever works on
     /// it then says anew when it is to come again.
     pub fn add_after(&self, key: T, delay: Duration) {
@@ -201,7 +212,7 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
             *count = count.saturating_add(1);
             *count
         };
-        let delay = backoff(failures, BASE_DELAY, MAX_DELAY);
+        let delay = backoff(failures, BASE_DELAY, self.longest);
         self.add_after(key, delay);
         delay
     }
@@ -339,6 +350,17 @@ fn promote<T: Clone + Eq + Hash>(state: &mut State<T>, by: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_comes_back_within_a_time_of_ones_own() {
+        let longest = Duration::from_secs(10);
+        let queue = WorkQueue::new().retrying_within(longest);
+        let waited = (0..30).map(|_| queue.add_failed("a")).max();
+        assert_eq!(waited, Some(longest));
+        let as_ever = WorkQueue::new();
+        let waited = (0..30).map(|_| as_ever.add_failed("a")).max();
+        assert_eq!(waited, Some(MAX_DELAY));
+    }
 
     #[test]
     fn backoff_doubles_up_to_its_limit() {

@@ -13,10 +13,14 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// How many pods are written at once.
 const WORKERS: usize = 8;
+/// How long a status that couldn't be written waits at most: as long as Kubernetes' kubelet
+/// (`syncPeriod`). After a control plane was away everybody waits for these.
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
 
 struct Entry {
     namespace: String,
@@ -42,7 +46,7 @@ impl Writer {
     pub fn start(client: Client) -> Self {
         let writer = Self {
             entries: Arc::default(),
-            queue: WorkQueue::new(),
+            queue: WorkQueue::new().retrying_within(LONGEST_RETRY),
             progress: Arc::default(),
         };
         let this = writer.clone();
