@@ -360,7 +360,7 @@ fn replicated(namespace: &Namespace) {
             let endpoints =
                 slices.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
             let mut there = endpoints.filter(|endpoint| {
-                endpoint["nodeName"] == alone.node() && endpoint["conditions"]["ready"] == true
+                endpoint["nodeName"] == alone.node() && endpoint["conditions"]["serving"] == true
             });
             let left = there.next();
             wait::holds(left.is_none(), format!("{left:?}"))
