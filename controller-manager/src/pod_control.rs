@@ -34,6 +34,17 @@ pub fn pod_of<K: Kind>(owner: &K, template: &PodTemplateSpec) -> Pod {
     pod
 }
 
+/// What became of pods that were to be created.
+pub struct Creation {
+    /// Those that were.
+    pub pods: Vec<Arc<Pod>>,
+    /// How many were refused.
+    pub refused: usize,
+    /// The refusal of one of them; `Ok` where the namespace is going away, which
+    /// refuses for good.
+    pub outcome: Result<(), Status>,
+}
+
 /// The hands of a controller of pods.
 pub struct PodControl {
     /// The apiserver.
@@ -57,16 +68,20 @@ impl PodControl {
         owner: &K,
         pods: impl IntoIterator<Item: Borrow<Pod>>,
     ) -> Result<(), Status> {
-        self.create_counted(owner, pods).await.1
+        self.create_counted(owner, pods).await.outcome
     }
 
-    /// The same; also says which pods were created.
+    /// The same; also says what became of each.
     pub async fn create_counted<K: Kind>(
         &self,
         owner: &K,
         pods: impl IntoIterator<Item: Borrow<Pod>>,
-    ) -> (Vec<Arc<Pod>>, Result<(), Status>) {
-        let mut done = Vec::new();
+    ) -> Creation {
+        let mut creation = Creation {
+            pods: Vec::new(),
+            refused: 0,
+            outcome: Ok(()),
+        };
         let key = ObjectKey::of(owner);
         let api = self.client.namespaced::<Pod>(&key.namespace);
         let mut left = pods.into_iter();
@@ -86,22 +101,24 @@ impl PodControl {
                         }
                         let text = format!("Created pod: {}", created.name());
                         self.event(owner, EventType::Normal, "SuccessfulCreate", text);
-                        done.push(Arc::new(created));
+                        creation.pods.push(Arc::new(created));
                     }
-                    Err(status) => failure = Some(status),
+                    Err(status) => {
+                        creation.refused += 1;
+                        failure = Some(status);
+                    }
                 }
             }
             if let Some(status) = failure {
-                // A namespace that is going away refuses for good.
-                if status.has_cause(NAMESPACE_TERMINATING) {
-                    return (done, Ok(()));
+                if !status.has_cause(NAMESPACE_TERMINATING) {
+                    let text = format!("Error creating: {status}");
+                    self.event(owner, EventType::Warning, "FailedCreate", text);
+                    creation.outcome = Err(status);
                 }
-                let text = format!("Error creating: {status}");
-                self.event(owner, EventType::Warning, "FailedCreate", text);
-                return (done, Err(status));
+                break;
             }
         }
-        (done, Ok(()))
+        creation
     }
 
     /// Deletes pods, all at once.

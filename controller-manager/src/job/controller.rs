@@ -134,6 +134,7 @@ impl Controller {
         let before = stored.status.clone().unwrap_or_default();
         let mut recorded = tracking::record(&mut state, now);
         let before = self.write(&mut state, before).await?;
+        monitor::handled(&recorded.actions);
         self.memory.set_failures(stored, state.failures);
         let released = self.release(stored, &mut recorded).await;
         tracking::settle(state.status_mut(), &recorded.tracked);
@@ -216,9 +217,10 @@ impl Controller {
 
     async fn create(&self, state: &mut State, indexes: &[Option<i32>]) -> Result<(), Status> {
         let pods: Vec<_> = indexes.iter().map(|i| creation::pod(state, *i)).collect();
-        let (created, outcome) = self.control.create_counted(&state.job, pods).await;
-        state.active.extend(created);
-        outcome
+        let creation = self.control.create_counted(&state.job, pods).await;
+        monitor::created(state, creation.pods.len(), creation.refused);
+        state.active.extend(creation.pods);
+        creation.outcome
     }
 
     /// Deletes active pods, after they have lost their finalizer: however they

@@ -92,6 +92,7 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
 /// Wakes the Job; one that is over or gone leaves pods to others.
 fn job_changed(change: &Change<Job>, pods: &Store<Pod>, queue: &WorkQueue<Task>) {
     let job = change.object();
+    monitor::job_changed(change);
     queue.add(Task::Job(ObjectKey::of(job.as_ref())));
     if matches!(change, Change::Deleted(_)) || finished(job).is_some() {
         for pod in pods.by_index(BY_CONTROLLER, job.uid()) {

@@ -41,10 +41,15 @@ pub fn replaces_ended_only(spec: &JobSpec) -> bool {
     spec.pod_failure_policy.is_some() || spec.pod_replacement_policy.as_deref() == Some("Failed")
 }
 
+/// The other controller that looks after it, if one does.
+pub fn manager_elsewhere(job: &Job) -> Option<&str> {
+    let manager = job.spec.as_ref().and_then(|s| s.managed_by.as_deref());
+    manager.filter(|manager| *manager != CONTROLLER_NAME)
+}
+
 /// Whether another controller looks after it.
 pub fn is_managed_elsewhere(job: &Job) -> bool {
-    let manager = job.spec.as_ref().and_then(|s| s.managed_by.as_deref());
-    manager.is_some_and(|manager| manager != CONTROLLER_NAME)
+    manager_elsewhere(job).is_some()
 }
 
 /// Which pods are the Job's.

@@ -7,7 +7,7 @@
 //! whoever comes after a crash knows of each pod which of the three were done.
 
 use super::conditions;
-use super::failure_policy;
+use super::failure_policy::{self, Action};
 use super::pods::{has_succeeded, uid};
 use super::spec;
 use super::state::{State, uncounted};
@@ -29,6 +29,8 @@ pub struct Recorded {
     pub tracked: HashSet<String>,
     /// Whether there are more pods than fit on record at a time.
     pub more: bool,
+    /// What the Job's policy said of failures that are new on record.
+    pub actions: Vec<Action>,
 }
 
 /// Puts the ends of pods, and the verdict, on record in the status.
@@ -47,7 +49,7 @@ pub fn record(state: &mut State, now: Timestamp) -> Recorded {
     };
     succeeded.sort();
     failed.sort();
-    let (mut release, mut indexes, mut more) = (Vec::new(), 0, false);
+    let (mut release, mut actions, mut indexes, mut more) = (Vec::new(), Vec::new(), 0, false);
     for pod in pods {
         if succeeded.len() + failed.len() + indexes >= MAX_UNCOUNTED {
             more = true;
@@ -61,8 +63,12 @@ pub fn record(state: &mut State, now: Timestamp) -> Recorded {
                 indexes += usize::from(!state.written_indexes.contains(index));
             }
             End::Succeeded => push_new(&mut succeeded, uid(&pod)),
-            End::Failed => push_new(&mut failed, uid(&pod)),
-            End::Uncounted => {}
+            End::Failed(action) if !failed.iter().any(|known| known == uid(&pod)) => {
+                actions.extend(action);
+                failed.push(uid(&pod).to_owned());
+            }
+            End::Failed(_) | End::Uncounted => {}
+            End::Ignored => actions.push(Action::Ignore),
         }
         release.push(pod);
     }
@@ -86,6 +92,7 @@ pub fn record(state: &mut State, now: Timestamp) -> Recorded {
         release,
         tracked,
         more,
+        actions,
     }
 }
 
@@ -115,7 +122,10 @@ enum End {
     /// A success of this index.
     Index(i32),
     Succeeded,
-    Failed,
+    /// A failure, of which the Job's policy may have said this.
+    Failed(Option<Action>),
+    /// Nothing, since the Job's policy says so.
+    Ignored,
     /// Nothing.
     Uncounted,
 }
@@ -136,12 +146,12 @@ fn end_of(state: &State, pod: &Pod) -> End {
         .as_ref()
         .is_some_and(|verdict| !verdict.success);
     let policy = state.spec().pod_failure_policy.as_ref();
-    let counts = (state.has_failed(pod) || job_failed)
-        && (!indexed || state.index_of(pod).is_some())
-        && failure_policy::counts(policy, pod);
-    match counts {
-        true => End::Failed,
-        false => End::Uncounted,
+    let fails =
+        (state.has_failed(pod) || job_failed) && (!indexed || state.index_of(pod).is_some());
+    match fails.then(|| failure_policy::judge(policy, pod)) {
+        Some(Some(Action::Ignore)) => End::Ignored,
+        Some(action) => End::Failed(action),
+        None => End::Uncounted,
     }
 }
 
