@@ -29,6 +29,8 @@ pub struct Settings {
     pub approve_kubelet_serving: bool,
     /// How long a node may be silent before it counts as unreachable.
     pub node_monitor_grace_period: Duration,
+    /// How many finished pods stay before the oldest are deleted; zero or less: all.
+    pub terminated_pod_gc_threshold: i32,
     /// How often autoscalers look at metrics, and what they make of them.
     pub autoscaling: horizontal_pod_autoscaler::Settings,
 }

@@ -50,6 +50,14 @@ struct Flags {
     /// Seconds a node may be silent before it counts as unreachable.
     #[arg(long, default_value_t = 50, value_name = "SECONDS")]
     node_monitor_grace_period: u64,
+    /// Finished pods that stay before the oldest are deleted; zero or less: all stay.
+    #[arg(
+        long,
+        default_value_t = 12_500,
+        allow_negative_numbers = true,
+        value_name = "NUMBER"
+    )]
+    terminated_pod_gc_threshold: i32,
     #[command(flatten)]
     autoscaling: horizontal_pod_autoscaler::Settings,
 }
@@ -79,6 +87,7 @@ impl Flags {
             signing_duration: self.cluster_signing_duration,
             approve_kubelet_serving: self.approve_kubelet_serving,
             node_monitor_grace_period: Duration::from_secs(self.node_monitor_grace_period),
+            terminated_pod_gc_threshold: self.terminated_pod_gc_threshold,
             autoscaling: self.autoscaling.clone(),
         })
     }

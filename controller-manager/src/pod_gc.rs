@@ -11,6 +11,7 @@ use crate::pod_ranking::is_finished;
 use hardway_client::api::{DeleteParams, Patch};
 use hardway_client::controller::{self, Next};
 use hardway_client::informer::Change;
+use hardway_client::metrics::{IntCounterVec, register_int_counter_vec};
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Store};
 use hardway_proto::meta::ObjectKey;
@@ -19,13 +20,30 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::json;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// A node that is missing may be about to register: wait before judging.
 const QUARANTINE: Duration = Duration::from_secs(40);
-/// Kubernetes' default `--terminated-pod-gc-threshold`.
-const MAX_FINISHED: usize = 12_500;
+
+// Kubernetes' names (`pkg/controller/podgc/metrics`).
+static DELETED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register_int_counter_vec!(
+        "pod_gc_collector_force_delete_pods_total",
+        "Number of pods that are being forcefully deleted since the Pod GC Controller started.",
+        &["namespace", "reason"]
+    )
+    .expect("the name is registered once")
+});
+
+static NOT_DELETED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    register_int_counter_vec!(
+        "pod_gc_collector_force_delete_pod_errors_total",
+        "Number of errors encountered when forcefully deleting the pods since the Pod GC Controller started.",
+        &["namespace", "reason"]
+    )
+    .expect("the name is registered once")
+});
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +62,40 @@ struct Controller {
     client: Client,
     nodes: Store<Node>,
     pods: Store<Pod>,
+    /// How many finished pods stay; `None`: all.
+    max_finished: Option<usize>,
+}
+
+/// Why a pod is deleted, as the metrics call it.
+#[derive(Clone, Copy)]
+enum Reason {
+    /// There are too many that have finished.
+    Terminated,
+    /// Its node is out of service.
+    OutOfService,
+    /// Its node is gone.
+    Orphaned,
+    /// It was deleted before it got a node.
+    Unscheduled,
+}
+
+impl Reason {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Terminated => "terminated",
+            Self::OutOfService => "out-of-service",
+            Self::Orphaned => "orphaned",
+            Self::Unscheduled => "unscheduled",
+        }
+    }
+
+    /// What the pod's condition `DisruptionTarget` says, if it gets one.
+    fn disruption(self) -> Option<&'static str> {
+        match self {
+            Self::Orphaned => Some("PodGC: node no longer exists"),
+            _ => None,
+        }
+    }
 }
 
 /// The controller.
@@ -53,6 +105,9 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         client: context.client.clone(),
         nodes: informers.nodes.store(),
         pods: informers.pods.store(),
+        max_finished: usize::try_from(context.settings.terminated_pod_gc_threshold)
+            .ok()
+            .filter(|threshold| *threshold > 0),
     };
     let on_node = queue.clone();
     informers.nodes.subscribe(move |change| match change {
@@ -136,15 +191,17 @@ impl Controller {
             Task::Unscheduled(key) => {
                 let pod = self.pods.get(&key).filter(|pod| ends_unscheduled(pod));
                 if let Some(pod) = pod {
-                    self.fail(&pod, None).await?;
-                    self.delete(&pod).await?;
+                    self.collect(&pod, Reason::Unscheduled).await?;
                 }
             }
             Task::Finished => {
+                let Some(limit) = self.max_finished else {
+                    return Ok(Next::Done);
+                };
                 let mut finished = self.pods.list();
                 finished.retain(|pod| is_finished(pod));
-                for pod in surplus(finished, MAX_FINISHED) {
-                    self.delete(&pod).await?;
+                for pod in surplus(finished, limit) {
+                    self.collect(&pod, Reason::Terminated).await?;
                 }
             }
         }
@@ -162,11 +219,7 @@ impl Controller {
         }
         for pod in pods {
             tracing::info!(pod = %ObjectKey::of(pod.as_ref()), node, "deleting a pod whose node is gone");
-            if !is_finished(&pod) {
-                self.fail(&pod, Some("PodGC: node no longer exists"))
-                    .await?;
-            }
-            self.delete(&pod).await?;
+            self.collect(&pod, Reason::Orphaned).await?;
         }
         Ok(())
     }
@@ -178,15 +231,28 @@ impl Controller {
             return Ok(());
         }
         for pod in self.pods.by_index(BY_NODE, name) {
-            if pod.metadata.deletion_timestamp.is_none() {
-                continue;
+            if pod.metadata.deletion_timestamp.is_some() {
+                self.collect(&pod, Reason::OutOfService).await?;
             }
-            if !is_finished(&pod) {
-                self.fail(&pod, None).await?;
-            }
-            self.delete(&pod).await?;
         }
         Ok(())
+    }
+
+    /// Takes a pod away, having said that it failed unless it has finished.
+    async fn collect(&self, pod: &Pod, reason: Reason) -> Result<(), Status> {
+        let labels = [pod.namespace(), reason.label()];
+        DELETED.with_label_values(&labels).inc();
+        let collected = async {
+            if !is_finished(pod) {
+                self.fail(pod, reason.disruption()).await?;
+            }
+            self.delete(pod).await
+        };
+        let outcome = collected.await;
+        if outcome.is_err() {
+            NOT_DELETED.with_label_values(&labels).inc();
+        }
+        outcome
     }
 
     /// Says in a pod's place that it has failed; if something was done to it, what.
@@ -257,11 +323,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn finished_pods_stay_up_to_the_threshold() {
+        for (max_finished, left) in [(None, vec!["a", "b", "run"]), (Some(1), vec!["b", "run"])] {
+            let (fake, client) = Fake::start(Vec::new());
+            let pods = Store::default();
+            for (name, phase) in [("a", "Succeeded"), ("b", "Failed"), ("run", "Running")] {
+                let pod = json!({"metadata": {"name": name, "namespace": "d"},
+                    "spec": {"containers": []}, "status": {"phase": phase}});
+                fake.create("", "pods", pod);
+            }
+            for pod in fake.objects("", "pods") {
+                pods.insert(Arc::new(serde_json::from_value(pod).unwrap()));
+            }
+            let controller = Controller {
+                client,
+                nodes: Store::default(),
+                pods,
+                max_finished,
+            };
+            let count = || DELETED.with_label_values(&["d", "terminated"]).get();
+            let before = count();
+            controller.reconcile(Task::Finished).await.unwrap();
+            let there = fake.objects("", "pods").into_iter();
+            let there: Vec<_> = there.map(|pod| pod["metadata"]["name"].clone()).collect();
+            assert_eq!(there, left);
+            assert_eq!(count() - before, 3 - left.len() as u64);
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_deleted_on_a_node_out_of_service_ends() {
         let (fake, client) = Fake::start(Vec::new());
         let controller = Controller {
             client,
             nodes: Store::default(),
+            max_finished: None,
             pods: Store::new(&[(BY_NODE, |pod: &Pod| {
                 let node = pod.spec.as_ref().and_then(|s| s.node_name.clone());
                 node.into_iter().collect()
