@@ -80,6 +80,18 @@ fn decide(
     }
 }
 
+/// The revisions beside the current one that hold the same template.
+pub fn duplicates(
+    revisions: &[Arc<ControllerRevision>],
+    current: &ControllerRevision,
+    template: &PodTemplateSpec,
+) -> Vec<Arc<ControllerRevision>> {
+    let data = data_of(template);
+    let others = revisions.iter().filter(|r| r.name() != current.name());
+    let same = others.filter(|revision| holds(revision, template, &data));
+    same.cloned().collect()
+}
+
 /// The old revisions beyond a limit, the oldest first. Those `in_use` stay.
 /// `old` are sorted.
 pub fn surplus(
@@ -271,6 +283,19 @@ mod tests {
             decide(std::slice::from_ref(&foreign), "db:4"),
             Change::Keep(foreign.clone())
         );
+    }
+
+    #[test]
+    fn others_that_hold_the_same_are_duplicates() {
+        let renamed = |number: i64, name: &str| {
+            let mut revision = (*revision("db:2", number)).clone();
+            revision.metadata.name = Some(name.into());
+            Arc::new(revision)
+        };
+        let all = [revision("db:1", 1), renamed(2, "a"), renamed(3, "b")];
+        let found = duplicates(&all, &all[2], &template("db:2"));
+        assert_eq!(found, [all[1].clone()]);
+        assert_eq!(duplicates(&all, &all[0], &template("db:1")), []);
     }
 
     #[test]

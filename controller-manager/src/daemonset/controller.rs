@@ -8,6 +8,7 @@ use crate::pod_control::PodControl;
 use crate::pod_ranking::{available_in, phase};
 use crate::{adoption, conflicts};
 use hardway_client::Store;
+use hardway_client::api::Patch;
 use hardway_client::controller::Next;
 use hardway_client::events::{EventType, reference};
 use hardway_proto::meta::ObjectKey;
@@ -15,6 +16,7 @@ use hardway_proto::{Kind, Status};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, DaemonSetSpec};
 use k8s_openapi::api::core::v1::{Node, Pod};
+use serde_json::json;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -80,7 +82,12 @@ impl Controller {
         let (current, collisions) = owner.current(client, &revisions).await?;
         let all = adoption::candidates(set, &self.control.pods);
         let claim = adoption::claim(set, &selector, all, |_| true);
-        let pods = adoption::carry_out(client, set, claim).await?;
+        let mut pods = adoption::carry_out(client, set, claim).await?;
+        let duplicates = controller_revision::duplicates(&revisions, &current, &spec.template);
+        if !duplicates.is_empty() {
+            self.merge(&duplicates, &current, &mut pods).await?;
+            revisions.retain(|revision| !duplicates.contains(revision));
+        }
 
         let (nodes, hash) = (self.nodes.list(), hash(&current));
         let daemons = Daemons::new(set, hash, &nodes, &pods, Timestamp::now());
@@ -115,6 +122,34 @@ impl Controller {
         let waits = pods.iter();
         let waits = waits.filter_map(|pod| available_in(pod, min_ready_seconds, daemons.now));
         Ok(waits.chain(again).min().map_or(Next::Done, Next::After))
+    }
+
+    /// Has one revision stand for others that hold the same: pods of these are of that one
+    /// from now on, and stay. Kubernetes then takes pods of older templates for updated, too
+    /// (`dedupCurHistories`), so that nothing updates them.
+    async fn merge(
+        &self,
+        duplicates: &[Arc<ControllerRevision>],
+        current: &ControllerRevision,
+        pods: &mut [Arc<Pod>],
+    ) -> Result<(), Status> {
+        let hashes: HashSet<&str> = duplicates.iter().map(|revision| hash(revision)).collect();
+        for pod in pods {
+            let labels = pod.metadata.labels.as_ref();
+            let own = labels.and_then(|labels| labels.get(POD_LABEL));
+            if own.is_none_or(|own| own == hash(current) || !hashes.contains(own.as_str())) {
+                continue;
+            }
+            let label =
+                json!({"metadata": {"uid": pod.uid(), "labels": {POD_LABEL: hash(current)}}});
+            let api = self.control.client.namespaced::<Pod>(pod.namespace());
+            match api.patch(pod.name(), Patch::Merge(&label)).await {
+                Ok(labelled) => *pod = Arc::new(labelled),
+                Err(status) if status.is_not_found() => {}
+                Err(status) => return Err(status),
+            }
+        }
+        controller_revision::delete(&self.control.client, duplicates).await
     }
 
     async fn act(&self, set: &DaemonSet, hash: &str, changes: Changes) -> Result<(), Status> {
@@ -178,4 +213,75 @@ fn hash(revision: &ControllerRevision) -> &str {
     let labels = revision.metadata.labels.as_ref();
     let hash = labels.and_then(|l| l.get(POD_LABEL));
     hash.map_or(revision.name(), String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expectations::Expectations;
+    use hardway_client::events::Recorder;
+    use hardway_client::fake::Fake;
+    use k8s_openapi::apimachinery::pkg::runtime::RawExtension;
+    use serde_json::Value;
+
+    fn revision(name: &str, number: i64, image: &str) -> ControllerRevision {
+        let revision = json!({"metadata": {"name": name, "namespace": "d", "uid": name,
+            "labels": {POD_LABEL: name}}, "revision": number});
+        let mut revision: ControllerRevision = serde_json::from_value(revision).unwrap();
+        revision.data = Some(RawExtension(json!({"image": image})));
+        revision
+    }
+
+    #[tokio::test]
+    async fn pods_of_duplicates_are_of_the_one_that_stays() {
+        let (fake, client) = Fake::start(Vec::new());
+        let controller = Controller {
+            sets: Store::default(),
+            nodes: Store::default(),
+            revisions: Store::default(),
+            control: PodControl {
+                client: client.clone(),
+                recorder: Recorder::new(client, "daemonset-controller", None),
+                pods: Store::default(),
+                expectations: Arc::new(Expectations::default()),
+            },
+            failures: Failures::default(),
+        };
+        let (twin, current) = (revision("twin", 2, "a:2"), revision("current", 3, "a:2"));
+        for revision in [&revision("older", 1, "a:1"), &twin, &current] {
+            fake.create("apps", "controllerrevisions", json!(revision));
+        }
+        for hash in ["older", "twin", "current"] {
+            fake.create(
+                "",
+                "pods",
+                json!({"metadata":
+                {"name": hash, "namespace": "d", "labels": {"app": "a", POD_LABEL: hash}}}),
+            );
+        }
+        let there = |group: &str, resource: &str| fake.objects(group, resource);
+        let pods = there("", "pods").into_iter();
+        let mut pods: Vec<Arc<Pod>> = pods
+            .map(|pod| Arc::new(serde_json::from_value(pod).unwrap()))
+            .collect();
+        let stored = there("apps", "controllerrevisions").into_iter();
+        let duplicates: Vec<Arc<ControllerRevision>> = stored
+            .filter(|revision| revision["metadata"]["name"] == "twin")
+            .map(|revision| Arc::new(serde_json::from_value(revision).unwrap()))
+            .collect();
+        let merged = controller.merge(&duplicates, &current, &mut pods).await;
+        merged.unwrap();
+        let labels = |pods: &[Value]| -> Vec<Value> {
+            let labels = pods.iter().map(|pod| pod["metadata"]["labels"].clone());
+            labels.collect()
+        };
+        let expected =
+            ["current", "older", "current"].map(|hash| json!({"app": "a", POD_LABEL: hash}));
+        assert_eq!(labels(&there("", "pods")), expected);
+        let known: Vec<Value> = pods.iter().map(|pod| json!(**pod)).collect();
+        assert_eq!(labels(&known), expected);
+        let names = there("apps", "controllerrevisions").into_iter();
+        let names: Vec<Value> = names.map(|r| r["metadata"]["name"].clone()).collect();
+        assert_eq!(names, ["current", "older"]);
+    }
 }
