@@ -174,7 +174,21 @@ fn check_class(e: &mut Errors, ingress: &Value) {
     }
 }
 
+/// Told when one is created, not again with each change.
+fn warnings(ingress: &Value, old: Option<&Value>) -> Vec<String> {
+    let annotations = get(get(ingress, "metadata"), "annotations");
+    let named_as_before =
+        has(annotations, OLD_CLASS) && !has(get(ingress, "spec"), "ingressClassName");
+    match old.is_none() && named_as_before {
+        true => vec![format!(
+            "annotation {OLD_CLASS:?} is deprecated, please use 'spec.ingressClassName' instead"
+        )],
+        false => Vec::new(),
+    }
+}
+
 pub const INGRESS: Kind = Kind {
+    warnings,
     status: r#"{"loadBalancer":{}}"#,
     validate: |ingress| {
         Errors::collect(|e| {
@@ -252,5 +266,24 @@ fn check_parameters(e: &mut Errors, path: &Path, parameters: &Value) {
         (other, _) => {
             e.not_supported(&path.child("scope"), other, &["Cluster", "Namespace"]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The text is of `pkg/registry/networking/ingress/strategy.go`.
+    #[test]
+    fn a_class_named_as_before_is_warned_of() {
+        let named = json!({"metadata": {"annotations": {OLD_CLASS: "nginx"}}, "spec": {}});
+        let text = "annotation \"kubernetes.io/ingress.class\" is deprecated, please use 'spec.ingressClassName' instead";
+        assert_eq!(warnings(&named, None), [text]);
+        assert_eq!(warnings(&named, Some(&named)), [""; 0]);
+        let mut both = named.clone();
+        both["spec"]["ingressClassName"] = json!("nginx");
+        assert_eq!(warnings(&both, None), [""; 0]);
+        assert_eq!(warnings(&json!({"spec": {}}), None), [""; 0]);
     }
 }
