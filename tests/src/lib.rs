@@ -13,6 +13,7 @@ pub mod http;
 pub mod kubectl;
 pub mod lab;
 pub mod manifest;
+pub mod metrics_server;
 pub mod page;
 pub mod pods;
 pub mod steps;
