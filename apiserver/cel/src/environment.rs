@@ -1,0 +1,132 @@
+//! What expressions may name: variables, types, functions.
+
+use crate::check;
+use crate::function::Overload;
+use crate::issue::{Issue, Issues};
+use crate::plan;
+use crate::program::Program;
+use crate::syntax;
+use crate::types::{ObjectType, Type};
+use crate::{library, standard};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock};
+
+/// Expressions are no longer than this, in characters.
+const LONGEST: usize = 100_000;
+
+/// What expressions may name. Kubernetes 1.33's functions are in all of them.
+///
+/// ```
+/// use hardway_cel::{Environment, Type};
+/// let environment = Environment::new().variable("object", Type::Dyn);
+/// let program = environment.compile("object.spec.replicas <= 5").unwrap();
+/// assert_eq!(program.output_type(), &Type::Bool);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Environment {
+    functions: Functions,
+    variables: BTreeMap<String, Type>,
+    types: BTreeMap<String, Type>,
+}
+
+type Functions = Arc<HashMap<&'static str, Vec<Arc<Overload>>>>;
+
+/// The functions of all environments.
+static KUBERNETES: LazyLock<(Functions, BTreeMap<String, Type>)> = LazyLock::new(|| {
+    let overloads = standard::overloads().into_iter().chain(library::overloads());
+    let functions = Arc::new(by_name(HashMap::new(), overloads));
+    let named = standard::types().into_iter().chain(library::types());
+    let types = named.map(|kind| (kind.name().to_owned(), kind));
+    (functions, types.collect())
+});
+
+fn by_name(
+    mut functions: HashMap<&'static str, Vec<Arc<Overload>>>,
+    overloads: impl IntoIterator<Item = Overload>,
+) -> HashMap<&'static str, Vec<Arc<Overload>>> {
+    for overload in overloads {
+        let forms = functions.entry(overload.name).or_default();
+        forms.push(Arc::new(overload));
+    }
+    functions
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        let (functions, types) = &*KUBERNETES;
+        Self {
+            functions: functions.clone(),
+            variables: BTreeMap::new(),
+            types: types.clone(),
+        }
+    }
+}
+
+impl Environment {
+    /// Kubernetes' functions and no variables.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With a variable. A name with dots, `variables.total`, is a variable of its own.
+    #[must_use]
+    pub fn variable(mut self, name: impl Into<String>, kind: Type) -> Self {
+        self.variables.insert(name.into(), kind);
+        self
+    }
+
+    /// With an object type that expressions can make: `Name{field: value}`.
+    #[must_use]
+    pub fn object_type(mut self, object: ObjectType) -> Self {
+        self.types
+            .insert(object.name.clone(), Type::object(object));
+        self
+    }
+
+    /// With functions that not every environment has.
+    #[must_use]
+    pub fn overloads(mut self, overloads: impl IntoIterator<Item = Overload>) -> Self {
+        self.functions = Arc::new(by_name((*self.functions).clone(), overloads));
+        self
+    }
+
+    pub(crate) fn variable_type(&self, name: &str) -> Option<&Type> {
+        self.variables.get(name)
+    }
+
+    pub(crate) fn named_type(&self, name: &str) -> Option<&Type> {
+        self.types.get(name)
+    }
+
+    pub(crate) fn function(&self, name: &str) -> Option<&[Arc<Overload>]> {
+        self.functions.get(name).map(Vec::as_slice)
+    }
+
+    /// Makes an expression ready to be evaluated.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, in cel-go's words.
+    pub fn compile(&self, expression: &str) -> Result<Program, Vec<Issue>> {
+        let text: Vec<char> = expression.chars().take(LONGEST + 1).collect();
+        let mut issues = Issues::new(&text);
+        if text.len() > LONGEST {
+            let size = expression.chars().count();
+            let words = format!(
+                "expression code point size exceeds limit: size: {size}, limit {LONGEST}"
+            );
+            issues.add(0, words);
+            return Err(issues.into_list());
+        }
+        let parsed = syntax::parse(&text, &mut issues);
+        if !issues.is_empty() {
+            return Err(issues.into_list());
+        }
+        let checked = check::check(self, &parsed.root, &parsed.places, &mut issues);
+        if !issues.is_empty() {
+            return Err(issues.into_list());
+        }
+        let plan = plan::plan(&parsed.root, &checked);
+        Ok(Program::new(parsed.root, checked, plan))
+    }
+}

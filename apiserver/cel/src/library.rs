@@ -1,0 +1,46 @@
+//! The function libraries that Kubernetes 1.33 has in every expression
+//! (`k8s.io/apiserver/pkg/cel/environment/base.go`), one file for each. What only some
+//! environments have is public.
+
+pub mod authorizer;
+mod cidr;
+mod costs;
+mod ip;
+pub mod json_patch;
+mod lists;
+mod named_formats;
+mod quantity;
+mod quote;
+mod regex;
+mod semver;
+mod sets;
+mod string_format;
+mod strings;
+mod urls;
+
+pub(crate) use string_format::check as check_format;
+
+use crate::{Overload, Type};
+
+/// The functions of all libraries.
+pub(crate) fn overloads() -> Vec<Overload> {
+    [
+        authorizer::overloads(),
+        cidr::overloads(),
+        ip::overloads(),
+        lists::overloads(),
+        named_formats::overloads(),
+        quantity::overloads(),
+        regex::overloads(),
+        semver::overloads(),
+        sets::overloads(),
+        strings::overloads(),
+        urls::overloads(),
+    ]
+    .concat()
+}
+
+/// The types that expressions can name.
+pub(crate) fn types() -> Vec<Type> {
+    vec![cidr::TYPE, ip::TYPE]
+}

@@ -1,0 +1,125 @@
+//! Regular expressions: RE2's, compiled by the `regex` crate, which bounds what they take.
+
+use crate::Error;
+use regex::{Regex, RegexBuilder};
+
+/// What a compiled expression may take, in bytes.
+const MOST: usize = 1 << 20;
+/// The cache that matching builds up as it goes, in bytes.
+const CACHE: usize = 256 << 10;
+
+/// Compiles a pattern.
+///
+/// # Errors
+///
+/// It is none of RE2's, or too large.
+pub(crate) fn compile(pattern: &str) -> Result<Regex, Error> {
+    RegexBuilder::new(&translated(pattern))
+        .size_limit(MOST)
+        .dfa_size_limit(CACHE)
+        .build()
+        .map_err(|error| Error::function(format!("error parsing regexp: {}", reason(&error))))
+}
+
+/// The last line of the engine's message, which says why; the others show where.
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.trim_start_matches("error: ").to_owned()
+}
+
+/// A pattern of RE2 in the words of the `regex` crate: in RE2 the classes of Perl are those
+/// of ASCII, and sets have no operators.
+pub fn translated(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 16);
+    let mut chars = pattern.chars().peekable();
+    // Whether we are in a set, and at its beginning, where `]` is a character.
+    let (mut in_set, mut begins) = (false, false);
+    while let Some(c) = chars.next() {
+        let first = std::mem::take(&mut begins);
+        match (c, in_set) {
+            ('\\', _) => match chars.next() {
+                Some(class) => out.push_str(&escape(class, in_set)),
+                None => out.push('\\'),
+            },
+            ('[', false) => {
+                out.push('[');
+                if chars.next_if_eq(&'^').is_some() {
+                    out.push('^');
+                }
+                (in_set, begins) = (true, true);
+            }
+            ('[', true) if chars.peek() == Some(&':') => {
+                // A class by its name, up to its end.
+                out.push('[');
+                for c in chars.by_ref() {
+                    out.push(c);
+                    if c == ']' {
+                        break;
+                    }
+                }
+            }
+            ('[', true) => out.push_str("\\["),
+            (']', true) if first => out.push_str("\\]"),
+            (']', true) => {
+                out.push(']');
+                in_set = false;
+            }
+            ('&' | '~', true) => {
+                out.push('\\');
+                out.push(c);
+            }
+            ('-', true) if chars.peek() == Some(&'-') => out.push_str("\\-"),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+fn escape(class: char, in_set: bool) -> String {
+    let ascii = match class {
+        'd' => "0-9",
+        'w' => "0-9A-Za-z_",
+        's' => r"\t\n\f\r ",
+        'D' => "^0-9",
+        'W' => "^0-9A-Za-z_",
+        'S' => r"^\t\n\f\r ",
+        'b' if !in_set => return r"(?-u:\b)".into(),
+        other => return format!("\\{other}"),
+    };
+    match in_set && class.is_lowercase() {
+        true => ascii.to_owned(),
+        false => format!("[{ascii}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_expression_is_told_in_a_line() {
+        for pattern in ["(", "a{2,1}", "[z-a]", "*", r"\q", "((a{100}){100}){100}"] {
+            let error = compile(pattern).unwrap_err().to_string();
+            assert!(error.starts_with("error parsing regexp: "), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn classes_are_those_of_ascii() {
+        for (pattern, text, matches) in [
+            (r"^\d+$", "42", true),
+            (r"^\d+$", "٤٢", false),
+            (r"^[\w.-]+$", "é", false),
+            ("^[a&&b]+$", "a&b", true),
+            ("^.$", "é", true),
+        ] {
+            assert_eq!(
+                compile(pattern).unwrap().is_match(text),
+                matches,
+                "{pattern}"
+            );
+        }
+    }
+}
