@@ -244,7 +244,10 @@ impl<'e> Estimator<'e> {
                 Some(estimate) => estimate(&operands),
                 None => standard::estimate(form.id, &operands),
             };
-            let CallEstimate { cost: more, result: size } = found;
+            let CallEstimate {
+                cost: more,
+                result: size,
+            } = found;
             cost = Some(cost.map_or(more, |before| before.union(more)));
             result = match (result, size) {
                 (Some(before), Some(size)) => Some(before.union(size)),

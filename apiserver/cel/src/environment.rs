@@ -33,7 +33,9 @@ type Functions = Arc<HashMap<&'static str, Vec<Arc<Overload>>>>;
 
 /// The functions of all environments.
 static KUBERNETES: LazyLock<(Functions, BTreeMap<String, Type>)> = LazyLock::new(|| {
-    let overloads = standard::overloads().into_iter().chain(library::overloads());
+    let overloads = standard::overloads()
+        .into_iter()
+        .chain(library::overloads());
     let functions = Arc::new(by_name(HashMap::new(), overloads));
     let named = standard::types().into_iter().chain(library::types());
     let types = named.map(|kind| (kind.name().to_owned(), kind));
@@ -78,8 +80,7 @@ impl Environment {
     /// With an object type that expressions can make: `Name{field: value}`.
     #[must_use]
     pub fn object_type(mut self, object: ObjectType) -> Self {
-        self.types
-            .insert(object.name.clone(), Type::object(object));
+        self.types.insert(object.name.clone(), Type::object(object));
         self
     }
 
@@ -112,9 +113,8 @@ impl Environment {
         let mut issues = Issues::new(&text);
         if text.len() > LONGEST {
             let size = expression.chars().count();
-            let words = format!(
-                "expression code point size exceeds limit: size: {size}, limit {LONGEST}"
-            );
+            let words =
+                format!("expression code point size exceeds limit: size: {size}, limit {LONGEST}");
             issues.add(0, words);
             return Err(issues.into_list());
         }

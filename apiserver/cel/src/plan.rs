@@ -271,7 +271,9 @@ impl Planner<'_> {
 fn forms_with_costs(forms: Vec<Arc<Overload>>) -> Vec<(Arc<Overload>, Option<CallCost>)> {
     let one = forms.len() == 1;
     let forms = forms.into_iter().map(|form| {
-        let cost = form.cost.or_else(|| standard::cost(form.id).filter(|_| one));
+        let cost = form
+            .cost
+            .or_else(|| standard::cost(form.id).filter(|_| one));
         (form, cost)
     });
     forms.collect()

@@ -13,7 +13,9 @@ fn outcome(expression: &str, x: &Json) -> (String, u64) {
     let program = match environment().compile(expression) {
         Ok(program) => program,
         Err(issues) => {
-            let issues = issues.iter().map(|i| format!("{}:{}: {}", i.line, i.column, i.message));
+            let issues = issues
+                .iter()
+                .map(|i| format!("{}:{}: {}", i.line, i.column, i.message));
             return (issues.collect::<Vec<_>>().join("; "), 0);
         }
     };
@@ -104,7 +106,10 @@ fn errors_have_the_words_of_cel_go() {
         ("x.text && true", "no such overload"),
         ("{'a': 1, 'a': 2}", "Failed with repeated key"),
         ("optional.none().value()", "optional.none() dereference"),
-        ("['a', 'a'].transformMapEntry(i, v, {v: i})", "insert failed: key a already exists"),
+        (
+            "['a', 'a'].transformMapEntry(i, v, {v: i})",
+            "insert failed: key a already exists",
+        ),
     ] {
         assert_eq!(outcome(expression, &x).0, words, "{expression}");
     }
@@ -115,19 +120,37 @@ fn issues_have_the_words_and_places_of_cel_go() {
     for (expression, words) in [
         ("y", "1:1: undeclared reference to 'y' (in container '')"),
         ("f(1)", "1:2: undeclared reference to 'f' (in container '')"),
-        ("'a' + 1", "1:5: found no matching overload for '_+_' applied to '(string, int)'"),
-        ("1 == 'a'", "1:3: found no matching overload for '_==_' applied to '(int, string)'"),
-        ("1.size()", "1:7: found no matching overload for 'size' applied to 'int.()'"),
+        (
+            "'a' + 1",
+            "1:5: found no matching overload for '_+_' applied to '(string, int)'",
+        ),
+        (
+            "1 == 'a'",
+            "1:3: found no matching overload for '_==_' applied to '(int, string)'",
+        ),
+        (
+            "1.size()",
+            "1:7: found no matching overload for 'size' applied to 'int.()'",
+        ),
         ("[1, 'a']", "1:5: expected type 'int' but found 'string'"),
         ("1.a", "1:2: type 'int' does not support field selection"),
-        ("1.all(i, true)", "1:1: expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)"),
+        (
+            "1.all(i, true)",
+            "1:1: expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)",
+        ),
         ("has(x)", "1:5: invalid argument to has() macro"),
         ("x.all(a.b, true)", "1:8: argument must be a simple name"),
         ("package", "1:1: reserved identifier: package"),
         ("duration('a')", "1:10: invalid duration argument"),
         ("'a'.matches('(')", "1:13: invalid matches argument"),
-        ("1\n +\n'a'", "2:2: found no matching overload for '_+_' applied to '(int, string)'"),
-        ("1 +", "1:4: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"),
+        (
+            "1\n +\n'a'",
+            "2:2: found no matching overload for '_+_' applied to '(int, string)'",
+        ),
+        (
+            "1 +",
+            "1:4: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
+        ),
     ] {
         assert_eq!(outcome(expression, &Json::Null).0, words, "{expression}");
     }
@@ -135,9 +158,14 @@ fn issues_have_the_words_and_places_of_cel_go() {
 
 #[test]
 fn an_issue_is_shown_below_its_line() {
-    let issues = environment().compile("x ==\n  y").err().into_iter().flatten();
+    let issues = environment()
+        .compile("x ==\n  y")
+        .err()
+        .into_iter()
+        .flatten();
     let shown: Vec<String> = issues.map(|issue| issue.to_string()).collect();
-    let wanted = "ERROR: <input>:2:3: undeclared reference to 'y' (in container '')\n |   y\n | ..^";
+    let wanted =
+        "ERROR: <input>:2:3: undeclared reference to 'y' (in container '')\n |   y\n | ..^";
     assert_eq!(shown, [wanted]);
 }
 

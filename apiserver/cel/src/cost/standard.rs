@@ -17,21 +17,25 @@ pub(crate) fn cost(id: &str) -> Option<CallCost> {
         "starts_with_string" | "ends_with_string" | "string_to_bytes" | "bytes_to_string" => {
             |args, _| traversal(size(args, 0))
         }
-        "less_string" | "less_equals_string" | "greater_string" | "greater_equals_string"
-        | "less_bytes" | "less_equals_bytes" | "greater_bytes" | "greater_equals_bytes" => {
-            |args, _| traversal(size(args, 0).min(size(args, 1)))
+        "less_string"
+        | "less_equals_string"
+        | "greater_string"
+        | "greater_equals_string"
+        | "less_bytes"
+        | "less_equals_bytes"
+        | "greater_bytes"
+        | "greater_equals_bytes" => |args, _| traversal(size(args, 0).min(size(args, 1))),
+        "add_string" | "add_bytes" => {
+            |args, _| traversal(size(args, 0).saturating_add(size(args, 1)))
         }
-        "add_string" | "add_bytes" => |args, _| {
-            traversal(size(args, 0).saturating_add(size(args, 1)))
-        },
         "matches" | "matches_string" => |args, _| {
             let text = traversal(size(args, 0).saturating_add(1));
             let pattern = super::range::scaled(size(args, 1), PATTERN_CHARACTER);
             text.saturating_mul(pattern)
         },
-        "contains_string" => |args, _| {
-            traversal(size(args, 0)).saturating_mul(traversal(size(args, 1)))
-        },
+        "contains_string" => {
+            |args, _| traversal(size(args, 0)).saturating_mul(traversal(size(args, 1)))
+        }
         _ => return None,
     })
 }
@@ -68,8 +72,15 @@ pub(super) fn estimate(id: &str, operands: &[Operand]) -> CallEstimate {
             result: Some(left.plus(right)),
         },
         (
-            "equals" | "not_equals" | "less_string" | "less_equals_string" | "greater_string"
-            | "greater_equals_string" | "less_bytes" | "less_equals_bytes" | "greater_bytes"
+            "equals"
+            | "not_equals"
+            | "less_string"
+            | "less_equals_string"
+            | "greater_string"
+            | "greater_equals_string"
+            | "less_bytes"
+            | "less_equals_bytes"
+            | "greater_bytes"
             | "greater_equals_bytes",
             left,
             Some(right),

@@ -2,8 +2,8 @@
 
 use super::sizes::{self, Bounds};
 use super::{Form, Format, ListType, Property, Schema};
-use crate::types::{ObjectType, Type};
 use crate::escape;
+use crate::types::{ObjectType, Type};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;

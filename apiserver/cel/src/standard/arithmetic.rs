@@ -12,12 +12,16 @@ type Result<T> = std::result::Result<T, Error>;
 pub(super) fn overloads() -> Vec<Overload> {
     let numbers = |name, ids: [&'static str; 3], call| {
         let types = [Type::Int, Type::Uint, Type::Double];
-        ids.into_iter().zip(types).map(move |(id, of)| {
-            Overload::global(name, id, [of.clone(), of.clone()], of, call)
-        })
+        ids.into_iter()
+            .zip(types)
+            .map(move |(id, of)| Overload::global(name, id, [of.clone(), of.clone()], of, call))
     };
     let mut all = Vec::new();
-    all.extend(numbers("_+_", ["add_int64", "add_uint64", "add_double"], add));
+    all.extend(numbers(
+        "_+_",
+        ["add_int64", "add_uint64", "add_double"],
+        add,
+    ));
     let names = ["subtract_int64", "subtract_uint64", "subtract_double"];
     all.extend(numbers("_-_", names, subtract));
     let names = ["multiply_int64", "multiply_uint64", "multiply_double"];

@@ -15,9 +15,8 @@ fn evaluator<'a>(_: &[Value<'a>]) -> Result<Value<'a>, Error> {
 }
 
 pub(super) fn overloads() -> Vec<Overload> {
-    let own = |name, id, params: [Type; 2], result| {
-        Overload::global(name, id, params, result, evaluator)
-    };
+    let own =
+        |name, id, params: [Type; 2], result| Overload::global(name, id, params, result, evaluator);
     let (int, truth) = (|| Type::Int, || Type::Bool);
     let list = || Type::list(A);
     let map = || Type::map(A, B);
@@ -43,7 +42,12 @@ pub(super) fn overloads() -> Vec<Overload> {
             [maybe(map()), A],
             maybe(B),
         ),
-        own("_[?_]", "list_optindex_optional_int", [list(), int()], maybe(A)),
+        own(
+            "_[?_]",
+            "list_optindex_optional_int",
+            [list(), int()],
+            maybe(A),
+        ),
         own("_[?_]", "map_optindex_optional_value", [map(), A], maybe(B)),
         own(
             "_[?_]",
@@ -57,13 +61,7 @@ pub(super) fn overloads() -> Vec<Overload> {
             [maybe(map()), A],
             maybe(B),
         ),
-        Overload::global(
-            "_?_:_",
-            "conditional",
-            [truth(), A, A],
-            A,
-            evaluator,
-        ),
+        Overload::global("_?_:_", "conditional", [truth(), A, A], A, evaluator),
         Overload::global(
             "@not_strictly_false",
             "not_strictly_false",
@@ -128,7 +126,9 @@ const ORDERS: [(&str, &str, Call); 4] = [
     ("_<_", "less", |args| order(args, Ordering::is_lt)),
     ("_<=_", "less_equals", |args| order(args, Ordering::is_le)),
     ("_>_", "greater", |args| order(args, Ordering::is_gt)),
-    ("_>=_", "greater_equals", |args| order(args, Ordering::is_ge)),
+    ("_>=_", "greater_equals", |args| {
+        order(args, Ordering::is_ge)
+    }),
 ];
 
 /// What has an order, also numbers of different types.

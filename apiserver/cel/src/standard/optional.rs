@@ -35,13 +35,17 @@ pub(super) fn overloads() -> Vec<Overload> {
                 _ => Err(Error::NoSuchOverload),
             },
         ),
-        Overload::member("value", "optional_value", [maybe()], inner(), |args| {
-            match args {
+        Overload::member(
+            "value",
+            "optional_value",
+            [maybe()],
+            inner(),
+            |args| match args {
                 [Value::Optional(Some(inner))] => Ok((**inner).clone()),
                 [Value::Optional(None)] => Err(Error::function("optional.none() dereference")),
                 _ => Err(Error::NoSuchOverload),
-            }
-        }),
+            },
+        ),
         // The evaluator does these: the second may not be needed.
         Overload::member(
             "or",

@@ -102,7 +102,9 @@ impl Lexer<'_> {
             });
         }
         let sign = SIGNS.iter().find(|sign| {
-            sign.chars().enumerate().all(|(i, c)| self.peek(i) == Some(c))
+            sign.chars()
+                .enumerate()
+                .all(|(i, c)| self.peek(i) == Some(c))
         });
         match sign {
             Some(sign) => {

@@ -24,9 +24,11 @@ fn integer<T>(text: &str, parse: impl Fn(&str, u32) -> Option<T>) -> Option<T> {
 
 /// `1u`, without the `u`.
 pub(super) fn unsigned(text: &str) -> Result<Constant, String> {
-    integer(text, |digits, radix| u64::from_str_radix(digits, radix).ok())
-        .map(Constant::Uint)
-        .ok_or_else(|| "invalid uint literal".to_owned())
+    integer(text, |digits, radix| {
+        u64::from_str_radix(digits, radix).ok()
+    })
+    .map(Constant::Uint)
+    .ok_or_else(|| "invalid uint literal".to_owned())
 }
 
 /// An integer or a double, with its sign apart.
@@ -126,5 +128,6 @@ fn digits(
     let more: String = rest.take(count).collect();
     let fits = more.chars().all(|c| c.is_digit(radix)) && more.len() == count;
     let text = format!("{first}{more}");
-    fits.then(|| u32::from_str_radix(&text, radix).ok()).flatten()
+    fits.then(|| u32::from_str_radix(&text, radix).ok())
+        .flatten()
 }

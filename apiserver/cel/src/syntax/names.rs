@@ -73,7 +73,10 @@ mod tests {
             ("a.b", Some("a__dot__b")),
             ("a-b", Some("a__dash__b")),
             ("a__dot__b", Some("a__underscores__dot__underscores__b")),
-            ("a.b__c.d-e/", Some("a__dot__b__underscores__c__dot__d__dash__e__slash__")),
+            (
+                "a.b__c.d-e/",
+                Some("a__dot__b__underscores__c__dot__d__dash__e__slash__"),
+            ),
             ("_foo_", Some("_foo_")),
             ("__foo__", Some("__underscores__foo__underscores__")),
         ] {

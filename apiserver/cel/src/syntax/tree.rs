@@ -103,13 +103,9 @@ impl Kind {
             Self::List(items) => items.iter().map(|(item, _)| item).collect(),
             Self::Map(entries) => entries.iter().flat_map(|e| [&e.key, &e.value]).collect(),
             Self::Struct { fields, .. } => fields.iter().map(|field| &field.value).collect(),
-            Self::Comprehension(of) => vec![
-                &of.range,
-                &of.start,
-                &of.condition,
-                &of.step,
-                &of.result,
-            ],
+            Self::Comprehension(of) => {
+                vec![&of.range, &of.start, &of.condition, &of.step, &of.result]
+            }
         }
     }
 }

@@ -104,7 +104,9 @@ fn lists(one: &List, other: &List) -> bool {
         ListType::Set => {
             let Ok(mine) = one.to_vec() else { return false };
             let holds = |value: &Value| mine.iter().any(|mine| mine.equals(value));
-            other.iter().all(|value| value.is_ok_and(|value| holds(&value)))
+            other
+                .iter()
+                .all(|value| value.is_ok_and(|value| holds(&value)))
         }
         ListType::Map(keys) => {
             let Ok(mine) = one.to_vec() else { return false };
@@ -117,7 +119,9 @@ fn lists(one: &List, other: &List) -> bool {
                         && mine.equals(value)
                 })
             };
-            other.iter().all(|value| value.is_ok_and(|value| same(&value)))
+            other
+                .iter()
+                .all(|value| value.is_ok_and(|value| same(&value)))
         }
     }
 }

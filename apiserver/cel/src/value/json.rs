@@ -2,7 +2,7 @@
 
 use super::{List, Map, Value};
 use crate::Error;
-use crate::schema::{Format, Form, Schema};
+use crate::schema::{Form, Format, Schema};
 use crate::standard::{parse_duration, parse_timestamp};
 use base64::Engine;
 use serde_json::Value as Json;
@@ -88,7 +88,8 @@ fn go_type(json: &Json) -> &'static str {
 }
 
 fn of_text(text: &str, format: Format) -> Result<Value<'_>, Error> {
-    let invalid = |what: &str, why: String| Err(Error::function(format!("Invalid {what} {text}: {why}")));
+    let invalid =
+        |what: &str, why: String| Err(Error::function(format!("Invalid {what} {text}: {why}")));
     match format {
         Format::None => Ok(Value::string(text)),
         Format::Byte => match base64::engine::general_purpose::STANDARD.decode(text) {

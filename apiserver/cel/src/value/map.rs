@@ -147,11 +147,15 @@ impl<'a> Map<'a> {
                         return Ok(None);
                     };
                     let value = fields.get(&*field.name);
-                    value.map(|v| Value::of_schema(v, &field.schema)).transpose()
+                    value
+                        .map(|v| Value::of_schema(v, &field.schema))
+                        .transpose()
                 }
                 Form::Map(values) => {
                     let value = fields.get(name);
-                    value.map(|value| Value::of_schema(value, values)).transpose()
+                    value
+                        .map(|value| Value::of_schema(value, values))
+                        .transpose()
                 }
                 _ => Ok(fields.get(name).map(Value::of_json)),
             },
@@ -184,9 +188,10 @@ impl<'a> Map<'a> {
             Err(error) => Some(Err(error)),
         };
         match &self.entries {
-            Entries::Values(entries) => {
-                Ok(entries.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
-            }
+            Entries::Values(entries) => Ok(entries
+                .iter()
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect()),
             Entries::Json(..) => self.keys().into_iter().filter_map(known).collect(),
         }
     }
@@ -216,7 +221,10 @@ impl<'a> Map<'a> {
 }
 
 /// The values by which an element of a list that is a map is known.
-pub(super) fn keys_of<'a>(item: &Value<'a>, keys: &[String]) -> Result<Vec<Option<Value<'a>>>, Error> {
+pub(super) fn keys_of<'a>(
+    item: &Value<'a>,
+    keys: &[String],
+) -> Result<Vec<Option<Value<'a>>>, Error> {
     let Value::Map(map) = item else {
         return Err(Error::NoSuchOverload);
     };

@@ -68,8 +68,17 @@ fn what_must_be_given() {
     fail(&[
         ("authorizer.path('')", "path must not be empty"),
         ("authorizer.path('  ')", "path must not be empty"),
-        ("authorizer.group('apps').resource(' ')", "resource must not be empty"),
-        ("authorizer.serviceAccount('default', 'not@valid')", "Invalid service account name"),
-        ("authorizer.serviceAccount('a.b', 'valid')", "Invalid service account namespace"),
+        (
+            "authorizer.group('apps').resource(' ')",
+            "resource must not be empty",
+        ),
+        (
+            "authorizer.serviceAccount('default', 'not@valid')",
+            "Invalid service account name",
+        ),
+        (
+            "authorizer.serviceAccount('a.b', 'valid')",
+            "Invalid service account namespace",
+        ),
     ]);
 }

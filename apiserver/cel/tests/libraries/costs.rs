@@ -77,7 +77,13 @@ fn lists() {
             (DOUBLES, "3.0", 15, 15, 15 - 10),
             (BOOLS, "true", 15, 15, 15 - 10),
             (DURATIONS, "duration('3s')", 21, 21, 21 - 16),
-            (TIMESTAMPS, "timestamp('2011-01-03T00:00:00.000+01:00')", 21, 21, 21 - 16),
+            (
+                TIMESTAMPS,
+                "timestamp('2011-01-03T00:00:00.000+01:00')",
+                21,
+                21,
+                21 - 16,
+            ),
             (TEXT, "'123'", 5, 5, 5),
         ] {
             cost(&[(&format!("{list}.{call}({wanted})"), least, most, actual)]);
@@ -107,7 +113,14 @@ fn texts_in_lists() {
 #[test]
 fn urls() {
     let url = "url('https:://kubernetes.io/')";
-    for part in ["getScheme", "getHostname", "getHost", "getPort", "getEscapedPath", "getQuery"] {
+    for part in [
+        "getScheme",
+        "getHostname",
+        "getHost",
+        "getPort",
+        "getEscapedPath",
+        "getQuery",
+    ] {
         cost(&[(&format!("{url}.{part}()"), 4, 4, 4)]);
     }
     cost(&[
@@ -118,7 +131,10 @@ fn urls() {
 
 #[test]
 fn addresses() {
-    let (v4, v6) = ("ip('192.168.0.1')", "ip('2001:db8:3333:4444:5555:6666:7777:8888')");
+    let (v4, v6) = (
+        "ip('192.168.0.1')",
+        "ip('2001:db8:3333:4444:5555:6666:7777:8888')",
+    );
     for (ip, base) in [(v4, 2), (v6, 4)] {
         cost(&[
             (ip, base, base, base),
@@ -137,7 +153,12 @@ fn addresses() {
     }
     cost(&[
         ("ip.isCanonical('192.168.0.1')", 3, 3, 3),
-        ("ip.isCanonical('2001:db8:3333:4444:5555:6666:7777:8888')", 8, 8, 8),
+        (
+            "ip.isCanonical('2001:db8:3333:4444:5555:6666:7777:8888')",
+            8,
+            8,
+            8,
+        ),
         ("ip.isCanonical('2001:db8::abcd')", 3, 3, 3),
     ]);
 }
@@ -163,9 +184,21 @@ fn networks() {
         (v4, "containsIP('192.169.0.1')", 5, 8, 5),
         (v6, "containsCIDR(cidr('2001:db8::/126'))", 7, 11, 7),
         (v6, "containsCIDR('2001:db8::/32')", 7, 11, 7),
-        (v6, "containsIP(ip('2001:db8:3333:4444:5555:6666:7777:8888'))", 7, 10, 7),
+        (
+            v6,
+            "containsIP(ip('2001:db8:3333:4444:5555:6666:7777:8888'))",
+            7,
+            10,
+            7,
+        ),
         (v6, "containsIP(ip('2001:db8::1'))", 5, 8, 5),
-        (v6, "containsIP('2001:db8:3333:4444:5555:6666:7777:8888')", 7, 10, 7),
+        (
+            v6,
+            "containsIP('2001:db8:3333:4444:5555:6666:7777:8888')",
+            7,
+            10,
+            7,
+        ),
         (v6, "containsIP('2001:db8::1')", 5, 8, 5),
     ] {
         cost(&[(&format!("{cidr}.{call}"), least, most, actual)]);
@@ -176,7 +209,12 @@ fn networks() {
 fn strings() {
     cost(&[
         ("'ABCDEFGHIJ abcdefghij'.lowerAscii()", 3, 3, 3),
-        ("'ABCDEFGHIJ abcdefghij'.lowerAscii() == 'abcdefghij ABCDEFGHIJ'.lowerAscii()", 7, 9, 9),
+        (
+            "'ABCDEFGHIJ abcdefghij'.lowerAscii() == 'abcdefghij ABCDEFGHIJ'.lowerAscii()",
+            7,
+            9,
+            9,
+        ),
         ("'ABCDEFGHIJ abcdefghij'.upperAscii()", 3, 3, 3),
         ("strings.quote('ABCDEFGHIJ abcdefghij')", 3, 3, 3),
         (
@@ -199,7 +237,12 @@ fn strings() {
         ("'abc 123 def 123'.findAll('123', 1)", 2, 2, 2),
         ("jsonpatch.escapeKey('abc/def~ abc/def~')", 2, 2, 2),
         ("'no substitution'.format([])", 12, 12, 12 - 10),
-        ("'str is %s and some more'.format(['filler'])", 13, 13, 13 - 10),
+        (
+            "'str is %s and some more'.format(['filler'])",
+            13,
+            13,
+            13 - 10,
+        ),
         ("'%s'.format([[2.71]])", 21, 21, 21 - 20),
     ]);
 }
@@ -223,11 +266,36 @@ fn authorization() {
             1821,
             1821,
         ),
-        ("authorizer.path('/healthz').check('get').allowed()", 350_003, 350_003, 350_003),
-        (&format!("{check}.check('create').allowed()"), 350_007, 350_007, 350_007),
-        (&format!("{check}.check('create').reason()"), 350_007, 350_007, 350_007),
-        (&format!("{check}.check('create').errored()"), 350_007, 350_007, 350_007),
-        (&format!("{check}.check('create').error()"), 350_007, 350_007, 350_007),
+        (
+            "authorizer.path('/healthz').check('get').allowed()",
+            350_003,
+            350_003,
+            350_003,
+        ),
+        (
+            &format!("{check}.check('create').allowed()"),
+            350_007,
+            350_007,
+            350_007,
+        ),
+        (
+            &format!("{check}.check('create').reason()"),
+            350_007,
+            350_007,
+            350_007,
+        ),
+        (
+            &format!("{check}.check('create').errored()"),
+            350_007,
+            350_007,
+            350_007,
+        ),
+        (
+            &format!("{check}.check('create').error()"),
+            350_007,
+            350_007,
+            350_007,
+        ),
     ]);
 }
 
@@ -244,8 +312,18 @@ fn quantities_versions_and_formats() {
             6,
         ),
         (r#"quantity("50M").isLessThan(quantity("50Mi"))"#, 3, 3, 3),
-        (r#"quantity("200M").compareTo(quantity("0.2G")) > 0"#, 4, 4, 4),
-        (r#"quantity("50k").add(quantity("20")) == quantity("50.02k")"#, 5, 5, 5),
+        (
+            r#"quantity("200M").compareTo(quantity("0.2G")) > 0"#,
+            4,
+            4,
+            4,
+        ),
+        (
+            r#"quantity("50k").add(quantity("20")) == quantity("50.02k")"#,
+            5,
+            5,
+            5,
+        ),
         (r#"quantity("50k").sub(20) == quantity("49980")"#, 4, 4, 4),
         (
             r#"quantity("50k").add(20).sub(quantity("100k")).sub(-50000).asInteger() > 0"#,
@@ -261,8 +339,18 @@ fn quantities_versions_and_formats() {
         (r#"semver("1.2.3").major()"#, 2, 2, 2),
         (r#"semver("1.0.0").compareTo(semver("1.2.3"))"#, 3, 3, 3),
         (r#"format.named("dns1123subdomain")"#, 1, 1, 1),
-        (r#"format.named("dns1123Subdomain").value().validate("my-name")"#, 34, 34, 17),
-        (r#"format.named("dns1123Label").value().validate("my-name")"#, 34, 34, 10),
+        (
+            r#"format.named("dns1123Subdomain").value().validate("my-name")"#,
+            34,
+            34,
+            17,
+        ),
+        (
+            r#"format.named("dns1123Label").value().validate("my-name")"#,
+            34,
+            34,
+            10,
+        ),
         (
             r#"format.named("dns1123Label").value() == format.named("dns1123Label").value()"#,
             5,
@@ -285,11 +373,21 @@ fn sets() {
         ("sets.equivalent([], [])", 21, 21, 21 - 20),
         ("sets.equivalent([1], [1])", 23, 23, 23 - 20),
         ("sets.equivalent([1], [1, 1])", 25, 25, 25 - 20),
-        ("sets.equivalent([[1], [2, 3]], [[1], [2, 3]])", 69, 69, 69 - 60),
+        (
+            "sets.equivalent([[1], [2, 3]], [[1], [2, 3]])",
+            69,
+            69,
+            69 - 60,
+        ),
         ("!sets.equivalent([2, 1], [1])", 26, 26, 26 - 20),
         ("sets.intersects([1], [1])", 22, 22, 22 - 20),
         ("sets.intersects([1], [1, 2])", 23, 23, 23 - 20),
-        ("sets.intersects([[1], [2, 3]], [[1, 2], [2, 3]])", 65, 65, 65 - 60),
+        (
+            "sets.intersects([[1], [2, 3]], [[1, 2], [2, 3]])",
+            65,
+            65,
+            65 - 60,
+        ),
         ("!sets.intersects([], [])", 22, 22, 22 - 20),
     ]);
 }
@@ -300,10 +398,30 @@ fn loops_with_two_variables() {
         ("{'a': 1, 'b': 2}.all(k, v, v > 0)", 37, 41, 41 - 30),
         ("{'a': 1, 'b': 2}.exists(k, v, v > 0)", 39, 43, 40 - 30),
         ("{'a': 1, 'b': 2}.existsOne(k, v, v > 0)", 38, 40, 40 - 30),
-        ("{'a': 1, 'b': 2}.transformMap(k, v, v + 1)", 71, 71, 71 - 30),
-        ("{'a': 1, 'b': 2}.transformMap(k, v, v < 5, v + 1)", 67, 75, 75 - 30),
-        ("{'a': 1, 'b': 2}.transformMapEntry(k, v, {k: v + 1})", 131, 131, 131 - 30),
-        ("{'a': 1, 'b': 2}.transformMapEntry(k, v, v < 5, {k: v + 1})", 67, 135, 135 - 30),
+        (
+            "{'a': 1, 'b': 2}.transformMap(k, v, v + 1)",
+            71,
+            71,
+            71 - 30,
+        ),
+        (
+            "{'a': 1, 'b': 2}.transformMap(k, v, v < 5, v + 1)",
+            67,
+            75,
+            75 - 30,
+        ),
+        (
+            "{'a': 1, 'b': 2}.transformMapEntry(k, v, {k: v + 1})",
+            131,
+            131,
+            131 - 30,
+        ),
+        (
+            "{'a': 1, 'b': 2}.transformMapEntry(k, v, v < 5, {k: v + 1})",
+            67,
+            135,
+            135 - 30,
+        ),
         ("[1, 2].all(i, v, v > 0)", 17, 21, 21 - 10),
         ("[1, 2].exists(i, v, v > 0)", 19, 23, 20 - 10),
         ("[1, 2].existsOne(i, v, v > 0)", 18, 20, 20 - 10),

@@ -53,6 +53,10 @@ fn hold(expressions: &[&str]) {
 fn fail(expressions: &[(&str, &str)]) {
     for (expression, words) in expressions {
         let outcome = outcome(expression, &json!({}));
-        assert_eq!(outcome.as_ref().map_err(String::as_str), Err(*words), "{expression}");
+        assert_eq!(
+            outcome.as_ref().map_err(String::as_str),
+            Err(*words),
+            "{expression}"
+        );
     }
 }

@@ -31,26 +31,50 @@ fn addresses() {
         ("1.2.3", "IPv4 address too short"),
         ("01.2.3.4", "IPv4 field has octet with leading zero"),
         ("1.2.3.256", "IPv4 field has value >255"),
-        ("1..2.3", "IPv4 field must have at least one digit (at \".2.3\")"),
+        (
+            "1..2.3",
+            "IPv4 field must have at least one digit (at \".2.3\")",
+        ),
         ("1.2.3.x", "unexpected character (at \"x\")"),
         ("bad", "unable to parse IP"),
         ("%eth0", "missing IPv6 address"),
         ("::1%", "zone must be a non-empty string"),
         ("1::2::3", "multiple :: in address (at \":3\")"),
         ("1:2:3", "address string too short"),
-        ("1:2:3:4:5:6:7:8:9", "trailing garbage after address (at \"9\")"),
-        ("12345::", "each group must have 4 or fewer digits (at \"12345::\")"),
+        (
+            "1:2:3:4:5:6:7:8:9",
+            "trailing garbage after address (at \"9\")",
+        ),
+        (
+            "12345::",
+            "each group must have 4 or fewer digits (at \"12345::\")",
+        ),
         ("1:", "colon must be followed by more characters (at \":\")"),
-        ("1:2:3:4::5:6:7:8", "the :: must expand to at least one field of zeros"),
-        ("g::", "each colon-separated field must have at least one digit (at \"g::\")"),
+        (
+            "1:2:3:4::5:6:7:8",
+            "the :: must expand to at least one field of zeros",
+        ),
+        (
+            "g::",
+            "each colon-separated field must have at least one digit (at \"g::\")",
+        ),
     ] {
         let words = format!("IP Address {address:?} {parse}({address:?}): {why}");
         fail(&[(&format!("ip({address:?})"), &words)]);
     }
     fail(&[
-        ("ip('::ffff:1.2.3.4')", "IPv4-mapped IPv6 address \"::ffff:1.2.3.4\" is not allowed"),
-        ("ip('fe80::1%en0')", "IP address \"fe80::1%en0\" with zone value is not allowed"),
-        ("ip(1)", "found no matching overload for 'ip' applied to '(int)'"),
+        (
+            "ip('::ffff:1.2.3.4')",
+            "IPv4-mapped IPv6 address \"::ffff:1.2.3.4\" is not allowed",
+        ),
+        (
+            "ip('fe80::1%en0')",
+            "IP address \"fe80::1%en0\" with zone value is not allowed",
+        ),
+        (
+            "ip(1)",
+            "found no matching overload for 'ip' applied to '(int)'",
+        ),
     ]);
 }
 
@@ -86,9 +110,15 @@ fn networks() {
         ("1.2.3/8", "ParseAddr(\"1.2.3\"): IPv4 address too short"),
         ("fe80::1%e/8", "IPv6 zones cannot be present in a prefix"),
     ] {
-        fail(&[(&format!("cidr({network:?})"), &format!("{words}({network:?}): {why}"))]);
+        fail(&[(
+            &format!("cidr({network:?})"),
+            &format!("{words}({network:?}): {why}"),
+        )]);
     }
-    fail(&[("cidr(192168)", "found no matching overload for 'cidr' applied to '(int)'")]);
+    fail(&[(
+        "cidr(192168)",
+        "found no matching overload for 'cidr' applied to '(int)'",
+    )]);
 }
 
 #[test]

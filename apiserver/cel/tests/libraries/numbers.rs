@@ -61,13 +61,28 @@ fn versions() {
     fail(&[
         ("semver('')", "Version string empty"),
         ("semver('200K')", "No Major.Minor.Patch elements found"),
-        ("semver('v1.0.0')", "Invalid character(s) found in major number \"v1\""),
-        ("semver('1.02.0')", "Minor number must not contain leading zeroes \"02\""),
-        ("semver('1.2.3-01')", "Numeric PreRelease version must not contain leading zeroes \"01\""),
+        (
+            "semver('v1.0.0')",
+            "Invalid character(s) found in major number \"v1\"",
+        ),
+        (
+            "semver('1.02.0')",
+            "Minor number must not contain leading zeroes \"02\"",
+        ),
+        (
+            "semver('1.2.3-01')",
+            "Numeric PreRelease version must not contain leading zeroes \"01\"",
+        ),
         ("semver('1.2.3-')", "Prerelease is empty"),
         ("semver('1.2.3+')", "Build meta data is empty"),
-        ("semver('1..3')", "strconv.ParseUint: parsing \"\": invalid syntax"),
-        ("semver('1.0-rc', true)", "short version cannot contain PreRelease/Build meta data"),
+        (
+            "semver('1..3')",
+            "strconv.ParseUint: parsing \"\": invalid syntax",
+        ),
+        (
+            "semver('1.0-rc', true)",
+            "short version cannot contain PreRelease/Build meta data",
+        ),
     ]);
 }
 

@@ -13,10 +13,18 @@ fn formatted(template: &str, arguments: &str) -> Result<String, String> {
 fn verbs() {
     for (template, arguments, expected) in [
         ("no substitution", "", "no substitution"),
-        ("str is %s and some more", r#""filler""#, "str is filler and some more"),
+        (
+            "str is %s and some more",
+            r#""filler""#,
+            "str is filler and some more",
+        ),
         ("%% and also %%", "", "% and also %"),
         ("%%%s%%", r#""text""#, "%text%"),
-        ("%d %d %d, %s %s %s", r#"dyn(1), 2, 3, "A", "B", "C""#, "1 2 3, A B C"),
+        (
+            "%d %d %d, %s %s %s",
+            r#"dyn(1), 2, 3, "A", "B", "C""#,
+            "1 2 3, A B C",
+        ),
         ("%.3f", "1.2345", "1.234"),
         ("%f", "2.71828", "2.718280"),
         ("%.2f", "-1234567.891", "-1,234,567.89"),
@@ -34,10 +42,26 @@ fn verbs() {
         ("%X", "uint(6000)", "1770"),
         ("%x", r#""Hello world!""#, "48656c6c6f20776f726c6421"),
         ("%X", r#""Hello world!""#, "48656C6C6F20776F726C6421"),
-        ("%x", r#"b"\x00\x00byte string\x00""#, "00006279746520737472696e6700"),
-        ("%.6e", "1052.032911275", "1.052033\u{202f}\u{d7}\u{202f}10\u{2070}\u{b3}"),
-        ("%e", "2.71828", "2.718280\u{202f}\u{d7}\u{202f}10\u{2070}\u{2070}"),
-        ("%e", "-0.000123", "-1.230000\u{202f}\u{d7}\u{202f}10\u{207b}\u{2070}\u{2074}"),
+        (
+            "%x",
+            r#"b"\x00\x00byte string\x00""#,
+            "00006279746520737472696e6700",
+        ),
+        (
+            "%.6e",
+            "1052.032911275",
+            "1.052033\u{202f}\u{d7}\u{202f}10\u{2070}\u{b3}",
+        ),
+        (
+            "%e",
+            "2.71828",
+            "2.718280\u{202f}\u{d7}\u{202f}10\u{2070}\u{2070}",
+        ),
+        (
+            "%e",
+            "-0.000123",
+            "-1.230000\u{202f}\u{d7}\u{202f}10\u{207b}\u{2070}\u{2074}",
+        ),
         ("%s", "2.71", "2.71"),
         ("%s", "[2.71]", "[2.710000]"),
         ("%s", "0.000000002", "2e-09"),
@@ -58,7 +82,11 @@ fn verbs() {
         ("%s", "999999999999", "999999999999"),
         ("some bytes: %s", r#"b"xyz""#, "some bytes: xyz"),
         ("type is %s", r#"type("test string")"#, "type is string"),
-        ("%s", r#"timestamp("2023-02-03T23:31:20+00:00")"#, "2023-02-03T23:31:20Z"),
+        (
+            "%s",
+            r#"timestamp("2023-02-03T23:31:20+00:00")"#,
+            "2023-02-03T23:31:20Z",
+        ),
         ("%s", r#"duration("1h45m47s")"#, "6347s"),
         ("%s", r#"duration("2ns")"#, "0.000000002s"),
         (
@@ -76,9 +104,21 @@ fn verbs() {
             r#"{dyn(1): dyn("value1"), uint(2): "value2", true: double("NaN")}"#,
             r#"{1:"value1", 2:"value2", true:"NaN"}"#,
         ),
-        ("true bool: %s, false bool: %s", "true, false", "true bool: true, false bool: false"),
-        ("dynamic: %s %s %s", "x.text, x.int, x.double", "dynamic: a string 32 56.8"),
-        ("%d %x %.1f %s", "x.int, x.int, x.double, x.list", r#"32 20 56.8 [6, 4.200000, "a string"]"#),
+        (
+            "true bool: %s, false bool: %s",
+            "true, false",
+            "true bool: true, false bool: false",
+        ),
+        (
+            "dynamic: %s %s %s",
+            "x.text, x.int, x.double",
+            "dynamic: a string 32 56.8",
+        ),
+        (
+            "%d %x %.1f %s",
+            "x.int, x.int, x.double, x.list",
+            r#"32 20 56.8 [6, 4.200000, "a string"]"#,
+        ),
     ] {
         let result = formatted(template, arguments);
         assert_eq!(result.as_deref(), Ok(expected), "{template} {arguments}");

@@ -49,7 +49,10 @@ fn strings() {
         ("'tacocat'.substring(-1)", "index out of range: -1"),
         ("'tacocat'.substring(1, 50)", "index out of range: 50"),
         ("'tacocat'.substring(49, 50)", "index out of range: 49"),
-        ("'tacocat'.substring(4, 3)", "invalid substring range. start: 4, end: 3"),
+        (
+            "'tacocat'.substring(4, 3)",
+            "invalid substring range. start: 4, end: 3",
+        ),
         ("[dyn('a'), dyn(1)].join()", "join: invalid input: 1"),
         ("dyn(42).charAt(2)", "no such overload"),
         ("'42'.replace(dyn(2), '1')", "no such overload"),
