@@ -161,7 +161,7 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
     };
     let csi = Csi::new(drivers.clone(), own);
     csi.recall(&flags.root_dir);
-    let in_use = csi.in_use();
+    let in_use = csi.in_use().clone();
     let surroundings = Surroundings {
         client: &client,
         runtime: &runtime,

@@ -10,6 +10,7 @@ pub mod status;
 use crate::cri;
 use crate::eviction::NodePressure;
 use crate::shutdown::Shutdown;
+use crate::volumes::csi::VolumesInUse;
 use events::Teller;
 use hardway_client::Informer;
 use hardway_client::api::{Api, Client, Patch};
@@ -21,11 +22,11 @@ use machine::Usage;
 use runtime_health::RuntimeHealth;
 use serde_json::{Value, json};
 use status::Facts;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -106,7 +107,7 @@ pub async fn keep(
     registration: Registration,
     mut teller: Teller,
     shutdown: Shutdown,
-    in_use: watch::Receiver<BTreeSet<String>>,
+    in_use: VolumesInUse,
     pressure: NodePressure,
 ) {
     let api = client.all::<Node>();
@@ -125,7 +126,7 @@ pub async fn keep(
         begins.begun().await;
         at_once.notify_one();
     });
-    let (mut changes, at_once) = (in_use.clone(), told.clone());
+    let (mut changes, at_once) = (in_use.wanted(), told.clone());
     task::spawn_job("volumes-in-use", async move {
         // Pods wait until the node says so.
         while changes.changed().await.is_ok() {
@@ -146,7 +147,8 @@ pub async fn keep(
         if shutdown.has_begun() && !std::mem::replace(&mut facts.shuts_down, true) {
             teller.shuts_down();
         }
-        facts.volumes_in_use = in_use.borrow().iter().cloned().collect();
+        let used = in_use.begin_report();
+        facts.volumes_in_use = used.iter().cloned().collect();
         facts.pressure = pressure.conditions();
         let mut wanted = status::compute(&facts);
         let shown = own.get(&ObjectKey::new("", &facts.name));
@@ -190,6 +192,7 @@ pub async fn keep(
         };
         match outcome {
             Ok(node) => {
+                in_use.end_report(&used);
                 let known = known.ok().flatten();
                 if written.is_none() {
                     teller.registered(known.as_ref(), &wanted);

@@ -401,6 +401,7 @@ pub(crate) mod fake {
         volumes: Mutex<HashMap<ObjectKey, Arc<PersistentVolume>>>,
         drivers: Mutex<HashMap<ObjectKey, Arc<CSIDriver>>>,
         attachments: Mutex<HashMap<ObjectKey, Arc<VolumeAttachment>>>,
+        node: Mutex<Option<Arc<Node>>>,
         services: Vec<Arc<Service>>,
     }
 
@@ -439,6 +440,11 @@ pub(crate) mod fake {
             let attachment: VolumeAttachment = serde_json::from_value(attachment).unwrap();
             let key = ObjectKey::of(&attachment);
             self.attachments.lock().insert(key, Arc::new(attachment));
+        }
+
+        /// The node, if it is not an ordinary one.
+        pub fn put_node(&self, json: Value) {
+            *self.node.lock() = serde_json::from_value(json).map(Arc::new).ok();
         }
 
         /// Changes what there is of the claim `n/data`, and of its volume.
@@ -553,7 +559,11 @@ pub(crate) mod fake {
 
         fn node(&self) -> BoxFuture<'_, Result<Arc<Node>, Error>> {
             let node = json!({"metadata": {"name": "here", "labels": {"host": "here"}}});
-            Box::pin(async move { Ok(Arc::new(serde_json::from_value(node).unwrap())) })
+            let node = self.node.lock().clone().unwrap_or_else(|| {
+                let node = serde_json::from_value(node).unwrap();
+                Arc::new(node)
+            });
+            Box::pin(async move { Ok(node) })
         }
 
         fn services(&self) -> Result<Vec<Arc<Service>>, Error> {

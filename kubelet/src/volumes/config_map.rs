@@ -1,13 +1,12 @@
 //! `configMap`: the data of a ConfigMap as files.
 
 use super::atomic::{File, Payload};
-use super::files;
-use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec};
+use super::files::{Content, Medium};
+use super::plugin::{Mounter, Step};
 use crate::objects::{self, Objects};
 use hardway_proto::Kind;
-use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, KeyToPath};
+use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, KeyToPath, Volume};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 /// Mode of files where nothing is said.
 pub(super) const DEFAULT_MODE: i32 = 0o644;
@@ -71,47 +70,23 @@ pub(super) async fn files(
     selection.apply(data.collect())
 }
 
-/// The plugin.
-pub(super) struct ConfigMap;
+impl Content for ConfigMapVolumeSource {
+    const PLUGIN: &'static str = "kubernetes.io/configmap";
+    const MEDIUM: Medium = Medium::Disk;
 
-impl VolumePlugin for ConfigMap {
-    fn name(&self) -> &'static str {
-        "kubernetes.io/configmap"
+    fn of(volume: &Volume) -> Option<&Self> {
+        volume.config_map.as_ref()
     }
 
-    fn supports(&self, spec: &VolumeSpec) -> bool {
-        spec.volume.config_map.is_some()
+    fn files<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, Payload> {
+        let selection = Selection {
+            items: self.items.as_deref().unwrap_or_default(),
+            optional: self.optional,
+            default_mode: self.default_mode,
+            noun: "config",
+        };
+        let objects = mounter.host.objects.as_ref();
+        let namespace = mounter.pod.namespace();
+        Box::pin(files(&self.name, selection, objects, namespace))
     }
-
-    fn requires_remount(&self, _spec: &VolumeSpec) -> bool {
-        true
-    }
-
-    fn is_read_only(&self, _spec: &VolumeSpec) -> bool {
-        true
-    }
-
-    fn publish<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, PathBuf> {
-        Box::pin(async move {
-            let Mounter { host, pod, spec } = mounter;
-            let source = spec.volume.config_map.clone().unwrap_or_default();
-            let payload = payload(&source, host.objects.as_ref(), pod.namespace()).await?;
-            files::write(mounter, mounter.dir(self), files::Medium::Disk, payload).await
-        })
-    }
-}
-
-/// The files of a volume.
-async fn payload(
-    source: &ConfigMapVolumeSource,
-    objects: &dyn Objects,
-    namespace: &str,
-) -> Result<Payload, String> {
-    let selection = Selection {
-        items: source.items.as_deref().unwrap_or_default(),
-        optional: source.optional,
-        default_mode: source.default_mode,
-        noun: "config",
-    };
-    files(&source.name, selection, objects, namespace).await
 }

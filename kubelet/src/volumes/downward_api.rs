@@ -2,11 +2,10 @@
 
 use super::atomic::{File, Payload};
 use super::config_map::DEFAULT_MODE;
-use super::files;
-use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec};
+use super::files::{Content, Medium};
+use super::plugin::{Mounter, Step};
 use crate::downward::{self, Facts};
-use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, DownwardAPIVolumeSource, Pod};
-use std::path::PathBuf;
+use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, DownwardAPIVolumeSource, Pod, Volume};
 
 /// The files that items make.
 pub(super) fn files(
@@ -35,38 +34,17 @@ pub(super) fn files(
     Ok(payload)
 }
 
-/// The plugin.
-pub(super) struct DownwardApi;
+impl Content for DownwardAPIVolumeSource {
+    const PLUGIN: &'static str = "kubernetes.io/downward-api";
+    const MEDIUM: Medium = Medium::Memory;
 
-impl VolumePlugin for DownwardApi {
-    fn name(&self) -> &'static str {
-        "kubernetes.io/downward-api"
+    fn of(volume: &Volume) -> Option<&Self> {
+        volume.downward_api.as_ref()
     }
 
-    fn supports(&self, spec: &VolumeSpec) -> bool {
-        spec.volume.downward_api.is_some()
+    fn files<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, Payload> {
+        let items = self.items.as_deref().unwrap_or_default();
+        let made = files(items, self.default_mode, mounter.pod, &mounter.host.facts);
+        Box::pin(std::future::ready(made))
     }
-
-    fn requires_remount(&self, _spec: &VolumeSpec) -> bool {
-        true
-    }
-
-    fn is_read_only(&self, _spec: &VolumeSpec) -> bool {
-        true
-    }
-
-    fn publish<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, PathBuf> {
-        Box::pin(async move {
-            let Mounter { host, pod, spec } = mounter;
-            let source = spec.volume.downward_api.clone().unwrap_or_default();
-            let payload = payload(&source, pod, &host.facts)?;
-            files::write(mounter, mounter.dir(self), files::Medium::Memory, payload).await
-        })
-    }
-}
-
-/// The files of a volume.
-fn payload(source: &DownwardAPIVolumeSource, pod: &Pod, facts: &Facts) -> Result<Payload, String> {
-    let items = source.items.as_deref().unwrap_or_default();
-    files(items, source.default_mode, pod, facts)
 }

@@ -33,7 +33,11 @@ pub use upkeep::{Note, UsedVolume};
 use crate::downward::Facts;
 use crate::objects::Objects;
 use hardway_proto::Kind;
-use k8s_openapi::api::core::v1::{Pod, Volume};
+use hardway_proto::claims::of_volume;
+use k8s_openapi::api::core::v1::{
+    ConfigMapVolumeSource, DownwardAPIVolumeSource, Pod, ProjectedVolumeSource, SecretVolumeSource,
+    Volume,
+};
 use plugin::{Mounter, VolumeHost, VolumeSpec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -92,10 +96,10 @@ fn plugins() -> Vec<Arc<dyn VolumePlugin>> {
     vec![
         Arc::new(empty_dir::EmptyDir),
         Arc::new(host_path::HostPath),
-        Arc::new(config_map::ConfigMap),
-        Arc::new(secret::Secret),
-        Arc::new(downward_api::DownwardApi),
-        Arc::new(projected::Projected),
+        files::volumes::<ConfigMapVolumeSource>(),
+        files::volumes::<SecretVolumeSource>(),
+        files::volumes::<DownwardAPIVolumeSource>(),
+        files::volumes::<ProjectedVolumeSource>(),
         Arc::new(local::Local),
         Arc::new(nfs::Nfs),
     ]
@@ -188,14 +192,12 @@ impl Manager {
     /// A volume with what its claim is bound to.
     async fn find(&self, pod: &Pod, volume: &Volume) -> Result<VolumeSpec, Error> {
         let mut spec = own(volume);
-        let found = if let Some(source) = &volume.persistent_volume_claim {
-            spec.read_only = source.read_only == Some(true);
-            persistent::find(&self.host, pod.namespace(), &source.claim_name).await
-        } else if volume.ephemeral.is_some() {
-            persistent::find_ephemeral(&self.host, pod, &volume.name).await
-        } else {
+        let Some(claim) = of_volume(pod, volume) else {
             return Ok(spec);
         };
+        let source = volume.persistent_volume_claim.as_ref();
+        spec.read_only = source.is_some_and(|source| source.read_only == Some(true));
+        let found = persistent::find(&self.host, pod, &claim).await;
         spec.persistent = Some(found.map_err(|reason| SET_UP.failed(&volume.name, reason))?);
         Ok(spec)
     }

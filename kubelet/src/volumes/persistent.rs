@@ -2,14 +2,28 @@
 
 use super::plugin::{Persistent, VolumeHost};
 use hardway_proto::Kind;
-use hardway_proto::claims::{allows_node, is_bound, is_for, volume_name};
+use hardway_proto::claims::{PodClaim, allows_node, is_bound, is_for, made_for, volume_name};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 
-/// The claim of this name and its volume, if this node may have it.
+/// What a pod's volume has of a claim, if this pod and this node may have it.
 ///
 /// # Errors
 /// Why it can't be had, in Kubernetes' words where it has them.
 pub(super) async fn find(
+    host: &VolumeHost,
+    pod: &Pod,
+    claim: &PodClaim<'_>,
+) -> Result<Persistent, String> {
+    let found = find_bound(host, pod.namespace(), &claim.name).await?;
+    if claim.is_ephemeral {
+        // Who made it for something else didn't mean it for this pod.
+        made_for(&found.claim, pod)?;
+    }
+    Ok(found)
+}
+
+/// The claim of this name and its volume, if this node may have it.
+async fn find_bound(
     host: &VolumeHost,
     namespace: &str,
     claim_name: &str,
@@ -41,39 +55,6 @@ pub(super) async fn find(
     }
     check_volume(&volume, &claim)?;
     Ok(Persistent { claim, volume })
-}
-
-/// The claim that was made for a volume of this pod alone, as `find` does.
-///
-/// # Errors
-/// Why it can't be had.
-pub(super) async fn find_ephemeral(
-    host: &VolumeHost,
-    pod: &Pod,
-    volume: &str,
-) -> Result<Persistent, String> {
-    let name = ephemeral_claim(pod, volume);
-    let found = find(host, pod.namespace(), &name).await?;
-    match is_owned(&found.claim, pod) {
-        true => Ok(found),
-        // Who made it for something else didn't mean it for this pod.
-        false => Err(format!(
-            "PVC {namespace}/{name} was not created for pod {namespace}/{} (pod is not owner)",
-            pod.name(),
-            namespace = pod.namespace(),
-        )),
-    }
-}
-
-/// The name of the claim for a generic ephemeral volume.
-fn ephemeral_claim(pod: &Pod, volume: &str) -> String {
-    format!("{}-{volume}", pod.name())
-}
-
-fn is_owned(claim: &PersistentVolumeClaim, pod: &Pod) -> bool {
-    let owners = claim.metadata.owner_references.iter().flatten();
-    let mut controllers = owners.filter(|owner| owner.controller == Some(true));
-    controllers.any(|owner| owner.uid == pod.uid())
 }
 
 fn check_claim(claim: &PersistentVolumeClaim) -> Result<(), String> {
@@ -147,41 +128,40 @@ mod tests {
         assert_eq!(others, r#"PV "v" is not bound to the expected PVC n/data"#);
     }
 
-    #[test]
-    fn a_pods_own_claim_is_owned_by_it() {
-        let pod: Pod =
-            serde_json::from_value(json!({"metadata": {"name": "web", "uid": "1"}})).unwrap();
-        assert_eq!(ephemeral_claim(&pod, "cache"), "web-cache");
-        let owned = |uid: &str, controller: bool| {
-            claim(
-                json!({"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "web",
-                "uid": uid, "controller": controller}]}),
-            )
-        };
-        assert!(is_owned(&owned("1", true), &pod));
-        assert!(!is_owned(&owned("1", false), &pod));
-        assert!(!is_owned(&owned("2", true), &pod));
-        assert!(!is_owned(&claim(json!({})), &pod));
-    }
-
     #[tokio::test]
     async fn a_claims_volume_is_found() {
         let local = host(Fake::default().with_claim(json!({"local": {"path": "/"}})));
-        let found = find(&local, "n", "data").await.unwrap();
+        let found = find_bound(&local, "n", "data").await.unwrap();
         assert_eq!((found.volume.name(), found.claim.name()), ("v", "data"));
         let affinity = |host: &str| {
             json!({"local": {"path": "/"}, "nodeAffinity": {"required": {"nodeSelectorTerms": [{
                 "matchExpressions": [{"key": "host", "operator": "In", "values": [host]}]}]}}})
         };
         let here = host(Fake::default().with_claim(affinity("here")));
-        assert!(find(&here, "n", "data").await.is_ok());
+        assert!(find_bound(&here, "n", "data").await.is_ok());
         let there = host(Fake::default().with_claim(affinity("there")));
-        let refused = find(&there, "n", "data").await.unwrap_err();
+        let refused = find_bound(&there, "n", "data").await.unwrap_err();
         assert!(
             refused.contains("no matching NodeSelectorTerms"),
             "{refused}"
         );
-        let missing = find(&local, "n", "other").await.unwrap_err();
+        let missing = find_bound(&local, "n", "other").await.unwrap_err();
         assert!(missing.contains("persistentvolumeclaim"), "{missing}");
+    }
+
+    #[tokio::test]
+    async fn a_pod_gets_the_claim_that_was_made_for_it_alone() {
+        let local = host(Fake::default().with_claim(json!({"local": {"path": "/"}})));
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "n",
+            "uid": "1"}}))
+        .unwrap();
+        let claim = |is_ephemeral: bool| PodClaim {
+            name: "data".into(),
+            is_ephemeral,
+        };
+        assert!(find(&local, &pod, &claim(false)).await.is_ok());
+        let refused = find(&local, &pod, &claim(true)).await.unwrap_err();
+        let expected = "PVC n/data was not created for pod n/web (pod is not owner)";
+        assert_eq!(refused, expected);
     }
 }

@@ -3,46 +3,30 @@
 
 use super::atomic::{File, Payload};
 use super::config_map::{self, DEFAULT_MODE, Selection};
-use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec};
-use super::{downward_api, files, ownership, secret};
+use super::files::{Content, Medium};
+use super::plugin::{Mounter, Step};
+use super::{downward_api, ownership, secret};
 use crate::downward::Facts;
 use crate::objects::Objects;
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::{
-    Pod, ProjectedVolumeSource, ServiceAccountTokenProjection, VolumeProjection,
+    Pod, ProjectedVolumeSource, ServiceAccountTokenProjection, Volume, VolumeProjection,
 };
-use std::path::PathBuf;
 
 /// Life of a token where nothing is said.
 const TOKEN_SECONDS: i64 = 3600;
 
-/// The plugin.
-pub(super) struct Projected;
+impl Content for ProjectedVolumeSource {
+    const PLUGIN: &'static str = "kubernetes.io/projected";
+    const MEDIUM: Medium = Medium::Memory;
 
-impl VolumePlugin for Projected {
-    fn name(&self) -> &'static str {
-        "kubernetes.io/projected"
+    fn of(volume: &Volume) -> Option<&Self> {
+        volume.projected.as_ref()
     }
 
-    fn supports(&self, spec: &VolumeSpec) -> bool {
-        spec.volume.projected.is_some()
-    }
-
-    fn requires_remount(&self, _spec: &VolumeSpec) -> bool {
-        true
-    }
-
-    fn is_read_only(&self, _spec: &VolumeSpec) -> bool {
-        true
-    }
-
-    fn publish<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, PathBuf> {
-        Box::pin(async move {
-            let Mounter { host, pod, spec } = mounter;
-            let source = spec.volume.projected.clone().unwrap_or_default();
-            let payload = payload(&source, pod, host.objects.as_ref(), &host.facts).await?;
-            files::write(mounter, mounter.dir(self), files::Medium::Memory, payload).await
-        })
+    fn files<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, Payload> {
+        let Mounter { host, pod, .. } = mounter;
+        Box::pin(payload(self, pod, host.objects.as_ref(), &host.facts))
     }
 }
 

@@ -2,12 +2,11 @@
 
 use super::atomic::Payload;
 use super::config_map::Selection;
-use super::files;
-use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec};
+use super::files::{Content, Medium};
+use super::plugin::{Mounter, Step};
 use crate::objects::{self, Objects};
 use hardway_proto::Kind;
-use k8s_openapi::api::core::v1::SecretVolumeSource;
-use std::path::PathBuf;
+use k8s_openapi::api::core::v1::{SecretVolumeSource, Volume};
 
 /// The files a Secret makes.
 pub(super) async fn files(
@@ -26,48 +25,24 @@ pub(super) async fn files(
     selection.apply(data.collect())
 }
 
-/// The plugin.
-pub(super) struct Secret;
+impl Content for SecretVolumeSource {
+    const PLUGIN: &'static str = "kubernetes.io/secret";
+    const MEDIUM: Medium = Medium::Memory;
 
-impl VolumePlugin for Secret {
-    fn name(&self) -> &'static str {
-        "kubernetes.io/secret"
+    fn of(volume: &Volume) -> Option<&Self> {
+        volume.secret.as_ref()
     }
 
-    fn supports(&self, spec: &VolumeSpec) -> bool {
-        spec.volume.secret.is_some()
+    fn files<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, Payload> {
+        let selection = Selection {
+            items: self.items.as_deref().unwrap_or_default(),
+            optional: self.optional,
+            default_mode: self.default_mode,
+            noun: "secret",
+        };
+        let name = self.secret_name.as_deref().unwrap_or_default();
+        let objects = mounter.host.objects.as_ref();
+        let namespace = mounter.pod.namespace();
+        Box::pin(files(name, selection, objects, namespace))
     }
-
-    fn requires_remount(&self, _spec: &VolumeSpec) -> bool {
-        true
-    }
-
-    fn is_read_only(&self, _spec: &VolumeSpec) -> bool {
-        true
-    }
-
-    fn publish<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, PathBuf> {
-        Box::pin(async move {
-            let Mounter { host, pod, spec } = mounter;
-            let source = spec.volume.secret.clone().unwrap_or_default();
-            let payload = payload(&source, host.objects.as_ref(), pod.namespace()).await?;
-            files::write(mounter, mounter.dir(self), files::Medium::Memory, payload).await
-        })
-    }
-}
-
-/// The files of a volume.
-async fn payload(
-    source: &SecretVolumeSource,
-    objects: &dyn Objects,
-    namespace: &str,
-) -> Result<Payload, String> {
-    let selection = Selection {
-        items: source.items.as_deref().unwrap_or_default(),
-        optional: source.optional,
-        default_mode: source.default_mode,
-        noun: "secret",
-    };
-    let name = source.secret_name.as_deref().unwrap_or_default();
-    files(name, selection, objects, namespace).await
 }

@@ -4,6 +4,7 @@
 //! answered.
 
 use super::OwnNode;
+use super::in_use::VolumesInUse;
 use super::source::{Source, sha256};
 use crate::objects::Objects;
 use hardway_proto::meta::ObjectKey;
@@ -13,7 +14,6 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// How long a pod waits at once, as in Kubernetes (`podAttachAndMountTimeout`).
 const PATIENCE: Duration = Duration::from_secs(123);
@@ -63,7 +63,7 @@ struct Claim {
 pub(super) struct Attachments {
     node: OwnNode,
     claims: Arc<Mutex<BTreeMap<String, Claim>>>,
-    in_use: Arc<watch::Sender<BTreeSet<String>>>,
+    in_use: VolumesInUse,
 }
 
 impl Attachments {
@@ -71,12 +71,12 @@ impl Attachments {
         Self {
             node,
             claims: Arc::default(),
-            in_use: Arc::new(watch::Sender::new(BTreeSet::new())),
+            in_use: VolumesInUse::default(),
         }
     }
 
-    pub fn in_use(&self) -> watch::Receiver<BTreeSet<String>> {
-        self.in_use.subscribe()
+    pub fn in_use(&self) -> &VolumesInUse {
+        &self.in_use
     }
 
     /// A pod is going to use a volume. From here on it isn't unstaged, nor detached.
@@ -87,7 +87,7 @@ impl Attachments {
         if is_attachable {
             let name = source.unique_name();
             claim.attachable = Some(name.clone());
-            self.in_use.send_if_modified(|all| all.insert(name));
+            self.in_use.add(name);
         }
     }
 
@@ -108,11 +108,7 @@ impl Attachments {
         let claims = self.claims.lock();
         let mut all = staged;
         all.extend(claims.values().filter_map(|claim| claim.attachable.clone()));
-        self.in_use.send_if_modified(|known| {
-            let is_new = *known != all;
-            *known = all;
-            is_new
-        });
+        self.in_use.set(all);
     }
 
     /// The attachment of a volume.
@@ -128,51 +124,65 @@ impl Attachments {
         }
     }
 
-    /// Waits until the node is told that the volume is attached, and knows of its use.
+    /// Waits until the node's status says that the volume is used, and then until it says that
+    /// the volume is attached.
     ///
     /// # Errors
-    /// What the driver complained of, or that it takes too long.
+    /// What the driver complained of, that the node can't be read, or that it takes too long.
     pub async fn wait(&self, objects: &dyn Objects, source: &Source) -> Result<Attached, String> {
         let volume = source.unique_name();
-        let mut changed = self.node.changed.clone();
-        let key = ObjectKey::new("", &self.node.name);
         let told = async {
-            loop {
-                changed.mark_unchanged();
-                let node = self.node.store.get(&key);
-                if node.is_some_and(|node| is_told(&node, &volume)) {
-                    return;
-                }
-                // Without a watch of the node there is nothing to wait for but the deadline.
-                if changed.changed().await.is_err() {
-                    std::future::pending::<()>().await;
+            self.in_use.wait_reported(&volume).await;
+            self.wait_told(objects, &volume).await
+        };
+        match tokio::time::timeout(PATIENCE, told).await {
+            Ok(told) => told?,
+            Err(_) => {
+                // What is known by now says more than that nothing came.
+                let why = self.get(objects, source).await.err();
+                return Err(why.unwrap_or_else(|| "timed out waiting for the condition".to_owned()));
+            }
+        }
+        self.get(objects, source).await
+    }
+
+    /// Waits until the node says that a volume is attached. The watch of the node, which may
+    /// be late, only says when it is worth asking.
+    async fn wait_told(&self, objects: &dyn Objects, volume: &str) -> Result<(), String> {
+        let key = ObjectKey::new("", &self.node.name);
+        let mut changed = self.node.changed.clone();
+        loop {
+            changed.mark_unchanged();
+            let seen = self.node.store.get(&key);
+            if seen.is_some_and(|node| is_told(&node, volume)) {
+                let node = objects.node().await.map_err(|e| e.to_string())?;
+                if is_told(&node, volume) {
+                    return Ok(());
                 }
             }
-        };
-        let Ok(()) = tokio::time::timeout(PATIENCE, told).await else {
-            // What is known by now says more than that nothing came.
-            let why = self.get(objects, source).await.err();
-            return Err(why.unwrap_or_else(|| "timed out waiting for the condition".to_owned()));
-        };
-        self.get(objects, source).await
+            // Without a watch of the node there is nothing to wait for but the deadline.
+            if changed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 }
 
-/// Whether a node shows that a volume is attached, and that it counts on that.
+/// Whether a node shows that a volume is attached.
 fn is_told(node: &Node, volume: &str) -> bool {
-    let Some(status) = &node.status else {
-        return false;
-    };
-    let in_use = status.volumes_in_use.iter().flatten();
-    let attached = status.volumes_attached.iter().flatten();
-    in_use.into_iter().any(|name| name == volume)
-        && attached.into_iter().any(|attached| attached.name == volume)
+    let status = node.status.as_ref();
+    let attached = status.and_then(|status| status.volumes_attached.as_ref());
+    let mut attached = attached.into_iter().flatten();
+    attached.any(|attached| attached.name == volume)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::fake::Fake;
+    use futures_util::poll;
     use serde_json::{Value, json};
+    use tokio::sync::watch;
 
     fn source() -> Source {
         Source {
@@ -216,7 +226,7 @@ mod tests {
             changed: watch::channel(()).1,
         };
         let attachments = Attachments::new(node);
-        let in_use = attachments.in_use();
+        let in_use = attachments.in_use().wanted();
         let name = "kubernetes.io/csi/d.io^h";
         attachments.claim(&source(), "a", true);
         attachments.claim(&source(), "b", true);
@@ -231,16 +241,53 @@ mod tests {
         assert!(in_use.borrow().is_empty());
     }
 
-    #[test]
-    fn both_sides_have_to_know() {
-        let node =
-            |status: Value| -> Node { serde_json::from_value(json!({"status": status})).unwrap() };
-        let attached = json!([{"name": "v", "devicePath": ""}]);
-        assert!(is_told(
-            &node(json!({"volumesInUse": ["v"], "volumesAttached": attached})),
-            "v"
-        ));
-        assert!(!is_told(&node(json!({"volumesAttached": attached})), "v"));
-        assert!(!is_told(&node(json!({"volumesInUse": ["v"]})), "v"));
+    /// The node as one sees it who is told of the volume, or not.
+    fn node(is_attached: bool) -> Value {
+        let attached = json!([{"name": "kubernetes.io/csi/d.io^h", "devicePath": ""}]);
+        let attached = if is_attached { attached } else { json!([]) };
+        json!({"metadata": {"name": "n"}, "status": {"volumesAttached": attached,
+            "volumesInUse": ["kubernetes.io/csi/d.io^h"]}})
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_older_than_its_own_word_is_not_believed() {
+        let (changes, changed) = watch::channel(());
+        let store = hardway_client::Store::default();
+        let own = OwnNode {
+            name: "n".into(),
+            store: store.clone(),
+            changed,
+        };
+        let show = |value: Value| {
+            store.insert(Arc::new(serde_json::from_value(value).unwrap()));
+            changes.send_replace(());
+        };
+        let objects = Fake::default();
+        objects.put_attachment(&name(&source(), "n"), json!({"attached": true}));
+        let attachments = Attachments::new(own);
+        let in_use = attachments.in_use();
+        // A pod had it, and it was on the node; both go by what the watch has shown until now.
+        attachments.claim(&source(), "a", true);
+        in_use.end_report(&in_use.begin_report());
+        show(node(true));
+        objects.put_node(node(true));
+        attachments.release("a");
+        attachments.settle(BTreeSet::new());
+        // It is given up, and another pod wants it. Meanwhile it may be detached.
+        let without = in_use.begin_report();
+        attachments.claim(&source(), "b", true);
+        let source = source();
+        let mut waiting = std::pin::pin!(attachments.wait(&objects, &source));
+        assert!(poll!(&mut waiting).is_pending(), "the watch is late");
+        in_use.end_report(&without);
+        assert!(poll!(&mut waiting).is_pending());
+        objects.put_node(node(false));
+        in_use.end_report(&in_use.begin_report());
+        assert!(poll!(&mut waiting).is_pending(), "it was detached");
+        show(node(false));
+        assert!(poll!(&mut waiting).is_pending());
+        objects.put_node(node(true));
+        show(node(true));
+        assert_eq!(waiting.await.unwrap().name, name(&source, "n"));
     }
 }

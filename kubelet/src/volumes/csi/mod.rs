@@ -11,6 +11,7 @@ pub mod csi_node;
 mod drivers;
 mod expand;
 mod filesystem;
+mod in_use;
 mod locks;
 mod record;
 pub mod registration;
@@ -19,6 +20,7 @@ mod source;
 mod stats;
 
 pub use drivers::Drivers;
+pub use in_use::VolumesInUse;
 
 use super::looks::exists;
 use super::plugin::{Expansion, Mounter, Step, VolumeHost, VolumePlugin, VolumeSpec, VolumeUsage};
@@ -78,7 +80,7 @@ impl Csi {
 
     /// Volumes that are in use here, or about to be, and that somebody attached: they must
     /// not be detached. By the names that the node's status has for them.
-    pub fn in_use(&self) -> watch::Receiver<BTreeSet<String>> {
+    pub fn in_use(&self) -> &VolumesInUse {
         self.attachments.in_use()
     }
 

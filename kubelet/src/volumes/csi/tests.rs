@@ -210,7 +210,10 @@ async fn a_volume_is_staged_once_and_published_for_each_pod() {
         json!({"a": "b"}),
         "no podInfoOnMount"
     );
-    assert!(csi.in_use().borrow().is_empty(), "nobody attaches it");
+    assert!(
+        csi.in_use().wanted().borrow().is_empty(),
+        "nobody attaches it"
+    );
     let text = std::fs::read(bench.pod_dir("u1").join("vol_data.json")).unwrap();
     let record: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(record["specVolID"], "v");
@@ -244,13 +247,16 @@ async fn a_pod_waits_until_its_volume_is_attached_and_keeps_it_from_being_detach
     });
     let volume = format!("kubernetes.io/csi/{NAME}^h");
     let in_use = csi.in_use();
-    until("the volume is in use", || in_use.borrow().contains(&volume)).await;
+    let wanted = in_use.wanted();
+    until("the volume is in use", || wanted.borrow().contains(&volume)).await;
+    in_use.end_report(&in_use.begin_report());
     assert!(bench.calls().is_empty());
     let attachment = format!("csi-{}", source::sha256(&["h", NAME, "here"]));
     let status = json!({"attached": true, "attachmentMetadata": {"device": "sdb"}});
     bench.objects.put_attachment(&attachment, status);
     let node = json!({"metadata": {"name": "here"}, "status": {"volumesInUse": [volume],
         "volumesAttached": [{"name": volume, "devicePath": ""}]}});
+    bench.objects.put_node(node.clone());
     bench
         .node
         .insert(Arc::new(serde_json::from_value(node).unwrap()));
@@ -259,9 +265,9 @@ async fn a_pod_waits_until_its_volume_is_attached_and_keeps_it_from_being_detach
     assert_eq!(bench.told("h")["published"], json!({"device": "sdb"}));
     // A new kubelet knows at once that it has it.
     let (again, manager) = bench.kubelet(true);
-    assert!(again.in_use().borrow().contains(&volume));
+    assert!(again.in_use().wanted().borrow().contains(&volume));
     manager.unmount("u1").await.unwrap();
-    assert!(again.in_use().borrow().is_empty());
+    assert!(again.in_use().wanted().borrow().is_empty());
 }
 
 #[tokio::test]
@@ -392,7 +398,7 @@ async fn a_pod_may_bring_its_volume_along() {
         ["NodePublishVolume"],
         "nothing is attached or staged"
     );
-    assert!(csi.in_use().borrow().is_empty());
+    assert!(csi.in_use().wanted().borrow().is_empty());
     let handle = format!("csi-{}", source::sha256(&["u1", "data"]));
     let told = bench.told(&handle);
     let context = |name: &str| told["context"][format!("csi.storage.k8s.io/{name}")].clone();
