@@ -20,6 +20,7 @@ mod plugin;
 mod projected;
 mod removal;
 mod secret;
+mod sizes;
 mod subpath;
 mod system;
 mod turns;
@@ -113,6 +114,7 @@ pub struct Manager {
     /// What running pods have that lasts longer than they: by UID, looked up once.
     lasting: upkeep::Lasting,
     measured: upkeep::Measured,
+    sizes: sizes::Sizes,
     turns: turns::Turns,
 }
 
@@ -135,6 +137,7 @@ impl Manager {
             plugins: plugins(),
             lasting: upkeep::Lasting::default(),
             measured: upkeep::Measured::default(),
+            sizes: sizes::Sizes::default(),
             turns: turns::Turns::default(),
         }
     }
@@ -167,6 +170,7 @@ impl Manager {
         let mut mounted = BTreeMap::new();
         for volume in volumes_of(pod) {
             let spec = self.find(pod, volume).await?;
+            self.note_size(pod, &spec);
             mounted.insert(volume.name.clone(), self.set_up(pod, &spec).await?);
         }
         self.lasting.lock().remove(pod.uid());
@@ -259,6 +263,7 @@ impl Manager {
         if removed.is_ok() {
             self.lasting.lock().remove(pod_uid);
             self.measured.lock().remove(pod_uid);
+            self.sizes.left(pod_uid);
         }
         // One volume that stays keeps no other from going where it is needed.
         let unstaged = self.unstage(Some(pod_uid));

@@ -257,13 +257,23 @@ impl Manager {
         }
         let specs = Arc::new(specs);
         if all && self.pod_dir(pod.uid()).exists() {
+            specs.iter().for_each(|spec| self.note_size(pod, spec));
             let uid = pod.uid().to_owned();
             self.lasting.lock().insert(uid, specs.clone());
         }
         specs
     }
 
-    /// Has a volume's file system follow, if its claim is smaller than the volume has become.
+    /// Keeps how large a volume is that a pod has from now on.
+    pub(super) fn note_size(&self, pod: &Pod, spec: &VolumeSpec) {
+        if let Some(persistent) = &spec.persistent {
+            let size = current(&persistent.claim);
+            self.sizes.came(persistent.volume.name(), pod.uid(), size);
+        }
+    }
+
+    /// Has a volume's file system follow, if its claim, or what it was on this node, is smaller
+    /// than the volume has become.
     async fn expand(&self, pod: &Pod, spec: &VolumeSpec) -> Option<Note> {
         let known = spec.persistent.as_ref()?;
         let objects = self.host.objects.as_ref();
@@ -271,14 +281,16 @@ impl Manager {
             .claim(pod.namespace(), known.claim.name())
             .await
             .ok()?;
-        if claim.status.as_ref().is_none_or(|s| s.capacity.is_none())
-            || requested(&claim) <= current(&claim)
-        {
+        claim.status.as_ref()?.capacity.as_ref()?;
+        let told = current(&claim);
+        let here = self.sizes.of(known.volume.name()).unwrap_or(told);
+        if requested(&claim) <= told.min(here) {
             return None;
         }
         let volume = objects.volume(known.volume.name()).await.ok()?;
         let size = capacity(&volume);
-        if size <= current(&claim) || is_given_up(&claim) {
+        let is_told = told >= size;
+        if size <= told.min(here) || !is_told && is_given_up(&claim) {
             return None;
         }
         let mut spec = spec.clone();
@@ -286,11 +298,20 @@ impl Manager {
         (persistent.claim, persistent.volume) = (claim.clone(), volume);
         let plugin = self.plugin(&spec)?;
         let (host, spec) = (&self.host, &spec);
-        let expanded = plugin
-            .expand(&Mounter { host, pod, spec }, size.value())
-            .await;
+        let expanded = match here < size {
+            true => {
+                let mounter = Mounter { host, pod, spec };
+                plugin.expand(&mounter, size.value()).await
+            }
+            // What was missing is that the claim says so.
+            false => Ok(Expansion::Done),
+        };
+        if expanded == Ok(Expansion::Done) {
+            self.sizes.expanded(spec.name(), size);
+        }
         let outcome = match expanded {
             Ok(Expansion::Later) => return None,
+            Ok(outcome) if is_told => Ok(outcome),
             Ok(outcome) => {
                 let patch = resized(&claim, size, &outcome);
                 let written = objects

@@ -530,6 +530,35 @@ async fn a_volume_grows_with_its_claim_and_says_how_full_it_is() {
 }
 
 #[tokio::test]
+async fn every_node_that_has_a_volume_expands_it() {
+    let bench = bench(cluster(unattached())).await;
+    let size = |claimed: &'static str, volumes: &'static str| {
+        bench.objects.change_claim(move |claim, volume| {
+            claim.spec.as_mut().unwrap().resources =
+                serde_json::from_value(json!({"requests": {"storage": volumes}})).unwrap();
+            claim.status =
+                serde_json::from_value(json!({"capacity": {"storage": claimed}})).unwrap();
+            volume.spec.as_mut().unwrap().capacity =
+                serde_json::from_value(json!({"storage": volumes})).unwrap();
+        });
+    };
+    size("1Gi", "1Gi");
+    let (_, manager) = bench.kubelet(true);
+    let (one, other) = (with_claim("u1"), with_claim("u2"));
+    manager.mount(&one).await.unwrap();
+    manager.mount(&other).await.unwrap();
+    assert!(manager.upkeep(&one).await.is_empty());
+    // Another node has expanded its own and told the claim.
+    size("2Gi", "2Gi");
+    let notes = manager.upkeep(&one).await;
+    assert_eq!(notes[0].reason, "FileSystemResizeSuccessful");
+    assert_eq!(bench.driver.faults.count("NodeExpandVolume"), 1);
+    assert!(manager.upkeep(&one).await.is_empty(), "it is done");
+    assert!(manager.upkeep(&other).await.is_empty(), "for both");
+    assert_eq!(bench.driver.faults.count("NodeExpandVolume"), 1);
+}
+
+#[tokio::test]
 async fn a_device_is_linked_for_each_pod() {
     let objects = claimed(json!({"volumeMode": "Block", "accessModes": ["ReadWriteMany"]}));
     let bench = bench(objects.with_csi_driver(NAME, unattached())).await;
