@@ -3,6 +3,7 @@
 
 use crate::admission::{self, Rejection};
 use crate::allocation::resize::{self, Pending};
+use crate::allocation::waiting::{self, Waiting};
 use crate::context::Context;
 use crate::pleg::{Identity, PodLifecycleEvent};
 use crate::probes;
@@ -21,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::Instrument;
 
 /// Pauses before a pod is taken up again whose worker panicked.
@@ -186,7 +188,7 @@ pub struct Manager {
     present: HashMap<String, Identity>,
     synced: bool,
     /// Pods that ask for other resources than they were given, by UID.
-    resizes: BTreeMap<String, Arc<Pod>>,
+    resizes: BTreeMap<String, Waiting>,
 }
 
 impl Manager {
@@ -346,7 +348,14 @@ impl Manager {
                 (wanted, None)
             }
             Err(pending) => {
-                self.resizes.insert(wanted.uid().to_owned(), wanted);
+                let known = self.resizes.get(wanted.uid());
+                let waiting = Waiting {
+                    since: known.map_or_else(Instant::now, |known| known.since),
+                    given: given.clone(),
+                    wanted,
+                };
+                let uid = waiting.wanted.uid().to_owned();
+                self.resizes.insert(uid, waiting);
                 (given, pending)
             }
         }
@@ -354,8 +363,9 @@ impl Manager {
 
     /// Gives pods what they ask for, where there is room now.
     fn resize(&mut self) {
-        let resizes: Vec<Arc<Pod>> = self.resizes.values().cloned().collect();
-        for wanted in resizes {
+        let mut resizes: Vec<Waiting> = self.resizes.values().cloned().collect();
+        waiting::sort(&mut resizes);
+        for Waiting { wanted, .. } in resizes {
             let uid = wanted.uid().to_owned();
             let Some(mailbox) = self.pods.mailbox(&uid) else {
                 self.resizes.remove(&uid);

@@ -4,6 +4,7 @@
 //! where it was.
 
 pub mod resize;
+pub mod waiting;
 
 use crate::pod;
 use crate::worker::observed::Observed;
