@@ -19,10 +19,57 @@ pub fn amounts(object: &Value, pointer: &str) -> Amounts {
         .collect()
 }
 
-/// What a pod needs in total: its containers together with the init
+/// What a container is to be counted with: what it asks for, or what it has while it is being
+/// resized, if that is more (`determineContainerReqs` and `determineContainerLimits` in
+/// Kubernetes' `k8s.io/component-helpers/resource`).
+fn container_amounts(pod: &Value, container: &Value, statuses: &str, what: &str) -> Amounts {
+    let pointer = format!("/resources/{what}");
+    let asked = amounts(container, &pointer);
+    let name = text(container, "/name");
+    let mut statuses = items(pod, statuses).iter();
+    let status = statuses.find(|status| text(status, "/name") == name);
+    let Some(status) = status.filter(|status| status["resources"].is_object()) else {
+        return asked;
+    };
+    let mut counted = amounts(status, &pointer);
+    if what == "requests" {
+        raise(&mut counted, amounts(status, "/allocatedResources"));
+    }
+    let mut conditions = items(pod, "/status/conditions").iter();
+    // The node hasn't so much, and never will.
+    let is_infeasible = conditions.any(|condition| {
+        text(condition, "/type") == "PodResizePending" && text(condition, "/reason") == "Infeasible"
+    });
+    if !is_infeasible {
+        raise(&mut counted, asked);
+    }
+    counted
+}
+
+/// The larger of both, for each resource.
+fn raise(to: &mut Amounts, other: Amounts) {
+    for (name, amount) in other {
+        let highest = to.entry(name).or_insert(amount);
+        *highest = (*highest).max(amount);
+    }
+}
+
+/// What a pod asks for in total: its containers together with the init
 /// containers that stay, or its greediest init container; and its overhead.
 pub fn pod_total(pod: &Value, what: &str) -> Amounts {
     let pointer = format!("/resources/{what}");
+    total(pod, what, |container, _| amounts(container, &pointer))
+}
+
+/// What it counts with: of containers that are being resized what they have, if that is more.
+fn pod_counted(pod: &Value, what: &str) -> Amounts {
+    total(pod, what, |container, statuses| {
+        container_amounts(pod, container, statuses, what)
+    })
+}
+
+/// The total, from what each container needs, whose status is in a list of the pod.
+fn total(pod: &Value, what: &str, of: impl Fn(&Value, &str) -> Amounts) -> Amounts {
     let add = |to: &mut Amounts, more: &Amounts| {
         for (name, amount) in more {
             *to.entry(name.clone()).or_default() += *amount;
@@ -30,27 +77,25 @@ pub fn pod_total(pod: &Value, what: &str) -> Amounts {
     };
     let mut total = Amounts::new();
     for container in items(pod, "/spec/containers") {
-        add(&mut total, &amounts(container, &pointer));
+        add(&mut total, &of(container, "/status/containerStatuses"));
     }
     let (mut staying, mut peak) = (Amounts::new(), Amounts::new());
     for container in items(pod, "/spec/initContainers") {
-        let mut needed = amounts(container, &pointer);
-        if text(container, "/restartPolicy") == "Always" {
-            add(&mut staying, &needed);
-            needed = staying.clone();
+        let needed = if text(container, "/restartPolicy") == "Always" {
+            add(
+                &mut staying,
+                &of(container, "/status/initContainerStatuses"),
+            );
+            staying.clone()
         } else {
+            let mut needed = amounts(container, &format!("/resources/{what}"));
             add(&mut needed, &staying);
-        }
-        for (name, amount) in needed {
-            let highest = peak.entry(name).or_default();
-            *highest = (*highest).max(amount);
-        }
+            needed
+        };
+        raise(&mut peak, needed);
     }
     add(&mut total, &staying);
-    for (name, amount) in peak {
-        let sum = total.entry(name).or_default();
-        *sum = (*sum).max(amount);
-    }
+    raise(&mut total, peak);
     let overhead = amounts(pod, "/spec/overhead");
     // Overhead counts as a limit only where there is one.
     for (name, amount) in overhead {
@@ -86,11 +131,11 @@ pub fn usage(group: &str, resource: &str, object: &Value, now: Timestamp) -> Amo
                 return usage;
             }
             usage.insert("pods".into(), one);
-            for (what, amount) in pod_total(object, "requests") {
+            for (what, amount) in pod_counted(object, "requests") {
                 usage.insert(format!("requests.{what}"), amount);
                 usage.insert(what, amount);
             }
-            for (what, amount) in pod_total(object, "limits") {
+            for (what, amount) in pod_counted(object, "limits") {
                 usage.insert(format!("limits.{what}"), amount);
             }
         }
@@ -255,6 +300,29 @@ mod tests {
         let scoped = |scope: &str| json!({"spec": {"scopes": [scope]}});
         assert!(matches_scopes(&scoped("NotBestEffort"), "pods", &pod));
         assert!(!matches_scopes(&scoped("Terminating"), "pods", &pod));
+    }
+
+    /// `TestPodResourceRequests` and `TestPodResourceLimits` of
+    /// `k8s.io/component-helpers/resource`.
+    #[test]
+    fn while_a_pod_is_resized_the_larger_amount_counts() {
+        let counted = |asked: &str, has: &str, reason: &str| {
+            let list = |cpu: &str| json!({"requests": {"cpu": cpu}, "limits": {"cpu": cpu}});
+            let pod = json!({
+                "spec": {"containers": [{"name": "c", "resources": list(asked)}]},
+                "status": {
+                    "conditions": [{"type": "PodResizePending", "status": "True", "reason": reason}],
+                    "containerStatuses": [{"name": "c", "resources": list(has),
+                        "allocatedResources": {"cpu": "200m"}}],
+                },
+            });
+            let used = usage("", "pods", &pod, Timestamp::now());
+            ["requests.cpu", "limits.cpu"].map(|name| used[name].to_string())
+        };
+        assert_eq!(counted("1", "300m", "Deferred"), ["1", "1"]);
+        assert_eq!(counted("100m", "300m", ""), ["300m", "300m"]);
+        assert_eq!(counted("100m", "100m", ""), ["200m", "100m"]);
+        assert_eq!(counted("64", "300m", "Infeasible"), ["300m", "300m"]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use hardway_proto::quota::{Amounts, counted_by, given_up_at, matches_scopes, usa
 use hardway_proto::{Kind, Status};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service,
+    ContainerStatus, PersistentVolumeClaim, Pod, ResourceQuota, ResourceQuotaStatus, Service,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::Value;
@@ -94,10 +94,34 @@ fn is_same_use(change: &Change<Pod>) -> bool {
     else {
         return false;
     };
-    let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone());
     old.spec == new.spec
-        && phase(old) == phase(new)
+        && counted_of_status(old) == counted_of_status(new)
         && old.metadata.deletion_timestamp == new.metadata.deletion_timestamp
+}
+
+/// What of a pod's status says how much it counts with: whether it has ended, and what it has
+/// while it is being resized.
+fn counted_of_status(pod: &Pod) -> Option<impl PartialEq> {
+    let status = pod.status.as_ref()?;
+    let held = |statuses: &Option<Vec<ContainerStatus>>| -> Vec<_> {
+        let statuses = statuses.iter().flatten();
+        let held = |s: &ContainerStatus| {
+            (
+                s.name.clone(),
+                s.resources.clone(),
+                s.allocated_resources.clone(),
+            )
+        };
+        statuses.map(held).collect()
+    };
+    let mut conditions = status.conditions.iter().flatten();
+    let pending = conditions.find(|condition| condition.type_ == "PodResizePending");
+    Some((
+        status.phase.clone(),
+        held(&status.container_statuses),
+        held(&status.init_container_statuses),
+        pending.and_then(|condition| condition.reason.clone()),
+    ))
 }
 
 fn add_all(quotas: &Store<ResourceQuota>, queue: &WorkQueue<ObjectKey>, namespace: &str) {
