@@ -9,6 +9,7 @@ pub mod pod;
 pub mod template;
 
 mod access;
+mod addresses;
 mod api_service;
 mod autoscaling;
 mod batch;
@@ -19,6 +20,7 @@ pub(crate) mod definition;
 mod endpoints;
 mod event;
 mod extension;
+mod key_pair;
 mod kind;
 mod kinds;
 mod limits;

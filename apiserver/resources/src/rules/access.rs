@@ -1,4 +1,4 @@
-//! Who may do what: RBAC.
+//! Who may do what: RBAC, and the accounts of pods.
 
 use super::field::{Errors, Path};
 use super::json::{default_text, get, has, list, list_mut, text};
@@ -8,6 +8,30 @@ use hardway_proto::names;
 use serde_json::Value;
 
 const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// Has the account's pods mount no Secrets but those it names.
+const MOUNTABLE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
+
+/// Told when the annotation is new.
+fn account_warnings(account: &Value, old: Option<&Value>) -> Vec<String> {
+    let is_set = |account| {
+        has(
+            get(get(account, "metadata"), "annotations"),
+            MOUNTABLE_SECRETS,
+        )
+    };
+    match is_set(account) && !old.is_some_and(is_set) {
+        true => vec![format!(
+            "metadata.annotations[{MOUNTABLE_SECRETS}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"
+        )],
+        false => Vec::new(),
+    }
+}
+
+pub(super) const SERVICE_ACCOUNT: Kind = Kind {
+    warnings: account_warnings,
+    ..PLAIN
+};
 
 fn check_rules(e: &mut Errors, role: &Value, cluster: bool) {
     for (i, rule) in list(role, "rules").iter().enumerate() {
@@ -169,6 +193,18 @@ mod tests {
     use super::*;
     use crate::rules::KindRules;
     use serde_json::json;
+
+    /// The text is of `test/integration/serviceaccount`.
+    #[test]
+    fn what_is_deprecated_of_accounts_is_told_once() {
+        let account = json!({"metadata": {"annotations": {MOUNTABLE_SECRETS: "true"}}});
+        let text = "metadata.annotations[kubernetes.io/enforce-mountable-secrets]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets";
+        let plain = json!({"metadata": {}});
+        assert_eq!(account_warnings(&account, None), [text]);
+        assert_eq!(account_warnings(&account, Some(&plain)), [text]);
+        assert_eq!(account_warnings(&account, Some(&account)), [""; 0]);
+        assert_eq!(account_warnings(&plain, None), [""; 0]);
+    }
 
     #[test]
     fn bindings_keep_their_role() {

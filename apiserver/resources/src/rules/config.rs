@@ -4,6 +4,7 @@ use super::field::{Errors, Path};
 use super::json::{
     default_text, ensure_object, entries, flag, get, has, is_empty, remove, set, text,
 };
+use super::key_pair;
 use super::kind::{Kind, PLAIN};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -130,7 +131,19 @@ fn check_secret(e: &mut Errors, secret: &Value) {
     }
 }
 
+/// A key that isn't that of the certificate is taken, but whoever serves with it can't.
+fn warnings(secret: &Value) -> Vec<String> {
+    if text(secret, "type") != "kubernetes.io/tls" {
+        return Vec::new();
+    }
+    let data = get(secret, "data");
+    let decode = |key: &str| BASE64_STANDARD.decode(text(data, key)).unwrap_or_default();
+    let problem = key_pair::problem(&decode("tls.crt"), &decode("tls.key"));
+    problem.into_iter().collect()
+}
+
 pub(super) const SECRET: Kind = Kind {
+    warnings: |secret, _| warnings(secret),
     default: |secret| {
         default_text(secret, "type", "Opaque");
         // `stringData` is for writing only: it ends up in `data`.
@@ -179,6 +192,14 @@ mod tests {
             secret,
             json!({"type": "Opaque", "data": {"a": "aGVsbG8=", "b": "eA=="}})
         );
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_warned_of() {
+        let secret = |kind: &str| json!({"type": kind, "data": {"tls.crt": "", "tls.key": ""}});
+        let text = "tls: failed to find any PEM data in certificate input";
+        assert_eq!(warnings(&secret("kubernetes.io/tls")), [text]);
+        assert_eq!(warnings(&secret("Opaque")), [""; 0]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Endpoints and EndpointSlices.
 
+use super::addresses;
 use super::field::{Errors, Path};
 use super::json::{default_text, get, has, int, list, list_mut, set_default, text};
 use super::kind::{Kind, PLAIN};
@@ -56,7 +57,34 @@ fn port(e: &mut Errors, path: &Path, port: &Value, name_required: bool) {
     );
 }
 
+fn endpoints_warnings(object: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (i, subset) in list(object, "subsets").iter().enumerate() {
+        let path = Path::new("subsets").index(i);
+        for field in ["addresses", "notReadyAddresses"] {
+            for (j, entry) in list(subset, field).iter().enumerate() {
+                let path = path.child(field).index(j).child("ip");
+                addresses::of_ip(&mut warnings, &path, text(entry, "ip"));
+            }
+        }
+    }
+    warnings
+}
+
+fn slice_warnings(object: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (i, endpoint) in list(object, "endpoints").iter().enumerate() {
+        let path = Path::new("endpoints").index(i).child("addresses");
+        for (j, ip) in list(endpoint, "addresses").iter().enumerate() {
+            let ip = ip.as_str().unwrap_or_default();
+            addresses::of_ip(&mut warnings, &path.index(j), ip);
+        }
+    }
+    warnings
+}
+
 pub(super) const ENDPOINTS: Kind = Kind {
+    warnings: |object, _| endpoints_warnings(object),
     default: |object| {
         for subset in list_mut(object, "subsets") {
             for port in list_mut(subset, "ports") {
@@ -88,6 +116,7 @@ pub(super) const ENDPOINTS: Kind = Kind {
 };
 
 pub(super) const ENDPOINT_SLICE: Kind = Kind {
+    warnings: |object, _| slice_warnings(object),
     generation: true,
     counted_metadata: &["labels"],
     default: |object| {

@@ -58,6 +58,7 @@ fn find(group: &str, kind: &str) -> Kind {
         ("", "ResourceQuota") => limits::RESOURCE_QUOTA,
         ("", "Secret") => config::SECRET,
         ("", "Service") => service::SERVICE,
+        ("", "ServiceAccount") => access::SERVICE_ACCOUNT,
         ("apps", "ControllerRevision") => workloads::CONTROLLER_REVISION,
         ("apps", "DaemonSet") => workloads::DAEMON_SET,
         ("apps", "Deployment") => workloads::DEPLOYMENT,

@@ -7,7 +7,7 @@ pub(super) use ingress::{INGRESS, INGRESS_CLASS, domain_prefixed};
 use super::field::{Errors, Path};
 use super::json::{default_text, get, has, int, is_empty, list, list_mut, object_mut, set, text};
 use super::kind::{Kind, PLAIN, WITH_STATUS};
-use super::{labels, pod};
+use super::{addresses, labels, pod};
 use hardway_proto::names;
 use serde_json::{Value, json};
 
@@ -136,7 +136,29 @@ pub(super) fn check_cidr(e: &mut Errors, path: &Path, cidr: &str) {
     }
 }
 
+fn policy_warnings(policy: &Value) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+        let path = Path::new("spec").child(direction);
+        let rules = list(get(policy, "spec"), direction).iter().enumerate();
+        for (i, rule) in rules {
+            for (j, peer) in list(rule, peers).iter().enumerate() {
+                let path = path.index(i).child(peers).index(j).child("ipBlock");
+                let block = get(peer, "ipBlock");
+                addresses::of_cidr(&mut warnings, &path.child("cidr"), text(block, "cidr"));
+                for (k, except) in list(block, "except").iter().enumerate() {
+                    let path = path.child("except").index(k);
+                    let except = except.as_str().unwrap_or_default();
+                    addresses::of_cidr(&mut warnings, &path, except);
+                }
+            }
+        }
+    }
+    warnings
+}
+
 pub(super) const NETWORK_POLICY: Kind = Kind {
+    warnings: |policy, _| policy_warnings(policy),
     generation: true,
     default: default_policy,
     validate: |policy| Errors::collect(|e| check_policy(e, policy)),
@@ -185,3 +207,28 @@ pub(super) const SERVICE_CIDR: Kind = Kind {
     },
     ..WITH_STATUS
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_may_be_meant_otherwise_are_warned_of() {
+        let block = |cidr: &str| json!({"ipBlock": {"cidr": cidr, "except": ["10.1.2.3/24"]}});
+        let policy = json!({"spec": {"ingress": [{"from": [block("10.0.0.0/8")]}],
+            "egress": [{}, {"to": [block("10.9.0.0/8")]}]}});
+        let of = |at: &str, rest: &str| format!("spec.{at}: CIDR value {rest}");
+        let except = r#""10.1.2.3/24" is ambiguous in this context (should be "10.1.2.0/24" or "10.1.2.3/32"?)"#;
+        assert_eq!(
+            policy_warnings(&policy),
+            [
+                of("ingress[0].from[0].ipBlock.except[0]", except),
+                of(
+                    "egress[1].to[0].ipBlock.cidr",
+                    r#""10.9.0.0/8" is ambiguous in this context (should be "10.0.0.0/8" or "10.9.0.0/32"?)"#
+                ),
+                of("egress[1].to[0].ipBlock.except[0]", except),
+            ]
+        );
+    }
+}

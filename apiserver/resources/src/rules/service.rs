@@ -7,7 +7,7 @@ use super::json::{
 };
 use super::kind::{Kind, PLAIN};
 use super::networking::check_cidr;
-use super::{labels, pod};
+use super::{addresses, labels, pod};
 use hardway_proto::names;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -430,6 +430,17 @@ fn warnings(service: &Value) -> Vec<String> {
             "annotation {HINTS} is deprecated, please use service.kubernetes.io/topology-mode instead"
         ));
     }
+    let each = |warnings: &mut Vec<String>, field: &str, of: fn(&mut Vec<String>, &Path, &str)| {
+        let path = Path::new("spec").child(field);
+        for (i, address) in list(spec, field).iter().enumerate() {
+            of(
+                warnings,
+                &path.index(i),
+                address.as_str().unwrap_or_default(),
+            );
+        }
+    };
+    each(&mut warnings, "clusterIPs", addresses::of_ip);
     let kind = text(spec, "type");
     if kind == "ClusterIP" && text(spec, "clusterIP") == "None" {
         for (ignored, field) in [
@@ -442,6 +453,14 @@ fn warnings(service: &Value) -> Vec<String> {
             }
         }
     }
+    each(&mut warnings, "externalIPs", addresses::of_ip);
+    let path = Path::new("spec.loadBalancerIP");
+    addresses::of_ip(&mut warnings, &path, text(spec, "loadBalancerIP"));
+    each(
+        &mut warnings,
+        "loadBalancerSourceRanges",
+        addresses::of_cidr,
+    );
     let external = kind == "ExternalName";
     if external && !is_empty(get(spec, "externalIPs")) {
         warnings.push("spec.externalIPs is ignored when spec.type is \"ExternalName\"".to_owned());

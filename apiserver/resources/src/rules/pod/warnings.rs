@@ -6,7 +6,7 @@ mod ports;
 
 use crate::rules::field::Path;
 use crate::rules::json::{entries, get, has, int, list, text};
-use crate::rules::{node_labels, storage};
+use crate::rules::{addresses, node_labels, storage};
 use hardway_proto::names;
 use hardway_proto::quantity::Quantity;
 use serde_json::Value;
@@ -106,6 +106,15 @@ fn collect(warnings: &mut Vec<String>, path: &Path, pod: &Value) {
     volumes(warnings, &at.child("volumes"), spec);
     warnings.extend(overlaps::of_volumes(list(spec, "volumes")));
     duplicates(warnings, &at, spec, "hostAliases", "ip");
+    for (i, alias) in list(spec, "hostAliases").iter().enumerate() {
+        let at = at.child("hostAliases").index(i).child("ip");
+        addresses::of_ip(warnings, &at, text(alias, "ip"));
+    }
+    let servers = list(get(spec, "dnsConfig"), "nameservers").iter();
+    for (i, server) in servers.enumerate() {
+        let at = at.child("dnsConfig.nameservers").index(i);
+        addresses::of_ip(warnings, &at, server.as_str().unwrap_or_default());
+    }
     duplicates(warnings, &at, spec, "imagePullSecrets", "name");
     for (i, secret) in list(spec, "imagePullSecrets").iter().enumerate() {
         if text(secret, "name").is_empty() {
