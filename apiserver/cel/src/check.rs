@@ -61,7 +61,7 @@ pub(crate) fn check(
     } = checker;
     let types: Vec<Type> = types.iter().map(|t| substitution.resolved(t)).collect();
     if issues.is_empty() {
-        literals::check(root, places, issues);
+        literals::check(root, &types, places, issues);
     }
     Checked { types, references }
 }

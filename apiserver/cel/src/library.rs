@@ -20,6 +20,7 @@ mod urls;
 
 pub(crate) use string_format::check as check_format;
 
+use crate::cost::{CostRange, SizeRange};
 use crate::{Overload, Type};
 
 /// The functions of all libraries.
@@ -43,4 +44,14 @@ pub(crate) fn overloads() -> Vec<Overload> {
 /// The types that expressions can name.
 pub(crate) fn types() -> Vec<Type> {
     vec![cidr::TYPE, ip::TYPE]
+}
+
+/// What `==` of two values of a library's type may cost, by the size of the second.
+pub(crate) fn estimate_equals(kind: &Type, size: SizeRange) -> CostRange {
+    let most = match kind {
+        _ if *kind == named_formats::TYPE => named_formats::LONGEST_NAME,
+        _ if *kind == urls::TYPE => size.max,
+        _ => return CostRange::fixed(1),
+    };
+    CostRange::new(1, most).scaled(costs::TRAVERSAL)
 }

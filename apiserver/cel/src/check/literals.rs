@@ -1,13 +1,16 @@
-//! Literals that could never be evaluated: durations, timestamps and patterns that are none.
+//! Literals that could never be evaluated: durations, timestamps and patterns that are none,
+//! and formats that don't fit their arguments.
 
 use crate::issue::Issues;
+use crate::library::check_format;
 use crate::standard::{parse_duration, parse_timestamp};
 use crate::syntax::{Constant, Expression, Kind};
+use crate::types::Type;
 
 /// Tells issues of an expression that is otherwise right.
-pub(super) fn check(of: &Expression, places: &[usize], issues: &mut Issues) {
+pub(super) fn check(of: &Expression, types: &[Type], places: &[usize], issues: &mut Issues) {
     for part in of.kind.parts() {
-        check(part, places, issues);
+        check(part, types, places, issues);
     }
     let Kind::Call {
         function,
@@ -17,18 +20,47 @@ pub(super) fn check(of: &Expression, places: &[usize], issues: &mut Issues) {
     else {
         return;
     };
-    let invalid = |text: &str| match (function.as_str(), target) {
-        ("duration", None) => parse_duration(text).is_err(),
-        ("timestamp", None) => parse_timestamp(text).is_err(),
-        ("matches", _) => crate::regex::compile(text).is_err(),
-        _ => false,
-    };
-    let argument = args.last();
-    if let Some(Kind::Constant(Constant::String(text))) = argument.map(|arg| &arg.kind)
-        && invalid(text)
-    {
-        let id = argument.map_or(of.id, |arg| arg.id);
-        let at = places.get(id).copied().unwrap_or_default();
-        issues.add(at, format!("invalid {function} argument"));
+    let place = |id: usize| places.get(id).copied().unwrap_or_default();
+    let text = args.last().and_then(text);
+    let target_text = target.as_deref().and_then(self::text);
+    match (function.as_str(), args.as_slice(), text, target_text) {
+        ("format", [arguments], _, Some(template)) => {
+            let Kind::List(items) = &arguments.kind else {
+                return;
+            };
+            let given: Vec<Type> = items
+                .iter()
+                .map(|(item, _)| types.get(item.id).cloned().unwrap_or(Type::Dyn))
+                .collect();
+            if let Err((words, argument)) = check_format(template, &given) {
+                let argument = argument.and_then(|index| items.get(index));
+                issues.add(place(argument.map_or(of.id, |(item, _)| item.id)), words);
+            }
+        }
+        ("find" | "findAll", [pattern], Some(text), _) => {
+            if let Err(why) = crate::regex::compile(text) {
+                issues.add(place(pattern.id), why.to_string());
+            }
+        }
+        (name, [.., argument], Some(text), _) => {
+            let invalid = match name {
+                "duration" if target.is_none() => parse_duration(text).is_err(),
+                "timestamp" if target.is_none() => parse_timestamp(text).is_err(),
+                "matches" => crate::regex::compile(text).is_err(),
+                _ => false,
+            };
+            if invalid {
+                issues.add(place(argument.id), format!("invalid {name} argument"));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The text that an expression is.
+fn text(of: &Expression) -> Option<&str> {
+    match &of.kind {
+        Kind::Constant(Constant::String(text)) => Some(text),
+        _ => None,
     }
 }

@@ -2,6 +2,8 @@
 
 use super::{CHARACTER, Range, traversal};
 use crate::function::{CallCost, CallEstimate, Operand};
+use crate::library;
+use crate::types::Type;
 use crate::value::Value;
 
 /// An expression in a pattern has about four characters.
@@ -71,6 +73,9 @@ pub(super) fn estimate(id: &str, operands: &[Operand]) -> CallEstimate {
             cost: Range::fixed(1),
             result: Some(left.plus(right)),
         },
+        ("equals", _, Some(right)) if matches!(first.kind, Type::Opaque(_)) => {
+            library::estimate_equals(&first.kind, right).into()
+        }
         (
             "equals"
             | "not_equals"

@@ -12,7 +12,9 @@ use hardway_proto::names::{
 };
 use jiff::civil::Date;
 
-const TYPE: Type = Type::Opaque("kubernetes.NamedFormat");
+pub(super) const TYPE: Type = Type::Opaque("kubernetes.NamedFormat");
+/// The longest name that an estimate reckons with.
+pub(super) const LONGEST_NAME: u64 = 64;
 
 /// A format.
 #[derive(Debug)]

@@ -25,16 +25,27 @@ pub(super) fn format<'a>(args: &[Value<'a>]) -> Result<Value<'a>, Error> {
         .map_err(Error::Function)
 }
 
-/// What is wrong with a format and the arguments that stand in the expression with it.
-pub(crate) fn check(template: &str, arguments: &[Type]) -> Result<(), String> {
-    let mut given = Typed { arguments, next: 0 };
-    formatted(template, &mut given)?;
+/// Whether a format fits the arguments that stand in the expression with it.
+///
+/// # Errors
+///
+/// What is wrong, and with which argument if it is one's type.
+pub(crate) fn check(template: &str, arguments: &[Type]) -> Result<(), (String, Option<usize>)> {
+    let mut given = Typed {
+        arguments,
+        next: 0,
+        misfit: None,
+    };
+    if let Err(words) = formatted(template, &mut given) {
+        return Err((words, given.misfit));
+    }
     if given.next < arguments.len() {
-        return Err(format!(
+        let words = format!(
             "too many arguments supplied to string.format (expected {}, got {})",
             given.next,
             arguments.len()
-        ));
+        );
+        return Err((words, None));
     }
     Ok(())
 }
@@ -167,6 +178,8 @@ impl Verb {
 struct Typed<'t> {
     arguments: &'t [Type],
     next: usize,
+    /// The argument whose type doesn't fit its verb.
+    misfit: Option<usize>,
 }
 
 impl Arguments for Typed<'_> {
@@ -175,7 +188,10 @@ impl Arguments for Typed<'_> {
         self.next += 1;
         match verb.takes(given) {
             true => Ok(String::new()),
-            false => Err(verb.refusal(given)),
+            false => {
+                self.misfit = Some(self.next - 1);
+                Err(verb.refusal(given))
+            }
         }
     }
 

@@ -43,10 +43,9 @@ fn known(step: &Step) -> Option<Value<'static>> {
 
 pub(super) fn list(items: Vec<(Step, bool)>) -> Step {
     let each = |(item, optional): &(Step, bool)| known(item).filter(|_| !optional);
-    // An empty list is what a loop begins with, and costs.
     match items.iter().map(each).collect::<Option<Vec<_>>>() {
-        Some(values) if !values.is_empty() => Step::Constant(Value::list(values)),
-        _ => Step::List(items),
+        Some(values) => Step::Constant(Value::list(values)),
+        None => Step::List(items),
     }
 }
 
@@ -56,7 +55,7 @@ pub(super) fn map(entries: Vec<(Step, Step, bool)>) -> Step {
         known(value).filter(|_| !optional).map(|value| (key, value))
     };
     match entries.iter().map(each).collect::<Option<Vec<_>>>() {
-        Some(known) if !known.is_empty() => {
+        Some(known) => {
             let map: BTreeMap<_, _> = known.into_iter().collect();
             match map.len() == entries.len() {
                 true => Step::Constant(Value::Map(Map::from(map))),
@@ -64,7 +63,7 @@ pub(super) fn map(entries: Vec<(Step, Step, bool)>) -> Step {
                 false => Step::Map(entries),
             }
         }
-        _ => Step::Map(entries),
+        None => Step::Map(entries),
     }
 }
 
