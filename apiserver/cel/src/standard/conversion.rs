@@ -170,9 +170,19 @@ fn double<'a>(args: &[Value<'a>]) -> Result<Value<'a>, Error> {
     }))
 }
 
-/// A number; what is too large for a double is none, but infinity by its name is.
+/// A number; what is too large for a double is none, but infinity by its name is. As in Go,
+/// `_` may stand between digits.
 fn parse_double(text: &str) -> Option<f64> {
-    let number: f64 = text.parse().ok()?;
+    let separates = |at: usize| {
+        let digit = |at: Option<usize>| at.and_then(|at| text.as_bytes().get(at));
+        [at.checked_sub(1), at.checked_add(1)]
+            .into_iter()
+            .all(|at| digit(at).is_some_and(u8::is_ascii_digit))
+    };
+    if !text.match_indices('_').all(|(at, _)| separates(at)) {
+        return None;
+    }
+    let number: f64 = text.replace('_', "").parse().ok()?;
     let named = text.contains(['i', 'I']);
     (number.is_finite() || number.is_nan() || named).then_some(number)
 }
@@ -355,12 +365,13 @@ mod tests {
         for (text, number) in [
             ("6.02214e23", 6.02214e23),
             ("-1", -1.0),
+            ("1_000.5", 1000.5),
             ("Infinity", f64::INFINITY),
         ] {
             assert_eq!(parse_double(text), Some(number), "{text}");
         }
         assert!(parse_double("NaN").unwrap().is_nan());
-        for text in ["", "1,5", "1e999", "one"] {
+        for text in ["", "1,5", "1e999", "one", "_1", "1_", "1__0"] {
             assert_eq!(parse_double(text), None, "{text}");
         }
     }
