@@ -1,7 +1,9 @@
 //! Regular expressions: RE2's, compiled by the `regex` crate, which bounds what they take.
 
-use crate::Error;
+use crate::value::Opaque;
+use crate::{Error, Type, Value};
 use regex::{Regex, RegexBuilder};
+use std::borrow::Cow;
 
 /// What a compiled expression may take, in bytes.
 const MOST: usize = 1 << 20;
@@ -19,6 +21,55 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, Error> {
         .dfa_size_limit(CACHE)
         .build()
         .map_err(|error| Error::function(format!("error parsing regexp: {}", reason(&error))))
+}
+
+/// A pattern that stands in an expression and is compiled with it. It takes the place of its
+/// text among the arguments, and costs as much.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    regex: Regex,
+    characters: u64,
+}
+
+impl Pattern {
+    /// The pattern that a text is.
+    ///
+    /// # Errors
+    ///
+    /// It is none of RE2's, or too large.
+    pub fn of(text: &str) -> Result<Self, Error> {
+        Ok(Self {
+            regex: compile(text)?,
+            characters: text.chars().count() as u64,
+        })
+    }
+
+    /// The pattern that an argument is, compiled by now.
+    ///
+    /// # Errors
+    ///
+    /// It isn't one.
+    pub fn in_argument<'v>(value: &'v Value) -> Result<Cow<'v, Regex>, Error> {
+        match (value, value.downcast::<Self>()) {
+            (_, Some(pattern)) => Ok(Cow::Borrowed(&pattern.regex)),
+            (Value::String(text), None) => compile(text).map(Cow::Owned),
+            _ => Err(Error::NoSuchOverload),
+        }
+    }
+}
+
+impl Opaque for Pattern {
+    fn type_of(&self) -> Type {
+        Type::String
+    }
+
+    fn equals(&self, _: &dyn Opaque) -> bool {
+        false
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.characters)
+    }
 }
 
 /// The last line of the engine's message, which says why; the others show where.

@@ -3,7 +3,10 @@
 
 use super::costs::{PATTERN, TRAVERSAL, scaled, size, size_of};
 use crate::cost::{CostRange, SizeRange};
+use crate::regex::Pattern;
 use crate::{CallEstimate, Error, Operand, Overload, Type, Value};
+use regex::Regex;
+use std::borrow::Cow;
 
 pub(super) fn overloads() -> Vec<Overload> {
     let texts = || Type::list(Type::String);
@@ -35,17 +38,19 @@ pub(super) fn overloads() -> Vec<Overload> {
     .collect()
 }
 
-fn compile(pattern: &str) -> Result<regex::Regex, Error> {
-    crate::regex::compile(pattern)
-        .map_err(|error| Error::function(format!("Illegal regex: {error}")))
+/// The pattern that an argument is.
+fn pattern<'v>(value: &'v Value) -> Result<Cow<'v, Regex>, Error> {
+    Pattern::in_argument(value).map_err(|error| match error {
+        Error::Function(why) => Error::function(format!("Illegal regex: {why}")),
+        other => other,
+    })
 }
 
 fn find<'a>(args: &[Value<'a>]) -> Result<Value<'a>, Error> {
     match args {
-        [Value::String(text), Value::String(pattern)] => {
-            let found = compile(pattern)?
-                .find(text)
-                .map_or("", |found| found.as_str());
+        [Value::String(text), wanted] => {
+            let pattern = pattern(wanted)?;
+            let found = pattern.find(text).map_or("", |found| found.as_str());
             Ok(Value::string(found.to_owned()))
         }
         _ => Err(Error::NoSuchOverload),
@@ -53,18 +58,14 @@ fn find<'a>(args: &[Value<'a>]) -> Result<Value<'a>, Error> {
 }
 
 fn find_all<'a>(args: &[Value<'a>]) -> Result<Value<'a>, Error> {
-    let (text, pattern, limit) = match args {
-        [Value::String(text), Value::String(pattern)] => (text, pattern, -1),
-        [
-            Value::String(text),
-            Value::String(pattern),
-            Value::Int(limit),
-        ] => (text, pattern, *limit),
+    let (text, wanted, limit) = match args {
+        [Value::String(text), wanted] => (text, wanted, -1),
+        [Value::String(text), wanted, Value::Int(limit)] => (text, wanted, *limit),
         _ => return Err(Error::NoSuchOverload),
     };
     // Below zero there is no limit.
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let found = compile(pattern)?
+    let found = pattern(wanted)?
         .find_iter(text)
         .take(limit)
         .map(|found| Value::string(found.as_str().to_owned()))

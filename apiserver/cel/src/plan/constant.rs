@@ -3,6 +3,7 @@
 
 use super::Step;
 use crate::function::{CallCost, Overload};
+use crate::regex::Pattern;
 use crate::syntax::Constant;
 use crate::value::{Key, Map, Text, Value};
 use std::collections::BTreeMap;
@@ -21,6 +22,9 @@ const CONVERSIONS: [&str; 10] = [
     "type",
     "uint",
 ];
+
+/// The functions whose second argument is a pattern, which is compiled only once.
+const MATCHERS: [&str; 3] = ["matches", "find", "findAll"];
 
 pub(super) fn value(constant: &Constant) -> Value<'static> {
     match constant {
@@ -67,7 +71,13 @@ pub(super) fn map(entries: Vec<(Step, Step, bool)>) -> Step {
     }
 }
 
-pub(super) fn call(forms: Vec<(Arc<Overload>, Option<CallCost>)>, args: Vec<Step>) -> Step {
+pub(super) fn call(forms: Vec<(Arc<Overload>, Option<CallCost>)>, mut args: Vec<Step>) -> Step {
+    if let ([(form, _)], Some(Step::Constant(Value::String(text)))) = (&*forms, args.get(1))
+        && MATCHERS.contains(&form.name)
+        && let Ok(pattern) = Pattern::of(text)
+    {
+        args[1] = Step::Constant(Value::opaque(pattern));
+    }
     if let ([(form, _)], [Step::Constant(argument)]) = (&*forms, &*args)
         && CONVERSIONS.contains(&form.name)
         && let Ok(value) = (form.call)(std::slice::from_ref(argument))

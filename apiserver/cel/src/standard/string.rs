@@ -1,5 +1,6 @@
 //! `size`, and what texts are asked: `contains`, `startsWith`, `endsWith`, `matches`.
 
+use crate::regex::Pattern;
 use crate::{Error, Overload, Type, Value};
 
 /// The functions of this file.
@@ -58,9 +59,7 @@ fn texts<'a>(args: &[Value<'a>], holds: fn(&str, &str) -> bool) -> Result<Value<
 
 fn matches<'a>(args: &[Value<'a>]) -> Result<Value<'a>, Error> {
     match args {
-        [Value::String(text), Value::String(pattern)] => {
-            Ok(crate::regex::compile(pattern)?.is_match(text).into())
-        }
+        [Value::String(text), pattern] => Ok(Pattern::in_argument(pattern)?.is_match(text).into()),
         _ => Err(Error::NoSuchOverload),
     }
 }

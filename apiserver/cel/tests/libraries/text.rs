@@ -66,6 +66,13 @@ fn patterns() {
         "'123 abc 456'.findAll('[0-9]+') == ['123', '456'] && '123 abc 456'.findAll('xyz') == []",
         "'123 abc 456'.findAll('[0-9]+', 1) == ['123'] && '123 abc 456'.findAll('[0-9]+', 0) == []",
         "'123 abc 456'.findAll('[0-9]+', -1) == ['123', '456'] && 'aa'.findAll('x*') == ['', '', '']",
+        "'abc'.find(dyn('b') + 'c') == 'bc' && 'abc'.findAll('[' + 'ab]') == ['a', 'b']",
+        "'abc'.matches('^a') && matches('abc', 'c$') && !'abc'.matches('b' + '$')",
+    ]);
+    fail(&[
+        ("'a'.matches('(')", "invalid matches argument"),
+        ("dyn(1).matches('a')", "no such overload"),
+        ("'a'.find(dyn(1))", "no such overload"),
     ]);
 }
 
