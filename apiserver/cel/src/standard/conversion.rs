@@ -326,7 +326,11 @@ mod tests {
             (Value::string("9223372036854775808"), Err(&none)),
         ] {
             let expected = expected.map(str::to_owned).or_else(Clone::clone);
-            assert_eq!(words(int(&[value.clone()])), expected, "{value:?}");
+            assert_eq!(
+                words(int(std::slice::from_ref(&value))),
+                expected,
+                "{value:?}"
+            );
         }
         let overflow = Err("unsigned integer overflow".to_owned());
         let none = Err("type conversion error from 'string' to 'uint'".to_owned());
@@ -340,7 +344,11 @@ mod tests {
             (Value::string("+1"), Err(&none)),
         ] {
             let expected = expected.map(str::to_owned).or_else(Clone::clone);
-            assert_eq!(words(uint(&[value.clone()])), expected, "{value:?}");
+            assert_eq!(
+                words(uint(std::slice::from_ref(&value))),
+                expected,
+                "{value:?}"
+            );
         }
     }
 

@@ -10,7 +10,7 @@ pub trait Opaque: Any + Debug + Send + Sync {
     fn type_of(&self) -> Type;
 
     /// Whether `==` holds between it and another, which may be of another type:
-    /// [`downcast`](dyn Opaque::downcast) it.
+    /// `downcast` it.
     fn equals(&self, other: &dyn Opaque) -> bool;
 
     /// What its size counts as in costs, for those that have one.
