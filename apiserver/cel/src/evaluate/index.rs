@@ -81,6 +81,12 @@ fn place(index: &Value) -> Result<i64, Error> {
         Some(Key::Uint(place)) => {
             i64::try_from(place).map_err(|_| Error::IndexOutOfBounds(i64::MAX))
         }
-        _ => Err(Error::NoSuchOverload),
+        _ => Err(Error::function(match index {
+            Value::Double(number) => format!("unsupported index value {number} in list"),
+            other => format!(
+                "unsupported index type '{}' in list",
+                other.type_of().name()
+            ),
+        })),
     }
 }
