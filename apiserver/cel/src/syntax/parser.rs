@@ -38,20 +38,25 @@ pub(crate) fn parse(text: &[char], issues: &mut Issues) -> Parsed {
 }
 
 /// Binary operators: their sign, their function, how strongly they bind.
-const OPERATORS: [(&str, &str, u8); 12] = [
-    ("==", "_==_", 1),
-    ("!=", "_!=_", 1),
-    ("<", "_<_", 1),
-    ("<=", "_<=_", 1),
-    (">", "_>_", 1),
-    (">=", "_>=_", 1),
-    ("in", "@in", 1),
-    ("+", "_+_", 2),
-    ("-", "_-_", 2),
-    ("*", "_*_", 3),
-    ("/", "_/_", 3),
-    ("%", "_%_", 3),
+const OPERATORS: [(&str, &str, u8); 14] = [
+    ("||", "_||_", 1),
+    ("&&", "_&&_", LOGICAL),
+    ("==", "_==_", 3),
+    ("!=", "_!=_", 3),
+    ("<", "_<_", 3),
+    ("<=", "_<=_", 3),
+    (">", "_>_", 3),
+    (">=", "_>=_", 3),
+    ("in", "@in", 3),
+    ("+", "_+_", 4),
+    ("-", "_-_", 4),
+    ("*", "_*_", 5),
+    ("/", "_/_", 5),
+    ("%", "_%_", 5),
 ];
+
+/// Operators that bind no more strongly are those of truth values.
+const LOGICAL: u8 = 2;
 
 /// Makes the nodes of a tree. `None` from what parses says that an issue was told.
 pub(super) struct Parser<'p, 't> {
@@ -63,8 +68,7 @@ pub(super) struct Parser<'p, 't> {
 }
 
 impl Parser<'_, '_> {
-    /// A node, which stands where `at` says. One that is too deep is left out: what drops
-    /// a tree goes as deep as the tree.
+    /// A node, which stands where `at` says.
     pub fn node(&mut self, at: usize, kind: Kind) -> Expression {
         let id = self.places.len();
         self.places.push(at);
@@ -156,62 +160,20 @@ impl Parser<'_, '_> {
             return None;
         }
         self.nested += 1;
-        let found = self.conditional();
-        self.nested -= 1;
-        found
-    }
-
-    fn conditional(&mut self) -> Option<Expression> {
-        let condition = self.either()?;
+        let condition = self.binary(1)?;
         let at = self.peek().at;
         if !self.accept("?") {
+            self.nested -= 1;
             return Some(condition);
         }
-        let then = self.either()?;
+        let then = self.binary(1)?;
         self.expect(":")?;
         let other = self.expression()?;
+        self.nested -= 1;
         Some(self.call(at, "_?_:_", vec![condition, then, other]))
     }
 
-    fn either(&mut self) -> Option<Expression> {
-        self.logical("||", "_||_", |parser| {
-            parser.logical("&&", "_&&_", |parser| parser.binary(1))
-        })
-    }
-
-    /// Terms between `&&` or `||`, as a tree of little depth.
-    fn logical(
-        &mut self,
-        sign: &str,
-        function: &str,
-        term: impl Fn(&mut Self) -> Option<Expression>,
-    ) -> Option<Expression> {
-        let mut terms = vec![term(self)?];
-        let mut places = Vec::new();
-        while self.sign_ahead(sign) {
-            places.push(self.take().at);
-            terms.push(term(self)?);
-        }
-        while terms.len() > 1 {
-            let mut halved = Vec::with_capacity(terms.len().div_ceil(2));
-            let mut left_places = Vec::new();
-            let mut rest = terms.into_iter().peekable();
-            let mut places_of = std::mem::take(&mut places).into_iter();
-            while let Some(left) = rest.next() {
-                match rest.next() {
-                    Some(right) => {
-                        let at = places_of.next().unwrap_or_default();
-                        halved.push(self.call(at, function, vec![left, right]));
-                        left_places.extend(places_of.next());
-                    }
-                    None => halved.push(left),
-                }
-            }
-            (terms, places) = (halved, left_places);
-        }
-        terms.pop()
-    }
-
+    /// Operands and the operators between them that bind at least so strongly.
     fn binary(&mut self, weakest: u8) -> Option<Expression> {
         let mut left = self.unary()?;
         loop {
@@ -224,9 +186,44 @@ impl Parser<'_, '_> {
             };
             let at = self.take().at;
             let right = self.binary(strength + 1)?;
-            left = self.call(at, function, vec![left, right]);
-            self.bounded(&left, at)?;
+            if *strength > LOGICAL {
+                left = self.call(at, function, vec![left, right]);
+                self.bounded(&left, at)?;
+                continue;
+            }
+            let (mut terms, mut places) = (vec![left, right], vec![at]);
+            while self.sign_ahead(sign) {
+                places.push(self.take().at);
+                terms.push(self.binary(strength + 1)?);
+            }
+            left = self.balanced(function, terms, places)?;
         }
+    }
+
+    /// Terms between `&&` or `||`, as a tree of little depth.
+    fn balanced(
+        &mut self,
+        function: &str,
+        mut terms: Vec<Expression>,
+        mut places: Vec<usize>,
+    ) -> Option<Expression> {
+        while terms.len() > 1 {
+            let mut halved = Vec::with_capacity(terms.len().div_ceil(2));
+            let mut between = Vec::new();
+            let (mut rest, mut signs) = (terms.into_iter(), places.into_iter());
+            while let Some(left) = rest.next() {
+                match rest.next() {
+                    Some(right) => {
+                        let at = signs.next().unwrap_or_default();
+                        halved.push(self.call(at, function, vec![left, right]));
+                        between.extend(signs.next());
+                    }
+                    None => halved.push(left),
+                }
+            }
+            (terms, places) = (halved, between);
+        }
+        terms.pop()
     }
 
     /// Whether a tree that grows to the left is still of allowed depth.
