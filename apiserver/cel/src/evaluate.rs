@@ -161,7 +161,11 @@ impl<'a> Evaluation<'_, 'a> {
     fn equal(&mut self, [left, right]: &'a [Step; 2], negated: bool) -> Outcome<'a> {
         let (left, right) = (self.value(left)?, self.value(right)?);
         let size = |value: &Value| value.size().unwrap_or(1);
-        let least = size(&left).min(size(&right));
+        let least = match &left {
+            // Kubernetes has a price of its own for values of its libraries.
+            Value::Opaque(_) if !negated => 1,
+            _ => size(&left).min(size(&right)),
+        };
         self.pay(crate::cost::traversal(least))?;
         Ok(Value::Bool(left.equals(&right) != negated))
     }
