@@ -1,13 +1,13 @@
 //! Between the shape an object is kept in and the shapes other versions show:
 //! pure functions, and what those versions default in their own way.
 
+mod autoscaler;
 mod budget;
 mod events;
 mod ingress;
 mod slices;
 mod workloads;
 
-use super::autoscaling;
 use serde_json::Value;
 
 pub(super) use workloads::TEMPLATE_GENERATION;
@@ -41,8 +41,8 @@ pub fn find(group: &str, version: &str, kind: &str) -> Conversion {
     match (group, version, kind) {
         ("events.k8s.io", _, "Event") => events::EVENTS,
         ("autoscaling", "v1", _) => Conversion {
-            to_storage: autoscaling::to_v2,
-            to_external: autoscaling::to_v1,
+            to_storage: autoscaler::to_v2,
+            to_external: autoscaler::to_v1,
             ..SAME
         },
         ("extensions", _, "Deployment") => workloads::DEPLOYMENT_OF_EXTENSIONS,

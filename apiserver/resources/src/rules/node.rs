@@ -90,7 +90,22 @@ fn pair_cidrs(node: &mut Value) {
     }
 }
 
+/// Fields that mean nothing any more (`pkg/registry/core/node/strategy.go`).
+fn warnings(node: &Value) -> Vec<String> {
+    let spec = get(node, "spec");
+    let mut warnings = Vec::new();
+    if !get(spec, "configSource").is_null() {
+        warnings.push("spec.configSource: the feature is removed".to_owned());
+    }
+    if !text(spec, "externalID").is_empty() {
+        let why = "spec.externalID: this field is deprecated, and is unused by Kubernetes";
+        warnings.push(why.to_owned());
+    }
+    warnings
+}
+
 pub(super) const NODE: Kind = Kind {
+    warnings: |node, _| warnings(node),
     // Unlike others a node is created with its status: the kubelet knows it.
     status: "",
     default: |node| {
@@ -132,6 +147,19 @@ mod tests {
     use super::*;
     use crate::rules::KindRules;
     use serde_json::json;
+
+    #[test]
+    fn fields_that_mean_nothing_are_warned_of() {
+        let node = json!({"spec": {"configSource": {}, "externalID": "x"}});
+        assert_eq!(
+            warnings(&node),
+            [
+                "spec.configSource: the feature is removed",
+                "spec.externalID: this field is deprecated, and is unused by Kubernetes"
+            ]
+        );
+        assert_eq!(warnings(&json!({"spec": {"externalID": ""}})), [""; 0]);
+    }
 
     #[test]
     fn nodes() {
