@@ -28,7 +28,19 @@ fn account_warnings(account: &Value, old: Option<&Value>) -> Vec<String> {
     }
 }
 
+/// Secrets of an account are in its namespace: nothing but their names is kept
+/// (`pkg/registry/core/serviceaccount/strategy.go`).
+fn keep_names(account: &mut Value) {
+    for secret in list_mut(account, "secrets") {
+        if let Value::Object(fields) = secret {
+            fields.retain(|field, _| field == "name");
+        }
+    }
+}
+
 pub(super) const SERVICE_ACCOUNT: Kind = Kind {
+    prepare_create: keep_names,
+    prepare_update: |new, _| keep_names(new),
     warnings: account_warnings,
     ..PLAIN
 };
@@ -193,6 +205,18 @@ mod tests {
     use super::*;
     use crate::rules::KindRules;
     use serde_json::json;
+
+    #[test]
+    fn secrets_of_accounts_are_known_by_their_names() {
+        let mut account =
+            json!({"secrets": [{"kind": "Secret", "namespace": "other", "name": "a"}]});
+        let kept = json!({"secrets": [{"name": "a"}]});
+        let mut changed = account.clone();
+        SERVICE_ACCOUNT.prepare_create(&mut account);
+        assert_eq!(account, kept);
+        SERVICE_ACCOUNT.prepare_update(&mut changed, &kept);
+        assert_eq!(changed, kept);
+    }
 
     /// The text is of `test/integration/serviceaccount`.
     #[test]
