@@ -2,6 +2,7 @@
 //! resources, one store on etcd.
 
 pub mod aggregation;
+pub mod backend;
 mod background;
 pub mod bootstrap;
 pub mod cache;
@@ -20,3 +21,4 @@ pub mod server;
 pub mod store;
 pub mod subresources;
 pub mod trace;
+pub mod webhooks;

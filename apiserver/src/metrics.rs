@@ -171,6 +171,15 @@ static RELOADED: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     )
 });
 
+static ADMISSION: LazyLock<HistogramVec> = LazyLock::new(|| {
+    histogram_of(
+        "apiserver_admission_step_admission_duration_seconds",
+        "How long the phases of admission take.",
+        &["type", "operation", "rejected"],
+        &[0.005, 0.025, 0.1, 0.5, 1.0, 2.5],
+    )
+});
+
 /// One request, as the metrics tell it apart.
 pub struct Labels<'a> {
     /// As RBAC names it, in capitals.
@@ -220,6 +229,14 @@ pub fn request(labels: &Labels, code: u16, took: Option<Duration>) {
             .with_label_values(&[verb, group, version, resource, subresource, scope])
             .observe(took.as_secs_f64());
     }
+}
+
+/// A phase of admission (`admit` or `validate`) is over.
+pub fn admission(phase: &str, operation: &str, rejected: bool, took: Duration) {
+    let rejected = if rejected { "true" } else { "false" };
+    ADMISSION
+        .with_label_values(&[phase, operation, rejected])
+        .observe(took.as_secs_f64());
 }
 
 /// So many requests of a kind are being worked on.

@@ -10,6 +10,7 @@ use crate::rest::{Documents, Rest};
 use crate::store::encryption::{Encryption, follow};
 use crate::store::{Store, StoreError, compact_periodically};
 use crate::subresources::Upstreams;
+use crate::webhooks::Webhooks;
 use crate::{bootstrap, client_ca, definitions, fairness, grpc, kubernetes_service};
 use hardway_access::{
     Admission, Authenticator, Authorizer, Reviews, TokenIssuer, TokenVerifier, audit,
@@ -95,10 +96,12 @@ impl Server {
             .with_bootstrap_tokens(flags.enable_bootstrap_token_auth);
         let authenticator = Arc::new(authenticator);
         let authorizer = Arc::new(Authorizer::new(cache.clone()));
+        let webhooks = Arc::new(Webhooks::new(cache.clone()));
         let pipeline = Arc::new(Pipeline {
             admission: Admission::configured(
                 cache.clone(),
                 authorizer.clone(),
+                webhooks,
                 &flags.enable_admission_plugins,
                 &flags.disable_admission_plugins,
             ),

@@ -14,7 +14,7 @@ pub mod reviews;
 pub mod tokens;
 mod user;
 
-pub use admission::{Admission, Operation, Review};
+pub use admission::{Admission, AnnotationLevel, Operation, Review};
 pub use authn::Authenticator;
 pub use authz::{Attributes, Authorizer, Decision};
 pub use objects::{Objects, text};

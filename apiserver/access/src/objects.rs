@@ -2,6 +2,8 @@
 
 use crate::authz::node::Graph;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use hardway_proto::Status;
 use serde_json::Value;
 
 /// Read access to stored objects; the watch cache implements it.
@@ -14,6 +16,13 @@ pub trait Objects: Send + Sync {
     fn revision(&self, group: &str, resource: &str) -> u64;
     /// Which node needs which object; never older than what the others tell.
     fn graph(&self) -> &Graph;
+    /// The revision up to which all is shown.
+    fn shown(&self) -> i64;
+    /// Waits until everything is shown that was written before; tells the revision then.
+    ///
+    /// # Errors
+    /// If that can't be told, or takes too long.
+    fn catch_up(&self) -> BoxFuture<'_, Result<i64, Status>>;
 }
 
 impl dyn Objects + '_ {
@@ -137,6 +146,12 @@ pub(crate) mod fake {
         }
         fn graph(&self) -> &Graph {
             &self.graph
+        }
+        fn shown(&self) -> i64 {
+            self.objects.read().1 as i64
+        }
+        fn catch_up(&self) -> BoxFuture<'_, Result<i64, Status>> {
+            Box::pin(std::future::ready(Ok(self.shown())))
         }
     }
 }

@@ -324,6 +324,21 @@ pub(crate) fn record(managers: &mut Managers, change: &Change<'_>) {
     managers.drop_empty();
 }
 
+/// Whether an object's `metadata.managedFields` can be read.
+///
+/// # Errors
+/// Why not, of the first entry that can't.
+pub fn check(object: &Value) -> Result<(), String> {
+    let entries = object.pointer("/metadata/managedFields");
+    let entries = entries.and_then(Value::as_array).into_iter().flatten();
+    for entry in entries {
+        if decode_entry(entry).is_none() {
+            return Err(format!("error decoding manager from {entry}"));
+        }
+    }
+    Ok(())
+}
+
 /// As `metav1.Time` prints.
 pub(crate) fn timestamp(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

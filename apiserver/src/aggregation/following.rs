@@ -1,8 +1,8 @@
 //! Following one aggregated server: whether it can be asked, and what it serves.
 
 use super::remote::{LARGEST, OpenApi, Remote};
-use super::spec::Unavailable;
 use super::status::{self, Verdict};
+use crate::backend::Unavailable;
 use crate::pipeline::Pipeline;
 use bytes::Bytes;
 use hardway_client::serving::caught;

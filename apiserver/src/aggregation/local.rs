@@ -1,7 +1,7 @@
 //! APIServices of what this server serves itself, kept as they should be.
 
-use super::spec::Unavailable;
 use super::status;
+use crate::backend::Unavailable;
 use crate::pipeline::{Body, Pipeline, Request, Target, Verb};
 use hardway_proto::Status;
 use hardway_resources::registry::Snapshot;

@@ -3,7 +3,6 @@
 //! ([`remote::Remote::forward`]); discovery and OpenAPI tell of them with all else. A server
 //! that can't be asked keeps nothing waiting but requests for its own groups.
 
-mod connection;
 pub mod discovery;
 mod following;
 pub mod identity;

@@ -1,8 +1,8 @@
 //! One group's version that another server serves.
 
-use super::connection::Connector;
 use super::identity;
-use super::spec::{Spec, Unavailable};
+use super::spec::Spec;
+use crate::backend::{self, Connector, Destination, Unavailable};
 use crate::cache::Cache;
 use crate::rest::body::{Body, BoxError};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -81,15 +81,15 @@ impl Remote {
                 STANDARD.decode(&spec.ca_bundle).unwrap_or_default(),
             )),
         };
-        let connector = Connector {
-            cache: cache.clone(),
-            service: spec.service.clone().unwrap_or_default(),
-            // A connection for each request at a time: over one that all share, as HTTP/2 has
-            // it, a server's watches would use up the requests that it takes.
-            tls: tls::client_trusting(trust, proxy, &["http/1.1"])
-                .map_err(|error| error.to_string()),
-            next: Arc::default(),
-        };
+        // A connection for each request at a time: over one that all share, as HTTP/2 has
+        // it, a server's watches would use up the requests that it takes.
+        let tls = tls::client_trusting(trust, proxy, &["http/1.1"]);
+        let service = spec.service.clone().unwrap_or_default();
+        let connector = Connector::new(
+            cache.clone(),
+            Destination::Service(service),
+            tls.map_err(|error| error.to_string()),
+        );
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
@@ -171,7 +171,7 @@ impl Remote {
         head.version = Version::HTTP_11;
         head.extensions.clear();
         let answer = self.client.request(Request::from_parts(head, body)).await;
-        let mut answer = answer.map_err(why)?;
+        let mut answer = answer.map_err(|error| backend::cause(&error))?;
         http_proxy::clear(answer.headers_mut());
         *answer.version_mut() = Version::default();
         Ok(answer)
@@ -182,19 +182,16 @@ impl Remote {
         let address = addresses.into_iter().next().ok_or("no endpoint")?;
         Ok(Upstream {
             address,
-            server_name: self.connector.service.server_name(),
+            server_name: self.connector.destination().server_name(),
             common_name: None,
-            tls: Some(self.connector.tls.clone()?.current()),
+            tls: Some(self.connector.tls()?.current()),
             path_and_query: path.to_owned(),
         })
     }
 
     fn uri(&self, path: &str) -> Result<Uri, BoxError> {
-        let (name, port) = (
-            self.connector.service.server_name(),
-            self.connector.service.port(),
-        );
-        Ok(format!("https://{name}:{port}{path}").parse()?)
+        let authority = self.connector.destination().authority();
+        Ok(format!("https://{authority}{path}").parse()?)
     }
 
     /// One of its documents, of at most so many bytes.
@@ -237,15 +234,6 @@ impl Remote {
         body.map(|body| body.to_bytes())
             .map_err(|error| error.to_string())
     }
-}
-
-/// What is behind an error of the pool, which says nothing itself.
-fn why(error: hyper_util::client::legacy::Error) -> BoxError {
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string().into()
 }
 
 /// Headers by which this server answers for itself.

@@ -1,7 +1,7 @@
 //! The condition `Available` of an APIService.
 
 use super::local::{GROUP, PLURAL, target};
-use super::spec::Unavailable;
+use crate::backend::Unavailable;
 use crate::pipeline::{Body, Pipeline, Request, Target, Verb, metadata};
 use hardway_proto::Status;
 use jiff::Timestamp;

@@ -15,6 +15,7 @@ pub use resource::{ResourceCache, TooOld};
 use crate::store::{Store, StoreError, too_large_resource_version};
 use bytes::Bytes;
 use confirm::Confirm;
+use futures_util::future::BoxFuture;
 use hardway_access::Objects;
 use hardway_access::authz::node::Graph;
 use hardway_client::task;
@@ -236,6 +237,14 @@ impl Objects for Cache {
 
     fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    fn shown(&self) -> i64 {
+        Self::revision(self)
+    }
+
+    fn catch_up(&self) -> BoxFuture<'_, Result<i64, Status>> {
+        Box::pin(self.fresh())
     }
 }
 

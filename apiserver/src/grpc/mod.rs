@@ -161,15 +161,10 @@ impl Calls {
         let target = target.inspect_err(|status| record.failed(status))?;
         let start = std::time::Instant::now();
         let request = Request {
-            user,
-            verb,
-            target,
             options,
-            body: Body::Empty,
             agent: origin.agent,
-            warnings: Default::default(),
-            classified: Default::default(),
             load: origin.load,
+            ..Request::new(user, verb, target)
         };
         let respond = async move |request: Request, outcome| {
             crate::rest::record(&request, &outcome, start);

@@ -1,14 +1,15 @@
 //! Letting requests in: permission, asked once, and what is done with those that have it.
 
+use super::decode;
 use super::seats::Seat;
 use super::{Answer, Body, Pipeline, Record, Request, TIMEOUT, Target, Verb, heavy};
-use super::{decode, write};
 use crate::background::OTHERS;
 use crate::metrics;
 use hardway_access::{Attributes, Operation, User};
 use hardway_client::serving::caught;
 use hardway_proto::Status;
 use hardway_proto::fields::FieldSelector;
+use serde_json::Value;
 use std::sync::Arc;
 
 /// A request that was let in: its sender may do this, and its target knows the verb. Made
@@ -142,6 +143,7 @@ impl Pipeline {
             record.panicked(&panic);
             Err(Status::panicked())
         });
+        record.annotated(request.annotations.get_mut());
         record.answered(&mut outcome);
         outcome.map(|answer| match seat.take() {
             Some(seat) => answer.keeping(seat),
@@ -221,10 +223,17 @@ impl Pipeline {
         self.authorizer.check(&target.attributes(user, verb))
     }
 
-    /// May this stream (exec, attach, proxy …) be opened by whom it is permitted to?
-    pub fn admit_connect(&self, admitted: &Admitted) -> Result<(), Status> {
-        let review = write::review(&admitted.request, admitted.target(), Operation::Connect);
-        self.admission.validate(&review, None, None)
+    /// May this stream (exec, attach, proxy …) be opened with these options by whom it is
+    /// permitted to? The options come back as admission has left them.
+    pub async fn admit_connect(
+        &self,
+        admitted: &Admitted,
+        options: &mut Value,
+    ) -> Result<(), Status> {
+        let request = &admitted.request;
+        let outcome = self.admit_body(request, Operation::Connect, options).await;
+        admitted.record.annotated(&mut request.annotations.lock());
+        outcome
     }
 }
 

@@ -1,7 +1,8 @@
 //! create.
 
+use super::admission::Sent;
 use super::write::Change;
-use super::{Object, Pipeline, Request, decode, metadata, present};
+use super::{Object, Pipeline, Request, Target, decode, metadata, present};
 use crate::store::{StoreError, Write};
 use hardway_access::Operation;
 use hardway_proto::{Status, names};
@@ -48,59 +49,66 @@ impl Pipeline {
                 "resourceVersion should not be set on objects to be created",
             ));
         }
+        let target = &target.named(&target.namespace, &name);
+        let object = self.mutate_new(request, target, object, applied).await?;
+        // Admission may give it a name, or another one.
+        let name = metadata::text(&object, "name");
+        let target = &target.named(&target.namespace, name);
         let base = metadata::text(&object, "generateName").to_owned();
-        let generated = name.is_empty() && !base.is_empty();
-        let tries = if generated { NAMES_TRIED } else { 1 };
+        if !name.is_empty() || base.is_empty() {
+            return self.create_once(request, target, object).await;
+        }
         let mut outcome = Err(target.not_found());
-        let seen = self.cache.revision();
-        let mut looked_again = false;
-        let mut tried = 0;
-        while tried < tries {
+        for _ in 0..NAMES_TRIED {
+            let name = names::generate_name(&base);
+            let target = &target.named(&target.namespace, &name);
             let mut object = object.clone();
-            if generated {
-                let name = names::generate_name(&base);
-                metadata::of(&mut object).insert("name".into(), name.into());
-            }
-            outcome = self.create_once(request, object, applied).await;
-            match &outcome {
-                Err(status) if generated && status.is_already_exists() => tried += 1,
-                // Admission may not have seen the namespace, the service
-                // account or the quota that was written a moment ago.
-                Err(status)
-                    if matches!(status.code, 403 | 404)
-                        && !looked_again
-                        && self.cache.fresh().await? > seen =>
-                {
-                    looked_again = true;
-                }
-                _ => return outcome,
+            metadata::of(&mut object).insert("name".into(), name.into());
+            outcome = self.create_once(request, target, object).await;
+            if !matches!(&outcome, Err(status) if status.is_already_exists()) {
+                break;
             }
         }
         outcome
     }
 
-    async fn create_once(
+    /// The object as it is kept, changed by whoever may, but for what is filled in last.
+    async fn mutate_new(
         &self,
         request: &Request,
-        object: Value,
+        target: &Target,
+        mut object: Value,
         applied: bool,
-    ) -> Result<Object, Status> {
-        let name = metadata::text(&object, "name").to_owned();
-        let target = &request.target.named(&request.target.namespace, &name);
+    ) -> Result<Value, Status> {
         let rules = &target.resource.rules;
-        let mut object = object;
-        let now = Timestamp::now();
-        metadata::prepare_create(&mut object, rules.has_generation(), now);
+        metadata::wipe_system_fields(&mut object);
         target.resource.default_version(&mut object);
         let mut object = present::to_stored(target, object);
         rules.prepare_create(&mut object);
         target.resource.default(&mut object);
         // What admission adds belongs to nobody.
         if !applied {
-            self.own(request, &mut object, None, now);
+            self.own(request, &mut object, None, Timestamp::now());
         }
-        let review = super::write::review(request, target, Operation::Create);
-        self.admission.mutate(&review, &mut object)?;
+        let write = self.written(request, target, Operation::Create, Sent::Object);
+        if self.mutate(&write, Some(&mut object), None).await? {
+            metadata::place(&mut object, target)?;
+            metadata::wipe_system_fields(&mut object);
+        }
+        Ok(object)
+    }
+
+    /// Checks and stores an object that has its name.
+    async fn create_once(
+        &self,
+        request: &Request,
+        target: &Target,
+        mut object: Value,
+    ) -> Result<Object, Status> {
+        let rules = &target.resource.rules;
+        metadata::fill_system_fields(&mut object, rules.has_generation(), Timestamp::now());
+        // Once more, now that it has a UID, and for what admission may have set.
+        rules.prepare_create(&mut object);
         target.resource.default(&mut object);
         let mut causes = meta::validate(&object, &**rules);
         causes.extend(rules.validate(&object));
@@ -109,8 +117,8 @@ impl Pipeline {
         for warning in rules.warnings(&object, None) {
             request.warn(warning);
         }
-        self.admission.validate(&review, Some(&object), None)?;
-        super::write::take_warnings(request, review);
+        let write = self.written(request, target, Operation::Create, Sent::Object);
+        self.validate(&write, Some(&object), None).await?;
         if request.options.dry_run {
             self.cache.fresh().await?;
             if self.cache_of(target)?.get(&target.key()).is_some() {

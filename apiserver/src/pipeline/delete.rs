@@ -1,8 +1,9 @@
 //! delete and deletecollection.
 
+use super::admission::Sent;
 use super::options::{DeleteOptions, Propagation};
-use super::write::{Change, review, take_warnings};
-use super::{Object, Pipeline, Request, Target, Verb, metadata, modify, present};
+use super::write::Change;
+use super::{Object, Options, Pipeline, Request, Target, Verb, metadata, modify, present};
 use crate::store::{StoreError, Write};
 use hardway_access::Operation;
 use hardway_proto::Status;
@@ -28,6 +29,15 @@ enum Deletion {
 impl Pipeline {
     /// Deletes an object, at once or gracefully.
     pub(super) async fn delete(&self, request: &Request) -> Result<Object, Status> {
+        self.delete_object(request, true).await
+    }
+
+    /// The same; admission isn't asked about it where it was about what brings the deletion.
+    pub(super) async fn delete_object(
+        &self,
+        request: &Request,
+        asks_admission: bool,
+    ) -> Result<Object, Status> {
         let target = &request.target;
         let mut found = match self.cache_of(target)?.get(&target.key()) {
             Some(entry) => Some((entry.value(), entry.revision, true)),
@@ -43,9 +53,11 @@ impl Pipeline {
                 found = self.current(target).await?;
                 continue;
             }
-            let review = review(request, target, Operation::Delete);
-            self.admission.validate(&review, None, Some(&value))?;
-            take_warnings(request, review);
+            if asks_admission {
+                let write = self.written(request, target, Operation::Delete, Sent::Object);
+                self.mutate(&write, None, Some(&value)).await?;
+                self.validate(&write, None, Some(&value)).await?;
+            }
             let deletion = decide(target, options, &value, Timestamp::now());
             if request.options.dry_run || deletion == Deletion::AsIs {
                 return Ok(match deletion {
@@ -75,6 +87,9 @@ impl Pipeline {
                         ..Write::default()
                     };
                     let committed = self.store.commit(write).await;
+                    if let Ok(revision) = committed {
+                        self.put_in_force(target, revision).await;
+                    }
                     committed.map(|_| gone(target, &value))
                 }
             };
@@ -104,22 +119,18 @@ impl Pipeline {
         let target = &request.target;
         let mut items = Vec::new();
         for entry in &listing.items {
+            let one = target.named(entry.namespace(), entry.name());
             let one = Request {
-                user: request.user.clone(),
-                verb: Verb::Delete,
-                target: target.named(entry.namespace(), entry.name()),
-                options: super::Options {
+                options: Options {
                     dry_run: request.options.dry_run,
                     delete: request.options.delete.clone(),
-                    ..Default::default()
+                    ..Options::default()
                 },
-                body: super::Body::Empty,
-                agent: request.agent.clone(),
-                warnings: Default::default(),
-                classified: Default::default(),
-                load: request.load.clone(),
+                ..request.with(Verb::Delete, one)
             };
-            match self.delete(&one).await {
+            let outcome = self.delete(&one).await;
+            request.tell_of(&one);
+            match outcome {
                 Ok(_) => items.push(present::to_served(target, entry.value())),
                 Err(status) if status.is_not_found() => {}
                 Err(status) => return Err(status),

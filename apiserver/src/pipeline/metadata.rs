@@ -102,14 +102,19 @@ fn drop_empty(metadata: &mut Map<String, Value>) {
     }
 }
 
-/// Metadata of an object about to be created.
-pub fn prepare_create(object: &mut Value, counts_generations: bool, now: Timestamp) {
+/// Takes out of an object about to be created what only the server sets.
+pub fn wipe_system_fields(object: &mut Value) {
     let metadata = of(object);
     drop_empty(metadata);
     for field in FROM_OLD {
         metadata.remove(field);
     }
     metadata.remove("resourceVersion");
+}
+
+/// Gives an object about to be created what only the server sets.
+pub fn fill_system_fields(object: &mut Value, counts_generations: bool, now: Timestamp) {
+    let metadata = of(object);
     metadata.insert("uid".into(), uid().into());
     metadata.insert("creationTimestamp".into(), time(now).into());
     if counts_generations {

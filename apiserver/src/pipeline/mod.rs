@@ -2,6 +2,7 @@
 //! by. Audit, share fairly, authorize, decode, default, admit, validate,
 //! admit, store, answer.
 
+mod admission;
 mod admitted;
 mod bodies;
 pub mod continuation;
@@ -44,7 +45,9 @@ pub use watch::{Watch, WatchItem, bookmark};
 use crate::aggregation::Aggregation;
 use crate::cache::Cache;
 use crate::store::Store;
-use hardway_access::{Admission, Authenticator, Authorizer, Reviews, TokenIssuer, audit};
+use hardway_access::{
+    Admission, Authenticator, Authorizer, Operation, Reviews, TokenIssuer, audit,
+};
 use hardway_proto::Status;
 use hardway_resources::Registry;
 use serde_json::Value;
@@ -132,7 +135,9 @@ impl Pipeline {
         let target = &request.target;
         match (target.group(), target.plural()) {
             ("authentication.k8s.io" | "authorization.k8s.io", plural) => {
-                let body = decode::object(request)?;
+                let mut body = decode::object(request)?;
+                self.admit_body(request, Operation::Create, &mut body)
+                    .await?;
                 self.cache.fresh().await?;
                 let answer =
                     self.reviews
@@ -141,13 +146,16 @@ impl Pipeline {
             }
             ("", "bindings") => {
                 let body = decode::object(request)?;
-                let mut bound = Request::internal(
-                    Verb::Create,
-                    target.named(&target.namespace, metadata::text(&body, "name")),
-                    Body::Value(body),
-                );
-                bound.user = request.user.clone();
-                Ok(Some(self.bind(&bound).await?))
+                let name = metadata::text(&body, "name");
+                let bound = target.named(&target.namespace, name);
+                let bound = Request {
+                    options: request.options.clone(),
+                    body: Body::Value(body),
+                    ..request.with(Verb::Create, bound)
+                };
+                let outcome = self.bind(&bound).await;
+                request.tell_of(&bound);
+                outcome.map(Some)
             }
             ("", "componentstatuses") => Ok(Some(self.component_statuses(request).await?)),
             _ => Ok(None),

@@ -1,7 +1,8 @@
 //! update and patch: read, change, compare and swap, again if need be.
 
+use super::admission::Sent;
 use super::part::ObjectPart;
-use super::write::{Change, in_versions, review, take_warnings, writer};
+use super::write::{Change, in_versions, writer};
 use super::{Object, Pipeline, Request, Target, create, metadata, present};
 use crate::store::{StoreError, Stored, Write};
 use hardway_access::Operation;
@@ -85,7 +86,7 @@ impl Pipeline {
             },
         };
         for _ in 0..TRIES {
-            let step = match self.step(request, &edit, &current) {
+            let step = match self.step(request, &edit, &current).await {
                 Ok(step) => step,
                 // It may have failed because the cache is behind.
                 Err(status) if current.cached => match self.stored(target).await? {
@@ -211,6 +212,7 @@ impl Pipeline {
         };
         match self.store.commit(write).await {
             Ok(revision) => {
+                self.put_in_force(target, revision).await;
                 let mut object = object.clone();
                 metadata::of(&mut object)
                     .insert("resourceVersion".into(), revision.to_string().into());
@@ -222,7 +224,12 @@ impl Pipeline {
     }
 
     /// Everything between reading and storing.
-    fn step(&self, request: &Request, edit: &Edit<'_>, current: &Current) -> Result<Step, Status> {
+    async fn step(
+        &self,
+        request: &Request,
+        edit: &Edit<'_>,
+        current: &Current,
+    ) -> Result<Step, Status> {
         let target = &request.target;
         let rules = &target.resource.rules;
         let part = edit.part;
@@ -252,13 +259,22 @@ impl Pipeline {
         if !edit.applied {
             self.own(request, &mut new, Some(old), now);
         }
-        let review = review(request, target, Operation::Update);
-        self.admission.mutate(&review, &mut new)?;
+        let write = self.written(request, target, Operation::Update, Sent::Object);
+        if part.asks_admission() && self.mutate(&write, Some(&mut new), Some(old)).await? {
+            metadata::place(&mut new, target)?;
+            metadata::prepare_update(&mut new, old);
+            part.prepare(target, &mut new, old, true);
+            target.resource.default(&mut new);
+        }
         target.resource.fill_zero(&mut new);
         if part.counts_generations() && rules.has_generation() {
             metadata::count_generation(&mut new, old, rules.counted_metadata());
         }
         if metadata::is_unchanged(&new, old) {
+            // Who may refuse a change may refuse this, too, as in Kubernetes.
+            if part.asks_admission() {
+                self.validate(&write, Some(&new), Some(old)).await?;
+            }
             return Ok(Step::Nothing(old.clone()));
         }
         let broken = |old: &Value| {
@@ -280,8 +296,9 @@ impl Pipeline {
                 request.warn(warning);
             }
         }
-        self.admission.validate(&review, Some(&new), Some(old))?;
-        take_warnings(request, review);
+        if part.asks_admission() {
+            self.validate(&write, Some(&new), Some(old)).await?;
+        }
         Ok(match goes(target, &new) {
             true => Step::Remove(new),
             false => Step::Put(new),

@@ -78,6 +78,15 @@ pub enum Propagation {
 }
 
 impl Propagation {
+    /// As Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Orphan => "Orphan",
+            Self::Background => "Background",
+            Self::Foreground => "Foreground",
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, Status> {
         match text {
             "Orphan" => Ok(Self::Orphan),

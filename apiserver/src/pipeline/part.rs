@@ -55,6 +55,12 @@ pub(super) trait ObjectPart: Sync {
         false
     }
 
+    /// Whether admission is asked about the object. It isn't where it was asked about what
+    /// brings the change.
+    fn asks_admission(&self) -> bool {
+        true
+    }
+
     /// Whether its changes are counted as generations, where the kind counts them.
     fn counts_generations(&self) -> bool {
         self.is_main()
@@ -91,6 +97,15 @@ impl ObjectPart for Main {
 pub(super) struct Special;
 
 impl ObjectPart for Special {}
+
+/// What an action changes that was admitted as such.
+pub(super) struct Acted;
+
+impl ObjectPart for Acted {
+    fn asks_admission(&self) -> bool {
+        false
+    }
+}
 
 /// An object with a field of another, below spec or status, and the metadata that may
 /// change with it.

@@ -2,6 +2,7 @@
 
 use super::{Answer, Body};
 use crate::trace::{self, AuditId};
+use hardway_access::admission::AuditAnnotation;
 use hardway_access::{Attributes, Decision, User, audit};
 use hardway_client::serving::ConnectionLoad;
 use hardway_proto::Status;
@@ -101,6 +102,14 @@ impl Record {
     pub(super) fn outdated(&self, removed: &str) {
         if let Some(entry) = &mut *self.0.lock() {
             entry.outdated(removed);
+        }
+    }
+
+    /// Notes what admission had to tell.
+    pub(super) fn annotated(&self, annotations: &mut Vec<AuditAnnotation>) {
+        let annotations = annotations.drain(..);
+        if let Some(entry) = &mut *self.0.lock() {
+            annotations.for_each(|annotation| entry.annotate(annotation));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What both protocols make of what they are asked.
 
 use bytes::Bytes;
+use hardway_access::admission::AuditAnnotation;
 use hardway_access::{Attributes, User};
 use hardway_client::serving::ConnectionLoad;
 use hardway_proto::Status;
@@ -9,6 +10,7 @@ use hardway_resources::{Resource, Schema};
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use crate::cache::{Entry, join};
 use crate::fairness::Classified;
@@ -303,12 +305,19 @@ pub struct Request {
     pub agent: String,
     /// To be sent as `Warning:` headers.
     pub warnings: Mutex<Vec<String>>,
+    /// What admission has to tell the audit log.
+    pub annotations: Mutex<Vec<AuditAnnotation>>,
+    /// When it must be done, for those who are asked about it.
+    pub deadline: Instant,
     /// Where it belongs, once that is known: to be sent as headers, too.
     pub classified: OnceLock<Classified>,
     /// Whether much is asked for on the connection that it came on.
     pub load: Arc<ConnectionLoad>,
 }
 
+/// How long a write may take (`requestTimeoutUpperBound` of `k8s.io/apiserver`,
+/// `pkg/endpoints/handlers`).
+const TIME_TO_WRITE: Duration = Duration::from_secs(34);
 /// So many characters of warnings are sent with one answer
 /// (`k8s.io/apiserver`, `pkg/endpoints/filters/warning.go`) …
 const MOST_WARNED: usize = 4096;
@@ -316,19 +325,53 @@ const MOST_WARNED: usize = 4096;
 const LONGEST_CUT: usize = 256;
 
 impl Request {
-    /// A request of the apiserver itself.
-    pub fn internal(verb: Verb, target: Target, body: Body) -> Self {
+    /// A request that begins now, without options or body.
+    pub fn new(user: User, verb: Verb, target: Target) -> Self {
         Self {
-            user: User::new("system:apiserver", [hardway_access::MASTERS]),
+            user,
             verb,
             target,
             options: super::Options::default(),
-            body,
-            agent: "hardway-apiserver".into(),
+            body: Body::Empty,
+            agent: String::new(),
             warnings: Mutex::default(),
+            annotations: Mutex::default(),
+            deadline: Instant::now() + TIME_TO_WRITE,
             classified: OnceLock::new(),
             load: Arc::default(),
         }
+    }
+
+    /// A request of the apiserver itself.
+    pub fn internal(verb: Verb, target: Target, body: Body) -> Self {
+        Self {
+            body,
+            agent: "hardway-apiserver".into(),
+            ..Self::new(
+                User::new("system:apiserver", [hardway_access::MASTERS]),
+                verb,
+                target,
+            )
+        }
+    }
+
+    /// Another request that this one comes down to, by the same sender and in the same time.
+    pub fn with(&self, verb: Verb, target: Target) -> Self {
+        Self {
+            agent: self.agent.clone(),
+            deadline: self.deadline,
+            load: self.load.clone(),
+            ..Self::new(self.user.clone(), verb, target)
+        }
+    }
+
+    /// Takes over what another one has to tell.
+    pub fn tell_of(&self, other: &Self) {
+        for warning in other.warnings.lock().drain(..) {
+            self.warn(warning);
+        }
+        let mut annotations = self.annotations.lock();
+        annotations.append(&mut other.annotations.lock());
     }
 
     /// Adds a warning. They are headers, of which clients take only so much: past

@@ -3,13 +3,12 @@
 use super::{Object, Pipeline, Request, Target, metadata, present};
 use crate::store::splice::{self, Versioned};
 use crate::store::{StoreError, Write};
-use hardway_access::{Operation, Review};
+use hardway_access::admission::matching::REGISTRATION_GROUP;
 use hardway_patch::{FieldSet, Versions, Writer, managed_fields};
 use hardway_resources::Schema;
 use hardway_resources::registry::Snapshot;
 use hardway_resources::rows::{Handler, Part};
 use jiff::Timestamp;
-use parking_lot::Mutex;
 use serde_json::Value;
 
 /// An object about to be stored.
@@ -31,6 +30,7 @@ impl Pipeline {
             ..change.write
         };
         let revision = self.store.commit(write).await?;
+        self.put_in_force(change.target, revision).await;
         let json = Versioned::new(&json, revision)
             .map(|versioned| versioned.bytes)
             .unwrap_or_default();
@@ -39,6 +39,17 @@ impl Pipeline {
             created: false,
             cached: None,
         })
+    }
+
+    /// What configures admission holds for every request that comes after it was written: the
+    /// answer waits until the cache, out of which admission reads it, has it.
+    pub(super) async fn put_in_force(&self, target: &Target, revision: i64) {
+        if target.group() != REGISTRATION_GROUP {
+            return;
+        }
+        if let Err(status) = self.cache.wait_for(revision).await {
+            tracing::warn!(%status, "admission does not know yet what was written");
+        }
     }
 
     /// Records who owns which fields after a write that is no apply. Objects
@@ -67,36 +78,6 @@ impl Pipeline {
             Some(fields) => metadata.insert("managedFields".into(), fields.clone()),
             None => metadata.remove("managedFields"),
         };
-    }
-}
-
-/// What admission is told about a write.
-pub(super) fn review<'a>(
-    request: &'a Request,
-    target: &'a Target,
-    operation: Operation,
-) -> Review<'a> {
-    Review {
-        user: &request.user,
-        operation,
-        // Plugins know a resource by where it is kept, whichever group shows it.
-        group: target.resource.kept_group(),
-        version: target.resource.kept_version(),
-        resource: target.plural(),
-        kind: &target.resource.kind,
-        subresource: &target.subresource,
-        namespace: &target.namespace,
-        name: &target.name,
-        dry_run: request.options.dry_run,
-        options: &Value::Null,
-        warnings: Mutex::default(),
-    }
-}
-
-/// Passes on the warnings of admission.
-pub(super) fn take_warnings(request: &Request, review: Review) {
-    for warning in review.warnings.into_inner() {
-        request.warn(warning);
     }
 }
 

@@ -365,15 +365,9 @@ impl Rest {
             form = form.without_table(accept)?;
         }
         let mut asked = Request {
-            user: caller.user,
-            verb: Verb::Get,
-            options: Options::default(),
-            body: RequestBody::Empty,
             agent: header_text(request.headers(), header::USER_AGENT).to_owned(),
-            warnings: Default::default(),
-            classified: Default::default(),
             load: caller.peer.load.clone(),
-            target,
+            ..Request::new(caller.user, Verb::Get, target)
         };
         if self.upstreams.serves(&asked.target) {
             asked.verb = subresources::verb(request.method());

@@ -2,6 +2,7 @@
 //! port-forward, and the proxies to nodes, pods and services.
 
 mod kubelet;
+mod options;
 mod proxies;
 
 pub use proxies::proxyable;
@@ -115,12 +116,19 @@ impl Upstreams {
     ) -> Result<Response<Body>, Status> {
         let target = admitted.target();
         let stream = stream_of(target).ok_or_else(Status::no_such_resource)?;
+        let mut query = request.uri().query().unwrap_or_default().to_owned();
+        let mut rest = rest.to_owned();
         if target.connects() {
-            pipeline.admit_connect(admitted)?;
+            let asked = options::read(target, &rest, &query);
+            let mut admitted_as = asked.clone();
+            pipeline.admit_connect(admitted, &mut admitted_as).await?;
+            if admitted_as != asked {
+                (rest, query) = options::write(&admitted_as, &query);
+            }
         }
+        let rest = rest.as_str();
         pipeline.cache.fresh().await?;
         let object = read(pipeline, target, "", target.plural(), &target.name)?;
-        let query = request.uri().query().unwrap_or_default().to_owned();
         match stream {
             Stream::Log => {
                 let socket = Handshake::take(&mut request, Content::Bytes)?;

@@ -202,7 +202,7 @@ mod tests {
             let resource = format!("{RESOURCE}/{sub}");
             let update = |user| {
                 let review = review(user, Operation::Update, GROUP, &resource, "", "c");
-                bench.admission.validate(&review, Some(&new), Some(&old))
+                bench.validate(&review, Some(&new), Some(&old))
             };
             let message = update(&jane).unwrap_err().message;
             assert!(message.ends_with(&format!(

@@ -86,7 +86,7 @@ mod tests {
             let claims = "persistentvolumeclaims";
             let review = review(&user, Operation::Update, "", claims, "shop", "c");
             let (new, old) = (claim(class, size, phase), claim(class, "1Gi", phase));
-            let verdict = bench.admission.validate(&review, Some(&new), Some(&old));
+            let verdict = bench.validate(&review, Some(&new), Some(&old));
             verdict.err().map_or(String::new(), |status| status.message)
         };
         assert_eq!(said("grows", "2Gi", "Bound"), "");

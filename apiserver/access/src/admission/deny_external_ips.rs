@@ -37,7 +37,7 @@ impl Plugin for DenyServiceExternalIps {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Bench, review};
+    use super::super::testing::{Bench, Nobody, now, review};
     use super::*;
     use crate::{Admission, User};
     use serde_json::json;
@@ -75,16 +75,12 @@ mod tests {
         let user = User::new("jane", ["dev"]);
         let review = review(&user, Operation::Create, "", "services", "shop", "s");
         let service = json!({"metadata": {"name": "s"}, "spec": {"externalIPs": ["192.0.2.1"]}});
-        assert!(
-            bench
-                .admission
-                .validate(&review, Some(&service), None)
-                .is_ok()
-        );
+        assert!(bench.validate(&review, Some(&service), None).is_ok());
         let on = ["DenyServiceExternalIPs".to_owned()];
         let authorizer = Arc::new(crate::Authorizer::new(bench.fake.clone()));
-        let strict = Admission::configured(bench.fake.clone(), authorizer, &on, &[]);
-        assert!(strict.validate(&review, Some(&service), None).is_err());
+        let nobody = Arc::new(Nobody);
+        let strict = Admission::configured(bench.fake.clone(), authorizer, nobody, &on, &[]);
+        assert!(now(strict.validate(&review, Some(&service), None)).is_err());
         assert!(Admission::check_name("DenyServiceExternalIPs").is_ok());
         assert!(Admission::check_name("DenyEverything").is_err());
     }

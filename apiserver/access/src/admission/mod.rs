@@ -1,10 +1,14 @@
 //! Admission: what is changed in objects on their way in, and what is refused
 //! for reasons that lie outside the object.
 //!
-//! One file per plugin, with Kubernetes' names; [`PLUGINS`] is the order.
+//! One file per plugin, with Kubernetes' names; [`PLUGINS`] is the order. What is in-tree is
+//! pure and answers at once ([`Plugin`]); webhooks and policies, which others wrote, are a
+//! [`Stage`] and may wait.
 
 mod certificates;
 mod claim_resize;
+pub mod compiled;
+pub mod conditions;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_tolerations;
@@ -12,112 +16,40 @@ mod deny_external_ips;
 mod escalation;
 mod extended_resources;
 mod limit_ranger;
+pub mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
 mod overlay_restriction;
 mod pod_security;
 mod priority;
 mod resource_quota;
+mod review;
 mod runtime_class;
 mod service_account;
 mod storage_in_use;
 mod taint_nodes;
+pub mod webhooks;
 
-use crate::{Authorizer, Objects, User, text};
+pub use review::{
+    AnnotationLevel, AuditAnnotation, GroupVersionKind, Notes, Operation, Reinvocation,
+    ResourceKind, Review, Versions,
+};
+
+use crate::{Authorizer, Objects, text};
+use futures_util::future::BoxFuture;
 use hardway_proto::Status;
-use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-
-/// What is being done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// A new object (or subresource body).
-    Create,
-    /// A change: PUT, PATCH, apply.
-    Update,
-    /// A deletion.
-    Delete,
-    /// exec, attach, port-forward, proxy.
-    Connect,
-}
-
-impl Operation {
-    /// As Kubernetes writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "CREATE",
-            Self::Update => "UPDATE",
-            Self::Delete => "DELETE",
-            Self::Connect => "CONNECT",
-        }
-    }
-}
-
-/// One write, as admission sees it.
-pub struct Review<'a> {
-    /// Who writes.
-    pub user: &'a User,
-    /// What is being done.
-    pub operation: Operation,
-    /// API group; empty for the core group.
-    pub group: &'a str,
-    /// API version.
-    pub version: &'a str,
-    /// Plural resource name.
-    pub resource: &'a str,
-    /// Kind of the resource.
-    pub kind: &'a str,
-    /// Subresource, or empty.
-    pub subresource: &'a str,
-    /// Namespace, or empty.
-    pub namespace: &'a str,
-    /// Object name; empty while `generateName` hasn't been used.
-    pub name: &'a str,
-    /// Whether nothing will be stored.
-    pub dry_run: bool,
-    /// CreateOptions, UpdateOptions or DeleteOptions; may be null.
-    pub options: &'a Value,
-    /// `Warning:` headers that plugins want sent; start with `Default`.
-    pub warnings: Mutex<Vec<String>>,
-}
-
-impl Review<'_> {
-    /// Whether the write is of this resource itself, not a subresource.
-    fn is_of(&self, group: &str, resource: &str) -> bool {
-        self.is_sub(group, resource, "")
-    }
-
-    /// Whether the write is of this subresource.
-    fn is_sub(&self, group: &str, resource: &str, subresource: &str) -> bool {
-        (self.group, self.resource, self.subresource) == (group, resource, subresource)
-    }
-
-    /// Whether a new object of this resource is being made.
-    fn creates(&self, group: &str, resource: &str) -> bool {
-        self.operation == Operation::Create && self.is_of(group, resource)
-    }
-
-    /// The 403 of a plugin.
-    fn forbid(&self, object: Option<&Value>, why: impl AsRef<str>) -> Status {
-        let of = |pointer| object.map(|o| text(o, pointer)).unwrap_or_default();
-        let name = [
-            self.name,
-            of("/metadata/name"),
-            of("/metadata/generateName"),
-        ];
-        let name = name.into_iter().find(|n| !n.is_empty()).unwrap_or_default();
-        Status::forbidden(self.group, self.resource, name, why.as_ref())
-    }
-}
+use webhooks::WebhookCaller;
 
 /// What plugins may look at.
 struct Context {
     objects: Arc<dyn Objects>,
     authorizer: Arc<Authorizer>,
+    webhooks: Arc<dyn WebhookCaller>,
 }
 
-/// A plugin. Both phases have a default that lets everything pass.
+/// An in-tree plugin. Both phases have a default that lets everything pass.
 trait Plugin: Send + Sync {
     /// Changes an object about to be written (never called for deletions).
     fn mutate(&self, _: &Context, _: &Review, _: &mut Value) -> Result<(), Status> {
@@ -135,62 +67,161 @@ trait Plugin: Send + Sync {
     }
 }
 
-type Make = fn() -> Box<dyn Plugin>;
+/// The objects of a write, as they are kept.
+struct Written<'a> {
+    /// As it shall be; of a CONNECT its options. Absent for deletions.
+    new: Option<&'a mut Value>,
+    /// As it is. Absent for creations.
+    old: Option<&'a Value>,
+}
 
-/// All plugins in Kubernetes' order: name, whether it is on unless switched
-/// off, constructor.
+/// A stage that asks others, or judges by what users wrote: it may have to wait. Both phases
+/// have a default that lets everything pass.
+trait Stage: Send + Sync {
+    /// Changes an object about to be written, or refuses the write. Also called for
+    /// deletions, and a second time if a stage wants that (see [`Notes::mutate_again`]).
+    fn mutate<'a>(
+        &'a self,
+        _: &'a Context,
+        _: &'a Review<'a>,
+        _: Written<'a>,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    /// Refuses a write.
+    fn validate<'a>(
+        &'a self,
+        _: &'a Context,
+        _: &'a Review<'a>,
+        _new: Option<&'a Value>,
+        _old: Option<&'a Value>,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// One link of the chain.
+enum Link {
+    Plugin(Box<dyn Plugin>),
+    Stage(Box<dyn Stage>),
+}
+
+/// How a link is made.
+enum Make {
+    Plugin(fn() -> Box<dyn Plugin>),
+    Stage(fn() -> Box<dyn Stage>),
+}
+
+/// The chain in Kubernetes' order (`AllOrderedPlugins`): name, whether it is on unless
+/// switched off, constructor.
 const PLUGINS: &[(&str, bool, Make)] = &[
-    ("NamespaceLifecycle", true, || {
-        Box::new(namespace_lifecycle::NamespaceLifecycle)
-    }),
-    ("LimitRanger", true, || Box::new(limit_ranger::LimitRanger)),
-    ("ServiceAccount", true, || {
-        Box::new(service_account::ServiceAccount)
-    }),
-    ("NodeRestriction", true, || {
-        Box::new(node_restriction::NodeRestriction)
-    }),
-    ("TaintNodesByCondition", true, || {
-        Box::new(taint_nodes::TaintNodesByCondition)
-    }),
-    ("PodSecurity", true, || Box::new(pod_security::PodSecurity)),
-    ("Priority", true, || Box::new(priority::Priority)),
-    ("DefaultTolerationSeconds", true, || {
-        Box::new(default_tolerations::DefaultTolerationSeconds)
-    }),
-    ("ExtendedResourceToleration", false, || {
-        Box::new(extended_resources::ExtendedResourceToleration)
-    }),
-    ("DefaultStorageClass", true, || {
-        Box::new(default_storage_class::DefaultStorageClass)
-    }),
-    ("StorageObjectInUseProtection", true, || {
-        Box::new(storage_in_use::StorageObjectInUseProtection)
-    }),
-    ("PersistentVolumeClaimResize", true, || {
-        Box::new(claim_resize::PersistentVolumeClaimResize)
-    }),
-    ("RuntimeClass", true, || {
-        Box::new(runtime_class::RuntimeClass)
-    }),
-    ("CertificateApproval", true, || {
-        Box::new(certificates::Approval)
-    }),
-    ("CertificateSigning", true, || {
-        Box::new(certificates::Signing)
-    }),
-    ("CertificateSubjectRestriction", true, || {
-        Box::new(certificates::SubjectRestriction)
-    }),
-    ("DefaultIngressClass", true, || {
-        Box::new(default_ingress_class::DefaultIngressClass)
-    }),
-    ("DenyServiceExternalIPs", false, || {
-        Box::new(deny_external_ips::DenyServiceExternalIps)
-    }),
-    ("ResourceQuota", true, || {
-        Box::new(resource_quota::ResourceQuota::default())
-    }),
+    (
+        "NamespaceLifecycle",
+        true,
+        Make::Plugin(|| Box::new(namespace_lifecycle::NamespaceLifecycle)),
+    ),
+    (
+        "LimitRanger",
+        true,
+        Make::Plugin(|| Box::new(limit_ranger::LimitRanger)),
+    ),
+    (
+        "ServiceAccount",
+        true,
+        Make::Plugin(|| Box::new(service_account::ServiceAccount)),
+    ),
+    (
+        "NodeRestriction",
+        true,
+        Make::Plugin(|| Box::new(node_restriction::NodeRestriction)),
+    ),
+    (
+        "TaintNodesByCondition",
+        true,
+        Make::Plugin(|| Box::new(taint_nodes::TaintNodesByCondition)),
+    ),
+    (
+        "PodSecurity",
+        true,
+        Make::Plugin(|| Box::new(pod_security::PodSecurity)),
+    ),
+    (
+        "Priority",
+        true,
+        Make::Plugin(|| Box::new(priority::Priority)),
+    ),
+    (
+        "DefaultTolerationSeconds",
+        true,
+        Make::Plugin(|| Box::new(default_tolerations::DefaultTolerationSeconds)),
+    ),
+    (
+        "ExtendedResourceToleration",
+        false,
+        Make::Plugin(|| Box::new(extended_resources::ExtendedResourceToleration)),
+    ),
+    (
+        "DefaultStorageClass",
+        true,
+        Make::Plugin(|| Box::new(default_storage_class::DefaultStorageClass)),
+    ),
+    (
+        "StorageObjectInUseProtection",
+        true,
+        Make::Plugin(|| Box::new(storage_in_use::StorageObjectInUseProtection)),
+    ),
+    (
+        "PersistentVolumeClaimResize",
+        true,
+        Make::Plugin(|| Box::new(claim_resize::PersistentVolumeClaimResize)),
+    ),
+    (
+        "RuntimeClass",
+        true,
+        Make::Plugin(|| Box::new(runtime_class::RuntimeClass)),
+    ),
+    (
+        "CertificateApproval",
+        true,
+        Make::Plugin(|| Box::new(certificates::Approval)),
+    ),
+    (
+        "CertificateSigning",
+        true,
+        Make::Plugin(|| Box::new(certificates::Signing)),
+    ),
+    (
+        "CertificateSubjectRestriction",
+        true,
+        Make::Plugin(|| Box::new(certificates::SubjectRestriction)),
+    ),
+    (
+        "DefaultIngressClass",
+        true,
+        Make::Plugin(|| Box::new(default_ingress_class::DefaultIngressClass)),
+    ),
+    (
+        "DenyServiceExternalIPs",
+        false,
+        Make::Plugin(|| Box::new(deny_external_ips::DenyServiceExternalIps)),
+    ),
+    // MutatingAdmissionPolicy goes here.
+    (
+        "MutatingAdmissionWebhook",
+        true,
+        Make::Stage(|| Box::<webhooks::Mutating>::default()),
+    ),
+    // ValidatingAdmissionPolicy goes here.
+    (
+        "ValidatingAdmissionWebhook",
+        true,
+        Make::Stage(|| Box::<webhooks::Validating>::default()),
+    ),
+    (
+        "ResourceQuota",
+        true,
+        Make::Plugin(|| Box::new(resource_quota::ResourceQuota::default())),
+    ),
 ];
 
 /// A plugin that doesn't exist.
@@ -203,16 +234,20 @@ fn names() -> String {
     names.join(", ")
 }
 
-/// The chain of plugins, in Kubernetes' order.
+/// The chain: plugins and stages, in Kubernetes' order.
 pub struct Admission {
     context: Context,
-    plugins: Vec<Box<dyn Plugin>>,
+    links: Vec<Link>,
 }
 
 impl Admission {
-    /// The default chain, which looks things up in `objects`.
-    pub fn new(objects: Arc<dyn Objects>, authorizer: Arc<Authorizer>) -> Self {
-        Self::with(objects, authorizer, |_, default| default)
+    /// The default chain, which looks things up in `objects` and has webhooks called.
+    pub fn new(
+        objects: Arc<dyn Objects>,
+        authorizer: Arc<Authorizer>,
+        webhooks: Arc<dyn WebhookCaller>,
+    ) -> Self {
+        Self::configured(objects, authorizer, webhooks, &[], &[])
     }
 
     /// Whether there is a plugin of that name.
@@ -229,20 +264,12 @@ impl Admission {
     pub fn configured(
         objects: Arc<dyn Objects>,
         authorizer: Arc<Authorizer>,
+        webhooks: Arc<dyn WebhookCaller>,
         enable: &[String],
         disable: &[String],
     ) -> Self {
         let has = |list: &[String], name: &str| list.iter().any(|n| n == name);
-        Self::with(objects, authorizer, |name, default| {
-            has(enable, name) || default && !has(disable, name)
-        })
-    }
-
-    fn with(
-        objects: Arc<dyn Objects>,
-        authorizer: Arc<Authorizer>,
-        wanted: impl Fn(&str, bool) -> bool,
-    ) -> Self {
+        let wanted = |name, default| has(enable, name) || default && !has(disable, name);
         // What protects RBAC and identities can't be switched off.
         let always: [Box<dyn Plugin>; 3] = [
             Box::new(escalation::Escalation),
@@ -252,34 +279,104 @@ impl Admission {
         let chosen = PLUGINS
             .iter()
             .filter(|(name, default, _)| wanted(name, *default))
-            .map(|(.., make)| make());
+            .map(|(.., make)| match make {
+                Make::Plugin(make) => Link::Plugin(make()),
+                Make::Stage(make) => Link::Stage(make()),
+            });
         Self {
             context: Context {
                 objects,
                 authorizer,
+                webhooks,
             },
-            plugins: always.into_iter().chain(chosen).collect(),
+            links: always.map(Link::Plugin).into_iter().chain(chosen).collect(),
         }
     }
 
-    /// The mutating phase: after defaulting, before validation.
-    pub fn mutate(&self, review: &Review, object: &mut Value) -> Result<(), Status> {
-        self.plugins
-            .iter()
-            .try_for_each(|plugin| plugin.mutate(&self.context, review, object))
+    /// The mutating phase: after defaulting, before validation. `new` is absent for
+    /// deletions, `old` for creations; a deletion can only be refused.
+    ///
+    /// # Errors
+    /// The refusal of the first link that has one.
+    pub async fn mutate(
+        &self,
+        review: &Review<'_>,
+        mut new: Option<&mut Value>,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
+        self.mutate_once(review, new.as_deref_mut(), old).await?;
+        match review.notes.begin_second_round() {
+            true => self.mutate_once(review, new, old).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn mutate_once(
+        &self,
+        review: &Review<'_>,
+        mut new: Option<&mut Value>,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
+        for link in &self.links {
+            let new = new.as_deref_mut();
+            match (link, new) {
+                (Link::Stage(stage), new) => {
+                    let written = Written { new, old };
+                    stage.mutate(&self.context, review, written).await?;
+                }
+                (Link::Plugin(plugin), Some(new)) if review.writes() => {
+                    self.seeing_all(review, || plugin.mutate(&self.context, review, new))
+                        .await?;
+                }
+                (Link::Plugin(_), _) => {}
+            }
+        }
+        Ok(())
     }
 
     /// The validating phase: after validation, before storing. `new` is absent
     /// for deletions, `old` for creations.
-    pub fn validate(
+    ///
+    /// # Errors
+    /// The refusal of the first link that has one.
+    pub async fn validate(
         &self,
-        review: &Review,
+        review: &Review<'_>,
         new: Option<&Value>,
         old: Option<&Value>,
     ) -> Result<(), Status> {
-        self.plugins
-            .iter()
-            .try_for_each(|plugin| plugin.validate(&self.context, review, new, old))
+        for link in &self.links {
+            match link {
+                Link::Stage(stage) => stage.validate(&self.context, review, new, old).await?,
+                Link::Plugin(plugin) => {
+                    self.seeing_all(review, || plugin.validate(&self.context, review, new, old))
+                        .await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks a plugin about a creation again if it refuses it and may not have seen the
+    /// namespace, the service account or the quota that was written a moment ago.
+    async fn seeing_all(
+        &self,
+        review: &Review<'_>,
+        mut ask: impl FnMut() -> Result<(), Status>,
+    ) -> Result<(), Status> {
+        let objects = &self.context.objects;
+        let seen = objects.shown();
+        match ask() {
+            Err(status)
+                if review.operation == Operation::Create && matches!(status.code, 403 | 404) =>
+            {
+                match objects.catch_up().await? > seen {
+                    true => ask(),
+                    false => Err(status),
+                }
+            }
+            outcome => outcome,
+        }
     }
 }
 
@@ -323,7 +420,9 @@ fn newest_default(objects: Vec<Value>, annotation: &str) -> Option<Value> {
 #[cfg(test)]
 mod testing {
     use super::*;
+    use crate::User;
     use crate::objects::fake::Fake;
+    use std::time::{Duration, Instant};
 
     /// An admission chain over a fake store with the namespace `shop`, its
     /// default service account, and what bootstrap makes.
@@ -348,7 +447,7 @@ mod testing {
             let account = serde_json::json!({"metadata": {"name": "default", "namespace": "shop"}});
             fake.put("", "serviceaccounts", account);
             let authorizer = Arc::new(Authorizer::new(fake.clone()));
-            let admission = Admission::new(fake.clone(), authorizer);
+            let admission = Admission::new(fake.clone(), authorizer, Arc::new(Nobody));
             Self { fake, admission }
         }
 
@@ -362,9 +461,81 @@ mod testing {
             let user = User::new("jane", ["dev"]);
             let namespace = text(&object, "/metadata/namespace").to_owned();
             let review = review(&user, Operation::Create, group, resource, &namespace, "");
-            self.admission.mutate(&review, &mut object)?;
-            self.admission.validate(&review, Some(&object), None)?;
+            now(self.admission.mutate(&review, Some(&mut object), None))?;
+            now(self.admission.validate(&review, Some(&object), None))?;
             Ok(object)
+        }
+
+        /// The validating phase.
+        pub fn validate(
+            &self,
+            review: &Review,
+            new: Option<&Value>,
+            old: Option<&Value>,
+        ) -> Result<(), Status> {
+            now(self.admission.validate(review, new, old))
+        }
+    }
+
+    /// No webhook answers.
+    pub struct Nobody;
+
+    impl WebhookCaller for Nobody {
+        fn call<'a>(
+            &'a self,
+            _: &'a webhooks::ClientConfig,
+            _: bytes::Bytes,
+            _: Duration,
+        ) -> BoxFuture<'a, Result<Value, webhooks::CallError>> {
+            let nobody = webhooks::CallError::NoClient("there is nobody".into());
+            Box::pin(std::future::ready(Err(nobody)))
+        }
+        fn observe(&self, _: &webhooks::Observation<'_>) {}
+    }
+
+    /// What comes of something that has nothing to wait for.
+    pub fn now<T>(future: impl Future<Output = T>) -> T {
+        futures_util::FutureExt::now_or_never(future).expect("it has to wait")
+    }
+
+    /// A resource with one version only, and what is sent in it as it is kept.
+    pub struct Kept;
+
+    impl Versions for Kept {
+        fn others(&self) -> Vec<ResourceKind> {
+            Vec::new()
+        }
+        fn show<'a>(
+            &'a self,
+            kept: &'a Value,
+            _: &'a ResourceKind,
+        ) -> BoxFuture<'a, Result<Value, Status>> {
+            Box::pin(std::future::ready(Ok(kept.clone())))
+        }
+        /// Replaces members of the object, which is all that the tests do.
+        fn patch(&self, shown: &Value, operations: &[u8]) -> Result<Value, Status> {
+            let mut patched = shown.clone();
+            let operations: Vec<Value> =
+                serde_json::from_slice(operations).map_err(Status::internal)?;
+            for operation in operations {
+                let (parent, name) = text(&operation, "/path")
+                    .rsplit_once('/')
+                    .unwrap_or_default();
+                match patched.pointer_mut(parent) {
+                    Some(parent) => parent[name] = operation["value"].clone(),
+                    None => return Err(Status::bad_request("there is no such path")),
+                }
+            }
+            Ok(patched)
+        }
+        fn take<'a>(
+            &'a self,
+            shown: Value,
+            _: &'a ResourceKind,
+            kept: &'a mut Value,
+        ) -> BoxFuture<'a, Result<(), Status>> {
+            *kept = shown;
+            Box::pin(std::future::ready(Ok(())))
         }
     }
 
@@ -389,7 +560,15 @@ mod testing {
             name,
             dry_run: false,
             options: &Value::Null,
-            warnings: Mutex::default(),
+            requested: ResourceKind {
+                group: group.into(),
+                version: "v1".into(),
+                resource: resource.into(),
+                kind: GroupVersionKind::default(),
+            },
+            versions: &Kept,
+            deadline: Instant::now() + Duration::from_secs(30),
+            notes: Notes::default(),
         }
     }
 

@@ -101,7 +101,7 @@ mod tests {
         let user = User::new("jane", ["dev"]);
         let delete = |name| {
             let review = review(&user, Operation::Delete, "", "namespaces", name, name);
-            bench.admission.validate(&review, None, Some(&json!({})))
+            bench.validate(&review, None, Some(&json!({})))
         };
         assert_eq!(
             delete("kube-system").unwrap_err().message,

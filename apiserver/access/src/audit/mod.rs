@@ -8,6 +8,7 @@ pub use file::Rotation;
 pub use log::{Counts, Log, Mode};
 pub use policy::{Level, Policy, PolicyError, Stage};
 
+use crate::admission::{AnnotationLevel, AuditAnnotation};
 use crate::{Decision, User};
 use http::{HeaderMap, header};
 use serde_json::{Map, Value, json};
@@ -233,6 +234,14 @@ impl Entry {
         for (key, value) in [("decision", word), ("reason", decision.reason())] {
             let key = format!("authorization.k8s.io/{key}");
             self.annotations.insert(key, json!(value));
+        }
+    }
+
+    /// A line of admission, if its level is that of the policy. What a key had first stays.
+    pub fn annotate(&mut self, annotation: AuditAnnotation) {
+        let AuditAnnotation { key, value, level } = annotation;
+        if level == AnnotationLevel::Metadata || self.wants_request() {
+            self.annotations.entry(key).or_insert(Value::String(value));
         }
     }
 

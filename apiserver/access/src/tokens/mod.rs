@@ -9,7 +9,7 @@ pub use verifier::TokenVerifier;
 pub(crate) use verifier::shared;
 
 /// A random UUID (version 4).
-fn uuid() -> Result<String, hardway_proto::Status> {
+pub(crate) fn uuid() -> Result<String, hardway_proto::Status> {
     let mut bytes = [0u8; 16];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
         .map_err(|_| hardway_proto::Status::internal("the system has no random numbers"))?;

@@ -2,7 +2,8 @@
 
 use super::check_name;
 use crate::pipeline::part::ObjectPart;
-use crate::pipeline::{Body, Object, Pipeline, Request, Target, Verb, decode, metadata};
+use crate::pipeline::{Object, Pipeline, Request, Target, Verb, decode, metadata};
+use hardway_access::Operation;
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
 use hardway_resources::rules::{FieldErrors, KindRules};
@@ -13,6 +14,11 @@ use serde_json::{Value, json};
 struct Placement;
 
 impl ObjectPart for Placement {
+    /// It was asked about the Binding.
+    fn asks_admission(&self) -> bool {
+        false
+    }
+
     fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
         rules.validate_status_update(new, old)
     }
@@ -24,8 +30,10 @@ impl Pipeline {
         let rows = &self.registry;
         let row = rows.lookup_kind("", "v1", "Binding");
         let row = row.ok_or_else(Status::no_such_resource)?;
-        let body = decode::typed(request, &row.versions[0].schema, &["v1"], "Binding")?;
+        let mut body = decode::typed(request, &row.versions[0].schema, &["v1"], "Binding")?;
         check_name(request, &body, "Binding")?;
+        self.admit_body(request, Operation::Create, &mut body)
+            .await?;
         let node = body["target"]["name"]
             .as_str()
             .unwrap_or_default()
@@ -50,23 +58,17 @@ impl Pipeline {
                 }],
             ));
         }
+        let target = Target {
+            resource: self
+                .registry
+                .resource("", "pods")
+                .ok_or_else(Status::no_such_resource)?,
+            subresource: "binding".into(),
+            ..request.target.clone()
+        };
         let pod = Request {
-            user: request.user.clone(),
-            verb: Verb::Update,
-            target: Target {
-                resource: self
-                    .registry
-                    .resource("", "pods")
-                    .ok_or_else(Status::no_such_resource)?,
-                subresource: "binding".into(),
-                ..request.target.clone()
-            },
             options: request.options.clone(),
-            body: Body::Empty,
-            agent: request.agent.clone(),
-            warnings: Default::default(),
-            classified: Default::default(),
-            load: request.load.clone(),
+            ..request.with(Verb::Update, target)
         };
         let edit = |old: &Value| bound(old, &node, &body);
         self.change(&pod, &Placement, &edit).await?;

@@ -3,7 +3,6 @@
 use super::{check_name, other_kind};
 use crate::pipeline::options::Options;
 use crate::pipeline::part::Special;
-use crate::pipeline::write::review;
 use crate::pipeline::{Body, Object, Pipeline, Request, Target, Verb, metadata};
 use hardway_access::Operation;
 use hardway_proto::Status;
@@ -17,10 +16,10 @@ impl Pipeline {
     /// Deletes a pod if its disruption budget allows.
     pub(super) async fn evict(&self, request: &Request) -> Result<Object, Status> {
         // The older version is still taken by Kubernetes, though it isn't served elsewhere.
-        let body = other_kind(request, "policy", &["v1", "v1beta1"], "Eviction")?;
+        let mut body = other_kind(request, "policy", &["v1", "v1beta1"], "Eviction")?;
         check_name(request, &body, "Eviction")?;
-        let review = review(request, &request.target, Operation::Create);
-        self.admission.validate(&review, Some(&body), None)?;
+        self.admit_body(request, Operation::Create, &mut body)
+            .await?;
         let target = Target {
             subresource: String::new(),
             ..request.target.clone()
@@ -53,7 +52,7 @@ impl Pipeline {
                 options,
                 ..Request::internal(Verb::Delete, target.clone(), Body::Empty)
             };
-            match self.delete(&deletion).await {
+            match self.delete_object(&deletion, false).await {
                 Err(status) if ours && status.is_conflict() && attempt < EVICTION_ATTEMPTS => {}
                 Err(status) => return Err(status),
                 Ok(_) => break,

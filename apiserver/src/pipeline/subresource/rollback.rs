@@ -1,8 +1,9 @@
 //! The subresource rollback, of Deployments in versions of before apps/v1.
 
 use super::other_kind;
-use crate::pipeline::part::Special;
+use crate::pipeline::part::Acted;
 use crate::pipeline::{Object, Pipeline, Request, metadata};
+use hardway_access::Operation;
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
 use serde_json::{Value, json};
@@ -13,7 +14,9 @@ impl Pipeline {
     pub(in crate::pipeline) async fn roll_back(&self, request: &Request) -> Result<Object, Status> {
         let target = &request.target;
         let (group, version) = (target.group(), target.version.as_str());
-        let body = other_kind(request, group, &[version], "DeploymentRollback")?;
+        let mut body = other_kind(request, group, &[version], "DeploymentRollback")?;
+        self.admit_body(request, Operation::Create, &mut body)
+            .await?;
         let name = body["name"].as_str().unwrap_or_default();
         let revision = body["rollbackTo"]["revision"].as_i64().unwrap_or_default();
         let refuse = |reason: &str, message: &str, field: &str| {
@@ -46,7 +49,7 @@ impl Pipeline {
             }
             Ok(object)
         };
-        self.change(request, &Special, &edit).await?;
+        self.change(request, &Acted, &edit).await?;
         let mut status = Status::success();
         status.message = format!("rollback request for deployment {name:?} succeeded");
         status.code = 200;

@@ -1,7 +1,6 @@
 //! The subresource token: a service account gets one.
 
 use super::other_kind;
-use crate::pipeline::write::review;
 use crate::pipeline::{Object, Pipeline, Request};
 use hardway_access::Operation;
 use hardway_proto::Status;
@@ -13,13 +12,13 @@ impl Pipeline {
         request: &Request,
     ) -> Result<Object, Status> {
         let target = &request.target;
-        let body = other_kind(request, "authentication.k8s.io", &["v1"], "TokenRequest")?;
+        let mut body = other_kind(request, "authentication.k8s.io", &["v1"], "TokenRequest")?;
         let tokens = self.tokens.as_ref().ok_or_else(|| {
             Status::failure(404, "NotFound", "this server has no key to sign tokens with; start it with --service-account-signing-key-file")
         })?;
         self.cache.fresh().await?;
-        let review = review(request, target, Operation::Create);
-        self.admission.validate(&review, Some(&body), None)?;
+        self.admit_body(request, Operation::Create, &mut body)
+            .await?;
         let answer = tokens.create(&*self.cache, &target.namespace, &target.name, &body)?;
         Ok(Object::of(&answer).created())
     }

@@ -112,7 +112,7 @@ impl Plugin for PodSecurity {
                 if existing::is_stricter(&policy, &before) {
                     let pods = cx.objects.list("", "pods", Some(review.name));
                     let warnings = existing::warnings(review.name, &policy, &pods);
-                    review.warnings.lock().extend(warnings);
+                    review.notes.warnings.lock().extend(warnings);
                 }
             }
             return Ok(());
@@ -136,7 +136,7 @@ impl Plugin for PodSecurity {
             return Err(review.forbid(Some(new), found.replacen("violate", "violates", 1)));
         }
         if let Some(found) = find("warn") {
-            review.warnings.lock().push(format!("would {found}"));
+            review.notes.warnings.lock().push(format!("would {found}"));
         }
         Ok(())
     }
@@ -276,7 +276,7 @@ mod tests {
                 .validate(&review, Some(&deployment), None)
                 .is_ok()
         );
-        let warnings = review.warnings.into_inner();
+        let warnings = review.notes.warnings.into_inner();
         assert!(
             warnings[0].starts_with(r#"would violate PodSecurity "restricted:latest": allowPriv"#),
             "{warnings:?}"

@@ -1,6 +1,6 @@
-//! Connections to an aggregated server, kept for the requests to come.
+//! Connections to a server outside: one of a Service's endpoints, or the host of a URL.
 
-use super::spec::{Reference, Unavailable, addresses};
+use super::endpoints::{Reference, Unavailable, addresses};
 use crate::cache::Cache;
 use futures_util::future::BoxFuture;
 use hardway_client::tls;
@@ -23,23 +23,86 @@ use tower::Service;
 /// How long one endpoint may take to be connected.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connects to a Service's endpoints, one that answers after the other.
+/// Whom to connect to.
+#[derive(Clone)]
+pub enum Destination {
+    /// A Service.
+    Service(Reference),
+    /// A host and its port.
+    Host(String, u16),
+}
+
+impl Destination {
+    /// The name that the server's certificate must have.
+    pub fn server_name(&self) -> String {
+        match self {
+            Self::Service(service) => service.server_name(),
+            Self::Host(name, _) => name.clone(),
+        }
+    }
+
+    /// Why a connection can't be made to who is nowhere.
+    fn unresolved(&self, why: &Unavailable) -> String {
+        match self {
+            Self::Service(service) => why.unresolved(service),
+            Self::Host(..) => why.message.clone(),
+        }
+    }
+
+    /// `NAME:PORT`, as URLs have it.
+    pub fn authority(&self) -> String {
+        match self {
+            Self::Service(service) => format!("{}:{}", service.server_name(), service.port()),
+            Self::Host(name, port) if name.contains(':') => format!("[{name}]:{port}"),
+            Self::Host(name, port) => format!("{name}:{port}"),
+        }
+    }
+}
+
+/// Connects to a server; of a Service to its endpoints, one that answers after the other.
 #[derive(Clone)]
 pub struct Connector {
-    pub(super) cache: Arc<Cache>,
-    pub(super) service: Reference,
-    /// Nothing could be verified with what the APIService says: why not.
-    pub(super) tls: Result<Arc<tls::Client>, String>,
-    pub(super) next: Arc<AtomicUsize>,
+    cache: Arc<Cache>,
+    destination: Destination,
+    /// Nothing could be verified with what is configured: why not.
+    tls: Result<Arc<tls::Client>, String>,
+    next: Arc<AtomicUsize>,
 }
 
 impl Connector {
+    /// To a destination, with this TLS, or why there is none.
+    pub fn new(
+        cache: Arc<Cache>,
+        destination: Destination,
+        tls: Result<Arc<tls::Client>, String>,
+    ) -> Self {
+        Self {
+            cache,
+            destination,
+            tls,
+            next: Arc::default(),
+        }
+    }
+
+    /// Whom it connects to.
+    pub fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    /// How it verifies whom it has found.
+    pub fn tls(&self) -> Result<Arc<tls::Client>, String> {
+        self.tls.clone()
+    }
+
     /// Where the server is now.
     ///
     /// # Errors
     /// If it is nowhere.
     pub fn addresses(&self) -> Result<Vec<String>, Unavailable> {
-        let of = &self.service;
+        let of = match &self.destination {
+            Destination::Service(service) => service,
+            Destination::Host(..) => return Ok(vec![self.destination.authority()]),
+        };
         let service = self.cache.of("", "services");
         let service = service.and_then(|all| all.get(&of.key()));
         let slices = self.cache.of("discovery.k8s.io", "endpointslices");
@@ -56,7 +119,7 @@ impl Connector {
     async fn connect(self) -> io::Result<Stream> {
         let addresses = self
             .addresses()
-            .map_err(|none| io::Error::other(none.message))?;
+            .map_err(|none| io::Error::other(self.destination.unresolved(&none)))?;
         let first = self.next.fetch_add(1, Ordering::Relaxed);
         let mut last = io::Error::other("no endpoint");
         for turn in 0..addresses.len() {
@@ -78,7 +141,8 @@ impl Connector {
     async fn connect_to(&self, address: &str) -> io::Result<Stream> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
-        let name = ServerName::try_from(self.service.server_name()).map_err(io::Error::other)?;
+        let name =
+            ServerName::try_from(self.destination.server_name()).map_err(io::Error::other)?;
         let tls = self.tls.clone().map_err(io::Error::other)?;
         let connector = TlsConnector::from(tls.current());
         Ok(Stream(TokioIo::new(connector.connect(name, tcp).await?)))
