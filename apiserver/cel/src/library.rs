@@ -18,6 +18,7 @@ mod string_format;
 mod strings;
 mod urls;
 
+pub(crate) use quote::quoted;
 pub(crate) use string_format::check as check_format;
 
 use crate::cost::{CostRange, SizeRange};

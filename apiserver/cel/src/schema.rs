@@ -24,8 +24,6 @@ pub struct Schema {
 /// What values of a schema are.
 #[derive(Debug)]
 pub(crate) enum Form {
-    /// Anything; without a type, no expression gets at it.
-    Unknown,
     IntOrString,
     Object {
         /// By the name that expressions have for them.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// A text as Go's `strconv.Quote` and `%q` have it.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {

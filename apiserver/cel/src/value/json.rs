@@ -38,7 +38,6 @@ impl<'a> Value<'a> {
             };
         }
         match &schema.form {
-            Form::Unknown => Ok(Self::of_json(json)),
             Form::IntOrString => match json {
                 Json::String(text) => Ok(Self::string(text.as_str())),
                 Json::Number(number) if number.is_i64() => Ok(Self::of_json(json)),
