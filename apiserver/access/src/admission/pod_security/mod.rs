@@ -270,12 +270,7 @@ mod tests {
         let user = User::new("jane", ["dev"]);
         let review = review(&user, Operation::Create, "apps", "deployments", "shop", "");
         let deployment = json!({"metadata": {"name": "d"}, "spec": {"template": pod("x")}});
-        assert!(
-            bench
-                .admission
-                .validate(&review, Some(&deployment), None)
-                .is_ok()
-        );
+        assert!(bench.validate(&review, Some(&deployment), None).is_ok());
         let warnings = review.notes.warnings.into_inner();
         assert!(
             warnings[0].starts_with(r#"would violate PodSecurity "restricted:latest": allowPriv"#),
