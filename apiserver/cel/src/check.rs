@@ -178,7 +178,7 @@ impl Checker<'_, '_> {
         };
         let found = match &inner {
             Type::Map(_, value) => (**value).clone(),
-            Type::Object(object) => match object.fields.get(field) {
+            Type::Object(object) => match object.field(field) {
                 Some(kind) => kind.clone(),
                 None => {
                     self.issue(id, format!("undefined field '{field}'"));
@@ -270,7 +270,7 @@ impl Checker<'_, '_> {
                 found = (*inner).clone();
             }
             let Some(object) = &object else { continue };
-            let Some(wanted) = object.fields.get(&field.name) else {
+            let Some(wanted) = object.field(&field.name) else {
                 self.issue(field.id, format!("undefined field '{}'", field.name));
                 continue;
             };

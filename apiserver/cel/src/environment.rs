@@ -27,6 +27,8 @@ pub struct Environment {
     functions: Functions,
     variables: BTreeMap<String, Type>,
     types: BTreeMap<String, Type>,
+    /// What names of open object types begin with.
+    open: Option<&'static str>,
 }
 
 type Functions = Arc<HashMap<&'static str, Vec<Arc<Overload>>>>;
@@ -60,6 +62,7 @@ impl Default for Environment {
             functions: functions.clone(),
             variables: BTreeMap::new(),
             types: types.clone(),
+            open: None,
         }
     }
 }
@@ -84,6 +87,13 @@ impl Environment {
         self
     }
 
+    /// With object types of any fields, whose names are this one or begin with it and a dot.
+    #[must_use]
+    pub fn open_objects(mut self, name: &'static str) -> Self {
+        self.open = Some(name);
+        self
+    }
+
     /// With functions that not every environment has.
     #[must_use]
     pub fn overloads(mut self, overloads: impl IntoIterator<Item = Overload>) -> Self {
@@ -95,8 +105,13 @@ impl Environment {
         self.variables.get(name)
     }
 
-    pub(crate) fn named_type(&self, name: &str) -> Option<&Type> {
-        self.types.get(name)
+    pub(crate) fn named_type(&self, name: &str) -> Option<Type> {
+        if let Some(known) = self.types.get(name) {
+            return Some(known.clone());
+        }
+        let below = name.strip_prefix(self.open?)?;
+        let is_open = below.is_empty() || below.starts_with('.');
+        is_open.then(|| Type::object(ObjectType::open(name)))
     }
 
     pub(crate) fn function(&self, name: &str) -> Option<&[Arc<Overload>]> {

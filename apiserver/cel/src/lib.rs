@@ -17,6 +17,7 @@
 //! assert_eq!(fits.as_bool(), Some(true));
 //! ```
 
+pub mod admission;
 mod check;
 mod cost;
 mod environment;

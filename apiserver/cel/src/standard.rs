@@ -11,7 +11,7 @@ mod time_text;
 pub(crate) use arithmetic::append;
 pub(crate) use conversion::text;
 pub(crate) use operator::insert;
-pub(crate) use time_text::{parse_duration, parse_timestamp};
+pub(crate) use time_text::{duration_text, parse_duration, parse_timestamp, timestamp_text};
 
 use crate::function::Overload;
 use crate::types::Type;

@@ -54,6 +54,8 @@ pub struct ObjectType {
     pub name: String,
     /// By name as expressions have it, that is escaped.
     pub fields: BTreeMap<String, Type>,
+    /// Whether it may have others, too, of any type.
+    pub open: bool,
 }
 
 impl ObjectType {
@@ -65,7 +67,23 @@ impl ObjectType {
         Self {
             name: name.into(),
             fields: fields.into_iter().map(|(n, t)| (n.into(), t)).collect(),
+            open: false,
         }
+    }
+
+    /// A type of any fields.
+    pub fn open(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            open: true,
+            ..Self::default()
+        }
+    }
+
+    /// The type of a field, if it has it.
+    pub(crate) fn field(&self, name: &str) -> Option<&Type> {
+        let any = self.open.then_some(&Type::Dyn);
+        self.fields.get(name).or(any)
     }
 }
 

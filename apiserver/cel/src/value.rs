@@ -7,6 +7,7 @@ mod list;
 mod map;
 mod opaque;
 mod text;
+mod to_json;
 
 pub use list::List;
 pub use map::{Key, Map, Struct};

@@ -145,10 +145,7 @@ fn object(schema: &Json, name: &str) -> (Form, Type, Bounds) {
             fields.insert(escaped, property);
         }
     }
-    let kind = Type::object(ObjectType {
-        name: name.to_owned(),
-        fields: types,
-    });
+    let kind = Type::object(ObjectType::new(name, types));
     (Form::Object { fields }, kind, bounds)
 }
 
