@@ -81,7 +81,7 @@ fn the_graph_is_the_one_checked_in() {
 fn every_part_knows_only_what_it_may() {
     // Who signs service account tokens.
     let signers = ["hardway-access", "hardway-controller-manager"];
-    let inner = ["resources", "patch", "access", "fairness", "streams"];
+    let inner = ["cel", "resources", "patch", "access", "fairness", "streams"];
     let inner = inner.map(|name| format!("hardway-{name}"));
     for (package, needs) in graph() {
         let of_ours = needs.iter().filter(|name| ours(name));

@@ -7,7 +7,8 @@ use k8s_openapi::schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use k8s_openapi::api::{
-    admissionregistration::v1 as admissionregistration, apps::v1 as apps,
+    admissionregistration::v1 as admissionregistration,
+    admissionregistration::v1alpha1 as admissionregistration_alpha, apps::v1 as apps,
     authentication::v1 as authentication, authorization::v1 as authorization,
     autoscaling::v1 as autoscaling, autoscaling::v2 as autoscaling_v2, batch::v1 as batch,
     certificates::v1 as certificates, coordination::v1 as coordination, core::v1 as core,
@@ -35,6 +36,13 @@ const BODIES: &[(&str, &str, &str)] = &[
     ("extensions", "v1beta1", "Scale"),
     ("policy", "v1", "Eviction"),
 ];
+
+/// Packages of definitions that Kubernetes 1.33 has in alpha alone and 1.34 in beta, with
+/// the same fields.
+const PROMOTED: &[(&str, &str)] = &[(
+    "io.k8s.api.admissionregistration.v1alpha1.",
+    "io.k8s.api.admissionregistration.v1beta1.",
+)];
 
 macro_rules! generate {
     ($generator:ident: $($module:ident { $($kind:ident)* })*) => {
@@ -71,6 +79,7 @@ pub fn definitions(facts: &Facts, enums: &Enums, changes: &Changes) -> Map<Strin
             MutatingWebhookConfiguration ValidatingAdmissionPolicy
             ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration
         }
+        admissionregistration_alpha { MutatingAdmissionPolicy MutatingAdmissionPolicyBinding }
         apiextensions { CustomResourceDefinition }
         apiregistration { APIService }
         flowcontrol { FlowSchema PriorityLevelConfiguration }
@@ -86,6 +95,9 @@ pub fn definitions(facts: &Facts, enums: &Enums, changes: &Changes) -> Map<Strin
         version { Info }
     );
     let mut definitions = generator.take_definitions(false);
+    for (alpha, beta) in PROMOTED {
+        promote(&mut definitions, alpha, beta);
+    }
     for (name, schema) in &mut definitions {
         if let Some(schema) = schema.as_object_mut() {
             normalise(name, schema);
@@ -119,6 +131,21 @@ pub fn definitions(facts: &Facts, enums: &Enums, changes: &Changes) -> Map<Strin
         json!({"description": "Patch is the body of a PATCH request: its content type says how it is applied.", "type": "object"}),
     );
     definitions
+}
+
+/// Names the definitions of a package as those of another.
+fn promote(definitions: &mut Map<String, Value>, from: &str, to: &str) {
+    let renamed = |name: &str| match name.strip_prefix(from) {
+        Some(kind) => format!("{to}{kind}"),
+        None => name.to_owned(),
+    };
+    *definitions = std::mem::take(definitions)
+        .into_iter()
+        .map(|(name, mut schema)| {
+            old::refer(&mut schema, &renamed);
+            (renamed(&name), schema)
+        })
+        .collect();
 }
 
 /// Brings what k8s-openapi words differently into Kubernetes' form.

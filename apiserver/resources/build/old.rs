@@ -136,7 +136,7 @@ fn package(name: &str) -> String {
 }
 
 /// Renames what a schema refers to.
-fn refer(value: &mut Value, rename: &dyn Fn(&str) -> String) {
+pub fn refer(value: &mut Value, rename: &dyn Fn(&str) -> String) {
     match value {
         Value::Object(map) => {
             if let Some(Value::String(reference)) = map.get_mut("$ref") {

@@ -24,29 +24,20 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
             })
         }
         "ValidatingAdmissionPolicy" => ("Name|Validations:i|ParamKind|Age", |object, now| {
-            let parameters = &object["spec"]["paramKind"];
-            let shown = match text(&parameters["kind"]) {
-                "" => UNSET.to_owned(),
-                kind => format!("{}/{kind}", text(&parameters["apiVersion"])),
-            };
             let validations = list(&object["spec"]["validations"]).len();
-            vec![
-                name(object),
-                validations.into(),
-                shown.into(),
-                age(object, now),
-            ]
+            with_name_and_age(object, now, [validations.into(), param_kind(object)])
         }),
-        "ValidatingAdmissionPolicyBinding" => ("Name|PolicyName|ParamRef|Age", |object, now| {
-            let parameters = &object["spec"]["paramRef"];
-            let shown = match (text(&parameters["namespace"]), text(&parameters["name"])) {
-                ("", "") => UNSET.to_owned(),
-                ("", name) => name.to_owned(),
-                (namespace, name) => format!("{namespace}/{name}"),
-            };
-            let policy = object["spec"]["policyName"].clone();
-            vec![name(object), policy, shown.into(), age(object, now)]
+        "MutatingAdmissionPolicy" => ("Name|Mutations:i|ParamKind|Age", |object, now| {
+            let mutations = list(&object["spec"]["mutations"]).len();
+            with_name_and_age(object, now, [mutations.into(), param_kind(object)])
         }),
+        "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => {
+            ("Name|PolicyName|ParamRef|Age", |object, now| {
+                let shown = param_ref(&object["spec"]["paramRef"]);
+                let policy = object["spec"]["policyName"].clone();
+                with_name_and_age(object, now, [policy, shown.into()])
+            })
+        }
         "APIService" => ("Name|Service|Available|Age", |object, now| {
             let service = &object["spec"]["service"];
             let place = match service.is_object() {
@@ -80,6 +71,51 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
         ),
         _ => return None,
     })
+}
+
+/// Of what kind a policy's parameters are.
+fn param_kind(policy: &Value) -> Value {
+    let kind = &policy["spec"]["paramKind"];
+    match text(&kind["kind"]) {
+        "" => UNSET.into(),
+        name => format!("{}/{name}", text(&kind["apiVersion"])).into(),
+    }
+}
+
+/// Which objects are a binding's parameters, as Kubernetes has it: one without a namespace may
+/// be in any, and a selector is shown as Go prints it.
+fn param_ref(reference: &Value) -> String {
+    let quoted = |selector: &Value| {
+        let labels = selector["matchLabels"].as_object().into_iter().flatten();
+        let labels: String = labels
+            .map(|(key, value)| format!("{key}: {},", text(value)))
+            .collect();
+        let expressions: String = list(&selector["matchExpressions"])
+            .iter()
+            .map(|it| {
+                let values: Vec<&str> = list(&it["values"]).iter().map(text).collect();
+                let (key, operator) = (text(&it["key"]), text(&it["operator"]));
+                format!(
+                    "LabelSelectorRequirement{{Key:{key},Operator:{operator},Values:[{}],}},",
+                    values.join(" ")
+                )
+            })
+            .collect();
+        format!(
+            "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+        )
+    };
+    match (text(&reference["namespace"]), text(&reference["name"])) {
+        (_, "") if reference["selector"].is_object() => quoted(&reference["selector"]),
+        (_, "") => UNSET.to_owned(),
+        ("", name) => format!("*/{name}"),
+        (namespace, name) => format!("{namespace}/{name}"),
+    }
+}
+
+fn with_name_and_age<const N: usize>(object: &Value, now: Timestamp, cells: [Value; N]) -> Cells {
+    let (first, last) = ([name(object)], [age(object, now)]);
+    first.into_iter().chain(cells).chain(last).collect()
 }
 
 fn binding(object: &Value, now: Timestamp) -> Cells {

@@ -11,6 +11,18 @@ const ADMISSION: Row = Row {
 
 pub const ROWS: &[Row] = &[
     Row {
+        versions: &["v1beta1"],
+        kind: "MutatingAdmissionPolicy",
+        plural: "mutatingadmissionpolicies",
+        ..ADMISSION
+    },
+    Row {
+        versions: &["v1beta1"],
+        kind: "MutatingAdmissionPolicyBinding",
+        plural: "mutatingadmissionpolicybindings",
+        ..ADMISSION
+    },
+    Row {
         kind: "MutatingWebhookConfiguration",
         plural: "mutatingwebhookconfigurations",
         ..ADMISSION

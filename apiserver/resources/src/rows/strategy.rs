@@ -123,6 +123,8 @@ mod tests {
         storage/csistoragecapacity: CSIStorageCapacity    : versioned              :
         storage/storageclass      : StorageClass          : returned               :
         storage/volumeattachment  : VolumeAttachment      : versioned, returned    : all
+        admissionregistration/mutatingadmissionpolicy : MutatingAdmissionPolicy : versioned :
+        admissionregistration/mutatingadmissionpolicybinding : MutatingAdmissionPolicyBinding : versioned :
         admissionregistration/mutatingwebhookconfiguration : MutatingWebhookConfiguration : versioned :
         admissionregistration/validatingadmissionpolicy : ValidatingAdmissionPolicy : versioned : all
         admissionregistration/validatingadmissionpolicybinding : ValidatingAdmissionPolicyBinding : versioned :

@@ -102,8 +102,10 @@ fn admission(kind: &str) -> Kind {
     match kind {
         "MutatingWebhookConfiguration" => extension::MUTATING_WEBHOOKS,
         "ValidatingWebhookConfiguration" => extension::VALIDATING_WEBHOOKS,
-        "ValidatingAdmissionPolicy" => extension::ADMISSION_POLICY,
-        "ValidatingAdmissionPolicyBinding" => extension::ADMISSION_BINDING,
+        "MutatingAdmissionPolicy" => extension::MUTATING_POLICY,
+        "MutatingAdmissionPolicyBinding" => extension::MUTATING_BINDING,
+        "ValidatingAdmissionPolicy" => extension::VALIDATING_POLICY,
+        "ValidatingAdmissionPolicyBinding" => extension::VALIDATING_BINDING,
         _ => PLAIN,
     }
 }

@@ -4,6 +4,8 @@
 use super::super::field::{Errors, Path};
 use super::super::json::{get, has, int, list, text};
 use super::super::{client_config, labels};
+use super::match_conditions;
+use hardway_cel::admission::Vocabulary;
 use hardway_proto::names;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -53,6 +55,8 @@ fn check_webhook(e: &mut Errors, path: &Path, hook: &Value) {
         labels::check_selector(e, &path.child(selector), get(hook, selector));
     }
     client_config::check(e, &path.child("clientConfig"), get(hook, "clientConfig"));
+    let (at, conditions) = (path.child("matchConditions"), list(hook, "matchConditions"));
+    match_conditions::check(e, &at, conditions, Vocabulary::default());
     // Of mutating ones alone.
     let at = path.child("reinvocationPolicy");
     let policy = text(hook, "reinvocationPolicy");
