@@ -14,6 +14,7 @@ pub mod grpc;
 pub mod kubernetes_service;
 pub mod metrics;
 pub mod pipeline;
+pub mod policies;
 pub mod protobuf;
 mod protocols;
 pub mod rest;

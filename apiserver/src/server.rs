@@ -4,6 +4,7 @@ use crate::aggregation::{self, Aggregation};
 use crate::cache::Cache;
 use crate::flags::{FlagError, Flags, invalid, read};
 use crate::pipeline::{Pipeline, Services};
+use crate::policies::{self, PolicyHost};
 use crate::protocols::Protocols;
 use crate::rest::health::{self, Startup};
 use crate::rest::{Documents, Rest};
@@ -102,6 +103,7 @@ impl Server {
                 cache.clone(),
                 authorizer.clone(),
                 webhooks,
+                Arc::new(PolicyHost::new(registry.clone())),
                 &flags.enable_admission_plugins,
                 &flags.disable_admission_plugins,
             ),
@@ -128,6 +130,8 @@ impl Server {
         task::spawn_critical("custom-resources", following);
         let following = aggregation::run(pipeline.clone(), startup.clone());
         task::spawn_critical("aggregation", following);
+        let following = policies::run(pipeline.clone());
+        task::spawn_critical("policies", following);
         match pipeline.seats.fairness().cloned() {
             Some(shared) => {
                 let (behind, ready) = (pipeline.clone(), startup.clone());

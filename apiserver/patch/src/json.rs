@@ -56,6 +56,35 @@ pub fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, Status> {
     }
 }
 
+/// Applies the operations of a JSON patch that an admission policy has made. `None` if one of
+/// them is a test that fails: then nothing is done.
+///
+/// # Errors
+/// In Kubernetes' words, if it is no patch or can't be applied.
+pub fn tested_json_patch(object: &Value, operations: &Value) -> Result<Option<Value>, String> {
+    let operations = operations.as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut patched = object.clone();
+    for operation in operations {
+        let one = Value::Array(vec![operation.clone()]).to_string();
+        let (name, path) = (&operation["op"], &operation["path"]);
+        let (name, path) = (name.as_str(), path.as_str());
+        patched = match json_patch(&patched, one.as_bytes()) {
+            Ok(patched) => patched,
+            Err(_) if name == Some("test") => return Ok(None),
+            Err(_) => {
+                let (name, path) = (name.unwrap_or_default(), path.unwrap_or_default());
+                return Err(match name {
+                    "add" | "remove" | "replace" | "move" | "copy" => format!(
+                        "{name} operation does not apply: doc is missing path: {path:?}: missing value"
+                    ),
+                    other => format!("Unexpected kind: {other}"),
+                });
+            }
+        };
+    }
+    Ok(Some(patched))
+}
+
 /// How many elements of a list an operation may move, at most.
 fn moves(document: &Value, operation: &PatchOperation) -> usize {
     let length = |pointer: &json_patch::jsonptr::Pointer| {

@@ -12,6 +12,7 @@
 //! - [`apply`]: server-side apply; keeps `metadata.managedFields` itself.
 
 mod apply;
+mod configuration;
 pub mod fields;
 mod json;
 pub mod managed_fields;
@@ -20,8 +21,9 @@ mod typed;
 mod versions;
 
 pub use apply::{apply, check_applied};
+pub use configuration::merge_configuration;
 pub use fields::{FieldSet, PathElement};
-pub use json::{json_patch, merge_patch};
+pub use json::{json_patch, merge_patch, tested_json_patch};
 pub use managed_fields::Writer;
 pub use strategic::{go_format, strategic_merge};
 pub use versions::Versions;

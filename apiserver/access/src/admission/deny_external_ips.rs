@@ -79,7 +79,8 @@ mod tests {
         let on = ["DenyServiceExternalIPs".to_owned()];
         let authorizer = Arc::new(crate::Authorizer::new(bench.fake.clone()));
         let nobody = Arc::new(Nobody);
-        let strict = Admission::configured(bench.fake.clone(), authorizer, nobody, &on, &[]);
+        let host = Arc::new(super::super::policies::tests::Server::default());
+        let strict = Admission::configured(bench.fake.clone(), authorizer, nobody, host, &on, &[]);
         assert!(now(strict.validate(&review, Some(&service), None)).is_err());
         assert!(Admission::check_name("DenyServiceExternalIPs").is_ok());
         assert!(Admission::check_name("DenyEverything").is_err());

@@ -21,6 +21,7 @@ mod namespace_lifecycle;
 mod node_restriction;
 mod overlay_restriction;
 mod pod_security;
+pub mod policies;
 mod priority;
 mod resource_quota;
 mod review;
@@ -47,6 +48,7 @@ struct Context {
     objects: Arc<dyn Objects>,
     authorizer: Arc<Authorizer>,
     webhooks: Arc<dyn WebhookCaller>,
+    policies: Arc<dyn policies::Host>,
 }
 
 /// An in-tree plugin. Both phases have a default that lets everything pass.
@@ -205,13 +207,21 @@ const PLUGINS: &[(&str, bool, Make)] = &[
         false,
         Make::Plugin(|| Box::new(deny_external_ips::DenyServiceExternalIps)),
     ),
-    // MutatingAdmissionPolicy goes here.
+    (
+        "MutatingAdmissionPolicy",
+        true,
+        Make::Stage(|| Box::<policies::Mutating>::default()),
+    ),
     (
         "MutatingAdmissionWebhook",
         true,
         Make::Stage(|| Box::<webhooks::Mutating>::default()),
     ),
-    // ValidatingAdmissionPolicy goes here.
+    (
+        "ValidatingAdmissionPolicy",
+        true,
+        Make::Stage(|| Box::<policies::Validating>::default()),
+    ),
     (
         "ValidatingAdmissionWebhook",
         true,
@@ -246,8 +256,9 @@ impl Admission {
         objects: Arc<dyn Objects>,
         authorizer: Arc<Authorizer>,
         webhooks: Arc<dyn WebhookCaller>,
+        policies: Arc<dyn policies::Host>,
     ) -> Self {
-        Self::configured(objects, authorizer, webhooks, &[], &[])
+        Self::configured(objects, authorizer, webhooks, policies, &[], &[])
     }
 
     /// Whether there is a plugin of that name.
@@ -265,6 +276,7 @@ impl Admission {
         objects: Arc<dyn Objects>,
         authorizer: Arc<Authorizer>,
         webhooks: Arc<dyn WebhookCaller>,
+        policies: Arc<dyn policies::Host>,
         enable: &[String],
         disable: &[String],
     ) -> Self {
@@ -288,6 +300,7 @@ impl Admission {
                 objects,
                 authorizer,
                 webhooks,
+                policies,
             },
             links: always.map(Link::Plugin).into_iter().chain(chosen).collect(),
         }
@@ -447,7 +460,12 @@ mod testing {
             let account = serde_json::json!({"metadata": {"name": "default", "namespace": "shop"}});
             fake.put("", "serviceaccounts", account);
             let authorizer = Arc::new(Authorizer::new(fake.clone()));
-            let admission = Admission::new(fake.clone(), authorizer, Arc::new(Nobody));
+            let admission = Admission::new(
+                fake.clone(),
+                authorizer,
+                Arc::new(Nobody),
+                Arc::new(policies::tests::Server::default()),
+            );
             Self { fake, admission }
         }
 

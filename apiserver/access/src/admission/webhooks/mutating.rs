@@ -128,7 +128,7 @@ impl Mutating {
             if !webhook.conditions.is_empty() {
                 shown.show(shown_as, new.as_deref()).await?;
                 let (new, old) = shown.objects();
-                let hold = webhook.conditions.hold(review, new, old);
+                let hold = webhook.conditions.hold(cx, review, shown_as, new, old);
                 if !hold.map_err(|why| review.forbid(new, why))? {
                     continue;
                 }

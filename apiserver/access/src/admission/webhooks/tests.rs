@@ -3,7 +3,7 @@
 
 use super::super::matching::REGISTRATION_GROUP;
 use super::super::testing::{now, pod, review};
-use super::super::{Admission, Operation, Review};
+use super::super::{Admission, Operation, Review, policies};
 use super::*;
 use crate::objects::fake::Fake;
 use crate::{Authorizer, User};
@@ -118,8 +118,9 @@ impl Bench {
         let server = Arc::new(Server::default());
         let authorizer = Arc::new(Authorizer::new(objects.clone()));
         let off: Vec<String> = ["ServiceAccount", "Priority"].map(str::to_owned).into();
+        let host = Arc::new(policies::tests::Server::default());
         let admission =
-            Admission::configured(objects.clone(), authorizer, server.clone(), &[], &off);
+            Admission::configured(objects.clone(), authorizer, server.clone(), host, &[], &off);
         Self {
             objects,
             server,

@@ -78,9 +78,10 @@ impl Validating {
                 }
             };
             let of = &shown[at];
+            let (shown_new, shown_old) = (of.new.as_ref(), of.old.as_ref());
             let hold = webhook
                 .conditions
-                .hold(review, of.new.as_ref(), of.old.as_ref());
+                .hold(cx, review, shown_as, shown_new, shown_old);
             if hold.map_err(|why| review.forbid(new.or(old), why))? {
                 asked.push((webhook, at));
             }
