@@ -123,6 +123,7 @@ mod tests {
     use super::*;
     use crate::plugins::default_profile;
     use crate::storage::Storage;
+    use crate::storage::testing::storage;
     use serde_json::json;
 
     fn pod(name: &str, priority: i32, cpu: &str) -> PodInfo {
@@ -146,7 +147,15 @@ mod tests {
     }
 
     fn attempt(pod: &PodInfo, nodes: &[Arc<NodeInfo>]) -> Result<Preemption, String> {
-        let framework = default_profile(Storage::default());
+        attempt_with(Storage::default(), pod, nodes)
+    }
+
+    fn attempt_with(
+        storage: Storage,
+        pod: &PodInfo,
+        nodes: &[Arc<NodeInfo>],
+    ) -> Result<Preemption, String> {
+        let framework = default_profile(storage);
         let cycle = framework.prepare(pod, nodes);
         let rejections = nodes
             .iter()
@@ -171,6 +180,38 @@ mod tests {
         assert_eq!(found.node, "b");
         let names: Vec<_> = found.victims.iter().map(|v| &v.key.name).collect();
         assert_eq!(names, ["x"]);
+    }
+
+    /// `ReadWriteOncePod` preemption as KEP 2485 has it: who uses the claim gives way to a pod
+    /// of higher priority, wherever it is.
+    #[test]
+    fn a_claim_for_one_pod_is_taken_from_a_less_important_one() {
+        let volume = json!({"metadata": {"name": "v", "uid": "v"}, "spec": {
+            "accessModes": ["ReadWriteOncePod"], "capacity": {"storage": "1Gi"},
+            "claimRef": {"namespace": "d", "name": "data", "uid": "u"}}});
+        let claim = json!({"metadata": {"namespace": "d", "name": "data", "uid": "u",
+            "annotations": {"pv.kubernetes.io/bind-completed": "yes"}},
+            "spec": {"accessModes": ["ReadWriteOncePod"], "volumeName": "v",
+                     "resources": {"requests": {"storage": "1Gi"}}}});
+        let with_claim = |name: &str, priority: i32| {
+            let pod = pod(name, priority, "1");
+            let mut object = (*pod.pod).clone();
+            let volumes = json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]);
+            object.spec.as_mut().unwrap().volumes = serde_json::from_value(volumes).unwrap();
+            PodInfo::new(Arc::new(object))
+        };
+        let storage = || storage(claim.clone(), json!([volume]), json!([]));
+        let nodes = [
+            node("a", vec![pod("bystander", 1, "1")]),
+            node("b", vec![with_claim("user", 1), pod("other", 1, "1")]),
+        ];
+        let found = attempt_with(storage(), &with_claim("p", 100), &nodes).unwrap();
+        assert_eq!(found.node, "b");
+        let names: Vec<_> = found.victims.iter().map(|v| &v.key.name).collect();
+        assert_eq!(names, ["user"]);
+        // One that is as important keeps it.
+        let refused = attempt_with(storage(), &with_claim("p", 1), &nodes);
+        assert!(refused.is_err(), "{refused:?}");
     }
 
     #[test]
