@@ -24,6 +24,8 @@ use std::sync::Arc;
 enum Task {
     Claim(ObjectKey),
     Volume(String),
+    /// A folder, and the name of the volume that it would be of.
+    Folder(String, PathBuf),
 }
 
 /// Why something is tried again.
@@ -54,9 +56,16 @@ impl Provisioner {
     pub fn start(client: Client, flags: &Flags) -> Self {
         let queue = WorkQueue::new();
         let on_claim = queue.clone();
+        let root = flags.root.clone();
         let claims = Informer::new(client.all::<PersistentVolumeClaim>())
             .on_change(move |change| {
-                on_claim.add(Task::Claim(ObjectKey::of(change.object().as_ref())));
+                let claim = change.object();
+                on_claim.add(Task::Claim(ObjectKey::of(claim.as_ref())));
+                if let Change::Deleted(claim) = change {
+                    let name = volume::name(claim);
+                    let path = volume::folder(claim, &root);
+                    on_claim.add(Task::Folder(name, path));
+                }
             })
             .start();
         let on_volume = queue.clone();
@@ -127,6 +136,12 @@ impl Provisioner {
         self.classes.wait_synced().await;
         self.nodes.wait_synced().await;
         let queue = self.queue.clone();
+        // Whoever ended in the middle of making a volume may have left its folder.
+        let root = self.root.clone();
+        let found = tokio::task::spawn_blocking(move || folder::all(&root)).await;
+        for (name, path) in found.unwrap_or_default() {
+            queue.add(Task::Folder(name, path));
+        }
         controller::run("provisioner", queue, 4, |task| self.reconcile(task)).await;
     }
 
@@ -134,6 +149,7 @@ impl Provisioner {
         let outcome = match task {
             Task::Claim(key) => self.claim(&key).await,
             Task::Volume(name) => self.volume(&name).await,
+            Task::Folder(name, path) => self.folder(&name, path).await,
         };
         match outcome {
             // It has changed or gone: the watch says so, and it is looked at again.
@@ -217,13 +233,15 @@ impl Provisioner {
         let message = format!("External provisioner is provisioning volume for claim \"{about}\"");
         self.event(claim, EventType::Normal, "Provisioning", message);
         let path = PathBuf::from(volume::path(&volume));
-        if let Err(error) = on_disk(path, folder::make).await {
+        if let Err(error) = on_disk(path.clone(), folder::make).await {
             self.failed(claim, &error.to_string());
             return Err(error);
         }
         match self.client.all().create(&volume).await {
             Err(status) if !status.is_already_exists() => {
                 self.failed(claim, &format!("error creating volume: {}", status.message));
+                // Tried again only as long as the claim is there.
+                self.queue.add(Task::Folder(volume.name().to_owned(), path));
                 return Err(status.into());
             }
             _ => {}
@@ -264,6 +282,22 @@ impl Provisioner {
                     false => Ok(()),
                 }
             }
+        }
+    }
+
+    /// Removes a folder whose claim went before there was a volume. Data there is none.
+    async fn folder(&self, name: &str, path: PathBuf) -> Result<(), Error> {
+        let is_wanted = |claim: &PersistentVolumeClaim| volume::name(claim) == name;
+        let mut claims = self.claims.list().into_iter();
+        if claims.any(|claim| is_wanted(&claim))
+            || self.volumes.get(&ObjectKey::new("", name)).is_some()
+        {
+            return Ok(());
+        }
+        let volumes = self.client.all::<PersistentVolume>();
+        match volumes.get_opt(name).await? {
+            None => on_disk(path, folder::remove_empty).await,
+            Some(_) => Ok(()),
         }
     }
 

@@ -64,6 +64,31 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
+/// The folders of a root that are named as those of volumes are, with the volumes' names.
+pub fn all(root: &Path) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(root).into_iter().flatten().flatten();
+    let volume = |path: PathBuf| {
+        let (volume, _) = path.file_name()?.to_str()?.split_once('_')?;
+        Some((volume.to_owned(), path))
+    };
+    entries.filter_map(|entry| volume(entry.path())).collect()
+}
+
+/// Removes a folder that never had a volume, and so nothing in it. One that isn't empty stays,
+/// whatever it is.
+///
+/// # Errors
+/// If it can't be removed.
+pub fn remove_empty(path: &Path) -> io::Result<()> {
+    match fs::remove_dir(path) {
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            _ => Err(error),
+        },
+        Ok(()) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +145,27 @@ mod tests {
         remove(&path).unwrap();
         assert!(!path.exists() && other.join("file").exists());
         remove(&path).unwrap();
+    }
+
+    #[test]
+    fn what_never_had_a_volume_goes_and_data_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let (empty, full) = (root.path().join("pvc-1_n_a"), root.path().join("pvc-2_n_b"));
+        make(&empty).unwrap();
+        make(&full).unwrap();
+        fs::write(full.join("file"), "kept").unwrap();
+        fs::create_dir(root.path().join("lost+found")).unwrap();
+        let mut found = all(root.path());
+        found.sort();
+        let expected = [("pvc-1", &empty), ("pvc-2", &full)];
+        assert_eq!(
+            found,
+            expected.map(|(name, path)| (name.to_owned(), path.clone()))
+        );
+        for path in [&empty, &full, &empty] {
+            remove_empty(path).unwrap();
+        }
+        assert!(!empty.exists() && full.join("file").exists());
+        assert!(all(&root.path().join("nowhere")).is_empty());
     }
 }

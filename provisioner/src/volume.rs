@@ -10,12 +10,24 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::storage::v1::StorageClass;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// Holds a volume until its folder is gone, also if the volume is deleted before its claim.
 pub const FINALIZER: &str = "external-provisioner.volume.kubernetes.io/finalizer";
 /// On a volume: the node that has its folder.
 pub const NODE: &str = "hardway.example/node";
 const HOSTNAME: &str = "kubernetes.io/hostname";
+
+/// The name of the volume for a claim.
+pub fn name(claim: &PersistentVolumeClaim) -> String {
+    format!("pvc-{}", claim.uid())
+}
+
+/// Its folder, with words for who looks at the disk.
+pub fn folder(claim: &PersistentVolumeClaim, root: &Path) -> PathBuf {
+    let name = name(claim);
+    root.join(format!("{name}_{}_{}", claim.namespace(), claim.name()))
+}
 
 /// The volume for a claim, on the node of the place.
 ///
@@ -31,9 +43,6 @@ pub fn new(
     let host = labels
         .and_then(|labels| labels.get(HOSTNAME))
         .ok_or_else(|| format!("node {node:?} has no label {HOSTNAME}"))?;
-    let name = format!("pvc-{}", claim.uid());
-    // For who looks at the disk.
-    let folder = format!("{name}_{}_{}", claim.namespace(), claim.name());
     let policy = class.reclaim_policy.as_deref().unwrap_or("Delete");
     let annotations = [(PROVISIONED_BY, place.provisioner), (NODE, node)];
     let annotations = annotations.map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -51,7 +60,7 @@ pub fn new(
     };
     Ok(PersistentVolume {
         metadata: ObjectMeta {
-            name: Some(name),
+            name: Some(name(claim)),
             annotations: Some(BTreeMap::from(annotations)),
             finalizers: (policy == "Delete").then(|| vec![FINALIZER.to_owned()]),
             ..ObjectMeta::default()
@@ -62,7 +71,7 @@ pub fn new(
             claim_ref: Some(reference_to(claim)),
             local: Some(LocalVolumeSource {
                 fs_type: None,
-                path: place.root.join(folder).display().to_string(),
+                path: folder(claim, place.root).display().to_string(),
             }),
             node_affinity: Some(VolumeNodeAffinity {
                 required: Some(NodeSelector {
