@@ -8,7 +8,7 @@ use crate::images::sandbox_image;
 use crate::manager::Pods;
 use crate::node::machine::{Machine, Usage};
 use crate::usage::cgroup::{CpuDetail, Disk, Limits, Memory, Tasks};
-use crate::usage::exposition::{Exposition, Kind};
+use crate::usage::exposition::{Exposition, Kind, LabelText};
 use crate::usage::inventory::PodEntry;
 use crate::usage::network::{self, Interface, Traffic};
 use crate::usage::{Figures, Meter};
@@ -415,21 +415,30 @@ const TRAFFIC: [Counted<Traffic>; 4] = [
     ),
 ];
 
-/// A series with labels beside those of its cgroup.
-fn more(text: &mut Exposition, of: &Reading, name: &str, labels: &[(&str, &str)], value: f64) {
-    let own = of.labels.all();
-    let labels: Vec<(&str, &str)> = own.iter().chain(labels).copied().collect();
-    text.sample(name, &labels, value, of.millis());
+/// A cgroup, and its labels as each of its figures has them.
+struct Series<'a> {
+    of: &'a Reading,
+    labels: LabelText,
+}
+
+/// A series, with labels beside those of its cgroup.
+fn more(text: &mut Exposition, of: &Series<'_>, name: &str, labels: &[(&str, &str)], value: f64) {
+    text.series(name, &of.labels, labels, value, of.of.millis());
 }
 
 fn cadvisor_text(readings: &[Reading], machine: &Machine, on: &NodeDisk) -> String {
     let disk = &on.usage;
     let mut text = Exposition::default();
+    let series = |of| Series {
+        of,
+        labels: LabelText::of(&of.labels.all()),
+    };
+    let all: Vec<Series<'_>> = readings.iter().map(series).collect();
     for (name, help, kind, of) in FAMILIES {
         text.family(name, help, kind);
-        for reading in readings {
-            if let Some(value) = of(reading) {
-                text.sample(name, &reading.labels.all(), value, reading.millis());
+        for series in &all {
+            if let Some(value) = of(series.of) {
+                more(&mut text, series, name, &[], value);
             }
         }
     }
@@ -439,34 +448,29 @@ fn cadvisor_text(readings: &[Reading], machine: &Machine, on: &NodeDisk) -> Stri
         "Cumulative cpu time consumed in seconds.",
         Kind::Counter,
     );
-    for reading in readings {
-        more(
-            &mut text,
-            reading,
-            name,
-            &[("cpu", "total")],
-            seconds(reading.cpu),
-        );
+    for series in &all {
+        let value = seconds(series.of.cpu);
+        more(&mut text, series, name, &[("cpu", "total")], value);
     }
     let name = "container_memory_failures_total";
     let help = "Cumulative count of memory allocation failures.";
     text.family(name, help, Kind::Counter);
-    for reading in readings {
-        let memory = &reading.memory;
+    for series in &all {
+        let memory = &series.of.memory;
         for (kind, count) in [
             ("pgfault", memory.faults),
             ("pgmajfault", memory.major_faults),
         ] {
             let label = [("failure_type", kind), ("scope", "hierarchy")];
-            more(&mut text, reading, name, &label, count as f64);
+            more(&mut text, series, name, &label, count as f64);
         }
     }
     for (name, help, of) in DISKS {
         text.family(name, help, Kind::Counter);
-        for reading in readings {
-            for disk in &reading.disks {
+        for series in &all {
+            for disk in &series.of.disks {
                 let label = [("device", disk.device.as_str())];
-                more(&mut text, reading, name, &label, of(disk) as f64);
+                more(&mut text, series, name, &label, of(disk) as f64);
             }
         }
     }
@@ -475,14 +479,14 @@ fn cadvisor_text(readings: &[Reading], machine: &Machine, on: &NodeDisk) -> Stri
             let name = format!("container_network_{direction}_{what}_total");
             let ending = if help.ends_with("while") { "ing" } else { "ed" };
             text.family(&name, &format!("{help} {verb}{ending}"), Kind::Counter);
-            for reading in readings {
-                for interface in &reading.network {
+            for series in &all {
+                for interface in &series.of.network {
                     let traffic = match direction {
                         "receive" => &interface.received,
                         _ => &interface.sent,
                     };
                     let label = [("interface", interface.name.as_str())];
-                    more(&mut text, reading, &name, &label, of(traffic) as f64);
+                    more(&mut text, series, &name, &label, of(traffic) as f64);
                 }
             }
         }
@@ -507,7 +511,7 @@ fn cadvisor_text(readings: &[Reading], machine: &Machine, on: &NodeDisk) -> Stri
         ),
     ] {
         text.family(name, help, Kind::Gauge);
-        for node in readings.iter().take(1) {
+        for node in all.iter().take(1) {
             more(
                 &mut text,
                 node,

@@ -1,11 +1,16 @@
 //! The figures of one cgroup, of version 1 or 2. What stands where is the kernel's
 //! (`Documentation/admin-guide/cgroup-v1`, `cgroup-v2.rst`), what is made of it cAdvisor's.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// Nanoseconds of one tick of `cpuacct.stat`: `USER_HZ` is 100 wherever Linux runs.
 const TICK: u64 = 10_000_000;
+/// Most files are no longer than this; how long they are the kernel doesn't say.
+const USUAL: usize = 4096;
+/// And none is longer.
+const MOST: u64 = 16 << 20;
 /// Limits of version 1 from here on are none: the largest whole number of pages.
 const UNLIMITED: u64 = 1 << 62;
 
@@ -111,7 +116,13 @@ impl Reader {
         }
         at.push(path.trim_start_matches('/'));
         at.push(file);
-        fs::read_to_string(at).ok()
+        let mut text = String::with_capacity(USUAL);
+        File::open(at)
+            .ok()?
+            .take(MOST)
+            .read_to_string(&mut text)
+            .ok()?;
+        Some(text)
     }
 
     fn number(&self, controller: &str, path: &str, file: &str) -> Option<u64> {
@@ -358,6 +369,7 @@ fn disks(bytes: &str, operations: &str) -> Vec<Disk> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn write(dir: &Path, files: &[(&str, &str)]) {
         for (file, text) in files {

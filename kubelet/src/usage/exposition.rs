@@ -7,6 +7,43 @@ use std::fmt::Write as _;
 #[derive(Debug, Default)]
 pub struct Exposition(String);
 
+/// Labels that many figures have, as they are written.
+#[derive(Debug, Default)]
+pub struct LabelText(String);
+
+impl LabelText {
+    /// These labels.
+    pub fn of(labels: &[(&str, &str)]) -> Self {
+        let mut text = String::new();
+        push_labels(&mut text, labels);
+        Self(text)
+    }
+}
+
+/// Each label, with a comma after it.
+fn push_labels(to: &mut String, labels: &[(&str, &str)]) {
+    for (label, text) in labels {
+        to.push_str(label);
+        to.push_str("=\"");
+        push_escaped(to, text);
+        to.push_str("\",");
+    }
+}
+
+fn push_escaped(to: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(['\\', '"', '\n']) {
+        to.push_str(&rest[..at]);
+        to.push_str(match rest.as_bytes()[at] {
+            b'\n' => "\\n",
+            b'"' => "\\\"",
+            _ => "\\\\",
+        });
+        rest = &rest[at + 1..];
+    }
+    to.push_str(rest);
+}
+
 /// How a figure may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -28,15 +65,25 @@ impl Exposition {
 
     /// One figure, with the time it is of in milliseconds since the epoch if that is known.
     pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64, at: Option<i64>) {
+        self.series(name, &LabelText::default(), labels, value, at);
+    }
+
+    /// The same, with labels that other figures have too before its own.
+    pub fn series(
+        &mut self,
+        name: &str,
+        shared: &LabelText,
+        own: &[(&str, &str)],
+        value: f64,
+        at: Option<i64>,
+    ) {
         self.0.push_str(name);
-        for (index, (label, text)) in labels.iter().enumerate() {
-            self.0.push(if index == 0 { '{' } else { ',' });
-            self.0.push_str(label);
-            self.0.push_str("=\"");
-            self.escaped(text);
-            self.0.push('"');
-        }
-        if !labels.is_empty() {
+        if !shared.0.is_empty() || !own.is_empty() {
+            self.0.push('{');
+            self.0.push_str(&shared.0);
+            push_labels(&mut self.0, own);
+            // Each label ends with a comma.
+            self.0.pop();
             self.0.push('}');
         }
         let _ = write!(self.0, " {value}");
@@ -44,17 +91,6 @@ impl Exposition {
             let _ = write!(self.0, " {at}");
         }
         self.0.push('\n');
-    }
-
-    fn escaped(&mut self, text: &str) {
-        for character in text.chars() {
-            match character {
-                '\\' => self.0.push_str("\\\\"),
-                '"' => self.0.push_str("\\\""),
-                '\n' => self.0.push_str("\\n"),
-                other => self.0.push(other),
-            }
-        }
     }
 
     /// The text.
@@ -78,10 +114,14 @@ mod tests {
             Some(7),
         );
         text.sample("b", &[], 3.0, None);
+        let shared = LabelText::of(&[("pod", "x\ny")]);
+        text.series("c", &shared, &[], 1.0, None);
+        text.series("c", &shared, &[("cpu", "total")], 2.0, None);
         assert_eq!(
             text.finish(),
             "# HELP a_total All of it\n# TYPE a_total counter\n\
-             a_total{pod=\"x\\\"y\\\\\",container=\"\"} 1.5 7\nb 3\n"
+             a_total{pod=\"x\\\"y\\\\\",container=\"\"} 1.5 7\nb 3\n\
+             c{pod=\"x\\ny\"} 1\nc{pod=\"x\\ny\",cpu=\"total\"} 2\n"
         );
     }
 }
