@@ -272,6 +272,7 @@ impl Manager {
             Event::Finished(uid) => {
                 self.pods.0.lock().remove(&uid);
                 self.context.allocations.forget(&uid);
+                self.context.probes.metrics().forget(&uid);
             }
             Event::DriverCame => {
                 for uid in self.pods.uids() {

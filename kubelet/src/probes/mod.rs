@@ -7,6 +7,7 @@
 mod exec;
 mod grpc;
 pub(crate) mod http;
+pub mod metrics;
 pub mod state;
 pub(crate) mod target;
 
@@ -16,6 +17,7 @@ use hardway_client::events::{EventType, Recorder};
 use hardway_client::panics;
 use hardway_proto::Kind as _;
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+use metrics::Metrics;
 use parking_lot::Mutex;
 use state::Tally;
 use std::collections::HashMap;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// How often a probe that couldn't be made at all is tried again at once.
 const ATTEMPTS: usize = 3;
@@ -118,6 +121,7 @@ pub struct Manager {
     recorder: Recorder,
     updates: mpsc::UnboundedSender<Update>,
     tasks: Mutex<Tasks>,
+    metrics: Metrics,
 }
 
 impl Manager {
@@ -132,7 +136,13 @@ impl Manager {
             recorder,
             updates,
             tasks: Mutex::default(),
+            metrics: Metrics::default(),
         }
+    }
+
+    /// How the probes have ended so far.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Starts the probes of a container; nothing if they run already. Before
@@ -162,6 +172,7 @@ impl Manager {
                 recorder: self.recorder.clone(),
                 updates: self.updates.clone(),
                 started: started.clone(),
+                metrics: self.metrics.clone(),
             };
             list.push((kind, tokio::spawn(worker.run_on())));
         }
@@ -209,6 +220,7 @@ struct Worker {
     recorder: Recorder,
     updates: mpsc::UnboundedSender<Update>,
     started: Arc<watch::Sender<bool>>,
+    metrics: Metrics,
 }
 
 fn seconds(value: Option<i32>, default: u64) -> Duration {
@@ -240,7 +252,7 @@ impl Worker {
         let mut tally = Tally::new(self.kind, &self.probe, self.target.ready);
         let period = seconds(self.probe.period_seconds, 10);
         loop {
-            let next = tokio::time::Instant::now() + period;
+            let next = Instant::now() + period;
             if let Some(success) = self.outcome().await.and_then(|s| tally.count(s)) {
                 self.tell(success);
                 let ended = match self.kind {
@@ -281,6 +293,7 @@ impl Worker {
 
     /// Probes once; `None` if that couldn't be done.
     async fn outcome(&self) -> Option<bool> {
+        let begun = Instant::now();
         let mut outcome = self.probe_once().await;
         for _ in 1..ATTEMPTS {
             if !matches!(outcome, Outcome::Unknown(_)) {
@@ -289,6 +302,8 @@ impl Worker {
             outcome = self.probe_once().await;
         }
         let kind = self.kind;
+        self.metrics
+            .count(kind, &self.target, &outcome, begun.elapsed());
         match outcome {
             Outcome::Success => Some(true),
             Outcome::Warning(text) => {

@@ -144,3 +144,31 @@ fn wording() {
         "Startup probe failed: x"
     );
 }
+
+/// The families and labels of `pkg/kubelet/prober/prober_manager.go`.
+#[tokio::test(start_paused = true)]
+async fn probes_are_counted_until_their_pod_is_gone() {
+    let mut setup = setup();
+    setup.runtime.exits(&["live"], 1);
+    setup.manager.start(target(json!({
+        "livenessProbe": {"exec": {"command": ["live"]}, "failureThreshold": 2},
+        "readinessProbe": {"exec": {"command": ["ready"]}}})));
+    assert_eq!(setup.next().await, (Kind::Readiness, true));
+    assert_eq!(setup.next().await, (Kind::Liveness, false));
+    let told = setup.manager.metrics().render().unwrap();
+    let labels = r#"container="web",namespace="n",pod="p",pod_uid="u""#;
+    let failed =
+        format!(r#"prober_probe_total{{{labels},probe_type="Liveness",result="failed"}} 2"#);
+    assert!(told.contains(&failed), "{told}");
+    let labels = r#"container="web",namespace="n",pod="p",probe_type="#;
+    let duration =
+        |kind: &str| format!("prober_probe_duration_seconds_count{{{labels}\"{kind}\"}}");
+    assert!(told.contains(&duration("Readiness")), "{told}");
+    assert!(!told.contains(&duration("Liveness")), "none has passed");
+    setup.manager.stop("c1");
+    assert_eq!(setup.manager.metrics().render().unwrap(), told);
+    setup.manager.metrics().forget("other");
+    assert_eq!(setup.manager.metrics().render().unwrap(), told);
+    setup.manager.metrics().forget("u");
+    assert_eq!(setup.manager.metrics().render().unwrap(), "");
+}

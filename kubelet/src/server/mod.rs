@@ -140,6 +140,10 @@ impl Server {
             ["metrics", "cadvisor"] if get => {
                 cadvisor::cadvisor(&self.context, &self.pods, &self.meter, &self.machine).await
             }
+            ["metrics", "probes"] if get => {
+                let told = self.context.probes.metrics().render();
+                Ok(metrics::answer(told.map_err(Refusal::internal)?))
+            }
             ["logs", names @ ..] if get => {
                 let directory = Path::new(node_logs::DIRECTORY);
                 node_logs::answer(directory, path, names, &query).await
