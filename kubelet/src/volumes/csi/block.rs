@@ -92,12 +92,12 @@ pub(super) async fn stage(
     record: Record,
 ) -> Result<(), String> {
     let dir = data(root, volume);
-    record.write(&dir).map_err(failed(&dir))?;
+    let staging = staging_path(root, volume);
+    let folder = capabilities.stages().then_some(staging.as_path());
+    record.note(&dir, folder).await?;
     if !capabilities.stages() {
         return Ok(());
     }
-    let staging = staging_path(root, volume);
-    root_dir::make(&staging).map_err(failed(&staging))?;
     request.staging_target_path = text(&staging);
     let done = driver.node_stage_volume(request).await;
     done.map(drop).map_err(|failure| failure.message)

@@ -9,7 +9,6 @@ use super::client::{Capabilities, Driver};
 use super::record::{Record, Staged, missing_is_fine};
 use super::request::Around;
 use super::source::sha256;
-use crate::root_dir;
 use crate::volumes::System;
 use crate::volumes::looks::look;
 use crate::volumes::ownership::{self, Access};
@@ -138,10 +137,7 @@ pub(super) async fn stage(
     let dir = stage_dir(root, &record.driver_name, &record.volume_handle);
     let target = dir.join(GLOBAL);
     // Also for drivers that stage nothing: this is how it is known to be in use here.
-    record
-        .write(&dir)
-        .and_then(|()| root_dir::make(&target))
-        .map_err(failed("cannot write", &dir))?;
+    record.note(&dir, Some(&target)).await?;
     if !capabilities.stages() {
         return Ok(());
     }
@@ -190,7 +186,7 @@ pub(super) async fn publish(
     owner: Option<(u32, bool)>,
 ) -> Result<PathBuf, String> {
     let (dir, target) = (place.dir(), place.target());
-    record.write(&dir).map_err(failed("cannot write", &dir))?;
+    record.note(&dir, None).await?;
     request.target_path = text(&target);
     if let Err(failure) = driver.node_publish_volume(request).await {
         if failure.is_final && missing_is_fine(fs::remove_dir(&target)).is_ok() {

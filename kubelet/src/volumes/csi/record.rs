@@ -111,6 +111,20 @@ impl Record {
         File::open(dir)?.sync_all()
     }
 
+    /// Writes it into a folder, and makes another one, beside everything else: the disk may be
+    /// slow.
+    pub async fn note(&self, dir: &Path, folder: Option<&Path>) -> Result<(), String> {
+        let (record, at) = (self.clone(), dir.to_owned());
+        let folder = folder.map(Path::to_owned);
+        let write = move || -> io::Result<()> {
+            record.write(&at)?;
+            folder.map_or(Ok(()), |folder| crate::root_dir::make(&folder))
+        };
+        let written = tokio::task::spawn_blocking(write).await;
+        let written = written.map_err(|error| error.to_string())?;
+        written.map_err(|error| format!("cannot write {}: {error}", dir.display()))
+    }
+
     /// Takes it away, and its folder, which is empty by then.
     pub fn remove(dir: &Path) -> io::Result<()> {
         for name in [FILE.to_owned(), format!("{FILE}.new")] {
