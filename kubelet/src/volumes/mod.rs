@@ -9,8 +9,12 @@ pub mod csi;
 mod downward_api;
 mod empty_dir;
 mod files;
+mod format;
 mod host_path;
+mod host_tools;
+mod iscsi;
 mod local;
+mod locks;
 mod looks;
 mod mounts;
 mod nfs;
@@ -103,6 +107,7 @@ fn plugins() -> Vec<Arc<dyn VolumePlugin>> {
         files::volumes::<ProjectedVolumeSource>(),
         Arc::new(local::Local),
         Arc::new(nfs::Nfs),
+        Arc::new(iscsi::Iscsi::default()),
     ]
 }
 
@@ -389,14 +394,14 @@ fn unsupported(spec: &VolumeSpec) -> String {
     let name = spec.type_name();
     match (name.as_str(), &spec.persistent) {
         ("image", _) => "volume type image is not supported on this node: its kubelet has the container runtime mount no images; copy what is in it with an init container".to_owned(),
-        ("iscsi" | "fc", _) => format!(
+        ("fc", _) => format!(
             "volume type {name} is not supported on this node; use a CSI driver for it"
         ),
         (_, None) => format!(
-            "volume type {name} is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, csi, nfs, configMap, secret, downwardAPI or projected"
+            "volume type {name} is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, csi, nfs, iscsi, configMap, secret, downwardAPI or projected"
         ),
         (_, Some(_)) => {
-            format!("volume type {name} is not supported on this node; use csi, nfs, hostPath or local")
+            format!("volume type {name} is not supported on this node; use csi, nfs, iscsi, hostPath or local")
         }
     }
 }

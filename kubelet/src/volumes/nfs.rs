@@ -1,24 +1,18 @@
 //! `nfs`: a folder of a server, mounted by the host's own tool.
 
+use super::host_tools;
 use super::looks::look;
 use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec, VolumeUsage};
 use crate::root_dir;
 use k8s_openapi::api::core::v1::NFSVolumeSource;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
 use std::time::Duration;
 use tokio::process::Command;
 
-/// What mounts, called by mount(8).
-const HELPER: &str = "mount.nfs";
-/// Where it may be.
-const PLACES: [&str; 4] = ["/sbin", "/usr/sbin", "/bin", "/usr/bin"];
+/// What mounts, called by mount(8), and where it comes from.
+const HELPER: (&str, &str) = ("mount.nfs", "nfs-common (Debian) or nfs-utils");
 /// How long a server may take; then the next try begins.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long what was killed may take to end.
-const LAST_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The plugin, of pods' own volumes and of persistent ones.
 pub(super) struct Nfs;
@@ -76,43 +70,6 @@ fn arguments(
     Ok(all)
 }
 
-/// Runs a command; one that takes too long is killed with all that it has begun, and there is no
-/// answer.
-async fn run(mut command: Command, patience: Duration) -> std::io::Result<Option<Output>> {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    let child = command.spawn()?;
-    let group = child.id().and_then(|id| i32::try_from(id).ok());
-    let ended = child.wait_with_output();
-    tokio::pin!(ended);
-    if let Ok(ended) = tokio::time::timeout(patience, &mut ended).await {
-        return ended.map(Some);
-    }
-    if let Some(group) = group {
-        // It may have just ended.
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-    }
-    let _ = tokio::time::timeout(LAST_PATIENCE, ended).await;
-    Ok(None)
-}
-
-/// Whether the host can mount such volumes.
-fn check_host(places: &[&str]) -> Result<(), String> {
-    let is_there = places
-        .iter()
-        .any(|place| Path::new(place).join(HELPER).exists());
-    match is_there {
-        true => Ok(()),
-        false => Err(format!(
-            "mount failed: {HELPER} is missing on this node: install nfs-common (Debian) or nfs-utils"
-        )),
-    }
-}
-
 impl VolumePlugin for Nfs {
     fn name(&self) -> &'static str {
         "kubernetes.io/nfs"
@@ -136,10 +93,11 @@ impl VolumePlugin for Nfs {
             if found.map_err(|e| format!("{}: {e}", dir.display()))? {
                 return Ok(dir);
             }
-            check_host(&PLACES)?;
+            let (helper, packages) = HELPER;
+            host_tools::check(helper, packages).map_err(|why| format!("mount failed: {why}"))?;
             let mut mount = Command::new("mount");
             mount.args(arguments);
-            let done = run(mount, PATIENCE).await;
+            let done = host_tools::run(mount, PATIENCE).await;
             let done = done.map_err(|e| format!("mount failed: {e}"))?;
             let done = done.ok_or_else(|| format!("mount failed: {} doesn't answer", of.server))?;
             match done.status.success() {
@@ -203,26 +161,5 @@ mod tests {
             let told = arguments(&spec, source(&spec).unwrap(), Path::new("/d"));
             assert!(told.is_err(), "{told:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_mount_that_hangs_ends_with_its_helper() {
-        let mut helper = Command::new("sh");
-        helper.args(["-c", "sleep 600 & wait"]);
-        // It holds the pipe: were it left, this would wait for it.
-        let begun = std::time::Instant::now();
-        let ended = run(helper, Duration::from_millis(50)).await.unwrap();
-        assert!(ended.is_none() && begun.elapsed() < LAST_PATIENCE);
-        let mut quick = Command::new("sh");
-        quick.args(["-c", "echo why >&2; exit 3"]);
-        let ended = run(quick, PATIENCE).await.unwrap().unwrap();
-        assert_eq!(ended.status.code(), Some(3));
-        assert_eq!(ended.stderr, b"why\n");
-    }
-
-    #[test]
-    fn a_host_without_the_tool_says_what_is_missing() {
-        let missing = check_host(&["/nowhere"]).unwrap_err();
-        assert!(missing.contains("install nfs-common"), "{missing}");
     }
 }

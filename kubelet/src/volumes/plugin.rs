@@ -44,7 +44,7 @@ impl VolumeSpec {
 
     /// The type of volume as its object names it, e.g. `nfs`.
     pub fn type_name(&self) -> String {
-        const SHARED: [&str; 8] = [
+        const SHARED: [&str; 9] = [
             "accessModes",
             "capacity",
             "claimRef",
@@ -52,6 +52,7 @@ impl VolumeSpec {
             "nodeAffinity",
             "persistentVolumeReclaimPolicy",
             "storageClassName",
+            "volumeAttributesClassName",
             "volumeMode",
         ];
         let json = match &self.persistent {

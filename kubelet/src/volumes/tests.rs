@@ -2,6 +2,7 @@ use super::system::fake;
 use super::*;
 use crate::cri::MountPropagation;
 use crate::objects::fake::Fake;
+use k8s_openapi::api::core::v1::PersistentVolumeSpec;
 use parking_lot::Mutex;
 use plugin::Step;
 use serde_json::{Value, json};
@@ -145,12 +146,12 @@ async fn failures_are_told_as_kubernetes_tells_them() {
             "hostPath type check failed: /proc/version is not a directory",
         ),
         (
-            json!({"iscsi": {"targetPortal": "1.2.3.4", "iqn": "i", "lun": 0}}),
-            "volume type iscsi is not supported on this node; use a CSI driver for it",
+            json!({"fc": {"targetWWNs": ["5006016041e0a9b0"], "lun": 0}}),
+            "volume type fc is not supported on this node; use a CSI driver for it",
         ),
         (
             json!({"rbd": {"image": "i", "monitors": []}}),
-            "volume type rbd is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, csi, nfs, configMap, secret, downwardAPI or projected",
+            "volume type rbd is not supported on this node; use emptyDir, hostPath, persistentVolumeClaim, ephemeral, csi, nfs, iscsi, configMap, secret, downwardAPI or projected",
         ),
     ] {
         let mut volume = source;
@@ -164,6 +165,125 @@ async fn failures_are_told_as_kubernetes_tells_them() {
             error.to_string(),
             format!("MountVolume.SetUp failed for volume \"x\" : {reason}")
         );
+    }
+}
+
+/// All sources of a pod's volumes: with a field that Kubernetes adds this doesn't compile.
+fn sources(
+    Volume {
+        name: _,
+        aws_elastic_block_store: _,
+        azure_disk: _,
+        azure_file: _,
+        cephfs: _,
+        cinder: _,
+        config_map: _,
+        csi: _,
+        downward_api: _,
+        empty_dir: _,
+        ephemeral: _,
+        fc: _,
+        flex_volume: _,
+        flocker: _,
+        gce_persistent_disk: _,
+        git_repo: _,
+        glusterfs: _,
+        host_path: _,
+        image: _,
+        iscsi: _,
+        nfs: _,
+        persistent_volume_claim: _,
+        photon_persistent_disk: _,
+        portworx_volume: _,
+        projected: _,
+        quobyte: _,
+        rbd: _,
+        scale_io: _,
+        secret: _,
+        storageos: _,
+        vsphere_volume: _,
+    }: Volume,
+) -> (&'static str, &'static str) {
+    let done = "configMap downwardAPI emptyDir hostPath iscsi nfs projected secret";
+    let refused = "awsElasticBlockStore azureDisk azureFile cephfs cinder fc flexVolume flocker \
+        gcePersistentDisk gitRepo glusterfs image photonPersistentDisk portworxVolume quobyte rbd \
+        scaleIO storageos vsphereVolume";
+    (done, refused)
+}
+
+/// The same of persistent volumes.
+fn persistent_sources(
+    PersistentVolumeSpec {
+        access_modes: _,
+        aws_elastic_block_store: _,
+        azure_disk: _,
+        azure_file: _,
+        capacity: _,
+        cephfs: _,
+        cinder: _,
+        claim_ref: _,
+        csi: _,
+        fc: _,
+        flex_volume: _,
+        flocker: _,
+        gce_persistent_disk: _,
+        glusterfs: _,
+        host_path: _,
+        iscsi: _,
+        local: _,
+        mount_options: _,
+        nfs: _,
+        node_affinity: _,
+        persistent_volume_reclaim_policy: _,
+        photon_persistent_disk: _,
+        portworx_volume: _,
+        quobyte: _,
+        rbd: _,
+        scale_io: _,
+        storage_class_name: _,
+        storageos: _,
+        volume_attributes_class_name: _,
+        volume_mode: _,
+        vsphere_volume: _,
+    }: PersistentVolumeSpec,
+) -> (&'static str, &'static str) {
+    let done = "hostPath iscsi local nfs";
+    let refused = "awsElasticBlockStore azureDisk azureFile cephfs cinder fc flexVolume flocker \
+        gcePersistentDisk glusterfs photonPersistentDisk portworxVolume quobyte rbd scaleIO \
+        storageos vsphereVolume";
+    (done, refused)
+}
+
+/// Claims, `ephemeral` among them, are looked up before; `csi` is a plugin of its own.
+#[tokio::test]
+async fn every_source_is_done_or_refused_by_its_name() {
+    let Bench { manager, .. } = bench();
+    let check = |name: &str, spec: &VolumeSpec, is_done: bool| {
+        let plugin = manager.plugin(spec).map(VolumePlugin::name);
+        assert_eq!(plugin.is_some(), is_done, "{name}: {plugin:?}");
+        let reason = unsupported(spec);
+        let expected = format!("volume type {name} is not supported on this node");
+        assert!(reason.starts_with(&expected), "{reason}");
+    };
+    let (done, refused) = sources(Volume::default());
+    for (names, is_done) in [(done, true), (refused, false)] {
+        for name in names.split_whitespace() {
+            let volume: Volume = serde_json::from_value(json!({"name": "v", name: {}})).unwrap();
+            check(name, &own(&volume), is_done);
+        }
+    }
+    let (done, refused) = persistent_sources(PersistentVolumeSpec::default());
+    for (names, is_done) in [(done, true), (refused, false)] {
+        for name in names.split_whitespace() {
+            let volume = json!({"metadata": {"name": "v"}, "spec": {name: {}, "capacity": {},
+                "volumeMode": "Filesystem", "volumeAttributesClassName": "c"}});
+            let mut spec = own(&Volume::default());
+            spec.persistent = Some(plugin::Persistent {
+                claim: Arc::default(),
+                volume: Arc::new(serde_json::from_value(volume).unwrap()),
+            });
+            check(name, &spec, is_done);
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! One at a time for each volume: drivers may answer `Aborted` to a second call.
+//! One at a time for each volume: drivers may answer `Aborted` to a second call, and a session
+//! that is begun must not be ended by somebody else meanwhile.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
