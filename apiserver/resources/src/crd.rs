@@ -19,6 +19,8 @@ use crate::rows::{self, Handler, Part};
 use crate::rules::field::{Errors, Path};
 use crate::rules::{FieldErrors, KindRules, carry_over, meta};
 use crate::schema::{self, Schema};
+use hardway_cel::Validations;
+use hardway_proto::status::Cause;
 use selectable::Selectable;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -125,9 +127,13 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
             open_api: raw.map(Compressed::of),
             deprecation,
         });
-        let validator = raw.map(Validator::of_resource);
         selectable.add(&name, version);
-        schemas.insert(name, (schema, validator.unwrap_or_default()));
+        let rules = VersionRules {
+            schema,
+            validator: raw.map(Validator::of_resource).unwrap_or_default(),
+            validations: raw.map(Validations::of_resource),
+        };
+        schemas.insert(name, rules);
     }
     Ok(Resource {
         storage_prefix: format!("{group}/{plural}"),
@@ -219,15 +225,61 @@ pub fn version_priority(version: &str) -> (u8, u32, u32) {
     parse().unwrap_or((0, 0, 0))
 }
 
-/// What a custom resource's schema asks of its objects.
+/// What the schema of one version asks of its objects.
+struct VersionRules {
+    schema: Schema,
+    validator: Validator,
+    validations: Option<Validations>,
+}
+
+impl VersionRules {
+    /// What is wrong with an object, and with what it has become if it was another before.
+    fn check(&self, object: &Value, old: Option<&Value>) -> FieldErrors {
+        let mut errors = self.validator.check_change(object, old);
+        errors.extend(self.validator.metadata(object));
+        self.add_validations(object, old, &mut errors);
+        errors
+    }
+
+    /// What the schema's own rules say of an object, unless what is wrong with it already
+    /// keeps them from reading it.
+    fn add_validations(&self, object: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
+        let Some(validations) = self.validations.as_ref().filter(|v| !v.is_empty()) else {
+            return;
+        };
+        if errors
+            .iter()
+            .any(|cause| BLOCKING.contains(&cause.reason.as_str()))
+        {
+            errors.push(Cause {
+                reason: "FieldValueInvalid".into(),
+                message: "Invalid value: \"null\": some validation rules were not checked because the object was invalid; correct the existing errors to complete validation".into(),
+                field: "<nil>".into(),
+            });
+            return;
+        }
+        errors.extend(validations.check(object, old).causes);
+    }
+}
+
+/// With such errors an object isn't what its schema's rules are about.
+const BLOCKING: [&str; 5] = [
+    "FieldValueNotSupported",
+    "FieldValueRequired",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+];
+
+/// What a custom resource's schemas ask of its objects.
 struct CustomRules {
-    schemas: HashMap<String, (Schema, Validator)>,
+    schemas: HashMap<String, VersionRules>,
     has_status: bool,
     selectable: Selectable,
 }
 
 impl CustomRules {
-    fn of(&self, object: &Value) -> Option<&(Schema, Validator)> {
+    fn of(&self, object: &Value) -> Option<&VersionRules> {
         let api_version = object["apiVersion"].as_str().unwrap_or_default();
         self.schemas
             .get(api_version.rsplit('/').next().unwrap_or_default())
@@ -240,18 +292,25 @@ impl KindRules for CustomRules {
     }
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
-        meta::of_finalizers(new, old)
+        let mut warnings = meta::of_finalizers(new, old);
+        let validations = self.of(new).and_then(|rules| rules.validations.as_ref());
+        if let (Some(validations), Some(_)) = (validations, old) {
+            warnings.extend(validations.check(new, old).warnings);
+        }
+        warnings
     }
 
     fn default(&self, object: &mut Value) {
-        if let Some((schema, _)) = self.of(object) {
+        if let Some(VersionRules { schema, .. }) = self.of(object) {
             defaults::fill(schema, object);
         }
     }
 
     fn default_stored(&self, object: &mut Value) -> bool {
         match self.of(object) {
-            Some((schema, _)) if schema.has_defaults() => defaults::fill(schema, object),
+            Some(VersionRules { schema, .. }) if schema.has_defaults() => {
+                defaults::fill(schema, object)
+            }
             _ => false,
         }
     }
@@ -278,24 +337,30 @@ impl KindRules for CustomRules {
     }
 
     fn validate(&self, object: &Value) -> FieldErrors {
-        let Some((_, validator)) = self.of(object) else {
-            return FieldErrors::new();
-        };
-        let mut errors = validator.check(object);
-        errors.extend(validator.metadata(object));
-        errors
+        let rules = self.of(object);
+        rules.map_or_else(FieldErrors::new, |rules| rules.check(object, None))
     }
 
-    fn validate_status_update(&self, new: &Value, _: &Value) -> FieldErrors {
-        let validator = self.of(new).and_then(|(_, v)| v.fields.get("status"));
-        let (Some(validator), Some(status)) = (validator, new.get("status")) else {
+    fn validate_changed(&self, new: &Value, old: &Value) -> FieldErrors {
+        let rules = self.of(new);
+        rules.map_or_else(FieldErrors::new, |rules| rules.check(new, Some(old)))
+    }
+
+    fn validate_status_update(&self, new: &Value, old: &Value) -> FieldErrors {
+        let Some(rules) = self.of(new) else {
             return FieldErrors::new();
         };
-        Errors::collect(|e| {
-            let path = Path::new("status");
-            e.extend_below(&path, validator.check(status));
-            e.extend_below(&path, validator.metadata(status));
-        })
+        let mut errors = Errors::collect(|e| {
+            if let (Some(status), Some(validator)) =
+                (new.get("status"), rules.validator.fields.get("status"))
+            {
+                let path = Path::new("status");
+                e.extend_below(&path, validator.check_change(status, old.get("status")));
+                e.extend_below(&path, validator.metadata(status));
+            }
+        });
+        rules.add_validations(new, Some(old), &mut errors);
+        errors
     }
 
     fn selectable_names(&self) -> Vec<String> {
@@ -334,6 +399,138 @@ mod tests {
             }}}],
         }}))
         .expect("a good definition")
+    }
+
+    /// As Kubernetes' `CRDValidationRatcheting`: what was so before refuses no update.
+    #[test]
+    fn what_is_wrong_and_unchanged_is_let_be() {
+        let text = json!({"type": "string", "maxLength": 3});
+        let element =
+            json!({"type": "object", "properties": {"name": {"type": "string"}, "to": text}});
+        let mut map = json!({"type": "array", "items": element, "x-kubernetes-list-type": "map"});
+        map["x-kubernetes-list-map-keys"] = json!(["name"]);
+        let atomic = json!({"type": "object", "additionalProperties": text, "x-kubernetes-map-type": "atomic"});
+        let fields = json!({"one": text, "list": {"type": "array", "items": text}, "map": map, "atomic": atomic});
+        let row = row(
+            &json!({"metadata": {"name": "crontabs.example.com"}, "spec": {
+                "group": "example.com",
+                "names": {"plural": "crontabs", "kind": "CronTab"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {
+                    "openAPIV3Schema": {"type": "object", "properties": {
+                        "spec": {"type": "object", "required": ["must"], "properties": fields},
+                    }},
+                }}],
+            }}),
+        )
+        .expect("a good definition");
+        let object =
+            |spec: &Value| json!({"apiVersion": "example.com/v1", "kind": "CronTab", "spec": spec});
+        let old = json!({"one": "long", "list": ["long"], "map": [{"name": "a", "to": "long"}],
+            "atomic": {"a": "long"}});
+        for (at, new, refused) in [
+            ("/other", json!(1), vec!["spec.must"]),
+            ("/one", json!("longer"), vec!["spec.must", "spec.one"]),
+            (
+                "/list",
+                json!(["long", "b"]),
+                vec!["spec.list[0]", "spec.must"],
+            ),
+            (
+                "/map",
+                json!([{"name": "b"}, {"name": "a", "to": "long"}]),
+                vec!["spec.must"],
+            ),
+            (
+                "/map",
+                json!([{"name": "a", "to": "longer"}]),
+                vec!["spec.map[0].to", "spec.must"],
+            ),
+            (
+                "/atomic",
+                json!({"a": "long", "b": "b"}),
+                vec!["spec.atomic.a", "spec.must"],
+            ),
+        ] {
+            let mut spec = old.clone();
+            spec[&at[1..]] = new;
+            let causes = row.rules.validate_changed(&object(&spec), &object(&old));
+            let mut fields: Vec<&str> = causes.iter().map(|cause| cause.field.as_str()).collect();
+            fields.sort_unstable();
+            assert_eq!(fields, refused, "{at}");
+        }
+        let same = row.rules.validate_changed(&object(&old), &object(&old));
+        assert!(same.is_empty(), "{same:?}");
+    }
+
+    #[test]
+    fn rules_of_the_schema_hold() {
+        let row = row(&json!({"metadata": {"name": "crontabs.example.com"}, "spec": {
+            "group": "example.com",
+            "names": {"plural": "crontabs", "kind": "CronTab"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "subresources": {"status": {}},
+                "schema": {"openAPIV3Schema": {
+                    "type": "object",
+                    "properties": {
+                        "spec": {
+                            "type": "object",
+                            "required": ["least"],
+                            "properties": {"least": {"type": "integer"}, "most": {"type": "integer"}},
+                            "x-kubernetes-validations": [
+                                {"rule": "!has(self.most) || self.least <= self.most"},
+                                {"rule": "self.least >= oldSelf.least", "message": "may not sink"},
+                            ],
+                        },
+                        "status": {"type": "object", "properties": {"now": {"type": "integer"}}},
+                    },
+                    "x-kubernetes-validations": [
+                        {"rule": "!has(self.status) || self.status.now >= self.spec.least"},
+                    ],
+                }}}],
+        }}))
+        .expect("a good definition");
+        let object = |least: i64, most: i64, now: i64| {
+            json!({"apiVersion": "example.com/v1", "kind": "CronTab", "metadata": {"name": "c"},
+                "spec": {"least": least, "most": most}, "status": {"now": now}})
+        };
+        let told = |causes: FieldErrors| -> Vec<String> {
+            let shown = |cause: Cause| format!("{}: {}", cause.field, cause.message);
+            causes.into_iter().map(shown).collect()
+        };
+        let rules = &row.rules;
+        let good = object(1, 2, 1);
+        assert_eq!(told(rules.validate(&good)), [""; 0]);
+        assert_eq!(
+            told(rules.validate(&object(3, 2, 3))),
+            [
+                r#"spec: Invalid value: "object": failed rule: !has(self.most) || self.least <= self.most"#
+            ]
+        );
+        assert_eq!(
+            told(rules.validate_changed(&object(0, 2, 1), &good)),
+            [r#"spec: Invalid value: "object": may not sink"#]
+        );
+        assert_eq!(
+            told(rules.validate_status_update(&object(1, 2, 0), &good)),
+            [
+                r#"<nil>: Invalid value: "object": failed rule: !has(self.status) || self.status.now >= self.spec.least"#
+            ]
+        );
+        // Rules are about objects that are otherwise right.
+        let mut odd = object(3, 2, 3);
+        odd["spec"].as_object_mut().unwrap().remove("least");
+        assert_eq!(
+            told(rules.validate(&odd)),
+            [
+                "spec.least: Required value",
+                r#"<nil>: Invalid value: "null": some validation rules were not checked because the object was invalid; correct the existing errors to complete validation"#,
+            ]
+        );
+        let wrong = object(3, 2, 3);
+        let mut relabelled = wrong.clone();
+        relabelled["metadata"]["labels"] = json!({"a": "b"});
+        assert_eq!(told(rules.validate_changed(&relabelled, &wrong)), [""; 0]);
+        assert_eq!(rules.warnings(&relabelled, Some(&wrong)).len(), 1);
     }
 
     #[test]

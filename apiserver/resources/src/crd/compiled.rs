@@ -40,6 +40,8 @@ pub(crate) struct Validator {
     pub(super) any_of: Vec<Shared>,
     pub(super) one_of: Vec<Shared>,
     pub(super) not: Option<Shared>,
+    /// A map or an object that is replaced as a whole.
+    pub(super) atomic: bool,
     /// It is a resource with `apiVersion`, `kind` and `metadata` of its own.
     pub(super) embedded: bool,
     /// So is one below it, or it itself.
@@ -137,8 +139,14 @@ impl Validator {
 
     /// What of a value the schema doesn't allow; paths begin at the value.
     pub fn check(&self, value: &Value) -> FieldErrors {
+        self.check_change(value, None)
+    }
+
+    /// What of a value the schema doesn't allow, but for parts that are as they were in the
+    /// value that it replaces.
+    pub fn check_change(&self, value: &Value, old: Option<&Value>) -> FieldErrors {
         let mut causes = FieldErrors::new();
-        super::validate::value(self, value, &mut causes);
+        super::validate::value(self, value, old, &mut causes);
         causes
     }
 
@@ -194,6 +202,7 @@ impl Compiler {
             embedded || below.any(|part| part.holds_embedded)
         };
         Validator {
+            atomic: schema["x-kubernetes-map-type"] == "atomic",
             embedded,
             holds_embedded,
             fields,

@@ -1,6 +1,7 @@
 //! The regular expressions of schemas. Kubernetes reads them as RE2 has them; here
 //! they are put into the words of another engine, and compiled within bounds.
 
+use hardway_cel::regex::translated;
 use parking_lot::Mutex;
 use regex::{Regex, RegexBuilder};
 use std::collections::HashMap;
@@ -104,70 +105,6 @@ impl Patterns {
                 Err(error) => return Err(error.to_string()),
             }
         }
-    }
-}
-
-/// In RE2 the classes of Perl are those of ASCII, and sets have no operators.
-fn translated(pattern: &str) -> String {
-    let mut out = String::with_capacity(pattern.len() + 16);
-    let mut chars = pattern.chars().peekable();
-    // Whether we are in a set, and at its beginning, where `]` is a character.
-    let (mut in_set, mut begins) = (false, false);
-    while let Some(c) = chars.next() {
-        let first = std::mem::take(&mut begins);
-        match (c, in_set) {
-            ('\\', _) => match chars.next() {
-                Some(class) => out.push_str(&escape(class, in_set)),
-                None => out.push('\\'),
-            },
-            ('[', false) => {
-                out.push('[');
-                if chars.next_if_eq(&'^').is_some() {
-                    out.push('^');
-                }
-                (in_set, begins) = (true, true);
-            }
-            ('[', true) if chars.peek() == Some(&':') => {
-                // A class by its name, up to its end.
-                out.push('[');
-                for c in chars.by_ref() {
-                    out.push(c);
-                    if c == ']' {
-                        break;
-                    }
-                }
-            }
-            ('[', true) => out.push_str("\\["),
-            (']', true) if first => out.push_str("\\]"),
-            (']', true) => {
-                out.push(']');
-                in_set = false;
-            }
-            ('&' | '~', true) => {
-                out.push('\\');
-                out.push(c);
-            }
-            ('-', true) if chars.peek() == Some(&'-') => out.push_str("\\-"),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-fn escape(class: char, in_set: bool) -> String {
-    let ascii = match class {
-        'd' => "0-9",
-        'w' => "0-9A-Za-z_",
-        's' => r"\t\n\f\r ",
-        'D' => "^0-9",
-        'W' => "^0-9A-Za-z_",
-        'S' => r"^\t\n\f\r ",
-        'b' if !in_set => return r"(?-u:\b)".into(),
-        other => return format!("\\{other}"),
-    };
-    match in_set && class.is_lowercase() {
-        true => ascii.to_owned(),
-        false => format!("[{ascii}]"),
     }
 }
 

@@ -12,13 +12,39 @@ use std::sync::LazyLock;
 /// each may show a large part of the object.
 const MOST_CAUSES: usize = 100;
 
-/// Holds a value against its schema; paths begin at the value.
-pub(super) fn value(validator: &Validator, value: &Value, errors: &mut Vec<Cause>) {
-    check(validator, value, "", errors);
+/// Holds a value against its schema; paths begin at the value. What is wrong but was so in
+/// what it replaces is let be, as far as the two can be laid side by side.
+pub(super) fn value(
+    validator: &Validator,
+    value: &Value,
+    old: Option<&Value>,
+    errors: &mut Vec<Cause>,
+) {
+    check_change(validator, value, old, "", errors);
     errors.truncate(MOST_CAUSES);
 }
 
-fn check(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Cause>) {
+fn check_change(
+    validator: &Validator,
+    value: &Value,
+    old: Option<&Value>,
+    path: &str,
+    errors: &mut Vec<Cause>,
+) {
+    let before = errors.len();
+    check(validator, value, old, path, errors);
+    if errors.len() > before && old == Some(value) {
+        errors.truncate(before);
+    }
+}
+
+fn check(
+    validator: &Validator,
+    value: &Value,
+    old: Option<&Value>,
+    path: &str,
+    errors: &mut Vec<Cause>,
+) {
     if (value.is_null() && validator.nullable) || errors.len() > MOST_CAUSES {
         return;
     }
@@ -33,8 +59,8 @@ fn check(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Caus
         return;
     }
     match value {
-        Value::Object(map) => fields(validator, map, path, errors),
-        Value::Array(list) => items(validator, list, path, errors),
+        Value::Object(map) => fields(validator, map, old, path, errors),
+        Value::Array(list) => items(validator, list, old, path, errors),
         Value::String(text) => string(validator, text, path, errors),
         Value::Number(_) => number(validator, value, path, errors),
         _ => {}
@@ -72,7 +98,15 @@ fn type_name(value: &Value) -> &'static str {
     }
 }
 
-fn fields(validator: &Validator, map: &Map<String, Value>, path: &str, errors: &mut Vec<Cause>) {
+fn fields(
+    validator: &Validator,
+    map: &Map<String, Value>,
+    old: Option<&Value>,
+    path: &str,
+    errors: &mut Vec<Cause>,
+) {
+    // What is replaced as a whole has no parts that could have stayed.
+    let old = old.filter(|_| !validator.atomic);
     for name in validator
         .required
         .iter()
@@ -88,18 +122,31 @@ fn fields(validator: &Validator, map: &Map<String, Value>, path: &str, errors: &
     for (name, value) in map {
         let field = validator.fields.get(name);
         if let Some(field) = field.or(validator.additional.as_ref()) {
-            check(field, value, &join(path, name), errors);
+            let old = old.and_then(|old| old.get(name));
+            check_change(field, value, old, &join(path, name), errors);
         }
     }
 }
 
-fn items(validator: &Validator, list: &[Value], path: &str, errors: &mut Vec<Cause>) {
+fn items(
+    validator: &Validator,
+    list: &[Value],
+    old: Option<&Value>,
+    path: &str,
+    errors: &mut Vec<Cause>,
+) {
     size(&validator.elements, "items", list.len(), path, errors);
     let mut seen: HashSet<Vec<&Value>> = HashSet::new();
     for (index, value) in list.iter().enumerate() {
         let path = format!("{path}[{index}]");
         if let Some(items) = &validator.items {
-            check(items, value, &path, errors);
+            check_change(
+                items,
+                value,
+                predecessor(validator, value, old),
+                &path,
+                errors,
+            );
         }
         let Some(keys) = &validator.unique else {
             continue;
@@ -116,6 +163,17 @@ fn items(validator: &Validator, list: &[Value], path: &str, errors: &mut Vec<Cau
             });
         }
     }
+}
+
+/// The element of the old list with the same keys, if elements have such.
+fn predecessor<'a>(
+    validator: &Validator,
+    item: &Value,
+    old: Option<&'a Value>,
+) -> Option<&'a Value> {
+    let keys = validator.unique.as_ref().filter(|keys| !keys.is_empty())?;
+    let same = |old: &&Value| keys.iter().all(|key| old[key] == item[key]);
+    old?.as_array()?.iter().find(same)
 }
 
 fn size(range: &Range<u64>, what: &str, found: usize, path: &str, errors: &mut Vec<Cause>) {
@@ -232,11 +290,11 @@ fn allowed(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Ca
 fn combined(validator: &Validator, value: &Value, path: &str, errors: &mut Vec<Cause>) {
     let fits = |part: &Shared| {
         let mut found = Vec::new();
-        check(part, value, path, &mut found);
+        check(part, value, None, path, &mut found);
         found.is_empty()
     };
     for part in &validator.all_of {
-        check(part, value, path, errors);
+        check(part, value, None, path, errors);
     }
     let mut refuse = |words: &str| {
         let why = format!("{} in body must validate {words}", quote(path));

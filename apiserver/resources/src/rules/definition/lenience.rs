@@ -6,6 +6,7 @@ use super::schema::find;
 use super::{conversion, defaults, schema_of, structural};
 use crate::rules::field::Path;
 use crate::rules::json::{get, list, text};
+use hardway_cel::Validations;
 use serde_json::Value;
 
 /// What isn't asked; nothing by default.
@@ -27,6 +28,8 @@ pub(super) struct Lenience {
     pub reviews: bool,
     /// That selectable fields are few.
     pub selectable: bool,
+    /// That rules are right and not expensive.
+    pub rules: bool,
 }
 
 impl Lenience {
@@ -62,6 +65,9 @@ impl Lenience {
             sets: any(&is_set_of_structures),
             map_keys: any(&|s| !keys_are_there(s, &Path::default()).is_empty()),
             reviews: !review.is_empty() && !conversion::knows_review(get(spec, "conversion")),
+            rules: versions
+                .iter()
+                .any(|v| !Validations::faults(schema_of(v), "").is_empty()),
             selectable: selectable(new) == old_selectable
                 && old_selectable
                     .iter()

@@ -4,6 +4,7 @@ use super::lenience::Lenience;
 use super::{defaults, open_api, structural};
 use crate::rules::field::{Errors, Path};
 use crate::rules::json::{entries, flag, get, is_zero, list, text};
+use hardway_cel::Validations;
 use serde_json::Value;
 
 /// What may stand at the root of a schema whose status is a subresource, and how
@@ -67,6 +68,10 @@ pub(super) fn check(
         causes.extend(found);
     }
     causes.extend(open_api::check(schema, path, lenience));
+    // Rules are about values whose types are known.
+    if !lenience.rules && causes.is_empty() && unsupported.is_none() {
+        causes.extend(Validations::faults(schema, &path.to_string()));
+    }
     // What has no place is mostly told of already, where it stands.
     if causes.is_empty()
         && let Some(why) = unsupported
