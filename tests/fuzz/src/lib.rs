@@ -7,6 +7,7 @@
 
 mod apply;
 mod bodies;
+mod expressions;
 mod fields;
 mod invent;
 mod patches;
@@ -16,6 +17,7 @@ mod streams;
 
 pub use apply::apply;
 pub use bodies::{continue_token, protobuf, quantity, strict, yaml};
+pub use expressions::expression;
 pub use fields::field_set;
 pub use patches::{json_patch, merge_patch};
 pub use selectors::{field_selector, label_selector};
@@ -26,9 +28,10 @@ pub use streams::spdy;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("apply", apply),
     ("continue_token", continue_token),
+    ("expression", expression),
     ("field_selector", field_selector),
     ("field_set", field_set),
     ("json_patch", json_patch),
