@@ -15,9 +15,12 @@ pub struct Compiled<T, S> {
     group: &'static str,
     resource: &'static str,
     compile: Box<dyn Fn(&Value) -> T + Send + Sync>,
-    gather: Box<dyn Fn(&[Arc<T>]) -> S + Send + Sync>,
+    gather: Box<Gather<T, S>>,
     state: RwLock<State<T, S>>,
 }
+
+/// Makes one thing of all.
+type Gather<T, S> = dyn Fn(&[Arc<T>]) -> S + Send + Sync;
 
 struct State<T, S> {
     /// That of the objects that were looked at last.

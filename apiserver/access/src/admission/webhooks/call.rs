@@ -43,14 +43,14 @@ pub(super) async fn ask(
     let uid = crate::tokens::uuid().map_err(Failure::Refused)?;
     let Some(version) = webhook.version else {
         let why = "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)";
-        return Err(CallFailure::new(name, why, 400));
+        return Err(CallFailure::because(name, why, 400));
     };
     let body = request::encode(review, version, &uid, shown_as, new, old);
     let timeout = webhook.timeout.min(review.time_left());
     let answer = cx.webhooks.call(&webhook.client, body, timeout).await;
     let answer = answer.map_err(|error| CallFailure::of(name, &error))?;
     let response = response::read(&answer, version, phase, &uid).map_err(|why| {
-        CallFailure::new(
+        CallFailure::because(
             name,
             format!("received invalid webhook response: {why}"),
             503,

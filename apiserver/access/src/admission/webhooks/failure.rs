@@ -25,7 +25,7 @@ pub(super) struct CallFailure {
 }
 
 impl CallFailure {
-    pub fn new(webhook: &str, reason: impl Into<String>, code: u16) -> Failure {
+    pub fn because(webhook: &str, reason: impl Into<String>, code: u16) -> Failure {
         Failure::Calling(Self {
             webhook: webhook.to_owned(),
             reason: reason.into(),
@@ -38,7 +38,7 @@ impl CallFailure {
             CallError::NoClient(_) => 500,
             CallError::Failed { code, .. } => *code,
         };
-        Self::new(webhook, error.to_string(), code)
+        Self::because(webhook, error.to_string(), code)
     }
 }
 

@@ -209,7 +209,7 @@ async fn change(
     let name = &webhook.name;
     let operations: Vec<Map<String, Value>> = serde_json::from_slice(&patch).map_err(|error| {
         let why = format!("received undecodable patch in webhook response: {error}");
-        CallFailure::new(name, why, 503)
+        CallFailure::because(name, why, 503)
     })?;
     if operations.is_empty() {
         return Ok(false);
@@ -221,7 +221,7 @@ async fn change(
     };
     if patch_type != "JSONPatch" {
         let why = format!("unsupported patch type {patch_type:?}");
-        return Err(CallFailure::new(name, why, 400));
+        return Err(CallFailure::because(name, why, 400));
     }
     let patched = review.versions.patch(new, &patch);
     let patched = patched.map_err(|status| Failure::Refused(Status::internal(status)))?;

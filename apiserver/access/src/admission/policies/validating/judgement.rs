@@ -197,5 +197,8 @@ fn usable(value: &CelValue<'_>) -> Option<String> {
 
 /// The beginning of a text of at most so many bytes.
 fn cut(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+    let end = (0..=most.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
 }
