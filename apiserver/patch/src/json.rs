@@ -47,6 +47,9 @@ pub fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, Status> {
         if moved > MAX_MOVED {
             return Err(unprocessable());
         }
+        if is_absent_as_tested(&patched, operation) {
+            continue;
+        }
         let one = std::slice::from_ref(operation);
         json_patch::patch(&mut patched, one).map_err(|_| unprocessable())?;
     }
@@ -83,6 +86,20 @@ pub fn tested_json_patch(object: &Value, operations: &Value) -> Result<Option<Va
         };
     }
     Ok(Some(patched))
+}
+
+/// Whether the operation tests for null what an object doesn't have. In RFC 6902 that fails; the
+/// library of Kubernetes (`evanphx/json-patch`) takes a missing member for null, and clients
+/// test in this way that nobody has set a field.
+fn is_absent_as_tested(document: &Value, operation: &PatchOperation) -> bool {
+    let PatchOperation::Test(test) = operation else {
+        return false;
+    };
+    let parent = test.path.parent();
+    let parent = parent.and_then(|parent| document.pointer(parent.as_str()));
+    test.value.is_null()
+        && parent.is_some_and(Value::is_object)
+        && document.pointer(test.path.as_str()).is_none()
 }
 
 /// How many elements of a list an operation may move, at most.
@@ -153,6 +170,22 @@ mod tests {
             json_patch(&object, patch).unwrap(),
             json!({"metadata": {"labels": {"x/y": "z"}}, "spec": {"replicas": 3, "list": [1, 2, 3]}})
         );
+    }
+
+    /// As clients do who must be the first to set it.
+    #[test]
+    fn what_is_missing_is_null_to_a_test() {
+        let object = json!({"metadata": {"name": "a"}, "list": [1]});
+        let set = |path: &str| {
+            let test = json!({"op": "test", "path": path, "value": null});
+            let add = json!({"op": "add", "path": path, "value": ["mine"]});
+            json_patch(&object, json!([test, add]).to_string().as_bytes())
+        };
+        let patched = set("/metadata/finalizers").unwrap();
+        assert_eq!(patched["metadata"]["finalizers"], json!(["mine"]));
+        for path in ["/metadata/name", "/absent/finalizers", "/list/1"] {
+            assert_eq!(set(path).unwrap_err().code, 422, "{path}");
+        }
     }
 
     #[test]

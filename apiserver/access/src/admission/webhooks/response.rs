@@ -35,9 +35,7 @@ pub(super) fn read(
     if !response.is_object() {
         return Err("webhook response was absent".to_owned());
     }
-    let mut patch = STANDARD
-        .decode(text(response, "/patch"))
-        .map_err(|error| format!("response.patch is no base64: {error}"))?;
+    let mut patch = bytes(&response["patch"])?;
     let mut patch_type = response["patchType"].as_str();
     match version {
         ReviewVersion::V1 => verify(answer, phase, uid, &patch, patch_type)?,
@@ -61,6 +59,19 @@ pub(super) fn read(
             })
             .collect(),
     })
+}
+
+/// The bytes of a patch: in base64, or one number each. Go reads both, and webhooks written
+/// with kube send numbers.
+fn bytes(patch: &Value) -> Result<Vec<u8>, String> {
+    let Some(numbers) = patch.as_array() else {
+        let text = patch.as_str().unwrap_or_default();
+        let bytes = STANDARD.decode(text);
+        return bytes.map_err(|error| format!("response.patch is no base64: {error}"));
+    };
+    let byte = |number: &Value| number.as_u64().and_then(|number| number.try_into().ok());
+    let bytes: Option<Vec<u8>> = numbers.iter().map(byte).collect();
+    bytes.ok_or_else(|| "response.patch has numbers that are no bytes".to_owned())
 }
 
 /// What v1 demands.
@@ -99,4 +110,21 @@ fn verify(
         _ => return Ok(()),
     };
     Err(wrong.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_patch_is_base64_or_numbers() {
+        for patch in [json!("W10="), json!([91, 93])] {
+            assert_eq!(bytes(&patch).unwrap(), b"[]");
+        }
+        assert_eq!(bytes(&Value::Null).unwrap(), b"");
+        for garbage in [json!("W10"), json!([91, 256]), json!([-1]), json!(["["])] {
+            assert!(bytes(&garbage).is_err(), "{garbage}");
+        }
+    }
 }
