@@ -7,6 +7,7 @@ mod background;
 pub mod bootstrap;
 pub mod cache;
 pub mod client_ca;
+pub mod conversion;
 pub mod definitions;
 pub mod fairness;
 pub mod flags;

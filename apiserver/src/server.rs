@@ -2,6 +2,7 @@
 
 use crate::aggregation::{self, Aggregation};
 use crate::cache::Cache;
+use crate::conversion::Conversion;
 use crate::flags::{FlagError, Flags, invalid, read};
 use crate::pipeline::{Pipeline, Services};
 use crate::policies::{self, PolicyHost};
@@ -102,7 +103,7 @@ impl Server {
             admission: Admission::configured(
                 cache.clone(),
                 authorizer.clone(),
-                webhooks,
+                webhooks.clone(),
                 Arc::new(PolicyHost::new(registry.clone())),
                 &flags.enable_admission_plugins,
                 &flags.disable_admission_plugins,
@@ -116,6 +117,7 @@ impl Server {
                 flags.service_node_port_range.clone(),
             ),
             registry,
+            conversion: Arc::new(Conversion::new(webhooks)),
             aggregation: Arc::new(Aggregation::new(cache.clone(), flags.front_proxy())),
             cache,
             store,

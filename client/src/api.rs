@@ -26,6 +26,8 @@ type Rpc = ApiClient<Sender>;
 #[derive(Clone)]
 pub struct Client {
     sender: Sender,
+    /// For what only the REST API has.
+    rest: Sender,
     field_manager: String,
     /// What it was made of; nothing if it was given its channel.
     config: Option<Arc<Kubeconfig>>,
@@ -65,17 +67,20 @@ impl Client {
     /// If the certificates can't be read.
     #[cfg(feature = "fake")]
     pub fn over_rest(config: &Kubeconfig, field_manager: &str) -> Result<Self, tls::Error> {
-        let transport = Transport::always_rest(channel::connect(config)?);
+        let bearer = Bearer::of(&config.credentials);
+        let client = Self::over(channel::connect(config)?, bearer, field_manager);
         Ok(Self {
-            sender: InterceptedService::new(transport, Bearer::of(&config.credentials)),
-            field_manager: field_manager.into(),
-            config: None,
+            sender: client.rest.clone(),
+            ..client
         })
     }
 
     fn over(connection: Connection, bearer: Bearer, field_manager: &str) -> Self {
+        let transport = Transport::over(connection);
+        let rest = transport.over_rest_alone();
         Self {
-            sender: InterceptedService::new(Transport::over(connection), bearer),
+            sender: InterceptedService::new(transport, bearer.clone()),
+            rest: InterceptedService::new(rest, bearer),
             field_manager: field_manager.into(),
             config: None,
         }
@@ -102,10 +107,28 @@ impl Client {
         }
     }
 
-    /// The resources the apiserver serves now, custom ones included.
+    /// The resources the apiserver serves now, custom ones and those of aggregated servers
+    /// included.
     pub async fn discover(&self) -> Result<Vec<api::ResourceInfo>, Status> {
+        Ok(self.discovery().await?.resources)
+    }
+
+    /// The same, with what of aggregated servers can't be asked now.
+    ///
+    /// # Errors
+    /// If the apiserver can't be asked.
+    pub async fn discovery(&self) -> Result<api::DiscoverResponse, Status> {
         let answer = self.rpc().discover(api::DiscoverRequest {}).await?;
-        Ok(answer.into_inner().resources)
+        Ok(answer.into_inner())
+    }
+
+    /// Objects of a resource as [`discover`](Self::discover) tells of it, whoever serves it.
+    pub fn resource(&self, of: &api::ResourceInfo, namespace: &str) -> DynamicApi {
+        let mut api = self.dynamic(&of.group, &of.version, &of.resource, namespace);
+        if of.aggregated {
+            api.client.sender = self.rest.clone();
+        }
+        api
     }
 
     /// Which version of Kubernetes the apiserver is.

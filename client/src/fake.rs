@@ -347,7 +347,10 @@ impl api_server::Api for Fake {
     async fn discover(&self, _: Request<api::DiscoverRequest>) -> Answer<api::DiscoverResponse> {
         self.called("discover", &None).await;
         let resources = self.0.state.lock().resources.clone();
-        Ok(Response::new(api::DiscoverResponse { resources }))
+        Ok(Response::new(api::DiscoverResponse {
+            resources,
+            unavailable: Vec::new(),
+        }))
     }
 
     async fn get(&self, request: Request<api::GetRequest>) -> Answer<Object> {

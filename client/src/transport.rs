@@ -30,6 +30,8 @@ pub(crate) struct Transport {
     /// The connection, by its number, over which an apiserver turned out not to be
     /// hardway's.
     rest_on: Arc<AtomicU64>,
+    /// Whoever answers is asked over REST.
+    only_rest: bool,
 }
 
 impl Transport {
@@ -40,16 +42,16 @@ impl Transport {
             connection,
             translator: Translator::new(connections),
             rest_on: Arc::new(AtomicU64::new(NEVER)),
+            only_rest: false,
         }
     }
 
     /// The same, over REST whoever answers.
-    #[cfg(feature = "fake")]
-    pub(crate) fn always_rest(mut connection: Connection) -> Self {
-        connection.made = Arc::default();
-        let this = Self::over(connection);
-        this.rest_on.store(0, Ordering::Relaxed);
-        this
+    pub(crate) fn over_rest_alone(&self) -> Self {
+        Self {
+            only_rest: true,
+            ..self.clone()
+        }
     }
 
     async fn over_rest(translator: Translator, call: Request<Body>) -> Response<Body> {
@@ -115,7 +117,7 @@ impl Service<Request<Body>> for Transport {
         }
         let this = self.clone();
         Box::pin(async move {
-            if this.rest_on.load(Ordering::Relaxed) == connection.number() {
+            if this.only_rest || this.rest_on.load(Ordering::Relaxed) == connection.number() {
                 return Ok(Self::over_rest(this.translator, request).await);
             }
             let (head, body) = request.into_parts();

@@ -55,9 +55,11 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
     })
 }
 
-/// What is left of one resource.
+/// What is left of a namespace.
 #[derive(Debug, Default, PartialEq)]
 struct Remains {
+    /// `GROUP/VERSION` of what nobody could be asked about.
+    undiscovered: Vec<String>,
     objects: BTreeMap<String, usize>,
     finalizers: BTreeMap<String, usize>,
     failures: Vec<String>,
@@ -72,6 +74,19 @@ struct Finalized {
 struct Finalizers {
     #[serde(default)]
     finalizers: Vec<String>,
+}
+
+/// What is said of groups that can't be asked for (`ErrGroupDiscoveryFailed` of client-go).
+fn undiscovered(versions: &[String]) -> String {
+    let each = versions.iter();
+    let each: Vec<String> = each
+        .map(|version| format!("{version}: stale GroupVersion discovery: {version}"))
+        .collect();
+    format!(
+        "Discovery failed for some groups, {} failing: unable to retrieve the complete list of server APIs: {}",
+        each.len(),
+        each.join(", ")
+    )
 }
 
 /// The conditions of a namespace that still holds something.
@@ -103,9 +118,12 @@ fn conditions(remains: &Remains, now: Timestamp) -> Vec<NamespaceCondition> {
     vec![
         condition(
             "NamespaceDeletionDiscoveryFailure",
-            false,
+            !remains.undiscovered.is_empty(),
             ("DiscoveryFailed", "ResourcesDiscovered"),
-            (String::new(), "All resources successfully discovered"),
+            (
+                undiscovered(&remains.undiscovered),
+                "All resources successfully discovered",
+            ),
         ),
         condition(
             "NamespaceDeletionGroupVersionParsingFailure",
@@ -191,7 +209,11 @@ impl Controller {
                 outcome => outcome?,
             };
         }
-        if !remains.objects.is_empty() || !remains.failures.is_empty() {
+        // What nobody could be asked about may hold something, too.
+        if !remains.objects.is_empty()
+            || !remains.failures.is_empty()
+            || !remains.undiscovered.is_empty()
+        {
             return Ok(Next::After(RECHECK));
         }
         if let Some(spec) = &mut updated.spec {
@@ -212,10 +234,13 @@ impl Controller {
 
     /// Deletes everything in the namespace; tells what is still there.
     async fn empty(&self, namespace: &str) -> Result<Remains, Status> {
-        let mut remains = Remains::default();
-        let resources = self.client.discover().await?;
-        let can = |r: &ResourceInfo, verb: &str| r.verbs.iter().any(|v| v == verb);
-        for resource in resources
+        let discovery = self.client.discovery().await?;
+        let mut remains = Remains {
+            undiscovered: discovery.unavailable,
+            ..Remains::default()
+        };
+        for resource in discovery
+            .resources
             .iter()
             .filter(|r| r.namespaced && can(r, "list") && can(r, "delete"))
         {
@@ -237,16 +262,21 @@ impl Controller {
         name: &str,
         remains: &mut Remains,
     ) -> Result<(), Status> {
-        let api = self.client.dynamic(
-            &resource.group,
-            &resource.version,
-            &resource.resource,
-            namespace,
-        );
-        if api.list("", "").await?.items.is_empty() {
+        let api = self.client.resource(resource, namespace);
+        let found = api.list("", "").await?.items;
+        if found.is_empty() {
             return Ok(());
         }
-        api.delete_collection("", "", &Default::default()).await?;
+        if can(resource, "deletecollection") {
+            api.delete_collection("", "", &Default::default()).await?;
+        } else {
+            for object in found {
+                match api.delete(&object.name, &Default::default()).await {
+                    Err(status) if !status.is_not_found() => return Err(status),
+                    _ => {}
+                }
+            }
+        }
         for object in api.list("", "").await?.items {
             *remains.objects.entry(format!("{name}.")).or_default() += 1;
             let parsed: Option<Finalized> = serde_json::from_slice(&object.json).ok();
@@ -258,9 +288,33 @@ impl Controller {
     }
 }
 
+fn can(resource: &ResourceInfo, verb: &str) -> bool {
+    resource.verbs.iter().any(|known| known == verb)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_can_not_be_asked_is_named() {
+        let remains = Remains {
+            undiscovered: vec!["things.example.com/v1".into()],
+            ..Default::default()
+        };
+        let list = conditions(&remains, Timestamp::now());
+        assert_eq!(list[0].type_, "NamespaceDeletionDiscoveryFailure");
+        assert_eq!(
+            (list[0].status.as_str(), list[0].reason.as_deref()),
+            ("True", Some("DiscoveryFailed"))
+        );
+        assert_eq!(
+            list[0].message.as_deref(),
+            Some(
+                "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: things.example.com/v1: stale GroupVersion discovery: things.example.com/v1"
+            )
+        );
+    }
 
     #[test]
     fn conditions_say_what_remains() {

@@ -110,8 +110,7 @@ impl Scales {
     ) -> Result<Found, Error> {
         let mut refused = None;
         for resource in self.resources(group, kind).await? {
-            let (version, plural) = (&resource.version, &resource.resource);
-            let api = self.client.dynamic(group, version, plural, namespace);
+            let api = self.client.resource(&resource, namespace);
             match api.get_subresource(name, "scale").await {
                 Ok(object) => {
                     let scale = serde_json::from_slice(&object.json).map_err(|error| {

@@ -93,6 +93,22 @@ impl Api {
         read(&format!("create in {path}"), &answer)
     }
 
+    /// Merges a patch into the object at a path; returns what it is then.
+    ///
+    /// # Errors
+    /// In the apiserver's words.
+    pub fn patch(&self, path: &str, patch: &Value) -> Result<Value> {
+        let body = patch.to_string();
+        let request = http::Request {
+            method: "PATCH",
+            path: &format!("{path}?fieldManager={MANAGER}"),
+            content_type: "application/merge-patch+json",
+            body: body.as_bytes(),
+        };
+        let answer = http::send_tls(self.address, &request, &self.identity)?;
+        read(&format!("patch {path}"), &answer)
+    }
+
     /// Deletes the object at a path; says whether there was one.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::commands::process::Action;
 use crate::commands::{
     certificates, conformance, down, init as init_host, join, logs, node, package, process, reset,
-    status, swap, test, token, tutorial, up,
+    status, storage, swap, test, token, tutorial, up,
 };
 use crate::compile;
 use crate::failure::{OrFail, Result};
@@ -103,6 +103,12 @@ enum Command {
         #[command(subcommand)]
         action: certificates::Action,
     },
+    /// Store objects anew, after another storage version or encryption key: in the lab that
+    /// `--dir` names, or on the host of the control plane
+    Storage {
+        #[command(subcommand)]
+        action: storage::Action,
+    },
     /// Build what is installed on hosts: Debian packages, and a tarball for others
     Package(package::Options),
     /// Walk through the tutorial, showing each command and what it proves
@@ -183,6 +189,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
             // On a control plane's host there is no lab unless it is named.
             let named = arguments.dir.as_ref().map(|_| lab()).transpose()?;
             certificates::run(action, named.as_ref())?;
+        }
+        Command::Storage { action } => {
+            let named = arguments.dir.as_ref().map(|_| lab()).transpose()?;
+            return storage::run(action, named.as_ref());
         }
         Command::Package(options) => package::run(options)?,
         Command::Tutorial(options) => return tutorial::run(&lab()?, options),

@@ -8,6 +8,9 @@ mod pattern;
 mod selectable;
 pub mod status;
 mod validate;
+mod webhook;
+
+pub use webhook::ConversionWebhook;
 
 pub(crate) use compiled::Validator;
 pub(crate) use pattern::Patterns;
@@ -38,19 +41,10 @@ pub struct Refused {
     pub reason: &'static str,
 }
 
-/// The versions of a definition that are served: those that it says, and of one whose
-/// objects only a webhook could convert, the one they are kept in.
+/// The versions of a definition that are served.
 pub fn served(crd: &Value) -> impl Iterator<Item = &Value> {
-    let only_kept = has_webhook(crd);
     let versions = array(&crd["spec"]["versions"]).iter();
-    versions.filter(move |version| {
-        version["served"] == true && (!only_kept || version["storage"] == true)
-    })
-}
-
-/// Whether a webhook is to convert a definition's objects; none is called.
-pub(crate) fn has_webhook(crd: &Value) -> bool {
-    crd["spec"]["conversion"]["strategy"] == "Webhook"
+    versions.filter(|version| version["served"] == true)
 }
 
 /// The row of a definition that serves no version, for what is left of its objects: as its
@@ -61,6 +55,8 @@ pub fn unserved_row(crd: &Value) -> Result<Resource, Refused> {
     for version in versions.into_iter().flatten() {
         version["served"] = version["storage"].clone();
     }
+    // Nobody sees them any more: what could convert them may be gone already.
+    crd["spec"]["conversion"] = Value::Null;
     row(&crd)
 }
 
@@ -104,6 +100,9 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
     }
     let mut schemas = HashMap::new();
     let mut versions = Vec::new();
+    let all = array(&spec["versions"]);
+    let kept_in = all.iter().find(|version| version["storage"] == true);
+    let storage_version = string(&kept_in.unwrap_or(first)["name"]);
     let mut selectable = Selectable::default();
     for version in served {
         let name = string(&version["name"]);
@@ -135,6 +134,17 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         };
         schemas.insert(name, rules);
     }
+    // What is kept in a version that is served no more gets that one's defaults.
+    for version in all.iter().filter(|version| version["served"] != true) {
+        let raw = &version["schema"]["openAPIV3Schema"];
+        let schema = schema::custom::from_open_api(raw.is_object().then_some(raw));
+        let rules = VersionRules {
+            schema,
+            validator: Validator::default(),
+            validations: None,
+        };
+        schemas.insert(string(&version["name"]), rules);
+    }
     Ok(Resource {
         storage_prefix: format!("{group}/{plural}"),
         list_kind: or(string(&names["listKind"]), || format!("{kind}List")),
@@ -150,6 +160,9 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         subresources,
         scale,
         external: None,
+        storage_version,
+        has_other_versions: all.len() > 1,
+        webhook: ConversionWebhook::of(crd),
         removed: None,
         strategy: rows::VERSIONED,
         custom: true,

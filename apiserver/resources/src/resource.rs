@@ -1,5 +1,6 @@
 //! One row of the table.
 
+use crate::crd::ConversionWebhook;
 use crate::openapi::Compressed;
 use crate::rows::{Handler, Strategy};
 use crate::rules::conversions::Conversion;
@@ -72,6 +73,12 @@ pub struct Resource {
     pub scale: Option<ScalePaths>,
     /// The row that keeps this one's objects, if it isn't this one.
     pub external: Option<ExternalVersion>,
+    /// The version that objects are written in, which need not be served.
+    pub storage_version: String,
+    /// Whether it has, or had, versions beside that one.
+    pub has_other_versions: bool,
+    /// Who converts objects between the versions, if it takes more than their name.
+    pub webhook: Option<ConversionWebhook>,
     /// The release of Kubernetes that removed it, if it is here for the sake of
     /// old manifests only. Clients that go through all resources had better not
     /// meet it.
@@ -111,13 +118,14 @@ impl Resource {
     pub fn kept_version(&self) -> &str {
         match &self.external {
             Some(external) => external.version,
-            None => &self.versions[0].name,
+            None => &self.storage_version,
         }
     }
 
-    /// Whether objects may be kept in another form than they are served in.
+    /// Whether objects may be kept in another form than they are served in, and one comes of
+    /// the other without asking anybody.
     pub fn converts(&self) -> bool {
-        self.external.is_some() || self.versions.len() > 1
+        self.external.is_some() || self.has_other_versions && self.webhook.is_none()
     }
 
     /// Fills in what this version defaults otherwise than the kept one.

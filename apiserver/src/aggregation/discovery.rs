@@ -3,6 +3,7 @@
 use super::local;
 use super::remote::State;
 use super::spec::Spec;
+use hardway_proto::api::ResourceInfo;
 use hardway_resources::crd::version_priority;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -45,6 +46,50 @@ fn groups(remotes: &[Remote]) -> Vec<Group<'_>> {
     }
     groups.sort_by_key(|group| (std::cmp::Reverse(group.priority), group.name));
     groups
+}
+
+/// What other servers serve, for those who go through all resources.
+#[derive(Debug, Default, PartialEq)]
+pub struct Behind {
+    /// Each resource in the version that is preferred of those that have it.
+    pub resources: Vec<ResourceInfo>,
+    /// `GROUP/VERSION` of those that can't be asked now.
+    pub unavailable: Vec<String>,
+}
+
+/// The resources of other servers.
+pub fn behind(remotes: &[Remote]) -> Behind {
+    let mut behind = Behind::default();
+    for remote in groups(remotes).iter().flat_map(|group| &group.versions) {
+        let (group, version) = (&remote.spec.group, &remote.spec.version);
+        if !remote.state.is_available {
+            behind.unavailable.push(format!("{group}/{version}"));
+            continue;
+        }
+        let list = remote.state.resources.as_deref().and_then(Value::as_array);
+        for resource in list.into_iter().flatten() {
+            let text = |field: &str| resource[field].as_str().unwrap_or_default().to_owned();
+            let name = text("name");
+            let is_known = |info: &ResourceInfo| info.group == *group && info.resource == name;
+            if name.contains('/') || behind.resources.iter().any(is_known) {
+                continue;
+            }
+            let verbs = resource["verbs"].as_array().into_iter().flatten();
+            behind.resources.push(ResourceInfo {
+                group: group.clone(),
+                version: version.clone(),
+                resource: name,
+                kind: text("kind"),
+                namespaced: resource["namespaced"] == true,
+                verbs: verbs
+                    .filter_map(|verb| verb.as_str().map(str::to_owned))
+                    .collect(),
+                also_in: Vec::new(),
+                aggregated: true,
+            });
+        }
+    }
+    behind
 }
 
 /// Where a group goes among those told already.
@@ -233,6 +278,27 @@ mod tests {
                 ..State::default()
             },
         }
+    }
+
+    #[test]
+    fn who_goes_through_all_resources_meets_each_once() {
+        let told = behind(&[
+            remote("metrics.k8s.io", "v1", (100, 10), true),
+            remote("metrics.k8s.io", "v1beta1", (100, 100), true),
+            remote("away.example.com", "v1", (100, 1), false),
+        ]);
+        let names: Vec<String> = told
+            .resources
+            .iter()
+            .map(|it| format!("{}/{}/{} {:?}", it.group, it.version, it.resource, it.verbs))
+            .collect();
+        assert_eq!(names, ["metrics.k8s.io/v1beta1/pods [\"get\", \"list\"]"]);
+        assert!(
+            told.resources
+                .iter()
+                .all(|it| it.aggregated && it.namespaced)
+        );
+        assert_eq!(told.unavailable, ["away.example.com/v1"]);
     }
 
     #[test]

@@ -70,6 +70,18 @@ impl Entry {
         }
     }
 
+    /// The same at the same revision, as another version has it; `None` if that has no
+    /// metadata.
+    pub fn as_another_version(&self, resource: &Resource, value: &Value) -> Option<Self> {
+        let json = Versioned::new(&splice::encode(value), self.revision)?;
+        Some(Self::new(resource, &self.key, value, json, self.revision))
+    }
+
+    /// Whether it is an object of this `apiVersion`.
+    pub fn is_in(&self, api_version: &str) -> bool {
+        splice::api_version(self.bytes()) == Some(api_version)
+    }
+
     /// The final JSON.
     pub fn bytes(&self) -> &Bytes {
         &self.json.bytes
@@ -163,6 +175,14 @@ impl Event {
             seen: std::time::Instant::now(),
             frames: Default::default(),
             encoded: OnceLock::new(),
+        }
+    }
+
+    /// The same change of the object as another version has it.
+    pub fn showing(&self, entry: Option<Arc<Entry>>, previous: Option<Arc<Entry>>) -> Self {
+        Self {
+            seen: self.seen,
+            ..Self::new(self.revision, entry, previous)
         }
     }
 

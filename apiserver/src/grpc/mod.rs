@@ -4,6 +4,7 @@
 mod convert;
 mod intake;
 
+use crate::aggregation::discovery;
 use crate::fairness;
 use crate::metrics;
 use crate::pipeline::{
@@ -298,9 +299,12 @@ impl api_server::Api for Calls {
             kind: row.kind.clone(),
             namespaced: row.namespaced(),
             verbs: row.verbs.clone(),
+            aggregated: false,
         });
+        let behind = discovery::behind(&self.pipeline.aggregation.known());
         Ok(tonic::Response::new(api::DiscoverResponse {
-            resources: resources.collect(),
+            resources: resources.chain(behind.resources).collect(),
+            unavailable: behind.unavailable,
         }))
     }
 

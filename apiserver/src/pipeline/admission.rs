@@ -1,6 +1,7 @@
 //! What admission is told of a write, and what is done with what it says.
 
 use super::{FieldValidation, Options, Pipeline, Request, Target};
+use crate::conversion::Conversion;
 use crate::metrics;
 use futures_util::future::BoxFuture;
 use hardway_access::admission::{GroupVersionKind, Notes, ResourceKind, Review, Versions};
@@ -30,13 +31,15 @@ struct Shown<'a> {
     request: &'a Request,
     target: &'a Target,
     table: Arc<Snapshot>,
+    conversion: &'a Conversion,
     sent: Sent,
 }
 
 /// In what shape admission has what is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sent {
-    /// The object, as it is kept.
+    /// The object, as the rules of its kind look at it: a custom resource in the version
+    /// asked for, any other as it is kept.
     Object,
     /// The body of an action or the options of a stream, as it is.
     Body,
@@ -45,7 +48,7 @@ pub(super) enum Sent {
 impl Pipeline {
     /// A write of a target, for admission.
     pub(super) fn written<'a>(
-        &self,
+        &'a self,
         request: &'a Request,
         target: &'a Target,
         operation: Operation,
@@ -60,6 +63,7 @@ impl Pipeline {
                 request,
                 target,
                 table: self.registry.snapshot(),
+                conversion: &self.conversion,
                 sent,
             },
         }
@@ -128,7 +132,10 @@ impl<'a> Write<'a> {
             operation: self.operation,
             // Plugins know a resource by where it is kept, whichever group shows it.
             group: target.resource.kept_group(),
-            version: target.resource.kept_version(),
+            version: match target.resource.custom {
+                true => &target.version,
+                false => target.resource.kept_version(),
+            },
             resource: target.plural(),
             kind: &target.resource.kind,
             subresource: &target.subresource,
@@ -202,11 +209,28 @@ impl Shown<'_> {
         }
     }
 
-    fn show_now(&self, kept: &Value, of: &ResourceKind) -> Result<Value, Status> {
+    /// An object of a custom resource in a version.
+    async fn convert_custom(&self, object: Value, version: &str) -> Result<Value, Status> {
+        let row = &self.target.resource;
+        let converted = self.conversion.objects(row, vec![object], version).await?;
+        let object = converted.into_iter().next().unwrap_or_default();
+        Ok(match row.converts() {
+            true => row.to_external(object, version),
+            false => object,
+        })
+    }
+
+    async fn show_now(&self, kept: &Value, of: &ResourceKind) -> Result<Value, Status> {
         if self.sent == Sent::Body {
             return Ok(kept.clone());
         }
         let row = self.row(of)?;
+        if row.custom {
+            return match self.is_scale() {
+                true => scale::read(row, kept).ok_or_else(Status::no_such_resource),
+                false => self.convert_custom(kept.clone(), &of.version).await,
+            };
+        }
         let object = match row.converts() {
             true => row.to_external(kept.clone(), &of.version),
             false => kept.clone(),
@@ -217,7 +241,7 @@ impl Shown<'_> {
         }
     }
 
-    fn take_now(
+    async fn take_now(
         &self,
         mut shown: Value,
         of: &ResourceKind,
@@ -237,6 +261,10 @@ impl Shown<'_> {
             *kept = shown;
             return Ok(());
         }
+        if self.is_scale() && row.custom {
+            scale::write(row, kept, &shown);
+            return Ok(());
+        }
         if self.is_scale() {
             let mut object = self.convert(kept.clone(), row, &of.version);
             scale::write(row, &mut object, &shown);
@@ -253,6 +281,11 @@ impl Shown<'_> {
                 Some(fields) => metadata.insert("managedFields".into(), fields),
                 None => metadata.remove("managedFields"),
             };
+        }
+        if row.custom {
+            row.default(&mut shown);
+            *kept = self.convert_custom(shown, &self.target.version).await?;
+            return Ok(());
         }
         row.default_version(&mut shown);
         let mut taken = row.to_storage(shown);
@@ -307,7 +340,7 @@ impl Versions for Shown<'_> {
         kept: &'a Value,
         shown_as: &'a ResourceKind,
     ) -> BoxFuture<'a, Result<Value, Status>> {
-        Box::pin(std::future::ready(self.show_now(kept, shown_as)))
+        Box::pin(self.show_now(kept, shown_as))
     }
 
     fn patch(&self, shown: &Value, operations: &[u8]) -> Result<Value, Status> {
@@ -320,7 +353,7 @@ impl Versions for Shown<'_> {
         shown_as: &'a ResourceKind,
         kept: &'a mut Value,
     ) -> BoxFuture<'a, Result<(), Status>> {
-        Box::pin(std::future::ready(self.take_now(shown, shown_as, kept)))
+        Box::pin(self.take_now(shown, shown_as, kept))
     }
 }
 

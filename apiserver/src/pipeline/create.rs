@@ -88,7 +88,8 @@ impl Pipeline {
         target.resource.default(&mut object);
         // What admission adds belongs to nobody.
         if !applied {
-            self.own(request, &mut object, None, Timestamp::now());
+            self.own(request, &mut object, None, Timestamp::now())
+                .await?;
         }
         let write = self.written(request, target, Operation::Create, Sent::Object);
         if self.mutate(&write, Some(&mut object), None).await? {
@@ -126,11 +127,13 @@ impl Pipeline {
             }
             return Ok(Object::of(&present::to_served(target, object)).created());
         }
+        let closed = self.close(target, &object).await?;
         loop {
             let claims = services.claims(&mut object)?;
             let change = Change {
                 target,
-                object: &object,
+                object: closed.as_ref().map_or(&object, |closed| &closed.stored),
+                served: closed.as_ref().and_then(|closed| closed.served.as_ref()),
                 write: Write {
                     key: target.store_key(),
                     value: None,

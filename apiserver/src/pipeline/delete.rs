@@ -53,24 +53,35 @@ impl Pipeline {
                 found = self.current(target).await?;
                 continue;
             }
+            let seen = self.open(target, value.clone()).await?.value;
             if asks_admission {
                 let write = self.written(request, target, Operation::Delete, Sent::Object);
-                self.mutate(&write, None, Some(&value)).await?;
-                self.validate(&write, None, Some(&value)).await?;
+                self.mutate(&write, None, Some(&seen)).await?;
+                self.validate(&write, None, Some(&seen)).await?;
             }
             let deletion = decide(target, options, &value, Timestamp::now());
             if request.options.dry_run || deletion == Deletion::AsIs {
                 return Ok(match deletion {
                     Deletion::Gone => gone(target, &value),
-                    Deletion::Stays(object) => Object::of(&present::to_served(target, object)),
-                    Deletion::AsIs => Object::of(&present::to_served(target, value)),
+                    Deletion::Stays(object) => {
+                        let object = self.open(target, object).await?.value;
+                        Object::of(&present::to_served(target, object))
+                    }
+                    Deletion::AsIs => Object::of(&present::to_served(target, seen)),
                 });
             }
             let outcome = match deletion {
                 Deletion::Stays(object) => {
+                    // In the version it is stored in: it goes whether or not it could be
+                    // stored in another one.
+                    let served = match target.resource.webhook.is_some() {
+                        true => Some(self.open(target, object.clone()).await?.value),
+                        false => None,
+                    };
                     let change = Change {
                         target,
                         object: &object,
+                        served: served.as_ref(),
                         write: Write {
                             key: target.store_key(),
                             expected: revision,

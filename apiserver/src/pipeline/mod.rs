@@ -25,6 +25,7 @@ mod selection;
 mod services;
 mod subresource;
 mod update;
+mod versions;
 mod watch;
 mod write;
 pub mod yaml;
@@ -40,10 +41,12 @@ pub use request::{Answer, Body, Object, PatchKind, Request, Target, Verb};
 pub use seats::{Held, Seat, Seats};
 pub use selection::Selection;
 pub use services::{Network, Services};
+pub use versions::Versions;
 pub use watch::{Watch, WatchItem, bookmark};
 
 use crate::aggregation::Aggregation;
 use crate::cache::Cache;
+use crate::conversion::Conversion;
 use crate::store::Store;
 use hardway_access::{
     Admission, Authenticator, Authorizer, Operation, Reviews, TokenIssuer, audit,
@@ -83,6 +86,8 @@ pub struct Pipeline {
     pub bodies: Arc<Bodies>,
     /// Cluster IPs and node ports.
     pub services: Services,
+    /// Custom resources in other versions than they are stored in.
+    pub conversion: Arc<Conversion>,
     /// What other servers serve.
     pub aggregation: Arc<Aggregation>,
 }

@@ -2,7 +2,8 @@
 
 use super::admission::Sent;
 use super::part::ObjectPart;
-use super::write::{Change, in_versions, writer};
+use super::versions::in_versions;
+use super::write::{Change, writer};
 use super::{Object, Pipeline, Request, Target, create, metadata, present};
 use crate::store::{StoreError, Stored, Write};
 use hardway_access::Operation;
@@ -35,7 +36,7 @@ struct Current {
     revision: i64,
     /// It may be older than what etcd has.
     cached: bool,
-    /// etcd has it encrypted otherwise than it would be today.
+    /// etcd has it encrypted otherwise, or in another version, than it would be today.
     stale: bool,
 }
 
@@ -74,12 +75,16 @@ impl Pipeline {
     ) -> Result<Option<Object>, Status> {
         let target = &request.target;
         let mut current = match self.cache_of(target)?.get(&target.key()) {
-            Some(entry) => Current {
-                value: entry.value(),
-                revision: entry.revision,
-                cached: true,
-                stale: false,
-            },
+            Some(entry) => {
+                let revision = entry.revision;
+                let opened = self.open_cached(target, entry).await?;
+                Current {
+                    value: opened.value,
+                    revision,
+                    cached: true,
+                    stale: opened.outdated,
+                }
+            }
             None => match self.stored(target).await? {
                 Some(current) => current,
                 None => return Ok(None),
@@ -125,7 +130,7 @@ impl Pipeline {
             match outcome {
                 Ok(object) => return Ok(Some(object)),
                 Err(None) => return Ok(None),
-                Err(Some(found)) => current = read(target, found)?,
+                Err(Some(found)) => current = self.read(target, found).await?,
             }
         }
         Err(target.stale())
@@ -133,11 +138,24 @@ impl Pipeline {
 
     /// The object as etcd has it.
     async fn stored(&self, target: &Target) -> Result<Option<Current>, Status> {
-        self.store
-            .get(&target.store_key())
-            .await?
-            .map(|stored| read(target, stored))
-            .transpose()
+        match self.store.get(&target.store_key()).await? {
+            Some(stored) => self.read(target, stored).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn read(&self, target: &Target, stored: Stored) -> Result<Current, Status> {
+        let mut value = stored.object()?;
+        target.resource.rules.default_stored(&mut value);
+        let version = stored.revision.to_string();
+        metadata::of(&mut value).insert("resourceVersion".into(), version.into());
+        let opened = self.open(target, value).await?;
+        Ok(Current {
+            value: opened.value,
+            revision: stored.revision,
+            cached: false,
+            stale: stored.stale || opened.outdated,
+        })
     }
 
     /// A write that changes nothing isn't stored; but the object must still be
@@ -157,7 +175,7 @@ impl Pipeline {
             }
         {
             revision = entry.revision;
-            value = entry.value();
+            value = self.open_cached(&request.target, entry).await?.value;
         }
         metadata::of(&mut value).insert("resourceVersion".into(), revision.to_string().into());
         Ok(Object::of(&present::to_served(&request.target, value)))
@@ -175,11 +193,13 @@ impl Pipeline {
             self.services
                 .change(target, &mut object, Some(&current.value), &mut causes);
         target.check(causes)?;
+        let closed = self.close(target, &object).await?;
         loop {
             let claims = services.claims(&mut object)?;
             let change = Change {
                 target,
-                object: &object,
+                object: closed.as_ref().map_or(&object, |closed| &closed.stored),
+                served: closed.as_ref().and_then(|closed| closed.served.as_ref()),
                 write: Write {
                     key: target.store_key(),
                     expected: current.revision,
@@ -238,7 +258,8 @@ impl Pipeline {
             true => &present::to_served(target, old.clone()),
             false => old,
         };
-        let mut new = (edit.make)(served)?;
+        let make = || (edit.make)(served);
+        let mut new = self.seeing_versions(request, make).await?;
         metadata::place(&mut new, target)?;
         let name = metadata::text(&new, "name");
         if name.is_empty() {
@@ -257,7 +278,7 @@ impl Pipeline {
         target.resource.default(&mut new);
         // What admission adds belongs to nobody.
         if !edit.applied {
-            self.own(request, &mut new, Some(old), now);
+            self.own(request, &mut new, Some(old), now).await?;
         }
         let write = self.written(request, target, Operation::Update, Sent::Object);
         if part.asks_admission() && self.mutate(&write, Some(&mut new), Some(old)).await? {
@@ -316,7 +337,7 @@ impl Pipeline {
         let manager = request.manager();
         let api_version = target.api_version();
         let table = self.registry.snapshot();
-        let versions = in_versions(&table, target);
+        let versions = in_versions(&table, request);
         let now = Timestamp::now();
         let writer = writer(request, &manager, &api_version, &versions, now);
         hardway_patch::apply(
@@ -381,16 +402,4 @@ fn unversioned(target: &Target) -> Status {
         field: "metadata.resourceVersion".into(),
     };
     Status::invalid(target.group(), target.plural(), &target.name, vec![cause])
-}
-
-fn read(target: &Target, stored: Stored) -> Result<Current, Status> {
-    let mut value = stored.object()?;
-    target.resource.rules.default_stored(&mut value);
-    metadata::of(&mut value).insert("resourceVersion".into(), stored.revision.to_string().into());
-    Ok(Current {
-        value,
-        revision: stored.revision,
-        cached: false,
-        stale: stored.stale,
-    })
 }

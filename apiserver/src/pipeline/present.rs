@@ -4,7 +4,8 @@ use super::Target;
 use bytes::Bytes;
 use serde_json::Value;
 
-/// Whether objects may be stored in another form than the target asks for.
+/// Whether objects may be stored in another form than the target asks for, and be shown in it
+/// without asking anybody.
 pub fn converts(target: &Target) -> bool {
     target.resource.converts()
 }
@@ -28,9 +29,10 @@ pub fn serve(target: &Target, json: &Bytes) -> Bytes {
     }
 }
 
-/// An object of the target's version as it is stored.
+/// An object of the target's version as the rules of its kind look at it: as it is stored, but
+/// for custom resources, which have rules for each version.
 pub fn to_stored(target: &Target, value: Value) -> Value {
-    match converts(target) {
+    match target.resource.external.is_some() || converts(target) && !target.resource.custom {
         true => target.resource.to_storage(value),
         false => value,
     }

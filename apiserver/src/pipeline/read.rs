@@ -31,6 +31,33 @@ enum Age {
     Exact(i64),
 }
 
+/// Why objects can't be listed as they were.
+enum NotListed {
+    Store(StoreError),
+    Conversion(Status),
+}
+
+impl From<StoreError> for NotListed {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Status> for NotListed {
+    fn from(status: Status) -> Self {
+        Self::Conversion(status)
+    }
+}
+
+impl From<NotListed> for Status {
+    fn from(why: NotListed) -> Self {
+        match why {
+            NotListed::Store(error) => error.into(),
+            NotListed::Conversion(status) => status,
+        }
+    }
+}
+
 /// Keys fetched at once from etcd while looking for selected ones.
 const SCAN: i64 = 2_000;
 
@@ -57,6 +84,8 @@ impl Pipeline {
                 Some(error) => error.into(),
                 None => target.not_found(),
             })?;
+        let (resource, version) = (&target.resource, &target.version);
+        let entry = self.conversion.entry(resource, entry, version).await?;
         Ok(Object {
             json: present::serve(target, entry.bytes()),
             created: false,
@@ -66,6 +95,14 @@ impl Pipeline {
 
     /// A list, or a page of it.
     pub(super) async fn list(&self, request: &Request) -> Result<Listing, Status> {
+        let mut listing = self.list_stored(request).await?;
+        let items = std::mem::take(&mut listing.items);
+        listing.items = self.shown(&request.target, items).await?;
+        Ok(listing)
+    }
+
+    /// The same, in whichever versions its objects are stored.
+    async fn list_stored(&self, request: &Request) -> Result<Listing, Status> {
         let target = &request.target;
         let options = &request.options;
         list::check(options, false)?;
@@ -103,7 +140,7 @@ impl Pipeline {
         if let Some(revision) = exact {
             let listing = self.list_exactly(request, &cache, &selection, start, revision);
             return listing.await.map_err(|error| match (error, &token) {
-                (StoreError::Compacted(_), Some(token)) => token.expired(),
+                (NotListed::Store(StoreError::Compacted(_)), Some(token)) => token.expired(),
                 (error, _) => error.into(),
             });
         }
@@ -120,6 +157,7 @@ impl Pipeline {
             let listing = self.list_exactly(request, &cache, &selection, token.start(), *revision);
             return listing.await.map_err(|_| token.expired());
         }
+        let all = self.shown_to(&selection, target, all).await?;
         let rest = all
             .into_iter()
             .skip_while(|entry| entry.key.as_str() < start);
@@ -143,7 +181,7 @@ impl Pipeline {
         selection: &Selection,
         start: &str,
         revision: i64,
-    ) -> Result<Listing, StoreError> {
+    ) -> Result<Listing, NotListed> {
         // '0' follows '/', 0x7f every character of a name.
         let (first, end) = match selection.namespace() {
             Some(namespace) => (format!("{namespace}/"), format!("{namespace}0")),
@@ -158,6 +196,7 @@ impl Pipeline {
                 .list_at(cache, &from, &end, SCAN, revision)
                 .await?;
             let last = items.last().map(|entry| entry.key.clone());
+            let items = self.shown_to(selection, &request.target, items).await?;
             found.extend(items.into_iter().filter(|entry| selection.matches(entry)));
             match last {
                 // The number of the rest is told only when all is selected.

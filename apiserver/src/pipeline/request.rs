@@ -313,6 +313,8 @@ pub struct Request {
     pub classified: OnceLock<Classified>,
     /// Whether much is asked for on the connection that it came on.
     pub load: Arc<ConnectionLoad>,
+    /// What it has come to know of objects in other versions.
+    pub versions: super::Versions,
 }
 
 /// How long a write may take (`requestTimeoutUpperBound` of `k8s.io/apiserver`,
@@ -339,6 +341,7 @@ impl Request {
             deadline: Instant::now() + TIME_TO_WRITE,
             classified: OnceLock::new(),
             load: Arc::default(),
+            versions: super::Versions::default(),
         }
     }
 

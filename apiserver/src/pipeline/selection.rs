@@ -56,6 +56,13 @@ impl Selection {
         self.labels.is_everything() && self.fields.is_everything()
     }
 
+    /// Whether it asks for more than namespace and name.
+    pub fn looks_inside(&self) -> bool {
+        let is_identity = |field: &str| matches!(field, "metadata.name" | "metadata.namespace");
+        let mut fields = self.fields.requirements().iter();
+        !self.labels.is_everything() || !fields.all(|one| is_identity(&one.field))
+    }
+
     /// Whether an object is selected.
     pub fn matches(&self, entry: &Entry) -> bool {
         (self.namespace.is_empty() || entry.namespace() == self.namespace)

@@ -123,7 +123,8 @@ impl Pipeline {
                 )));
             }
             self.authorize(&request.user, target, "create")?;
-            let mut object = self.apply(request, None, &applied)?;
+            let attempt = || self.apply(request, None, &applied);
+            let mut object = self.seeing_versions(request, attempt).await?;
             let metadata = metadata::of(&mut object);
             metadata
                 .entry("name")

@@ -4,6 +4,7 @@ use super::options::list;
 use super::read::parse_version;
 use super::{Held, Pipeline, Request, Selection, Target};
 use crate::cache::{Cache, Change, Entry, Event, ResourceCache};
+use crate::conversion::Conversion;
 use crate::fairness::Watched;
 use hardway_access::audit;
 use hardway_proto::Status;
@@ -29,6 +30,7 @@ pub struct Watch {
     pub target: Target,
     selection: Selection,
     cache: Arc<Cache>,
+    conversion: Arc<Conversion>,
     of: Arc<ResourceCache>,
     /// Everything up to here has been told.
     cursor: i64,
@@ -87,6 +89,7 @@ impl Pipeline {
             };
             let shown = self.cache.revision();
             let (items, revision) = of.list(selection.namespace());
+            let items = self.shown_to(&selection, target, items).await?;
             initial.extend(items.into_iter().filter(|entry| selection.matches(entry)));
             shown.max(revision)
         } else if from_now {
@@ -98,6 +101,7 @@ impl Pipeline {
             revision
         };
         of.readable(selection.namespace())?;
+        let initial = self.shown(target, initial.into()).await?.into();
         let seconds = options
             .timeout_seconds
             .filter(|s| *s > 0)
@@ -110,6 +114,7 @@ impl Pipeline {
             target: target.clone(),
             selection,
             cache: self.cache.clone(),
+            conversion: self.conversion.clone(),
             of,
             cursor,
             initial,
@@ -173,7 +178,16 @@ impl Watch {
                     return Some(WatchItem::Error(Status::expired(message)));
                 }
                 Ok(events) if !events.is_empty() => {
-                    self.pending.extend(events);
+                    let Target {
+                        resource, version, ..
+                    } = &self.target;
+                    match self.conversion.events(resource, events, version).await {
+                        Ok(events) => self.pending.extend(events),
+                        Err(status) => {
+                            self.done = true;
+                            return Some(WatchItem::Error(status));
+                        }
+                    }
                     continue;
                 }
                 // The definition has changed: clients begin anew with the present one.

@@ -1,12 +1,13 @@
 //! What all writes share.
 
+use super::versions::in_versions;
 use super::{Object, Pipeline, Request, Target, metadata, present};
 use crate::store::splice::{self, Versioned};
 use crate::store::{StoreError, Write};
 use hardway_access::admission::matching::REGISTRATION_GROUP;
 use hardway_patch::{FieldSet, Versions, Writer, managed_fields};
+use hardway_proto::Status;
 use hardway_resources::Schema;
-use hardway_resources::registry::Snapshot;
 use hardway_resources::rows::{Handler, Part};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -17,6 +18,8 @@ pub(super) struct Change<'a> {
     pub target: &'a Target,
     /// The object in its stored form.
     pub object: &'a Value,
+    /// As it is answered, if that doesn't follow from it.
+    pub served: Option<&'a Value>,
     /// The transaction; the value is filled in.
     pub write: Write,
 }
@@ -31,7 +34,8 @@ impl Pipeline {
         };
         let revision = self.store.commit(write).await?;
         self.put_in_force(change.target, revision).await;
-        let json = Versioned::new(&json, revision)
+        let answer = change.served.map(splice::encode);
+        let json = Versioned::new(answer.as_ref().unwrap_or(&json), revision)
             .map(|versioned| versioned.bytes)
             .unwrap_or_default();
         Ok(Object {
@@ -52,20 +56,38 @@ impl Pipeline {
         }
     }
 
-    /// Records who owns which fields after a write that is no apply. Objects
-    /// come as they are stored; fields are those of the version written in.
-    pub(super) fn own(
+    /// Records who owns which fields after a write that is no apply. Objects come as the
+    /// rules of their kind look at them; fields are those of the version written in.
+    ///
+    /// # Errors
+    /// If managers know the object in a version that it can't be converted to.
+    pub(super) async fn own(
         &self,
         request: &Request,
         new: &mut Value,
         old: Option<&Value>,
         now: Timestamp,
-    ) {
+    ) -> Result<(), Status> {
+        if request.target.resource.webhook.is_none() {
+            self.note_owners(request, new, old, now);
+            return Ok(());
+        }
+        let written = new.clone();
+        let attempt = || {
+            let mut new = written.clone();
+            self.note_owners(request, &mut new, old, now);
+            Ok(new)
+        };
+        *new = self.seeing_versions(request, attempt).await?;
+        Ok(())
+    }
+
+    fn note_owners(&self, request: &Request, new: &mut Value, old: Option<&Value>, now: Timestamp) {
         let target = &request.target;
         let manager = request.manager();
         let api_version = target.api_version();
         let table = self.registry.snapshot();
-        let versions = in_versions(&table, target);
+        let versions = in_versions(&table, request);
         let writer = writer(request, &manager, &api_version, &versions, now);
         if !present::converts(target) {
             return managed_fields::update(old, new, target.schema(), &writer);
@@ -113,11 +135,3 @@ pub(super) fn writer<'a>(
 
 /// An object of a resource in another of its versions.
 type InVersions<'a> = dyn Fn(&Value, &str, &str) -> Option<(Schema, Value)> + 'a;
-
-/// How managers of other versions see objects of a resource.
-pub(super) fn in_versions<'a>(
-    table: &'a Snapshot,
-    target: &'a Target,
-) -> impl Fn(&Value, &str, &str) -> Option<(Schema, Value)> + 'a {
-    |object, from, to| table.convert(&target.resource, object, from, to)
-}

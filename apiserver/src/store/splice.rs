@@ -90,8 +90,23 @@ pub fn encode(object: &Value) -> Vec<u8> {
     out
 }
 
+/// An object's `apiVersion`, unless it is written with escapes.
+pub fn api_version(json: &[u8]) -> Option<&str> {
+    let open = value_start(json, b"apiVersion")?;
+    let end = (json[open] == b'"').then(|| string_end(json, open))??;
+    let text = json.get(open + 1..end - 1)?;
+    std::str::from_utf8(text)
+        .ok()
+        .filter(|text| !text.contains('\\'))
+}
+
 /// Offset of the `{` that opens the top-level `metadata`.
 fn metadata_start(json: &[u8]) -> Option<usize> {
+    value_start(json, b"metadata").filter(|open| json[*open] == b'{')
+}
+
+/// Offset of the first byte of a top-level field.
+fn value_start(json: &[u8], name: &[u8]) -> Option<usize> {
     let mut depth = 0u32;
     let mut at = 0;
     while at < json.len() {
@@ -99,9 +114,8 @@ fn metadata_start(json: &[u8]) -> Option<usize> {
             b'"' => {
                 let end = string_end(json, at)?;
                 let colon = next_non_space(json, end)?;
-                if depth == 1 && json[colon] == b':' && &json[at + 1..end - 1] == b"metadata" {
-                    let open = next_non_space(json, colon + 1)?;
-                    return (json[open] == b'{').then_some(open);
+                if depth == 1 && json[colon] == b':' && &json[at + 1..end - 1] == name {
+                    return next_non_space(json, colon + 1);
                 }
                 at = end;
                 continue;

@@ -19,8 +19,8 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(60);
 /// Connections kept though nobody uses them.
 const KEPT: usize = 32;
-/// The longest answer that is read, in bytes: no object may be longer, and a patch hardly is.
-const LARGEST: usize = 3 << 20;
+/// The longest answer that is read, in bytes: the largest object, or many converted ones.
+const LARGEST: usize = 16 << 20;
 /// Whom a webhook is believed to be that names no authorities: those that this host believes,
 /// where Debian keeps them.
 const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";

@@ -109,6 +109,7 @@ pub(super) fn resources(lists: Vec<((String, String), Resources)>) -> Vec<Resour
                         namespaced,
                         verbs,
                         also_in: Vec::new(),
+                        aggregated: false,
                     };
                     all.push((hash, info));
                 }

@@ -289,16 +289,28 @@ impl api_server::Api for Translator {
                 Ok(body) => discovery::read(location.as_str(), &body)?,
                 // It went meanwhile.
                 Err(status) if status.is_not_found() => Default::default(),
+                // Another server serves it, and is away.
+                Err(status) if status.code == 503 && !group.is_empty() => {
+                    return Ok(Err(format!("{group}/{version}")));
+                }
                 Err(mut status) => {
                     status.message = format!("{}: {}", location.as_str(), status.message);
                     return Err(status);
                 }
             };
-            Ok::<_, Status>(((group, version), list))
+            Ok::<_, Status>(Ok(((group, version), list)))
         };
-        let lists = try_join_all(versions.into_iter().map(list)).await?;
+        let answers = try_join_all(versions.into_iter().map(list)).await?;
+        let (mut lists, mut unavailable) = (Vec::new(), Vec::new());
+        for answer in answers {
+            match answer {
+                Ok(list) => lists.push(list),
+                Err(version) => unavailable.push(version),
+            }
+        }
         Ok(tonic::Response::new(api::DiscoverResponse {
             resources: discovery::resources(lists),
+            unavailable,
         }))
     }
 

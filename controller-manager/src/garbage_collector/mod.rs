@@ -82,9 +82,20 @@ pub fn register(context: &Context) -> Work {
         ));
         let definitions = Informer::new(definitions)
             .on_change(move |_| on_definition.add_after((), Duration::from_secs(1)));
+        let on_service = resources.clone();
+        let services = Api::metadata_of(collector.client.dynamic(
+            "apiregistration.k8s.io",
+            "v1",
+            "apiservices",
+            "",
+        ));
+        // Of what other servers serve, their status tells when they can be asked.
+        let services = Informer::new(services)
+            .on_change(move |_| on_service.add_after((), Duration::from_secs(1)));
         let queue = collector.queue.clone();
         tokio::select! {
             () = definitions.run() => {}
+            () = services.run() => {}
             () = controller::run("garbage-collector-resources", resources, 1, |()| collector.follow_resources()) => {}
             () = controller::run("garbage-collector", queue, WORKERS, |uid| collector.reconcile(uid)) => {}
         }
@@ -98,20 +109,29 @@ fn is_collected(resource: &ResourceInfo) -> bool {
 }
 
 impl Collector {
-    /// Watches every resource there is, and none that is gone.
+    /// Watches every resource there is, and none that is gone. Of one whose server can't be
+    /// asked nobody knows.
     async fn follow_resources(&self) -> Result<Next, Status> {
-        let found: HashMap<ResourceKey, ResourceInfo> = self
-            .client
-            .discover()
-            .await?
-            .into_iter()
+        let discovery = self.client.discovery().await?;
+        let is_away = |info: &ResourceInfo| {
+            let version = format!("{}/{}", info.group, info.version);
+            discovery.unavailable.contains(&version)
+        };
+        let found: HashMap<ResourceKey, ResourceInfo> = discovery
+            .resources
+            .iter()
+            .cloned()
             .filter(is_collected)
             .map(|r| ((r.group.clone(), r.resource.clone()), r))
             .collect();
         let mut fresh = FuturesUnordered::new();
         {
             let mut watches = self.watches.lock();
-            watches.retain(|key, _| found.contains_key(key));
+            watches.retain(|key, watch| match found.get(key) {
+                // Somebody else may serve it by now.
+                Some(info) => info.aggregated == watch.info.aggregated,
+                None => is_away(&watch.info),
+            });
             for (key, info) in found {
                 if watches.contains_key(&key) {
                     continue;
@@ -157,8 +177,7 @@ impl Collector {
 
     fn api(&self, info: &ResourceInfo, namespace: &str) -> DynamicApi {
         let namespace = if info.namespaced { namespace } else { "" };
-        self.client
-            .dynamic(&info.group, &info.version, &info.resource, namespace)
+        self.client.resource(info, namespace)
     }
 
     fn follow(&self, graph: &Graph, effects: Effects) {

@@ -2,6 +2,7 @@
 //! only that of resources which some quota counts.
 
 use hardway_client::{Api, Client, Informer, Store};
+use hardway_proto::api::ResourceInfo;
 use hardway_proto::kind::PartialObject;
 use hardway_proto::{Kind, Status};
 use parking_lot::Mutex;
@@ -72,8 +73,8 @@ impl Counts {
         let store = match watched {
             Some(store) => store,
             None if self.is_unknown(&key) => return Ok(None),
-            None => match self.version(group, resource).await? {
-                Some(version) => self.watch(key, &version),
+            None => match self.served(group, resource).await? {
+                Some(served) => self.watch(key, &served),
                 None => {
                     self.unknown.lock().insert(key, Instant::now());
                     return Ok(None);
@@ -97,24 +98,30 @@ impl Counts {
         unknown.contains_key(key)
     }
 
-    /// The version under which a resource of namespaces is served, if it can be watched.
-    async fn version(&self, group: &str, resource: &str) -> Result<Option<String>, Status> {
-        let served = self.client.discover().await?;
-        let mut served = served.into_iter().filter(|info| {
+    /// How a resource of namespaces is served, if it can be watched. An error if it may be by a
+    /// server that can't be asked.
+    async fn served(&self, group: &str, resource: &str) -> Result<Option<ResourceInfo>, Status> {
+        let served = self.client.discovery().await?;
+        let away = served.unavailable.iter();
+        let mut away = away.filter(|version| version.split('/').next() == Some(group));
+        if let Some(version) = away.next() {
+            return Err(Status::unavailable(format!("{version} can't be asked")));
+        }
+        let mut served = served.resources.into_iter().filter(|info| {
             let can = |verb: &str| info.verbs.iter().any(|known| known == verb);
             let same = info.group == group && info.resource == resource;
             same && info.namespaced && can("list") && can("watch")
         });
-        Ok(served.next().map(|info| info.version))
+        Ok(served.next())
     }
 
-    fn watch(&self, key: ResourceKey, version: &str) -> Store<PartialObject> {
+    fn watch(&self, key: ResourceKey, served: &ResourceInfo) -> Store<PartialObject> {
         let mut watches = self.watches.lock();
         // Another quota may have been here in the meantime.
         if let Some(watch) = watches.get(&key) {
             return watch.store.clone();
         }
-        let api = Api::metadata_of(self.client.dynamic(&key.0, version, &key.1, ""));
+        let api = Api::metadata_of(self.client.resource(served, ""));
         let on_change = self.on_change.clone();
         let informer =
             Informer::new(api).on_change(move |change| on_change(change.object().namespace()));

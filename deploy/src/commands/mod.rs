@@ -12,6 +12,7 @@ pub mod process;
 pub mod reset;
 pub mod start;
 pub mod status;
+pub mod storage;
 pub mod swap;
 pub mod test;
 pub mod token;

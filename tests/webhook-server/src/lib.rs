@@ -1,7 +1,8 @@
 //! A webhook server for tests: over TLS, it answers as the path of a request says
-//! ([`admission`]), and keeps what it was asked.
+//! ([`admission`], [`conversion`]), and keeps what it was asked.
 
 pub mod admission;
+pub mod conversion;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -136,7 +137,11 @@ async fn answer(
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
     seen.asked.lock().push((path.clone(), asked.clone()));
-    match admission::answer(&path, &asked) {
+    let answer = match asked["kind"] == "ConversionReview" {
+        true => conversion::answer(&path, &asked),
+        false => admission::answer(&path, &asked),
+    };
+    match answer {
         Answer::Silence => std::future::pending().await,
         Answer::Body(code, body) => {
             let mut answer = Response::new(Full::new(body));

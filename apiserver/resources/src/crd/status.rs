@@ -1,7 +1,6 @@
 //! The status of a definition: the names it has got, and its conditions.
 
 use super::naming;
-use crate::crd;
 use crate::rules::definition::{approval_condition, structural};
 use crate::rules::json::{get, list, set, text};
 use serde_json::{Value, json};
@@ -47,26 +46,9 @@ pub fn of(definition: &Value, others: &[&Value], now: &str) -> Value {
         Some((value, reason, message)) => put("NonStructuralSchema", value, reason, &message),
         None => remove_condition(&mut status, "NonStructuralSchema"),
     }
-    match unconverted(definition) {
-        Some(message) => {
-            let condition = ("False", "WebhookNotCalled", message.as_str());
-            set_condition(&mut status, "ConversionAvailable", condition, now);
-        }
-        None => remove_condition(&mut status, "ConversionAvailable"),
-    }
+    // Earlier releases said so of definitions whose webhook they did not call.
+    remove_condition(&mut status, "ConversionAvailable");
     status
-}
-
-/// What isn't served of a definition, since no webhook is called to convert its objects.
-fn unconverted(definition: &Value) -> Option<String> {
-    let versions = list(get(definition, "spec"), "versions").iter();
-    let served = crd::served(definition).map(|version| text(version, "name"));
-    let served: Vec<&str> = served.collect();
-    let asked = versions.filter(|version| get(version, "served") == true);
-    let names = asked.map(|version| text(version, "name"));
-    let missing: Vec<&str> = names.filter(|name| !served.contains(name)).collect();
-    let why = "conversion webhooks are not called: only the version that objects are kept in can be served";
-    (!missing.is_empty()).then(|| format!("{why}, and not {}", missing.join(", ")))
 }
 
 fn truth(holds: bool) -> &'static str {
@@ -140,29 +122,12 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_webhook_could_convert_is_not_half_served() {
+    fn what_was_said_of_webhooks_that_are_not_called_is_taken_back() {
         let mut knobs = definition("example.com", json!({"type": "object"}));
-        let mut other = knobs["spec"]["versions"][0].clone();
-        (other["name"], other["storage"]) = ("v1beta1".into(), false.into());
-        let versions = knobs["spec"]["versions"].as_array_mut().unwrap();
-        versions.push(other);
-        knobs["spec"]["conversion"] = json!({"strategy": "None"});
-        assert_eq!(crd::row(&knobs).unwrap().versions.len(), 2);
-        assert_eq!(told(&of(&knobs, &[], "1")).len(), 2);
         knobs["spec"]["conversion"] = json!({"strategy": "Webhook"});
-        let row = crd::row(&knobs).unwrap();
-        assert_eq!(row.versions.len(), 1);
-        assert_eq!(row.versions[0].name, "v1");
-        let status = of(&knobs, &[], "1");
-        assert_eq!(
-            told(&status)[2],
-            "ConversionAvailable=False WebhookNotCalled"
-        );
-        assert_eq!(reason(&status, "ConversionAvailable"), "WebhookNotCalled");
-        knobs["status"] = status;
-        // With one version nothing has to be converted.
-        knobs["spec"]["versions"][1]["served"] = false.into();
-        assert_eq!(told(&of(&knobs, &[], "2")).len(), 2);
+        knobs["status"]["conditions"] = json!([{"type": "ConversionAvailable", "status": "False"}]);
+        let said = told(&of(&knobs, &[], "1"));
+        assert_eq!(said.len(), 2, "{said:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::FieldErrors;
 use super::field::{Errors, Path};
 use super::json::{flag, get, has, int, list, object_mut, set, set_default, text};
 use super::kind::{Kind, WITH_STATUS};
+use crate::rows;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hardway_proto::names;
 use serde_json::{Value, json};
@@ -59,6 +60,11 @@ fn validate(e: &mut Errors, service: &Value) {
             );
         }
         return;
+    }
+    if group.is_empty() || rows::GROUPS.contains(&group) {
+        // Kubernetes would pass all requests for it on.
+        let why = "the API server serves this group itself, and passes no request for it on";
+        e.forbidden(&path.child("service"), why);
     }
     let reference = get(spec, "service");
     for field in ["namespace", "name"] {
@@ -148,6 +154,15 @@ mod tests {
             told(&spec, "v1beta1.metrics.k8s.io"),
             [
                 "spec.insecureSkipTLSVerify: Invalid value: true: may not be true if caBundle is present"
+            ]
+        );
+        let mut ours = spec.clone();
+        (ours["group"], ours["version"]) = ("apps".into(), "v1".into());
+        ours["insecureSkipTLSVerify"] = Value::Null;
+        assert_eq!(
+            told(&ours, "v1.apps"),
+            [
+                "spec.service: Forbidden: the API server serves this group itself, and passes no request for it on"
             ]
         );
         spec["service"] = Value::Null;

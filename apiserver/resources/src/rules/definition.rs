@@ -22,7 +22,7 @@ use super::json::{
     set_default, text,
 };
 use super::kind::{Kind, WITH_STATUS};
-use crate::crd::{FINALIZER, has_webhook, status};
+use crate::crd::{FINALIZER, status};
 use hardway_proto::names as rules_of_names;
 use lenience::Lenience;
 use serde_json::{Value, json};
@@ -333,13 +333,6 @@ pub(super) const DEFINITION: Kind = Kind {
             let accepted = get(get(new, "status"), "acceptedNames");
             names::check(e, &Path::new("status.acceptedNames"), accepted);
         })
-    },
-    warnings: |new, old| {
-        let mut warnings = Vec::new();
-        if has_webhook(new) && !old.is_some_and(has_webhook) {
-            warnings.push("spec.conversion.strategy: conversion webhooks are not called: only the storage version is served".to_owned());
-        }
-        warnings
     },
     ..WITH_STATUS
 };

@@ -134,7 +134,8 @@ pub(super) fn check_template(e: &mut Errors, path: &Path, meta: &Value) {
     annotations(e, &path.child("annotations"), meta);
 }
 
-fn annotations(e: &mut Errors, path: &Path, meta: &Value) {
+/// The annotations in an object's metadata.
+pub fn annotations(e: &mut Errors, path: &Path, meta: &Value) {
     let mut size = 0;
     for (key, value) in entries(meta, "annotations") {
         e.each(path, key, names::is_qualified_name(&key.to_lowercase()));

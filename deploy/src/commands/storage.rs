@@ -1,0 +1,245 @@
+//! `hardway storage migrate`: every object is written as it is, so that it is stored in today's
+//! version and with today's key.
+
+use std::path::PathBuf;
+
+use anstream::println;
+use serde_json::{Value, json};
+
+use super::init::{administrator, here};
+use crate::api::Api;
+use crate::failure::{Failure, Result};
+use crate::host::Layout;
+use crate::lab::Lab;
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+/// Objects listed at a time.
+const PAGE: usize = 500;
+
+/// What can be done with what is stored.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Action {
+    /// Store every object anew: in its definition's storage version, and with the first key of
+    /// the encryption configuration
+    Migrate {
+        /// Resources, such as secrets or knobs.example.com [default: all]
+        #[arg(value_name = "RESOURCE")]
+        resources: Vec<String>,
+    },
+}
+
+/// Does it: in a lab, or on the host of the control plane. Whether all objects moved.
+pub fn run(action: &Action, lab: Option<&Lab>) -> Result<bool> {
+    let api = match lab {
+        Some(lab) => lab.api(),
+        None => {
+            let layout = Layout::new(&PathBuf::from("/"));
+            let cluster = here(&layout)?;
+            administrator(&layout, &cluster)
+        }
+    };
+    let Action::Migrate { resources } = action;
+    let found = chosen(discover(&api)?, resources)?;
+    let mut all_moved = true;
+    for resource in &found {
+        let (count, failures) = migrate(&api, resource)?;
+        println!("{}: {count} objects", resource.name);
+        for failure in &failures {
+            println!("  {failure}");
+        }
+        match failures.is_empty() {
+            true => prune(&api, resource)?,
+            false => all_moved = false,
+        }
+    }
+    Ok(all_moved)
+}
+
+/// A resource whose objects can be listed and written.
+#[derive(Debug, PartialEq)]
+struct Resource {
+    /// `secrets`, `knobs.example.com`.
+    name: String,
+    /// `/api/v1`, `/apis/example.com/v1`.
+    root: String,
+    plural: String,
+}
+
+/// All resources, each in the version that its group prefers.
+fn discover(api: &Api) -> Result<Vec<Resource>> {
+    let mut found = of_version("", "/api/v1", &document(api, "/api/v1")?);
+    let groups = document(api, "/apis")?;
+    for group in groups["groups"].as_array().into_iter().flatten() {
+        let name = group["name"].as_str().unwrap_or_default();
+        for version in group["versions"].as_array().into_iter().flatten() {
+            let version = version["groupVersion"].as_str().unwrap_or_default();
+            let root = format!("/apis/{version}");
+            // What another server serves it stores itself, and it may be away.
+            let Ok(list) = document(api, &root) else {
+                continue;
+            };
+            for resource in of_version(name, &root, &list) {
+                if !found.iter().any(|known| known.name == resource.name) {
+                    found.push(resource);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn document(api: &Api, path: &str) -> Result<Value> {
+    api.get(path)?
+        .ok_or_else(|| Failure::new(format!("GET {path}"), "404"))
+}
+
+/// The resources of a version that can be listed and patched.
+fn of_version(group: &str, root: &str, list: &Value) -> Vec<Resource> {
+    let resources = list["resources"].as_array().into_iter().flatten();
+    let stored = resources.filter(|resource| {
+        let verbs: Vec<&Value> = resource["verbs"].as_array().into_iter().flatten().collect();
+        ["list", "patch"]
+            .iter()
+            .all(|verb| verbs.iter().any(|known| *known == verb))
+    });
+    let named = stored.filter_map(|resource| resource["name"].as_str());
+    let named = named.filter(|name| !name.contains('/'));
+    named
+        .map(|plural| Resource {
+            name: match group {
+                "" => plural.to_owned(),
+                group => format!("{plural}.{group}"),
+            },
+            root: root.to_owned(),
+            plural: plural.to_owned(),
+        })
+        .collect()
+}
+
+/// Those that are named, or all.
+///
+/// # Errors
+/// If there is none of a name.
+fn chosen(found: Vec<Resource>, names: &[String]) -> Result<Vec<Resource>> {
+    let is_known = |name: &&String| found.iter().any(|resource| resource.name == **name);
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
+        let why = "no such resource is stored";
+        return Err(Failure::new(format!("migrate {unknown}"), why));
+    }
+    let mut found = found;
+    found.retain(|resource| names.is_empty() || names.contains(&resource.name));
+    Ok(found)
+}
+
+/// Writes every object of a resource as it is; how many there are, and what could not be done.
+fn migrate(api: &Api, resource: &Resource) -> Result<(usize, Vec<String>)> {
+    let (mut count, mut failures) = (0, Vec::new());
+    let mut next = String::new();
+    loop {
+        let list = format!(
+            "{}/{}?limit={PAGE}&continue={next}",
+            resource.root, resource.plural
+        );
+        let list = document(api, &list)?;
+        for object in list["items"].as_array().into_iter().flatten() {
+            count += 1;
+            let path = path(resource, &object["metadata"]);
+            // It may be gone by now.
+            if let Err(failure) = api.patch(&path, &json!({})) {
+                failures.push(failure.to_string());
+            }
+        }
+        match list["metadata"]["continue"].as_str() {
+            Some(token) if !token.is_empty() => token.clone_into(&mut next),
+            _ => return Ok((count, failures)),
+        }
+    }
+}
+
+/// Where an object is.
+fn path(resource: &Resource, metadata: &Value) -> String {
+    let text = |field: &str| metadata[field].as_str().unwrap_or_default();
+    let (root, plural, name) = (&resource.root, &resource.plural, text("name"));
+    match text("namespace") {
+        "" => format!("{root}/{plural}/{name}"),
+        namespace => format!("{root}/namespaces/{namespace}/{plural}/{name}"),
+    }
+}
+
+/// Takes the versions that nothing is stored in any more out of a definition's status.
+fn prune(api: &Api, resource: &Resource) -> Result<()> {
+    let path = format!("{DEFINITIONS}/{}", resource.name);
+    let Some(definition) = api.get(&path)? else {
+        return Ok(());
+    };
+    if let Some(status) = pruned(&definition) {
+        api.patch(&format!("{path}/status"), &status)?;
+        println!("{}: storedVersions pruned", resource.name);
+    }
+    Ok(())
+}
+
+/// The patch for a definition whose objects are all in its storage version; nothing if its
+/// status says so. It holds only as long as the definition is what it was.
+fn pruned(definition: &Value) -> Option<Value> {
+    let versions = definition["spec"]["versions"].as_array()?;
+    let storage = versions.iter().find(|version| version["storage"] == true)?;
+    let stored = json!([storage["name"]]);
+    let version = &definition["metadata"]["resourceVersion"];
+    (definition["status"]["storedVersions"] != stored).then(
+        || json!({"metadata": {"resourceVersion": version}, "status": {"storedVersions": stored}}),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resource(name: &str, root: &str, plural: &str) -> Resource {
+        Resource {
+            name: name.into(),
+            root: root.into(),
+            plural: plural.into(),
+        }
+    }
+
+    #[test]
+    fn what_can_be_written_is_found_and_chosen() {
+        let list = json!({"resources": [
+            {"name": "knobs", "verbs": ["list", "patch", "get"]},
+            {"name": "knobs/status", "verbs": ["list", "patch"]},
+            {"name": "reviews", "verbs": ["create"]},
+        ]});
+        let found = || of_version("example.com", "/apis/example.com/v1", &list);
+        let knobs = resource("knobs.example.com", "/apis/example.com/v1", "knobs");
+        assert_eq!(found(), [knobs]);
+        assert_eq!(chosen(found(), &[]).unwrap().len(), 1);
+        assert!(chosen(found(), &["dials".to_owned()]).is_err());
+        assert_eq!(
+            path(&found()[0], &json!({"name": "a", "namespace": "d"})),
+            "/apis/example.com/v1/namespaces/d/knobs/a"
+        );
+        assert_eq!(
+            path(
+                &resource("nodes", "/api/v1", "nodes"),
+                &json!({"name": "n"})
+            ),
+            "/api/v1/nodes/n"
+        );
+    }
+
+    #[test]
+    fn only_the_storage_version_stays() {
+        let mut definition = json!({"metadata": {"resourceVersion": "5"},
+            "spec": {"versions": [{"name": "v1"}, {"name": "v2", "storage": true}]},
+            "status": {"storedVersions": ["v1", "v2"]}});
+        assert_eq!(
+            pruned(&definition),
+            Some(
+                json!({"metadata": {"resourceVersion": "5"}, "status": {"storedVersions": ["v2"]}})
+            )
+        );
+        definition["status"]["storedVersions"] = json!(["v2"]);
+        assert_eq!(pruned(&definition), None);
+    }
+}
