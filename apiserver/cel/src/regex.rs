@@ -4,6 +4,8 @@ use crate::value::Opaque;
 use crate::{Error, Type, Value};
 use regex::{Regex, RegexBuilder};
 use std::borrow::Cow;
+use std::iter::Peekable;
+use std::str::Chars;
 
 /// What a compiled expression may take, in bytes.
 const MOST: usize = 1 << 20;
@@ -90,7 +92,15 @@ pub fn translated(pattern: &str) -> String {
         let first = std::mem::take(&mut begins);
         match (c, in_set) {
             ('\\', _) => match chars.next() {
-                Some(class) => out.push_str(&escape(class, in_set)),
+                Some(class) => {
+                    out.push_str(&escape(class, in_set));
+                    if chars.peek() == Some(&'{') && "pPx".contains(class) {
+                        copy_through('}', &mut chars, &mut out);
+                    }
+                    if in_set && "dDwWsS".contains(class) {
+                        literal_dash(&mut chars, &mut out);
+                    }
+                }
                 None => out.push('\\'),
             },
             ('[', false) => {
@@ -103,12 +113,8 @@ pub fn translated(pattern: &str) -> String {
             ('[', true) if chars.peek() == Some(&':') => {
                 // A class by its name, up to its end.
                 out.push('[');
-                for c in chars.by_ref() {
-                    out.push(c);
-                    if c == ']' {
-                        break;
-                    }
-                }
+                copy_through(']', &mut chars, &mut out);
+                literal_dash(&mut chars, &mut out);
             }
             ('[', true) => out.push_str("\\["),
             (']', true) if first => out.push_str("\\]"),
@@ -121,10 +127,36 @@ pub fn translated(pattern: &str) -> String {
                 out.push(c);
             }
             ('-', true) if chars.peek() == Some(&'-') => out.push_str("\\-"),
+            ('{', false) if !begins_repeat(chars.clone()) => out.push_str("\\{"),
             _ => out.push(c),
         }
     }
     out
+}
+
+/// Takes over what comes, up to and with a character.
+fn copy_through(last: char, chars: &mut Peekable<Chars<'_>>, out: &mut String) {
+    for c in chars.by_ref() {
+        out.push(c);
+        if c == last {
+            break;
+        }
+    }
+}
+
+/// A class begins no range: what follows it in a set is a dash.
+fn literal_dash(chars: &mut Peekable<Chars<'_>>, out: &mut String) {
+    if chars.next_if_eq(&'-').is_some() {
+        out.push_str("\\-");
+    }
+}
+
+/// Whether what comes after a `{` makes it a repetition; in RE2 it is a character otherwise.
+fn begins_repeat(after: Peekable<Chars<'_>>) -> bool {
+    let inside: String = after.take_while(|c| *c != '}').collect();
+    let (least, most) = inside.split_once(',').unwrap_or((&inside, "0"));
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    !least.is_empty() && is_number(least) && is_number(most)
 }
 
 fn escape(class: char, in_set: bool) -> String {
@@ -136,6 +168,8 @@ fn escape(class: char, in_set: bool) -> String {
         'W' => "^0-9A-Za-z_",
         'S' => r"^\t\n\f\r ",
         'b' if !in_set => return r"(?-u:\b)".into(),
+        // Bounds of words to the crate.
+        '<' | '>' => return class.to_string(),
         other => return format!("\\{other}"),
     };
     match in_set && class.is_lowercase() {
@@ -165,6 +199,15 @@ mod tests {
             (r"^[\w.-]+$", "é", false),
             ("^[a&&b]+$", "a&b", true),
             ("^.$", "é", true),
+            (r"^[\w-\.]+@([\w-]+\.)+[\w-]{2,4}$", "a-b.c@d-e.org", true),
+            (r"^[\w-~]$", "-", true),
+            (r"^[\w-~]$", "|", false),
+            ("^[[:alpha:]-.]$", "-", true),
+            ("^{{.*}}$", "{{ x }}", true),
+            (r"^\p{L}{2}$", "éa", true),
+            (r"^\x{61}$", "a", true),
+            (r"^a\<b$", "a<b", true),
+            ("^a{,2}$", "a{,2}", true),
         ] {
             assert_eq!(
                 compile(pattern).unwrap().is_match(text),

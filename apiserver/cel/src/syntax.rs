@@ -17,3 +17,6 @@ pub(crate) const ACCUMULATOR: &str = "@result";
 
 /// How deep expressions nest at most, as in cel-go.
 pub(crate) const MOST_DEPTH: u32 = 250;
+/// Of how many parts an expression may be that a macro writes twice: a chain of such macros
+/// doubles with each. A text of the allowed length without them stays far below.
+const MOST_REPEATED: u32 = 100_000;

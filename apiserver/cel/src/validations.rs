@@ -43,9 +43,6 @@ struct Node {
     values: Option<Box<Node>>,
     /// The fields by which an element of the list is known, if there are such.
     keys: Option<Vec<String>>,
-    /// Whether a map or an object is replaced as a whole, so that its entries have no
-    /// predecessors.
-    atomic: bool,
 }
 
 /// One of `x-kubernetes-validations`.

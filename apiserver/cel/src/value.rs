@@ -2,6 +2,7 @@
 //! and texts refer to its JSON, and are made values when an expression gets to them.
 
 mod compare;
+mod index;
 mod json;
 mod list;
 mod map;

@@ -17,46 +17,60 @@ const MAX_MOVED: usize = 1 << 28;
 /// be read again.
 const MAX_DEPTH: usize = 100;
 
-/// Applies a JSON patch (RFC 6902).
+/// Why a JSON patch can't be applied, in the words of the library of Kubernetes
+/// (`evanphx/json-patch`) where it has some.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum JsonPatchError {
+    /// It is no list of operations.
+    #[error("error decoding patch: {0}")]
+    NoPatch(String),
+    /// It has too many.
+    #[error("The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {0}")]
+    TooManyOperations(usize),
+    /// An operation that there isn't.
+    #[error("Unexpected kind: {0}")]
+    UnknownOperation(String),
+    /// An operation lacks a field, or has a path that is none.
+    #[error("an operation is invalid: {0}")]
+    InvalidOperation(String),
+    /// A test failed.
+    #[error("testing value {0} failed: test failed")]
+    TestFailed(String),
+    /// There is nothing where an operation has to do something.
+    #[error("{operation} operation does not apply: doc is missing path: {path:?}: missing value")]
+    MissingPath {
+        /// Its name.
+        operation: String,
+        /// Where.
+        path: String,
+    },
+    /// It copies, moves or nests more than it may.
+    #[error("the patch copies or moves too much, or nests too deep")]
+    TooLarge,
+}
+
+/// Applies a JSON patch (RFC 6902) of a client.
 ///
 /// A body that is no JSON patch is a 400; a patch that can't be applied (a
 /// missing path, a failed test) a 422, with the text Kubernetes uses.
 pub fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, Status> {
+    apply_json_patch(object, patch).map_err(|error| match error {
+        JsonPatchError::NoPatch(_) => Status::bad_request(error.to_string()),
+        JsonPatchError::TooManyOperations(_) => {
+            Status::too_large(format!("Request entity is too large: {error}"))
+        }
+        _ => unprocessable(),
+    })
+}
+
+/// Applies a JSON patch (RFC 6902).
+///
+/// # Errors
+/// If it is none, is too large, or can't be applied.
+pub fn apply_json_patch(object: &Value, patch: &[u8]) -> Result<Value, JsonPatchError> {
     let operations: Vec<serde_json::Map<String, Value>> = serde_json::from_slice(patch)
-        .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
-    if operations.len() > MAX_OPERATIONS {
-        return Err(Status::too_large(format!(
-            "Request entity is too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
-            operations.len()
-        )));
-    }
-    let operations = Value::Array(operations.into_iter().map(Value::Object).collect());
-    let operations: json_patch::Patch =
-        serde_json::from_value(operations).map_err(|_| unprocessable())?;
-    let mut patched = object.clone();
-    let (mut copied, mut moved) = (0, 0);
-    for operation in &operations.0 {
-        if let PatchOperation::Copy(copy) = operation {
-            let source = patched.pointer(copy.from.as_str());
-            copied += source.map_or(0, |value| value.to_string().len());
-            if copied > MAX_COPIED {
-                return Err(unprocessable());
-            }
-        }
-        moved += moves(&patched, operation);
-        if moved > MAX_MOVED {
-            return Err(unprocessable());
-        }
-        if is_absent_as_tested(&patched, operation) {
-            continue;
-        }
-        let one = std::slice::from_ref(operation);
-        json_patch::patch(&mut patched, one).map_err(|_| unprocessable())?;
-    }
-    match is_deeper(&patched, MAX_DEPTH) {
-        true => Err(unprocessable()),
-        false => Ok(patched),
-    }
+        .map_err(|error| JsonPatchError::NoPatch(error.to_string()))?;
+    apply(object, operations.into_iter().map(Value::Object).collect())
 }
 
 /// Applies the operations of a JSON patch that an admission policy has made. `None` if one of
@@ -65,27 +79,59 @@ pub fn json_patch(object: &Value, patch: &[u8]) -> Result<Value, Status> {
 /// # Errors
 /// In Kubernetes' words, if it is no patch or can't be applied.
 pub fn tested_json_patch(object: &Value, operations: &Value) -> Result<Option<Value>, String> {
-    let operations = operations.as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut patched = object.clone();
-    for operation in operations {
-        let one = Value::Array(vec![operation.clone()]).to_string();
-        let (name, path) = (&operation["op"], &operation["path"]);
-        let (name, path) = (name.as_str(), path.as_str());
-        patched = match json_patch(&patched, one.as_bytes()) {
-            Ok(patched) => patched,
-            Err(_) if name == Some("test") => return Ok(None),
-            Err(_) => {
-                let (name, path) = (name.unwrap_or_default(), path.unwrap_or_default());
-                return Err(match name {
-                    "add" | "remove" | "replace" | "move" | "copy" => format!(
-                        "{name} operation does not apply: doc is missing path: {path:?}: missing value"
-                    ),
-                    other => format!("Unexpected kind: {other}"),
-                });
-            }
-        };
+    match apply(object, operations.as_array().cloned().unwrap_or_default()) {
+        Ok(patched) => Ok(Some(patched)),
+        Err(JsonPatchError::TestFailed(_)) => Ok(None),
+        Err(error) => Err(error.to_string()),
     }
-    Ok(Some(patched))
+}
+
+fn apply(object: &Value, operations: Vec<Value>) -> Result<Value, JsonPatchError> {
+    if operations.len() > MAX_OPERATIONS {
+        return Err(JsonPatchError::TooManyOperations(operations.len()));
+    }
+    let named: Vec<(String, String)> = operations.iter().map(name_and_path).collect();
+    if let Some((unknown, _)) = named.iter().find(|(name, _)| !is_known(name)) {
+        return Err(JsonPatchError::UnknownOperation(unknown.clone()));
+    }
+    let operations: json_patch::Patch = serde_json::from_value(Value::Array(operations))
+        .map_err(|error| JsonPatchError::InvalidOperation(error.to_string()))?;
+    let mut patched = object.clone();
+    let (mut copied, mut moved) = (0, 0);
+    for (operation, (name, path)) in operations.0.iter().zip(named) {
+        if let PatchOperation::Copy(copy) = operation {
+            let source = patched.pointer(copy.from.as_str());
+            copied += source.map_or(0, |value| value.to_string().len());
+        }
+        moved += moves(&patched, operation);
+        if copied > MAX_COPIED || moved > MAX_MOVED {
+            return Err(JsonPatchError::TooLarge);
+        }
+        if is_absent_as_tested(&patched, operation) {
+            continue;
+        }
+        let one = std::slice::from_ref(operation);
+        json_patch::patch(&mut patched, one).map_err(|_| match operation {
+            PatchOperation::Test(_) => JsonPatchError::TestFailed(path),
+            _ => JsonPatchError::MissingPath {
+                operation: name,
+                path,
+            },
+        })?;
+    }
+    match is_deeper(&patched, MAX_DEPTH) {
+        true => Err(JsonPatchError::TooLarge),
+        false => Ok(patched),
+    }
+}
+
+fn is_known(operation: &str) -> bool {
+    ["add", "remove", "replace", "move", "copy", "test"].contains(&operation)
+}
+
+fn name_and_path(operation: &Value) -> (String, String) {
+    let text = |field: &str| operation[field].as_str().unwrap_or_default().to_owned();
+    (text("op"), text("path"))
 }
 
 /// Whether the operation tests for null what an object doesn't have. In RFC 6902 that fails; the
@@ -169,6 +215,41 @@ mod tests {
         assert_eq!(
             json_patch(&object, patch).unwrap(),
             json!({"metadata": {"labels": {"x/y": "z"}}, "spec": {"replicas": 3, "list": [1, 2, 3]}})
+        );
+    }
+
+    /// What one operation may not, many of them may not, either.
+    #[test]
+    fn a_policys_operations_have_their_limits_together() {
+        let object = json!({"big": "x".repeat(MAX_COPIED / 4)});
+        let copies = |count: usize| {
+            let copy = |to| json!({"op": "copy", "from": "/big", "path": format!("/copy{to}")});
+            Value::Array((0..count).map(copy).collect())
+        };
+        assert!(tested_json_patch(&object, &copies(3)).is_ok());
+        let refused = tested_json_patch(&object, &copies(5)).unwrap_err();
+        assert_eq!(refused, JsonPatchError::TooLarge.to_string());
+    }
+
+    /// By the words of `evanphx/json-patch`.
+    #[test]
+    fn a_patch_that_does_not_apply_says_where() {
+        let told = |operation: Value| {
+            let patch = json!([operation]).to_string();
+            let error = apply_json_patch(&json!({"a": {}}), patch.as_bytes()).unwrap_err();
+            error.to_string()
+        };
+        assert_eq!(
+            told(json!({"op": "add", "path": "/b/c", "value": 1})),
+            r#"add operation does not apply: doc is missing path: "/b/c": missing value"#
+        );
+        assert_eq!(
+            told(json!({"op": "test", "path": "/a", "value": 1})),
+            "testing value /a failed: test failed"
+        );
+        assert_eq!(
+            told(json!({"op": "grow", "path": "/a"})),
+            "Unexpected kind: grow"
         );
     }
 

@@ -23,7 +23,7 @@ mod versions;
 pub use apply::{apply, check_applied};
 pub use configuration::merge_configuration;
 pub use fields::{FieldSet, PathElement};
-pub use json::{json_patch, merge_patch, tested_json_patch};
+pub use json::{JsonPatchError, apply_json_patch, json_patch, merge_patch, tested_json_patch};
 pub use managed_fields::Writer;
 pub use strategic::{go_format, strategic_merge};
 pub use versions::Versions;

@@ -343,8 +343,8 @@ impl Versions for Shown<'_> {
         Box::pin(self.show_now(kept, shown_as))
     }
 
-    fn patch(&self, shown: &Value, operations: &[u8]) -> Result<Value, Status> {
-        hardway_patch::json_patch(shown, operations)
+    fn patch(&self, shown: &Value, operations: &[u8]) -> Result<Value, String> {
+        hardway_patch::apply_json_patch(shown, operations).map_err(|why| why.to_string())
     }
 
     fn take<'a>(

@@ -281,8 +281,14 @@ impl Pipeline {
             self.own(request, &mut new, Some(old), now).await?;
         }
         let write = self.written(request, target, Operation::Update, Sent::Object);
+        let owners = new["metadata"].get("managedFields").cloned();
         if part.asks_admission() && self.mutate(&write, Some(&mut new), Some(old)).await? {
             metadata::place(&mut new, target)?;
+            // Who drops them doesn't undo what this write makes its sender own.
+            if let Some(owners) = owners {
+                let metadata = metadata::of(&mut new);
+                metadata.entry("managedFields").or_insert(owners);
+            }
             metadata::prepare_update(&mut new, old);
             part.prepare(target, &mut new, old, true);
             target.resource.default(&mut new);

@@ -531,17 +531,17 @@ mod testing {
             Box::pin(std::future::ready(Ok(kept.clone())))
         }
         /// Replaces members of the object, which is all that the tests do.
-        fn patch(&self, shown: &Value, operations: &[u8]) -> Result<Value, Status> {
+        fn patch(&self, shown: &Value, operations: &[u8]) -> Result<Value, String> {
             let mut patched = shown.clone();
             let operations: Vec<Value> =
-                serde_json::from_slice(operations).map_err(Status::internal)?;
+                serde_json::from_slice(operations).map_err(|error| error.to_string())?;
             for operation in operations {
                 let (parent, name) = text(&operation, "/path")
                     .rsplit_once('/')
                     .unwrap_or_default();
                 match patched.pointer_mut(parent) {
                     Some(parent) => parent[name] = operation["value"].clone(),
-                    None => return Err(Status::bad_request("there is no such path")),
+                    None => return Err("there is no such path".to_owned()),
                 }
             }
             Ok(patched)

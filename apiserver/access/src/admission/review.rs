@@ -86,7 +86,7 @@ pub trait Versions: Send + Sync {
     ///
     /// # Errors
     /// If the patch can't be applied.
-    fn patch(&self, shown: &Value, operations: &[u8]) -> Result<Value, Status>;
+    fn patch(&self, shown: &Value, operations: &[u8]) -> Result<Value, String>;
 
     /// Makes a kept object what was shown and has been changed: decoded, defaulted and
     /// converted back.
@@ -225,12 +225,10 @@ impl Notes {
         self.warnings.lock().push(text.into());
     }
 
-    /// Adds a line for the audit log; the first of a key counts.
+    /// Adds a line for the audit log, where the first of a key counts.
     pub fn annotate(&self, key: String, value: String, level: AnnotationLevel) {
-        let mut annotations = self.annotations.lock();
-        if annotations.iter().all(|known| known.key != key) {
-            annotations.push(AuditAnnotation { key, value, level });
-        }
+        let annotation = AuditAnnotation { key, value, level };
+        self.annotations.lock().push(annotation);
     }
 
     /// All mutating stages and plugins have another turn, for a webhook or policy has changed

@@ -1,9 +1,9 @@
 //! Macros: calls that become loops. What each becomes is that of cel-go, for costs are
 //! counted over it.
 
-use super::ACCUMULATOR;
 use super::parser::Parser;
 use super::tree::{Comprehension, Constant, Entry, Expression, Kind};
+use super::{ACCUMULATOR, MOST_REPEATED};
 
 /// A call, or what it becomes if it is a macro's.
 pub(super) fn expand(
@@ -245,6 +245,14 @@ impl Expansion<'_, '_, '_> {
         let mut args = args.into_iter();
         let (name, body) = (args.next()?, args.next()?);
         let name = self.variable(&name)?;
+        if target.size > MOST_REPEATED {
+            let place = self.parser.place(&target);
+            self.parser.issue(
+                place,
+                format!("{function} of an expression that is too large"),
+            );
+            return None;
+        }
         let on = |function: &str, target: Expression| Kind::Call {
             function: function.to_owned(),
             target: Some(Box::new(target)),

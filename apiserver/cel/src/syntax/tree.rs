@@ -29,6 +29,8 @@ pub(crate) struct Expression {
     pub kind: Kind,
     /// How many expressions are in one another at most, with this one.
     pub depth: u32,
+    /// How many expressions it consists of.
+    pub size: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -112,10 +114,13 @@ impl Kind {
 
 impl Expression {
     pub fn new(id: usize, kind: Kind) -> Self {
-        let deepest = kind.parts().iter().map(|part| part.depth).max();
+        let parts = kind.parts();
+        let deepest = parts.iter().map(|part| part.depth).max();
+        let size = parts.iter().map(|part| part.size);
         Self {
             id,
             depth: deepest.unwrap_or_default() + 1,
+            size: size.fold(1, u32::saturating_add),
             kind,
         }
     }

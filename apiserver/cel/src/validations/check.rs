@@ -4,6 +4,7 @@ use super::{Findings, Node, OBJECT_LIMIT, Rule, Validations};
 use crate::{Budget, Error, Scope, Value};
 use hardway_proto::status::Cause;
 use serde_json::Value as Json;
+use std::collections::HashMap;
 
 /// Bytes of the longest message that an expression may make.
 const LONGEST_MESSAGE: usize = 5 * 1024;
@@ -48,7 +49,7 @@ impl Check {
         match value {
             Json::Object(fields) => {
                 for (name, value) in fields {
-                    let before = old.filter(|_| !node.atomic).and_then(|old| old.get(name));
+                    let before = old.and_then(|old| old.get(name));
                     if let Some(values) = &node.values {
                         let path = format!("{path}[{name}]");
                         self.node(values, &path, value, before, unchanged);
@@ -63,8 +64,13 @@ impl Check {
                 let Some(element) = &node.items else {
                     return;
                 };
+                let keys = node.keys.as_ref();
+                let known = keys.map(|keys| (keys, by_keys(keys, old)));
                 for (index, item) in items.iter().enumerate() {
-                    let before = predecessor(node, item, old);
+                    let before = known.as_ref().and_then(|(keys, known)| {
+                        let found = known.get(&identity(keys, item));
+                        found.copied()
+                    });
                     let path = format!("{path}[{index}]");
                     self.node(element, &path, item, before, unchanged);
                 }
@@ -167,11 +173,18 @@ fn scope<'a>(
     Ok(scope)
 }
 
-/// The element of the old list that has the same keys.
-fn predecessor<'a>(node: &Node, item: &Json, old: Option<&'a Json>) -> Option<&'a Json> {
-    let keys = node.keys.as_ref()?;
-    let same = |old: &&Json| keys.iter().all(|key| old[key] == item[key]);
-    old?.as_array()?.iter().find(same)
+/// The elements of the old list by their keys; of those with the same ones the first.
+fn by_keys<'a>(keys: &[String], old: Option<&'a Json>) -> HashMap<Vec<&'a Json>, &'a Json> {
+    let mut known = HashMap::new();
+    for item in old.and_then(Json::as_array).into_iter().flatten() {
+        known.entry(identity(keys, item)).or_insert(item);
+    }
+    known
+}
+
+/// The values of an element's keys; one that is missing is as `null`.
+fn identity<'a>(keys: &[String], item: &'a Json) -> Vec<&'a Json> {
+    keys.iter().map(|key| &item[key]).collect()
 }
 
 /// What an expression says, if it can stand in a message.

@@ -97,7 +97,6 @@ impl Compiler {
     }
 
     fn node(&mut self, json: &Json, schema: &Arc<Schema>, place: &Place) -> Option<Node> {
-        let atomic = json["x-kubernetes-map-type"] == "atomic";
         let keys = match json["x-kubernetes-list-type"].as_str() {
             Some("map") => Some(texts(&json["x-kubernetes-list-map-keys"])),
             _ => None,
@@ -111,7 +110,7 @@ impl Compiler {
             .collect();
         let mut fields = BTreeMap::new();
         for (name, field) in json["properties"].as_object().into_iter().flatten() {
-            let mut at = place.below("properties").uncorrelated_if(atomic, place);
+            let mut at = place.below("properties");
             at.path = format!("{}[{name}]", at.path);
             let compiled = schema.field(name);
             if let Some(node) = compiled.and_then(|s| self.node(field, s, &at)) {
@@ -126,9 +125,7 @@ impl Compiler {
         });
         let values = element("additionalProperties").and_then(|element| {
             let at = place.below("additionalProperties");
-            let at = at
-                .times(&json["maxProperties"])
-                .uncorrelated_if(atomic, place);
+            let at = at.times(&json["maxProperties"]);
             let values = &json["additionalProperties"];
             self.node(values, element, &at).map(Box::new)
         });
@@ -143,7 +140,6 @@ impl Compiler {
             items,
             values,
             keys,
-            atomic,
         })
     }
 

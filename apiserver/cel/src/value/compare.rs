@@ -1,7 +1,7 @@
 //! Equality and order of values. What is of different types is not equal; numbers are
 //! compared as numbers.
 
-use super::map::{keys_of, same_keys};
+use super::index::{Index, identity};
 use super::{List, Map, Value};
 use crate::Error;
 use crate::schema::ListType;
@@ -101,27 +101,28 @@ fn lists(one: &List, other: &List) -> bool {
             (Ok(one), Ok(other)) => one.equals(&other),
             _ => false,
         }),
-        ListType::Set => {
+        kind => {
             let Ok(mine) = one.to_vec() else { return false };
-            let holds = |value: &Value| mine.iter().any(|mine| mine.equals(value));
-            other
-                .iter()
-                .all(|value| value.is_ok_and(|value| holds(&value)))
-        }
-        ListType::Map(keys) => {
-            let Ok(mine) = one.to_vec() else { return false };
-            let same = |value: &Value| {
-                let Ok(wanted) = keys_of(value, keys) else {
+            let mut index = Index::default();
+            for (place, mine) in mine.iter().enumerate() {
+                if let Ok(identity) = identity(mine, kind) {
+                    index.insert(identity, place);
+                }
+            }
+            let holds = |value: &Value| {
+                let Ok(wanted) = identity(value, kind) else {
                     return false;
                 };
-                mine.iter().any(|mine| {
-                    keys_of(mine, keys).is_ok_and(|found| same_keys(&found, &wanted))
-                        && mine.equals(value)
-                })
+                let mut found = index.find(&wanted).filter_map(|place| mine.get(place));
+                // An element of a set is its own identity.
+                match kind {
+                    ListType::Map(_) => found.any(|mine| mine.equals(value)),
+                    _ => found.next().is_some(),
+                }
             };
             other
                 .iter()
-                .all(|value| value.is_ok_and(|value| same(&value)))
+                .all(|value| value.is_ok_and(|value| holds(&value)))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Lists: those of objects, and those that expressions make.
 
 use super::Value;
+use super::index::{Index, identity};
 use crate::Error;
 use crate::schema::{Form, ListType, Schema};
 use serde_json::Value as Json;
@@ -101,27 +102,27 @@ impl<'a> List<'a> {
             Items::Json(_) => Arc::new(self.to_vec()?),
         };
         let all = Arc::make_mut(&mut items);
+        let mut index = Index::default();
+        if kind != ListType::Atomic && !other.is_empty() {
+            for (place, known) in all.iter().enumerate() {
+                index.insert(identity(known, &kind)?, place);
+            }
+        }
         for item in other.iter() {
             let item = item?;
-            let same = match &kind {
-                ListType::Atomic => None,
-                ListType::Set => all.iter().position(|known| known.equals(&item)),
-                ListType::Map(keys) => {
-                    let new = super::map::keys_of(&item, keys)?;
-                    let mut found = None;
-                    for (index, known) in all.iter().enumerate() {
-                        if super::map::same_keys(&super::map::keys_of(known, keys)?, &new) {
-                            found = Some(index);
-                            break;
-                        }
-                    }
-                    found
+            if kind == ListType::Atomic {
+                all.push(item);
+                continue;
+            }
+            let new = identity(&item, &kind)?;
+            let same = index.find(&new).next();
+            match same.and_then(|place| all.get_mut(place)) {
+                Some(known) if matches!(kind, ListType::Map(_)) => *known = item,
+                Some(_) => {}
+                None => {
+                    index.insert(new, all.len());
+                    all.push(item);
                 }
-            };
-            match (same, &kind) {
-                (None, _) => all.push(item),
-                (Some(index), ListType::Map(_)) => all[index] = item,
-                (Some(_), _) => {}
             }
         }
         Ok(Self {

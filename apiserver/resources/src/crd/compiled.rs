@@ -40,8 +40,6 @@ pub(crate) struct Validator {
     pub(super) any_of: Vec<Shared>,
     pub(super) one_of: Vec<Shared>,
     pub(super) not: Option<Shared>,
-    /// A map or an object that is replaced as a whole.
-    pub(super) atomic: bool,
     /// It is a resource with `apiVersion`, `kind` and `metadata` of its own.
     pub(super) embedded: bool,
     /// So is one below it, or it itself.
@@ -202,7 +200,6 @@ impl Compiler {
             embedded || below.any(|part| part.holds_embedded)
         };
         Validator {
-            atomic: schema["x-kubernetes-map-type"] == "atomic",
             embedded,
             holds_embedded,
             fields,

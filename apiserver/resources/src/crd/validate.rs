@@ -5,7 +5,7 @@ use super::compiled::{Range, Shared, Validator};
 use hardway_proto::status::Cause;
 use regex::Regex;
 use serde_json::{Map, Number, Value};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 /// Of what is wrong with an object no more than this is told: nobody reads it, and
@@ -105,8 +105,6 @@ fn fields(
     path: &str,
     errors: &mut Vec<Cause>,
 ) {
-    // What is replaced as a whole has no parts that could have stayed.
-    let old = old.filter(|_| !validator.atomic);
     for name in validator
         .required
         .iter()
@@ -136,26 +134,27 @@ fn items(
     errors: &mut Vec<Cause>,
 ) {
     size(&validator.elements, "items", list.len(), path, errors);
+    let unique = validator.unique.as_ref();
+    let keys = unique.filter(|keys| !keys.is_empty());
+    let known = keys.map(|keys| (keys, by_keys(keys, old)));
     let mut seen: HashSet<Vec<&Value>> = HashSet::new();
     for (index, value) in list.iter().enumerate() {
         let path = format!("{path}[{index}]");
         if let Some(items) = &validator.items {
-            check_change(
-                items,
-                value,
-                predecessor(validator, value, old),
-                &path,
-                errors,
-            );
+            let before = known.as_ref().and_then(|(keys, known)| {
+                let found = known.get(&identity(keys, value));
+                found.copied()
+            });
+            check_change(items, value, before, &path, errors);
         }
-        let Some(keys) = &validator.unique else {
+        let Some(keys) = unique else {
             continue;
         };
-        let identity = match keys.is_empty() {
+        let key = match keys.is_empty() {
             true => vec![value],
-            false => keys.iter().map(|key| &value[key]).collect(),
+            false => identity(keys, value),
         };
-        if !seen.insert(identity) && errors.len() <= MOST_CAUSES {
+        if !seen.insert(key) && errors.len() <= MOST_CAUSES {
             errors.push(Cause {
                 reason: "FieldValueDuplicate".into(),
                 message: format!("Duplicate value: {value}"),
@@ -165,15 +164,18 @@ fn items(
     }
 }
 
-/// The element of the old list with the same keys, if elements have such.
-fn predecessor<'a>(
-    validator: &Validator,
-    item: &Value,
-    old: Option<&'a Value>,
-) -> Option<&'a Value> {
-    let keys = validator.unique.as_ref().filter(|keys| !keys.is_empty())?;
-    let same = |old: &&Value| keys.iter().all(|key| old[key] == item[key]);
-    old?.as_array()?.iter().find(same)
+/// The elements of the old list by their keys; of those with the same ones the first.
+fn by_keys<'a>(keys: &[String], old: Option<&'a Value>) -> HashMap<Vec<&'a Value>, &'a Value> {
+    let mut known = HashMap::new();
+    for item in old.and_then(Value::as_array).into_iter().flatten() {
+        known.entry(identity(keys, item)).or_insert(item);
+    }
+    known
+}
+
+/// The values of an element's keys; one that is missing is as `null`.
+fn identity<'a>(keys: &[String], item: &'a Value) -> Vec<&'a Value> {
+    keys.iter().map(|key| &item[key]).collect()
 }
 
 fn size(range: &Range<u64>, what: &str, found: usize, path: &str, errors: &mut Vec<Cause>) {

@@ -14,6 +14,10 @@ impl ObjectPart for EphemeralContainers {
         with_field(target, old, &sent, ["spec", "ephemeralContainers"])
     }
 
+    fn prepare(&self, target: &Target, new: &mut Value, old: &Value, _applied: bool) {
+        *new = self.place(target, old, Cow::Borrowed(new));
+    }
+
     fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
         let mut errors = rules.validate(new);
         errors.extend(only_added(new, old));

@@ -13,6 +13,10 @@ impl ObjectPart for Finalize {
         with_field(target, old, &sent, ["spec", "finalizers"])
     }
 
+    fn prepare(&self, target: &Target, new: &mut Value, old: &Value, _applied: bool) {
+        *new = self.place(target, old, Cow::Borrowed(new));
+    }
+
     fn validate(&self, rules: &dyn KindRules, new: &Value, _old: &Value) -> FieldErrors {
         rules.validate(new)
     }

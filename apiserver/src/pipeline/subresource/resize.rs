@@ -18,6 +18,10 @@ impl ObjectPart for Resize {
         object
     }
 
+    fn prepare(&self, target: &Target, new: &mut Value, old: &Value, _applied: bool) {
+        *new = self.place(target, old, Cow::Borrowed(new));
+    }
+
     fn counts_generations(&self) -> bool {
         true
     }

@@ -35,6 +35,23 @@ pub fn is_exempt(review: &Review<'_>) -> bool {
     kind.group == REGISTRATION_GROUP && EXEMPT.contains(&kind.kind.as_str())
 }
 
+/// What nobody keeps, and what servers ask to learn who somebody is and what they may do: a
+/// policy that refused these would break the cluster (`pkg/kubeapiserver/admission/exclusion` of
+/// Kubernetes). Webhooks see them.
+const REVIEWS: [(&str, &str); 6] = [
+    ("authentication.k8s.io", "selfsubjectreviews"),
+    ("authentication.k8s.io", "tokenreviews"),
+    ("authorization.k8s.io", "localsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    ("authorization.k8s.io", "subjectaccessreviews"),
+];
+
+/// Whether no policy judges or changes a request.
+pub fn is_exempt_from_policies(review: &Review<'_>) -> bool {
+    is_exempt(review) || REVIEWS.contains(&(review.group, review.resource))
+}
+
 /// What a webhook, a policy's `matchConstraints` or a binding's `matchResources` say of the
 /// requests that concern them, read once.
 #[derive(Clone, Debug)]
@@ -68,8 +85,7 @@ impl MatchResources {
     pub fn of_policy(constraints: &Value) -> Result<Self, SelectorError> {
         let rules = rules(constraints, "/resourceRules");
         let rules = (!rules.is_empty()).then_some(rules);
-        // A binding's has no default.
-        let equivalent = constraints["matchPolicy"] == "Equivalent";
+        let equivalent = constraints["matchPolicy"] != "Exact";
         Self::read(constraints, rules, equivalent)
     }
 
@@ -151,9 +167,11 @@ impl MatchResources {
         old: Option<&Value>,
     ) -> bool {
         self.objects.is_everything()
-            || [new, old].into_iter().flatten().any(|object| {
-                has_metadata(object) && selects(&self.objects, review.versions.labels(object))
-            })
+            || has_metadata(review)
+                && [new, old]
+                    .into_iter()
+                    .flatten()
+                    .any(|object| selects(&self.objects, review.versions.labels(object)))
     }
 
     fn selects_namespace(
@@ -184,9 +202,10 @@ fn rules(from: &Value, pointer: &str) -> Vec<Rule> {
     items(from, pointer).iter().map(Rule::of).collect()
 }
 
-/// The options of an exec have none, and are selected by no labels.
-fn has_metadata(object: &Value) -> bool {
-    object["metadata"].is_object()
+/// Whether what is sent has labels, were there none. Options of a stream and a rollback have no
+/// such field, and no selector selects them.
+fn has_metadata(review: &Review<'_>) -> bool {
+    review.operation != Operation::Connect && review.requested.kind.kind != "DeploymentRollback"
 }
 
 fn selects(selector: &Selector, labels: Option<&serde_json::Map<String, Value>>) -> bool {

@@ -33,7 +33,7 @@ impl Versions for AlsoIn {
     ) -> BoxFuture<'a, Result<Value, Status>> {
         Kept.show(kept, to)
     }
-    fn patch(&self, shown: &Value, operations: &[u8]) -> Result<Value, Status> {
+    fn patch(&self, shown: &Value, operations: &[u8]) -> Result<Value, String> {
         Kept.patch(shown, operations)
     }
     fn take<'a>(
@@ -266,5 +266,40 @@ fn what_configures_them_is_never_judged() {
             kind: kind.into(),
         };
         assert!(is_exempt(&asked), "{kind}");
+        assert!(is_exempt_from_policies(&asked), "{kind}");
+    }
+}
+
+/// By `pkg/kubeapiserver/admission/exclusion` of Kubernetes.
+#[test]
+fn no_policy_judges_what_servers_ask_of_users() {
+    let user = User::new("jane", ["dev"]);
+    for (group, resource, wanted) in [
+        ("authentication.k8s.io", "tokenreviews", true),
+        ("authentication.k8s.io", "selfsubjectreviews", true),
+        ("authorization.k8s.io", "subjectaccessreviews", true),
+        ("authorization.k8s.io", "localsubjectaccessreviews", true),
+        ("authorization.k8s.io", "selfsubjectaccessreviews", true),
+        ("authorization.k8s.io", "selfsubjectrulesreviews", true),
+        ("example.com", "tokenreviews", false),
+    ] {
+        let asked = review(&user, Operation::Create, group, resource, "", "a");
+        assert_eq!(is_exempt_from_policies(&asked), wanted, "{resource}");
+        assert!(!is_exempt(&asked), "webhooks see {resource}");
+    }
+}
+
+/// An eviction whose body is `{}` is one without labels, not one that nobody guards.
+#[test]
+fn what_has_no_labels_is_selected_by_their_absence() {
+    let user = User::new("jane", ["dev"]);
+    let rule = rule("*", "*", "*", "*/*", "*");
+    let selector = json!({"matchExpressions": [{"key": "skip", "operator": "DoesNotExist"}]});
+    let webhook = json!({"rules": [rule], "objectSelector": selector});
+    let webhook = MatchResources::of_webhook(&webhook).unwrap();
+    for (operation, wanted) in [(Operation::Create, true), (Operation::Connect, false)] {
+        let asked = review(&user, operation, "", "pods/eviction", "", "a");
+        let found = webhook.matches(&asked, &Fake::default(), Some(&json!({})), None);
+        assert_eq!(found.unwrap().is_some(), wanted, "{operation:?}");
     }
 }

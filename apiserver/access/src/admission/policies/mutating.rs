@@ -4,7 +4,7 @@
 mod mutation;
 mod patch;
 
-use super::super::matching::{MatchResources, is_exempt};
+use super::super::matching::{MatchResources, is_exempt_from_policies};
 use super::super::review::{ResourceKind, Review};
 use super::binding::Binding;
 use super::followed::{Bound, Compiled, Followed};
@@ -130,7 +130,7 @@ impl Mutating {
         object: &mut Value,
         old: Option<&Value>,
     ) -> Result<(), Status> {
-        if is_exempt(review) {
+        if is_exempt_from_policies(review) {
             return Ok(());
         }
         let set = self.followed.get(objects);
@@ -207,6 +207,7 @@ impl Mutating {
             let mut policies = review.notes.policies.lock();
             if before != *object {
                 policies.changed();
+                review.notes.changed();
                 review.notes.mutate_again();
             }
             if invocation.policy.is_reinvoked {

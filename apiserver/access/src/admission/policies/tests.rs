@@ -79,6 +79,8 @@ struct Told {
     warnings: Vec<String>,
     annotations: Vec<(String, String)>,
     seen: Vec<String>,
+    /// Whether the object is put in order again.
+    changed: bool,
 }
 
 impl Told {
@@ -167,8 +169,10 @@ impl World {
     }
 
     fn told(&self, outcome: Result<(), Status>, review: Review<'_>) -> Told {
+        let changed = review.notes.is_changed();
         let annotations = review.notes.annotations.into_inner().into_iter();
         Told {
+            changed,
             refusal: outcome.err(),
             warnings: review.notes.warnings.into_inner(),
             annotations: annotations
@@ -631,6 +635,7 @@ fn mutations_change_the_object() {
     let mut object = deployment(1);
     let told = world.mutate(&mut object);
     assert_eq!(told.message(), "");
+    assert!(told.changed);
     assert_eq!(
         object["metadata"]["labels"],
         json!({"app": "web", "owner": "jane"})
@@ -641,7 +646,8 @@ fn mutations_change_the_object() {
     assert_eq!(told.seen, ["m/binding no_error", "m/binding no_error"]);
     // Its condition isn't met any more.
     let before = object.clone();
-    assert!(world.mutate(&mut object).seen.is_empty());
+    let told = world.mutate(&mut object);
+    assert!(told.seen.is_empty() && !told.changed);
     assert_eq!(object, before);
 }
 

@@ -4,7 +4,7 @@
 mod judgement;
 mod outcome;
 
-use super::super::matching::{MatchResources, is_exempt};
+use super::super::matching::{MatchResources, is_exempt_from_policies};
 use super::super::review::Review;
 use super::followed::{Bound, Compiled, Followed};
 use super::host::Host;
@@ -52,7 +52,7 @@ impl Validating {
         new: Option<&Value>,
         old: Option<&Value>,
     ) -> Result<(), Status> {
-        if is_exempt(review) {
+        if is_exempt_from_policies(review) {
             return Ok(());
         }
         let set = self.followed.get(objects);

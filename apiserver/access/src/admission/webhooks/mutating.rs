@@ -224,7 +224,7 @@ async fn change(
         return Err(CallFailure::because(name, why, 400));
     }
     let patched = review.versions.patch(new, &patch);
-    let patched = patched.map_err(|status| Failure::Refused(Status::internal(status)))?;
+    let patched = patched.map_err(|why| Failure::Refused(Status::internal(why)))?;
     let changed = patched != *new;
     let value = json!({"configuration": webhook.configuration, "webhook": name,
         "patch": operations, "patchType": patch_type});

@@ -46,7 +46,7 @@ pub(super) fn read(
     let result = response.get("status").filter(|status| status.is_object());
     Ok(Response {
         allowed: response["allowed"] == true,
-        result: result.map(|status| serde_json::from_value(status.clone()).unwrap_or_default()),
+        result: result.map(explanation),
         patch,
         patch_type: patch_type.unwrap_or_default().to_owned(),
         warnings: strings(response, "/warnings").map(str::to_owned).collect(),
@@ -59,6 +59,20 @@ pub(super) fn read(
             })
             .collect(),
     })
+}
+
+/// Why a webhook refuses. Each field counts for itself: one that is odd doesn't take the others
+/// along.
+fn explanation(status: &Value) -> Status {
+    let code = status["code"].as_i64().unwrap_or_default().clamp(0, 599);
+    let details = serde_json::from_value(status["details"].clone());
+    Status {
+        message: text(status, "/message").to_owned(),
+        reason: text(status, "/reason").to_owned(),
+        details: details.ok(),
+        code: u16::try_from(code).unwrap_or_default(),
+        ..Status::default()
+    }
 }
 
 /// The bytes of a patch: in base64, or one number each. Go reads both, and webhooks written
