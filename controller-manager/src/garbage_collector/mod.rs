@@ -120,8 +120,8 @@ impl Collector {
         let found: HashMap<ResourceKey, ResourceInfo> = discovery
             .resources
             .iter()
+            .filter(|info| is_collected(info))
             .cloned()
-            .filter(is_collected)
             .map(|r| ((r.group.clone(), r.resource.clone()), r))
             .collect();
         let mut fresh = FuturesUnordered::new();
