@@ -4,32 +4,8 @@ use super::super::field::{Errors, Path};
 use super::super::json::{default_text, get, has, list, object_mut, text};
 use super::{match_conditions, match_resources};
 use hardway_cel::admission::{Composition, Returns, Vocabulary};
+use hardway_cel::is_identifier;
 use serde_json::Value;
-
-/// Words that can't be names of variables, besides those of literals.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 pub fn default(policy: &mut Value) {
     if let Some(spec) = object_mut(policy, "spec") {
@@ -105,13 +81,4 @@ impl<'a> Policy<'a> {
             e.invalid(path, expression, &error.to_string());
         }
     }
-}
-
-fn is_identifier(name: &str) -> bool {
-    let mut letters = name.chars();
-    letters
-        .next()
-        .is_some_and(|c| c == '_' || c.is_ascii_alphabetic())
-        && letters.all(|c| c == '_' || c.is_ascii_alphanumeric())
-        && !RESERVED.contains(&name)
 }
