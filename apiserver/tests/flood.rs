@@ -1,6 +1,7 @@
 //! Priority and fairness under load, with a real etcd: who floods the server is
 //! a burden to nobody else.
 
+#[path = "integration/common/mod.rs"]
 mod common;
 
 use bytes::Bytes;

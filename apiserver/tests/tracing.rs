@@ -1,6 +1,7 @@
 //! One `grep` tells a story: a request has the same name in the log of who sends it,
 //! in the apiserver's log, in the audit log, and in the answer.
 
+#[path = "integration/common/mod.rs"]
 mod common;
 
 use bytes::Bytes;

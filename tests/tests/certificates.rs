@@ -5,7 +5,7 @@
 //! environment may say $CERTIFICATES_LIFE and $CERTIFICATES_TIME, in seconds (600, 3600).
 //! The certificates are those the lab makes, nodes' included; `hardway certificates renew`
 //! renews them, as the timer does on real hosts. How nodes ask for theirs is in
-//! `apiserver/tests/joining.rs`.
+//! `apiserver/tests/integration/joining.rs`.
 
 #[path = "certificates/load.rs"]
 mod load;

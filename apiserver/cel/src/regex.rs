@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_pattern_that_an_object_brings_may_be_less_large() {
         let of_hosts = r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)*[a-z]{2,63}$";
-        for (pattern, taken) in [(of_hosts, true), (r"\pL{40}", false)] {
+        for (pattern, taken) in [(of_hosts, true), (r"\pL{20}", false)] {
             assert!(compile(pattern).is_ok(), "{pattern}");
             let brought = Value::string(pattern);
             assert_eq!(Pattern::in_argument(&brought).is_ok(), taken, "{pattern}");

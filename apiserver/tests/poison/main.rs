@@ -2,7 +2,7 @@
 //! component, and what is in etcd without being readable is left out alone.
 
 mod bases;
-#[path = "../common/mod.rs"]
+#[path = "../integration/common/mod.rs"]
 mod common;
 mod decisions;
 mod garbage;

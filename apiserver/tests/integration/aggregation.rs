@@ -1,0 +1,397 @@
+//! API servers behind this one.
+
+use crate::common::{self, Lab};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::StreamBody;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Frame, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+const ROOT: &str = "/apis/behind.example.com/v1";
+const SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1.behind.example.com";
+
+/// An address of this machine that others have for it, too: to itself the apiserver passes
+/// nothing on.
+fn own_address() -> IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").unwrap();
+    socket.local_addr().unwrap().ip()
+}
+
+/// Path and headers of each request that came.
+type Requests = Arc<Mutex<Vec<(String, HeaderMap)>>>;
+
+/// A server of `things`, and what it was asked.
+struct Behind {
+    port: u16,
+    ca_bundle: String,
+    requests: Requests,
+    /// Watches end when this is changed.
+    stop: watch::Sender<bool>,
+}
+
+impl Behind {
+    async fn start() -> Self {
+        use base64::Engine as _;
+        let name = "behind.default.svc".to_owned();
+        let made = rcgen::generate_simple_self_signed([name]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let mut config = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind((own_address(), 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let requests = Requests::default();
+        let (stop, stopped) = watch::channel(false);
+        let seen = requests.clone();
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let (acceptor, seen, stopped) = (acceptor.clone(), seen.clone(), stopped.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(tcp).await else {
+                        return;
+                    };
+                    let service = hyper::service::service_fn(move |request| {
+                        let answer = answer(&request, &seen, stopped.clone());
+                        async move { Ok::<_, Infallible>(answer) }
+                    });
+                    let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Self {
+            port,
+            ca_bundle: base64::engine::general_purpose::STANDARD.encode(made.cert.pem()),
+            requests,
+            stop,
+        }
+    }
+
+    /// Who asked for a path last, as the headers have it.
+    fn user_of(&self, path: &str) -> Option<String> {
+        let requests = self.requests.lock();
+        let (_, headers) = requests.iter().rev().find(|(asked, _)| asked == path)?;
+        assert!(!headers.contains_key("authorization"));
+        let text = |name: &str| -> Vec<&str> {
+            let values = headers.get_all(name).iter();
+            values.map(|value| value.to_str().unwrap()).collect()
+        };
+        Some(format!(
+            "{:?} {:?}",
+            text("x-remote-user"),
+            text("x-remote-group")
+        ))
+    }
+
+    fn api_service(&self) -> Value {
+        json!({
+            "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+            "metadata": {"name": "v1.behind.example.com"},
+            "spec": {
+                "group": "behind.example.com", "version": "v1",
+                "groupPriorityMinimum": 17_750, "versionPriority": 10,
+                "caBundle": self.ca_bundle,
+                "service": {"namespace": "default", "name": "behind"},
+            },
+        })
+    }
+
+    fn slice(&self) -> Value {
+        json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": "behind-1", "labels": {"kubernetes.io/service-name": "behind"}},
+            "ports": [{"name": "https", "port": self.port}],
+            "endpoints": [{"addresses": [own_address().to_string()], "conditions": {"ready": true}}],
+        })
+    }
+}
+
+type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
+
+fn answer(
+    request: &Request<Incoming>,
+    seen: &Requests,
+    mut stopped: watch::Receiver<bool>,
+) -> Response<AnswerBody> {
+    let path = request.uri().path().to_owned();
+    seen.lock().push((path.clone(), request.headers().clone()));
+    let whole = |code: StatusCode, value: Value| {
+        let body = Full::new(Bytes::from(value.to_string())).boxed_unsync();
+        let mut answer = Response::new(body);
+        *answer.status_mut() = code;
+        answer
+    };
+    if request.uri().query() == Some("watch=true") {
+        let first = Frame::data(Bytes::from_static(b"{\"type\":\"ADDED\"}\n"));
+        let first = futures_util::stream::once(async { Ok(first) });
+        let last = futures_util::stream::once(async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+            Ok(Frame::data(Bytes::from_static(b"{\"type\":\"DELETED\"}\n")))
+        });
+        return Response::new(StreamBody::new(first.chain(last)).boxed_unsync());
+    }
+    match path.as_str() {
+        ROOT => whole(
+            StatusCode::OK,
+            json!({"kind": "APIResourceList", "groupVersion": "behind.example.com/v1", "resources": [
+                {"name": "things", "singularName": "thing", "namespaced": true, "kind": "Thing",
+                 "verbs": ["get", "list", "watch"]}]}),
+        ),
+        "/openapi/v3/apis/behind.example.com/v1" => {
+            whole(StatusCode::OK, json!({"openapi": "3.0.0"}))
+        }
+        _ if path.starts_with(ROOT) => whole(
+            StatusCode::IM_A_TEAPOT,
+            json!({"method": request.method().as_str(), "path": path}),
+        ),
+        _ => whole(StatusCode::NOT_FOUND, Value::Null),
+    }
+}
+
+/// The condition of an APIService.
+async fn available(lab: &Lab, path: &str) -> String {
+    let (_, service) = lab.get(path).await;
+    let condition = &service["status"]["conditions"][0];
+    let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+    format!("{} {}", text("status"), text("reason"))
+}
+
+async fn wait_available(lab: &Lab, expected: &str) {
+    lab.until(expected, async || available(lab, SERVICE).await == expected)
+        .await;
+}
+
+/// An apiserver, and a server behind it that it has found.
+async fn pair() -> (Lab, Behind) {
+    let lab = Lab::start().await;
+    let behind = Behind::start().await;
+    let create = async |path: &str, object: Value| drop(lab.create(path, &object).await);
+    create(
+        "/apis/apiregistration.k8s.io/v1/apiservices",
+        behind.api_service(),
+    )
+    .await;
+    wait_available(&lab, "False ServiceNotFound").await;
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "behind"},
+        "spec": {"ports": [{"name": "https", "port": 443}]}});
+    create("/api/v1/namespaces/default/services", service).await;
+    wait_available(&lab, "False EndpointsNotFound").await;
+    let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+    create(slices, behind.slice()).await;
+    wait_available(&lab, "True Passed").await;
+    (lab, behind)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_go_on_with_the_name_of_who_asks() {
+    let (lab, behind) = pair().await;
+    assert_eq!(
+        behind.user_of(ROOT).unwrap(),
+        "[\"system:kube-aggregator\"] [\"system:masters\"]"
+    );
+    let thing = &format!("{ROOT}/namespaces/shop/things/a");
+    let (code, answer) = lab.get(thing).await;
+    assert_eq!((code, &answer["path"]), (418, &json!(thing)));
+    assert_eq!(
+        behind.user_of(thing).unwrap(),
+        "[\"admin\"] [\"system:masters\", \"system:authenticated\"]"
+    );
+    // Who may not do this is answered here.
+    let asked = behind.requests.lock().len();
+    let (code, status) = lab.send_as("jane", Method::GET, thing, &Value::Null).await;
+    assert_eq!(code, 403, "{status}");
+    let message = status["message"].as_str().unwrap();
+    assert!(
+        message.contains("things.behind.example.com \"a\" is forbidden: User \"jane\" cannot get resource \"things\" in API group \"behind.example.com\" in the namespace \"shop\""),
+        "{message}"
+    );
+    assert_eq!(behind.requests.lock().len(), asked);
+    let (code, answer) = lab.post(&format!("{ROOT}/things"), &json!({"a": 1})).await;
+    assert_eq!((code, &answer["method"]), (418, &json!("POST")));
+    // Nothing leads out of what was permitted.
+    for outside in [format!("{ROOT}/../x"), format!("{ROOT}/%2e%2e/x")] {
+        assert_eq!(lab.get(&outside).await.0, 404, "{outside}");
+    }
+    assert!(
+        behind
+            .requests
+            .lock()
+            .iter()
+            .all(|(path, _)| !path.contains(".."))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watches_go_through_as_they_come() {
+    let (lab, behind) = pair().await;
+    let mut events = lab.watch(&format!("{ROOT}/things?watch=true")).await;
+    assert_eq!(events.next().await.unwrap()["type"], "ADDED");
+    // The end comes later.
+    behind.stop.send_replace(true);
+    assert_eq!(events.next().await.unwrap()["type"], "DELETED");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_tell_of_what_is_behind() {
+    let (lab, behind) = pair().await;
+    let names = async |path: &str| -> Vec<String> {
+        let (_, list) = lab.get(path).await;
+        let groups = list["groups"].as_array().unwrap().iter();
+        groups
+            .map(|group| group["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let groups = names("/apis").await;
+    assert_eq!(
+        groups[..5],
+        [
+            "apiregistration.k8s.io",
+            "apps",
+            "events.k8s.io",
+            "behind.example.com",
+            "authentication.k8s.io"
+        ]
+    );
+    let (code, group) = lab.get("/apis/behind.example.com").await;
+    assert_eq!(
+        (code, &group["preferredVersion"]["version"]),
+        (200, &json!("v1"))
+    );
+    assert_eq!(lab.get(ROOT).await.1["resources"][0]["name"], "things");
+    let index = lab.get("/openapi/v3").await.1;
+    let url = &index["paths"]["apis/behind.example.com/v1"]["serverRelativeURL"];
+    let (code, document) = lab.get(url.as_str().unwrap()).await;
+    assert_eq!((code, &document["openapi"]), (200, &json!("3.0.0")));
+
+    let aggregated = async || {
+        let mut people = common::people::Client::new(&lab, "admin", &["system:masters"]).await;
+        let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+        let document = people.get_as("/apis", accept).await.body;
+        let items = document["items"].as_array().unwrap().clone();
+        let is_it = |item: &&Value| item["metadata"]["name"] == "behind.example.com";
+        items.iter().find(is_it).unwrap()["versions"][0].clone()
+    };
+    let version = aggregated().await;
+    assert_eq!(version["freshness"], "Current");
+    assert_eq!(version["resources"][0]["responseKind"]["kind"], "Thing");
+
+    // It goes away: that is told at once, and nothing else is kept waiting.
+    let slice = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/behind-1";
+    assert_eq!(lab.delete(slice, &Value::Null).await.0, 200);
+    wait_available(&lab, "False EndpointsNotFound").await;
+    assert_eq!(aggregated().await["freshness"], "Stale");
+    let (code, text) = lab.get(&format!("{ROOT}/things")).await;
+    assert_eq!((code, text), (503, json!("service unavailable\n")));
+    assert!(
+        names("/apis")
+            .await
+            .contains(&"behind.example.com".to_owned())
+    );
+    assert_eq!(lab.get("/api/v1/namespaces").await.0, 200);
+    // And back.
+    let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+    lab.create(slices, &behind.slice()).await;
+    wait_available(&lab, "True Passed").await;
+    assert_eq!(lab.get(&format!("{ROOT}/things")).await.0, 418);
+    assert_eq!(lab.delete(SERVICE, &Value::Null).await.0, 200);
+    lab.until("the group is gone", async || {
+        !names("/apis")
+            .await
+            .contains(&"behind.example.com".to_owned())
+    })
+    .await;
+    assert_eq!(lab.get(ROOT).await.0, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_else_at_the_address_is_not_believed() {
+    let (lab, _behind) = pair().await;
+    let stranger = Behind::start().await;
+    let spec = json!({"spec": {"caBundle": stranger.ca_bundle}});
+    assert_eq!(lab.merge(SERVICE, &spec).await.0, 200);
+    wait_available(&lab, "False FailedDiscoveryCheck").await;
+    let (_, service) = lab.get(SERVICE).await;
+    let message = service["status"]["conditions"][0]["message"]
+        .as_str()
+        .unwrap();
+    assert!(message.starts_with("failing or missing response from https://behind.default.svc:443/apis/behind.example.com/v1: "), "{message}");
+    let spec = json!({"spec": {"caBundle": null, "insecureSkipTLSVerify": true}});
+    assert_eq!(lab.merge(SERVICE, &spec).await.0, 200);
+    wait_available(&lab, "True Passed").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_server_has_itself_has_api_services_too() {
+    let flags = |dir: &Path| {
+        let file = |name: &str| dir.join(name).display().to_string();
+        vec![
+            format!("--proxy-client-cert-file={}", file("jane.crt")),
+            format!("--proxy-client-key-file={}", file("jane.key")),
+            format!("--requestheader-client-ca-file={}", file("ca.crt")),
+            "--requestheader-allowed-names=jane".to_owned(),
+        ]
+    };
+    let lab = Lab::start_with(flags).await;
+    let apps = "/apis/apiregistration.k8s.io/v1/apiservices/v1.apps";
+    let is_there = async || available(&lab, apps).await == "True Local";
+    lab.until("v1.apps is there", is_there).await;
+    assert_eq!(
+        lab.get(apps).await.1["metadata"]["labels"]["kube-aggregator.kubernetes.io/automanaged"],
+        "onstart"
+    );
+    assert_eq!(lab.delete(apps, &Value::Null).await.0, 200);
+    lab.until("v1.apps comes back", is_there).await;
+    let other = json!({"spec": {"groupPriorityMinimum": 5}});
+    assert_eq!(lab.merge(apps, &other).await.0, 200);
+    lab.until("v1.apps is mended", async || {
+        lab.get(apps).await.1["spec"]["groupPriorityMinimum"] == 17_800
+    })
+    .await;
+
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "toys.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "toys", "kind": "Toy"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    lab.create(definitions, &definition).await;
+    let toys = "/apis/apiregistration.k8s.io/v1/apiservices/v1.example.com";
+    lab.until("v1.example.com is there", async || {
+        available(&lab, toys).await == "True Local"
+    })
+    .await;
+    let gone = format!("{definitions}/toys.example.com");
+    assert_eq!(lab.delete(&gone, &Value::Null).await.0, 200);
+    lab.until("v1.example.com is gone", async || {
+        lab.get(toys).await.0 == 404
+    })
+    .await;
+
+    // How others know who passes requests on.
+    let map = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+    lab.until("it is published", async || {
+        let (_, map) = lab.get(map).await;
+        let data = &map["data"];
+        data["requestheader-allowed-names"] == "[\"jane\"]"
+            && data["requestheader-username-headers"] == "[\"X-Remote-User\"]"
+            && data["requestheader-group-headers"] == "[\"X-Remote-Group\"]"
+            && data["requestheader-extra-headers-prefix"] == "[\"X-Remote-Extra-\"]"
+            && data["requestheader-client-ca-file"] == data["client-ca-file"]
+    })
+    .await;
+}

@@ -1,0 +1,29 @@
+//! The apiserver over real sockets, on a real etcd: one program for all, for each takes its
+//! time to be linked.
+
+mod aggregation;
+mod audit;
+mod clients;
+mod common;
+mod conversion;
+mod definitions;
+mod encryption;
+mod fairness;
+mod golden;
+mod joining;
+mod nodes;
+mod objects;
+mod odd;
+mod outcomes;
+mod over_rest;
+mod pods;
+mod policies;
+mod protobuf;
+mod protocols;
+mod refusals;
+mod renewal;
+mod starting;
+mod versions;
+mod warnings;
+mod watching;
+mod webhooks;
