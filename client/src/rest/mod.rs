@@ -21,7 +21,7 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use hardway_proto::Status;
 use hardway_proto::api::{self, Object, Target, api_server};
 use http::{HeaderMap, HeaderName, Method, header};
-use http_body_util::Full;
+
 use list::{PAGE, Page};
 use std::sync::Arc;
 use tonic::body::Body;
@@ -36,7 +36,7 @@ pub(crate) trait Http: Send + Sync + 'static {
     /// Sends one.
     fn send(
         &self,
-        request: http::Request<Body>,
+        request: http::Request<Bytes>,
     ) -> BoxFuture<'static, Result<http::Response<Body>, Status>>;
 }
 
@@ -86,21 +86,17 @@ impl ForwardedHeaders {
         method: Method,
         location: &Location,
         content: Option<(&'static str, Bytes)>,
-    ) -> Result<http::Request<Body>, Status> {
+    ) -> Result<http::Request<Bytes>, Status> {
         let mut request = http::Request::builder()
             .method(method)
             .uri(location.as_str());
         if let Some(headers) = request.headers_mut() {
             headers.clone_from(&self.0);
         }
-        let body = match content {
-            None => Body::empty(),
-            Some((kind, content)) => {
-                request = request.header(header::CONTENT_TYPE, kind);
-                Body::new(Full::new(content))
-            }
-        };
-        let request = request.body(body);
+        if let Some((kind, _)) = content {
+            request = request.header(header::CONTENT_TYPE, kind);
+        }
+        let request = request.body(content.map(|(_, content)| content).unwrap_or_default());
         request.map_err(|error| Status::bad_request(format!("{}: {error}", location.as_str())))
     }
 }
@@ -131,7 +127,7 @@ impl Translator {
     }
 
     /// An answer that is no refusal.
-    async fn send(&self, request: http::Request<Body>) -> Result<Body, Status> {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<Body, Status> {
         let answer = self.http.send(request).await?;
         match answer.status().is_success() {
             true => Ok(answer.into_body()),
@@ -144,7 +140,7 @@ impl Translator {
         &self,
         target: &Target,
         carried: &ForwardedHeaders,
-        request: http::Request<Body>,
+        request: http::Request<Bytes>,
     ) -> Result<Body, Status> {
         match self.send(request).await {
             Err(status) if version::is_unserved(&status) => {
@@ -178,7 +174,7 @@ impl Translator {
         &self,
         target: &Target,
         carried: &ForwardedHeaders,
-        request: http::Request<Body>,
+        request: http::Request<Bytes>,
     ) -> Outcome<Object> {
         let body = self.ask(target, carried, request).await?;
         let json = answer::read(body).await?;

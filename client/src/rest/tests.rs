@@ -5,7 +5,7 @@ use super::*;
 use hardway_proto::api::api_server::Api;
 use hardway_proto::api::{DeleteRequest, EventType, GetRequest, ListRequest, WatchRequest};
 use http::StatusCode;
-use http_body_util::BodyExt;
+use http_body_util::Full;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use tonic::Request;
@@ -20,7 +20,7 @@ struct Recorded {
 impl Http for Recorded {
     fn send(
         &self,
-        request: http::Request<Body>,
+        request: http::Request<Bytes>,
     ) -> BoxFuture<'static, Result<http::Response<Body>, Status>> {
         let (head, _) = request.into_parts();
         let kind = head.headers.get(header::CONTENT_TYPE);
@@ -240,13 +240,5 @@ async fn who_calls_is_passed_on() {
     let mut names: Vec<_> = request.headers().keys().map(|n| n.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["accept", "audit-id", "authorization"]);
-    assert!(
-        request
-            .into_body()
-            .collect()
-            .await
-            .unwrap()
-            .to_bytes()
-            .is_empty()
-    );
+    assert!(request.into_body().is_empty());
 }
