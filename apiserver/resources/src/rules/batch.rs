@@ -38,6 +38,7 @@ fn default_job_spec(spec: &mut Value) {
     );
     default_text(spec, "completionMode", "NonIndexed");
     set_default(spec, "suspend", false);
+    set_default(spec, "manualSelector", false);
     let replacement = if has(spec, "podFailurePolicy") {
         "Failed"
     } else {

@@ -50,6 +50,21 @@ fn drop_max_unavailable(set: &mut Value) {
     }
 }
 
+/// What becomes of the claims, if the set says so.
+fn check_retention(e: &mut Errors, path: &Path, policy: &Value) {
+    if policy.is_null() {
+        return;
+    }
+    let path = path.child("persistentVolumeClaimRetentionPolicy");
+    for field in ["whenDeleted", "whenScaled"] {
+        e.one_of(
+            &path.child(field),
+            text(policy, field),
+            &["Retain", "Delete"],
+        );
+    }
+}
+
 pub(in crate::rules) const STATEFUL_SET: Kind = Kind {
     name: names::is_dns1123_subdomain,
     status: r#"{"replicas":0,"availableReplicas":0}"#,
@@ -114,8 +129,11 @@ pub(in crate::rules) const STATEFUL_SET: Kind = Kind {
                 }
                 _ => e.invalid(&at, strategy, "must be 'RollingUpdate' or 'OnDelete'"),
             }
+            check_retention(e, &path, get(spec, "persistentVolumeClaimRetentionPolicy"));
             replicas(e, &path, spec);
             e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
+            let first = int(get(spec, "ordinals"), "start");
+            e.non_negative(&path.child("ordinals.start"), first);
             selector(e, &path, spec, "statefulset");
             let spec = with_claims(spec);
             check_template(e, &path, &spec, "", "StatefulSet");
