@@ -3,6 +3,7 @@
 //! restart.
 
 mod reloading;
+mod trusted;
 mod unverified;
 
 pub use reloading::Reloading;
@@ -10,6 +11,7 @@ pub use unverified::unverified;
 
 use crate::kubeconfig::{Credentials, Kubeconfig, Pem};
 use rcgen::{CertificateParams, KeyPair};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -148,7 +150,9 @@ pub fn client_trusting(
     let files: Vec<&Pem> = files.iter().collect();
     Reloading::new(&files, move || {
         let tls = match &trust {
-            Trust::In(ca) => ClientConfig::builder().with_root_certificates(trusted(ca)?),
+            Trust::In(ca) => ClientConfig::builder()
+                .dangerous()
+                .with_custom_certificate_verifier(verifier(ca)?),
             Trust::InAnybody => ClientConfig::builder()
                 .dangerous()
                 .with_custom_certificate_verifier(unverified::any_certificate()),
@@ -163,6 +167,12 @@ pub fn client_trusting(
         tls.alpn_protocols.clone_from(&alpn);
         Ok(tls)
     })
+}
+
+fn verifier(ca: &Pem) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+    install_provider();
+    let certificates = certificates(&ca.read()?).map_err(|e| invalid(name(ca), e))?;
+    trusted::verifier(certificates).map_err(|e| invalid(name(ca), e))
 }
 
 fn trusted(ca: &Pem) -> Result<RootCertStore, Error> {
