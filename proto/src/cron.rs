@@ -1,10 +1,9 @@
 //! Cron schedules as CronJobs have them: what `ParseStandard` of robfig/cron v3 reads, by
 //! which Kubernetes goes, with its messages, and the times that follow from it.
 
-mod duration;
 mod field;
 
-use duration::duration_of;
+use crate::duration;
 use field::{ANY, DAYS, HOURS, MINUTES, MONTHS, WEEKDAYS, has};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
@@ -108,10 +107,9 @@ impl Schedule {
 impl Times {
     fn descriptor(text: &str) -> Result<Self, ScheduleError> {
         let every = text.strip_prefix("@every ");
-        if let Some(duration) = every {
-            let pause = duration_of(duration);
-            let pause = pause
-                .or_else(|e| error(format!("failed to parse duration {duration}: time: {e}")))?;
+        if let Some(text) = every {
+            let pause = duration::parse(text)
+                .or_else(|e| error(format!("failed to parse duration {text}: {e}")))?;
             // Whole seconds, and at least one.
             return Ok(Self::Every(SignedDuration::from_secs(
                 pause.as_secs().max(1),

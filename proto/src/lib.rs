@@ -3,6 +3,7 @@
 
 pub mod claims;
 pub mod cron;
+pub mod duration;
 mod envelope;
 pub mod fields;
 pub mod kind;

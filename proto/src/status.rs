@@ -318,6 +318,18 @@ impl Status {
         Self::failure(504, "Timeout", message)
     }
 
+    /// 504: the time that a request was given is over.
+    pub fn out_of_time() -> Self {
+        Self::timeout("Timeout: request did not complete within the allotted timeout")
+    }
+
+    /// 504: the time is over that writes have, which may still be done.
+    pub fn write_out_of_time() -> Self {
+        Self::timeout(
+            "Timeout: request did not complete within requested timeout - context deadline exceeded",
+        )
+    }
+
     /// Whether the reason is `NotFound`.
     pub fn is_not_found(&self) -> bool {
         self.reason == "NotFound"

@@ -2,7 +2,7 @@
 
 use super::decode;
 use super::seats::Seat;
-use super::{Answer, Body, Pipeline, Record, Request, TIMEOUT, Target, Verb, heavy};
+use super::{Answer, Body, Pipeline, Record, Request, Target, Verb, heavy};
 use crate::background::OTHERS;
 use crate::metrics;
 use hardway_access::{Attributes, Operation, User};
@@ -156,14 +156,13 @@ impl Pipeline {
         #[cfg(debug_assertions)]
         panic_if_asked(request);
         let work = heavy::heavy(self.weight(request), self.dispatch(request));
-        tokio::time::timeout(TIMEOUT, work)
+        let done_by = request.done_by();
+        tokio::time::timeout_at(done_by.into(), work)
             .await
             .unwrap_or_else(|_| {
-                let seconds = TIMEOUT.as_secs();
-                let why = format!("the request could not be completed within {seconds} s");
-                Err(match request.verb.is_read() {
-                    true => Status::timeout(why),
-                    false => Status::outcome_unknown(why),
+                Err(match done_by < request.deadline {
+                    true => Status::write_out_of_time(),
+                    false => Status::out_of_time(),
                 })
             })
     }

@@ -57,8 +57,9 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a request that is no watch or stream may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a request that is no watch or stream may take (`--request-timeout` of
+/// kube-apiserver, whose default this is).
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Everything requests need.
 pub struct Pipeline {

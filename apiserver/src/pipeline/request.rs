@@ -307,7 +307,9 @@ pub struct Request {
     pub warnings: Mutex<Vec<String>>,
     /// What admission has to tell the audit log.
     pub annotations: Mutex<Vec<AuditAnnotation>>,
-    /// When it must be done, for those who are asked about it.
+    /// When it began.
+    pub begun: Instant,
+    /// When it must be done, if it isn't a write, which [has less time](Self::done_by).
     pub deadline: Instant,
     /// Where it belongs, once that is known: to be sent as headers, too.
     pub classified: OnceLock<Classified>,
@@ -329,6 +331,7 @@ const LONGEST_CUT: usize = 256;
 impl Request {
     /// A request that begins now, without options or body.
     pub fn new(user: User, verb: Verb, target: Target) -> Self {
+        let now = Instant::now();
         Self {
             user,
             verb,
@@ -338,7 +341,8 @@ impl Request {
             agent: String::new(),
             warnings: Mutex::default(),
             annotations: Mutex::default(),
-            deadline: Instant::now() + TIME_TO_WRITE,
+            begun: now,
+            deadline: now + super::TIMEOUT,
             classified: OnceLock::new(),
             load: Arc::default(),
             versions: super::Versions::default(),
@@ -362,9 +366,18 @@ impl Request {
     pub fn with(&self, verb: Verb, target: Target) -> Self {
         Self {
             agent: self.agent.clone(),
+            begun: self.begun,
             deadline: self.deadline,
             load: self.load.clone(),
             ..Self::new(self.user.clone(), verb, target)
+        }
+    }
+
+    /// When it must be done. Of many deletions each is a write, all together are none.
+    pub fn done_by(&self) -> Instant {
+        match self.verb.is_read() || self.verb == Verb::DeleteCollection {
+            true => self.deadline,
+            false => self.deadline.min(self.begun + TIME_TO_WRITE),
         }
     }
 

@@ -1,6 +1,7 @@
 //! REST: HTTP as Kubernetes speaks it.
 
 pub mod body;
+mod deadline;
 mod documents;
 pub mod health;
 pub mod negotiate;
@@ -15,7 +16,7 @@ use crate::fairness::{self, Classified};
 use crate::metrics;
 use crate::pipeline::{
     Answer, Body as RequestBody, HeldBytes, Options, Origin, PatchKind, Pipeline, Record, Request,
-    Target, Verb, pairs,
+    TIMEOUT, Target, Verb, pairs,
 };
 use crate::protobuf;
 use crate::subresources::{self, Upstreams};
@@ -55,6 +56,15 @@ struct Caller<'a> {
     form: Form,
     gzip: bool,
     record: Record,
+    /// When the answer must have begun; none for what may last.
+    deadline: Option<Instant>,
+}
+
+/// What is asked for, by the method and the path.
+struct Asked {
+    /// As RBAC names it; the method's name where there is no resource.
+    verb: String,
+    resource: Option<ResourcePath>,
 }
 
 /// Who sends a request; impersonation included.
@@ -162,14 +172,31 @@ impl Rest {
         );
         let gzip = header_text(request.headers(), header::ACCEPT_ENCODING).contains("gzip");
         let record = Record::default();
+        let path = request.uri().path();
+        let resource = path::parse(path).filter(|_| !path.starts_with("/openapi/"));
+        let verb = asked_verb(&request, resource.as_ref());
+        let query = request.uri().query().unwrap_or_default();
+        let allotted = deadline::allotted(&verb, resource.as_ref(), query);
+        let deadline = match &allotted {
+            Ok(allotted) => allotted.map(|time| Instant::now() + time),
+            Err(_) => Some(Instant::now() + TIMEOUT),
+        };
         let caller = Caller {
             user: User::default(),
             peer: &peer,
             form,
             gzip,
             record: record.clone(),
+            deadline,
         };
-        let answered = caught(self.answer(request, caller)).await;
+        let asked = Asked { verb, resource };
+        let answer = caught(self.answer(request, asked, caller, allotted.err()));
+        let answered = match deadline {
+            None => answer.await,
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), answer)
+                .await
+                .unwrap_or_else(|_| Ok(Err(Status::out_of_time()))),
+        };
         let outcome = answered.unwrap_or_else(|panic| {
             tracing::error!(panic, "a request made the server panic");
             record.panicked(&panic);
@@ -214,14 +241,16 @@ impl Rest {
         target.is_some_and(|target| target.connects())
     }
 
+    /// `unclear`: what is wrong with the time it asks for.
     async fn answer(
         &self,
         request: http::Request<Incoming>,
+        Asked { verb, resource }: Asked,
         mut caller: Caller<'_>,
+        unclear: Option<Status>,
     ) -> Result<Response<Body>, Status> {
         let peer = caller.peer;
         let path = request.uri().path().to_owned();
-        let resource = path::parse(&path).filter(|_| !path.starts_with("/openapi/"));
         let mut origin = Origin {
             audit_id: request.extensions().get().cloned().unwrap_or_default(),
             uri: request
@@ -233,14 +262,8 @@ impl Rest {
             impersonator: None,
             load: peer.load.clone(),
         };
-        let method = request.method().as_str().to_ascii_lowercase();
-        let query = request.uri().query().unwrap_or_default();
-        let verb = resource
-            .as_ref()
-            .and_then(|resource| verb(request.method(), query, resource).ok())
-            .map_or(method.as_str(), |verb| verb.as_str());
         let nobody = User::default();
-        let asked = asked(&nobody, verb, &path, resource.as_ref());
+        let asked = asked(&nobody, &verb, &path, resource.as_ref());
         caller.user = identify(
             &self.pipeline,
             &path,
@@ -253,6 +276,9 @@ impl Rest {
         let asked = Attributes { user, ..asked };
         let log = self.pipeline.audit.as_ref();
         caller.record.begin(log, &origin, &asked)?;
+        if let Some(unclear) = unclear {
+            return Err(unclear);
+        }
         if let Some(remote) = self.remote(&path) {
             let resource = resource.as_ref();
             return remote::answer(&self.pipeline, remote, request, &asked, resource, &caller)
@@ -261,7 +287,7 @@ impl Rest {
         if let Some(resource) = resource {
             return self.resource(request, resource, caller).await;
         }
-        let (digest, details) = fairness::path_digest(user, &method, &path);
+        let (digest, details) = fairness::path_digest(user, &verb, &path);
         let seats = &self.pipeline.seats;
         let (classified, seat) = seats.take_one(user, &digest, details).await;
         let answer = match seat {
@@ -369,6 +395,9 @@ impl Rest {
             load: caller.peer.load.clone(),
             ..Request::new(caller.user, Verb::Get, target)
         };
+        if let Some(deadline) = caller.deadline {
+            asked.deadline = deadline;
+        }
         if self.upstreams.serves(&asked.target) {
             asked.verb = subresources::verb(request.method());
             let admitted = self.pipeline.admit(asked, &caller.record).await;
@@ -495,6 +524,15 @@ fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
         .get(name)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
+}
+
+/// The verb of a request; its method's name where that means nothing here.
+fn asked_verb(request: &http::Request<Incoming>, resource: Option<&ResourcePath>) -> String {
+    let (method, query) = (request.method(), request.uri().query().unwrap_or_default());
+    match resource.map(|resource| verb(method, query, resource)) {
+        Some(Ok(verb)) => verb.as_str().to_owned(),
+        _ => method.as_str().to_ascii_lowercase(),
+    }
 }
 
 /// What a method means here.

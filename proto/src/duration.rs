@@ -1,10 +1,19 @@
-//! Durations as Go writes them.
+//! Durations as Go writes them: `1h15m30.5s`.
 
 use jiff::SignedDuration;
 
-/// A duration as Go's `time.ParseDuration` reads it; the error is without its `time: `.
-pub(super) fn duration_of(text: &str) -> Result<SignedDuration, String> {
-    let invalid = || format!("invalid duration {text:?}");
+/// What is wrong with a duration, in Go's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("time: {0}")]
+pub struct DurationError(String);
+
+/// A duration as Go's `time.ParseDuration` reads it: decimal numbers, each with a unit, and
+/// a sign.
+///
+/// # Errors
+/// As Go has them.
+pub fn parse(text: &str) -> Result<SignedDuration, DurationError> {
+    let invalid = || DurationError(format!("invalid duration {text:?}"));
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -31,11 +40,17 @@ pub(super) fn duration_of(text: &str) -> Result<SignedDuration, String> {
             "s" => 1_000_000_000,
             "m" => 60_000_000_000,
             "h" => 3_600_000_000_000,
-            "" => return Err(format!("missing unit in duration {text:?}")),
-            _ => return Err(format!("unknown unit {unit:?} in duration {text:?}")),
+            "" => {
+                let why = format!("missing unit in duration {text:?}");
+                return Err(DurationError(why));
+            }
+            _ => {
+                let why = format!("unknown unit {unit:?} in duration {text:?}");
+                return Err(DurationError(why));
+            }
         };
         let (whole, part) = amount.split_once('.').unwrap_or((amount, ""));
-        let digits = |text: &str| -> Result<i128, String> {
+        let digits = |text: &str| -> Result<i128, DurationError> {
             match text {
                 "" => Ok(0),
                 _ => text.parse().map_err(|_| invalid()),
@@ -60,4 +75,33 @@ pub(super) fn duration_of(text: &str) -> Result<SignedDuration, String> {
     } else {
         nanoseconds
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_go_reads_is_read() {
+        for (text, nanoseconds) in [
+            ("0", 0),
+            ("5s", 5_000_000_000),
+            ("+1.5m", 90_000_000_000),
+            ("-1h0.5s", -3_600_500_000_000),
+            ("1us", 1_000),
+            (".5ms", 500_000),
+        ] {
+            assert_eq!(parse(text), Ok(SignedDuration::from_nanos(nanoseconds)));
+        }
+        for (text, why) in [
+            ("", r#"time: invalid duration """#),
+            ("abc", r#"time: invalid duration "abc""#),
+            ("-", r#"time: invalid duration "-""#),
+            ("5", r#"time: missing unit in duration "5""#),
+            ("5 s", r#"time: unknown unit " s" in duration "5 s""#),
+            ("9999999999h", r#"time: invalid duration "9999999999h""#),
+        ] {
+            assert_eq!(parse(text).unwrap_err().to_string(), why);
+        }
+    }
 }
