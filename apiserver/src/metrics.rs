@@ -1,5 +1,6 @@
 //! Metrics, under Kubernetes' names.
 
+use hardway_access::admission::Turn;
 use hardway_access::audit;
 use parking_lot::Mutex;
 use prometheus::{
@@ -180,6 +181,15 @@ static ADMISSION: LazyLock<HistogramVec> = LazyLock::new(|| {
     )
 });
 
+static ADMISSION_CONTROLLER: LazyLock<HistogramVec> = LazyLock::new(|| {
+    histogram_of(
+        "apiserver_admission_controller_admission_duration_seconds",
+        "How long admission plugins take, by name.",
+        &["name", "type", "operation", "rejected"],
+        &[0.005, 0.025, 0.1, 0.5, 1.0, 2.5],
+    )
+});
+
 /// One request, as the metrics tell it apart.
 pub struct Labels<'a> {
     /// As RBAC names it, in capitals.
@@ -231,12 +241,17 @@ pub fn request(labels: &Labels, code: u16, took: Option<Duration>) {
     }
 }
 
-/// A phase of admission (`admit` or `validate`) is over.
-pub fn admission(phase: &str, operation: &str, rejected: bool, took: Duration) {
-    let rejected = if rejected { "true" } else { "false" };
+/// A phase of admission (`admit` or `validate`) is over, in which these had a turn.
+pub fn admission(phase: &str, operation: &str, rejected: bool, took: Duration, turns: &[Turn]) {
+    let text = |rejected| if rejected { "true" } else { "false" };
     ADMISSION
-        .with_label_values(&[phase, operation, rejected])
+        .with_label_values(&[phase, operation, text(rejected)])
         .observe(took.as_secs_f64());
+    for turn in turns {
+        ADMISSION_CONTROLLER
+            .with_label_values(&[turn.plugin, phase, operation, text(turn.rejected)])
+            .observe(turn.took.as_secs_f64());
+    }
 }
 
 /// So many requests of a kind are being worked on.

@@ -139,7 +139,7 @@ impl Connector {
     }
 
     async fn connect_to(&self, address: &str) -> io::Result<Stream> {
-        let tcp = TcpStream::connect(address).await?;
+        let tcp = TcpStream::connect(address).await.map_err(in_go_words)?;
         tcp.set_nodelay(true)?;
         let name =
             ServerName::try_from(self.destination.server_name()).map_err(io::Error::other)?;
@@ -147,6 +147,18 @@ impl Connector {
         let connector = TlsConnector::from(tls.current());
         Ok(Stream(TokioIo::new(connector.connect(name, tcp).await?)))
     }
+}
+
+/// Why there is no connection, as Go tells it, which clients and people know.
+fn in_go_words(error: io::Error) -> io::Error {
+    let why = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused",
+        io::ErrorKind::HostUnreachable => "no route to host",
+        io::ErrorKind::NetworkUnreachable => "network is unreachable",
+        io::ErrorKind::TimedOut => "connection timed out",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), format!("connect: {why}"))
 }
 
 impl Service<Uri> for Connector {
@@ -201,5 +213,23 @@ impl hyper::rt::Write for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_connections_are_told_as_go_tells_them() {
+        let told = |number: i32| in_go_words(io::Error::from_raw_os_error(number)).to_string();
+        let refused = 111;
+        assert_eq!(told(refused), "connect: connection refused");
+        let (denied, unreachable) = (13, 113);
+        assert_eq!(told(unreachable), "connect: no route to host");
+        assert_eq!(
+            told(denied),
+            io::Error::from_raw_os_error(denied).to_string()
+        );
     }
 }

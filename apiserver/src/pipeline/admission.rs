@@ -83,7 +83,10 @@ impl Pipeline {
         let (review, begun) = (write.review(), Instant::now());
         let outcome = self.admission.mutate(&review, new, old).await;
         let operation = review.operation.as_str();
-        metrics::admission("admit", operation, outcome.is_err(), begun.elapsed());
+        let (refused, took) = (outcome.is_err(), begun.elapsed());
+        let turns = review.notes.turns.lock();
+        metrics::admission("admit", operation, refused, took, &turns);
+        drop(turns);
         let changed = review.notes.is_changed();
         write.pass_on(review.notes);
         outcome.map(|()| changed)
@@ -102,7 +105,10 @@ impl Pipeline {
         let (review, begun) = (write.review(), Instant::now());
         let outcome = self.admission.validate(&review, new, old).await;
         let operation = review.operation.as_str();
-        metrics::admission("validate", operation, outcome.is_err(), begun.elapsed());
+        let (refused, took) = (outcome.is_err(), begun.elapsed());
+        let turns = review.notes.turns.lock();
+        metrics::admission("validate", operation, refused, took, &turns);
+        drop(turns);
         write.pass_on(review.notes);
         outcome
     }
@@ -145,7 +151,7 @@ impl<'a> Write<'a> {
             options: &self.options,
             requested: shown_as(&target.resource, &target.version, &target.subresource),
             versions: &self.versions,
-            deadline: request.deadline,
+            deadline: request.done_by(),
             notes: Notes::default(),
         }
     }

@@ -23,6 +23,7 @@ mod protocols;
 mod refusals;
 mod renewal;
 mod starting;
+mod timeouts;
 mod versions;
 mod warnings;
 mod watching;

@@ -1,7 +1,7 @@
 //! Admission: what is changed in objects on their way in, and what is refused
 //! for reasons that lie outside the object.
 //!
-//! One file per plugin, with Kubernetes' names; [`PLUGINS`] is the order. What is in-tree is
+//! One file per plugin, with Kubernetes' names; [`plugins`] has the order. What is in-tree is
 //! pure and answers at once ([`Plugin`]); webhooks and policies, which others wrote, are a
 //! [`Stage`] and may wait.
 
@@ -20,6 +20,7 @@ pub mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
 mod overlay_restriction;
+mod plugins;
 mod pod_security;
 pub mod policies;
 mod priority;
@@ -29,18 +30,23 @@ mod runtime_class;
 mod service_account;
 mod storage_in_use;
 mod taint_nodes;
+#[cfg(test)]
+mod testing;
 pub mod webhooks;
 
+pub use plugins::UnknownPlugin;
 pub use review::{
     AnnotationLevel, AuditAnnotation, GroupVersionKind, Notes, Operation, Reinvocation,
-    ResourceKind, Review, Versions,
+    ResourceKind, Review, Turn, Versions,
 };
 
 use crate::{Authorizer, Objects, text};
 use futures_util::future::BoxFuture;
 use hardway_proto::Status;
+use plugins::{Make, PLUGINS, Phases};
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use std::time::Instant;
 use webhooks::WebhookCaller;
 
 /// What plugins may look at.
@@ -103,145 +109,29 @@ trait Stage: Send + Sync {
 }
 
 /// One link of the chain.
-enum Link {
+struct Link {
+    /// Kubernetes' name; the guards that can't be switched off have none.
+    name: Option<&'static str>,
+    phases: Phases,
+    work: Work,
+}
+
+enum Work {
     Plugin(Box<dyn Plugin>),
     Stage(Box<dyn Stage>),
 }
 
-/// How a link is made.
-enum Make {
-    Plugin(fn() -> Box<dyn Plugin>),
-    Stage(fn() -> Box<dyn Stage>),
-}
-
-/// The chain in Kubernetes' order (`AllOrderedPlugins`): name, whether it is on unless
-/// switched off, constructor.
-const PLUGINS: &[(&str, bool, Make)] = &[
-    (
-        "NamespaceLifecycle",
-        true,
-        Make::Plugin(|| Box::new(namespace_lifecycle::NamespaceLifecycle)),
-    ),
-    (
-        "LimitRanger",
-        true,
-        Make::Plugin(|| Box::new(limit_ranger::LimitRanger)),
-    ),
-    (
-        "ServiceAccount",
-        true,
-        Make::Plugin(|| Box::new(service_account::ServiceAccount)),
-    ),
-    (
-        "NodeRestriction",
-        true,
-        Make::Plugin(|| Box::new(node_restriction::NodeRestriction)),
-    ),
-    (
-        "TaintNodesByCondition",
-        true,
-        Make::Plugin(|| Box::new(taint_nodes::TaintNodesByCondition)),
-    ),
-    (
-        "PodSecurity",
-        true,
-        Make::Plugin(|| Box::new(pod_security::PodSecurity)),
-    ),
-    (
-        "Priority",
-        true,
-        Make::Plugin(|| Box::new(priority::Priority)),
-    ),
-    (
-        "DefaultTolerationSeconds",
-        true,
-        Make::Plugin(|| Box::new(default_tolerations::DefaultTolerationSeconds)),
-    ),
-    (
-        "ExtendedResourceToleration",
-        false,
-        Make::Plugin(|| Box::new(extended_resources::ExtendedResourceToleration)),
-    ),
-    (
-        "DefaultStorageClass",
-        true,
-        Make::Plugin(|| Box::new(default_storage_class::DefaultStorageClass)),
-    ),
-    (
-        "StorageObjectInUseProtection",
-        true,
-        Make::Plugin(|| Box::new(storage_in_use::StorageObjectInUseProtection)),
-    ),
-    (
-        "PersistentVolumeClaimResize",
-        true,
-        Make::Plugin(|| Box::new(claim_resize::PersistentVolumeClaimResize)),
-    ),
-    (
-        "RuntimeClass",
-        true,
-        Make::Plugin(|| Box::new(runtime_class::RuntimeClass)),
-    ),
-    (
-        "CertificateApproval",
-        true,
-        Make::Plugin(|| Box::new(certificates::Approval)),
-    ),
-    (
-        "CertificateSigning",
-        true,
-        Make::Plugin(|| Box::new(certificates::Signing)),
-    ),
-    (
-        "CertificateSubjectRestriction",
-        true,
-        Make::Plugin(|| Box::new(certificates::SubjectRestriction)),
-    ),
-    (
-        "DefaultIngressClass",
-        true,
-        Make::Plugin(|| Box::new(default_ingress_class::DefaultIngressClass)),
-    ),
-    (
-        "DenyServiceExternalIPs",
-        false,
-        Make::Plugin(|| Box::new(deny_external_ips::DenyServiceExternalIps)),
-    ),
-    (
-        "MutatingAdmissionPolicy",
-        true,
-        Make::Stage(|| Box::<policies::Mutating>::default()),
-    ),
-    (
-        "MutatingAdmissionWebhook",
-        true,
-        Make::Stage(|| Box::<webhooks::Mutating>::default()),
-    ),
-    (
-        "ValidatingAdmissionPolicy",
-        true,
-        Make::Stage(|| Box::<policies::Validating>::default()),
-    ),
-    (
-        "ValidatingAdmissionWebhook",
-        true,
-        Make::Stage(|| Box::<webhooks::Validating>::default()),
-    ),
-    (
-        "ResourceQuota",
-        true,
-        Make::Plugin(|| Box::new(resource_quota::ResourceQuota::default())),
-    ),
-];
-
-/// A plugin that doesn't exist.
-#[derive(Debug, thiserror::Error)]
-#[error("admission plugin {0:?} is unknown; there are {known}", known = names())]
-pub struct UnknownPlugin(String);
-
-fn names() -> String {
-    let names: Vec<&str> = PLUGINS.iter().map(|(name, ..)| *name).collect();
-    names.join(", ")
+impl From<&plugins::Entry> for Link {
+    fn from(entry: &plugins::Entry) -> Self {
+        Self {
+            name: Some(entry.name),
+            phases: entry.phases,
+            work: match entry.make {
+                Make::Plugin(make) => Work::Plugin(make()),
+                Make::Stage(make) => Work::Stage(make()),
+            },
+        }
+    }
 }
 
 /// The chain: plugins and stages, in Kubernetes' order.
@@ -263,7 +153,7 @@ impl Admission {
 
     /// Whether there is a plugin of that name.
     pub fn check_name(name: &str) -> Result<(), UnknownPlugin> {
-        match PLUGINS.iter().any(|(known, ..)| *known == name) {
+        match PLUGINS.iter().any(|entry| entry.name == name) {
             true => Ok(()),
             false => Err(UnknownPlugin(name.to_owned())),
         }
@@ -288,13 +178,15 @@ impl Admission {
             Box::new(overlay_restriction::OverlayRestriction),
             Box::new(certificates::Requester),
         ];
+        let guards = always.map(|guard| Link {
+            name: None,
+            phases: Phases::Both,
+            work: Work::Plugin(guard),
+        });
         let chosen = PLUGINS
             .iter()
-            .filter(|(name, default, _)| wanted(name, *default))
-            .map(|(.., make)| match make {
-                Make::Plugin(make) => Link::Plugin(make()),
-                Make::Stage(make) => Link::Stage(make()),
-            });
+            .filter(|entry| wanted(entry.name, entry.default))
+            .map(Link::from);
         Self {
             context: Context {
                 objects,
@@ -302,7 +194,7 @@ impl Admission {
                 webhooks,
                 policies,
             },
-            links: always.map(Link::Plugin).into_iter().chain(chosen).collect(),
+            links: guards.into_iter().chain(chosen).collect(),
         }
     }
 
@@ -330,19 +222,21 @@ impl Admission {
         mut new: Option<&mut Value>,
         old: Option<&Value>,
     ) -> Result<(), Status> {
-        for link in &self.links {
-            let new = new.as_deref_mut();
-            match (link, new) {
-                (Link::Stage(stage), new) => {
+        for link in self.links.iter().filter(|link| link.phases.mutate()) {
+            let begun = Instant::now();
+            let outcome = match (&link.work, new.as_deref_mut()) {
+                (Work::Stage(stage), new) => {
                     let written = Written { new, old };
-                    stage.mutate(&self.context, review, written).await?;
+                    stage.mutate(&self.context, review, written).await
                 }
-                (Link::Plugin(plugin), Some(new)) if review.writes() => {
+                (Work::Plugin(plugin), Some(new)) if review.writes() => {
                     self.seeing_all(review, || plugin.mutate(&self.context, review, new))
-                        .await?;
+                        .await
                 }
-                (Link::Plugin(_), _) => {}
-            }
+                (Work::Plugin(_), _) => continue,
+            };
+            review.notes.had_turn(link.name, begun, &outcome);
+            outcome?;
         }
         Ok(())
     }
@@ -358,14 +252,17 @@ impl Admission {
         new: Option<&Value>,
         old: Option<&Value>,
     ) -> Result<(), Status> {
-        for link in &self.links {
-            match link {
-                Link::Stage(stage) => stage.validate(&self.context, review, new, old).await?,
-                Link::Plugin(plugin) => {
+        for link in self.links.iter().filter(|link| link.phases.validate()) {
+            let begun = Instant::now();
+            let outcome = match &link.work {
+                Work::Stage(stage) => stage.validate(&self.context, review, new, old).await,
+                Work::Plugin(plugin) => {
                     self.seeing_all(review, || plugin.validate(&self.context, review, new, old))
-                        .await?;
+                        .await
                 }
-            }
+            };
+            review.notes.had_turn(link.name, begun, &outcome);
+            outcome?;
         }
         Ok(())
     }
@@ -428,172 +325,4 @@ fn newest_default(objects: Vec<Value>, annotation: &str) -> Option<Value> {
         let name = |o| text(o, "/metadata/name");
         time(b).cmp(time(a)).then_with(|| name(a).cmp(name(b)))
     })
-}
-
-#[cfg(test)]
-mod testing {
-    use super::*;
-    use crate::User;
-    use crate::objects::fake::Fake;
-    use std::time::{Duration, Instant};
-
-    /// An admission chain over a fake store with the namespace `shop`, its
-    /// default service account, and what bootstrap makes.
-    pub struct Bench {
-        pub fake: Arc<Fake>,
-        pub admission: Admission,
-    }
-
-    impl Bench {
-        pub fn new() -> Self {
-            let fake = Arc::new(Fake::default());
-            for object in crate::bootstrap::objects() {
-                match text(&object, "/kind") {
-                    "Namespace" => fake.put("", "namespaces", object),
-                    "PriorityClass" => fake.put("scheduling.k8s.io", "priorityclasses", object),
-                    _ => {}
-                }
-            }
-            let shop =
-                serde_json::json!({"metadata": {"name": "shop"}, "status": {"phase": "Active"}});
-            fake.put("", "namespaces", shop);
-            let account = serde_json::json!({"metadata": {"name": "default", "namespace": "shop"}});
-            fake.put("", "serviceaccounts", account);
-            let authorizer = Arc::new(Authorizer::new(fake.clone()));
-            let admission = Admission::new(
-                fake.clone(),
-                authorizer,
-                Arc::new(Nobody),
-                Arc::new(policies::tests::Server::default()),
-            );
-            Self { fake, admission }
-        }
-
-        /// Both phases of a create; the object as it would be stored.
-        pub fn create(
-            &self,
-            group: &str,
-            resource: &str,
-            mut object: Value,
-        ) -> Result<Value, Status> {
-            let user = User::new("jane", ["dev"]);
-            let namespace = text(&object, "/metadata/namespace").to_owned();
-            let review = review(&user, Operation::Create, group, resource, &namespace, "");
-            now(self.admission.mutate(&review, Some(&mut object), None))?;
-            now(self.admission.validate(&review, Some(&object), None))?;
-            Ok(object)
-        }
-
-        /// The validating phase.
-        pub fn validate(
-            &self,
-            review: &Review,
-            new: Option<&Value>,
-            old: Option<&Value>,
-        ) -> Result<(), Status> {
-            now(self.admission.validate(review, new, old))
-        }
-    }
-
-    /// No webhook answers.
-    pub struct Nobody;
-
-    impl WebhookCaller for Nobody {
-        fn call<'a>(
-            &'a self,
-            _: &'a webhooks::ClientConfig,
-            _: bytes::Bytes,
-            _: Duration,
-        ) -> BoxFuture<'a, Result<Value, webhooks::CallError>> {
-            let nobody = webhooks::CallError::NoClient("there is nobody".into());
-            Box::pin(std::future::ready(Err(nobody)))
-        }
-        fn observe(&self, _: &webhooks::Observation<'_>) {}
-    }
-
-    /// What comes of something that has nothing to wait for.
-    pub fn now<T>(future: impl Future<Output = T>) -> T {
-        futures_util::FutureExt::now_or_never(future).expect("it has to wait")
-    }
-
-    /// A resource with one version only, and what is sent in it as it is kept.
-    pub struct Kept;
-
-    impl Versions for Kept {
-        fn others(&self) -> Vec<ResourceKind> {
-            Vec::new()
-        }
-        fn show<'a>(
-            &'a self,
-            kept: &'a Value,
-            _: &'a ResourceKind,
-        ) -> BoxFuture<'a, Result<Value, Status>> {
-            Box::pin(std::future::ready(Ok(kept.clone())))
-        }
-        /// Replaces members of the object, which is all that the tests do.
-        fn patch(&self, shown: &Value, operations: &[u8]) -> Result<Value, String> {
-            let mut patched = shown.clone();
-            let operations: Vec<Value> =
-                serde_json::from_slice(operations).map_err(|error| error.to_string())?;
-            for operation in operations {
-                let (parent, name) = text(&operation, "/path")
-                    .rsplit_once('/')
-                    .unwrap_or_default();
-                match patched.pointer_mut(parent) {
-                    Some(parent) => parent[name] = operation["value"].clone(),
-                    None => return Err("there is no such path".to_owned()),
-                }
-            }
-            Ok(patched)
-        }
-        fn take<'a>(
-            &'a self,
-            shown: Value,
-            _: &'a ResourceKind,
-            kept: &'a mut Value,
-        ) -> BoxFuture<'a, Result<(), Status>> {
-            *kept = shown;
-            Box::pin(std::future::ready(Ok(())))
-        }
-    }
-
-    pub fn review<'a>(
-        user: &'a User,
-        operation: Operation,
-        group: &'a str,
-        resource: &'a str,
-        namespace: &'a str,
-        name: &'a str,
-    ) -> Review<'a> {
-        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-        Review {
-            user,
-            operation,
-            group,
-            version: "v1",
-            resource,
-            kind: "",
-            subresource,
-            namespace,
-            name,
-            dry_run: false,
-            options: &Value::Null,
-            requested: ResourceKind {
-                group: group.into(),
-                version: "v1".into(),
-                resource: resource.into(),
-                kind: GroupVersionKind::default(),
-            },
-            versions: &Kept,
-            deadline: Instant::now() + Duration::from_secs(30),
-            notes: Notes::default(),
-        }
-    }
-
-    pub fn pod(name: &str) -> Value {
-        serde_json::json!({
-            "metadata": {"name": name, "namespace": "shop"},
-            "spec": {"containers": [{"name": "c", "image": "i"}]},
-        })
-    }
 }

@@ -162,6 +162,8 @@ pub struct Notes {
     pub warnings: Mutex<Vec<String>>,
     /// For the audit log.
     pub annotations: Mutex<Vec<AuditAnnotation>>,
+    /// Who had a turn, and how that went, for the metrics.
+    pub turns: Mutex<Vec<Turn>>,
     /// Whether a stage wrote to the object at all.
     changed: AtomicBool,
     /// Whether a stage changed the object such that the others have to see it again, …
@@ -174,6 +176,17 @@ pub struct Notes {
     pub webhooks: Mutex<Reinvocation>,
     others: OnceLock<Vec<ResourceKind>>,
     namespace: OnceLock<Option<Value>>,
+}
+
+/// A plugin's or stage's part in one phase of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Its name.
+    pub plugin: &'static str,
+    /// How long it took.
+    pub took: Duration,
+    /// Whether it refused the request.
+    pub rejected: bool,
 }
 
 /// Who of a stage has to see an object again that others have changed since
@@ -229,6 +242,23 @@ impl Notes {
     pub fn annotate(&self, key: String, value: String, level: AnnotationLevel) {
         let annotation = AuditAnnotation { key, value, level };
         self.annotations.lock().push(annotation);
+    }
+
+    /// Notes a turn that began then and has ended; those without a name aren't told of.
+    pub(super) fn had_turn(
+        &self,
+        plugin: Option<&'static str>,
+        begun: Instant,
+        outcome: &Result<(), Status>,
+    ) {
+        if let Some(plugin) = plugin {
+            let (took, rejected) = (begun.elapsed(), outcome.is_err());
+            self.turns.lock().push(Turn {
+                plugin,
+                took,
+                rejected,
+            });
+        }
     }
 
     /// All mutating stages and plugins have another turn, for a webhook or policy has changed
