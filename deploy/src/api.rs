@@ -93,11 +93,11 @@ impl Api {
         read(&format!("create in {path}"), &answer)
     }
 
-    /// Merges a patch into the object at a path; returns what it is then.
+    /// Merges a patch into the object at a path; says whether there is one.
     ///
     /// # Errors
     /// In the apiserver's words.
-    pub fn patch(&self, path: &str, patch: &Value) -> Result<Value> {
+    pub fn patch(&self, path: &str, patch: &Value) -> Result<bool> {
         let body = patch.to_string();
         let request = http::Request {
             method: "PATCH",
@@ -106,7 +106,10 @@ impl Api {
             body: body.as_bytes(),
         };
         let answer = http::send_tls(self.address, &request, &self.identity)?;
-        read(&format!("patch {path}"), &answer)
+        match answer.status {
+            404 => Ok(false),
+            _ => read(&format!("patch {path}"), &answer).map(|_| true),
+        }
     }
 
     /// Deletes the object at a path; says whether there was one.

@@ -15,6 +15,8 @@ use crate::lab::Lab;
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 /// Objects listed at a time.
 const PAGE: usize = 500;
+/// So many failures of a resource are told: with the apiserver away, all objects fail.
+const TOLD: usize = 10;
 
 /// What can be done with what is stored.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -42,14 +44,19 @@ pub fn run(action: &Action, lab: Option<&Lab>) -> Result<bool> {
     let found = chosen(discover(&api)?, resources)?;
     let mut all_moved = true;
     for resource in &found {
-        let (count, failures) = migrate(&api, resource)?;
+        let storage = storage_version(&api, resource)?;
+        let Moved { count, failures } = migrate(&api, resource);
         println!("{}: {count} objects", resource.name);
-        for failure in &failures {
+        for failure in failures.iter().take(TOLD) {
             println!("  {failure}");
         }
-        match failures.is_empty() {
-            true => prune(&api, resource)?,
-            false => all_moved = false,
+        if failures.len() > TOLD {
+            println!("  and {} more", failures.len() - TOLD);
+        }
+        match (failures.is_empty(), storage) {
+            (false, _) => all_moved = false,
+            (true, Some(storage)) => prune(&api, resource, &storage)?,
+            (true, None) => {}
         }
     }
     Ok(all_moved)
@@ -131,27 +138,42 @@ fn chosen(found: Vec<Resource>, names: &[String]) -> Result<Vec<Resource>> {
     Ok(found)
 }
 
-/// Writes every object of a resource as it is; how many there are, and what could not be done.
-fn migrate(api: &Api, resource: &Resource) -> Result<(usize, Vec<String>)> {
-    let (mut count, mut failures) = (0, Vec::new());
+/// What became of the objects of a resource.
+#[derive(Default)]
+struct Moved {
+    /// So many were written.
+    count: usize,
+    /// What could not be done; nothing if all are written.
+    failures: Vec<String>,
+}
+
+/// Writes every object of a resource as it is. One that has gone meanwhile is none to be
+/// written; what can't be listed is told like what can't be written.
+fn migrate(api: &Api, resource: &Resource) -> Moved {
+    let mut moved = Moved::default();
     let mut next = String::new();
     loop {
         let list = format!(
             "{}/{}?limit={PAGE}&continue={next}",
             resource.root, resource.plural
         );
-        let list = document(api, &list)?;
+        let list = match document(api, &list) {
+            Ok(list) => list,
+            Err(failure) => {
+                moved.failures.push(failure.to_string());
+                return moved;
+            }
+        };
         for object in list["items"].as_array().into_iter().flatten() {
-            count += 1;
-            let path = path(resource, &object["metadata"]);
-            // It may be gone by now.
-            if let Err(failure) = api.patch(&path, &json!({})) {
-                failures.push(failure.to_string());
+            match api.patch(&path(resource, &object["metadata"]), &json!({})) {
+                Ok(true) => moved.count += 1,
+                Ok(false) => {}
+                Err(failure) => moved.failures.push(failure.to_string()),
             }
         }
         match list["metadata"]["continue"].as_str() {
             Some(token) if !token.is_empty() => token.clone_into(&mut next),
-            _ => return Ok((count, failures)),
+            _ => return moved,
         }
     }
 }
@@ -166,27 +188,42 @@ fn path(resource: &Resource, metadata: &Value) -> String {
     }
 }
 
-/// Takes the versions that nothing is stored in any more out of a definition's status.
-fn prune(api: &Api, resource: &Resource) -> Result<()> {
+/// The version that objects of a definition are stored in; nothing if there is no definition.
+fn storage_version(api: &Api, resource: &Resource) -> Result<Option<String>> {
+    let definition = api.get(&format!("{DEFINITIONS}/{}", resource.name))?;
+    Ok(definition.as_ref().and_then(stored_in).map(str::to_owned))
+}
+
+fn stored_in(definition: &Value) -> Option<&str> {
+    let versions = definition["spec"]["versions"].as_array()?;
+    let storage = versions.iter().find(|version| version["storage"] == true)?;
+    storage["name"].as_str()
+}
+
+/// Takes the versions that nothing is stored in any more out of a definition's status, when
+/// all its objects were written in the one that `storage` says.
+fn prune(api: &Api, resource: &Resource, storage: &str) -> Result<()> {
     let path = format!("{DEFINITIONS}/{}", resource.name);
     let Some(definition) = api.get(&path)? else {
         return Ok(());
     };
-    if let Some(status) = pruned(&definition) {
-        api.patch(&format!("{path}/status"), &status)?;
-        println!("{}: storedVersions pruned", resource.name);
+    if let Some(status) = pruned(&definition, storage)
+        && api.patch(&format!("{path}/status"), &status)?
+    {
+        println!("{}: storedVersions is [{storage}]", resource.name);
     }
     Ok(())
 }
 
-/// The patch for a definition whose objects are all in its storage version; nothing if its
-/// status says so. It holds only as long as the definition is what it was.
-fn pruned(definition: &Value) -> Option<Value> {
-    let versions = definition["spec"]["versions"].as_array()?;
-    let storage = versions.iter().find(|version| version["storage"] == true)?;
-    let stored = json!([storage["name"]]);
+/// The patch for a definition whose objects are all in this version; nothing if its status
+/// says so, or if they are stored in another by now. It holds only as long as the definition
+/// is what it was.
+fn pruned(definition: &Value, storage: &str) -> Option<Value> {
+    let stored = json!([storage]);
     let version = &definition["metadata"]["resourceVersion"];
-    (definition["status"]["storedVersions"] != stored).then(
+    let is_due =
+        stored_in(definition) == Some(storage) && definition["status"]["storedVersions"] != stored;
+    is_due.then(
         || json!({"metadata": {"resourceVersion": version}, "status": {"storedVersions": stored}}),
     )
 }
@@ -234,12 +271,14 @@ mod tests {
             "spec": {"versions": [{"name": "v1"}, {"name": "v2", "storage": true}]},
             "status": {"storedVersions": ["v1", "v2"]}});
         assert_eq!(
-            pruned(&definition),
+            pruned(&definition, "v2"),
             Some(
                 json!({"metadata": {"resourceVersion": "5"}, "status": {"storedVersions": ["v2"]}})
             )
         );
+        // Somebody has changed it while objects were written.
+        assert_eq!(pruned(&definition, "v1"), None);
         definition["status"]["storedVersions"] = json!(["v2"]);
-        assert_eq!(pruned(&definition), None);
+        assert_eq!(pruned(&definition, "v2"), None);
     }
 }
