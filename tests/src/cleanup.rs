@@ -3,6 +3,8 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use serde_json::Value;
+
 use crate::kubectl::Kubectl;
 use crate::wait;
 
@@ -74,6 +76,16 @@ pub fn explain(kubectl: &Kubectl) {
         let output = kubectl.try_run(line);
         eprintln!("$ kubectl {line}\n{}{}", output.stdout, output.stderr);
     }
+}
+
+/// Creates an object that belongs to no namespace, and deletes it when the test ends.
+#[track_caller]
+pub fn create_global(object: &Value) -> Deferred<impl FnMut() + use<>> {
+    Kubectl::stock().create(object);
+    let text = |value: &Value| value.as_str().expect("a text").to_lowercase();
+    let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
+    let line = format!("delete {kind} {name} --wait=false --ignore-not-found");
+    defer(move || drop(Kubectl::stock().try_run(&line)))
 }
 
 /// Does something when the test ends.

@@ -89,6 +89,24 @@ impl Lab {
         self.tool(&format!("node exec {host} {line}"))
     }
 
+    /// Asks etcd, past the apiserver.
+    #[track_caller]
+    pub fn etcdctl(&self, line: &str) -> String {
+        let file = |name: &str| self.path("pki").join(name).display().to_string();
+        let (ca, certificate, key) = (
+            file("etcd-ca.crt"),
+            file("apiserver-etcd-client.crt"),
+            file("apiserver-etcd-client.key"),
+        );
+        self.on(
+            "control-plane",
+            &format!(
+                "etcdctl --endpoints=https://127.0.0.1:2379 --cacert={ca} --cert={certificate} \
+                 --key={key} {line}"
+            ),
+        )
+    }
+
     /// The workers, by name.
     #[track_caller]
     pub fn workers(&self) -> Vec<Worker> {

@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod metrics_server;
 pub mod page;
 pub mod pods;
+pub mod program;
 pub mod steps;
 pub mod terminal;
 pub mod text;

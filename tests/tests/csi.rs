@@ -8,7 +8,7 @@ use std::time::Duration;
 use hardway_tests::kubectl::Kubectl;
 use hardway_tests::manifest::{BUSYBOX, IDLE, container, pod};
 use hardway_tests::pods;
-use hardway_tests::{Deferred, Lab, Namespace, defer, steps, until, wait, within};
+use hardway_tests::{Lab, Namespace, cleanup, defer, program, steps, until, wait, within};
 use serde_json::{Value, json};
 
 /// What the steps share.
@@ -32,7 +32,10 @@ fn drivers_give_volumes_to_pods() {
         name,
         root,
     };
-    let _globals: Vec<_> = globals(&driver).iter().map(create_global).collect();
+    let _globals: Vec<_> = globals(&driver)
+        .iter()
+        .map(cleanup::create_global)
+        .collect();
     install(&driver);
     let steps: &[steps::Step<Driver>] = &[
         ("data that stays", data),
@@ -50,14 +53,6 @@ fn drivers_give_volumes_to_pods() {
         let left = left.map(Iterator::count).unwrap_or(0);
         wait::holds(left == 0, left)
     });
-}
-
-/// What belongs to no namespace goes by itself.
-fn create_global(object: &Value) -> Deferred<impl FnMut() + use<>> {
-    Kubectl::stock().create(object);
-    let text = |value: &Value| value.as_str().expect("a text").to_lowercase();
-    let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
-    defer(move || drop(Kubectl::stock().try_run(&format!("delete {kind} {name} --wait=false"))))
 }
 
 fn globals(driver: &Driver) -> [Value; 3] {
@@ -79,24 +74,11 @@ fn globals(driver: &Driver) -> [Value; 3] {
     ]
 }
 
-/// The driver's program, built beside these tests.
-fn program() -> PathBuf {
-    let own = std::env::current_exe().expect("find this program");
-    let target = own.ancestors().nth(2).expect("the folder of the build");
-    let program = target.join("hardway-csi-driver");
-    assert!(
-        program.exists(),
-        "{} isn't there: cargo build --workspace --bins",
-        program.display()
-    );
-    program
-}
-
 fn host_path(name: &str, path: &str) -> Value {
     json!({"name": name, "hostPath": {"path": path}})
 }
 
-/// A pod of the driver's: its program is the host's, and so are the libraries that it needs.
+/// A pod of the driver's.
 fn template(driver: &Driver, app: &str, arguments: Value, mounts: Value, volumes: Value) -> Value {
     let root = driver.root.display().to_string();
     let mut all = vec![
@@ -111,23 +93,16 @@ fn template(driver: &Driver, app: &str, arguments: Value, mounts: Value, volumes
     all.extend(arguments.as_array().expect("arguments").iter().cloned());
     let mut mounts = mounts.as_array().expect("mounts").clone();
     let mut folders = volumes.as_array().expect("volumes").clone();
-    let program = program().display().to_string();
-    for (name, from, to) in [
-        ("driver", program.as_str(), "/driver"),
-        ("lib", "/lib", "/lib"),
-        ("lib64", "/lib64", "/lib64"),
-        ("root", root.as_str(), root.as_str()),
-    ] {
-        folders.push(host_path(name, from));
-        mounts.push(json!({"name": name, "mountPath": to}));
-    }
-    json!({
-        "metadata": {"labels": {"app": app}},
-        "spec": {"terminationGracePeriodSeconds": 1, "volumes": folders, "containers": [{
+    folders.push(host_path("root", &root));
+    mounts.push(json!({"name": "root", "mountPath": root}));
+    let mut spec = json!({
+        "terminationGracePeriodSeconds": 1, "volumes": folders, "containers": [{
             "name": "driver", "image": BUSYBOX, "command": all, "volumeMounts": mounts,
             "securityContext": {"privileged": true},
-            "env": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]}]},
-    })
+            "env": [{"name": "NODE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}]}],
+    });
+    program::mount(&mut spec, "hardway-csi-driver", "/driver");
+    json!({"metadata": {"labels": {"app": app}}, "spec": spec})
 }
 
 fn install(driver: &Driver) {

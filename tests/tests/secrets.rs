@@ -144,17 +144,9 @@ fn rules(namespace: &Namespace) {
 
 /// What etcd has for a Secret; bytes that are no text don't matter here.
 fn stored(lab: &Lab, namespace: &str, name: &str) -> String {
-    let file = |name: &str| lab.path("pki").join(name).display().to_string();
-    lab.on(
-        "control-plane",
-        &format!(
-            "etcdctl --endpoints=https://127.0.0.1:2379 --cacert={} --cert={} --key={} \
-             get /registry/secrets/{namespace}/{name} --print-value-only",
-            file("etcd-ca.crt"),
-            file("apiserver-etcd-client.crt"),
-            file("apiserver-etcd-client.key"),
-        ),
-    )
+    lab.etcdctl(&format!(
+        "get /registry/secrets/{namespace}/{name} --print-value-only"
+    ))
 }
 
 /// Puts a configuration into place at once.

@@ -11,6 +11,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use std::convert::Infallible;
 use std::io;
@@ -61,21 +63,38 @@ impl Server {
     pub async fn start(at: IpAddr, names: &[&str]) -> io::Result<Self> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let made = rcgen::generate_simple_self_signed(names).map_err(io::Error::other)?;
-        let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        Self::start_with(SocketAddr::new(at, 0), certificate, &key).await
+    }
+
+    /// Listens at an address, with this certificate and key, both in PEM.
+    ///
+    /// # Errors
+    /// If it can't listen there, or they aren't a certificate and its key.
+    pub async fn start_with(at: SocketAddr, certificate: String, key: &str) -> io::Result<Self> {
+        let chain = CertificateDer::pem_slice_iter(certificate.as_bytes());
+        let chain = chain.collect::<Result<_, _>>().map_err(io::Error::other)?;
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(io::Error::other)?;
         let config = rustls::ServerConfig::builder()
             .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
+            .with_single_cert(chain, key)
             .map_err(io::Error::other)?;
-        let listener = TcpListener::bind((at, 0)).await?;
+        let listener = TcpListener::bind(at).await?;
         let address = listener.local_addr()?;
         let seen = Arc::<Seen>::default();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         Ok(Self {
             address,
-            certificate: made.cert.pem(),
+            certificate,
             accepting: tokio::spawn(accept(listener, acceptor, seen.clone())),
             seen,
         })
+    }
+
+    /// Serves until no connection can be taken any more.
+    pub async fn serve(mut self) {
+        // An error would tell that the runtime ends.
+        let _ = (&mut self.accepting).await;
     }
 
     /// The port it listens at.
