@@ -88,16 +88,6 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
     let Some(first) = served.first() else {
         return Err(refused("spec.versions has no version with served: true"));
     };
-    let has_status = first["subresources"]["status"].is_object();
-    let scale = scale_paths(&first["subresources"]["scale"]);
-    let mut subresources = Vec::new();
-    if scale.is_some() {
-        let body = ("autoscaling", "v1", "Scale");
-        subresources.push(subresource("scale", Some(body), Handler::Part(Part::Scale)));
-    }
-    if has_status {
-        subresources.push(subresource("status", None, Handler::Part(Part::Status)));
-    }
     let mut schemas = HashMap::new();
     let mut versions = Vec::new();
     let all = array(&spec["versions"]);
@@ -117,8 +107,12 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
                 warning
             }
         });
+        let subresources = subresources(version);
+        let has_status = subresources.iter().any(|sub| sub.name == "status");
         versions.push(Version {
             name: name.clone(),
+            subresources,
+            scale: scale_paths(&version["subresources"]["scale"]),
             schema: schema.clone(),
             printer: Box::new(CustomPrinter::new(array(
                 &version["additionalPrinterColumns"],
@@ -129,6 +123,7 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         selectable.add(&name, version);
         let rules = VersionRules {
             schema,
+            has_status,
             validator: raw.map(Validator::of_resource).unwrap_or_default(),
             validations: raw.map(Validations::of_resource),
         };
@@ -140,6 +135,7 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         let schema = schema::custom::from_open_api(raw.is_object().then_some(raw));
         let rules = VersionRules {
             schema,
+            has_status: false,
             validator: Validator::default(),
             validations: None,
         };
@@ -157,8 +153,6 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
             Scope::Namespaced
         },
         verbs: rows::FULL.iter().map(|verb| (*verb).to_owned()).collect(),
-        subresources,
-        scale,
         external: None,
         storage_version,
         has_other_versions: all.len() > 1,
@@ -168,7 +162,6 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         custom: true,
         rules: Box::new(CustomRules {
             schemas,
-            has_status,
             selectable,
         }),
         group,
@@ -176,6 +169,20 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         kind,
         plural,
     })
+}
+
+/// The subresources of a version.
+fn subresources(version: &Value) -> Vec<Subresource> {
+    let said = &version["subresources"];
+    let mut subresources = Vec::new();
+    if said["scale"].is_object() {
+        let body = ("autoscaling", "v1", "Scale");
+        subresources.push(subresource("scale", Some(body), Handler::Part(Part::Scale)));
+    }
+    if said["status"].is_object() {
+        subresources.push(subresource("status", None, Handler::Part(Part::Status)));
+    }
+    subresources
 }
 
 fn subresource(name: &str, body: Option<(&str, &str, &str)>, handler: Handler) -> Subresource {
@@ -241,6 +248,8 @@ pub fn version_priority(version: &str) -> (u8, u32, u32) {
 /// What the schema of one version asks of its objects.
 struct VersionRules {
     schema: Schema,
+    /// Whether only the subresource writes the status.
+    has_status: bool,
     validator: Validator,
     validations: Option<Validations>,
 }
@@ -287,7 +296,6 @@ const BLOCKING: [&str; 5] = [
 /// What a custom resource's schemas ask of its objects.
 struct CustomRules {
     schemas: HashMap<String, VersionRules>,
-    has_status: bool,
     selectable: Selectable,
 }
 
@@ -341,8 +349,22 @@ impl KindRules for CustomRules {
         }
     }
 
+    fn prepare_create(&self, object: &mut Value) {
+        if self.of(object).is_some_and(|rules| rules.has_status) {
+            if let Some(fields) = object.as_object_mut() {
+                fields.remove("status");
+            }
+        }
+    }
+
+    fn prepare_update(&self, new: &mut Value, old: &Value) {
+        if self.of(new).is_some_and(|rules| rules.has_status) {
+            carry_over(new, old, "status");
+        }
+    }
+
     fn has_status(&self) -> bool {
-        self.has_status
+        self.schemas.values().any(|rules| rules.has_status)
     }
 
     fn has_generation(&self) -> bool {

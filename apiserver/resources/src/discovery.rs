@@ -61,7 +61,7 @@ pub fn resources(table: &Snapshot, group: &str, version: &str) -> Option<Value> 
     let mut resources = Vec::new();
     for row in rows {
         resources.push(resource(row));
-        for sub in &row.subresources {
+        for sub in row.subresources(version) {
             resources.push(subresource(row, version, sub));
         }
     }
@@ -220,7 +220,7 @@ fn aggregated_resource(row: &Resource, version: &str) -> Value {
     };
     let own = here(&row.kind);
     let subresources: Vec<Value> = row
-        .subresources
+        .subresources(version)
         .iter()
         .map(|sub| {
             let body = sub.body.as_ref();

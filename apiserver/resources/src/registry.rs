@@ -247,8 +247,26 @@ fn built_in(row: &rows::Row) -> Resource {
         conversion: conversions::find(row.group, row.versions[0], row.kind),
     });
     let removed = row.deprecated.map(|(_, removed)| removed);
+    let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
+    let subresources = row.subresources.iter().map(|sub| Subresource {
+        name: sub.name.to_owned(),
+        body: sub
+            .body
+            .map(|(group, version, kind)| (group.to_owned(), version.to_owned(), kind.to_owned())),
+        verbs: owned(sub.verbs),
+        handler: sub.handler,
+        keeps: sub.keeps,
+    });
+    let subresources: Vec<Subresource> = subresources.collect();
+    let scale = subresources.iter().any(|sub| sub.name == "scale");
     let versions = row.versions.iter().map(|version| Version {
         name: (*version).to_owned(),
+        subresources: subresources.clone(),
+        scale: scale.then(|| ScalePaths {
+            spec: ".spec.replicas".into(),
+            status: ".status.replicas".into(),
+            selector: Some(".spec.selector".into()),
+        }),
         schema: schema::builtin::kind(row.group, version, row.kind)
             .expect("the build script refuses rows without a schema"),
         printer: match row.shows {
@@ -261,17 +279,6 @@ fn built_in(row: &rows::Row) -> Resource {
         open_api: None,
         deprecation: deprecation(row, version),
     });
-    let owned = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
-    let subresources = row.subresources.iter().map(|sub| Subresource {
-        name: sub.name.to_owned(),
-        body: sub
-            .body
-            .map(|(group, version, kind)| (group.to_owned(), version.to_owned(), kind.to_owned())),
-        verbs: owned(sub.verbs),
-        handler: sub.handler,
-        keeps: sub.keeps,
-    });
-    let scale = row.subresources.iter().any(|sub| sub.name == "scale");
     Resource {
         group: row.group.to_owned(),
         versions: versions.collect(),
@@ -287,17 +294,11 @@ fn built_in(row: &rows::Row) -> Resource {
             Scope::Cluster
         },
         verbs: owned(row.verbs),
-        subresources: subresources.collect(),
         storage_prefix: if row.prefix.is_empty() {
             row.plural.to_owned()
         } else {
             row.prefix.to_owned()
         },
-        scale: scale.then(|| ScalePaths {
-            spec: ".spec.replicas".into(),
-            status: ".status.replicas".into(),
-            selector: Some(".spec.selector".into()),
-        }),
         external,
         storage_version: row.versions[0].to_owned(),
         has_other_versions: row.versions.len() > 1,
@@ -319,7 +320,7 @@ mod tests {
         let registry = Registry::new();
         let pods = registry.lookup("", "v1", "pods").expect("pods");
         assert_eq!((pods.kind.as_str(), pods.singular.as_str()), ("Pod", "pod"));
-        assert!(pods.namespaced() && pods.subresource("eviction").is_some());
+        assert!(pods.namespaced() && pods.subresource("v1", "eviction").is_some());
         let hpa = registry
             .lookup_kind("autoscaling", "v1", "HorizontalPodAutoscaler")
             .expect("hpa");
@@ -507,7 +508,7 @@ mod tests {
             ("crontab", "CronTabList")
         );
         assert_eq!(row.storage_prefix, "stable.example.com/crontabs");
-        assert!(row.subresource("status").is_some() && row.scale.is_some());
+        assert!(row.subresource("v1", "status").is_some() && row.versions[0].scale.is_some());
         assert_eq!(
             registry.snapshot().groups().last(),
             Some(&"stable.example.com")

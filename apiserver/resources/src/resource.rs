@@ -64,13 +64,9 @@ pub struct Resource {
     pub scope: Scope,
     /// e.g. `create`, `list`; what discovery tells and the pipeline allows.
     pub verbs: Vec<String>,
-    /// e.g. `status`, `scale`, `log`.
-    pub subresources: Vec<Subresource>,
     /// The etcd prefix below `/registry/`, as Kubernetes lays it out:
     /// `pods`, `services/specs`, `minions`, `apiextensions.k8s.io/customresourcedefinitions` …
     pub storage_prefix: String,
-    /// Where the scale subresource reads and writes, if there is one.
-    pub scale: Option<ScalePaths>,
     /// The row that keeps this one's objects, if it isn't this one.
     pub external: Option<ExternalVersion>,
     /// The version that objects are written in, which need not be served.
@@ -215,9 +211,15 @@ impl Resource {
         })
     }
 
-    /// A subresource by name.
-    pub fn subresource(&self, name: &str) -> Option<&Subresource> {
-        self.subresources.iter().find(|s| s.name == name)
+    /// The subresources of a version.
+    pub fn subresources(&self, version: &str) -> &[Subresource] {
+        let found = self.version(version);
+        found.map(|it| &*it.subresources).unwrap_or_default()
+    }
+
+    /// A subresource of a version by name.
+    pub fn subresource(&self, version: &str, name: &str) -> Option<&Subresource> {
+        self.subresources(version).iter().find(|s| s.name == name)
     }
 
     /// Whether objects live in namespaces.
@@ -261,6 +263,10 @@ pub struct Version {
     pub name: String,
     /// Schema of this version.
     pub schema: Schema,
+    /// e.g. `status`, `scale`, `log`. Versions of a custom resource may differ in these.
+    pub subresources: Vec<Subresource>,
+    /// Where the scale subresource reads and writes, if there is one.
+    pub scale: Option<ScalePaths>,
     /// Table columns of this version.
     pub printer: Box<dyn Printer>,
     /// A custom resource's `openAPIV3Schema` as its definition states it, for documents.

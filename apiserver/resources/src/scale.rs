@@ -5,20 +5,20 @@ use crate::jsonpath;
 use crate::resource::{Resource, api_version};
 use serde_json::{Map, Value, json};
 
-/// Group and version of the Scale that a resource shows: autoscaling/v1, but
+/// Group and version of the Scale that a version of a resource shows: autoscaling/v1, but
 /// of their own in versions from before that.
-pub fn version(resource: &Resource) -> (&str, &str) {
+pub fn version<'a>(resource: &'a Resource, version: &str) -> (&'a str, &'a str) {
     resource
-        .subresource("scale")
+        .subresource(version, "scale")
         .and_then(|sub| sub.body.as_ref())
         .map_or(("autoscaling", "v1"), |(group, version, _)| {
             (group, version)
         })
 }
 
-/// The Scale of an object; `None` if its resource has none.
-pub fn read(resource: &Resource, object: &Value) -> Option<Value> {
-    let paths = resource.scale.as_ref()?;
+/// The Scale of an object in a version; `None` if that has none.
+pub fn read(resource: &Resource, version: &str, object: &Value) -> Option<Value> {
+    let paths = resource.version(version)?.scale.as_ref()?;
     let number = |path: &str| {
         let found = jsonpath::find(object, path);
         found.first().and_then(|v| v.as_i64()).unwrap_or_default()
@@ -40,7 +40,7 @@ pub fn read(resource: &Resource, object: &Value) -> Option<Value> {
         .selector
         .as_deref()
         .map(|path| jsonpath::find(object, path));
-    let (group, version) = version(resource);
+    let (group, version) = self::version(resource, version);
     match selector.as_deref().and_then(<[_]>::first) {
         Some(selector) if group == "autoscaling" => {
             status["selector"] = selector_text(selector).into();
@@ -69,9 +69,10 @@ pub fn read(resource: &Resource, object: &Value) -> Option<Value> {
     }))
 }
 
-/// Writes a Scale's replicas into an object of the resource.
-pub fn write(resource: &Resource, object: &mut Value, scale: &Value) {
-    let Some(paths) = &resource.scale else {
+/// Writes a Scale's replicas into an object in a version of the resource.
+pub fn write(resource: &Resource, version: &str, object: &mut Value, scale: &Value) {
+    let paths = resource.version(version).map(|it| &it.scale);
+    let Some(Some(paths)) = paths else {
         return;
     };
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or_default();

@@ -168,7 +168,7 @@ impl<'a> Write<'a> {
 
 /// A resource in a version, with the kind of what is sent there.
 fn shown_as(resource: &Resource, version: &str, subresource: &str) -> ResourceKind {
-    let body = resource.subresource(subresource);
+    let body = resource.subresource(version, subresource);
     let body = body.and_then(|subresource| subresource.body.as_ref());
     let kind = match body {
         Some((group, version, kind)) => GroupVersionKind {
@@ -233,7 +233,8 @@ impl Shown<'_> {
         let row = self.row(of)?;
         if row.custom {
             return match self.is_scale() {
-                true => scale::read(row, kept).ok_or_else(Status::no_such_resource),
+                true => scale::read(row, &self.target.version, kept)
+                    .ok_or_else(Status::no_such_resource),
                 false => self.convert_custom(kept.clone(), &of.version).await,
             };
         }
@@ -242,7 +243,7 @@ impl Shown<'_> {
             false => kept.clone(),
         };
         match self.is_scale() {
-            true => scale::read(row, &object).ok_or_else(Status::no_such_resource),
+            true => scale::read(row, &of.version, &object).ok_or_else(Status::no_such_resource),
             false => Ok(object),
         }
     }
@@ -268,12 +269,12 @@ impl Shown<'_> {
             return Ok(());
         }
         if self.is_scale() && row.custom {
-            scale::write(row, kept, &shown);
+            scale::write(row, &self.target.version, kept, &shown);
             return Ok(());
         }
         if self.is_scale() {
             let mut object = self.convert(kept.clone(), row, &of.version);
-            scale::write(row, &mut object, &shown);
+            scale::write(row, &of.version, &mut object, &shown);
             *kept = row.to_storage(object);
             return Ok(());
         }
@@ -313,16 +314,17 @@ impl Versions for Shown<'_> {
         let asked = &self.target.resource;
         let subresource = self.target.subresource.as_str();
         let same = |row: &&Arc<Resource>| {
-            row.plural == asked.plural
-                && row.kept_group() == asked.kept_group()
-                && (subresource.is_empty() || row.subresource(subresource).is_some())
+            row.plural == asked.plural && row.kept_group() == asked.kept_group()
         };
         let versions = |row: &'_ Arc<Resource>| -> Vec<ResourceKind> {
             let names = row.versions.iter().map(|version| version.name.as_str());
             let is_asked =
                 |version: &&str| row.group == asked.group && *version == self.target.version;
+            let has_it = |version: &&str| {
+                subresource.is_empty() || row.subresource(version, subresource).is_some()
+            };
             names
-                .filter(|version| !is_asked(version))
+                .filter(|version| !is_asked(version) && has_it(version))
                 .map(|version| shown_as(row, version, subresource))
                 .collect()
         };

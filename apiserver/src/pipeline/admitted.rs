@@ -244,7 +244,7 @@ fn allows(request: &Request) -> Result<(), Status> {
         "" => target.resource.allows(verb),
         name => target
             .resource
-            .subresource(name)
+            .subresource(&target.version, name)
             .ok_or_else(Status::no_such_resource)?
             .verbs
             .iter()

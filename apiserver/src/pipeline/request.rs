@@ -90,13 +90,21 @@ impl Target {
 
     /// What the subresource is, if the target is one.
     pub fn handler(&self) -> Option<Handler> {
-        let subresource = self.resource.subresource(&self.subresource)?;
+        let subresource = self
+            .resource
+            .subresource(&self.version, &self.subresource)?;
         Some(subresource.handler)
+    }
+
+    /// Whether the object has a status that only its subresource can write.
+    pub fn has_status(&self) -> bool {
+        self.resource.rules.has_status()
+            && self.resource.subresource(&self.version, "status").is_some()
     }
 
     /// The fields of metadata that a write of the subresource leaves as they are.
     pub fn kept_metadata(&self) -> &'static [&'static str] {
-        let subresource = self.resource.subresource(&self.subresource);
+        let subresource = self.resource.subresource(&self.version, &self.subresource);
         subresource.map_or(&[], |subresource| subresource.keeps)
     }
 

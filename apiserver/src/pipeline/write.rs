@@ -113,7 +113,7 @@ pub(super) fn writer<'a>(
 ) -> Writer<'a> {
     let target = &request.target;
     let ignored = match target.handler() {
-        None if target.resource.rules.has_status() => FieldSet::of(&[&["status"]]),
+        None if target.has_status() => FieldSet::of(&[&["status"]]),
         Some(Handler::Part(Part::Status)) => {
             let kept = target.kept_metadata().iter();
             let kept: Vec<[&str; 2]> = kept.map(|field| ["metadata", field]).collect();

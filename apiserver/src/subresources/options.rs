@@ -10,7 +10,9 @@ const SWITCHES: [&str; 4] = ["stdin", "stdout", "stderr", "tty"];
 
 /// The options of a stream: what its query says, and for a proxy the path behind it.
 pub fn read(target: &Target, rest: &str, query: &str) -> Value {
-    let subresource = target.resource.subresource(&target.subresource);
+    let subresource = target
+        .resource
+        .subresource(&target.version, &target.subresource);
     let kind = subresource.and_then(|subresource| subresource.body.as_ref());
     let kind = kind.map_or("", |(_, _, kind)| kind.as_str());
     let mut options = Map::new();

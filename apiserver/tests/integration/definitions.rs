@@ -391,3 +391,75 @@ async fn a_definition_that_changes_is_seen_at_once() {
     lab.delete(&at("tunes"), &Value::Null).await;
     while watch.next().await.is_some() {}
 }
+
+/// Which subresources there are, and where scale reads and writes, each version says itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versions_have_subresources_of_their_own() {
+    let lab = Lab::start().await;
+    let version = |name: &str, subresources: Value| {
+        json!({"name": name, "served": true, "storage": name == "v1", "subresources": subresources,
+            "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+                "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}})
+    };
+    let scale = |field: &str| {
+        json!({"specReplicasPath": format!(".spec.{field}"),
+               "statusReplicasPath": format!(".status.{field}")})
+    };
+    let mut toys = definition("toys", "Toy", json!({"type": "object"}));
+    toys["spec"]["versions"] = json!([
+        version("v1", json!({"status": {}, "scale": scale("replicas")})),
+        version("v2", json!({"scale": scale("count")})),
+        version("v3", json!({})),
+    ]);
+    lab.create(DEFINITIONS, &toys).await;
+    until_established(&lab, "toys").await;
+    let path = |version: &str, rest: &str| {
+        format!("/apis/pub.example.com/{version}/namespaces/default/toys{rest}")
+    };
+    let told = async |version: &str| -> Vec<String> {
+        let (_, list) = lab.get(&format!("/apis/pub.example.com/{version}")).await;
+        let resources = list["resources"].as_array().unwrap().iter();
+        resources
+            .map(|resource| resource["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(told("v1").await, ["toys", "toys/scale", "toys/status"]);
+    assert_eq!(told("v2").await, ["toys", "toys/scale"]);
+    assert_eq!(told("v3").await, ["toys"]);
+
+    let toy = |version: &str, name: &str| {
+        json!({"apiVersion": format!("pub.example.com/{version}"), "kind": "Toy",
+            "metadata": {"name": name}, "spec": {"replicas": 2, "count": 3},
+            "status": {"replicas": 1, "count": 1}})
+    };
+    // Where status is a subresource nothing else writes it; elsewhere it is a field like others.
+    let made = lab.create(&path("v1", ""), &toy("v1", "one")).await;
+    assert!(made.get("status").is_none(), "{made}");
+    let made = lab.create(&path("v3", ""), &toy("v3", "two")).await;
+    assert_eq!(made["status"]["count"], 1);
+    let patch = json!({"status": {"count": 7}});
+    let (code, _) = lab.merge(&path("v1", "/two/status"), &patch).await;
+    assert_eq!(code, 200);
+    let (_, kept) = lab
+        .merge(&path("v1", "/two"), &json!({"status": {"count": 8}}))
+        .await;
+    assert_eq!(kept["status"]["count"], 7);
+    let (_, kept) = lab
+        .merge(&path("v2", "/two"), &json!({"status": {"count": 9}}))
+        .await;
+    assert_eq!(kept["status"]["count"], 9);
+    assert_eq!(lab.merge(&path("v2", "/two/status"), &patch).await.0, 404);
+
+    for (version, replicas, status) in [("v1", 2, 1), ("v2", 3, 9)] {
+        let (code, scale) = lab.get(&path(version, "/two/scale")).await;
+        assert_eq!(code, 200, "{scale}");
+        assert_eq!(scale["spec"]["replicas"], replicas, "{version}");
+        assert_eq!(scale["status"]["replicas"], status, "{version}");
+    }
+    assert_eq!(lab.get(&path("v3", "/two/scale")).await.0, 404);
+    let patch = json!({"spec": {"replicas": 5}});
+    assert_eq!(lab.merge(&path("v2", "/two/scale"), &patch).await.0, 200);
+    let (_, toy) = lab.get(&path("v3", "/two")).await;
+    assert_eq!(toy["spec"], json!({"replicas": 2, "count": 5}));
+}

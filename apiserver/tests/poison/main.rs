@@ -112,7 +112,10 @@ impl Typed {
 
     fn has_status(&self) -> bool {
         let row = Registry::new().resource(self.group, self.resource);
-        row.is_some_and(|row| row.subresource("status").is_some())
+        row.is_some_and(|row| {
+            let mut versions = row.versions.iter();
+            versions.any(|it| row.subresource(&it.name, "status").is_some())
+        })
     }
 
     /// Fails unless what was answered, or is served now, can be read.

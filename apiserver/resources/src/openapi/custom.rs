@@ -61,7 +61,7 @@ fn name(group: &str, version: &str, kind: &str) -> String {
 }
 
 fn view<'a>(row: &'a Resource, version: &'a str) -> paths::Served<'a> {
-    let subresources = row.subresources.iter().map(|sub| paths::Sub {
+    let subresources = row.subresources(version).iter().map(|sub| paths::Sub {
         name: &sub.name,
         verbs: sub.verbs.iter().map(String::as_str).collect(),
         body: sub.body.as_ref().map(|(group, version, kind)| {

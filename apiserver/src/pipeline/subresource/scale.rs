@@ -18,14 +18,14 @@ pub(super) struct Scale;
 impl ObjectPart for Scale {
     fn read(&self, request: &Request) -> Result<Value, Status> {
         let target = &request.target;
-        let (group, version) = scale::version(&target.resource);
+        let (group, version) = scale::version(&target.resource, &target.version);
         let body = other_kind(request, group, &[version], "Scale")?;
         check(target, &body)?;
         Ok(body)
     }
 
     fn applied_kind(&self, target: &Target) -> Option<(Schema, String, String)> {
-        let (group, version) = scale::version(&target.resource);
+        let (group, version) = scale::version(&target.resource, &target.version);
         let schema = builtin::kind(group, version, "Scale")?;
         Some((schema, api_version(group, version), "Scale".to_owned()))
     }
@@ -45,28 +45,29 @@ impl ObjectPart for Scale {
             "metadata": metadata,
         });
         if applied["spec"]["replicas"].is_i64() {
-            scale::write(&target.resource, &mut object, &applied);
+            scale::write(&target.resource, &target.version, &mut object, &applied);
         }
         Ok(object)
     }
 
     fn place_applied(&self, target: &Target, _old: &Value, mut new: Value) -> Value {
         // A Scale without replicas is one of none, who applied them before or not.
-        if let Some(scale) = scale::read(&target.resource, &new) {
-            scale::write(&target.resource, &mut new, &scale);
+        if let Some(scale) = scale::read(&target.resource, &target.version, &new) {
+            scale::write(&target.resource, &target.version, &mut new, &scale);
         }
         new
     }
 
     fn patch(&self, request: &Request, old: &Value, patch: &Patch<'_>) -> Result<Value, Status> {
         let target = &request.target;
-        let before = scale::read(&target.resource, old).ok_or_else(|| target.not_found())?;
+        let before = scale::read(&target.resource, &target.version, old)
+            .ok_or_else(|| target.not_found())?;
         Ok(self.place(target, old, Cow::Owned(patch.apply(request, &before)?)))
     }
 
     fn place(&self, target: &Target, old: &Value, sent: Cow<'_, Value>) -> Value {
         let mut object = old.clone();
-        scale::write(&target.resource, &mut object, &sent);
+        scale::write(&target.resource, &target.version, &mut object, &sent);
         metadata::carry_version(&mut object, &sent);
         object
     }
@@ -96,7 +97,7 @@ fn check(target: &Target, body: &Value) -> Result<(), Status> {
         message: format!("Invalid value: {replicas}: must be greater than or equal to 0"),
         field: "spec.replicas".into(),
     };
-    let (group, _) = scale::version(&target.resource);
+    let (group, _) = scale::version(&target.resource, &target.version);
     Err(Status::invalid(group, "Scale", &target.name, vec![cause]))
 }
 
@@ -104,7 +105,7 @@ fn check(target: &Target, body: &Value) -> Result<(), Status> {
 pub(super) fn of(target: &Target, object: &Object) -> Result<Object, Status> {
     let value: Value = serde_json::from_slice(&object.json)
         .map_err(|error| Status::internal(format!("{}: {error}", target.name)))?;
-    scale::read(&target.resource, &value)
+    scale::read(&target.resource, &target.version, &value)
         .map(|scale| Object::of(&scale))
         .ok_or_else(Status::no_such_resource)
 }
