@@ -99,12 +99,13 @@ impl Server {
         let authenticator = Arc::new(authenticator);
         let authorizer = Arc::new(Authorizer::new(cache.clone()));
         let webhooks = Arc::new(Webhooks::new(cache.clone()));
+        let conversion = Arc::new(Conversion::new(webhooks.clone()));
         let pipeline = Arc::new(Pipeline {
             admission: Admission::configured(
                 cache.clone(),
                 authorizer.clone(),
-                webhooks.clone(),
-                Arc::new(PolicyHost::new(registry.clone())),
+                webhooks,
+                Arc::new(PolicyHost::new(registry.clone(), conversion.clone())),
                 &flags.enable_admission_plugins,
                 &flags.disable_admission_plugins,
             ),
@@ -117,7 +118,7 @@ impl Server {
                 flags.service_node_port_range.clone(),
             ),
             registry,
-            conversion: Arc::new(Conversion::new(webhooks)),
+            conversion,
             aggregation: Arc::new(Aggregation::new(cache.clone(), flags.front_proxy())),
             cache,
             store,

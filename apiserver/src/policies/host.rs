@@ -1,6 +1,8 @@
 //! Kinds, schemas and patches, for admission policies.
 
 use super::metrics;
+use crate::conversion::Conversion;
+use futures_util::future::BoxFuture;
 use hardway_access::admission::ResourceKind;
 use hardway_access::admission::policies::{Check, Host, ParamResource};
 use hardway_resources::registry::Registry;
@@ -10,17 +12,23 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// Reads off the table of resources what policies ask for.
-pub struct PolicyHost(Arc<Registry>);
+pub struct PolicyHost {
+    registry: Arc<Registry>,
+    conversion: Arc<Conversion>,
+}
 
 impl PolicyHost {
-    /// Of a table.
-    pub fn new(registry: Arc<Registry>) -> Self {
-        Self(registry)
+    /// Of a table, whose objects are converted so.
+    pub fn new(registry: Arc<Registry>, conversion: Arc<Conversion>) -> Self {
+        Self {
+            registry,
+            conversion,
+        }
     }
 
     fn row(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
         let (group, version) = split(api_version);
-        self.0.lookup_kind(group, version, kind)
+        self.registry.lookup_kind(group, version, kind)
     }
 }
 
@@ -38,11 +46,27 @@ impl Host for PolicyHost {
         })
     }
 
-    fn show(&self, api_version: &str, kind: &str, kept: Value) -> Value {
-        match self.row(api_version, kind) {
-            Some(row) if row.converts() => row.to_external(kept, split(api_version).1),
-            _ => kept,
-        }
+    fn show<'a>(
+        &'a self,
+        api_version: &'a str,
+        kind: &'a str,
+        kept: Vec<Value>,
+    ) -> BoxFuture<'a, Result<Vec<Value>, String>> {
+        Box::pin(async move {
+            let Some(row) = self.row(api_version, kind) else {
+                return Ok(kept);
+            };
+            let version = split(api_version).1;
+            let shown = self.conversion.objects(&row, kept, version).await;
+            let mut shown = shown.map_err(|status| status.message)?;
+            if row.converts() {
+                let external = shown.into_iter();
+                shown = external
+                    .map(|object| row.to_external(object, version))
+                    .collect();
+            }
+            Ok(shown)
+        })
     }
 
     fn merge(
@@ -52,7 +76,9 @@ impl Host for PolicyHost {
         configuration: &Value,
     ) -> Result<Value, String> {
         let kind = &shown_as.kind;
-        let row = self.0.lookup_kind(&kind.group, &kind.version, &kind.kind);
+        let row = self
+            .registry
+            .lookup_kind(&kind.group, &kind.version, &kind.kind);
         let schema = match row.as_ref().and_then(|row| row.version(&kind.version)) {
             Some(version) => Some(version.schema.clone()),
             None => builtin::kind(&kind.group, &kind.version, &kind.kind),

@@ -1,6 +1,7 @@
 //! What policies need of the server that they are part of.
 
 use super::super::review::ResourceKind;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -10,8 +11,16 @@ pub trait Host: Send + Sync {
     /// there is none.
     fn find(&self, api_version: &str, kind: &str) -> Option<ParamResource>;
 
-    /// A kept object of such a resource in the version that names the kind.
-    fn show(&self, api_version: &str, kind: &str, kept: Value) -> Value;
+    /// Kept objects of such a resource in the version that names the kind.
+    ///
+    /// # Errors
+    /// Why they can't be converted, if it takes a webhook and that doesn't do it.
+    fn show<'a>(
+        &'a self,
+        api_version: &'a str,
+        kind: &'a str,
+        kept: Vec<Value>,
+    ) -> BoxFuture<'a, Result<Vec<Value>, String>>;
 
     /// An object with all that an apply configuration sets, merged by the schema of its kind.
     ///

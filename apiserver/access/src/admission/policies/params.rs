@@ -11,7 +11,7 @@ use serde_json::Value;
 ///
 /// # Errors
 /// In Kubernetes' words: the binding doesn't fit the kind of the parameters, or there are none
-/// and there should be.
+/// and there should be, or they can't be had in the version that the policy names.
 pub async fn collect(
     kind: Option<&ParamKind>,
     binding: &Binding,
@@ -64,7 +64,5 @@ pub async fn collect(
             "no params found for policy binding with `Deny` parameterNotFoundAction".into(),
         );
     }
-    let shown = found.into_iter();
-    let shown = shown.map(|object| host.show(&kind.api_version, &kind.kind, object));
-    Ok(shown.collect())
+    host.show(&kind.api_version, &kind.kind, found).await
 }

@@ -7,6 +7,7 @@ use super::super::testing::{now, review};
 use super::*;
 use crate::objects::fake::Fake;
 use crate::{Authorizer, User};
+use futures_util::future::BoxFuture;
 use hardway_proto::Status;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -32,8 +33,13 @@ impl Host for Server {
         })
     }
 
-    fn show(&self, _: &str, _: &str, kept: Value) -> Value {
-        kept
+    fn show<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        kept: Vec<Value>,
+    ) -> BoxFuture<'a, Result<Vec<Value>, String>> {
+        Box::pin(std::future::ready(Ok(kept)))
     }
 
     /// Merges objects, whatever their schema.
