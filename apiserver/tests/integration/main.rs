@@ -7,6 +7,7 @@ mod clients;
 mod common;
 mod conversion;
 mod definitions;
+mod delegation;
 mod encryption;
 mod fairness;
 mod golden;
