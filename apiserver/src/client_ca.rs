@@ -37,6 +37,8 @@ pub struct Published {
     pub front_proxy: Option<PathBuf>,
     /// Whom of that CA's they may believe; all, if there is none.
     pub allowed_names: Vec<String>,
+    /// The header from which they may take the UID of who asks, if any.
+    pub uid_header: Option<String>,
 }
 
 /// Keeps the ConfigMap as it should be, for ever: when `--client-ca-file` changes, and
@@ -136,7 +138,9 @@ fn headers(published: &Published) -> Vec<(&'static str, String)> {
         return Vec::new();
     }
     let list = |name: &str| json!([name]).to_string();
-    vec![
+    let uid = published.uid_header.as_deref();
+    let uid = uid.map(|name| ("requestheader-uid-headers", list(name)));
+    let others = [
         (
             "requestheader-allowed-names",
             json!(published.allowed_names).to_string(),
@@ -144,7 +148,8 @@ fn headers(published: &Published) -> Vec<(&'static str, String)> {
         ("requestheader-username-headers", list(identity::USER)),
         ("requestheader-group-headers", list(identity::GROUP)),
         ("requestheader-extra-headers-prefix", list(identity::EXTRA)),
-    ]
+    ];
+    others.into_iter().chain(uid).collect()
 }
 
 /// The certificates of two bundles, each once: those of other apiservers, whose CA may be

@@ -164,7 +164,7 @@ pub struct Flags {
     /// Private key of that certificate.
     #[arg(long, value_name = "FILE", requires = "proxy_client_cert_file")]
     pub proxy_client_key_file: Option<PathBuf>,
-    /// CA of that certificate. This flag and the next four are published for the servers of
+    /// CA of that certificate. This flag and the next five are published for the servers of
     /// aggregated APIs, in the ConfigMap extension-apiserver-authentication of kube-system;
     /// this server itself takes nobody's word for who asks.
     #[arg(long, value_name = "FILE")]
@@ -180,6 +180,9 @@ pub struct Flags {
     /// Header that names the user.
     #[arg(long, value_name = "HEADER", value_parser = [identity::USER], default_value = identity::USER)]
     pub requestheader_username_headers: String,
+    /// Header that has the user's UID; none is published by default. It is sent in any case.
+    #[arg(long, value_name = "HEADER", value_parser = [identity::UID])]
+    pub requestheader_uid_headers: Option<String>,
     /// Header that names the user's groups.
     #[arg(long, value_name = "HEADER", value_parser = [identity::GROUP], default_value = identity::GROUP)]
     pub requestheader_group_headers: String,
@@ -308,6 +311,7 @@ impl Flags {
             clients: self.client_ca_file.clone(),
             front_proxy: self.requestheader_client_ca_file.clone(),
             allowed_names: self.requestheader_allowed_names.clone(),
+            uid_header: self.requestheader_uid_headers.clone(),
         }
     }
 

@@ -48,6 +48,11 @@ fn groups(remotes: &[Remote]) -> Vec<Group<'_>> {
     groups
 }
 
+/// All versions, by the priority of their groups, preferred ones first.
+pub fn in_order(remotes: &[Remote]) -> impl Iterator<Item = &Remote> {
+    groups(remotes).into_iter().flat_map(|group| group.versions)
+}
+
 /// What other servers serve, for those who go through all resources.
 #[derive(Debug, Default, PartialEq)]
 pub struct Behind {
@@ -60,7 +65,7 @@ pub struct Behind {
 /// The resources of other servers.
 pub fn behind(remotes: &[Remote]) -> Behind {
     let mut behind = Behind::default();
-    for remote in groups(remotes).iter().flat_map(|group| &group.versions) {
+    for remote in in_order(remotes) {
         let (group, version) = (&remote.spec.group, &remote.spec.version);
         if !remote.state.is_available {
             behind.unavailable.push(format!("{group}/{version}"));

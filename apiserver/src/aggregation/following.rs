@@ -1,12 +1,14 @@
 //! Following one aggregated server: whether it can be asked, and what it serves.
 
-use super::remote::{LARGEST, OpenApi, Remote};
+use super::remote::{LARGEST, Remote, Told};
 use super::status::{self, Verdict};
 use crate::backend::Unavailable;
 use crate::pipeline::Pipeline;
 use bytes::Bytes;
 use hardway_client::serving::caught;
+use hardway_resources::openapi::Foreign;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +73,9 @@ async fn follow(pipeline: Arc<Pipeline>, name: String, remote: Arc<Remote>) {
         if let Err(status) = &written {
             tracing::warn!(name, %status, "the status of an API service, retrying");
         }
+        if verdict.is_ok() && openapi(&remote).await {
+            pipeline.aggregation.changed();
+        }
         let wait = match &verdict {
             Ok(_) if written.is_ok() => {
                 pause = RETRY;
@@ -119,10 +124,6 @@ async fn look(
             })
         }
     };
-    let openapi = match &told {
-        Ok(_) => openapi(remote).await,
-        Err(_) => None,
-    };
     let is_news = remote.learn(|state| {
         let is_available = told.is_ok();
         let mut is_news = std::mem::replace(&mut state.is_available, is_available) != is_available;
@@ -131,11 +132,6 @@ async fn look(
         {
             state.resources = Some(Arc::new(resources.clone()));
             is_news = true;
-        }
-        if let Some(openapi) = openapi {
-            let hash = |it: &OpenApi| it.v3.as_ref().map(|(_, hash)| hash.clone());
-            is_news |= hash(&state.openapi) != hash(&openapi);
-            state.openapi = openapi;
         }
         is_news
     });
@@ -149,7 +145,8 @@ async fn look(
 }
 
 async fn resources(remote: &Arc<Remote>) -> Result<Value, String> {
-    let bytes = remote.document(remote.spec.root(), LARGEST_LIST).await?;
+    let asking = remote.document(remote.spec.root(), LARGEST_LIST, String::new());
+    let (bytes, _) = asking.await?.unwrap_or_default();
     checked(&bytes)
 }
 
@@ -166,17 +163,51 @@ fn checked(bytes: &[u8]) -> Result<Value, String> {
     serde_json::to_value(list.resources).map_err(|error| error.to_string())
 }
 
-/// What it says of shapes; a server need not say anything.
-async fn openapi(remote: &Arc<Remote>) -> Option<OpenApi> {
-    let path = format!("/openapi/v3{}", remote.spec.root());
-    let bytes: Bytes = remote.document(path, LARGEST).await.ok()?;
-    serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).ok()?;
+/// Takes over what it says of shapes, and tells whether that is news. A server need not say
+/// anything, and what it said last stays while it can't be asked.
+async fn openapi(remote: &Arc<Remote>) -> bool {
+    let root = remote.spec.root();
+    let known = remote.state().openapi;
+    let (v3, v2) = tokio::join!(
+        shapes(
+            remote,
+            format!("/openapi/v3{root}"),
+            known.v3.map(|(told, _)| told)
+        ),
+        shapes(
+            remote,
+            "/openapi/v2".to_owned(),
+            known.v2.map(|(told, _)| told)
+        ),
+    );
+    let is_json = |bytes: &Bytes| serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+    let v3 = v3.filter(|(_, bytes)| is_json(bytes));
+    let v2 = v2.and_then(|(told, bytes)| match Foreign::cut(&bytes, &root) {
+        Ok(part) => Some((told, part)),
+        Err(error) => {
+            tracing::warn!(root, %error, "the OpenAPI document of an aggregated server");
+            None
+        }
+    });
+    remote.learn(|state| {
+        let is_news = v3.is_some() || v2.is_some();
+        let openapi = &mut state.openapi;
+        openapi.v3 = v3.or_else(|| openapi.v3.take());
+        openapi.v2 = v2.or_else(|| openapi.v2.take());
+        is_news
+    })
+}
+
+/// A document, if it can be had and isn't the one that was told before.
+async fn shapes(remote: &Arc<Remote>, path: String, known: Option<Told>) -> Option<(Told, Bytes)> {
+    let known = known.unwrap_or_default();
+    let asking = remote.document(path, LARGEST, known.etag.clone());
+    let (bytes, etag) = asking.await.ok()??;
     let hash = ring::digest::digest(&ring::digest::SHA256, &bytes);
     let hash = hash.as_ref().iter();
     let hash: String = hash.map(|byte| format!("{byte:02X}")).collect();
-    Some(OpenApi {
-        v3: Some((bytes, hash)),
-    })
+    let told = Told { etag, hash };
+    (told.hash != known.hash).then_some((told, bytes))
 }
 
 #[cfg(test)]

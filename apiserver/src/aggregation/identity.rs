@@ -8,6 +8,8 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 /// The header that names the user.
 pub const USER: &str = "X-Remote-User";
+/// The header that has the user's UID, where it is known.
+pub const UID: &str = "X-Remote-Uid";
 /// The header that names one of their groups.
 pub const GROUP: &str = "X-Remote-Group";
 /// How the headers begin that name further facts.
@@ -52,12 +54,14 @@ pub fn announce(user: &User, headers: &mut HeaderMap) -> Result<(), http::Error>
         let name = format!("{EXTRA}{}", utf8_percent_encode(key, ENCODED)).to_ascii_lowercase();
         values.iter().map(move |value| (name.clone(), value))
     });
+    let uid = Some(&user.uid).filter(|uid| !uid.is_empty());
+    let uid = uid.map(|uid| (UID.to_ascii_lowercase(), uid));
     let own = [(USER.to_ascii_lowercase(), &user.name)];
     let groups = user
         .groups
         .iter()
         .map(|it| (GROUP.to_ascii_lowercase(), it));
-    for (name, value) in own.into_iter().chain(groups).chain(extra) {
+    for (name, value) in own.into_iter().chain(uid).chain(groups).chain(extra) {
         // As Go writes them: names of users may have any letters.
         let value = HeaderValue::from_bytes(value.as_bytes())?;
         headers.append(name.parse::<HeaderName>()?, value);
@@ -100,6 +104,11 @@ mod tests {
         );
         assert!(all("x-remote-extra-scopes").is_empty() && all("x-remote-uid").is_empty());
         assert_eq!(all("accept"), ["application/json"]);
+        // Where it is known it is told (RemoteRequestHeaderUID, on since 1.33).
+        announce(&User::service_account("shop", "till", "7f3a"), &mut headers).unwrap();
+        assert_eq!(headers["x-remote-uid"], "7f3a");
+        announce(&user, &mut headers).unwrap();
+        assert!(!headers.contains_key("x-remote-uid"));
     }
 
     #[test]

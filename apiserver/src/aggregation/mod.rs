@@ -15,6 +15,7 @@ use crate::cache::{Cache, Entry};
 use crate::pipeline::{Pipeline, url_decode};
 use crate::rest::health::Startup;
 use following::Following;
+use hardway_resources::openapi::Foreign;
 use parking_lot::RwLock;
 use remote::{FrontProxy, Remote, State};
 use spec::Spec;
@@ -83,6 +84,14 @@ impl Aggregation {
             state: remote.state(),
         });
         known.collect()
+    }
+
+    /// Their parts of the OpenAPI v2 document, in the order in which groups are told.
+    pub fn openapi_v2(&self) -> Vec<Foreign> {
+        let known = self.known();
+        let in_order = discovery::in_order(&known);
+        let parts = in_order.filter_map(|remote| remote.state.openapi.v2.as_ref()?.1.clone());
+        parts.collect()
     }
 
     /// Changes with all that documents tell of them.

@@ -11,8 +11,11 @@ use futures_util::future::BoxFuture;
 use hardway_access::User;
 use hardway_client::kubeconfig::Pem;
 use hardway_client::tls::{self, Trust};
+use hardway_resources::openapi::Foreign;
 use hardway_streams::{Upstream, http_proxy, wanted_upgrade};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version, header,
+};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
@@ -65,11 +68,22 @@ pub struct State {
     pub openapi: OpenApi,
 }
 
-/// What a server says about the shapes of its objects.
+/// What a server says about the shapes of its objects, each with how it was told.
 #[derive(Clone, Default)]
 pub struct OpenApi {
-    /// Its v3 document of this version, and a hash of it.
-    pub v3: Option<(Bytes, String)>,
+    /// Its v3 document of this version.
+    pub v3: Option<(Told, Bytes)>,
+    /// What its v2 document has of this version, if it has anything.
+    pub v2: Option<(Told, Option<Foreign>)>,
+}
+
+/// How a document was told last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// What the server calls it; empty if it doesn't say.
+    pub etag: String,
+    /// A hash of it.
+    pub hash: String,
 }
 
 impl Remote {
@@ -194,7 +208,7 @@ impl Remote {
         Ok(format!("https://{authority}{path}").parse()?)
     }
 
-    /// One of its documents, of at most so many bytes.
+    /// One of its documents, of at most so many bytes; `None` if it is the one with this ETag.
     ///
     /// # Errors
     /// Why there is none, in the words of the condition.
@@ -202,11 +216,12 @@ impl Remote {
         self: &Arc<Self>,
         path: String,
         largest: usize,
-    ) -> BoxFuture<'static, Result<Bytes, String>> {
+        known: String,
+    ) -> BoxFuture<'static, Result<Option<(Bytes, String)>, String>> {
         let this = self.clone();
         Box::pin(async move {
             let uri = this.uri(&path).map_err(|error| error.to_string())?;
-            let asking = tokio::time::timeout(PATIENCE, this.whole(path, largest));
+            let asking = tokio::time::timeout(PATIENCE, this.whole(path, largest, known));
             match asking.await {
                 Ok(Ok(whole)) => Ok(whole),
                 Ok(Err(why)) => Err(format!("failing or missing response from {uri}: {why}")),
@@ -215,8 +230,16 @@ impl Remote {
         })
     }
 
-    async fn whole(self: Arc<Self>, path: String, largest: usize) -> Result<Bytes, String> {
-        let request = Request::get(path).header(header::ACCEPT, "application/json");
+    async fn whole(
+        self: Arc<Self>,
+        path: String,
+        largest: usize,
+        known: String,
+    ) -> Result<Option<(Bytes, String)>, String> {
+        let mut request = Request::get(path).header(header::ACCEPT, "application/json");
+        if !known.is_empty() {
+            request = request.header(header::IF_NONE_MATCH, &known);
+        }
         let body = UnsyncBoxBody::new(Empty::<Bytes>::new().map_err(|never| match never {}));
         let request = request.body(body).map_err(|error| error.to_string())?;
         let user = User {
@@ -227,11 +250,17 @@ impl Remote {
         let answer = self.send(request, &user).await;
         let answer = answer.map_err(|error| error.to_string())?;
         let code = answer.status();
+        if code == StatusCode::NOT_MODIFIED && !known.is_empty() {
+            return Ok(None);
+        }
         if !code.is_success() {
             return Err(format!("bad status: {}", code.as_u16()));
         }
+        let etag = answer.headers().get(header::ETAG);
+        let etag = etag.and_then(|etag| etag.to_str().ok()).unwrap_or_default();
+        let etag = etag.to_owned();
         let body = Limited::new(answer.into_body(), largest).collect().await;
-        body.map(|body| body.to_bytes())
+        body.map(|body| Some((body.to_bytes(), etag)))
             .map_err(|error| error.to_string())
     }
 }

@@ -76,7 +76,8 @@ impl Documents {
         let known = header(header::IF_NONE_MATCH);
         let accept = header(header::ACCEPT);
         if path == "/openapi/v2" && wants_protobuf(accept) {
-            let document = self.openapi.v2_protobuf(&table);
+            let others = pipeline.aggregation.openapi_v2();
+            let document = self.openapi.v2_protobuf(&table, &others);
             return Some(openapi_response(document, V2_PROTOBUF, known, gzip));
         }
         if let Some((document, hash)) = remote_openapi(path, &pipeline.aggregation) {
@@ -88,7 +89,7 @@ impl Documents {
             set(&mut response, header::ETAG, &etag);
             return Some(response);
         }
-        if let Some(document) = self.openapi(path, &table) {
+        if let Some(document) = self.openapi(path, &table, &pipeline.aggregation) {
             return Some(openapi_response(document, "application/json", known, gzip));
         }
         let aggregated = aggregated(path, accept);
@@ -114,9 +115,14 @@ impl Documents {
         Some(response)
     }
 
-    fn openapi(&self, path: &str, table: &Snapshot) -> Option<openapi::Document> {
+    fn openapi(
+        &self,
+        path: &str,
+        table: &Snapshot,
+        aggregation: &Aggregation,
+    ) -> Option<openapi::Document> {
         match path.strip_prefix("/openapi/")? {
-            "v2" => Some(self.openapi.v2(table)),
+            "v2" => Some(self.openapi.v2(table, &aggregation.openapi_v2())),
             rest => self.openapi.v3(table, rest.strip_prefix("v3/")?),
         }
     }
@@ -215,15 +221,16 @@ impl Documents {
 /// The document of another server at a path below `/openapi/v3`, and its hash.
 fn remote_openapi(path: &str, aggregation: &Aggregation) -> Option<(Bytes, String)> {
     let remote = aggregation.serves(path.strip_prefix("/openapi/v3")?)?;
-    remote.state().openapi.v3
+    let (told, bytes) = remote.state().openapi.v3?;
+    Some((bytes, told.hash))
 }
 
 /// Adds the documents of other servers to the index of `/openapi/v3`.
 fn add_openapi(index: &mut Value, remotes: &[Remote]) {
     for Remote { spec, state } in remotes {
-        if let Some((_, hash)) = &state.openapi.v3 {
+        if let Some((told, _)) = &state.openapi.v3 {
             let path = spec.root();
-            let url = format!("/openapi/v3{path}?hash={hash}");
+            let url = format!("/openapi/v3{path}?hash={}", told.hash);
             let path = path.trim_start_matches('/');
             index["paths"][path] = json!({"serverRelativeURL": url});
         }

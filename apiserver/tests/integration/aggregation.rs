@@ -3,7 +3,7 @@
 use crate::common::{self, Lab};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::StreamBody;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -15,6 +15,7 @@ use std::convert::Infallible;
 use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -67,11 +68,12 @@ impl Behind {
                         return;
                     };
                     let service = hyper::service::service_fn(move |request| {
-                        let answer = answer(&request, &seen, stopped.clone());
+                        let answer = answer(request, &seen, stopped.clone());
                         async move { Ok::<_, Infallible>(answer) }
                     });
                     let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                    let stream = TokioIo::new(stream);
+                    let _ = server.serve_connection_with_upgrades(stream, service).await;
                 });
             }
         });
@@ -125,12 +127,15 @@ impl Behind {
 type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
 
 fn answer(
-    request: &Request<Incoming>,
+    request: Request<Incoming>,
     seen: &Requests,
     mut stopped: watch::Receiver<bool>,
 ) -> Response<AnswerBody> {
     let path = request.uri().path().to_owned();
     seen.lock().push((path.clone(), request.headers().clone()));
+    if request.headers().contains_key("upgrade") {
+        return echo(request);
+    }
     let whole = |code: StatusCode, value: Value| {
         let body = Full::new(Bytes::from(value.to_string())).boxed_unsync();
         let mut answer = Response::new(body);
@@ -156,12 +161,74 @@ fn answer(
         "/openapi/v3/apis/behind.example.com/v1" => {
             whole(StatusCode::OK, json!({"openapi": "3.0.0"}))
         }
+        "/openapi/v2" => {
+            let known = request.headers().get("if-none-match");
+            let mut answer = match known.is_some_and(|known| known == V2_ETAG) {
+                true => {
+                    let mut answer = Response::new(Full::new(Bytes::new()).boxed_unsync());
+                    *answer.status_mut() = StatusCode::NOT_MODIFIED;
+                    answer
+                }
+                false => whole(StatusCode::OK, openapi_v2()),
+            };
+            answer
+                .headers_mut()
+                .insert("etag", HeaderValue::from_static(V2_ETAG));
+            answer
+        }
         _ if path.starts_with(ROOT) => whole(
             StatusCode::IM_A_TEAPOT,
             json!({"method": request.method().as_str(), "path": path}),
         ),
         _ => whole(StatusCode::NOT_FOUND, Value::Null),
     }
+}
+
+/// What the server calls its OpenAPI v2 document.
+const V2_ETAG: &str = "\"first\"";
+
+/// It says of things something of its own, of a Status something else than this server, and has
+/// a path that is none of its group's.
+fn openapi_v2() -> Value {
+    let status = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+    let of = |name: &str| json!({"$ref": format!("#/definitions/{name}")});
+    let operation = json!({"parameters": [{"$ref": "#/parameters/limit"}], "responses": {
+        "200": {"description": "OK", "schema": of("com.example.Thing")},
+        "401": {"description": "Unauthorized", "schema": of(status)}}});
+    json!({
+        "swagger": "2.0",
+        "definitions": {
+            "com.example.Thing": {"type": "object", "description": "a thing",
+                "x-kubernetes-group-version-kind": [
+                    {"group": "behind.example.com", "version": "v1", "kind": "Thing"}]},
+            status: {"type": "object", "description": "another status"},
+            "com.example.Unused": {"type": "object"},
+        },
+        "parameters": {"limit": {"in": "query", "name": "limit", "type": "integer"}},
+        "paths": {
+            format!("{ROOT}/things"): {"get": operation},
+            "/apis/apps/v1/deployments": {"get": {"responses": {}}},
+        },
+    })
+}
+
+/// A server that takes over connections, as `exec` does, sends back what it gets.
+fn echo(mut request: Request<Incoming>) -> Response<AnswerBody> {
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgraded.await else {
+            return;
+        };
+        let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+        let _ = tokio::io::copy(&mut read, &mut write).await;
+    });
+    let protocol = request.headers()["upgrade"].clone();
+    let mut answer = Response::new(Full::new(Bytes::new()).boxed_unsync());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = answer.headers_mut();
+    headers.insert("connection", HeaderValue::from_static("Upgrade"));
+    headers.insert("upgrade", protocol);
+    answer
 }
 
 /// The condition of an APIService.
@@ -274,6 +341,10 @@ async fn documents_tell_of_what_is_behind() {
         (200, &json!("v1"))
     );
     assert_eq!(lab.get(ROOT).await.1["resources"][0]["name"], "things");
+    lab.until("its OpenAPI document is there", async || {
+        lab.get("/openapi/v3").await.1["paths"]["apis/behind.example.com/v1"].is_object()
+    })
+    .await;
     let index = lab.get("/openapi/v3").await.1;
     let url = &index["paths"]["apis/behind.example.com/v1"]["serverRelativeURL"];
     let (code, document) = lab.get(url.as_str().unwrap()).await;
@@ -320,6 +391,113 @@ async fn documents_tell_of_what_is_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn openapi_v2_has_what_other_servers_say() {
+    let (lab, behind) = pair().await;
+    let things = format!("{ROOT}/things");
+    lab.until("its OpenAPI document is there", async || {
+        lab.get("/openapi/v2").await.1["paths"][&things].is_object()
+    })
+    .await;
+    let document = lab.get("/openapi/v2").await.1;
+    let operation = &document["paths"][&things]["get"];
+    let reference = |code: &str| operation["responses"][code]["schema"]["$ref"].clone();
+    assert_eq!(reference("200"), "#/definitions/com.example.Thing");
+    // Of one name are two definitions: the second has another one, as Kubernetes does it.
+    let status = "io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+    assert_eq!(reference("401"), format!("#/definitions/{status}_v2"));
+    let definitions = &document["definitions"];
+    assert_eq!(
+        definitions[format!("{status}_v2")]["description"],
+        "another status"
+    );
+    assert!(definitions[status]["properties"]["reason"].is_object());
+    assert_eq!(operation["parameters"][0]["$ref"], "#/parameters/limit");
+    assert_eq!(document["parameters"]["limit"]["in"], "query");
+    // What is not of its group is not for it to say; what nobody needs isn't told.
+    assert!(document["paths"]["/apis/apps/v1/deployments"]["get"]["responses"]["200"].is_object());
+    assert!(definitions["com.example.Unused"].is_null());
+
+    let mut people = common::people::Client::new(&lab, "admin", &["system:masters"]).await;
+    let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let bytes = people.get_as("/openapi/v2", protobuf).await.bytes;
+    let has = |text: &str| {
+        bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    };
+    assert!(has("com.example.Thing") && has(&format!("{status}_v2")) && has("#/parameters/limit"));
+
+    // It goes away: what it said stays, and nobody waits for it.
+    let slice = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/behind-1";
+    assert_eq!(lab.delete(slice, &Value::Null).await.0, 200);
+    wait_available(&lab, "False EndpointsNotFound").await;
+    let document = lab.get("/openapi/v2").await.1;
+    assert!(document["paths"][&things].is_object());
+    // It is back: who calls a document by a name is asked whether it still is that one.
+    let slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+    lab.create(slices, &behind.slice()).await;
+    wait_available(&lab, "True Passed").await;
+    lab.until("it was asked by its ETag", async || {
+        let requests = behind.requests.lock();
+        let asked = |(path, headers): &(String, HeaderMap)| {
+            path == "/openapi/v2" && headers.get("if-none-match").is_some_and(|it| it == V2_ETAG)
+        };
+        requests.iter().any(asked)
+    })
+    .await;
+    assert!(lab.get("/openapi/v2").await.1["paths"][&things].is_object());
+    assert_eq!(lab.delete(SERVICE, &Value::Null).await.0, 200);
+    lab.until("its paths are gone", async || {
+        lab.get("/openapi/v2").await.1["paths"][&things].is_null()
+    })
+    .await;
+}
+
+/// As `kubectl exec` speaks to pods, so that a server behind may have pods, too: by WebSockets
+/// or SPDY, with the name of who asks, once it is permitted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_taken_over_go_through() {
+    let (lab, behind) = pair().await;
+    let path = format!("{ROOT}/namespaces/shop/things/a/exec?command=sh");
+    for (user, protocol, code) in [
+        ("admin", "websocket", "101"),
+        ("admin", "SPDY/3.1", "101"),
+        ("jane", "websocket", "403"),
+    ] {
+        let before = behind.requests.lock().len();
+        let mut stream = lab.stream(&lab.acting(user)).await.expect("a connection");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\
+             X-Remote-User: root\r\nX-Remote-Uid: 0\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("a whole head"));
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {code} ")),
+            "{user}: {head}"
+        );
+        if code != "101" {
+            assert_eq!(behind.requests.lock().len(), before);
+            continue;
+        }
+        stream.write_all(b"ls -l").await.unwrap();
+        let mut back = [0; 5];
+        stream.read_exact(&mut back).await.unwrap();
+        assert_eq!(&back, b"ls -l");
+        let requests = behind.requests.lock();
+        let (path, headers) = requests.last().unwrap();
+        assert_eq!(path, &format!("{ROOT}/namespaces/shop/things/a/exec"));
+        assert_eq!(headers["x-remote-user"], user);
+        assert!(!headers.contains_key("x-remote-uid"), "{headers:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn somebody_else_at_the_address_is_not_believed() {
     let (lab, _behind) = pair().await;
     let stranger = Behind::start().await;
@@ -345,6 +523,7 @@ async fn what_the_server_has_itself_has_api_services_too() {
             format!("--proxy-client-key-file={}", file("jane.key")),
             format!("--requestheader-client-ca-file={}", file("ca.crt")),
             "--requestheader-allowed-names=jane".to_owned(),
+            "--requestheader-uid-headers=X-Remote-Uid".to_owned(),
         ]
     };
     let lab = Lab::start_with(flags).await;
@@ -389,6 +568,7 @@ async fn what_the_server_has_itself_has_api_services_too() {
         let data = &map["data"];
         data["requestheader-allowed-names"] == "[\"jane\"]"
             && data["requestheader-username-headers"] == "[\"X-Remote-User\"]"
+            && data["requestheader-uid-headers"] == "[\"X-Remote-Uid\"]"
             && data["requestheader-group-headers"] == "[\"X-Remote-Group\"]"
             && data["requestheader-extra-headers-prefix"] == "[\"X-Remote-Extra-\"]"
             && data["requestheader-client-ca-file"] == data["client-ca-file"]

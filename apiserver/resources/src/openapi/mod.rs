@@ -7,12 +7,14 @@
 mod compressed;
 mod custom;
 mod embedded;
+mod foreign;
 #[allow(missing_docs)]
 pub mod paths;
 mod protobuf;
 mod v2;
 
 pub use compressed::Compressed;
+pub use foreign::Foreign;
 
 use crate::registry::Snapshot;
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
@@ -61,11 +63,15 @@ fn hash(text: &[u8]) -> String {
         .collect()
 }
 
-/// The documents for a table, the v2 one cached while the table stays.
+/// The documents for a table, the v2 one cached while the table stays, and what other servers
+/// add.
 #[derive(Default)]
 pub struct OpenApi {
-    v2: Mutex<Option<(u64, Forms)>>,
+    v2: Mutex<Option<(Key, Forms)>>,
 }
+
+/// The table's generation, and the hashes of other servers' documents.
+type Key = (u64, Vec<String>);
 
 /// The v2 document in its two encodings.
 #[derive(Clone)]
@@ -112,26 +118,47 @@ impl OpenApi {
         ))
     }
 
-    /// `/openapi/v2` as JSON.
-    pub fn v2(&self, table: &Snapshot) -> Document {
-        self.v2_forms(table).json
+    /// `/openapi/v2` as JSON, with the documents of other servers in their order.
+    pub fn v2(&self, table: &Snapshot, others: &[Foreign]) -> Document {
+        self.v2_forms(table, others).json
     }
 
     /// `/openapi/v2` as [`V2_PROTOBUF`].
-    pub fn v2_protobuf(&self, table: &Snapshot) -> Document {
-        self.v2_forms(table).protobuf
+    pub fn v2_protobuf(&self, table: &Snapshot, others: &[Foreign]) -> Document {
+        self.v2_forms(table, others).protobuf
     }
 
-    fn v2_forms(&self, table: &Snapshot) -> Forms {
+    fn v2_forms(&self, table: &Snapshot, others: &[Foreign]) -> Forms {
+        let hashes = others.iter().map(|other| other.hash.clone()).collect();
+        let key = (table.generation(), hashes);
         let mut cached = self.v2.lock();
-        if let Some((generation, forms)) = &*cached
-            && *generation == table.generation()
+        if let Some((known, forms)) = &*cached
+            && *known == key
         {
             return forms.clone();
         }
-        let forms = forms(table);
-        *cached = Some((table.generation(), forms.clone()));
+        let forms = with_others(forms(table), others);
+        *cached = Some((key, forms.clone()));
         forms
+    }
+}
+
+/// The document with those of other servers.
+fn with_others(forms: Forms, others: &[Foreign]) -> Forms {
+    if others.is_empty() {
+        return forms;
+    }
+    let text = forms.json.text();
+    // What can't be read was checked when it came: it is left out.
+    let Ok((json, added)) = foreign::add(&String::from_utf8_lossy(&text), others) else {
+        return forms;
+    };
+    let mut protobuf = forms.protobuf.text();
+    protobuf.extend(protobuf::document(&added.definitions, &added.paths));
+    protobuf.extend(protobuf::parameters(&added.parameters));
+    Forms {
+        json: Document::of(json.as_bytes()),
+        protobuf: Document::of(&protobuf),
     }
 }
 
@@ -203,7 +230,7 @@ mod tests {
             path["enum"],
             json!(["Exact", "ImplementationSpecific", "Prefix"])
         );
-        let v2 = parse(&open_api.v2(&table));
+        let v2 = parse(&open_api.v2(&table, &[]));
         let protocol = &v2["definitions"]["io.k8s.api.core.v1.ContainerPort"]["properties"];
         assert_eq!(protocol["protocol"]["enum"], json!(["SCTP", "TCP", "UDP"]));
     }
@@ -256,7 +283,7 @@ mod tests {
     #[test]
     fn v2_has_references_beside_descriptions() {
         let table = Registry::new().snapshot();
-        let document = parse(&OpenApi::default().v2(&table));
+        let document = parse(&OpenApi::default().v2(&table, &[]));
         let spec = &document["definitions"]["io.k8s.api.apps.v1.Deployment"]["properties"]["spec"];
         assert_eq!(
             spec["$ref"],
@@ -295,7 +322,7 @@ mod tests {
             schema["x-kubernetes-group-version-kind"][0]["kind"],
             "CronTab"
         );
-        let v2 = parse(&open_api.v2(&table));
+        let v2 = parse(&open_api.v2(&table, &[]));
         assert!(v2["definitions"]["com.example.stable.v1.CronTab"].is_object());
         assert!(v2["paths"]["/apis/stable.example.com/v1/crontabs"].is_object());
         assert!(v2["paths"]["/api/v1/pods"].is_object());

@@ -1,8 +1,9 @@
 //! The v2 document in protobuf (`openapi.v2.Document`), which kubectl up to
 //! 1.27 insists on. Shared with the build script.
 //!
-//! Protobuf messages that are set end to end are merged, so documents of
-//! custom resources are appended to that of the built-in kinds.
+//! Protobuf messages that are set end to end are merged, so documents of custom resources and
+//! of other servers are appended to that of the built-in kinds. Of two definitions of one name
+//! readers take the last.
 
 use serde_json::{Map, Value};
 
@@ -100,6 +101,15 @@ pub fn document(definitions: &Map<String, Value>, paths: &Map<String, Value>) ->
     document.0
 }
 
+/// Parameters that the paths of a document refer to, to be appended to it.
+pub fn parameters(all: &Map<String, Value>) -> Vec<u8> {
+    let mut parameters = Message::default();
+    for (name, value) in all {
+        parameters.named(1, name, parameter(value));
+    }
+    wrap(10, parameters).0
+}
+
 fn path_item(operations: &Value) -> Message {
     let mut item = Message::default();
     for (method, field) in [
@@ -114,7 +124,7 @@ fn path_item(operations: &Value) -> Message {
         }
     }
     for entry in operations["parameters"].as_array().into_iter().flatten() {
-        item.message(9, parameter(entry));
+        item.message(9, parameters_item(entry));
     }
     item
 }
@@ -127,7 +137,7 @@ fn operation(value: &Value) -> Message {
     operation.texts(6, &value["produces"]);
     operation.texts(7, &value["consumes"]);
     for entry in value["parameters"].as_array().into_iter().flatten() {
-        operation.message(8, parameter(entry));
+        operation.message(8, parameters_item(entry));
     }
     let mut responses = Message::default();
     for (code, response) in value["responses"].as_object().into_iter().flatten() {
@@ -144,10 +154,20 @@ fn operation(value: &Value) -> Message {
     operation
 }
 
+/// A parameter, or where there is one.
+fn parameters_item(value: &Value) -> Message {
+    if value["$ref"].is_string() {
+        let mut reference = Message::default();
+        reference.text(1, &value["$ref"]);
+        return wrap(2, reference);
+    }
+    wrap(1, parameter(value))
+}
+
 fn parameter(value: &Value) -> Message {
     let mut message = Message::default();
     let place = value["in"].as_str().unwrap_or_default();
-    let parameter = if place == "body" {
+    if place == "body" {
         message.text(1, &value["description"]);
         message.text(2, &value["name"]);
         message.text(3, &value["in"]);
@@ -167,8 +187,7 @@ fn parameter(value: &Value) -> Message {
         message.text(format, &value["format"]);
         message.flag(unique, &value["uniqueItems"]);
         wrap(2, wrap(kind, message))
-    };
-    wrap(1, parameter)
+    }
 }
 
 fn schema(value: &Value) -> Message {

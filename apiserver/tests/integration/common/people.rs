@@ -20,6 +20,8 @@ pub struct Client {
 pub struct Answer {
     pub code: u16,
     pub headers: HeaderMap,
+    /// What came, and the same as JSON if it is.
+    pub bytes: Bytes,
     pub body: Value,
     pub took: Duration,
 }
@@ -54,11 +56,13 @@ impl Client {
         let response = self.sender.send_request(request).await.expect("an answer");
         let (parts, incoming) = response.into_parts();
         let whole = incoming.collect().await.expect("a whole answer");
+        let bytes = whole.to_bytes();
         Answer {
             code: parts.status.as_u16(),
             headers: parts.headers,
             took: begun.elapsed(),
-            body: serde_json::from_slice(&whole.to_bytes()).unwrap_or_default(),
+            body: serde_json::from_slice(&bytes).unwrap_or_default(),
+            bytes,
         }
     }
 
