@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::hooks::Hooks;
 
 /// So many objects are stored.
-const COUNT: usize = 150;
+const COUNT: usize = 60;
 
 /// `hosts`: with `spec.hostPort` in `v1`, with `host` and `port` in `v2`.
 fn definition(hooks: &Hooks, group: &str) -> Value {
@@ -120,8 +120,13 @@ fn stored(hooks: &Hooks, group: &str) -> (usize, usize) {
     let line = format!("get --prefix /registry/{group}/hosts/ --print-value-only");
     let objects = hooks.lab.etcdctl(&line);
     let count = |version: &str| {
-        let is_in = format!("\"apiVersion\":\"{group}/{version}\"");
-        objects.lines().filter(|line| line.contains(&is_in)).count()
+        let is_in = json!(format!("{group}/{version}"));
+        let objects = objects
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        objects
+            .filter(|object: &Value| object["apiVersion"] == is_in)
+            .count()
     };
     (count("v1"), count("v2"))
 }
