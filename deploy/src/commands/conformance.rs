@@ -11,6 +11,7 @@ use std::time::Instant;
 use anstream::println;
 
 use crate::compile::{self, Profile};
+use crate::conformance::images::Programs;
 use crate::conformance::report::{self, Summary};
 use crate::conformance::{images, progress, tokens};
 use crate::failure::{Failure, OrFail, Result};
@@ -30,6 +31,10 @@ pub struct Options {
     /// registry; tests that use it fail without
     #[arg(long, value_name = "FILE")]
     pub agnhost: Option<PathBuf>,
+    /// Folder with programs of other images, as Kubernetes' sources make them:
+    /// sample-apiserver, resource-consumer, consume-cpu
+    #[arg(long, value_name = "FOLDER")]
+    pub programs: Option<PathBuf>,
     /// The kubectl that the tests call, whose words some of them compare: of their version
     /// [default: that in PATH]
     #[arg(long, value_name = "FILE")]
@@ -69,7 +74,11 @@ pub fn run(lab: impl FnOnce() -> Result<Lab>, options: &Options) -> Result<bool>
         Some(file) => std::path::absolute(file).or_fail(|| "find the kubeconfig")?,
         None => {
             let lab = lab()?;
-            publish_images(&lab, &e2e, options.agnhost.as_deref())?;
+            let of_tests = Programs {
+                agnhost: options.agnhost.as_deref(),
+                folder: options.programs.as_deref(),
+            };
+            publish_images(&lab, &e2e, of_tests)?;
             lab.kubeconfigs().join("admin.kubeconfig")
         }
     };
@@ -134,7 +143,7 @@ pub fn run(lab: impl FnOnce() -> Result<Lab>, options: &Options) -> Result<bool>
 }
 
 /// Has the lab's registry serve what the tests will ask for.
-fn publish_images(lab: &Lab, e2e: &Path, agnhost: Option<&Path>) -> Result<()> {
+fn publish_images(lab: &Lab, e2e: &Path, of_tests: Programs<'_>) -> Result<()> {
     let progress = Progress::new();
     progress.step("Debian packages", packages::ensure_for_conformance)?;
     let listed = shell::run(&e2e.display().to_string(), &["--list-images"])?;
@@ -142,7 +151,7 @@ fn publish_images(lab: &Lab, e2e: &Path, agnhost: Option<&Path>) -> Result<()> {
     let programs = compile::image_programs()?;
     let mut missing = Vec::new();
     progress.step("images of the tests", || {
-        let images = images::make(&names, agnhost, &programs)?;
+        let images = images::make(&names, of_tests, &programs)?;
         missing = images.missing;
         let folder = lab.folder.join("images");
         let written: Result<Vec<_>> = images
@@ -274,6 +283,7 @@ mod tests {
         let options = Options {
             e2e: "e2e.test".into(),
             agnhost: None,
+            programs: None,
             kubectl: Some("/k".into()),
             focus: "apps".to_owned(),
             skip: Some("Slow".to_owned()),

@@ -1,5 +1,5 @@
 //! The images of Kubernetes' tests, made here under the names that the tests ask for: of
-//! Debian's programs, and of agnhost, the tests' own program, which its user brings along.
+//! Debian's programs, and of the tests' own, which their user brings along.
 
 use std::path::Path;
 
@@ -18,16 +18,42 @@ pub struct Images {
     pub missing: Vec<String>,
 }
 
-/// Makes the images of these full names, as far as that can be done.
+/// Programs that Kubernetes' sources have for the images of its tests.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Programs<'a> {
+    /// That of the image agnhost, which most tests use.
+    pub agnhost: Option<&'a Path>,
+    /// A folder with those of other images ([`OF_ITS_SOURCES`]), as far as they are there.
+    pub folder: Option<&'a Path>,
+}
+
+/// An image, where its programs are in it, the first being the one that it runs, and what
+/// they are called in [`Programs::folder`].
+const OF_ITS_SOURCES: &[(&str, &[(&str, &str)])] = &[
+    (
+        "sample-apiserver",
+        &[("sample-apiserver", "sample-apiserver")],
+    ),
+    (
+        "resource-consumer",
+        &[
+            ("consumer", "resource-consumer"),
+            ("consume-cpu", "consume-cpu"),
+        ],
+    ),
+];
+
+/// Makes the images of these full names, as far as that can be done, out of the tests'
+/// programs and those of the lab's own images.
 ///
 /// # Errors
 /// If a program that goes into them can't be read.
-pub fn make(names: &[&str], agnhost: Option<&Path>, programs: &Path) -> Result<Images> {
+pub fn make(names: &[&str], of_tests: Programs<'_>, programs: &Path) -> Result<Images> {
     let mut images = Images::default();
     // Most tests use the same image: its layers are made once.
-    let with_agnhost = agnhost.map(agnhost_entries).transpose()?;
+    let with_agnhost = of_tests.agnhost.map(agnhost_entries).transpose()?;
     for name in names {
-        match image(name, with_agnhost.as_deref(), programs)? {
+        match image(name, with_agnhost.as_deref(), of_tests.folder, programs)? {
             Some(image) => images.made.push(image),
             None => images.missing.push((*name).to_owned()),
         }
@@ -41,7 +67,12 @@ fn short_name(name: &str) -> &str {
     last.split([':', '@']).next().unwrap_or(last)
 }
 
-fn image(name: &str, agnhost: Option<&[Entry]>, programs: &Path) -> Result<Option<Image>> {
+fn image(
+    name: &str,
+    agnhost: Option<&[Entry]>,
+    of_tests: Option<&Path>,
+    programs: &Path,
+) -> Result<Option<Image>> {
     // Who pulls these has no credentials for them, or they are nowhere: that is tested.
     if ["authenticated", "invalid"]
         .iter()
@@ -98,11 +129,43 @@ fn image(name: &str, agnhost: Option<&[Entry]>, programs: &Path) -> Result<Optio
                 ..Image::default()
             }
         }
-        _ => return Ok(None),
+        ("etcd", _) => Image {
+            entries: debian("etcd", "usr/local/bin/etcd")?,
+            ..Image::default()
+        },
+        (short, _) => match of_tests
+            .map(|folder| of_its_sources(short, folder))
+            .transpose()?
+        {
+            Some(Some(image)) => image,
+            _ => return Ok(None),
+        },
     };
     Ok(Some(Image {
         name: name.to_owned(),
         ..image
+    }))
+}
+
+/// An image of programs from this folder; none if it isn't one of those, or one of its
+/// programs isn't there.
+fn of_its_sources(short: &str, folder: &Path) -> Result<Option<Image>> {
+    let found = OF_ITS_SOURCES.iter().find(|(image, _)| *image == short);
+    let Some((_, files)) = found else {
+        return Ok(None);
+    };
+    if !files.iter().all(|(_, file)| folder.join(file).exists()) {
+        return Ok(None);
+    }
+    let mut entries = content::busybox()?;
+    for (at, file) in *files {
+        entries.extend(program::entries(&folder.join(file), at)?);
+    }
+    let run = files.iter().take(1).map(|(at, _)| format!("/{at}"));
+    Ok(Some(Image {
+        entries,
+        entrypoint: run.collect(),
+        ..Image::default()
     }))
 }
 
@@ -206,7 +269,7 @@ mod tests {
             "k8s.gcr.io/e2e-test-images/agnhost:2.21",
             "invalid.com/invalid/alpine:3.1",
         ];
-        let images = make(&names, None, folder.path()).unwrap();
+        let images = make(&names, Programs::default(), folder.path()).unwrap();
         let made: Vec<&str> = images
             .made
             .iter()
@@ -214,6 +277,24 @@ mod tests {
             .collect();
         assert_eq!(made, [names[0], names[1]]);
         assert_eq!(images.missing, [names[2], names[3], names[4]]);
+    }
+
+    #[test]
+    fn programs_of_kubernetes_sources_are_brought_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let of_tests = Programs {
+            folder: Some(folder.path()),
+            ..Programs::default()
+        };
+        let names = ["gcr.io/kubernetes-e2e-test-images/resource-consumer:1.5"];
+        let make = || make(&names, of_tests, folder.path()).unwrap();
+        std::fs::write(folder.path().join("resource-consumer"), "one").unwrap();
+        assert_eq!(make().missing, names, "it needs another program");
+        std::fs::write(folder.path().join("consume-cpu"), "two").unwrap();
+        let image = make().made.remove(0);
+        assert_eq!(image.entrypoint, ["/consumer"]);
+        let has = |path: &str| image.entries.iter().any(|entry| entry.path() == path);
+        assert!(has("consumer") && has("consume-cpu") && has("bin/sh"));
     }
 
     #[test]
