@@ -17,20 +17,8 @@ use crate::api::text;
 use crate::failure::{Failure, OrFail, Result};
 use crate::shell;
 
-/// The first version whose suite does not wait for these Secrets (feature gate
-/// `LegacyServiceAccountTokenNoAutoGeneration`).
-const FIRST_WITHOUT: u32 = 24;
-
 /// So long after a watch of the accounts has ended the next one begins.
 const AGAIN: Duration = Duration::from_millis(500);
-
-/// Whether the suite with this answer to `--version` waits for token Secrets. One that
-/// does not say its version is taken for a recent one.
-pub fn waited_for(version: &str) -> bool {
-    let minor = version.trim().strip_prefix("v1.");
-    let minor = minor.and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
-    minor.is_some_and(|minor| minor < FIRST_WITHOUT)
-}
 
 /// Makes token Secrets until it is ended.
 #[derive(Debug)]
@@ -232,19 +220,6 @@ impl Kubectl {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_old_suites_wait_for_token_secrets() {
-        for (version, waits) in [
-            ("v1.20.2\n", true),
-            ("v1.23.17", true),
-            ("v1.24.0", false),
-            ("v1.33.1", false),
-            ("unknown", false),
-        ] {
-            assert_eq!(waited_for(version), waits, "{version}");
-        }
-    }
 
     #[test]
     fn accounts_without_a_secret_get_one() {

@@ -158,6 +158,13 @@ disabled_plugins = [
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
         SystemdCgroup = false
 
+    # For RuntimeClasses; Kubernetes' own tests look for a handler of this name.
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.test-handler]
+      runtime_type = "io.containerd.runc.v2"
+
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.test-handler.options]
+        SystemdCgroup = false
+
   [plugins."io.containerd.grpc.v1.cri".registry]
     config_path = "{disk}/certs.d"
 "#
