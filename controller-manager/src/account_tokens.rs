@@ -1,12 +1,13 @@
 //! Secrets of type `kubernetes.io/service-account-token` get the token of the
 //! account they name, with the cluster's CA and the namespace beside it. Those
-//! whose account is gone go, too.
+//! whose account is gone go, too, and an account does not go on naming one that is gone.
 
 use crate::Work;
 use crate::context::Context;
 use crate::informers::{BY_ACCOUNT, Informers};
 use hardway_client::api::DeleteParams;
 use hardway_client::controller::{self, Next};
+use hardway_client::informer::Change;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Store};
 use hardway_proto::meta::ObjectKey;
@@ -57,6 +58,42 @@ fn annotation<'a>(secret: &'a Secret, key: &str) -> &'a str {
     annotations
         .and_then(|all| all.get(key))
         .map_or("", String::as_str)
+}
+
+/// A Secret that is gone, and whose token it had.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Gone {
+    namespace: String,
+    secret: String,
+    account: String,
+    /// Empty if it had not been filled in yet.
+    account_uid: String,
+}
+
+impl Gone {
+    fn new(secret: &Secret) -> Self {
+        Self {
+            namespace: secret.namespace().to_owned(),
+            secret: secret.name().to_owned(),
+            account: annotation(secret, ACCOUNT_NAME).to_owned(),
+            account_uid: annotation(secret, ACCOUNT_UID).to_owned(),
+        }
+    }
+
+    /// The account without its reference to the Secret, if it is that account and has one.
+    fn dropped(&self, account: &ServiceAccount) -> Option<ServiceAccount> {
+        let is_it = self.account_uid.is_empty() || account.uid() == self.account_uid;
+        let is_named = |name: Option<&str>| name == Some(&*self.secret);
+        let secrets = account.secrets.as_ref().filter(|_| is_it)?;
+        if !secrets.iter().any(|one| is_named(one.name.as_deref())) {
+            return None;
+        }
+        let mut account = account.clone();
+        if let Some(secrets) = &mut account.secrets {
+            secrets.retain(|one| !is_named(one.name.as_deref()));
+        }
+        Some(account)
+    }
 }
 
 /// What is to be done about a Secret.
@@ -127,10 +164,14 @@ pub fn register(informers: &mut Informers, context: &Context) -> Option<Work> {
         secrets: informers.token_secrets.store(),
         accounts: informers.service_accounts.store(),
     };
-    let on_secret = queue.clone();
-    informers
-        .token_secrets
-        .subscribe(move |change| on_secret.add(ObjectKey::of(change.object().as_ref())));
+    let gone = WorkQueue::new();
+    let (on_secret, on_gone) = (queue.clone(), gone.clone());
+    informers.token_secrets.subscribe(move |change| {
+        if let Change::Deleted(secret) = change {
+            on_gone.add(Gone::new(secret));
+        }
+        on_secret.add(ObjectKey::of(change.object().as_ref()));
+    });
     let (on_account, secrets) = (queue.clone(), controller.secrets.clone());
     informers.service_accounts.subscribe(move |change| {
         let account = ObjectKey::of(change.object().as_ref()).to_string();
@@ -141,14 +182,35 @@ pub fn register(informers: &mut Informers, context: &Context) -> Option<Work> {
     Some(Box::pin(async move {
         controller.secrets.wait_synced().await;
         controller.accounts.wait_synced().await;
-        controller::run("serviceaccount-token", queue, 2, |key| {
+        let tokens = controller::run("serviceaccount-token", queue, 2, |key| {
             controller.reconcile(key)
-        })
-        .await;
+        });
+        let references = controller::run("serviceaccount-token-reference", gone, 1, |gone| {
+            controller.drop_reference(gone)
+        });
+        tokio::join!(tokens, references);
     }))
 }
 
 impl Controller {
+    /// Kubernetes' `removeSecretReference` (`pkg/controller/serviceaccount/tokens_controller.go`).
+    async fn drop_reference(&self, gone: Gone) -> Result<Next, Status> {
+        let secret = ObjectKey::new(&gone.namespace, &gone.secret);
+        // It was made anew meanwhile.
+        if self.secrets.get(&secret).is_some() {
+            return Ok(Next::Done);
+        }
+        let accounts = self.client.namespaced::<ServiceAccount>(&gone.namespace);
+        let account = accounts.get_opt(&gone.account).await?;
+        let Some(account) = account.and_then(|account| gone.dropped(&account)) else {
+            return Ok(Next::Done);
+        };
+        match accounts.update(&account).await {
+            Err(status) if status.is_not_found() => Ok(Next::Done),
+            outcome => outcome.map(|_| Next::Done),
+        }
+    }
+
     async fn reconcile(&self, key: ObjectKey) -> Result<Next, Status> {
         let Some(secret) = self.secrets.get(&key) else {
             return Ok(Next::Done);
@@ -195,6 +257,7 @@ impl Controller {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::api::core::v1::ObjectReference;
     use std::collections::BTreeMap;
 
     fn account(uid: &str) -> ServiceAccount {
@@ -236,6 +299,31 @@ mod tests {
         assert_eq!(plan(&full, Some(&account), Some(b"new")), Plan::Fill);
         let again = fill(&full, &account, Some(b"new".to_vec()), &key()).unwrap();
         assert_eq!(again.data.unwrap()[TOKEN], data[TOKEN]);
+    }
+
+    #[test]
+    fn an_account_names_no_secret_that_is_gone() {
+        let naming = |names: &[&str]| {
+            let mut account = account("u-1");
+            let names = names.iter().map(|name| ObjectReference {
+                name: Some((*name).to_owned()),
+                ..ObjectReference::default()
+            });
+            account.secrets = Some(names.collect());
+            account
+        };
+        let full = fill(&secret(), &account("u-1"), None, &key()).unwrap();
+        let gone = Gone::new(&full);
+        assert_eq!((&*gone.account, &*gone.account_uid), ("web", "u-1"));
+        let both = naming(&["other", "web-token"]);
+        assert_eq!(gone.dropped(&both), Some(naming(&["other"])));
+        assert_eq!(gone.dropped(&naming(&["other"])), None);
+        assert_eq!(gone.dropped(&account("u-1")), None);
+        let mut another = both.clone();
+        another.metadata.uid = Some("u-2".into());
+        assert_eq!(gone.dropped(&another), None, "an account of the same name");
+        // One that was deleted before it was filled in names its account only.
+        assert!(Gone::new(&secret()).dropped(&both).is_some());
     }
 
     #[test]

@@ -38,7 +38,7 @@ const OF_ITS_SOURCES: &[(&str, &[(&str, &str)])] = &[
         "resource-consumer",
         &[
             ("consumer", "resource-consumer"),
-            ("consume-cpu", "consume-cpu"),
+            ("consume-cpu/consume-cpu", "consume-cpu"),
         ],
     ),
 ];
@@ -201,6 +201,8 @@ fn agnhost_entries(agnhost: &Path) -> Result<Vec<Entry>> {
         ("curl", "usr/local/bin/curl"),
         ("dig", "usr/local/bin/dig"),
         ("nc.openbsd", "usr/local/bin/nc"),
+        // Busybox's would run its own programs instead of those of the namespace it enters.
+        ("nsenter", "usr/local/bin/nsenter"),
         // Debian's static busybox crashes when its wget has a timeout.
         ("wget", "usr/local/bin/wget"),
     ] {
@@ -294,7 +296,7 @@ mod tests {
         let image = make().made.remove(0);
         assert_eq!(image.entrypoint, ["/consumer"]);
         let has = |path: &str| image.entries.iter().any(|entry| entry.path() == path);
-        assert!(has("consumer") && has("consume-cpu") && has("bin/sh"));
+        assert!(has("consumer") && has("consume-cpu/consume-cpu") && has("bin/sh"));
     }
 
     #[test]
