@@ -13,11 +13,7 @@ use hardway_streams::{Held, wanted_upgrade};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
-
-/// How long the server may take until its answer begins, if that doesn't go on for as long
-/// as it likes: as long as any request.
-const PATIENCE: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 /// A request that lasts: it is counted, and the audit log is told of its end.
 struct Lasting {
@@ -67,16 +63,7 @@ pub(super) async fn answer(
     // as long as it likes.
     let seat = (!lasts).then_some(seat);
     let asking = remote.clone().forward(request, caller.user.clone(), held);
-    let asked_for = match lasts {
-        true => asking.await,
-        false => match tokio::time::timeout(PATIENCE, asking).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let text = format!("{} did not answer within {PATIENCE:?}", remote.spec.root());
-                return Err(Status::timeout(text));
-            }
-        },
-    };
+    let asked_for = asking.await;
     drop(seat);
     let mut answer = match asked_for {
         Ok(answer) => answer,
