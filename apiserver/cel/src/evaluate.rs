@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::function::{CallCost, Overload};
 use crate::plan::{Loop, Step};
 use crate::program::PER_CALL_LIMIT;
+use crate::regex;
 use crate::types::Type;
 use crate::value::{Key, Map, Struct, Value};
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub(crate) fn evaluate<'a>(
         locals: Vec::new(),
     };
     let outcome = evaluation.value(step);
+    regex::forget();
     budget.spend(evaluation.cost)?;
     outcome
 }

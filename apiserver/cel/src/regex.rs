@@ -4,16 +4,49 @@ use crate::value::Opaque;
 use crate::{Error, Type, Value};
 use regex::{Regex, RegexBuilder};
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::str::Chars;
 
 /// What a compiled expression may take, in bytes.
 const MOST: usize = 1 << 20;
-/// The same of one whose pattern an object brings, in bytes: it is compiled at every call, for
+/// The same of one whose pattern an object brings, in bytes: it is compiled when it is met, for
 /// which Kubernetes' costs charge little.
 const MOST_OF_ARGUMENT: usize = 64 << 10;
+/// How many of those one evaluation keeps: a loop mostly matches with the same ones.
+const KEPT: usize = 8;
 /// The cache that matching builds up as it goes, in bytes.
 const CACHE: usize = 256 << 10;
+
+thread_local! {
+    /// Patterns that objects have brought into the evaluation that this thread is at.
+    static BROUGHT: RefCell<VecDeque<(String, Regex)>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// Lets go of what objects have brought, at the end of an evaluation.
+pub(crate) fn forget() {
+    BROUGHT.with_borrow_mut(VecDeque::clear);
+}
+
+/// A pattern that an object brings, compiled once for an evaluation that keeps to a few.
+fn brought(text: &str) -> Result<Regex, Error> {
+    let known = BROUGHT.with_borrow(|all| {
+        let mut all = all.iter();
+        all.find_map(|(known, regex)| (known == text).then(|| regex.clone()))
+    });
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let regex = within(text, MOST_OF_ARGUMENT)?;
+    BROUGHT.with_borrow_mut(|all| {
+        if all.len() == KEPT {
+            all.pop_front();
+        }
+        all.push_back((text.to_owned(), regex.clone()));
+    });
+    Ok(regex)
+}
 
 /// Compiles a pattern.
 ///
@@ -61,7 +94,7 @@ impl Pattern {
     pub fn in_argument<'v>(value: &'v Value) -> Result<Cow<'v, Regex>, Error> {
         match (value, value.downcast::<Self>()) {
             (_, Some(pattern)) => Ok(Cow::Borrowed(&pattern.regex)),
-            (Value::String(text), None) => within(text, MOST_OF_ARGUMENT).map(Cow::Owned),
+            (Value::String(text), None) => brought(text).map(Cow::Owned),
             _ => Err(Error::NoSuchOverload),
         }
     }
@@ -207,6 +240,27 @@ mod tests {
             let brought = Value::string(pattern);
             assert_eq!(Pattern::in_argument(&brought).is_ok(), taken, "{pattern}");
         }
+    }
+
+    /// To compile a pattern takes a hundred times as long as to find it.
+    #[test]
+    fn an_evaluation_keeps_the_last_patterns_that_were_brought() {
+        let kept = || BROUGHT.with_borrow(|all| all.iter().map(|(text, _)| text.clone()).collect());
+        for n in 0..=KEPT {
+            assert!(
+                brought(&format!("a{n}"))
+                    .unwrap()
+                    .is_match(&format!("a{n}"))
+            );
+            assert!(brought(&format!("a{n}")).is_ok());
+        }
+        let all: Vec<String> = kept();
+        assert_eq!(all, (1..=KEPT).map(|n| format!("a{n}")).collect::<Vec<_>>());
+        assert!(brought("(").is_err());
+        // What is evaluated next begins anew.
+        let program = crate::Environment::new().compile("true").unwrap();
+        let _ = program.evaluate(&crate::Scope::new(), &crate::Budget::new(10));
+        assert_eq!(kept(), Vec::<String>::new());
     }
 
     #[test]

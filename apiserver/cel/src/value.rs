@@ -10,6 +10,7 @@ mod opaque;
 mod text;
 mod to_json;
 
+pub(crate) use index::Members;
 pub use list::List;
 pub use map::{Key, Map, Struct};
 pub use opaque::Opaque;

@@ -2,7 +2,7 @@
 
 use super::costs::{size, size_of};
 use crate::cost::CostRange;
-use crate::value::List;
+use crate::value::{List, Members};
 use crate::{CallEstimate, Error, Operand, Overload, Type, Value};
 
 pub(super) fn overloads() -> Vec<Overload> {
@@ -40,8 +40,9 @@ fn on_lists<'a>(args: &[Value<'a>], relation: Relation) -> Result<Value<'a>, Err
 
 /// Whether one has all that is in the other.
 fn contains<'a>(one: &List<'a>, other: &List<'a>) -> Result<bool, Error> {
+    let known = Members::of(one)?;
     for wanted in other.iter() {
-        if !holds(one, &wanted?)? {
+        if !known.contain(&wanted?) {
             return Ok(false);
         }
     }
@@ -50,17 +51,9 @@ fn contains<'a>(one: &List<'a>, other: &List<'a>) -> Result<bool, Error> {
 
 /// Whether one has anything that is in the other.
 fn intersects<'a>(one: &List<'a>, other: &List<'a>) -> Result<bool, Error> {
+    let known = Members::of(other)?;
     for item in one.iter() {
-        if holds(other, &item?)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn holds<'a>(list: &List<'a>, wanted: &Value<'a>) -> Result<bool, Error> {
-    for item in list.iter() {
-        if item?.equals(wanted) {
+        if known.contain(&item?) {
             return Ok(true);
         }
     }

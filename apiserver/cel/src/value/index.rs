@@ -1,7 +1,7 @@
-//! Finds elements of lists that are sets or maps without looking at all of them.
+//! Finds elements of lists without looking at all of them.
 
-use super::Value;
 use super::map::{keys_of, same_keys};
+use super::{List, Value};
 use crate::Error;
 use crate::schema::ListType;
 use std::collections::HashMap;
@@ -19,6 +19,30 @@ pub(super) fn identity<'a>(item: &Value<'a>, list: &ListType) -> Result<Identity
     match list {
         ListType::Map(keys) => keys_of(item, keys),
         ListType::Atomic | ListType::Set => Ok(vec![Some(item.clone())]),
+    }
+}
+
+/// What is in a list, found without looking at all of it.
+pub(crate) struct Members<'a>(Index<'a>);
+
+impl<'a> Members<'a> {
+    /// Those of a list.
+    ///
+    /// # Errors
+    ///
+    /// One is not of the list's schema.
+    pub fn of(list: &List<'a>) -> Result<Self, Error> {
+        let mut index = Index::default();
+        for (place, item) in list.iter().enumerate() {
+            index.insert(vec![Some(item?)], place);
+        }
+        Ok(Self(index))
+    }
+
+    /// Whether something equal is in the list.
+    pub fn contain(&self, value: &Value<'a>) -> bool {
+        let wanted = [Some(value.clone())];
+        self.0.find(&wanted).next().is_some()
     }
 }
 
@@ -46,31 +70,47 @@ impl<'a> Index<'a> {
     fn hash(&self, identity: &[Option<Value>]) -> u64 {
         let mut state = self.hasher.build_hasher();
         for value in identity {
-            value.is_some().hash(&mut state);
-            if let Some(value) = value {
-                hash(value, &mut state);
-            }
+            let hash = value.as_ref().map(|value| self.hash_of(value));
+            hash.hash(&mut state);
         }
         state.finish()
     }
-}
 
-/// What is equal has the same hash: numbers whatever their type. Those that have other
-/// values in them share one.
-fn hash(value: &Value, state: &mut impl Hasher) {
-    match value {
-        Value::Bool(truth) => truth.hash(state),
-        Value::Int(number) => i128::from(*number).hash(state),
-        Value::Uint(number) => i128::from(*number).hash(state),
-        // No integer is as large.
-        Value::Double(number) if number.fract() == 0.0 && number.abs() < 1e30 => {
-            (*number as i128).hash(state);
+    /// What is equal has the same hash: numbers whatever their type, maps and lists of any
+    /// kind whatever the order in them. Values of libraries' types share one.
+    fn hash_of(&self, value: &Value) -> u64 {
+        let mut state = self.hasher.build_hasher();
+        match value {
+            Value::Bool(truth) => truth.hash(&mut state),
+            Value::Int(number) => i128::from(*number).hash(&mut state),
+            Value::Uint(number) => i128::from(*number).hash(&mut state),
+            // No integer is as large.
+            Value::Double(number) if number.fract() == 0.0 && number.abs() < 1e30 => {
+                (*number as i128).hash(&mut state);
+            }
+            Value::Double(number) => number.to_bits().hash(&mut state),
+            Value::String(text) => (**text).hash(&mut state),
+            Value::Bytes(bytes) => bytes.hash(&mut state),
+            Value::Timestamp(time) => time.hash(&mut state),
+            Value::Duration(length) => length.hash(&mut state),
+            Value::List(list) => {
+                let mut hashes: Vec<u64> =
+                    list.iter().flatten().map(|v| self.hash_of(&v)).collect();
+                hashes.sort_unstable();
+                // Sets don't count how often something is in them.
+                hashes.dedup();
+                hashes.hash(&mut state);
+            }
+            Value::Map(map) => {
+                let entries = map.entries().unwrap_or_default().into_iter();
+                let mut hashes: Vec<(u64, u64)> = entries
+                    .map(|(key, value)| (self.hash_of(&key.into()), self.hash_of(&value)))
+                    .collect();
+                hashes.sort_unstable();
+                hashes.hash(&mut state);
+            }
+            _ => {}
         }
-        Value::Double(number) => number.to_bits().hash(state),
-        Value::String(text) => (**text).hash(state),
-        Value::Bytes(bytes) => bytes.hash(state),
-        Value::Timestamp(time) => time.hash(state),
-        Value::Duration(length) => length.hash(state),
-        _ => {}
+        state.finish()
     }
 }
