@@ -23,6 +23,7 @@ mod cost;
 mod environment;
 mod error;
 mod evaluate;
+pub mod field_path;
 mod function;
 mod issue;
 pub mod library;

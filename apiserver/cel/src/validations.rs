@@ -22,7 +22,7 @@ pub struct Validations {
     root: Option<Node>,
 }
 
-/// What rules say of an object.
+/// What checks say of an object.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// What is wrong with it.
@@ -31,10 +31,18 @@ pub struct Findings {
     pub warnings: Vec<String>,
 }
 
+impl From<Vec<Cause>> for Findings {
+    fn from(causes: Vec<Cause>) -> Self {
+        let warnings = Vec::new();
+        Self { causes, warnings }
+    }
+}
+
 /// A schema that has rules, or one below it has.
 #[derive(Debug)]
 struct Node {
-    schema: Arc<Schema>,
+    /// What expressions know of its values; without it there are no rules here.
+    schema: Option<Arc<Schema>>,
     /// The `type` that it names, which messages show in place of the value.
     kind: String,
     rules: Vec<Rule>,
@@ -43,6 +51,8 @@ struct Node {
     values: Option<Box<Node>>,
     /// The fields by which an element of the list is known, if there are such.
     keys: Option<Vec<String>>,
+    /// Whether fields have no predecessors, since the map is replaced as a whole.
+    atomic: bool,
 }
 
 /// One of `x-kubernetes-validations`.
@@ -53,10 +63,14 @@ struct Rule {
     /// Ready, or why it can't be.
     program: Result<Program, String>,
     message_expression: Option<Program>,
+    /// The text of that expression.
+    message_text: String,
     reason: String,
     /// Below the value, without the point at its start.
     field_path: String,
     uses_old: bool,
+    /// Whether the expression for the message names what was before.
+    says_old: bool,
     optional_old: bool,
 }
 

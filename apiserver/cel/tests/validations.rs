@@ -281,3 +281,163 @@ fn an_object_takes_no_more_than_its_budget() {
         ]
     );
 }
+
+/// As Kubernetes' validator: such a field is known for itself, though no expression about
+/// what is around it can get at it.
+#[test]
+fn rules_hold_below_names_that_no_expression_can_say() {
+    let rule = json!([{"rule": "self.n > 0"}]);
+    let inner = json!({"type": "object", "properties": {"n": {"type": "integer"}},
+        "x-kubernetes-validations": rule});
+    let schema = schema(
+        json!({
+            "0day": inner, "list*": {"type": "array", "items": inner},
+            "any": {"x-kubernetes-preserve-unknown-fields": true, "properties": {"known": inner}},
+        }),
+        json!([]),
+    );
+    assert_eq!(faults(&schema), [""; 0]);
+    let object = json!({"0day": {"n": 0}, "list*": [{"n": 1}, {"n": 0}]});
+    assert_eq!(
+        causes(&schema, object, None),
+        [
+            r#"0day: Invalid value: "object": failed rule: self.n > 0"#,
+            r#"list*[1]: Invalid value: "object": failed rule: self.n > 0"#,
+        ]
+    );
+    let reaching = json!({"type": "object", "properties": {"0day": inner},
+        "x-kubernetes-validations": [{"rule": "has(self.day)"}]});
+    assert!(faults(&reaching)[0].contains("undefined field 'day'"));
+}
+
+#[test]
+fn rules_for_values_without_a_type_are_refused() {
+    let any = json!({"x-kubernetes-preserve-unknown-fields": true,
+        "x-kubernetes-validations": [{"rule": "self.n > 0"}]});
+    let told = "s.properties[any].x-kubernetes-validations: Internal error: internal error: failed to construct type information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations";
+    assert_eq!(faults(&schema(json!({"any": any}), json!([]))), [told]);
+}
+
+/// `celschemacontext.go` and `validation.go` of Kubernetes: fields of atomic maps can't be
+/// compared with those before.
+#[test]
+fn atomic_maps_have_no_predecessors_in_them() {
+    let number =
+        json!({"type": "integer", "x-kubernetes-validations": [{"rule": "self >= oldSelf"}]});
+    let within = |kind: &str| {
+        let map =
+            json!({"type": "object", "properties": {"n": number}, "x-kubernetes-map-type": kind});
+        schema(json!({"m": map}), json!([]))
+    };
+    assert_eq!(faults(&within("granular")), [""; 0]);
+    assert_eq!(
+        faults(&within("atomic")),
+        [
+            r#"s.properties[m].properties[n].x-kubernetes-validations[0].rule: Invalid value: "self >= oldSelf": oldSelf cannot be used on the uncorrelatable portion of the schema within s.properties[m]"#
+        ]
+    );
+    let change = |kind| {
+        let (new, old) = (json!({"m": {"n": 1}}), json!({"m": {"n": 2}}));
+        causes(&within(kind), new, Some(old)).len()
+    };
+    assert_eq!((change("granular"), change("atomic")), (1, 0));
+}
+
+#[test]
+fn a_message_that_costs_too_much_ends_the_rules() {
+    let text = |message: &str| {
+        let rules = json!([{"rule": "false", "messageExpression": message}, {"rule": "false"}]);
+        let text =
+            json!({"type": "string", "maxLength": 30_000, "x-kubernetes-validations": rules});
+        schema(json!({"t": text}), json!([]))
+    };
+    let of = |length: usize| json!({"t": "x".repeat(length)});
+    assert_eq!(causes(&text("self"), of(5), None).len(), 2);
+    assert_eq!(
+        causes(&text("string(self.contains(self))"), of(20_000), None),
+        [
+            r#"t: Invalid value: "string": no further validation rules will be run due to call cost exceeds limit for messageExpression: "string(self.contains(self))""#
+        ]
+    );
+}
+
+/// How often a message may be made isn't counted: Kubernetes estimates it once.
+#[test]
+fn messages_are_estimated_for_one_value() {
+    let list = |rule: &str, message: &str| {
+        let rules = json!([{"rule": rule, "messageExpression": message}]);
+        let texts = json!({"type": "string", "maxLength": 100, "x-kubernetes-validations": rules});
+        let list = json!({"type": "array", "maxItems": 1_000_000, "items": texts});
+        schema(json!({"l": list}), json!([]))
+    };
+    assert_eq!(faults(&list("true", "self + self")), [""; 0]);
+    let found = faults(&list("self.contains(self)", "'m'"));
+    assert!(
+        found[0].contains("estimated rule cost exceeds budget"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn paths_of_fields_are_as_messages_show_them() {
+    let map = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    for (path, expected) in [
+        (".map.key", "spec.map[key]"),
+        (".map['a.b']", "spec.map[a.b]"),
+        (".['a.b']", "spec"),
+        ("['a.b']", "spec.a.b"),
+    ] {
+        let rule = json!([{"rule": "false", "fieldPath": path}]);
+        let spec = json!({"type": "object", "properties": {"map": map, "a.b": {"type": "string"}},
+            "x-kubernetes-validations": rule});
+        let found = causes(
+            &schema(json!({"spec": spec}), json!([])),
+            json!({"spec": {}}),
+            None,
+        );
+        let expected = format!(r#"{expected}: Invalid value: "object": failed rule: false"#);
+        assert_eq!(found, [expected], "{path}");
+    }
+}
+
+/// `WithTypeAndObjectMeta` leaves a schema as it is that tells of all that a resource has.
+#[test]
+fn bounds_of_names_count_where_all_is_told() {
+    let text = |most: Option<u64>| match most {
+        Some(most) => json!({"type": "string", "maxLength": most}),
+        None => json!({"type": "string"}),
+    };
+    let resource = |most: Option<u64>| {
+        let names = json!({"name": text(most), "generateName": text(most)});
+        let rule = "self.metadata.name.contains(self.metadata.generateName)";
+        schema(
+            json!({"apiVersion": text(None), "kind": text(None),
+                "metadata": {"type": "object", "properties": names}}),
+            json!([{"rule": rule}]),
+        )
+    };
+    assert_eq!(faults(&resource(Some(63))), [""; 0]);
+    assert!(faults(&resource(None))[0].contains("exceeds budget"));
+}
+
+/// Elements of a set are found by what they are, objects too: each with each would be half
+/// a billion comparisons.
+#[test]
+fn large_sets_of_objects_are_compared_in_time() {
+    let item = json!({"type": "object", "x-kubernetes-map-type": "atomic", "properties": {
+        "name": {"type": "string"}, "ports": {"type": "array", "items": {"type": "integer"}}}});
+    let set = json!({"type": "array", "x-kubernetes-list-type": "set", "items": item,
+        "x-kubernetes-validations": [{"rule": "self == oldSelf"}]});
+    let schema = schema(json!({"l": set}), json!([]));
+    let item = |n: usize| json!({"name": format!("n{n}"), "ports": [n, n + 1]});
+    let count = 30_000;
+    let old: Vec<Json> = (0..count).map(item).collect();
+    let new: Vec<Json> = (0..count).rev().map(item).collect();
+    let start = std::time::Instant::now();
+    assert_eq!(
+        causes(&schema, json!({"l": new}), Some(json!({"l": old}))),
+        [""; 0]
+    );
+    let took = start.elapsed();
+    assert!(took < std::time::Duration::from_secs(20), "{took:?}");
+}

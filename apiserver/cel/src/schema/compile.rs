@@ -5,6 +5,7 @@ use super::{Form, Format, ListType, Property, Schema};
 use crate::escape;
 use crate::types::{ObjectType, Type};
 use serde_json::{Value as Json, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,14 +16,9 @@ impl Schema {
     ///
     /// `None` if expressions have no type for its values, such as those of unknown fields.
     pub fn compile(schema: &Json, root: &str, resource: bool) -> Option<Arc<Self>> {
-        // `properties` of a resource are completed; all else stays as it is.
-        let completed;
-        let schema = match resource {
-            true => {
-                completed = with_metadata(schema);
-                &completed
-            }
-            false => schema,
+        let schema = &match resource {
+            true => with_metadata(schema),
+            false => Cow::Borrowed(schema),
         };
         let nullable = schema["nullable"] == true;
         let (form, kind, bounds) = form(schema, root)?;
@@ -67,8 +63,20 @@ impl Schema {
     }
 }
 
-/// The schema with what every resource has.
-fn with_metadata(schema: &Json) -> Json {
+/// The schema with what every resource has, unless it tells of all that, perhaps with bounds.
+fn with_metadata(schema: &Json) -> Cow<'_, Json> {
+    let fields = &schema["properties"];
+    let names = &fields["metadata"]["properties"];
+    let of_text = [
+        &fields["kind"],
+        &fields["apiVersion"],
+        &names["name"],
+        &names["generateName"],
+    ];
+    let is_told = of_text.iter().all(|field| field["type"] == "string");
+    if is_told && fields["metadata"]["type"] == "object" {
+        return Cow::Borrowed(schema);
+    }
     let mut schema = schema.clone();
     if let Some(of) = schema.as_object_mut() {
         let text = json!({"type": "string"});
@@ -78,7 +86,7 @@ fn with_metadata(schema: &Json) -> Json {
         let names = json!({"name": text, "generateName": text});
         properties["metadata"] = json!({"type": "object", "properties": names});
     }
-    schema
+    Cow::Owned(schema)
 }
 
 /// A schema below another.

@@ -1,6 +1,8 @@
 //! Rules held against an object.
 
 use super::{Findings, Node, OBJECT_LIMIT, Rule, Validations};
+use crate::library::quoted;
+use crate::schema::Schema;
 use crate::{Budget, Error, Scope, Value};
 use hardway_proto::status::Cause;
 use serde_json::Value as Json;
@@ -18,7 +20,7 @@ impl Validations {
             ended: false,
         };
         if let Some(root) = &self.root {
-            check.node(root, "", object, old, false);
+            check.node(root, "", object, old, old == Some(object));
         }
         check.findings
     }
@@ -32,24 +34,38 @@ struct Check {
 }
 
 impl Check {
-    /// Holds a value against its schema and those below. `around` tells whether what is
-    /// around a value without a predecessor is as it was.
-    fn node(&mut self, node: &Node, path: &str, value: &Json, old: Option<&Json>, around: bool) {
+    /// Holds a value against its schema and those below. `old` is its predecessor, if it has
+    /// one that rules can see; `unchanged` tells whether it, or what is around it, is as it was.
+    fn node(&mut self, node: &Node, path: &str, value: &Json, old: Option<&Json>, unchanged: bool) {
         if value.is_null() || self.ended {
             return;
         }
         let old = old.filter(|old| !old.is_null());
-        let unchanged = old.map_or(around, |old| old == value);
-        for rule in &node.rules {
-            self.rule(node, rule, path, value, old, unchanged);
-            if self.ended {
-                return;
+        if let Some(schema) = &node.schema {
+            for rule in &node.rules {
+                if self.budget.remaining() == 0 {
+                    return self.failed(rule, path, &node.kind, &Error::BudgetExceeded);
+                }
+                let place = Place {
+                    schema,
+                    kind: &node.kind,
+                    path,
+                    value,
+                    old,
+                    unchanged,
+                };
+                self.rule(rule, &place);
+                if self.ended {
+                    return;
+                }
             }
         }
         match value {
             Json::Object(fields) => {
                 for (name, value) in fields {
                     let before = old.and_then(|old| old.get(name));
+                    let unchanged = unchanged || before == Some(value);
+                    let before = before.filter(|_| !node.atomic);
                     if let Some(values) = &node.values {
                         let path = format!("{path}[{name}]");
                         self.node(values, &path, value, before, unchanged);
@@ -71,6 +87,7 @@ impl Check {
                         let found = known.get(&identity(keys, item));
                         found.copied()
                     });
+                    let unchanged = unchanged || before == Some(item);
                     let path = format!("{path}[{index}]");
                     self.node(element, &path, item, before, unchanged);
                 }
@@ -79,16 +96,8 @@ impl Check {
         }
     }
 
-    fn rule(
-        &mut self,
-        node: &Node,
-        rule: &Rule,
-        path: &str,
-        value: &Json,
-        old: Option<&Json>,
-        unchanged: bool,
-    ) {
-        let kind = node.kind.as_str();
+    fn rule(&mut self, rule: &Rule, place: &Place) {
+        let (path, kind) = (place.path, place.kind);
         let program = match &rule.program {
             Ok(program) => program,
             Err(why) => {
@@ -97,34 +106,29 @@ impl Check {
             }
         };
         // There is nothing to compare with, and the rule doesn't say that this is alright.
-        if rule.uses_old && !rule.optional_old && old.is_none() {
+        if rule.uses_old && !rule.optional_old && place.old.is_none() {
             return;
         }
-        let scope = match scope(node, rule, value, old) {
+        let scope = match place.scope(rule) {
             Ok(scope) => scope,
             Err(error) => return self.failed(rule, path, kind, &error),
         };
         match program.evaluate(&scope, &self.budget) {
             Ok(Value::Bool(true)) => {}
             Ok(_) => {
-                let detail = match rule.message_expression.as_ref() {
-                    Some(expression) => match expression.evaluate(&scope, &self.budget) {
-                        Ok(Value::String(text)) => said(&text),
-                        Err(error) if error.is_cost() => {
-                            return self.failed(rule, path, kind, &error);
-                        }
-                        _ => None,
-                    },
-                    None => None,
-                };
-                let detail = detail.unwrap_or_else(|| rule.detail());
                 let at = match rule.field_path.as_str() {
                     "" => path.to_owned(),
                     below => child(path, below),
                 };
-                let cause = broken(&at, kind, &detail, &rule.reason);
+                let cause = match self.message(rule, &scope) {
+                    Ok(detail) => broken(&at, kind, &detail, &rule.reason),
+                    Err(detail) => {
+                        self.ended = true;
+                        invalid(&at, kind, &detail)
+                    }
+                };
                 // What was so before doesn't hinder a change elsewhere.
-                if unchanged && !rule.uses_old {
+                if place.unchanged && !rule.uses_old {
                     let warning = format!("{}: {}", cause.field, cause.message);
                     self.findings.warnings.push(warning);
                 } else {
@@ -133,6 +137,28 @@ impl Check {
             }
             Err(error) => self.failed(rule, path, kind, &error),
         }
+    }
+
+    /// What is said of a rule that doesn't hold; or, as an error, that finding out costs too
+    /// much.
+    fn message<'a>(&self, rule: &'a Rule, scope: &Scope<'a>) -> Result<String, String> {
+        let Some(program) = &rule.message_expression else {
+            return Ok(rule.detail());
+        };
+        let said = match program.evaluate(scope, &self.budget) {
+            Ok(Value::String(text)) => said(&text),
+            Err(Error::BudgetExceeded) => {
+                return Err("messageExpression evaluation failed due to running out of cost budget, no further validation rules will be run".to_owned());
+            }
+            Err(Error::CostLimitExceeded) => {
+                return Err(format!(
+                    "no further validation rules will be run due to call cost exceeds limit for messageExpression: {}",
+                    quoted(&rule.message_text)
+                ));
+            }
+            _ => None,
+        };
+        Ok(said.unwrap_or_else(|| rule.detail()))
     }
 
     /// A rule that has no value.
@@ -153,24 +179,32 @@ impl Check {
     }
 }
 
-/// `self` and `oldSelf`.
-fn scope<'a>(
-    node: &'a Node,
-    rule: &Rule,
+/// A value that rules are held against.
+struct Place<'a> {
+    schema: &'a Schema,
+    /// The `type` that its schema names.
+    kind: &'a str,
+    path: &'a str,
     value: &'a Json,
     old: Option<&'a Json>,
-) -> Result<Scope<'a>, Error> {
-    let mut scope = Scope::new();
-    scope.bind("self", Value::of_schema(value, &node.schema)?);
-    if rule.uses_old {
-        let old = old.map(|old| Value::of_schema(old, &node.schema));
-        match (old.transpose()?, rule.optional_old) {
-            (old, true) => scope.bind("oldSelf", Value::optional(old)),
-            (Some(old), false) => scope.bind("oldSelf", old),
-            (None, false) => {}
+    unchanged: bool,
+}
+
+impl<'a> Place<'a> {
+    /// `self` and `oldSelf`.
+    fn scope(&self, rule: &Rule) -> Result<Scope<'a>, Error> {
+        let mut scope = Scope::new();
+        scope.bind("self", Value::of_schema(self.value, self.schema)?);
+        if rule.uses_old || rule.says_old {
+            let old = self.old.map(|old| Value::of_schema(old, self.schema));
+            match (old.transpose()?, rule.optional_old) {
+                (old, true) => scope.bind("oldSelf", Value::optional(old)),
+                (Some(old), false) => scope.bind("oldSelf", old),
+                (None, false) => {}
+            }
         }
+        Ok(scope)
     }
-    Ok(scope)
 }
 
 /// The elements of the old list by their keys; of those with the same ones the first.

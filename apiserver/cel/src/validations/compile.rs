@@ -4,7 +4,7 @@ use super::cost::{self, Total};
 use super::{Node, Rule, Validations};
 use crate::library::quoted;
 use crate::schema::Schema;
-use crate::{Environment, Issue, Program, Type};
+use crate::{Environment, Issue, Program, Type, field_path};
 use hardway_proto::status::Cause;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// The field of a schema that holds its rules.
 const RULES: &str = "x-kubernetes-validations";
+/// What the type of `self` is called in messages.
+const SELF: &str = "selfType";
 
 impl Validations {
     /// The rules of a custom resource's schema. One that isn't right fails on every object:
@@ -53,6 +55,10 @@ struct Place {
     count: Option<u64>,
     /// The list or map around whose values have no predecessors.
     uncorrelated: Option<String>,
+    /// Whether there are rules around.
+    ruled: bool,
+    /// Whether what is around, and has rules, has no type.
+    untyped: bool,
 }
 
 impl Place {
@@ -87,63 +93,110 @@ impl Compiler {
         if !has_rules(schema) {
             return None;
         }
-        let compiled = Schema::compile(schema, "selfType", true)?;
         let place = Place {
             path: path.to_owned(),
             count: Some(1),
             uncorrelated: None,
+            ruled: false,
+            untyped: false,
         };
-        self.node(schema, &compiled, &place)
+        let compiled = Schema::compile(schema, SELF, true);
+        self.node(schema, compiled, &place)
     }
 
-    fn node(&mut self, json: &Json, schema: &Arc<Schema>, place: &Place) -> Option<Node> {
+    /// The rules of a schema; `schema` is what expressions know of it, if they can.
+    fn node(&mut self, json: &Json, schema: Option<Arc<Schema>>, place: &Place) -> Option<Node> {
+        let all = json[RULES].as_array().map(Vec::as_slice);
+        let all = all.unwrap_or_default();
+        let rules: Vec<Rule> = match &schema {
+            Some(schema) => all
+                .iter()
+                .enumerate()
+                .map(|(index, rule)| {
+                    let at = format!("{}.{RULES}[{index}]", place.path);
+                    self.rule(rule, &at, json, schema, place)
+                })
+                .collect(),
+            None => Vec::new(),
+        };
+        let ruled = place.ruled || !all.is_empty();
+        let around = Place {
+            ruled,
+            untyped: ruled && schema.is_none(),
+            ..place.clone()
+        };
+        if schema.is_none() && !all.is_empty() {
+            self.untyped(place);
+        }
         let keys = match json["x-kubernetes-list-type"].as_str() {
             Some("map") => Some(texts(&json["x-kubernetes-list-map-keys"])),
             _ => None,
         };
-        let rules = json[RULES].as_array().into_iter().flatten().enumerate();
-        let rules: Vec<Rule> = rules
-            .map(|(index, rule)| {
-                let at = format!("{}.{RULES}[{index}]", place.path);
-                self.rule(rule, &at, schema, place)
-            })
-            .collect();
+        let atomic = json["x-kubernetes-map-type"] == "atomic";
         let mut fields = BTreeMap::new();
         for (name, field) in json["properties"].as_object().into_iter().flatten() {
-            let mut at = place.below("properties");
+            let mut at = around.below("properties").uncorrelated_if(atomic, place);
             at.path = format!("{}[{name}]", at.path);
-            let compiled = schema.field(name);
-            if let Some(node) = compiled.and_then(|s| self.node(field, s, &at)) {
+            let known = schema.as_ref().and_then(|schema| schema.field(name));
+            if let Some(node) = self.part(field, known, &at) {
                 fields.insert(name.clone(), node);
             }
         }
-        let element = |name: &str| schema.element().filter(|_| json[name].is_object());
-        let items = element("items").and_then(|element| {
-            let at = place.below("items").times(&json["maxItems"]);
+        let known = schema.as_ref().and_then(|schema| schema.element());
+        let items = {
+            let at = around.below("items").times(&json["maxItems"]);
             let at = at.uncorrelated_if(keys.is_none(), place);
-            self.node(&json["items"], element, &at).map(Box::new)
-        });
-        let values = element("additionalProperties").and_then(|element| {
-            let at = place.below("additionalProperties");
+            self.part(&json["items"], known, &at).map(Box::new)
+        };
+        let values = {
+            let at = around.below("additionalProperties");
             let at = at.times(&json["maxProperties"]);
             let values = &json["additionalProperties"];
-            self.node(values, element, &at).map(Box::new)
-        });
+            self.part(values, known, &at).map(Box::new)
+        };
         if rules.is_empty() && fields.is_empty() && items.is_none() && values.is_none() {
             return None;
         }
         Some(Node {
-            schema: schema.clone(),
+            schema,
             kind: json["type"].as_str().unwrap_or_default().to_owned(),
             rules,
             fields,
             items,
             values,
             keys,
+            atomic,
         })
     }
 
-    fn rule(&mut self, rule: &Json, at: &str, schema: &Schema, place: &Place) -> Rule {
+    /// The rules of a schema below another, by which it may be known. What expressions about
+    /// the whole can't get at (its name can't be said, or the whole has no type) is known for
+    /// itself, as in Kubernetes.
+    fn part(&mut self, json: &Json, known: Option<&Arc<Schema>>, place: &Place) -> Option<Node> {
+        if !json.is_object() || !has_rules(json) {
+            return None;
+        }
+        let schema = match known {
+            Some(known) => Some(known.clone()),
+            None if place.untyped => None,
+            None => {
+                let resource = json["x-kubernetes-embedded-resource"] == true;
+                Schema::compile(json, SELF, resource)
+            }
+        };
+        self.node(json, schema, place)
+    }
+
+    /// There are rules for values that have no type.
+    fn untyped(&mut self, place: &Place) {
+        self.causes.push(Cause {
+            reason: "InternalError".into(),
+            message: "Internal error: internal error: failed to construct type information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations".into(),
+            field: format!("{}.{RULES}", place.path),
+        });
+    }
+
+    fn rule(&mut self, rule: &Json, at: &str, json: &Json, schema: &Schema, place: &Place) -> Rule {
         let text = |key: &str| rule[key].as_str().unwrap_or_default().to_owned();
         let optional_old = rule["optionalOldSelf"] == true;
         let kind = schema.type_of().clone();
@@ -162,7 +215,10 @@ impl Compiler {
         match &program {
             Err(_) if source.trim().is_empty() => {}
             Err(why) => self.invalid(&rule_at, &shown(rule), why),
-            Ok(program) => self.charge(program, schema, place, &rule_at, "rule"),
+            Ok(program) => {
+                let cost = cost::estimate(program, schema, place.count);
+                self.charge(cost, &rule_at, "rule");
+            }
         }
         let uses_old = program.as_ref().is_ok_and(|p| p.uses("oldSelf"));
         if uses_old {
@@ -186,7 +242,9 @@ impl Compiler {
             "" => None,
             _ => match compiled(&environment, &expression, &Type::String) {
                 Ok(program) => {
-                    self.charge(&program, schema, place, &message_at, "messageExpression");
+                    // Kubernetes counts it once, however many values there may be.
+                    let cost = cost::estimate(&program, schema, Some(1));
+                    self.charge(cost, &message_at, "messageExpression");
                     Some(program)
                 }
                 Err(fault) => {
@@ -197,21 +255,28 @@ impl Compiler {
                 }
             },
         };
+        let says_old = message_expression.as_ref();
+        let says_old = says_old.is_some_and(|program| program.uses("oldSelf"));
         Rule {
             text: source,
             message: text("message"),
             program,
             message_expression,
+            message_text: expression,
             reason: text("reason"),
-            field_path: field_path(&text("fieldPath")),
+            field_path: match field_path::follow(&text("fieldPath"), json, true) {
+                Ok((steps, _)) => field_path::shown(&steps),
+                // Definitions are refused for it, but there may be one from before.
+                Err(_) => String::new(),
+            },
             uses_old,
+            says_old,
             optional_old,
         }
     }
 
-    /// Counts what an expression may cost on all values of its schema.
-    fn charge(&mut self, program: &Program, schema: &Schema, place: &Place, at: &str, what: &str) {
-        let cost = cost::estimate(program, schema, place.count);
+    /// Counts what an expression may cost.
+    fn charge(&mut self, cost: u64, at: &str, what: &str) {
         if let Some(why) = cost::excess(&format!("estimated {what} cost"), cost, cost::EXPRESSION) {
             self.causes.push(cost::forbidden(at, &why));
         }
@@ -259,9 +324,8 @@ fn has_rules(schema: &Json) -> bool {
     let parts = schema["properties"].as_object().into_iter().flatten();
     let parts = parts.map(|(_, part)| part);
     let mut all = parts.chain([&schema["items"], &schema["additionalProperties"]]);
-    schema[RULES]
-        .as_array()
-        .is_some_and(|rules| !rules.is_empty())
+    let own = schema[RULES].as_array();
+    own.is_some_and(|rules| !rules.is_empty())
         || all.any(|part| part.is_object() && has_rules(part))
 }
 
@@ -275,12 +339,6 @@ fn shown(rule: &Json) -> String {
         text("messageExpression"),
         text("fieldPath"),
     )
-}
-
-/// `.spec['a.b']` as messages have it.
-fn field_path(path: &str) -> String {
-    let path = path.trim().replace("['", ".").replace("']", "");
-    path.trim_start_matches('.').to_owned()
 }
 
 fn texts(list: &Json) -> Vec<String> {

@@ -13,6 +13,8 @@ const ALL: u64 = 100_000_000;
 const REQUEST: u64 = 3 * 1024 * 1024;
 /// So many of the most expensive are named.
 const NAMED: usize = 4;
+/// What costs less, a hundredth of all, isn't named.
+const LEAST_NAMED: u64 = ALL / 100;
 
 /// Sizes by the schema of `self`.
 struct OfSelf<'s>(&'s Schema);
@@ -68,6 +70,9 @@ pub(super) struct Total {
 impl Total {
     pub fn add(&mut self, at: &str, cost: u64) {
         self.cost = self.cost.saturating_add(cost);
+        if cost < LEAST_NAMED {
+            return;
+        }
         self.greatest.push((cost, at.to_owned()));
         self.greatest
             .sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));

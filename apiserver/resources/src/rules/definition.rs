@@ -8,7 +8,6 @@ mod defaults;
 mod lenience;
 mod names;
 mod open_api;
-mod paths;
 mod schema;
 mod selectable;
 pub(crate) mod structural;

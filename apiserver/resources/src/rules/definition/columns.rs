@@ -1,6 +1,5 @@
 //! Printer columns and subresources, whose paths are simple ones.
 
-use super::paths;
 use crate::rules::field::{Errors, Path};
 use crate::rules::json::{get, has, list, text};
 use serde_json::Value;
@@ -40,7 +39,7 @@ pub(super) fn check(e: &mut Errors, path: &Path, version: &Value) {
         let (at, json_path) = (path.child("JSONPath"), text(column, "jsonPath"));
         match json_path {
             "" => e.required(&at, ""),
-            json_path => drop(paths::check_simple(e, &at, json_path)),
+            json_path => drop(is_simple(e, &at, json_path)),
         }
     }
 }
@@ -58,9 +57,7 @@ pub(super) fn subresources(e: &mut Errors, path: &Path, subresources: &Value) {
         let (at, json_path) = (path.child("scale").child(field), text(scale, field));
         if json_path.is_empty() {
             e.required(&at, "");
-        } else if paths::check_simple(e, &at, json_path)
-            && !json_path.starts_with(&format!(".{part}."))
-        {
+        } else if is_simple(e, &at, json_path) && !json_path.starts_with(&format!(".{part}.")) {
             let detail = format!("should be a json path under .{part}");
             e.invalid(&at, json_path, &detail);
         }
@@ -70,7 +67,7 @@ pub(super) fn subresources(e: &mut Errors, path: &Path, subresources: &Value) {
         text(scale, "labelSelectorPath"),
     );
     if !selector.is_empty()
-        && paths::check_simple(e, &at, selector)
+        && is_simple(e, &at, selector)
         && !selector.starts_with(".spec.")
         && !selector.starts_with(".status.")
     {
@@ -80,4 +77,13 @@ pub(super) fn subresources(e: &mut Errors, path: &Path, subresources: &Value) {
             "should be a json path under either .spec or .status",
         );
     }
+}
+
+/// A path in dots; tells whether it is one.
+fn is_simple(e: &mut Errors, path: &Path, text: &str) -> bool {
+    let good = text.starts_with('.');
+    if !good {
+        e.invalid(path, text, "must be a simple json path starting with .");
+    }
+    good
 }

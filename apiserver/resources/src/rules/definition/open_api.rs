@@ -2,10 +2,11 @@
 //! Kubernetes' own extensions fit together.
 
 use super::lenience::Lenience;
-use super::{paths, structural};
+use super::structural;
 use crate::rules::FieldErrors;
 use crate::rules::field::{Errors, Path};
 use crate::rules::json::{entries, flag, get, has, is_zero, list, text};
+use hardway_cel::field_path;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -354,7 +355,7 @@ fn check_rule(e: &mut Errors, schema: &Value, rule: &Value, path: &Path) {
     }
     if !field.is_empty()
         && structural::unsupported(schema).is_none()
-        && paths::follow(field, schema, true).is_err()
+        && field_path::follow(field, schema, true).is_err()
     {
         e.invalid(&at, field, "fieldPath must be a valid path");
     }

@@ -1,8 +1,9 @@
 //! Fields that objects can be selected by.
 
-use super::{paths, schema_of};
+use super::schema_of;
 use crate::rules::field::{Errors, Path};
 use crate::rules::json::{list, text};
+use hardway_cel::field_path;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -29,14 +30,17 @@ pub(super) fn check(e: &mut Errors, path: &Path, version: &Value, many: bool) {
             e.required(&path, "");
             continue;
         }
-        let (fields, found) = match paths::follow(json_path, schema, false) {
+        let (fields, found) = match field_path::follow(json_path, schema, false) {
             Ok(found) => found,
             Err(why) => {
                 e.invalid(&path, json_path, &format!("is an invalid path: {why}"));
                 continue;
             }
         };
-        if fields.first().is_some_and(|first| first == "metadata") {
+        if fields
+            .first()
+            .is_some_and(|first| first.name() == "metadata")
+        {
             e.invalid(&path, json_path, "must not point to fields in metadata");
         }
         if !["string", "boolean", "integer"].contains(&text(found, "type")) {
