@@ -20,7 +20,7 @@ use crate::printers::custom::CustomPrinter;
 use crate::resource::{Resource, ScalePaths, Scope, Subresource, Version};
 use crate::rows::{self, Handler, Part};
 use crate::rules::field::{Errors, Path};
-use crate::rules::{FieldErrors, KindRules, carry_over, meta};
+use crate::rules::{FieldErrors, Findings, KindRules, carry_over, meta};
 use crate::schema::{self, Schema};
 use hardway_cel::Validations;
 use hardway_proto::status::Cause;
@@ -124,7 +124,7 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
         let rules = VersionRules {
             schema,
             has_status,
-            validator: raw.map(Validator::of_resource).unwrap_or_default(),
+            validator: raw.map(Validator::of).unwrap_or_default(),
             validations: raw.map(Validations::of_resource),
         };
         schemas.insert(name, rules);
@@ -256,18 +256,22 @@ struct VersionRules {
 
 impl VersionRules {
     /// What is wrong with an object, and with what it has become if it was another before.
-    fn check(&self, object: &Value, old: Option<&Value>) -> FieldErrors {
+    fn check(&self, object: &Value, old: Option<&Value>) -> Findings {
         let mut errors = self.validator.check_change(object, old);
         errors.extend(self.validator.metadata(object));
-        self.add_validations(object, old, &mut errors);
-        errors
+        self.with_validations(object, old, errors)
     }
 
-    /// What the schema's own rules say of an object, unless what is wrong with it already
-    /// keeps them from reading it.
-    fn add_validations(&self, object: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
+    /// What the schema's own rules say of an object besides, unless what is wrong with it
+    /// already keeps them from reading it.
+    fn with_validations(
+        &self,
+        object: &Value,
+        old: Option<&Value>,
+        mut errors: FieldErrors,
+    ) -> Findings {
         let Some(validations) = self.validations.as_ref().filter(|v| !v.is_empty()) else {
-            return;
+            return errors.into();
         };
         if errors
             .iter()
@@ -278,9 +282,11 @@ impl VersionRules {
                 message: "Invalid value: \"null\": some validation rules were not checked because the object was invalid; correct the existing errors to complete validation".into(),
                 field: "<nil>".into(),
             });
-            return;
+            return errors.into();
         }
-        errors.extend(validations.check(object, old).causes);
+        let mut findings = validations.check(object, old);
+        findings.causes.splice(0..0, errors);
+        findings
     }
 }
 
@@ -313,12 +319,7 @@ impl KindRules for CustomRules {
     }
 
     fn warnings(&self, new: &Value, old: Option<&Value>) -> Vec<String> {
-        let mut warnings = meta::of_finalizers(new, old);
-        let validations = self.of(new).and_then(|rules| rules.validations.as_ref());
-        if let (Some(validations), Some(_)) = (validations, old) {
-            warnings.extend(validations.check(new, old).warnings);
-        }
-        warnings
+        meta::of_finalizers(new, old)
     }
 
     fn default(&self, object: &mut Value) {
@@ -373,19 +374,19 @@ impl KindRules for CustomRules {
 
     fn validate(&self, object: &Value) -> FieldErrors {
         let rules = self.of(object);
-        rules.map_or_else(FieldErrors::new, |rules| rules.check(object, None))
+        rules.map_or_else(FieldErrors::new, |rules| rules.check(object, None).causes)
     }
 
-    fn validate_changed(&self, new: &Value, old: &Value) -> FieldErrors {
+    fn validate_changed(&self, new: &Value, old: &Value) -> Findings {
         let rules = self.of(new);
-        rules.map_or_else(FieldErrors::new, |rules| rules.check(new, Some(old)))
+        rules.map_or_else(Findings::default, |rules| rules.check(new, Some(old)))
     }
 
-    fn validate_status_update(&self, new: &Value, old: &Value) -> FieldErrors {
+    fn validate_status_update(&self, new: &Value, old: &Value) -> Findings {
         let Some(rules) = self.of(new) else {
-            return FieldErrors::new();
+            return Findings::default();
         };
-        let mut errors = Errors::collect(|e| {
+        let errors = Errors::collect(|e| {
             if let (Some(status), Some(validator)) =
                 (new.get("status"), rules.validator.fields.get("status"))
             {
@@ -394,8 +395,7 @@ impl KindRules for CustomRules {
                 e.extend_below(&path, validator.metadata(status));
             }
         });
-        rules.add_validations(new, Some(old), &mut errors);
-        errors
+        rules.with_validations(new, Some(old), errors)
     }
 
     fn selectable_names(&self) -> Vec<String> {
@@ -484,13 +484,14 @@ mod tests {
         ] {
             let mut spec = old.clone();
             spec[&at[1..]] = new;
-            let causes = row.rules.validate_changed(&object(&spec), &object(&old));
+            let found = row.rules.validate_changed(&object(&spec), &object(&old));
+            let causes = found.causes;
             let mut fields: Vec<&str> = causes.iter().map(|cause| cause.field.as_str()).collect();
             fields.sort_unstable();
             assert_eq!(fields, refused, "{at}");
         }
         let same = row.rules.validate_changed(&object(&old), &object(&old));
-        assert!(same.is_empty(), "{same:?}");
+        assert_eq!(same, Findings::default());
     }
 
     #[test]
@@ -538,11 +539,11 @@ mod tests {
             ]
         );
         assert_eq!(
-            told(rules.validate_changed(&object(0, 2, 1), &good)),
+            told(rules.validate_changed(&object(0, 2, 1), &good).causes),
             [r#"spec: Invalid value: "object": may not sink"#]
         );
         assert_eq!(
-            told(rules.validate_status_update(&object(1, 2, 0), &good)),
+            told(rules.validate_status_update(&object(1, 2, 0), &good).causes),
             [
                 r#"<nil>: Invalid value: "object": failed rule: !has(self.status) || self.status.now >= self.spec.least"#
             ]
@@ -560,8 +561,50 @@ mod tests {
         let wrong = object(3, 2, 3);
         let mut relabelled = wrong.clone();
         relabelled["metadata"]["labels"] = json!({"a": "b"});
-        assert_eq!(told(rules.validate_changed(&relabelled, &wrong)), [""; 0]);
-        assert_eq!(rules.warnings(&relabelled, Some(&wrong)).len(), 1);
+        let warning = r#"spec: Invalid value: "object": failed rule: !has(self.most) || self.least <= self.most"#;
+        for found in [
+            rules.validate_changed(&relabelled, &wrong),
+            rules.validate_status_update(&relabelled, &wrong),
+        ] {
+            assert_eq!(
+                (told(found.causes), found.warnings),
+                (vec![], vec![warning.to_owned()])
+            );
+        }
+    }
+
+    /// Kubernetes holds the whole object against the schema, metadata too.
+    #[test]
+    fn names_are_as_the_schema_says() {
+        let text = json!({"type": "string", "pattern": "^db-"});
+        let row = row(
+            &json!({"metadata": {"name": "crontabs.example.com"}, "spec": {
+                "group": "example.com",
+                "names": {"plural": "crontabs", "kind": "CronTab"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {
+                    "openAPIV3Schema": {"type": "object", "properties": {
+                        "metadata": {"type": "object", "properties": {"name": text}},
+                    }},
+                }}],
+            }}),
+        )
+        .expect("a good definition");
+        let object = |name: &str, label: &str| {
+            json!({"apiVersion": "example.com/v1", "kind": "CronTab",
+                "metadata": {"name": name, "labels": {"a": label}}})
+        };
+        assert_eq!(row.rules.validate(&object("db-1", "")), []);
+        let found = row.rules.validate(&object("web", ""));
+        let found: Vec<_> = found
+            .iter()
+            .map(|c| (c.field.as_str(), c.message.as_str()))
+            .collect();
+        let why = r#"Invalid value: "web": metadata.name in body should match '^db-'"#;
+        assert_eq!(found, [("metadata.name", why)]);
+        let kept = row
+            .rules
+            .validate_changed(&object("web", "b"), &object("web", "a"));
+        assert_eq!(kept, Findings::default());
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod storage;
 mod volume_source;
 mod workloads;
 
+pub use hardway_cel::Findings;
 pub use kinds::for_row;
 
 use hardway_proto::status::Cause;
@@ -120,16 +121,16 @@ pub trait KindRules: Send + Sync {
     }
 
     /// What is wrong with an object that is about to replace another, and with the
-    /// change: both of the above.
-    fn validate_changed(&self, new: &Value, old: &Value) -> FieldErrors {
+    /// change: both of the above. Warnings are about what was so before.
+    fn validate_changed(&self, new: &Value, old: &Value) -> Findings {
         let mut causes = self.validate(new);
         causes.extend(self.validate_update(new, old));
-        causes
+        causes.into()
     }
 
     /// What is wrong with a change of status.
-    fn validate_status_update(&self, _new: &Value, _old: &Value) -> FieldErrors {
-        FieldErrors::new()
+    fn validate_status_update(&self, _new: &Value, _old: &Value) -> Findings {
+        Findings::default()
     }
 
     /// Headers of the `Warning:` kind that a write earns.

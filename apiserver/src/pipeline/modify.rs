@@ -304,20 +304,24 @@ impl Pipeline {
             }
             return Ok(Step::Nothing(old.clone()));
         }
-        let broken = |old: &Value| {
-            let mut causes = meta::validate_update(&new, old, &**rules);
-            causes.extend(part.validate(&**rules, &new, old));
-            causes
+        let check = |old: &Value| {
+            let mut found = part.validate(&**rules, &new, old);
+            let of_metadata = meta::validate_update(&new, old, &**rules);
+            found.causes.splice(0..0, of_metadata);
+            found
         };
-        let mut causes = broken(old);
-        if !causes.is_empty() {
+        let mut found = check(old);
+        if !found.causes.is_empty() {
             // What got a default after the object was stored is no change of the client's.
             let mut before = old.clone();
             target.resource.default(&mut before);
             target.resource.fill_zero(&mut before);
-            causes = broken(&before);
+            found = check(&before);
         }
-        target.check(causes)?;
+        for warning in found.warnings {
+            request.warn(warning);
+        }
+        target.check(found.causes)?;
         if part.is_main() {
             for warning in rules.warnings(&new, Some(old)) {
                 request.warn(warning);

@@ -4,7 +4,7 @@ use super::patch::Patch;
 use super::{Request, Target, decode, metadata};
 use hardway_proto::Status;
 use hardway_resources::Schema;
-use hardway_resources::rules::{FieldErrors, KindRules};
+use hardway_resources::rules::{Findings, KindRules};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -71,8 +71,8 @@ pub(super) trait ObjectPart: Sync {
     fn prepare(&self, _target: &Target, _new: &mut Value, _old: &Value, _applied: bool) {}
 
     /// What is wrong with the new object.
-    fn validate(&self, _rules: &dyn KindRules, _new: &Value, _old: &Value) -> FieldErrors {
-        Vec::new()
+    fn validate(&self, _rules: &dyn KindRules, _new: &Value, _old: &Value) -> Findings {
+        Findings::default()
     }
 }
 
@@ -88,7 +88,7 @@ impl ObjectPart for Main {
         target.resource.rules.prepare_update(new, old);
     }
 
-    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
+    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> Findings {
         rules.validate_changed(new, old)
     }
 }

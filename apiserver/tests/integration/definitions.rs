@@ -2,6 +2,7 @@
 //! names that collide, what objects are held against, and what they are selected by.
 
 use crate::common::Lab;
+use http::Method;
 use serde_json::{Value, json};
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -267,6 +268,65 @@ async fn embedded_resources_and_status_are_checked() {
         )
         .await;
     assert_eq!(code, 200);
+}
+
+/// Rules come after objects: what doesn't hold and isn't changed warns, whatever is written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_new_rule_forbids_is_warned_of_where_it_was() {
+    let lab = Lab::start().await;
+    let schema = |rules: Value| {
+        json!({"type": "object", "properties": {
+            "metadata": {"type": "object", "properties":
+                {"name": {"type": "string", "pattern": "^db-"}}},
+            "spec": {"type": "object", "properties": {"size": {"type": "integer"}},
+                "x-kubernetes-validations": rules},
+            "status": {"type": "object", "properties": {"phase": {"type": "string"}}}}})
+    };
+    let mut rules = definition("rules", "Rule", schema(json!([])));
+    rules["spec"]["versions"][0]["subresources"] = json!({"status": {}});
+    lab.create(DEFINITIONS, &rules).await;
+    until_established(&lab, "rules").await;
+    let path = format!("{GROUP}/rules");
+    let rule = |name: &str| {
+        json!({"apiVersion": "pub.example.com/v1", "kind": "Rule",
+            "metadata": {"name": name}, "spec": {"size": 11}})
+    };
+    let (code, status) = lab.post(&path, &rule("web")).await;
+    assert_eq!(code, 422, "{status}");
+    assert_eq!(
+        status["message"],
+        r#"Rule.pub.example.com "web" is invalid: metadata.name: Invalid value: "web": metadata.name in body should match '^db-'"#
+    );
+    lab.create(&path, &rule("db-1")).await;
+    let (_, mut changed) = lab.get(&at("rules")).await;
+    let small = schema(json!([{"rule": "self.size <= 10"}]));
+    changed["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = small;
+    assert_eq!(lab.put(&at("rules"), &changed).await.0, 200);
+    lab.until("the rule holds", async || {
+        lab.post(&format!("{path}?dryRun=All"), &rule("db-2"))
+            .await
+            .0
+            == 422
+    })
+    .await;
+    let one = format!("{path}/db-1");
+    let labelled = json!({"metadata": {"labels": {"a": "b"}}});
+    let on = json!({"status": {"phase": "On"}});
+    for (path, change) in [(one.clone(), labelled), (format!("{one}/status"), on)] {
+        assert_eq!(
+            lab.warnings(
+                Method::PATCH,
+                &path,
+                "application/merge-patch+json",
+                &change
+            )
+            .await,
+            [r#"299 - "spec: Invalid value: \"object\": failed rule: self.size <= 10""#],
+            "{path}"
+        );
+    }
+    let larger = json!({"spec": {"size": 12}});
+    assert_eq!(lab.merge(&one, &larger).await.0, 422);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

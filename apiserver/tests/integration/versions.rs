@@ -4,7 +4,6 @@
 mod manifests;
 
 use crate::common::Lab;
-use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -37,19 +36,6 @@ fn ingress() -> Value {
 
 fn at(collection: &str, name: &str) -> String {
     format!("{collection}/{name}")
-}
-
-/// The warnings of an answer.
-async fn warnings(lab: &Lab, method: Method, path: &str, body: &Value) -> Vec<String> {
-    let tls = lab.acting("admin");
-    let body = match body {
-        Value::Null => Bytes::new(),
-        body => Bytes::from(body.to_string()),
-    };
-    let answer = lab.try_call_as(&tls, method, path, "application/json", body);
-    let answer = answer.await.expect("the apiserver answers");
-    let all = answer.headers().get_all("warning").iter();
-    all.map(|text| text.to_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -377,11 +363,13 @@ async fn clients_are_told_where_to_move() {
         (Method::DELETE, &web, Value::Null),
         (Method::GET, &at(OLD, "gone"), Value::Null),
     ] {
-        let told = warnings(&lab, method.clone(), path, &body).await;
+        let told = lab
+            .warnings(method.clone(), path, "application/json", &body)
+            .await;
         assert_eq!(told, [text], "{method} {path}");
     }
     assert!(
-        warnings(&lab, Method::GET, NEW, &Value::Null)
+        lab.warnings(Method::GET, NEW, "", &Value::Null)
             .await
             .is_empty()
     );

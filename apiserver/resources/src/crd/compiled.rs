@@ -125,16 +125,6 @@ impl Validator {
         Compiler::default().compile(schema)
     }
 
-    /// Makes the schema of a whole resource ready, whose metadata is checked
-    /// elsewhere.
-    pub(super) fn of_resource(schema: &Value) -> Self {
-        let mut validator = Self::of(schema);
-        for field in ["metadata", "apiVersion", "kind"] {
-            validator.fields.remove(field);
-        }
-        validator
-    }
-
     /// What of a value the schema doesn't allow; paths begin at the value.
     pub fn check(&self, value: &Value) -> FieldErrors {
         self.check_change(value, None)

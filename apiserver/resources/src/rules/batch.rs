@@ -253,7 +253,7 @@ mod tests {
         old["spec"]["template"]["metadata"]["labels"] = labels;
         old["spec"]["selector"]["matchLabels"] = json!({"controller-uid": "u1"});
         assert_eq!(KindRules::validate(&JOB, &old).len(), 2);
-        assert_eq!(JOB.validate_changed(&old, &old), []);
+        assert_eq!(JOB.validate_changed(&old, &old).causes, []);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A kind's rules as data: what differs from a kind without any.
 
-use super::{FieldErrors, KindRules};
+use super::{FieldErrors, Findings, KindRules};
 use hardway_proto::names;
 use serde_json::Value;
 
@@ -139,19 +139,20 @@ impl KindRules for Kind {
         (self.validate_update)(new, old)
     }
 
-    fn validate_changed(&self, new: &Value, old: &Value) -> FieldErrors {
-        match self.validate_changed {
+    fn validate_changed(&self, new: &Value, old: &Value) -> Findings {
+        let causes = match self.validate_changed {
             Some(validate) => validate(new, old),
             None => {
                 let mut causes = (self.validate)(new);
                 causes.extend((self.validate_update)(new, old));
                 causes
             }
-        }
+        };
+        causes.into()
     }
 
-    fn validate_status_update(&self, new: &Value, old: &Value) -> FieldErrors {
-        (self.validate_status)(new, old)
+    fn validate_status_update(&self, new: &Value, old: &Value) -> Findings {
+        (self.validate_status)(new, old).into()
     }
 
     fn selectable_names(&self) -> Vec<String> {

@@ -174,7 +174,7 @@ mod tests {
         );
         let address = json!({"type": "InternalIP", "address": "10.0.0.1"});
         let twice = json!({"status": {"addresses": [address, address]}});
-        let found = KindRules::validate_status_update(&NODE, &twice, &node);
+        let found = KindRules::validate_status_update(&NODE, &twice, &node).causes;
         assert_eq!(found[0].field, "status.addresses[1]");
         let mut new = node.clone();
         new["spec"]["podCIDRs"] = json!(["10.0.1.0/24"]);

@@ -166,7 +166,7 @@ mod tests {
         let told = |new: Value, old: Value| -> Vec<String> {
             let (new, old) = (with(new), with(old));
             let whole = POD.validate_update(&new, &old);
-            assert_eq!(whole, POD.validate_status_update(&new, &old));
+            assert_eq!(whole, POD.validate_status_update(&new, &old).causes);
             whole.iter().map(|cause| cause.message.clone()).collect()
         };
         for (key, name) in [

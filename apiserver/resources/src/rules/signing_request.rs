@@ -344,11 +344,8 @@ mod tests {
     #[test]
     fn decisions_are_made_once_and_not_by_signers() {
         let status = |new: &Value, old: &Value| {
-            texts(KindRules::validate_status_update(
-                &SIGNING_REQUEST,
-                new,
-                old,
-            ))
+            let found = KindRules::validate_status_update(&SIGNING_REQUEST, new, old);
+            texts(found.causes)
         };
         let plain = request(json!([]), "");
         let approved = request(json!([is("Approved")]), "");
@@ -398,11 +395,8 @@ mod tests {
     fn what_was_issued_stays() {
         let issued = request(json!([]), CERTIFICATE);
         let status = |new: &Value, old: &Value| {
-            texts(KindRules::validate_status_update(
-                &SIGNING_REQUEST,
-                new,
-                old,
-            ))
+            let found = KindRules::validate_status_update(&SIGNING_REQUEST, new, old);
+            texts(found.causes)
         };
         let none = request(json!([]), "");
         assert_eq!(status(&issued, &none), [""; 0]);

@@ -57,12 +57,6 @@ impl<T> Fields<T> {
         }
     }
 
-    /// Takes a value out.
-    pub fn remove(&mut self, name: &str) -> Option<T> {
-        let place = self.place(name).ok()?;
-        Some(self.0.remove(place).1)
-    }
-
     fn place(&self, name: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(known, _)| (**known).cmp(name))
     }
@@ -95,7 +89,6 @@ mod tests {
         assert_eq!(fields.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
         assert_eq!((fields.get("b"), fields.get("d")), (Some(&4), None));
         assert!(fields.contains_key("a") && !fields.is_empty());
-        assert_eq!((fields.remove("a"), fields.remove("a")), (Some(2), None));
         let read: Fields<u8> = serde_json::from_str(r#"{"z": 1, "y": 2}"#).expect("a map");
         assert_eq!(read.values().collect::<Vec<_>>(), [&2, &1]);
     }

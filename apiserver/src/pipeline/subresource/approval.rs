@@ -2,7 +2,7 @@
 
 use crate::pipeline::Target;
 use crate::pipeline::part::{ObjectPart, with_field};
-use hardway_resources::rules::{FieldErrors, KindRules};
+use hardway_resources::rules::{Findings, KindRules};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -18,9 +18,9 @@ impl ObjectPart for Approval {
         target.resource.rules.prepare_status_update(new, old);
     }
 
-    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
+    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> Findings {
         let mut errors = rules.validate(new);
         errors.extend(rules.validate_update(new, old));
-        errors
+        errors.into()
     }
 }

@@ -6,7 +6,7 @@ use crate::pipeline::{Object, Pipeline, Request, Target, Verb, decode, metadata}
 use hardway_access::Operation;
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
-use hardway_resources::rules::{FieldErrors, KindRules};
+use hardway_resources::rules::{Findings, KindRules};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ impl ObjectPart for Placement {
         false
     }
 
-    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
+    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> Findings {
         rules.validate_status_update(new, old)
     }
 }

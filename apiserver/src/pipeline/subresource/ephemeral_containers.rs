@@ -3,7 +3,7 @@
 use crate::pipeline::Target;
 use crate::pipeline::part::{ObjectPart, with_field};
 use hardway_proto::status::Cause;
-use hardway_resources::rules::{FieldErrors, KindRules};
+use hardway_resources::rules::{Findings, KindRules};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -18,10 +18,10 @@ impl ObjectPart for EphemeralContainers {
         *new = self.place(target, old, Cow::Borrowed(new));
     }
 
-    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
+    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> Findings {
         let mut errors = rules.validate(new);
         errors.extend(only_added(new, old));
-        errors
+        errors.into()
     }
 }
 

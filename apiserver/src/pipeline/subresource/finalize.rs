@@ -2,7 +2,7 @@
 
 use crate::pipeline::Target;
 use crate::pipeline::part::{ObjectPart, with_field};
-use hardway_resources::rules::{FieldErrors, KindRules};
+use hardway_resources::rules::{Findings, KindRules};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ impl ObjectPart for Finalize {
         *new = self.place(target, old, Cow::Borrowed(new));
     }
 
-    fn validate(&self, rules: &dyn KindRules, new: &Value, _old: &Value) -> FieldErrors {
-        rules.validate(new)
+    fn validate(&self, rules: &dyn KindRules, new: &Value, _old: &Value) -> Findings {
+        rules.validate(new).into()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::pipeline::part::ObjectPart;
 use crate::pipeline::{Target, metadata};
-use hardway_resources::rules::{FieldErrors, KindRules, pod};
+use hardway_resources::rules::{Findings, KindRules, pod};
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -26,9 +26,9 @@ impl ObjectPart for Resize {
         true
     }
 
-    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
+    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> Findings {
         let mut errors = rules.validate(new);
         errors.extend(pod::validate_resize(new, old));
-        errors
+        errors.into()
     }
 }

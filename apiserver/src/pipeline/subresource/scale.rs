@@ -7,7 +7,7 @@ use crate::pipeline::{Object, Request, Target, metadata};
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
 use hardway_resources::resource::api_version;
-use hardway_resources::rules::{FieldErrors, KindRules};
+use hardway_resources::rules::{Findings, KindRules};
 use hardway_resources::schema::builtin;
 use hardway_resources::{Schema, scale};
 use serde_json::{Map, Value, json};
@@ -80,7 +80,7 @@ impl ObjectPart for Scale {
         Main.prepare(target, new, old, applied);
     }
 
-    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
+    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> Findings {
         Main.validate(rules, new, old)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::pipeline::part::ObjectPart;
 use crate::pipeline::{Target, metadata};
-use hardway_resources::rules::{FieldErrors, KindRules};
+use hardway_resources::rules::{Findings, KindRules};
 use serde_json::Value;
 
 pub(super) struct StatusPart;
@@ -16,7 +16,7 @@ impl ObjectPart for StatusPart {
         target.resource.rules.prepare_status_update(new, old);
     }
 
-    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> FieldErrors {
+    fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> Findings {
         rules.validate_status_update(new, old)
     }
 }

@@ -450,6 +450,24 @@ impl Lab {
         read(response).await
     }
 
+    /// The warnings of an answer to a request with any body.
+    pub async fn warnings(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> Vec<String> {
+        let body = match body {
+            Value::Null => Bytes::new(),
+            body => Bytes::from(body.to_string()),
+        };
+        let answer = self.try_call_as(&self.tls, method, path, content_type, body);
+        let answer = answer.await.expect("the apiserver answers");
+        let all = answer.headers().get_all("warning").iter();
+        all.map(|text| text.to_str().unwrap().to_owned()).collect()
+    }
+
     pub async fn get(&self, path: &str) -> (u16, Value) {
         self.send(Method::GET, path, "", "").await
     }

@@ -183,11 +183,11 @@ mod tests {
     #[test]
     fn what_was_there_may_stay() {
         let old = cron(&json!({"schedule": "TZ=UTC 0 * * * *"}));
-        assert_eq!(CRON_JOB.validate_changed(&old, &old), []);
+        assert_eq!(CRON_JOB.validate_changed(&old, &old).causes, []);
         let both = cron(&json!({"schedule": "TZ=UTC 0 * * * *", "timeZone": "UTC"}));
-        assert_eq!(CRON_JOB.validate_changed(&both, &old).len(), 1);
+        assert_eq!(CRON_JOB.validate_changed(&both, &old).causes.len(), 1);
         let lost = cron(&json!({"timeZone": "Asia/Nowhere"}));
-        assert_eq!(CRON_JOB.validate_changed(&lost, &lost), []);
+        assert_eq!(CRON_JOB.validate_changed(&lost, &lost).causes, []);
     }
 
     #[test]

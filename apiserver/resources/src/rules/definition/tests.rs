@@ -354,7 +354,7 @@ fn updates() {
         let mut new = old.clone();
         edit(&mut new);
         DEFINITION.prepare_update(&mut new, &old);
-        told(DEFINITION.validate_changed(&new, &old))
+        told(DEFINITION.validate_changed(&new, &old).causes)
     };
     assert_eq!(change(&|_| ()), [""; 0]);
     assert_eq!(
@@ -378,12 +378,18 @@ fn updates() {
     schema(&mut old, json!({"properties": {"spec": {}}}));
     let mut new = old.clone();
     new["metadata"]["labels"] = json!({"a": "b"});
-    assert_eq!(told(DEFINITION.validate_changed(&new, &old)), [""; 0]);
+    assert_eq!(
+        told(DEFINITION.validate_changed(&new, &old).causes),
+        [""; 0]
+    );
     new["spec"]["names"]["shortNames"] = json!(["b"]);
-    assert_eq!(told(DEFINITION.validate_changed(&new, &old)), [""; 0]);
+    assert_eq!(
+        told(DEFINITION.validate_changed(&new, &old).causes),
+        [""; 0]
+    );
     new["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["$ref"] = json!("x");
     assert_eq!(
-        told(DEFINITION.validate_changed(&new, &old)),
+        told(DEFINITION.validate_changed(&new, &old).causes),
         ["spec.validation.openAPIV3Schema.$ref: Forbidden: $ref is not supported"]
     );
 }
