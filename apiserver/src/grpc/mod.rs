@@ -260,6 +260,7 @@ fn write_options(options: Option<&api::WriteOptions>) -> Result<Options, Status>
             "" => FieldValidation::Ignore,
             other => FieldValidation::parse(other)?,
         },
+        field_validation_given: !options.field_validation.is_empty(),
         ..Options::default()
     };
     read.set_field_manager(options.field_manager.clone())?;

@@ -1,6 +1,6 @@
 //! What admission is told of a write, and what is done with what it says.
 
-use super::{FieldValidation, Options, Pipeline, Request, Target};
+use super::{Options, Pipeline, Request, Target};
 use crate::conversion::Conversion;
 use crate::metrics;
 use futures_util::future::BoxFuture;
@@ -382,14 +382,8 @@ fn options(operation: Operation, options: &Options) -> Value {
         if !options.field_manager.is_empty() {
             written["fieldManager"] = json!(options.field_manager);
         }
-        let validation = match options.field_validation {
-            FieldValidation::Ignore => Some("Ignore"),
-            FieldValidation::Strict => Some("Strict"),
-            // As if nothing was said, which means the same.
-            FieldValidation::Warn => None,
-        };
-        if let Some(validation) = validation {
-            written["fieldValidation"] = json!(validation);
+        if options.field_validation_given {
+            written["fieldValidation"] = json!(options.field_validation.as_str());
         }
         return written;
     }
@@ -430,5 +424,13 @@ mod tests {
                 "gracePeriodSeconds": 0, "propagationPolicy": "Orphan"})
         );
         assert_eq!(options(Operation::Connect, &asked), Value::Null);
+        // What was said is told, also where it is what is done anyway.
+        let told = |query: &str| {
+            let asked = Options::from_query(query).unwrap();
+            options(Operation::Create, &asked)["fieldValidation"].clone()
+        };
+        assert_eq!(told("fieldValidation=Warn"), "Warn");
+        assert_eq!(told("fieldValidation="), Value::Null);
+        assert_eq!(told(""), Value::Null);
     }
 }

@@ -18,6 +18,15 @@ pub enum FieldValidation {
 }
 
 impl FieldValidation {
+    /// As Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "Ignore",
+            Self::Warn => "Warn",
+            Self::Strict => "Strict",
+        }
+    }
+
     /// From its name; empty means the default.
     pub fn parse(text: &str) -> Result<Self, Status> {
         match text {
@@ -58,6 +67,8 @@ pub struct Options {
     pub field_manager: String,
     /// `fieldValidation`.
     pub field_validation: FieldValidation,
+    /// Whether that was given at all.
+    pub field_validation_given: bool,
     /// `force`, of server-side apply.
     pub force: bool,
     /// Whether `force` was given at all.
@@ -135,7 +146,10 @@ impl Options {
                 "sendInitialEvents" => options.initial_events = Some(boolean(&value)),
                 "dryRun" => options.dry_run(&value)?,
                 "fieldManager" => options.set_field_manager(value)?,
-                "fieldValidation" => options.field_validation = FieldValidation::parse(&value)?,
+                "fieldValidation" => {
+                    options.field_validation = FieldValidation::parse(&value)?;
+                    options.field_validation_given = !value.is_empty();
+                }
                 "force" => {
                     options.force = boolean(&value);
                     options.force_given = true;

@@ -144,6 +144,56 @@ async fn parameters_are_objects_of_any_kind() {
     );
 }
 
+/// The walk-through of Kubernetes' documentation: a custom resource says what is allowed, and
+/// the next request is judged by what it says now.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parameters_are_custom_resources() {
+    let lab = Lab::start().await;
+    let schema = json!({"type": "object", "properties": {"maxReplicas": {"type": "integer"}}});
+    let definition = json!({"metadata": {"name": "replicalimits.rules.example.com"}, "spec": {
+        "group": "rules.example.com", "scope": "Namespaced",
+        "names": {"plural": "replicalimits", "kind": "ReplicaLimit"},
+        "versions": [{"name": "v1", "served": true, "storage": true,
+            "schema": {"openAPIV3Schema": schema}}]}});
+    lab.create(
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        &definition,
+    )
+    .await;
+    let limits = "/apis/rules.example.com/v1/namespaces/default/replicalimits";
+    lab.until("the definition is served", async || {
+        lab.get(limits).await.0 == 200
+    })
+    .await;
+    let limit = json!({"apiVersion": "rules.example.com/v1", "kind": "ReplicaLimit",
+        "metadata": {"name": "l", "labels": {"of": "replicas"}}, "maxReplicas": 3});
+    lab.create(limits, &limit).await;
+    let policy = json!({"metadata": {"name": "limit"}, "spec": {
+        "paramKind": {"apiVersion": "rules.example.com/v1", "kind": "ReplicaLimit"},
+        "matchConstraints": constraints("apps", "deployments"),
+        "validations": [{"expression": "object.spec.replicas <= params.maxReplicas",
+            "messageExpression": "'no more than ' + string(params.maxReplicas)"}]}});
+    lab.create(&format!("{V1}/validatingadmissionpolicies"), &policy)
+        .await;
+    let reference = json!({"selector": {"matchLabels": {"of": "replicas"}},
+        "parameterNotFoundAction": "Deny"});
+    let binding = json!({"validationActions": ["Deny"], "paramRef": reference});
+    bind(&lab, V1, "validating", "limit", binding).await;
+    for most in 3..6_u32 {
+        let change = json!({"maxReplicas": most});
+        assert_eq!(lab.merge(&format!("{limits}/l"), &change).await.0, 200);
+        let (code, status) = lab.post(DEPLOYMENTS, &deployment("no", most + 1)).await;
+        let message = status["message"].as_str().unwrap();
+        assert_eq!(code, 422, "{message}");
+        assert!(
+            message.ends_with(&format!("denied request: no more than {most}")),
+            "{message}"
+        );
+        let fits = deployment(&format!("fits-{most}"), most);
+        assert_eq!(lab.post(DEPLOYMENTS, &fits).await.0, 201);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_are_changed_by_configurations_and_patches() {
     let lab = Lab::start().await;

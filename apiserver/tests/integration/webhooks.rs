@@ -138,6 +138,37 @@ async fn objects_are_changed_and_refused() {
     lab.create(MAPS, &config_map("b")).await;
 }
 
+/// Policies come before webhooks. What either changes the other is asked about again, once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_and_webhooks_are_asked_again_about_each_others_changes() {
+    const BETA: &str = "/apis/admissionregistration.k8s.io/v1beta1";
+    let lab = Lab::start().await;
+    let server = Server::start(HERE, &["127.0.0.1"]).await.unwrap();
+    let noted = "[JSONPatch{op: 'add', path: '/metadata/annotations', value: {
+        'labels': has(object.metadata.labels) ? object.metadata.labels.first : 'none'}}]";
+    let policy = json!({"metadata": {"name": "notes"}, "spec": {
+        "reinvocationPolicy": "IfNeeded",
+        "matchConstraints": {"resourceRules": [rule(&["CREATE"], "", "v1", "configmaps")]},
+        "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": noted}}]}});
+    lab.create(&format!("{BETA}/mutatingadmissionpolicies"), &policy)
+        .await;
+    let binding = json!({"metadata": {"name": "notes"}, "spec": {"policyName": "notes"}});
+    lab.create(&format!("{BETA}/mutatingadmissionpolicybindings"), &binding)
+        .await;
+    let mut hook = webhook(&server, "a", "label/first/1");
+    hook["reinvocationPolicy"] = json!("IfNeeded");
+    configure(&lab, MUTATING, "changes", &[hook]).await;
+    let made = lab.create(MAPS, &config_map("a")).await;
+    assert_eq!(made["metadata"]["labels"], json!({"first": "1"}));
+    assert_eq!(made["metadata"]["annotations"], json!({"labels": "1"}));
+    let seen = asked(&server, "label/first/1");
+    let noted: Vec<&Value> = seen
+        .iter()
+        .map(|request| &request["object"]["metadata"]["annotations"]["labels"])
+        .collect();
+    assert_eq!(noted, ["none", "1"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_just_configured_holds_for_the_next_request() {
     let lab = Lab::start().await;

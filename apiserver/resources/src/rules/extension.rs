@@ -43,7 +43,8 @@ pub(super) const MUTATING_WEBHOOKS: Kind = Kind {
     any_finalizer: true,
     generation: true,
     default: |configuration| default_webhooks(configuration, true),
-    validate: |configuration| Errors::collect(|e| webhooks::check(e, configuration)),
+    validate: |new| Errors::collect(|e| webhooks::check(e, new, None)),
+    validate_changed: Some(|new, old| Errors::collect(|e| webhooks::check(e, new, Some(old)))),
     ..PLAIN
 };
 

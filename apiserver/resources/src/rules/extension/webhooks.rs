@@ -10,24 +10,67 @@ use hardway_proto::names;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+const NO_EFFECTS: [&str; 2] = ["None", "NoneOnDryRun"];
 const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 
-/// The webhooks of a configuration.
-pub fn check(e: &mut Errors, configuration: &Value) {
+/// What isn't asked of a configuration that was as wrong before.
+#[derive(Default)]
+struct Lenience {
+    /// That conditions are right, since they are the same.
+    conditions: bool,
+    /// That a version of reviews is known.
+    versions: bool,
+    /// That each has a name of its own.
+    names: bool,
+    /// That there are no side effects.
+    effects: bool,
+}
+
+impl Lenience {
+    fn of(new: &[Value], old: &[Value]) -> Self {
+        let conditions = |hooks: &[Value]| -> Vec<Value> {
+            let hooks = hooks.iter();
+            hooks
+                .map(|hook| get(hook, "matchConditions").clone())
+                .collect()
+        };
+        let all_known = |field: &str, known: &dyn Fn(&Value) -> bool| {
+            old.iter().all(|hook| known(get(hook, field)))
+        };
+        let mut seen = BTreeSet::new();
+        Self {
+            conditions: conditions(new) == conditions(old),
+            versions: !all_known("admissionReviewVersions", &knows_review),
+            names: !old.iter().all(|hook| seen.insert(text(hook, "name"))),
+            effects: !all_known("sideEffects", &|of| {
+                NO_EFFECTS.iter().any(|known| of == known)
+            }),
+        }
+    }
+}
+
+/// The webhooks of a configuration; `old` is what it replaces.
+pub fn check(e: &mut Errors, configuration: &Value, old: Option<&Value>) {
+    let hooks = list(configuration, "webhooks");
+    let lenience = match old {
+        Some(old) => Lenience::of(hooks, list(old, "webhooks")),
+        None => Lenience::default(),
+    };
     let mut seen = BTreeSet::new();
-    for (i, hook) in list(configuration, "webhooks").iter().enumerate() {
+    for (i, hook) in hooks.iter().enumerate() {
         let path = Path::new("webhooks").index(i);
-        check_webhook(e, &path, hook);
+        check_webhook(e, &path, hook, &lenience);
         let at = path.child("admissionReviewVersions");
-        check_versions(e, &at, get(hook, "admissionReviewVersions"));
+        let versions = get(hook, "admissionReviewVersions");
+        check_versions(e, &at, versions, lenience.versions);
         let name = text(hook, "name");
-        if !name.is_empty() && !seen.insert(name) {
+        if !name.is_empty() && !seen.insert(name) && !lenience.names {
             e.duplicate(&path.child("name"), name);
         }
     }
 }
 
-fn check_webhook(e: &mut Errors, path: &Path, hook: &Value) {
+fn check_webhook(e: &mut Errors, path: &Path, hook: &Value, lenience: &Lenience) {
     check_name(e, &path.child("name"), text(hook, "name"));
     for (i, rule) in list(hook, "rules").iter().enumerate() {
         check_rule(e, &path.child("rules").index(i), rule);
@@ -40,8 +83,12 @@ fn check_webhook(e: &mut Errors, path: &Path, hook: &Value) {
     }
     let at = path.child("sideEffects");
     match text(hook, "sideEffects") {
+        "" if lenience.effects => {}
+        effects if lenience.effects => {
+            e.one_of(&at, effects, &["None", "NoneOnDryRun", "Some", "Unknown"]);
+        }
         "" => e.required(&at, "must specify one of None, NoneOnDryRun"),
-        effects => e.one_of(&at, effects, &["None", "NoneOnDryRun"]),
+        effects => e.one_of(&at, effects, &NO_EFFECTS),
     }
     let seconds = int(hook, "timeoutSeconds").unwrap_or(10);
     if !(1..=30).contains(&seconds) {
@@ -55,8 +102,10 @@ fn check_webhook(e: &mut Errors, path: &Path, hook: &Value) {
         labels::check_selector(e, &path.child(selector), get(hook, selector));
     }
     client_config::check(e, &path.child("clientConfig"), get(hook, "clientConfig"));
-    let (at, conditions) = (path.child("matchConditions"), list(hook, "matchConditions"));
-    match_conditions::check(e, &at, conditions, Vocabulary::default());
+    if !lenience.conditions {
+        let (at, conditions) = (path.child("matchConditions"), list(hook, "matchConditions"));
+        match_conditions::check(e, &at, conditions, Vocabulary::default());
+    }
     // Of mutating ones alone.
     let at = path.child("reinvocationPolicy");
     let policy = text(hook, "reinvocationPolicy");
@@ -80,7 +129,13 @@ fn check_name(e: &mut Errors, path: &Path, name: &str) {
     }
 }
 
-fn check_versions(e: &mut Errors, path: &Path, versions: &Value) {
+/// Whether one of the versions of reviews is known.
+fn knows_review(versions: &Value) -> bool {
+    let mut versions = versions.as_array().into_iter().flatten();
+    versions.any(|version| version == "v1" || version == "v1beta1")
+}
+
+fn check_versions(e: &mut Errors, path: &Path, versions: &Value, any: bool) {
     let listed = versions.as_array().map(Vec::as_slice).unwrap_or_default();
     if listed.is_empty() {
         return e.required(path, "must specify one of v1, v1beta1");
@@ -94,7 +149,7 @@ fn check_versions(e: &mut Errors, path: &Path, versions: &Value) {
             false => e.invalid(&at, version, "duplicate version"),
         }
     }
-    if !seen.contains("v1") && !seen.contains("v1beta1") {
+    if !any && !knows_review(versions) {
         e.invalid(path, versions, "must include at least one of v1, v1beta1");
     }
 }
@@ -191,5 +246,52 @@ fn check_resources(e: &mut Errors, path: &Path, resources: &Value) {
             resources,
             "if '*' is present, must not specify other resources without subresources",
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// `TestValidateValidatingWebhookConfigurationUpdate` of Kubernetes: what was wrong
+    /// before may stay so.
+    #[test]
+    fn what_was_as_wrong_before_is_let_be() {
+        let hook = |name: &str, effects: &str, versions: &[&str], condition: &str| {
+            json!({"name": name, "sideEffects": effects, "admissionReviewVersions": versions,
+                "clientConfig": {"url": "https://example.com"}, "failurePolicy": "Fail",
+                "matchPolicy": "Exact", "timeoutSeconds": 10,
+                "matchConditions": [{"name": "c", "expression": condition}]})
+        };
+        let of = |hooks: &[Value]| json!({"webhooks": hooks});
+        let told = |new: &Value, old: Option<&Value>| -> Vec<String> {
+            let causes = Errors::collect(|e| check(e, new, old));
+            causes.into_iter().map(|cause| cause.field).collect()
+        };
+        let good = of(&[hook("a.b.c", "None", &["v1"], "true")]);
+        for (wrong, field) in [
+            (hook("a.b.c", "Unknown", &["v1"], "true"), "sideEffects"),
+            (
+                hook("a.b.c", "None", &["v7"], "true"),
+                "admissionReviewVersions",
+            ),
+            (
+                hook("a.b.c", "None", &["v1"], "odd("),
+                "matchConditions[0].expression",
+            ),
+        ] {
+            let wrong = of(&[wrong]);
+            let field = format!("webhooks[0].{field}");
+            assert_eq!(told(&wrong, None), [field.clone()]);
+            assert_eq!(told(&wrong, Some(&good)), [field]);
+            assert_eq!(told(&wrong, Some(&wrong)), [""; 0]);
+        }
+        let twice = of(&[
+            hook("a.b.c", "None", &["v1"], "true"),
+            hook("a.b.c", "None", &["v1"], "true"),
+        ]);
+        assert_eq!(told(&twice, Some(&good)), ["webhooks[1].name"]);
+        assert_eq!(told(&twice, Some(&twice)), [""; 0]);
     }
 }
