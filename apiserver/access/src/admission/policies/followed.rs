@@ -1,9 +1,10 @@
 //! The policies that there are, with their bindings: read and compiled when they were written,
 //! not when a request comes.
 
-use super::super::matching::{Index, MatchResources, REGISTRATION_GROUP};
+use super::super::matching::{Index, REGISTRATION_GROUP};
 use super::super::review::Review;
 use super::binding::Binding;
+use super::policy::Policy;
 use crate::objects::parse;
 use crate::{Objects, text};
 use bytes::Bytes;
@@ -26,8 +27,8 @@ pub trait Compiled: Send + Sync + Sized {
     /// If a selector is none.
     fn compile(policy: &Value) -> Result<Self, SelectorError>;
 
-    /// Which requests concern it.
-    fn constraints(&self) -> &MatchResources;
+    /// What it has in common with other kinds.
+    fn common(&self) -> &Policy;
 }
 
 /// All policies of a kind, as they are now.
@@ -139,7 +140,7 @@ impl<P: Compiled> Set<P> {
                 Some(Bound { policy, bindings })
             })
             .collect();
-        let index = Index::of(bound.iter().map(|bound| bound.policy.constraints()));
+        let index = Index::of(bound.iter().map(|bound| &bound.policy.common().constraints));
         Self {
             at,
             compiled,

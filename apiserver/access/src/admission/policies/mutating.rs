@@ -4,10 +4,10 @@
 mod mutation;
 mod patch;
 
-use super::super::matching::{MatchResources, is_exempt_from_policies};
+use super::super::matching::is_exempt_from_policies;
 use super::super::review::{ResourceKind, Review};
 use super::binding::Binding;
-use super::followed::{Bound, Compiled, Followed};
+use super::followed::{Bound, Followed};
 use super::host::{Check, Enforcement, ErrorType, Host};
 use super::policy::Policy;
 use super::shown::Shown;
@@ -15,7 +15,6 @@ use super::subject::Subject;
 use super::{params, refusal};
 use crate::{Authorizer, Objects, text};
 use hardway_proto::Status;
-use hardway_proto::labels::SelectorError;
 use mutation::MutatingPolicy;
 use serde_json::Value;
 use std::sync::Arc;
@@ -25,19 +24,6 @@ use std::time::Instant;
 #[derive(Default)]
 pub struct Mutating {
     followed: Followed<MutatingPolicy>,
-}
-
-impl Compiled for MutatingPolicy {
-    const POLICIES: &'static str = "mutatingadmissionpolicies";
-    const BINDINGS: &'static str = "mutatingadmissionpolicybindings";
-
-    fn compile(policy: &Value) -> Result<Self, SelectorError> {
-        Self::compile(policy)
-    }
-
-    fn constraints(&self) -> &MatchResources {
-        &self.common.constraints
-    }
 }
 
 /// A policy that is to change the object, under a binding, with parameters.

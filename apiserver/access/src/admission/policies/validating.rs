@@ -4,16 +4,15 @@
 mod judgement;
 mod outcome;
 
-use super::super::matching::{MatchResources, is_exempt_from_policies};
+use super::super::matching::is_exempt_from_policies;
 use super::super::review::Review;
-use super::followed::{Bound, Compiled, Followed};
+use super::followed::{Bound, Followed};
 use super::host::Host;
 use super::params;
 use super::shown::Versions;
 use super::subject::Subject;
 use crate::{Authorizer, Objects};
 use hardway_proto::Status;
-use hardway_proto::labels::SelectorError;
 use judgement::ValidatingPolicy;
 use outcome::Outcome;
 use serde_json::Value;
@@ -23,19 +22,6 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct Validating {
     followed: Followed<ValidatingPolicy>,
-}
-
-impl Compiled for ValidatingPolicy {
-    const POLICIES: &'static str = "validatingadmissionpolicies";
-    const BINDINGS: &'static str = "validatingadmissionpolicybindings";
-
-    fn compile(policy: &Value) -> Result<Self, SelectorError> {
-        Self::compile(policy)
-    }
-
-    fn constraints(&self) -> &MatchResources {
-        &self.common.constraints
-    }
 }
 
 impl Validating {

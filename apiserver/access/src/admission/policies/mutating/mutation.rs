@@ -1,6 +1,7 @@
 //! What one policy does to an object.
 
 use super::super::evaluation::{Evaluation, Expression, Inputs};
+use super::super::followed::Compiled;
 use super::super::host::Host;
 use super::super::policy::Policy;
 use super::patch;
@@ -35,12 +36,11 @@ enum Kind {
     JsonPatch,
 }
 
-impl MutatingPolicy {
-    /// Compiles it.
-    ///
-    /// # Errors
-    /// If a selector is none.
-    pub fn compile(policy: &Value) -> Result<Self, SelectorError> {
+impl Compiled for MutatingPolicy {
+    const POLICIES: &'static str = "mutatingadmissionpolicies";
+    const BINDINGS: &'static str = "mutatingadmissionpolicybindings";
+
+    fn compile(policy: &Value) -> Result<Self, SelectorError> {
         let (common, composition) = Policy::compile(policy)?;
         let mutations = items(&policy["spec"], "/mutations").iter();
         let mutations = mutations.map(|mutation| {
@@ -66,6 +66,12 @@ impl MutatingPolicy {
         })
     }
 
+    fn common(&self) -> &Policy {
+        &self.common
+    }
+}
+
+impl MutatingPolicy {
     /// Its changes, in order.
     pub fn mutations(&self) -> &[Mutation] {
         &self.mutations

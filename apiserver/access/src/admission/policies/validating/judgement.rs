@@ -1,6 +1,7 @@
 //! What one policy says of one request, with one set of parameters.
 
 use super::super::evaluation::{Evaluation, Expression, Inputs, Spent};
+use super::super::followed::Compiled;
 use super::super::policy::Policy;
 use crate::objects::items;
 use crate::text;
@@ -83,12 +84,11 @@ impl Judgement {
     }
 }
 
-impl ValidatingPolicy {
-    /// Compiles it.
-    ///
-    /// # Errors
-    /// If a selector is none.
-    pub fn compile(policy: &Value) -> Result<Self, SelectorError> {
+impl Compiled for ValidatingPolicy {
+    const POLICIES: &'static str = "validatingadmissionpolicies";
+    const BINDINGS: &'static str = "validatingadmissionpolicybindings";
+
+    fn compile(policy: &Value) -> Result<Self, SelectorError> {
         let (common, composition) = Policy::compile(policy)?;
         let compile =
             |text: &str, returns| Expression::new(text, composition.compile(text, returns));
@@ -117,6 +117,12 @@ impl ValidatingPolicy {
         })
     }
 
+    fn common(&self) -> &Policy {
+        &self.common
+    }
+}
+
+impl ValidatingPolicy {
     /// Evaluates it.
     pub fn judge(&self, inputs: &Inputs<'_>) -> Judgement {
         match self
