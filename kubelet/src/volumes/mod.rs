@@ -18,6 +18,7 @@ mod locks;
 mod looks;
 mod mounts;
 mod nfs;
+mod note;
 mod ownership;
 mod persistent;
 mod plugin;

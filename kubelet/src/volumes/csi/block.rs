@@ -8,8 +8,9 @@ use super::client::api::{
 };
 use super::client::{Capabilities, Driver};
 use super::filesystem::{DEVICES, Place, folders, plugin_dir, read, text};
-use super::record::{Record, Staged, missing_is_fine};
+use super::record::{Record, Staged};
 use crate::root_dir;
+use crate::volumes::note::missing_is_fine;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;

@@ -6,11 +6,12 @@ use super::client::api::{
     NodeUnstageVolumeRequest,
 };
 use super::client::{Capabilities, Driver};
-use super::record::{Record, Staged, missing_is_fine};
+use super::record::{Record, Staged};
 use super::request::Around;
 use super::source::sha256;
 use crate::volumes::System;
 use crate::volumes::looks::look;
+use crate::volumes::note::missing_is_fine;
 use crate::volumes::ownership::{self, Access};
 use crate::volumes::plugin::Mounter;
 use hardway_proto::Kind;

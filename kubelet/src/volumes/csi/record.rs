@@ -3,9 +3,10 @@
 
 use super::attachment::Attached;
 use super::source::Source;
+use crate::volumes::note;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The file's name.
@@ -89,11 +90,9 @@ impl Record {
     /// # Errors
     /// If it can't be read, or says nothing.
     pub fn read(dir: &Path) -> io::Result<Option<Self>> {
-        let text = match fs::read(dir.join(FILE)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
+        let Some(record): Option<Self> = note::read(dir, FILE)? else {
+            return Ok(None);
         };
-        let record: Self = serde_json::from_slice(&text)?;
         match record.driver_name.is_empty() || record.volume_handle.is_empty() {
             true => Err(io::Error::other("it names no driver or no volume")),
             false => Ok(Some(record)),
@@ -102,13 +101,7 @@ impl Record {
 
     /// Writes it into a folder: whole, or not at all.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        crate::root_dir::make(dir)?;
-        let new = dir.join(format!("{FILE}.new"));
-        let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
-        fs::rename(new, dir.join(FILE))?;
-        File::open(dir)?.sync_all()
+        note::write(dir, FILE, self)
     }
 
     /// Writes it into a folder, and makes another one, beside everything else: the disk may be
@@ -127,18 +120,8 @@ impl Record {
 
     /// Takes it away, and its folder, which is empty by then.
     pub fn remove(dir: &Path) -> io::Result<()> {
-        for name in [FILE.to_owned(), format!("{FILE}.new")] {
-            missing_is_fine(fs::remove_file(dir.join(name)))?;
-        }
-        missing_is_fine(fs::remove_dir(dir))
-    }
-}
-
-/// What isn't there needn't be removed.
-pub(super) fn missing_is_fine(outcome: io::Result<()>) -> io::Result<()> {
-    match outcome {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+        note::remove(dir, FILE)?;
+        note::missing_is_fine(fs::remove_dir(dir))
     }
 }
 

@@ -1,10 +1,10 @@
 //! A disk of an iSCSI server: what it is called, and where what is known of it is kept.
 
+use crate::volumes::note;
 use crate::volumes::plugin::VolumeSpec;
 use k8s_openapi::api::core::v1::{ISCSIPersistentVolumeSource, ISCSIVolumeSource, SecretReference};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The file in which a disk is noted, beside what is mounted of it.
@@ -135,11 +135,9 @@ impl Disk {
     /// # Errors
     /// If it can't be read.
     pub fn read(dir: &Path) -> io::Result<Option<Self>> {
-        let text = match fs::read(dir.join(FILE)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other?,
+        let Some(disk): Option<Self> = note::read(dir, FILE)? else {
+            return Ok(None);
         };
-        let disk: Self = serde_json::from_slice(&text)?;
         match disk.portals.is_empty() || disk.check().is_err() {
             true => Err(io::Error::other("it names no disk")),
             false => Ok(Some(disk)),
@@ -148,12 +146,7 @@ impl Disk {
 
     /// Notes it in a folder: whole, or not at all.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        crate::root_dir::make(dir)?;
-        let new = dir.join(format!("{FILE}.new"));
-        let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
-        fs::rename(new, dir.join(FILE))
+        note::write(dir, FILE, self)
     }
 }
 
@@ -214,7 +207,7 @@ mod tests {
         assert!(at.ends_with(last), "{at:?}");
         made.write(&at).unwrap();
         assert_eq!(Disk::read(&at).unwrap(), Some(made));
-        fs::write(at.join(FILE), "{").unwrap();
+        std::fs::write(at.join(FILE), "{").unwrap();
         assert!(Disk::read(&at).is_err());
     }
 
