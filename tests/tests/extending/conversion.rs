@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::hooks::Hooks;
 
 /// So many objects are stored.
-const COUNT: usize = 60;
+const COUNT: usize = 150;
 
 /// `hosts`: with `spec.hostPort` in `v1`, with `host` and `port` in `v2`.
 fn definition(hooks: &Hooks, group: &str) -> Value {
