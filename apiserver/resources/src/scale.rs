@@ -149,27 +149,27 @@ mod tests {
                 {"key": "tier", "operator": "In", "values": ["b", "a"]}]}},
             "status": {"replicas": 1},
         });
-        let mut scale = read(&row, &object).expect("scalable");
+        let mut scale = read(&row, "v1", &object).expect("scalable");
         assert_eq!(
             scale["status"],
             json!({"replicas": 1, "selector": "app=web,tier in (a,b)"})
         );
         assert_eq!(scale["metadata"].get("labels"), None);
         scale["spec"]["replicas"] = json!(5);
-        write(&row, &mut object, &scale);
+        write(&row, "v1", &mut object, &scale);
         assert_eq!(object["spec"]["replicas"], 5);
 
         let row = registry
             .lookup("extensions", "v1beta1", "deployments")
             .expect("deployments");
-        let scale = read(&row, &object).expect("scalable");
+        let scale = read(&row, "v1beta1", &object).expect("scalable");
         assert_eq!(scale["apiVersion"], "extensions/v1beta1");
         assert_eq!(
             scale["status"],
             json!({"replicas": 1, "targetSelector": "app=web,tier in (a,b)"})
         );
         object["spec"]["selector"] = json!({"matchLabels": {"app": "web"}});
-        let scale = read(&row, &object).expect("scalable");
+        let scale = read(&row, "v1beta1", &object).expect("scalable");
         assert_eq!(scale["status"]["selector"], json!({"app": "web"}));
     }
 }
