@@ -351,10 +351,10 @@ impl KindRules for CustomRules {
     }
 
     fn prepare_create(&self, object: &mut Value) {
-        if self.of(object).is_some_and(|rules| rules.has_status) {
-            if let Some(fields) = object.as_object_mut() {
-                fields.remove("status");
-            }
+        if self.of(object).is_some_and(|rules| rules.has_status)
+            && let Some(fields) = object.as_object_mut()
+        {
+            fields.remove("status");
         }
     }
 

@@ -11,6 +11,7 @@ use hardway_proto::Status;
 use hardway_proto::fields::FieldSelector;
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A request that was let in: its sender may do this, and its target knows the verb. Made
 /// by [`Pipeline::admit`] alone, so who has one need not ask again.
@@ -157,14 +158,14 @@ impl Pipeline {
         panic_if_asked(request);
         let work = heavy::heavy(self.weight(request), self.dispatch(request));
         let done_by = request.done_by();
-        tokio::time::timeout_at(done_by.into(), work)
-            .await
-            .unwrap_or_else(|_| {
-                Err(match done_by < request.deadline {
-                    true => Status::write_out_of_time(),
-                    false => Status::out_of_time(),
-                })
-            })
+        match tokio::time::timeout_at(done_by.into(), work).await {
+            // A webhook has as long as the request, and its failure then is the time's.
+            Ok(outcome) if outcome.is_ok() || Instant::now() < done_by => outcome,
+            _ => Err(match done_by < request.deadline {
+                true => Status::write_out_of_time(),
+                false => Status::out_of_time(),
+            }),
+        }
     }
 
     /// Bytes of what a request brings and changes.

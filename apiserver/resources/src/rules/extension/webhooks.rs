@@ -283,7 +283,7 @@ mod tests {
         ] {
             let wrong = of(&[wrong]);
             let field = format!("webhooks[0].{field}");
-            assert_eq!(told(&wrong, None), [field.clone()]);
+            assert_eq!(told(&wrong, None), std::slice::from_ref(&field));
             assert_eq!(told(&wrong, Some(&good)), [field]);
             assert_eq!(told(&wrong, Some(&wrong)), [""; 0]);
         }
