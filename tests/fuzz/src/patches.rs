@@ -36,7 +36,7 @@ fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// As RFC 6902 has it.
+/// As RFC 6902 has it, but for tests for null.
 pub fn json_patch(data: &[u8]) {
     let mut choices = Choices::new(data);
     let object = choices.object(4);
@@ -100,7 +100,15 @@ fn apply(document: &mut Value, operation: &Value) -> Option<()> {
             let value = remove(document, from)?;
             add(document, path, value)
         }
-        _ => (document.pointer(path)? == &operation["value"]).then_some(()),
+        _ => match document.pointer(path) {
+            Some(value) => (value == &operation["value"]).then_some(()),
+            // Kubernetes takes a member that an object lacks for null.
+            None => {
+                let (above, _) = path.rsplit_once('/')?;
+                let lacks = document.pointer(above)?.is_object();
+                (lacks && operation["value"].is_null()).then_some(())
+            }
+        },
     }
 }
 
