@@ -11,11 +11,14 @@ use hardway_proto::Status;
 use http_body_util::{BodyExt, Full};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
 /// Watches that share a connection: fewer than any apiserver takes.
 const SHARING: usize = 80;
+/// Before a request that no connection took is sent again.
+const PAUSES: [Duration; 4] = [1, 4, 16, 64].map(Duration::from_millis);
 
 /// Connections to one apiserver.
 pub(crate) struct Connections {
@@ -62,12 +65,9 @@ impl Http for Connections {
             false => (self.first.clone(), None),
         };
         Box::pin(async move {
-            let again = request.clone();
-            let response = match once(&mut connection, request).await {
-                Err(error) if was_never_sent(&error) => once(&mut connection, again).await,
-                answer => answer,
-            };
-            let response = response.map_err(unreachable)?;
+            let response = taken(&mut connection, request)
+                .await
+                .map_err(unreachable)?;
             Ok(response.map(|body| {
                 // Counted until the body is read or dropped.
                 Body::new(body.map_err(move |error| {
@@ -77,6 +77,21 @@ impl Http for Connections {
             }))
         })
     }
+}
+
+/// Sends a request until a connection takes it. That one is closing is known only when its
+/// own task has run: until then one is given the same connection again.
+async fn taken(
+    connection: &mut Connection,
+    request: http::Request<Bytes>,
+) -> Result<http::Response<Body>, tonic::transport::Error> {
+    for pause in PAUSES {
+        match once(connection, request.clone()).await {
+            Err(error) if was_never_sent(&error) => tokio::time::sleep(pause).await,
+            answer => return answer,
+        }
+    }
+    once(connection, request).await
 }
 
 async fn once(
