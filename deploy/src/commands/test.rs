@@ -1,28 +1,24 @@
 //! `hardway test`: everything that must hold before a change is good.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anstream::println;
 use clap::ValueEnum;
 
-use super::{down, status, up};
-
 use crate::compile;
-use crate::failure::{Failure, OrFail, Result};
-use crate::lab::Lab;
+use crate::failure::{Failure, Result};
 use crate::packages;
-use crate::plan::Plan;
 use crate::progress::{Progress, seconds};
 
 mod deny;
+mod end_to_end;
 mod fuzz;
 mod hosts;
+mod lanes;
 mod report;
+mod run_tests;
 mod second_try;
+mod suites;
 
 /// What `test` may be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,6 +33,9 @@ pub struct Options {
     /// `hosts` and `panics` run only when they are named
     #[arg(long, value_delimiter = ',')]
     pub suite: Vec<String>,
+    /// So many labs beside each other, which share the end-to-end suites out
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub labs: u8,
     /// Optimised components for the end-to-end tests, as users have them. They take ten
     /// minutes more to build, and can't be asked to panic
     #[arg(long)]
@@ -123,7 +122,7 @@ pub fn run(options: &Options) -> Result<()> {
             ),
             Part::Deny => deny::run(),
             Part::Unit => cargo(&["test", "--workspace", "--no-fail-fast"], &[]),
-            Part::E2e => end_to_end(options),
+            Part::E2e => end_to_end::run(options),
             Part::Fuzz => fuzz::run(options.fuzz, &options.arguments).map(|()| Notes::new()),
         };
         if let Err(failure) = &result {
@@ -176,183 +175,9 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Notes> {
     Ok(Notes::new())
 }
 
-/// Runs the suites: in a lab, but for the one that boots hosts of its own.
-fn end_to_end(options: &Options) -> Result<Notes> {
-    let suites = suites(&compile::repository()?.join("tests/tests"))?;
-    let mut suites = choose(suites, &options.suite)?;
-    let named = suites.len();
-    suites.retain(|suite| suite != hosts::SUITE);
-    let on_hosts = match suites.len() < named {
-        true => hosts::run(!options.release, &options.arguments),
-        false => Ok(()),
-    };
-    if suites.is_empty() {
-        return on_hosts.map(|()| Notes::new());
-    }
-    let notes = with_lab(&suites, options)?;
-    on_hosts.map(|()| notes)
-}
-
-/// Brings up a lab, runs suites in it, and takes it down whatever happened.
-fn with_lab(suites: &[String], options: &Options) -> Result<Notes> {
-    let target = compile::binaries(compile::Profile::Release)?;
-    let folder = target.with_file_name("test-lab");
-    down::run(&folder, true)?;
-    let result = in_lab(&folder, suites, options);
-    // What is flaky wants to be looked into as well.
-    if result.as_ref().map_or(true, |flaky| !flaky.is_empty()) {
-        let logs = target.with_file_name("test-lab-logs");
-        match keep_logs(&folder, &logs) {
-            Ok(()) => println!("logs of all processes are kept in {}", logs.display()),
-            Err(failure) => println!("{failure}"),
-        }
-    }
-    let left_out = left_out(&folder);
-    let down = down::run(&folder, true).inspect_err(|_| {
-        // A failed test must not leave its lab behind either.
-        if let Err(failure) = down::run(&folder, true) {
-            println!("{failure}");
-        }
-    });
-    let flaky = result?;
-    down?;
-    Ok([flaky, left_out].concat())
-}
-
-/// What the tests noted in their lab that they left out.
-fn left_out(lab: &Path) -> Notes {
-    let text = fs::read_to_string(lab.join("left-out")).unwrap_or_default();
-    // A second try may have noted it again.
-    let lines: BTreeSet<&str> = text.lines().collect();
-    let notes = lines.iter().map(|line| format!("left out: {line}"));
-    notes.collect()
-}
-
-fn in_lab(folder: &Path, suites: &[String], asked: &Options) -> Result<Notes> {
-    let free = (0..100).find(|&index| up::owner(&Plan { index, workers: 0 }).is_none());
-    let options = up::Options {
-        workers: Some(2),
-        index: free,
-        internet: false,
-        debug: !asked.release,
-        only: Vec::new(),
-    };
-    up::run(folder, &options)?;
-    let tool = std::env::current_exe().or_fail(|| "find this program")?;
-    let command = |suites: &[String], arguments: &[String]| {
-        let mut command = ignored_tests(suites, arguments)?;
-        command
-            .env("HARDWAY_LAB", folder)
-            .env("HARDWAY_TOOL", &tool)
-            .env("KUBECONFIG", folder.join("kubeconfig/admin.kubeconfig"));
-        Ok(command)
-    };
-    second_try::run(
-        command(suites, &asked.arguments)?,
-        |test| {
-            let only = ["--exact".to_owned(), test.test.clone()];
-            command(std::slice::from_ref(&test.suite), &only)
-        },
-        || match status::run(&Lab::open(folder)?)? {
-            true => Ok(()),
-            false => Err(Failure::new("the lab", "not everything in it is well")),
-        },
-    )
-}
-
-/// The command that runs the tests of suites, which are ignored without what they need.
-fn ignored_tests(suites: &[String], arguments: &[String]) -> Result<Command> {
-    let mut command = compile::cargo()?;
-    // The same selection as the unit tests', so that nothing is built anew.
-    command.args(["test", "--workspace", "--no-fail-fast"]);
-    for suite in suites {
-        command.args(["--test", suite]);
-    }
-    command
-        .args(["--", "--ignored", "--test-threads=1"])
-        .args(arguments);
-    Ok(command)
-}
-
-/// Suites that run only when they are asked for: they take long.
-const BY_NAME: &[&str] = &["certificates", "chaos", hosts::SUITE, "panics"];
-
-/// The suites asked for, or all but those that want to be asked for.
-fn choose(suites: Vec<String>, asked: &[String]) -> Result<Vec<String>> {
-    if let Some(unknown) = asked.iter().find(|name| !suites.contains(name)) {
-        return Err(
-            Failure::new(format!("run suite {unknown}"), "there is none of that name")
-                .way_out(format!("suites are: {}", suites.join(", "))),
-        );
-    }
-    Ok(if asked.is_empty() {
-        let always = |suite: &String| !BY_NAME.contains(&suite.as_str());
-        suites.into_iter().filter(always).collect()
-    } else {
-        asked.to_vec()
-    })
-}
-
-/// Names of the suites: the files in a folder.
-fn suites(folder: &Path) -> Result<Vec<String>> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.or_fail(|| format!("list {}", folder.display()))?,
-    };
-    let mut names: Vec<String> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
-        .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
-        .collect();
-    names.sort();
-    Ok(names)
-}
-
-fn keep_logs(lab: &Path, kept: &Path) -> Result<()> {
-    let what = || format!("keep the logs in {}", kept.display());
-    if kept.exists() {
-        fs::remove_dir_all(kept).or_fail(what)?;
-    }
-    let hosts: Vec<PathBuf> = fs::read_dir(lab.join("nodes"))
-        .or_fail(what)?
-        .flatten()
-        .map(|entry| entry.path())
-        .collect();
-    for host in hosts {
-        let to = kept.join(host.file_name().unwrap_or_default());
-        fs::create_dir_all(&to).or_fail(what)?;
-        for log in fs::read_dir(host.join("log"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            fs::copy(log.path(), to.join(log.file_name())).or_fail(what)?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn suites_are_the_files_of_the_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["tutorial.rs", "faults.rs", "notes.md"] {
-            fs::write(folder.path().join(name), "").unwrap();
-        }
-        assert_eq!(suites(folder.path()).unwrap(), ["faults", "tutorial"]);
-        assert!(suites(&folder.path().join("none")).unwrap().is_empty());
-        let all = || vec!["faults".to_owned(), "tutorial".to_owned()];
-        assert_eq!(choose(all(), &[]).unwrap(), all());
-        assert_eq!(choose(all(), &all()[1..]).unwrap(), ["tutorial"]);
-        assert!(choose(all(), &["fault".to_owned()]).is_err());
-        let with_chaos = || [all(), vec!["chaos".to_owned()]].concat();
-        assert_eq!(choose(with_chaos(), &[]).unwrap(), all());
-        assert_eq!(choose(with_chaos(), &with_chaos()[2..]).unwrap(), ["chaos"]);
-    }
 
     #[test]
     fn the_summary_names_what_failed() {

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::ignored_tests;
+use super::end_to_end::ignored_tests;
 use crate::commands::package;
 use crate::compile::{self, Profile};
 use crate::failure::{Failure, OrFail, Result};
@@ -48,7 +48,7 @@ pub fn run(debug: bool, arguments: &[String]) -> Result<()> {
     let packages = folder.with_file_name("packages");
     package::run(&package::Options::of_tests(debug))?;
     progress.step("images", || images(&folder))?;
-    let mut command = ignored_tests(&[SUITE.to_owned()], arguments)?;
+    let mut command = ignored_tests(SUITE, arguments)?;
     command
         .env("HARDWAY_HOSTS", &folder)
         .env("HARDWAY_PACKAGES", &packages);

@@ -30,6 +30,8 @@ impl fmt::Display for Failed {
 /// What a run of tests told, line by line.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// Whether the command that ran them says that all is well.
+    pub succeeded: bool,
     /// How many tests passed.
     pub passed: usize,
     /// Those that failed, in order.
@@ -41,6 +43,23 @@ pub struct Report {
     /// What each test of the suite panicked with.
     complaints: BTreeMap<String, Vec<String>>,
     place: Place,
+}
+
+/// The sum of several runs.
+impl FromIterator<Report> for Report {
+    fn from_iter<I: IntoIterator<Item = Report>>(runs: I) -> Self {
+        let mut sum = Self {
+            succeeded: true,
+            ..Self::default()
+        };
+        for run in runs {
+            sum.succeeded &= run.succeeded;
+            sum.passed += run.passed;
+            sum.failed.extend(run.failed);
+            sum.suites.extend(run.suites);
+        }
+        sum
+    }
 }
 
 /// What the next line belongs to.
@@ -204,8 +223,20 @@ error: 2 targets failed:
             "self_healing the_cluster_heals_itself: steps that failed: \
              readiness comes and goes: in pod moody: touch /tmp/ready"
         );
-        assert_eq!(report.failed, [failed]);
+        assert_eq!(report.failed, [failed.clone()]);
         assert_eq!(report.passed, 2);
         assert_eq!(report.silent(), ["tutorial"]);
+
+        let good = Report {
+            succeeded: true,
+            passed: 3,
+            ..Report::default()
+        };
+        let sum: Report = [good, report].into_iter().collect();
+        assert_eq!((sum.succeeded, sum.passed), (false, 5));
+        assert_eq!(
+            (sum.silent(), &*sum.failed),
+            (vec!["tutorial"], &[failed][..])
+        );
     }
 }

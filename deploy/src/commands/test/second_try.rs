@@ -1,37 +1,35 @@
 //! End-to-end tests that fail by bad luck: a few that failed are run once more, each by
 //! itself, and told of loudly if they pass then.
 
-use std::io::{Read, Write};
 use std::process::Command;
 
 use anstream::println;
 
 use super::Notes;
 use super::report::{Failed, Report};
-use crate::failure::{Failure, OrFail, Result};
+use super::run_tests::{self, Show};
+use crate::failure::{Failure, Result};
 
 /// So many tests may fail and be tried again; with more of them it is no bad luck.
 const MOST: usize = 3;
 
-/// Runs the tests of a command, and those that fail once more, by the command that `again`
-/// makes of one, if there are few of them and the lab `is_well`. Tells which passed at the
-/// second try only.
+/// Runs the tests that failed once more, by the command that `again` makes of one, if there
+/// are few of them and the labs `are_well`. Tells which passed at the second try only.
 pub fn run(
-    tests: Command,
+    report: Report,
     again: impl Fn(&Failed) -> Result<Command>,
-    is_well: impl Fn() -> Result<()>,
+    are_well: impl Fn() -> Result<()>,
 ) -> Result<Notes> {
-    let (passed, report) = read(tests)?;
-    if passed {
+    if report.succeeded {
         return Ok(Notes::new());
     }
     let few = may_be_bad_luck(&report).map_err(|why| failure(&why, &report.failed))?;
-    is_well().map_err(|why| failure(&format!("no second try, {why}"), &report.failed))?;
+    are_well().map_err(|why| failure(&format!("no second try, {why}"), &report.failed))?;
     let (mut flaky, mut lost) = (Notes::new(), Vec::new());
     for test in few {
         println!("\nonce more: {} of {}", test.test, test.suite);
-        let (passed, second) = read(again(test)?)?;
-        if passed && second.passed == 1 {
+        let second = run_tests::run(again(test)?, Show::AtOnce)?;
+        if second.succeeded && second.passed == 1 {
             flaky.push(format!("flaky: {test} (passed at the second try)"));
         } else {
             lost.push(second.failed.into_iter().next().unwrap_or(test.clone()));
@@ -60,44 +58,6 @@ fn may_be_bad_luck(report: &Report) -> std::result::Result<&[Failed], String> {
 fn failure(why: &str, failed: &[Failed]) -> Failure {
     let lines: Vec<String> = failed.iter().map(|test| format!("\n{test}")).collect();
     Failure::new("run the end-to-end tests", why.to_owned() + &lines.concat())
-}
-
-/// Runs tests, shows what they print as they print it, and reads it; also whether all is well.
-fn read(mut command: Command) -> Result<(bool, Report)> {
-    let what = || "run the end-to-end tests";
-    let (mut reader, writer) = std::io::pipe().or_fail(what)?;
-    // One stream, so that what cargo says of a suite stays before what the suite says.
-    command
-        .stdout(writer.try_clone().or_fail(what)?)
-        .stderr(writer)
-        .env("CARGO_TERM_COLOR", "never");
-    let mut child = command.spawn().or_fail(what)?;
-    // Its ends of the pipe: it would never be empty else.
-    drop(command);
-    let mut report = Report::default();
-    let mut line = Vec::new();
-    let mut bytes = [0; 8192];
-    loop {
-        let count = reader.read(&mut bytes).or_fail(what)?;
-        if count == 0 {
-            break;
-        }
-        let mut shown = std::io::stdout().lock();
-        shown
-            .write_all(&bytes[..count])
-            .and_then(|()| shown.flush())
-            .or_fail(what)?;
-        for &byte in &bytes[..count] {
-            if byte == b'\n' {
-                report.read(&String::from_utf8_lossy(&line));
-                line.clear();
-            } else {
-                line.push(byte);
-            }
-        }
-    }
-    let status = child.wait().or_fail(what)?;
-    Ok((status.success(), report))
 }
 
 #[cfg(test)]
@@ -131,7 +91,7 @@ mod tests {
     fn after(first: (&str, u8), second: &[(&str, u8)], well: bool) -> (Result<Notes>, Vec<String>) {
         let tried = RefCell::new(Vec::new());
         let result = run(
-            prints(first.0, first.1),
+            run_tests::run(prints(first.0, first.1), Show::AtTheEnd).unwrap(),
             |test| {
                 let (text, code) = second[tried.borrow().len()];
                 tried.borrow_mut().push(test.test.clone());
