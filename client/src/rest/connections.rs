@@ -17,8 +17,8 @@ use tower::{Service, ServiceExt};
 
 /// Watches that share a connection: fewer than any apiserver takes.
 const SHARING: usize = 80;
-/// Before a request that no connection took is sent again.
-const PAUSES: [Duration; 4] = [1, 4, 16, 64].map(Duration::from_millis);
+/// Milliseconds before a request that no connection took is sent again.
+const PAUSES: [u64; 4] = [1, 4, 16, 64];
 
 /// Connections to one apiserver.
 pub(crate) struct Connections {
@@ -65,9 +65,7 @@ impl Http for Connections {
             false => (self.first.clone(), None),
         };
         Box::pin(async move {
-            let response = taken(&mut connection, request)
-                .await
-                .map_err(unreachable)?;
+            let response = taken(&mut connection, request).await.map_err(unreachable)?;
             Ok(response.map(|body| {
                 // Counted until the body is read or dropped.
                 Body::new(body.map_err(move |error| {
@@ -87,7 +85,9 @@ async fn taken(
 ) -> Result<http::Response<Body>, tonic::transport::Error> {
     for pause in PAUSES {
         match once(connection, request.clone()).await {
-            Err(error) if was_never_sent(&error) => tokio::time::sleep(pause).await,
+            Err(error) if was_never_sent(&error) => {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
             answer => return answer,
         }
     }
