@@ -8,8 +8,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::process::Action;
 use crate::commands::{
-    certificates, conformance, down, init as init_host, join, logs, node, package, process, reset,
-    status, storage, swap, test, token, tutorial, up,
+    certificates, conformance, down, image, init as init_host, join, logs, node, package, process,
+    reset, status, storage, swap, test, token, tutorial, up,
 };
 use crate::compile;
 use crate::failure::{OrFail, Result};
@@ -109,6 +109,12 @@ enum Command {
         #[command(subcommand)]
         action: storage::Action,
     },
+    /// Build the image of an example that `up` doesn't build, and put it into the lab's registry
+    Image {
+        /// The example
+        #[arg(value_enum)]
+        example: image::Example,
+    },
     /// Build what is installed on hosts: Debian packages, and a tarball for others
     Package(package::Options),
     /// Walk through the tutorial, showing each command and what it proves
@@ -194,6 +200,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
             let named = arguments.dir.as_ref().map(|_| lab()).transpose()?;
             return storage::run(action, named.as_ref());
         }
+        Command::Image { example } => image::run(&lab()?, *example)?,
         Command::Package(options) => package::run(options)?,
         Command::Tutorial(options) => return tutorial::run(&lab()?, options),
         Command::Test(options) => test::run(options)?,

@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod conformance;
 pub mod down;
+pub mod image;
 pub mod init;
 pub mod join;
 pub mod logs;
