@@ -105,7 +105,7 @@ const WALK: &[(&str, Ends)] = &[
         Well("website.hardway.example \"shop\" deleted\n"),
     ),
     (
-        "kubectl delete -k manifests",
+        "kubectl delete -k manifests --ignore-not-found",
         Well(
             "customresourcedefinition.apiextensions.k8s.io \"websites.hardway.example\" deleted\n",
         ),

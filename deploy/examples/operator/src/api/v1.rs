@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
     ),
     printcolumn(name = "URL", type_ = "string", json_path = ".status.url", priority = "1"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("!format.dns1035Label().validate(self.metadata.name).hasValue()")
+    validation = Rule::new("size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("the name becomes that of a Service: a letter, then at most 62 letters, digits or '-'")
 )]
 #[serde(rename_all = "camelCase")]
@@ -90,7 +90,7 @@ pub struct WebsiteService {
     #[schemars(range(min = 1, max = 65_535))]
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message(Message::Expression(
-            "'others have the port written down: it stays ' + string(oldSelf)".to_owned())))]
+            "'others have the port written down: it stays %d'.format([oldSelf])".to_owned())))]
     pub port: i32,
     /// The port on each node. One is given where none is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
