@@ -91,6 +91,27 @@ pub fn is_dns1123_subdomain(text: &str) -> Vec<String> {
     errors
 }
 
+/// A DNS subdomain whose labels may have underscores, also as their first character.
+pub fn is_dns1123_subdomain_with_underscore(text: &str) -> Vec<String> {
+    const FORM: &str = r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*";
+    let mut errors = Vec::new();
+    if text.len() > 253 {
+        errors.push(too_long(253));
+    }
+    let is_label = |label: &str| {
+        let label = label.strip_prefix('_').unwrap_or(label);
+        shaped(label, lower_alnum, |b| lower_alnum(b) || b"-_".contains(&b))
+    };
+    if !text.split('.').all(is_label) {
+        errors.push(regex_message(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
+            FORM,
+            &["example.com"],
+        ));
+    }
+    errors
+}
+
 /// A subdomain whose first label is `*`.
 pub fn is_wildcard_dns1123_subdomain(text: &str) -> Vec<String> {
     let rest = text.strip_prefix("*.");

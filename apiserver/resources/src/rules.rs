@@ -115,7 +115,13 @@ pub trait KindRules: Send + Sync {
         FieldErrors::new()
     }
 
-    /// What is wrong with a change; called in addition to `validate`.
+    /// What is wrong with an object that has an earlier version, whose faults may stay;
+    /// called in place of `validate`.
+    fn validate_again(&self, new: &Value, _old: &Value) -> FieldErrors {
+        self.validate(new)
+    }
+
+    /// What is wrong with a change; called in addition to `validate_again`.
     fn validate_update(&self, _new: &Value, _old: &Value) -> FieldErrors {
         FieldErrors::new()
     }
@@ -123,7 +129,7 @@ pub trait KindRules: Send + Sync {
     /// What is wrong with an object that is about to replace another, and with the
     /// change: both of the above. Warnings are about what was so before.
     fn validate_changed(&self, new: &Value, old: &Value) -> Findings {
-        let mut causes = self.validate(new);
+        let mut causes = self.validate_again(new, old);
         causes.extend(self.validate_update(new, old));
         causes.into()
     }

@@ -118,10 +118,10 @@ fn check_generated(e: &mut Errors, job: &Value, present: bool) {
     }
 }
 
-fn check(e: &mut Errors, job: &Value, present_labels: bool) {
+fn check(e: &mut Errors, job: &Value, old: Option<&Value>, present_labels: bool) {
     check_generated(e, job, present_labels);
     let (path, spec) = (Path::new("spec"), get(job, "spec"));
-    spec::check(e, &path, spec);
+    spec::check(e, &path, spec, old.map(|old| get(old, "spec")));
     let selector = get(spec, "selector");
     if selector.is_null() {
         e.required(&path.child("selector"), "");
@@ -154,7 +154,7 @@ fn validate_changed(new: &Value, old: &Value) -> FieldErrors {
     let labels = get(get(get(get(old, "spec"), "template"), "metadata"), "labels");
     let present = has(labels, CONTROLLER_UID[1]) && has(labels, JOB_NAME[1]);
     Errors::collect(|e| {
-        check(e, new, present);
+        check(e, new, Some(old), present);
         update::check(e, new, old);
     })
 }
@@ -181,8 +181,12 @@ pub(super) const JOB: Kind = Kind {
             set(meta, "labels", own);
         }
     },
-    prepare_create: generate_selector,
-    validate: |job| Errors::collect(|e| check(e, job, true)),
+    prepare_create: |job| {
+        template::drop_disabled_of_spec(job, &Value::Null);
+        generate_selector(job);
+    },
+    prepare_update: template::drop_disabled_of_spec,
+    validate: |job| Errors::collect(|e| check(e, job, None, true)),
     validate_update: |new, old| Errors::collect(|e| update::check(e, new, old)),
     validate_changed: Some(validate_changed),
     unknown_label: |label| format!("field label {label:?} not supported for Job"),

@@ -31,8 +31,11 @@ pub struct Kind {
     pub prepare_delete: fn(&mut Value, &str),
     /// What is wrong with an object.
     pub validate: fn(&Value) -> FieldErrors,
+    /// The same of an object that has an earlier version, whose faults may stay, in place
+    /// of `validate`.
+    pub validate_again: Option<fn(&Value, &Value) -> FieldErrors>,
     /// What is wrong with a changed object where faults that it had may stay, in place
-    /// of the other two.
+    /// of the other three.
     pub validate_changed: Option<fn(&Value, &Value) -> FieldErrors>,
     /// What is wrong with a change.
     pub validate_update: fn(&Value, &Value) -> FieldErrors,
@@ -65,6 +68,7 @@ pub const PLAIN: Kind = Kind {
     prepare_status_update: |_, _| {},
     prepare_delete: |_, _| {},
     validate: |_| FieldErrors::new(),
+    validate_again: None,
     validate_changed: None,
     validate_update: |_, _| FieldErrors::new(),
     validate_status: |_, _| FieldErrors::new(),
@@ -135,6 +139,13 @@ impl KindRules for Kind {
         (self.validate)(object)
     }
 
+    fn validate_again(&self, new: &Value, old: &Value) -> FieldErrors {
+        match self.validate_again {
+            Some(validate) => validate(new, old),
+            None => (self.validate)(new),
+        }
+    }
+
     fn validate_update(&self, new: &Value, old: &Value) -> FieldErrors {
         (self.validate_update)(new, old)
     }
@@ -143,7 +154,7 @@ impl KindRules for Kind {
         let causes = match self.validate_changed {
             Some(validate) => validate(new, old),
             None => {
-                let mut causes = (self.validate)(new);
+                let mut causes = KindRules::validate_again(self, new, old);
                 causes.extend((self.validate_update)(new, old));
                 causes
             }

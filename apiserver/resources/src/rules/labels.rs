@@ -16,18 +16,23 @@ pub fn check(e: &mut Errors, path: &Path, labels: &Value) {
 
 /// A `LabelSelector`.
 pub fn check_selector(e: &mut Errors, path: &Path, selector: &Value) {
+    check_selector_with(e, path, selector, false);
+}
+
+/// The same; in expressions any values may be let pass.
+pub fn check_selector_with(e: &mut Errors, path: &Path, selector: &Value, any_values: bool) {
     check(e, &path.child("matchLabels"), get(selector, "matchLabels"));
     for (i, expression) in list(selector, "matchExpressions").iter().enumerate() {
-        check_expression(
-            e,
-            &path.child("matchExpressions").index(i),
-            expression,
-            false,
-        );
+        let path = path.child("matchExpressions").index(i);
+        check_expression(e, &path, expression, false);
+        if !any_values {
+            check_values(e, &path, expression);
+        }
     }
 }
 
-/// One expression of a label or node selector; only the latter compares numbers.
+/// One expression of a label or node selector, but for its values; only the latter
+/// compares numbers.
 pub fn check_expression(e: &mut Errors, path: &Path, expression: &Value, numbers: bool) {
     let values = list(expression, "values");
     let at = path.child("values");
@@ -61,11 +66,14 @@ pub fn check_expression(e: &mut Errors, path: &Path, expression: &Value, numbers
     }
     let key = text(expression, "key");
     e.each(&path.child("key"), key, names::is_qualified_name(key));
-    if !numbers {
-        for (i, value) in values.iter().enumerate() {
-            let value = value.as_str().unwrap_or_default();
-            e.each(&at.index(i), value, names::is_label_value(value));
-        }
+}
+
+/// The values of an expression are such that labels can have.
+pub fn check_values(e: &mut Errors, path: &Path, expression: &Value) {
+    for (i, value) in list(expression, "values").iter().enumerate() {
+        let value = value.as_str().unwrap_or_default();
+        let at = path.child("values").index(i);
+        e.each(&at, value, names::is_label_value(value));
     }
 }
 

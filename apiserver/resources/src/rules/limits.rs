@@ -221,7 +221,8 @@ pub(super) const RUNTIME_CLASS: Kind = Kind {
                 hardway_proto::names::is_dns1123_label(handler),
             );
             let fixed = get(get(class, "overhead"), "podFixed");
-            pod::check_overhead(e, &Path::new("overhead"), fixed);
+            let options = pod::Options::default();
+            pod::check_overhead(e, &Path::new("overhead"), fixed, options);
             let (path, scheduling) = (Path::new("scheduling"), get(class, "scheduling"));
             labels::check(
                 e,

@@ -38,6 +38,49 @@ const DEPRECATED: [(&str, &str); 8] = [
     ),
 ];
 
+/// Labels that have another name now, and that (`betaToGALabel` of
+/// `pkg/apis/core/validation`).
+const PRESENT_NAMES: [(&str, &str); 5] = [
+    ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+    ("beta.kubernetes.io/os", "kubernetes.io/os"),
+    (
+        "failure-domain.beta.kubernetes.io/region",
+        "topology.kubernetes.io/region",
+    ),
+    (
+        "failure-domain.beta.kubernetes.io/zone",
+        "topology.kubernetes.io/zone",
+    ),
+    (
+        "beta.kubernetes.io/instance-type",
+        "node.kubernetes.io/instance-type",
+    ),
+];
+
+/// Whether requirements of nodes are the same, but for labels that go by their present
+/// name now.
+pub(super) fn are_equal_but_for_names(new: &Value, old: &Value) -> bool {
+    match (new, old) {
+        (Value::Object(new), Value::Object(old)) => {
+            let same = |(field, value): (&String, &Value)| {
+                old.get(field).is_some_and(|before| {
+                    are_equal_but_for_names(value, before)
+                        || field == "key"
+                            && PRESENT_NAMES
+                                .iter()
+                                .any(|(name, present)| before == name && value == present)
+                })
+            };
+            new.len() == old.len() && new.iter().all(same)
+        }
+        (Value::Array(new), Value::Array(old)) => {
+            let mut pairs = new.iter().zip(old);
+            new.len() == old.len() && pairs.all(|(new, old)| are_equal_but_for_names(new, old))
+        }
+        _ => new == old,
+    }
+}
+
 /// What there is to say of a label, if it is deprecated.
 pub(super) fn deprecated(label: &str) -> Option<&'static str> {
     let found = DEPRECATED.iter().find(|(name, _)| *name == label);

@@ -1,9 +1,14 @@
 //! Pods: the heart of the matter.
 
 mod affinity;
+mod annotations;
 mod containers;
 mod defaults;
+mod disabled;
 mod env;
+mod label_keys;
+mod mounts;
+mod options;
 mod probes;
 mod qos;
 mod resize;
@@ -13,41 +18,81 @@ mod spec;
 mod update;
 mod volumes;
 pub(super) mod warnings;
+mod windows;
 
-pub(super) use affinity::{check_node_selector, check_tolerations};
+pub(super) use affinity::{check_node_selector, check_tolerations, has_invalid_values};
+pub(super) use annotations::{check as check_annotations, check_seccomp};
 pub use defaults::default_spec;
+pub(super) use disabled::drop_disabled;
+pub use options::Options;
 pub(super) use probes::check_port;
 pub use qos::qos_class;
 pub use resize::{take_resources, validate_resize};
 pub(super) use resources::{canonical_map, check_overhead, check_quantity};
-pub(super) use security::check_annotations;
 pub use spec::check_spec;
 pub(super) use volumes::host_path;
 
 use super::field::{Errors, Path};
-use super::json::{flag, get, int, set, text};
+use super::json::{flag, get, has, int, list, object_mut, set, text};
 use super::kind::{Kind, WITH_STATUS};
 use serde_json::{Value, json};
 
-/// What it costs to delete a pod, for controllers that have to choose.
-const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
-
-/// The cost of deletion in a pod's or template's annotations is a number,
-/// written without plus sign or leading zeros.
-pub(super) fn check_deletion_cost(e: &mut Errors, path: &Path, metadata: &Value) {
-    let annotations = get(metadata, "annotations");
-    let Some(cost) = get(annotations, DELETION_COST).as_str() else {
-        return;
-    };
-    if cost
-        .parse::<i32>()
-        .map(|number| number.to_string())
-        .as_deref()
-        != Ok(cost)
-    {
-        let path = path.child("annotations").key(DELETION_COST);
-        e.invalid(&path, cost, "must be a 32bit integer");
+/// What is wrong with a pod, whatever it was before (`validatePodMetadataAndSpec`).
+fn check(e: &mut Errors, pod: &Value, options: Options) {
+    let (metadata, spec) = (get(pod, "metadata"), get(pod, "spec"));
+    let path = Path::new("spec");
+    let at = Path::new("metadata.annotations");
+    annotations::check(e, &at, metadata, spec, options);
+    check_spec(e, &path, spec, options);
+    // Templates may have these.
+    if text(spec, "serviceAccountName").is_empty() {
+        tokens_of_nobody(e, &path.child("volumes"), spec);
     }
+    for field in ["containers", "initContainers"] {
+        for (i, container) in list(spec, field).iter().enumerate() {
+            containers::trimmed_image(e, &path.child(field).index(i), container);
+        }
+    }
+}
+
+/// Tokens are those of a service account.
+fn tokens_of_nobody(e: &mut Errors, path: &Path, spec: &Value) {
+    for (i, volume) in list(spec, "volumes").iter().enumerate() {
+        let path = path.index(i).child("projected.sources");
+        let sources = list(get(volume, "projected"), "sources").iter().enumerate();
+        for (j, _) in sources.filter(|(_, source)| has(source, "serviceAccountToken")) {
+            let detail = "must not be specified when serviceAccountName is not set";
+            e.forbidden(&path.index(j).child("serviceAccountToken"), detail);
+        }
+    }
+}
+
+/// What is wrong with a new pod (`ValidatePodCreate`).
+fn check_new(e: &mut Errors, pod: &Value) {
+    let (metadata, spec) = (get(pod, "metadata"), get(pod, "spec"));
+    let path = Path::new("spec");
+    let options = Options {
+        is_new: true,
+        ..Options::of_pod(metadata)
+    };
+    check(e, pod, options);
+    if !list(spec, "ephemeralContainers").is_empty() {
+        e.forbidden(
+            &path.child("ephemeralContainers"),
+            "cannot be set on create",
+        );
+    }
+    if !text(spec, "nodeName").is_empty() && !list(spec, "schedulingGates").is_empty() {
+        let detail = "cannot be set until all schedulingGates have been cleared";
+        e.forbidden(&path.child("nodeName"), detail);
+    }
+    check_seccomp(e, &path, metadata, spec);
+    annotations::check_app_armor(e, &path, metadata, spec);
+}
+
+/// How a pod is checked that has an earlier version.
+fn options_after<'a>(new: &'a Value, old: &Value) -> Options<'a> {
+    Options::of_pod(get(new, "metadata")).after(Some(old))
 }
 
 /// The rules of pods.
@@ -58,14 +103,18 @@ pub(super) const POD: Kind = Kind {
             default_spec(spec);
             // Only pods themselves, not templates of them.
             super::json::set_default(spec, "enableServiceLinks", true);
+            defaults::host_ports(spec);
             resources::default_requests(spec);
         }
     },
     prepare_create: |pod| {
+        if let Some(spec) = object_mut(pod, "spec") {
+            drop_disabled(spec, &Value::Null);
+        }
         let class = qos_class(get(pod, "spec"));
         let mut status = json!({"phase": "Pending", "qosClass": class});
         // Nobody else tells of it: the scheduler leaves such pods alone.
-        if !super::json::list(get(pod, "spec"), "schedulingGates").is_empty() {
+        if !list(get(pod, "spec"), "schedulingGates").is_empty() {
             let gated = json!({"type": "PodScheduled", "status": "False", "lastProbeTime": null,
                 "lastTransitionTime": null, "reason": "SchedulingGated",
                 "message": "Scheduling is blocked due to non-empty scheduling gates"});
@@ -73,26 +122,25 @@ pub(super) const POD: Kind = Kind {
         }
         set(pod, "status", status);
     },
+    prepare_update: |new, old| {
+        if let Some(spec) = object_mut(new, "spec") {
+            drop_disabled(spec, get(old, "spec"));
+        }
+    },
     prepare_status_update: |new, old| {
         // Deletion is asked of the main resource, and the class is settled at birth.
         let class = get(get(old, "status"), "qosClass").clone();
-        if let Some(status) = super::json::object_mut(new, "status")
+        if let Some(status) = object_mut(new, "status")
             && !class.is_null()
         {
             set(status, "qosClass", class);
         }
     },
-    validate: |pod| {
-        Errors::collect(|e| {
-            let (metadata, spec) = (get(pod, "metadata"), get(pod, "spec"));
-            check_deletion_cost(e, &Path::new("metadata"), metadata);
-            check_annotations(e, &Path::new("metadata"), metadata, spec);
-            check_spec(e, &Path::new("spec"), spec);
-        })
-    },
+    validate: |pod| Errors::collect(|e| check_new(e, pod)),
+    validate_again: Some(|new, old| Errors::collect(|e| check(e, new, options_after(new, old)))),
     validate_update: |new, old| {
         Errors::collect(|e| {
-            update::check_annotations(e, new, old);
+            annotations::check_update(e, new, old, options_after(new, old));
             update::check(e, get(new, "spec"), get(old, "spec"));
         })
     },
@@ -136,7 +184,8 @@ pub(super) const POD: Kind = Kind {
         Some(_) => Vec::new(),
     },
     validate_status: |new, old| {
-        let mut errors = Errors::collect(|e| update::check_annotations(e, new, old));
+        let options = options_after(new, old);
+        let mut errors = Errors::collect(|e| annotations::check_update(e, new, old, options));
         errors.extend(super::status::pod(new, old));
         errors
     },
@@ -161,6 +210,7 @@ mod tests {
         let with = |annotations: Value| {
             let mut pod = pod();
             pod["metadata"]["annotations"] = annotations;
+            pod["spec"]["nodeName"] = json!("n1");
             pod
         };
         let told = |new: Value, old: Value| -> Vec<String> {
@@ -194,24 +244,93 @@ mod tests {
     fn the_cost_of_deletion_is_a_number() {
         let with = |cost: &str| {
             let mut pod = pod();
-            pod["metadata"]["annotations"] = json!({DELETION_COST: cost});
+            pod["metadata"]["annotations"] = json!({annotations::DELETION_COST: cost});
             messages(&pod)
         };
         assert_eq!(with("-10"), [""; 0]);
         for wrong in ["cheap", "+1", "007", "3000000000"] {
+            let key = annotations::DELETION_COST;
             let complaint = format!(
-                "metadata.annotations[{DELETION_COST}]: Invalid value: {wrong:?}: must be a 32bit integer"
+                "metadata.annotations[{key}]: Invalid value: {wrong:?}: must be a 32bit integer"
             );
             assert_eq!(with(wrong), [complaint]);
         }
     }
 
+    fn texts(causes: crate::rules::FieldErrors) -> Vec<String> {
+        let texts = causes.iter().map(|c| format!("{}: {}", c.field, c.message));
+        texts.collect()
+    }
+
     fn messages(pod: &Value) -> Vec<String> {
-        let causes = KindRules::validate(&POD, pod);
-        causes
-            .iter()
-            .map(|c| format!("{}: {}", c.field, c.message))
-            .collect()
+        texts(KindRules::validate(&POD, pod))
+    }
+
+    fn told_again(new: &Value, old: &Value) -> Vec<String> {
+        texts(KindRules::validate_again(&POD, new, old))
+    }
+
+    #[test]
+    fn faults_that_were_there_may_stay() {
+        let selector = || {
+            json!({"matchExpressions": [
+            {"key": "a", "operator": "In", "values": ["x y"]}]})
+        };
+        let term = json!({"topologyKey": "zone", "labelSelector": selector()});
+        let token = json!({"serviceAccountToken": {"path": "../x", "expirationSeconds": 600}});
+        for (field, value) in [
+            (
+                "affinity",
+                json!({"podAffinity": {
+                    "requiredDuringSchedulingIgnoredDuringExecution": [term]}}),
+            ),
+            (
+                "affinity",
+                json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [selector()]}}}),
+            ),
+            (
+                "topologySpreadConstraints",
+                json!([{"maxSkew": 1, "topologyKey": "zone", "labelSelector": selector(),
+                    "whenUnsatisfiable": "DoNotSchedule"}]),
+            ),
+            (
+                "containers",
+                json!([{"name": "web", "image": "x:1", "resources": {
+                    "limits": {"cpu": "1", "hugepages-2Mi": "3Mi"}}}]),
+            ),
+            (
+                "volumes",
+                json!([{"name": "v", "projected": {"sources": [token]}}]),
+            ),
+            (
+                "securityContext",
+                json!({"seLinuxChangePolicy": "MountOption"}),
+            ),
+        ] {
+            let mut faulty = pod();
+            faulty["spec"]["serviceAccountName"] = json!("default");
+            let mut good = faulty.clone();
+            faulty["spec"][field] = value;
+            for pod in [&mut faulty, &mut good] {
+                POD.default(pod);
+            }
+            assert_ne!(messages(&faulty), [""; 0], "{field}");
+            assert_ne!(told_again(&faulty, &good), [""; 0], "{field}");
+            assert_eq!(told_again(&faulty, &faulty), [""; 0], "{field}");
+        }
+        let mut faulty = pod();
+        faulty["metadata"]["annotations"] = json!({annotations::DELETION_COST: "much"});
+        assert_eq!(told_again(&faulty, &pod()).len(), 1);
+        assert_eq!(told_again(&faulty, &faulty), [""; 0]);
+        let net = json!({"name": "net.core.somaxconn", "value": "1"});
+        let mut faulty = pod();
+        faulty["spec"]["hostNetwork"] = json!(true);
+        faulty["spec"]["containers"][0]["ports"][0]["hostPort"] = json!(80);
+        let good = faulty.clone();
+        faulty["spec"]["securityContext"]["sysctls"] = json!([net]);
+        assert_eq!(told_again(&faulty, &good).len(), 1);
+        assert_eq!(told_again(&faulty, &faulty), [""; 0]);
     }
 
     #[test]
@@ -225,14 +344,14 @@ mod tests {
         POD.default(&mut pod);
         let at = "spec.ephemeralContainers[1]";
         let forbidden = "Forbidden: cannot be set for an Ephemeral Container";
-        assert_eq!(
-            messages(&pod),
-            [
-                format!("{at}.ports: {forbidden}"),
-                format!("{at}.resources: {forbidden}"),
-                format!("{at}.targetContainerName: Not found: \"nobody\""),
-            ]
-        );
+        let mut told = vec![
+            format!("{at}.targetContainerName: Not found: \"nobody\""),
+            format!("{at}.ports: {forbidden}"),
+            format!("{at}.resources: {forbidden}"),
+        ];
+        assert_eq!(told_again(&pod, &pod), told);
+        told.push("spec.ephemeralContainers: Forbidden: cannot be set on create".to_owned());
+        assert_eq!(messages(&pod), told);
     }
 
     #[test]
@@ -302,10 +421,10 @@ mod tests {
             messages(&pod),
             [
                 "spec.containers[0].image: Required value",
-                r#"spec.containers[1].name: Duplicate value: "web""#,
                 "spec.containers[1].ports[0].containerPort: Required value",
                 r#"spec.containers[1].ports[1].name: Duplicate value: "http""#,
                 "spec.containers[1].ports[1].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
+                r#"spec.containers[1].name: Duplicate value: "web""#,
                 r#"spec.containers[2].name: Invalid value: "Up": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"#,
                 r#"spec.containers[2].env[0].valueFrom: Invalid value: "": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"#,
                 r#"spec.containers[2].volumeMounts[0].name: Not found: "data""#,
@@ -327,7 +446,6 @@ mod tests {
             messages(&pod),
             [
                 r#"spec.volumes[0].hostPath.path: Invalid value: "/a/../b": must not contain '..'"#,
-                r#"spec.volumes[1].name: Duplicate value: "v""#,
                 r#"spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1"#,
                 r#"spec.containers[0].resources.requests[memory]: Invalid value: "-1": must be greater than or equal to 0"#,
                 r#"spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never""#,
@@ -354,7 +472,9 @@ mod tests {
             [r#"spec.containers[1].ports[0].hostPort: Duplicate value: "TCP//80""#]
         );
         pod["spec"]["hostNetwork"] = json!(true);
-        assert!(messages(&pod)[1].ends_with("must match `hostPort` when `hostNetwork` is true"));
+        assert!(
+            messages(&pod)[1].ends_with("must match `containerPort` when `hostNetwork` is true")
+        );
     }
 
     #[test]

@@ -8,10 +8,11 @@ pub(super) use csi::{ATTACHMENT, CSI_DRIVER, CSI_NODE};
 
 use super::field::{Errors, Path};
 use super::json::{
-    default_text, ensure_object, entries, get, has, is_empty, list, object_mut, text,
+    default_text, ensure_object, entries, get, has, is_empty, list, object_mut, remove, set, text,
 };
 use super::kind::{Kind, PLAIN, WITH_STATUS};
-use super::{labels, node_labels, pod, volume_source};
+use super::volume_source::{self, Bearer};
+use super::{labels, node_labels, pod};
 use hardway_proto::names;
 use hardway_proto::quantity::Quantity;
 use serde_json::Value;
@@ -24,19 +25,6 @@ const MODES: [&str; 4] = [
 ];
 const RECLAIM: [&str; 3] = ["Delete", "Recycle", "Retain"];
 
-/// Fields of a volume's spec that don't tell its type.
-const NO_SOURCE: [&str; 9] = [
-    "capacity",
-    "accessModes",
-    "claimRef",
-    "persistentVolumeReclaimPolicy",
-    "storageClassName",
-    "mountOptions",
-    "volumeMode",
-    "nodeAffinity",
-    "volumeAttributesClassName",
-];
-
 fn access_modes(e: &mut Errors, path: &Path, spec: &Value) {
     let modes = list(spec, "accessModes");
     for mode in modes {
@@ -45,7 +33,13 @@ fn access_modes(e: &mut Errors, path: &Path, spec: &Value) {
             e.not_supported(&path.child("accessModes"), mode, &MODES);
         }
     }
-    if modes.len() > 1 && modes.iter().any(|m| m == "ReadWriteOncePod") {
+    let is_of_one_pod = |mode: &&Value| **mode == "ReadWriteOncePod";
+    let known = || {
+        modes
+            .iter()
+            .filter(|mode| MODES.iter().any(|known| *mode == known))
+    };
+    if known().any(|mode| is_of_one_pod(&mode)) && !known().all(|mode| is_of_one_pod(&mode)) {
         e.forbidden(
             &path.child("accessModes"),
             "may not use ReadWriteOncePod with other access modes",
@@ -78,8 +72,56 @@ fn positive(e: &mut Errors, path: &Path, amount: &Value) {
     }
 }
 
-fn check_volume(e: &mut Errors, volume: &Value) {
+/// Sources of a volume, in the order in which Kubernetes looks at them.
+const SOURCES: [&str; 22] = [
+    "hostPath",
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "flocker",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "cephfs",
+    "iscsi",
+    "cinder",
+    "fc",
+    "flexVolume",
+    "azureFile",
+    "vsphereVolume",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "azureDisk",
+    "scaleIO",
+    "local",
+    "storageos",
+    "csi",
+];
+
+/// Those that take options of the mount in an annotation, as they did before there was a
+/// field (`pkg/volume/validation`).
+const WITH_MOUNT_OPTIONS: [&str; 13] = [
+    "gcePersistentDisk",
+    "awsElasticBlockStore",
+    "glusterfs",
+    "nfs",
+    "rbd",
+    "quobyte",
+    "iscsi",
+    "cinder",
+    "cephfs",
+    "azureFile",
+    "vsphereVolume",
+    "azureDisk",
+    "photonPersistentDisk",
+];
+const MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
+
+/// Checks a volume; values that no label can have may stay where an earlier version had some.
+fn check_volume(e: &mut Errors, volume: &Value, old: Option<&Value>) {
     let (path, spec) = (Path::new("spec"), get(volume, "spec"));
+    let required = |volume| get(get(get(volume, "spec"), "nodeAffinity"), "required");
+    let any_values = old.is_some_and(|old| pod::has_invalid_values(required(old)));
     if list(spec, "accessModes").is_empty() {
         e.required(&path.child("accessModes"), "");
     }
@@ -109,10 +151,10 @@ fn check_volume(e: &mut Errors, volume: &Value) {
         let at = path.child("nodeAffinity.required");
         match get(affinity, "required") {
             Value::Null => e.required(&at, "must specify required node constraints"),
-            required => pod::check_node_selector(e, &at, required),
+            required => pod::check_node_selector(e, &at, required, any_values),
         }
     }
-    check_sources(e, &path, spec);
+    check_source(e, &path, volume);
     let place = text(get(spec, "hostPath"), "path");
     let is_root = !place.is_empty() && place.split('/').all(|part| ["", "."].contains(&part));
     if is_root && policy == "Recycle" {
@@ -120,28 +162,27 @@ fn check_volume(e: &mut Errors, volume: &Value) {
         e.forbidden(&policy_at, detail);
     }
     class_and_mode(e, &path, spec);
+    let takes_options = WITH_MOUNT_OPTIONS.iter().any(|kind| has(spec, kind));
+    let metadata = get(volume, "metadata");
+    if !takes_options && has(get(metadata, "annotations"), MOUNT_OPTIONS) {
+        e.forbidden(
+            &Path::new("metadata.annotations").child(MOUNT_OPTIONS),
+            "may not specify mount options for this volume type",
+        );
+    }
 }
 
-fn check_sources(e: &mut Errors, path: &Path, spec: &Value) {
-    let mut count = 0;
-    for (kind, source) in spec.as_object().into_iter().flatten() {
-        if NO_SOURCE.contains(&kind.as_str()) || source.is_null() {
-            continue;
-        }
-        count += 1;
+fn check_source(e: &mut Errors, path: &Path, volume: &Value) {
+    let spec = get(volume, "spec");
+    let bearer = Bearer::PersistentVolume(text(get(volume, "metadata"), "name"));
+    volume_source::only(e, path, spec, &SOURCES, |e, kind, source| {
         let at = path.child(kind);
-        if count > 1 {
-            e.forbidden(&at, "may not specify more than 1 volume type");
-            continue;
-        }
-        match kind.as_str() {
+        match kind {
             "hostPath" => pod::host_path(e, &at, source),
             "local" => {
-                let place = text(source, "path");
-                if place.is_empty() {
-                    e.required(&at.child("path"), "");
-                } else if place.split('/').any(|part| part == "..") {
-                    e.invalid(&at.child("path"), place, "must not contain '..'");
+                match text(source, "path") {
+                    "" => e.required(&at.child("path"), ""),
+                    place => volume_source::no_steps_back(e, &at.child("path"), place),
                 }
                 if !has(spec, "nodeAffinity") {
                     e.required(
@@ -151,12 +192,9 @@ fn check_sources(e: &mut Errors, path: &Path, spec: &Value) {
                 }
             }
             "csi" => csi_volume(e, &at, source),
-            kind => volume_source::check(e, path, kind, source),
+            kind => volume_source::check(e, path, bearer, kind, source),
         }
-    }
-    if count == 0 {
-        e.required(path, "must specify a volume type");
-    }
+    });
 }
 
 fn csi_volume(e: &mut Errors, path: &Path, source: &Value) {
@@ -262,39 +300,43 @@ pub(super) const VOLUME: Kind = Kind {
     },
     prepare_create: |volume| drop_attributes_class(volume, None),
     prepare_update: |new, old| drop_attributes_class(new, Some(old)),
-    validate: |volume| Errors::collect(|e| check_volume(e, volume)),
+    validate: |volume| Errors::collect(|e| check_volume(e, volume, None)),
+    validate_again: Some(|new, old| Errors::collect(|e| check_volume(e, new, Some(old)))),
     validate_update: |new, old| {
-        Errors::collect(|e| {
-            let (new, old) = (get(new, "spec"), get(old, "spec"));
-            let sources = |spec: &Value| -> Vec<(String, Value)> {
-                let fields = spec.as_object().into_iter().flatten();
-                fields
-                    .filter(|(k, v)| !NO_SOURCE.contains(&k.as_str()) && !v.is_null())
-                    .map(|(k, v)| (k.clone(), v.clone()))
-                    .collect()
-            };
-            if sources(new) != sources(old) {
-                e.forbidden(
-                    &Path::new("spec.persistentvolumesource"),
-                    "spec.persistentvolumesource is immutable after creation",
-                );
-            }
-            e.immutable(
-                &Path::new("spec.volumeMode"),
-                get(new, "volumeMode"),
-                get(old, "volumeMode"),
-            );
-            if !is_empty(get(old, "nodeAffinity")) {
-                e.immutable(
-                    &Path::new("spec.nodeAffinity"),
-                    get(new, "nodeAffinity"),
-                    get(old, "nodeAffinity"),
-                );
-            }
-        })
+        Errors::collect(|e| check_volume_update(e, get(new, "spec"), get(old, "spec")))
     },
     ..WITH_STATUS
 };
+
+/// What may change in a volume's spec.
+fn check_volume_update(e: &mut Errors, new: &Value, old: &Value) {
+    let sources = |spec: &Value| -> Vec<Value> {
+        let mut sources: Vec<Value> = SOURCES.map(|kind| get(spec, kind).clone()).into();
+        // The secret by which it is expanded may come later.
+        let secret = "controllerExpandSecretRef";
+        if !has(get(old, "csi"), secret)
+            && let Some(csi) = sources.last_mut().filter(|csi| csi.is_object())
+        {
+            remove(csi, secret);
+        }
+        sources
+    };
+    if sources(new) != sources(old) {
+        e.forbidden(
+            &Path::new("spec.persistentvolumesource"),
+            "spec.persistentvolumesource is immutable after creation",
+        );
+    }
+    // Kubernetes tells of these without where they are.
+    let field = "volumeMode";
+    e.immutable(&Path::new(field), get(new, field), get(old, field));
+    let field = "nodeAffinity";
+    let (new, old) = (get(new, field), get(old, field));
+    if !old.is_null() && !node_labels::are_equal_but_for_names(new, old) {
+        let detail = "field is immutable, except for updating from beta label to GA";
+        e.invalid(&Path::new(field), new, detail);
+    }
+}
 
 /// Fills in a claim, on its own or in a StatefulSet.
 pub(super) fn default_claim(claim: &mut Value) {
@@ -314,7 +356,7 @@ fn drop_attributes_class(new: &mut Value, old: Option<&Value>) {
     if !old.is_some_and(|old| has(get(old, "spec"), field))
         && let Some(spec) = object_mut(new, "spec")
     {
-        super::json::remove(spec, field);
+        remove(spec, field);
     }
 }
 
@@ -330,15 +372,15 @@ fn normalise_sources(claim: &mut Value) {
         ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
     );
     if !known {
-        super::json::remove(spec, "dataSource");
+        remove(spec, "dataSource");
     }
     let reference = get(spec, "dataSourceRef").clone();
     match (get(spec, "dataSource").clone(), reference) {
         (Value::Null, Value::Null) => {}
-        (source, Value::Null) => super::json::set(spec, "dataSourceRef", source),
+        (source, Value::Null) => set(spec, "dataSourceRef", source),
         (Value::Null, mut reference) if text(&reference, "namespace").is_empty() => {
-            super::json::remove(&mut reference, "namespace");
-            super::json::set(spec, "dataSource", reference);
+            remove(&mut reference, "namespace");
+            set(spec, "dataSource", reference);
         }
         _ => {}
     }
@@ -417,7 +459,7 @@ pub(super) const CLAIM: Kind = Kind {
                 // A claim may be bound, and be given a class, once.
                 for field in ["volumeName", "storageClassName"] {
                     if is_empty(get(get(old, "spec"), field)) {
-                        super::json::remove(&mut spec, field);
+                        remove(&mut spec, field);
                     }
                 }
                 spec

@@ -1,7 +1,7 @@
 //! Pod templates, shared by everything that makes pods.
 
 use super::field::{Errors, Path};
-use super::json::{ensure_object, get, has, set_default, text};
+use super::json::{ensure_object, get, has, object_mut, set_default, text};
 use super::kind::{Kind, PLAIN};
 use super::{labels, meta, pod};
 use serde_json::{Value, json};
@@ -16,18 +16,41 @@ pub fn default_template(bearer: &mut Value) {
     }
 }
 
-/// What is wrong with a template, its labels and annotations included.
-pub fn check(e: &mut Errors, path: &Path, template: &Value) {
-    let metadata = get(template, "metadata");
+/// Takes out of `bearer.template` what 1.33 has switched off, unless an earlier version of
+/// the bearer has it.
+pub fn drop_disabled(bearer: &mut Value, old: &Value) {
+    if let Some(spec) = object_mut(bearer, "template").and_then(|t| object_mut(t, "spec")) {
+        pod::drop_disabled(spec, get(get(old, "template"), "spec"));
+    }
+}
+
+/// The same for the many kinds whose spec bears the template.
+pub fn drop_disabled_of_spec(object: &mut Value, old: &Value) {
+    if let Some(spec) = object_mut(object, "spec") {
+        drop_disabled(spec, get(old, "spec"));
+    }
+}
+
+/// The template of an earlier version, if there is one and it has one.
+pub fn of_spec(object: Option<&Value>) -> Option<&Value> {
+    let template = get(get(object?, "spec"), "template");
+    (!template.is_null()).then_some(template)
+}
+
+/// What is wrong with a template, its labels and annotations included; faults of an
+/// earlier one may stay (`ValidatePodTemplateSpec`).
+pub fn check(e: &mut Errors, path: &Path, template: &Value, old: Option<&Value>) {
+    let (metadata, spec) = (get(template, "metadata"), get(template, "spec"));
+    let options = pod::Options::default().after(old);
     // As Kubernetes names them, without where they are.
     meta::check_template(e, path, metadata);
-    pod::check_deletion_cost(e, &path.child("metadata"), metadata);
-    let spec = get(template, "spec");
-    pod::check_annotations(e, &path.child("metadata"), metadata, spec);
-    pod::check_spec(e, &path.child("spec"), spec);
+    pod::check_annotations(e, &path.child("annotations"), metadata, spec, options);
+    let path = path.child("spec");
+    pod::check_spec(e, &path, spec, options);
+    pod::check_seccomp(e, &path, metadata, spec);
     if has(spec, "ephemeralContainers") {
         e.forbidden(
-            &path.child("spec.ephemeralContainers"),
+            &path.child("ephemeralContainers"),
             "ephemeral containers not allowed in pod template",
         );
     }
@@ -48,8 +71,14 @@ pub fn check_labels(e: &mut Errors, path: &Path, template: &Value, selector: &Va
 }
 
 /// A template of pods that always restart.
-pub fn check_restarting(e: &mut Errors, path: &Path, template: &Value, owner: &str) {
-    check(e, path, template);
+pub fn check_restarting(
+    e: &mut Errors,
+    path: &Path,
+    template: &Value,
+    old: Option<&Value>,
+    owner: &str,
+) {
+    check(e, path, template, old);
     let spec = get(template, "spec");
     let restart = text(spec, "restartPolicy");
     if restart != "Always" && !restart.is_empty() {
@@ -64,9 +93,15 @@ pub fn check_restarting(e: &mut Errors, path: &Path, template: &Value, owner: &s
 /// The kind PodTemplate.
 pub(super) const POD_TEMPLATE: Kind = Kind {
     default: default_template,
+    prepare_create: |object| drop_disabled(object, &Value::Null),
+    prepare_update: drop_disabled,
     validate: |object| {
-        Errors::collect(|e| check(e, &Path::new("template"), get(object, "template")))
+        Errors::collect(|e| check(e, &Path::new("template"), get(object, "template"), None))
     },
+    validate_again: Some(|new, old| {
+        let (new, old) = (get(new, "template"), get(old, "template"));
+        Errors::collect(|e| check(e, &Path::new("template"), new, Some(old)))
+    }),
     warnings: |new, old| pod::warnings::of_template(new, old, "template", false),
     ..PLAIN
 };

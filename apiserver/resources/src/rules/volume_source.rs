@@ -1,13 +1,24 @@
 //! Where a volume's data is: what volumes of pods and PersistentVolumes have in common,
 //! as `pkg/apis/core/validation` checks and `pkg/apis/core/v1` fills it in.
 
+mod iscsi;
+
 use super::field::{Errors, Path};
-use super::json::{default_text, entries, flag, get, has, int, is_empty, list, set_default, text};
+use super::json::{default_text, entries, get, has, int, is_empty, list, set_default, text};
 use hardway_proto::names;
 use serde_json::Value;
 
+/// Whose source it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bearer<'a> {
+    /// A pod's volume, by its name.
+    Pod(&'a str),
+    /// A PersistentVolume, by its name.
+    PersistentVolume(&'a str),
+}
+
 /// Fields that must not be empty, by the source's field.
-const REQUIRED: [(&str, &[&str]); 17] = [
+const REQUIRED: [(&str, &[&str]); 16] = [
     ("awsElasticBlockStore", &["volumeID"]),
     ("azureDisk", &["diskName", "diskURI"]),
     ("azureFile", &["secretName", "shareName"]),
@@ -21,15 +32,41 @@ const REQUIRED: [(&str, &[&str]); 17] = [
     ("nfs", &["server", "path"]),
     ("photonPersistentDisk", &["pdID"]),
     ("portworxVolume", &["volumeID"]),
-    ("quobyte", &["registry"]),
     ("rbd", &["monitors", "image"]),
     ("scaleIO", &["gateway", "system", "volumeName"]),
     ("vsphereVolume", &["volumePath"]),
 ];
 
+/// Checks the one source that a volume is to have: the first of `kinds`. Others are told of.
+pub(super) fn only(
+    e: &mut Errors,
+    path: &Path,
+    volume: &Value,
+    kinds: &[&str],
+    check: impl FnOnce(&mut Errors, &str, &Value),
+) {
+    let mut present = kinds.iter().filter(|kind| has(volume, kind));
+    let Some(kind) = present.next() else {
+        return e.required(path, "must specify a volume type");
+    };
+    check(e, kind, get(volume, kind));
+    for other in present {
+        // As Kubernetes spells them.
+        let shown = match *other {
+            "cephfs" => "cephFS",
+            "downwardAPI" => "downwarAPI",
+            other => other,
+        };
+        e.forbidden(
+            &path.child(shown),
+            "may not specify more than 1 volume type",
+        );
+    }
+}
+
 /// Checks a source by the name of its field; what pods or PersistentVolumes alone have
 /// is theirs to check.
-pub(super) fn check(e: &mut Errors, volume: &Path, kind: &str, source: &Value) {
+pub(super) fn check(e: &mut Errors, volume: &Path, bearer: Bearer, kind: &str, source: &Value) {
     let path = match kind {
         "gcePersistentDisk" => volume.child("persistentDisk"),
         kind => volume.child(kind),
@@ -40,32 +77,32 @@ pub(super) fn check(e: &mut Errors, volume: &Path, kind: &str, source: &Value) {
             e.required(&path.child(field), "");
         }
     }
+    let in_cluster = matches!(bearer, Bearer::PersistentVolume(_));
     match kind {
         "awsElasticBlockStore" | "gcePersistentDisk" => {
             // None at all is 0.
             let at = path.child("partition");
             in_a_byte(e, &at, int(source, "partition"), "1 and 255");
         }
+        "azureDisk" => azure_disk(e, &path, source),
+        "azureFile" if in_cluster && get(source, "secretNamespace") == "" => {
+            e.required(&path.child("secretNamespace"), "");
+        }
+        "cinder" => secret(e, &path, source, in_cluster),
+        "fc" => fibre_channel(e, &path, source),
+        "flexVolume" => flex_volume(e, &path, source),
+        "flocker" => flocker(e, &path, source),
+        "gitRepo" => relative(e, &path.child("directory"), text(source, "directory")),
+        "glusterfs" if in_cluster && has(source, "endpointsNamespace") => {
+            endpoints_namespace(e, &path, text(source, "endpointsNamespace"));
+        }
+        "iscsi" => iscsi::check(e, volume, bearer, source),
         "nfs" if !text(source, "path").starts_with('/') => {
             let place = text(source, "path");
             e.invalid(&path.child("path"), place, "must be an absolute path");
         }
-        "iscsi" => iscsi(e, &path, source),
-        "fc" => fibre_channel(e, &path, source),
-        "azureDisk" => azure_disk(e, &path, source),
-        "flexVolume" => {
-            for (option, _) in entries(source, "options") {
-                let domain = option.split('/').next().unwrap_or_default().to_lowercase();
-                let domain = format!(".{domain}");
-                if domain.ends_with(".kubernetes.io") || domain.ends_with(".k8s.io") {
-                    e.invalid(
-                        &path.child("options").key(option),
-                        option,
-                        "kubernetes.io and k8s.io namespaces are reserved",
-                    );
-                }
-            }
-        }
+        "quobyte" => quobyte(e, &path, source),
+        "storageos" => storage_os(e, &path, source, in_cluster),
         _ => {}
     }
 }
@@ -77,44 +114,33 @@ fn in_a_byte(e: &mut Errors, path: &Path, number: Option<i64>, bounds: &str) {
     }
 }
 
-fn iscsi(e: &mut Errors, path: &Path, source: &Value) {
-    let at = path.child("iqn");
-    match text(source, "iqn") {
-        "" => e.required(&at, ""),
-        name if !is_iscsi_name(name) => e.invalid(&at, name, "must be valid format"),
-        _ => {}
+/// A path that stays below where it starts.
+pub(super) fn relative(e: &mut Errors, path: &Path, place: &str) {
+    if place.starts_with('/') {
+        e.invalid(path, place, "must be a relative path");
     }
-    in_a_byte(e, &path.child("lun"), int(source, "lun"), "0 and 255");
-    let secret = get(source, "secretRef");
-    let authenticates = flag(source, "chapAuthDiscovery") || flag(source, "chapAuthSession");
-    if authenticates && secret.is_null() {
-        e.required(&path.child("secretRef"), "");
-    }
-    if !secret.is_null() && text(secret, "name").is_empty() {
-        e.required(&path.child("secretRef.name"), "");
-    }
-    if has(source, "initiatorName") && !is_iscsi_name(text(source, "initiatorName")) {
-        let name = text(source, "initiatorName");
-        e.invalid(&path.child("initiatorname"), name, "must be valid format");
+    no_steps_back(e, path, place);
+}
+
+/// A path without `..`.
+pub(super) fn no_steps_back(e: &mut Errors, path: &Path, place: &str) {
+    if place.split('/').any(|part| part == "..") {
+        e.invalid(path, place, "must not contain '..'");
     }
 }
 
-/// `iqn.2001-04.com.example:disk`, `eui.` and 16 digits, `naa.` and 16 or 32.
-fn is_iscsi_name(name: &str) -> bool {
-    let (form, rest) = name.split_once('.').unwrap_or((name, ""));
-    let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
-    match form {
-        "iqn" => {
-            let (date, rest) = rest.split_once('.').unwrap_or((rest, ""));
-            let (year, month) = date.split_once('-').unwrap_or((date, ""));
-            let digits =
-                |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
-            let authority = rest.split(':').next().unwrap_or_default();
-            digits(year, 4) && digits(month, 2) && authority.bytes().any(|b| b.is_ascii_lowercase())
+/// A reference to a secret has its name; that of a PersistentVolume its namespace, too.
+fn secret(e: &mut Errors, path: &Path, source: &Value, in_cluster: bool) {
+    let reference = get(source, "secretRef");
+    let fields = if in_cluster {
+        &["name", "namespace"][..]
+    } else {
+        &["name"]
+    };
+    for field in fields.iter().filter(|_| !reference.is_null()) {
+        if text(reference, field).is_empty() {
+            e.required(&path.child("secretRef").child(field), "");
         }
-        "eui" => rest.len() == 16 && is_hex(rest),
-        "naa" => matches!(rest.len(), 16 | 32) && is_hex(rest),
-        _ => false,
     }
 }
 
@@ -140,19 +166,113 @@ fn fibre_channel(e: &mut Errors, path: &Path, source: &Value) {
     }
 }
 
+fn flex_volume(e: &mut Errors, path: &Path, source: &Value) {
+    for (option, _) in entries(source, "options") {
+        let domain = option.split('/').next().unwrap_or_default().to_lowercase();
+        let domain = format!(".{domain}");
+        if domain.ends_with(".kubernetes.io") || domain.ends_with(".k8s.io") {
+            e.invalid(
+                &path.child("options").key(option),
+                option,
+                "kubernetes.io and k8s.io namespaces are reserved",
+            );
+        }
+    }
+}
+
+fn flocker(e: &mut Errors, path: &Path, source: &Value) {
+    let (name, id) = (text(source, "datasetName"), text(source, "datasetUUID"));
+    match (name.is_empty(), id.is_empty()) {
+        (true, true) => e.required(path, "one of datasetName and datasetUUID is required"),
+        (false, false) => e.invalid(
+            path,
+            "resource",
+            "datasetName and datasetUUID can not be specified simultaneously",
+        ),
+        _ => {}
+    }
+    if name.contains('/') {
+        e.invalid(&path.child("datasetName"), name, "must not contain '/'");
+    }
+}
+
+fn endpoints_namespace(e: &mut Errors, path: &Path, namespace: &str) {
+    let at = path.child("endpointsNamespace");
+    match namespace {
+        "" => {
+            let detail = "if the endpointnamespace is set, it must be a valid namespace name";
+            e.invalid(&at, namespace, detail);
+        }
+        _ => e.each(&at, namespace, names::is_dns1123_label(namespace)),
+    }
+}
+
+fn quobyte(e: &mut Errors, path: &Path, source: &Value) {
+    const PAIRS: &str = "must be a host:port pair or multiple pairs separated by commas";
+    const MAX_TENANT: usize = 64;
+    let registry = text(source, "registry");
+    let at = path.child("registry");
+    if registry.is_empty() {
+        e.required(&at, PAIRS);
+    } else if text(source, "tenant").len() > MAX_TENANT {
+        let detail = "must be a UUID and may not exceed a length of 64 characters";
+        e.required(&path.child("tenant"), detail);
+    } else {
+        for _ in registry.split(',').filter(|pair| !is_host_and_port(pair)) {
+            e.invalid(&at, registry, PAIRS);
+        }
+    }
+    if text(source, "volume").is_empty() {
+        e.required(&path.child("volume"), "");
+    }
+}
+
+/// Whether Go's `net.SplitHostPort` takes it: one colon, or several in brackets before it.
+fn is_host_and_port(pair: &str) -> bool {
+    let Some((host, port)) = pair.rsplit_once(':') else {
+        return false;
+    };
+    let host = match host.strip_prefix('[') {
+        Some(inner) => match inner.strip_suffix(']') {
+            Some(inner) => inner,
+            None => return false,
+        },
+        None if host.contains(':') => return false,
+        None => host,
+    };
+    !host.contains(['[', ']']) && !port.contains(['[', ']'])
+}
+
+fn storage_os(e: &mut Errors, path: &Path, source: &Value, in_cluster: bool) {
+    let name = text(source, "volumeName");
+    match name {
+        "" => e.required(&path.child("volumeName"), ""),
+        _ => e.each(
+            &path.child("volumeName"),
+            name,
+            names::is_dns1123_label(name),
+        ),
+    }
+    let namespace = text(source, "volumeNamespace");
+    if !namespace.is_empty() {
+        let at = path.child("volumeNamespace");
+        e.each(&at, namespace, names::is_dns1123_label(namespace));
+    }
+    secret(e, path, source, in_cluster);
+}
+
 fn azure_disk(e: &mut Errors, path: &Path, source: &Value) {
-    let kind = text(source, "kind");
-    e.one_of(
-        &path.child("cachingMode"),
-        text(source, "cachingMode"),
-        &["None", "ReadOnly", "ReadWrite"],
-    );
-    e.one_of(
-        &path.child("kind"),
-        kind,
-        &["Dedicated", "Managed", "Shared"],
-    );
-    let (start, form) = match kind {
+    const MODES: &[&str] = &["None", "ReadOnly", "ReadWrite"];
+    const KINDS: &[&str] = &["Dedicated", "Managed", "Shared"];
+    for (field, known) in [("cachingMode", MODES), ("kind", KINDS)] {
+        // Both have a default, so that one is empty only if somebody says so.
+        if let Some(value) = get(source, field).as_str()
+            && !known.contains(&value)
+        {
+            e.not_supported(&path.child(field), value, known);
+        }
+    }
+    let (start, form) = match text(source, "kind") {
         "Managed" => (
             "/subscriptions/",
             "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}",

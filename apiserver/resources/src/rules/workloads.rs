@@ -63,33 +63,37 @@ pub(super) const REPLICATION_CONTROLLER: Kind = Kind {
             set(meta, "labels", own);
         }
     },
-    validate: |object| {
-        Errors::collect(|e| {
-            let (path, spec) = spec_of(object);
-            e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
-            let selector = get(spec, "selector");
-            if is_empty(selector) {
-                e.required(&path.child("selector"), "");
-            }
-            labels::check(e, &path.child("selector"), selector);
-            replicas(e, &path, spec);
-            let at = path.child("template");
-            match get(spec, "template") {
-                Value::Null => e.required(&at, ""),
-                template => {
-                    if !is_empty(selector) {
-                        template::check_labels(e, &at, template, selector);
-                    }
-                    template::check_restarting(e, &at, template, "ReplicationController");
-                }
-            }
-        })
-    },
+    prepare_create: |object| template::drop_disabled_of_spec(object, &Value::Null),
+    prepare_update: template::drop_disabled_of_spec,
+    validate: |object| Errors::collect(|e| check_controller(e, object, None)),
+    validate_again: Some(|new, old| Errors::collect(|e| check_controller(e, new, Some(old)))),
     validate_status: status::replicas,
     fields: replicas_field,
     warnings: |new, old| of_template(new, old, "spec.template", true),
     ..WITH_STATUS
 };
+
+fn check_controller(e: &mut Errors, object: &Value, old: Option<&Value>) {
+    let (path, spec) = spec_of(object);
+    e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
+    let selector = get(spec, "selector");
+    if is_empty(selector) {
+        e.required(&path.child("selector"), "");
+    }
+    labels::check(e, &path.child("selector"), selector);
+    replicas(e, &path, spec);
+    let at = path.child("template");
+    match get(spec, "template") {
+        Value::Null => e.required(&at, ""),
+        template => {
+            if !is_empty(selector) {
+                template::check_labels(e, &at, template, selector);
+            }
+            let old = template::of_spec(old);
+            template::check_restarting(e, &at, template, old, "ReplicationController");
+        }
+    }
+}
 
 fn replicas(e: &mut Errors, path: &Path, spec: &Value) {
     e.non_negative(&path.child("replicas"), int(spec, "replicas"));
@@ -116,15 +120,22 @@ fn is_malformed(selector: &Value) -> bool {
 }
 
 /// The template of an apps/v1 kind, unless its selector can't be understood, which is
-/// told in these words.
-fn check_template(e: &mut Errors, path: &Path, spec: &Value, malformed: &str, owner: &str) {
+/// told in these words. Faults of an earlier version's template may stay.
+fn check_template(
+    e: &mut Errors,
+    path: &Path,
+    spec: &Value,
+    old: Option<&Value>,
+    malformed: &str,
+    owner: &str,
+) {
     let selector = get(spec, "selector");
     if !selector.is_null() && is_malformed(selector) {
         return e.invalid(&path.child("selector"), selector, malformed);
     }
     let (path, template) = (path.child("template"), get(spec, "template"));
     template::check_labels(e, &path, template, selector);
-    template::check_restarting(e, &path, template, owner);
+    template::check_restarting(e, &path, template, template::of_spec(old), owner);
 }
 
 /// What Kubernetes says of a selector that it can't understand.
@@ -139,25 +150,46 @@ fn immutable_selector(new: &Value, old: &Value) -> super::FieldErrors {
     Errors::collect(|e| selector_stays(e, new, old))
 }
 
+fn check_replica_set(e: &mut Errors, object: &Value, old: Option<&Value>) {
+    let (path, spec) = spec_of(object);
+    replicas(e, &path, spec);
+    e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
+    // Its words, too.
+    selector(e, &path, spec, "deployment");
+    check_template(e, &path, spec, old, MALFORMED, "ReplicaSet");
+}
+
 pub(super) const REPLICA_SET: Kind = Kind {
     status: r#"{"replicas":0}"#,
     default: |object| with_spec(object, |spec| set_default(spec, "replicas", 1)),
-    validate: |object| {
-        Errors::collect(|e| {
-            let (path, spec) = spec_of(object);
-            replicas(e, &path, spec);
-            e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
-            // Its words, too.
-            selector(e, &path, spec, "deployment");
-            check_template(e, &path, spec, MALFORMED, "ReplicaSet");
-        })
-    },
+    prepare_create: |object| template::drop_disabled_of_spec(object, &Value::Null),
+    prepare_update: template::drop_disabled_of_spec,
+    validate: |object| Errors::collect(|e| check_replica_set(e, object, None)),
+    validate_again: Some(|new, old| Errors::collect(|e| check_replica_set(e, new, Some(old)))),
     validate_update: immutable_selector,
     fields: replicas_field,
     validate_status: status::replicas,
     warnings: |new, old| of_template(new, old, "spec.template", true),
     ..WITH_STATUS
 };
+
+fn check_deployment(e: &mut Errors, object: &Value, old: Option<&Value>) {
+    let (path, spec) = spec_of(object);
+    replicas(e, &path, spec);
+    selector(e, &path, spec, "deployment");
+    check_template(e, &path, spec, old, MALFORMED, "ReplicaSet");
+    check_strategy(e, &path.child("strategy"), get(spec, "strategy"));
+    e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
+    let history = int(spec, "revisionHistoryLimit");
+    e.non_negative(&path.child("revisionHistoryLimit"), history);
+    let deadline = int(spec, "progressDeadlineSeconds");
+    let at = path.child("progressDeadlineSeconds");
+    e.non_negative(&at, deadline);
+    let ready = int(spec, "minReadySeconds").unwrap_or_default();
+    if let Some(n) = deadline.filter(|n| *n <= ready) {
+        e.invalid(&at, n, "must be greater than minReadySeconds");
+    }
+}
 
 pub(super) const DEPLOYMENT: Kind = Kind {
     // They go on to its ReplicaSets.
@@ -173,28 +205,10 @@ pub(super) const DEPLOYMENT: Kind = Kind {
             }
         });
     },
-    validate: |object| {
-        Errors::collect(|e| {
-            let (path, spec) = spec_of(object);
-            replicas(e, &path, spec);
-            selector(e, &path, spec, "deployment");
-            check_template(e, &path, spec, MALFORMED, "ReplicaSet");
-            check_strategy(e, &path.child("strategy"), get(spec, "strategy"));
-            e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
-            e.non_negative(
-                &path.child("revisionHistoryLimit"),
-                int(spec, "revisionHistoryLimit"),
-            );
-            let deadline = int(spec, "progressDeadlineSeconds");
-            let at = path.child("progressDeadlineSeconds");
-            e.non_negative(&at, deadline);
-            if let Some(n) =
-                deadline.filter(|n| *n <= int(spec, "minReadySeconds").unwrap_or_default())
-            {
-                e.invalid(&at, n, "must be greater than minReadySeconds");
-            }
-        })
-    },
+    prepare_create: |object| template::drop_disabled_of_spec(object, &Value::Null),
+    prepare_update: template::drop_disabled_of_spec,
+    validate: |object| Errors::collect(|e| check_deployment(e, object, None)),
+    validate_again: Some(|new, old| Errors::collect(|e| check_deployment(e, new, Some(old)))),
     validate_update: immutable_selector,
     validate_status: status::deployment,
     warnings: |new, old| of_template(new, old, "spec.template", true),

@@ -19,7 +19,7 @@ impl ObjectPart for EphemeralContainers {
     }
 
     fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> Findings {
-        let mut errors = rules.validate(new);
+        let mut errors = rules.validate_again(new, old);
         errors.extend(only_added(new, old));
         errors.into()
     }

@@ -27,7 +27,7 @@ impl ObjectPart for Resize {
     }
 
     fn validate(&self, rules: &dyn KindRules, new: &Value, old: &Value) -> Findings {
-        let mut errors = rules.validate(new);
+        let mut errors = rules.validate_again(new, old);
         errors.extend(pod::validate_resize(new, old));
         errors.into()
     }

@@ -43,7 +43,8 @@ fn check(e: &mut Errors, cron: &Value, old: Option<&Value>) {
         path.child("jobTemplate.spec"),
         get(get(spec, "jobTemplate"), "spec"),
     );
-    spec::check(e, &path, job);
+    let before = old.map(|old| get(get(get(old, "spec"), "jobTemplate"), "spec"));
+    spec::check(e, &path, job, before);
     if has(job, "selector") {
         let selector = get(job, "selector");
         e.invalid(
@@ -55,6 +56,13 @@ fn check(e: &mut Errors, cron: &Value, old: Option<&Value>) {
     if flag(job, "manualSelector") {
         let manual = get(job, "manualSelector");
         e.not_supported(&path.child("manualSelector"), manual, &["nil", "false"]);
+    }
+}
+
+fn drop_disabled(cron: &mut Value, old: &Value) {
+    let job = object_mut(cron, "spec").and_then(|spec| object_mut(spec, "jobTemplate"));
+    if let Some(job) = job {
+        template::drop_disabled_of_spec(job, get(get(old, "spec"), "jobTemplate"));
     }
 }
 
@@ -126,6 +134,8 @@ pub(in super::super) const CRON_JOB: Kind = Kind {
             }
         }
     },
+    prepare_create: |cron| drop_disabled(cron, &Value::Null),
+    prepare_update: drop_disabled,
     validate: |cron| Errors::collect(|e| check(e, cron, None)),
     validate_changed: Some(|new, old| Errors::collect(|e| check(e, new, Some(old)))),
     ..WITH_STATUS

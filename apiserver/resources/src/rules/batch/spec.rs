@@ -15,8 +15,9 @@ const MANY_COMPLETIONS: i64 = 100_000;
 const MAX_INDEXES_OF_MANY: i64 = 10_000;
 const MAX_MANAGER: usize = 63;
 
-/// `spec` of a Job, or of a CronJob's template.
-pub(super) fn check(e: &mut Errors, path: &Path, spec: &Value) {
+/// `spec` of a Job, or of a CronJob's template; faults of an earlier version's template of
+/// pods may stay.
+pub(super) fn check(e: &mut Errors, path: &Path, spec: &Value, old: Option<&Value>) {
     for field in [
         "parallelism",
         "completions",
@@ -65,7 +66,8 @@ pub(super) fn check(e: &mut Errors, path: &Path, spec: &Value) {
         policies::success(e, &path.child("successPolicy"), spec);
     }
     policies::replacement(e, &path.child("podReplacementPolicy"), spec);
-    template::check(e, &path.child("template"), get(spec, "template"));
+    let before = old.map(|old| get(old, "template"));
+    template::check(e, &path.child("template"), get(spec, "template"), before);
     restart_policy(e, &path.child("template.spec.restartPolicy"), spec);
 }
 
@@ -202,7 +204,9 @@ mod tests {
             (json!({"managedBy": "example.com/queue"}), &[]),
         ] {
             let job = job(fields.clone());
-            let messages = messages(Errors::collect(|e| check(e, &Path::new("s"), &job["spec"])));
+            let messages = messages(Errors::collect(|e| {
+                check(e, &Path::new("s"), &job["spec"], None)
+            }));
             assert_eq!(messages, words, "{fields}");
         }
     }
@@ -212,7 +216,9 @@ mod tests {
         let words = |policy: &str, more: serde_json::Value| {
             let mut job = job(more);
             job["spec"]["template"]["spec"]["restartPolicy"] = json!(policy);
-            messages(Errors::collect(|e| check(e, &Path::new("s"), &job["spec"])))
+            messages(Errors::collect(|e| {
+                check(e, &Path::new("s"), &job["spec"], None)
+            }))
         };
         let at = "s.template.spec.restartPolicy";
         assert_eq!(words("OnFailure", json!({})), [""; 0]);

@@ -2,170 +2,222 @@
 
 use super::super::field::{Errors, Path};
 use super::super::json::{flag, get, has, int, list, text};
-use super::{env, probes, resources, security};
+use super::options::Options;
+use super::volumes::Volumes;
+use super::{env, mounts, probes, resources, security};
 use hardway_proto::names;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// What a container is, where rules differ.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Ordinary,
-    Init,
-    Ephemeral,
+/// What is said of fields that an ephemeral container has not.
+const NOT_EPHEMERAL: &str = "cannot be set for an Ephemeral Container";
+
+/// All containers of a pod and where they are, in the order in which Kubernetes visits
+/// them (`VisitContainersWithPath`).
+pub fn all<'a>(path: &Path, spec: &'a Value) -> impl Iterator<Item = (Path, &'a Value)> + use<'a> {
+    let path = path.clone();
+    let fields = ["initContainers", "containers", "ephemeralContainers"];
+    fields.into_iter().flat_map(move |field| {
+        let path = path.child(field);
+        let containers = list(spec, field).iter().enumerate();
+        containers.map(move |(i, container)| (path.index(i), container))
+    })
 }
 
-/// The three lists of containers of a pod.
-pub fn check(e: &mut Errors, path: &Path, spec: &Value) {
-    let grace = int(spec, "terminationGracePeriodSeconds").unwrap_or(30);
-    let mut seen = BTreeSet::new();
-    if list(spec, "containers").is_empty() {
-        e.required(&path.child("containers"), "");
-    }
-    for (field, role) in [
-        ("containers", Role::Ordinary),
-        ("initContainers", Role::Init),
-        ("ephemeralContainers", Role::Ephemeral),
-    ] {
-        for (i, container) in list(spec, field).iter().enumerate() {
-            let path = path.child(field).index(i);
-            check_one(e, &path, container, spec, &mut seen);
-            by_role(e, &path, container, role, grace);
-            if role == Role::Ephemeral {
-                ephemeral(e, &path, container, spec);
+/// A pod's spec, and what the checks of a container ask of it.
+#[derive(Clone, Copy)]
+struct Pod<'a> {
+    path: &'a Path,
+    spec: &'a Value,
+    volumes: &'a Volumes<'a>,
+    options: Options<'a>,
+    /// How long the pod has to end, in seconds.
+    grace: i64,
+}
+
+/// The three lists of containers of a pod, which has these volumes.
+pub fn check(e: &mut Errors, path: &Path, spec: &Value, volumes: &Volumes, options: Options) {
+    let pod = Pod {
+        path,
+        spec,
+        volumes,
+        options,
+        grace: int(spec, "terminationGracePeriodSeconds").unwrap_or(30),
+    };
+    let mut names = BTreeSet::new();
+    pod.ordinary(e, &mut names);
+    pod.init(e, &mut names);
+    pod.ephemeral(e, names);
+}
+
+impl<'a> Pod<'a> {
+    fn ordinary(&self, e: &mut Errors, names: &mut BTreeSet<&'a str>) {
+        let (path, containers) = (self.path.child("containers"), list(self.spec, "containers"));
+        if containers.is_empty() {
+            return e.required(&path, "");
+        }
+        for (i, container) in containers.iter().enumerate() {
+            let path = path.index(i);
+            self.common(e, &path, container);
+            once(e, &path, container, names);
+            probes::check(e, &path, container, self.grace);
+            if has(container, "restartPolicy") {
+                let detail = "may not be set for non-init containers";
+                e.forbidden(&path.child("restartPolicy"), detail);
             }
         }
-        if role != Role::Ephemeral {
-            host_port_conflicts(e, &path.child(field), list(spec, field));
-        }
+        host_port_conflicts(e, &path, containers);
     }
-    if flag(spec, "hostNetwork") {
-        host_network_ports(e, path, spec);
-    }
-}
 
-fn check_one<'a>(
-    e: &mut Errors,
-    path: &Path,
-    container: &'a Value,
-    spec: &Value,
-    seen: &mut BTreeSet<&'a str>,
-) {
-    let name = text(container, "name");
-    if name.is_empty() {
-        e.required(&path.child("name"), "");
-    } else {
-        e.each(&path.child("name"), name, names::is_dns1123_label(name));
-        if !seen.insert(name) {
-            e.duplicate(&path.child("name"), name);
-        }
-    }
-    let image = text(container, "image");
-    if image.is_empty() {
-        e.required(&path.child("image"), "");
-    } else if image != image.trim() {
-        e.invalid(
-            &path.child("image"),
-            image,
-            "must not have leading or trailing whitespace",
-        );
-    }
-    e.one_of(
-        &path.child("terminationMessagePolicy"),
-        text(container, "terminationMessagePolicy"),
-        &["FallbackToLogsOnError", "File"],
-    );
-    ports(e, &path.child("ports"), list(container, "ports"));
-    env::check(e, &path.child("env"), list(container, "env"));
-    env::check_from(e, &path.child("envFrom"), list(container, "envFrom"));
-    mounts(e, path, container, spec);
-    e.one_of(
-        &path.child("imagePullPolicy"),
-        text(container, "imagePullPolicy"),
-        &["Always", "IfNotPresent", "Never"],
-    );
-    resources::check(e, &path.child("resources"), get(container, "resources"));
-    resize_policies(e, &path.child("resizePolicy"), container);
-    security::check_container(
-        e,
-        &path.child("securityContext"),
-        get(container, "securityContext"),
-        !security::has_host_users(spec),
-    );
-}
-
-fn resize_policies(e: &mut Errors, path: &Path, container: &Value) {
-    for (i, policy) in list(container, "resizePolicy").iter().enumerate() {
-        let path = path.index(i);
-        e.one_of(
-            &path.child("resourceName"),
-            text(policy, "resourceName"),
-            &["cpu", "memory"],
-        );
-        e.one_of(
-            &path.child("restartPolicy"),
-            text(policy, "restartPolicy"),
-            &["NotRequired", "RestartContainer"],
-        );
-    }
-}
-
-/// Which containers may have probes, hooks and restart policies of their own.
-fn by_role(e: &mut Errors, path: &Path, container: &Value, role: Role, grace: i64) {
-    let restart = text(container, "restartPolicy");
-    let sidecar = role == Role::Init && restart == "Always";
-    if role == Role::Ordinary || sidecar {
-        probes::check(e, path, container, grace);
-    } else {
-        let detail = match role {
-            Role::Ephemeral => "cannot be set for an Ephemeral Container",
-            _ => "may not be set for init containers without restartPolicy=Always",
-        };
-        for field in [
-            "lifecycle",
-            "livenessProbe",
-            "readinessProbe",
-            "startupProbe",
-        ] {
-            if has(container, field) {
+    fn init(&self, e: &mut Errors, names: &mut BTreeSet<&'a str>) {
+        let all = self.path.child("initContainers");
+        for (i, container) in list(self.spec, "initContainers").iter().enumerate() {
+            let path = all.index(i);
+            self.common(e, &path, container);
+            let restart = get(container, "restartPolicy").as_str();
+            if let Some(policy) = restart.filter(|policy| *policy != "Always") {
+                e.not_supported(&path.child("restartPolicy"), policy, &["Always"]);
+            }
+            once(e, &path, container, names);
+            // They run one after another, and Kubernetes looks at each by itself.
+            host_port_conflicts(e, &all, std::slice::from_ref(container));
+            if restart == Some("Always") {
+                probes::check(e, &path, container, self.grace);
+                continue;
+            }
+            let fields = [
+                "lifecycle",
+                "livenessProbe",
+                "readinessProbe",
+                "startupProbe",
+            ];
+            for field in fields.iter().filter(|field| has(container, field)) {
+                let detail = "may not be set for init containers without restartPolicy=Always";
                 e.forbidden(&path.child(field), detail);
             }
         }
     }
-    if !restart.is_empty() {
-        let at = path.child("restartPolicy");
-        match role {
-            Role::Init => e.one_of(&at, restart, &["Always"]),
-            Role::Ordinary => e.forbidden(&at, "may not be set for non-init containers"),
-            Role::Ephemeral => e.forbidden(&at, "cannot be set for an Ephemeral Container"),
+
+    fn ephemeral(&self, e: &mut Errors, mut names: BTreeSet<&'a str>) {
+        let others = names.clone();
+        for (i, container) in list(self.spec, "ephemeralContainers").iter().enumerate() {
+            let path = self.path.child("ephemeralContainers").index(i);
+            self.common(e, &path, container);
+            trimmed_image(e, &path, container);
+            once(e, &path, container, &mut names);
+            let target = text(container, "targetContainerName");
+            if !target.is_empty() && !others.contains(target) {
+                e.not_found(&path.child("targetContainerName"), target);
+            }
+            only_ephemeral(e, &path, container);
+        }
+    }
+
+    /// What all containers have in common.
+    fn common(&self, e: &mut Errors, path: &Path, container: &Value) {
+        let name = text(container, "name");
+        match name {
+            "" => e.required(&path.child("name"), ""),
+            _ => e.each(&path.child("name"), name, names::is_dns1123_label(name)),
+        }
+        if text(container, "image").is_empty() {
+            e.required(&path.child("image"), "");
+        }
+        e.one_of(
+            &path.child("terminationMessagePolicy"),
+            text(container, "terminationMessagePolicy"),
+            &["File", "FallbackToLogsOnError"],
+        );
+        ports(e, &path.child("ports"), list(container, "ports"));
+        env::check(e, &path.child("env"), list(container, "env"));
+        env::check_from(e, &path.child("envFrom"), list(container, "envFrom"));
+        mounts::check(e, path, container, self.volumes);
+        e.one_of(
+            &path.child("imagePullPolicy"),
+            text(container, "imagePullPolicy"),
+            &["Always", "IfNotPresent", "Never"],
+        );
+        let amounts = get(container, "resources");
+        resources::check(e, &path.child("resources"), amounts, self.options);
+        let restart = text(self.spec, "restartPolicy");
+        resize_policies(e, &path.child("resizePolicy"), container, restart);
+        security::check_container(
+            e,
+            &path.child("securityContext"),
+            get(container, "securityContext"),
+            !security::has_host_users(self.spec),
+        );
+    }
+}
+
+/// A name is that of one container alone.
+fn once<'a>(e: &mut Errors, path: &Path, container: &'a Value, names: &mut BTreeSet<&'a str>) {
+    let name = text(container, "name");
+    if !name.is_empty() && !names.insert(name) {
+        e.duplicate(&path.child("name"), name);
+    }
+}
+
+/// Spaces around an image's name, which templates may have.
+pub fn trimmed_image(e: &mut Errors, path: &Path, container: &Value) {
+    let image = text(container, "image");
+    if image != image.trim() {
+        let detail = "must not have leading or trailing whitespace";
+        e.invalid(&path.child("image"), image, detail);
+    }
+}
+
+/// What becomes of a container when it gets other resources; Kubernetes tells of the list
+/// as a whole.
+fn resize_policies(e: &mut Errors, path: &Path, container: &Value, pod_restart: &str) {
+    let mut seen = BTreeSet::new();
+    for (i, policy) in list(container, "resizePolicy").iter().enumerate() {
+        let (resource, restart) = (text(policy, "resourceName"), text(policy, "restartPolicy"));
+        if !seen.insert(resource) {
+            e.duplicate(&path.index(i), resource);
+        }
+        for (value, known) in [
+            (resource, ["cpu", "memory"]),
+            (restart, ["NotRequired", "RestartContainer"]),
+        ] {
+            match value {
+                "" => e.required(path, ""),
+                value => e.one_of(path, value, &known),
+            }
+        }
+        if pod_restart == "Never" && restart != "NotRequired" {
+            let detail = "must be 'NotRequired' when `restartPolicy` is 'Never'";
+            e.invalid(path, restart, detail);
         }
     }
 }
 
-/// What else an ephemeral container can't have, and that its target is there.
-fn ephemeral(e: &mut Errors, path: &Path, container: &Value, spec: &Value) {
-    const DETAIL: &str = "cannot be set for an Ephemeral Container";
-    if !list(container, "ports").is_empty() {
-        e.forbidden(&path.child("ports"), DETAIL);
-    }
-    let resources = get(container, "resources").as_object();
-    if resources.is_some_and(|resources| !resources.is_empty()) {
-        e.forbidden(&path.child("resources"), DETAIL);
+/// What an ephemeral container can't have.
+fn only_ephemeral(e: &mut Errors, path: &Path, container: &Value) {
+    for field in [
+        "ports",
+        "resources",
+        "resizePolicy",
+        "restartPolicy",
+        "livenessProbe",
+        "readinessProbe",
+        "startupProbe",
+        "lifecycle",
+    ] {
+        let value = get(container, field);
+        // Resources are no pointer: those that are empty are none.
+        let none = field == "resources" && value.as_object().is_some_and(|map| map.is_empty());
+        if !value.is_null() && !none {
+            e.forbidden(&path.child(field), NOT_EPHEMERAL);
+        }
     }
     for (i, mount) in list(container, "volumeMounts").iter().enumerate() {
         for field in ["subPath", "subPathExpr"] {
             if !text(mount, field).is_empty() {
                 let path = path.child("volumeMounts").index(i);
-                e.forbidden(&path.child(field), DETAIL);
+                e.forbidden(&path.child(field), NOT_EPHEMERAL);
             }
         }
-    }
-    let target = text(container, "targetContainerName");
-    let mut others = list(spec, "containers")
-        .iter()
-        .chain(list(spec, "initContainers"));
-    if !target.is_empty() && !others.any(|other| text(other, "name") == target) {
-        e.not_found(&path.child("targetContainerName"), target);
     }
 }
 
@@ -227,94 +279,21 @@ fn host_port_conflicts(e: &mut Errors, path: &Path, containers: &[Value]) {
     }
 }
 
-fn host_network_ports(e: &mut Errors, path: &Path, spec: &Value) {
-    for field in ["containers", "initContainers"] {
-        for (i, container) in list(spec, field).iter().enumerate() {
-            for (j, port) in list(container, "ports").iter().enumerate() {
-                let number = int(port, "containerPort").unwrap_or_default();
-                if int(port, "hostPort").unwrap_or_default() != number {
-                    let at = path.child(field).index(i).child("ports").index(j);
-                    e.invalid(
-                        &at.child("containerPort"),
-                        number,
-                        "must match `hostPort` when `hostNetwork` is true",
-                    );
-                }
-            }
-        }
+/// On the host's network a container's port is the host's. In a template that may be left
+/// to the pods that are made of it.
+pub fn host_network_ports(e: &mut Errors, path: &Path, spec: &Value, options: Options) {
+    if !flag(spec, "hostNetwork") {
+        return;
     }
-}
-
-fn mounts(e: &mut Errors, path: &Path, container: &Value, spec: &Value) {
-    let volumes: BTreeSet<&str> = list(spec, "volumes")
-        .iter()
-        .map(|v| text(v, "name"))
-        .collect();
-    let mut places = BTreeSet::new();
-    let privileged = flag(get(container, "securityContext"), "privileged");
-    // Some fields Kubernetes names without telling of which mount.
-    let whole = path.child("volumeMounts");
-    for (i, mount) in list(container, "volumeMounts").iter().enumerate() {
-        let path = whole.index(i);
-        let (name, place) = (text(mount, "name"), text(mount, "mountPath"));
-        if name.is_empty() {
-            e.required(&path.child("name"), "");
-        }
-        if !volumes.contains(name) {
-            e.not_found(&path.child("name"), name);
-        }
-        if place.is_empty() {
-            e.required(&path.child("mountPath"), "");
-        }
-        if !places.insert(place) {
-            e.invalid(&path.child("mountPath"), place, "must be unique");
-        }
-        for field in ["subPath", "subPathExpr"] {
-            if !text(mount, field).is_empty() {
-                super::volumes::check_relative(e, &whole.child(field), text(mount, field));
+    for (i, container) in list(spec, "containers").iter().enumerate() {
+        for (j, port) in list(container, "ports").iter().enumerate() {
+            let of_host = int(port, "hostPort").unwrap_or_default();
+            let must_match = options.pod.is_some() || of_host != 0;
+            if must_match && of_host != int(port, "containerPort").unwrap_or_default() {
+                let at = path.child("containers").index(i).child("ports").index(j);
+                let detail = "must match `containerPort` when `hostNetwork` is true";
+                e.invalid(&at.child("hostPort"), of_host, detail);
             }
-        }
-        if !text(mount, "subPath").is_empty() && !text(mount, "subPathExpr").is_empty() {
-            e.invalid(
-                &path.child("subPathExpr"),
-                text(mount, "subPathExpr"),
-                "subPathExpr and subPath are mutually exclusive",
-            );
-        }
-        let propagation = text(mount, "mountPropagation");
-        let at = whole.child("mountPropagation");
-        e.one_of(
-            &at,
-            propagation,
-            &["Bidirectional", "HostToContainer", "None"],
-        );
-        if propagation == "Bidirectional" && !privileged {
-            e.forbidden(
-                &at,
-                "Bidirectional mount propagation is available only to privileged containers",
-            );
-        }
-    }
-    let mut seen = BTreeSet::new();
-    for (i, device) in list(container, "volumeDevices").iter().enumerate() {
-        let path = path.child("volumeDevices").index(i);
-        let (name, place) = (text(device, "name"), text(device, "devicePath"));
-        if name.is_empty() {
-            e.required(&path.child("name"), "");
-        } else if !seen.insert(name) {
-            e.invalid(&path.child("name"), name, "must be unique");
-        }
-        if !name.is_empty() && !volumes.contains(name) {
-            e.not_found(&path.child("name"), name);
-        }
-        if place.is_empty() {
-            e.required(&path.child("devicePath"), "");
-        } else if !places.insert(place) {
-            e.invalid(&path.child("devicePath"), place, "must be unique");
-        }
-        if place.split('/').any(|part| part == "..") {
-            let detail = "can not contain backsteps ('..')";
-            e.invalid(&path.child("devicePath"), place, detail);
         }
     }
 }

@@ -19,9 +19,6 @@ pub fn default_spec(spec: &mut Value) {
     }
     set_default(spec, "securityContext", json!({}));
     service_account(spec);
-    if flag(spec, "hostNetwork") {
-        host_ports(spec);
-    }
     for field in ["containers", "initContainers"] {
         list_mut(spec, field).for_each(container);
     }
@@ -43,8 +40,12 @@ fn service_account(spec: &mut Value) {
     }
 }
 
-/// On the host's network a container's port is the host's.
-fn host_ports(spec: &mut Value) {
+/// On the host's network a container's port is the host's; in templates that is left to
+/// the pods made of them.
+pub fn host_ports(spec: &mut Value) {
+    if !flag(spec, "hostNetwork") {
+        return;
+    }
     for field in ["containers", "initContainers"] {
         for container in list_mut(spec, field) {
             for port in list_mut(container, "ports") {

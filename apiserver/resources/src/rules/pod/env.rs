@@ -3,6 +3,7 @@
 use super::super::field::{Errors, Path};
 use super::super::json::{get, has, text};
 use hardway_proto::names;
+use hardway_proto::quantity::Quantity;
 use serde_json::Value;
 
 const ENV_FIELDS: &[&str] = &[
@@ -23,6 +24,9 @@ const VOLUME_FIELDS: &[&str] = &[
     "metadata.namespace",
     "metadata.uid",
 ];
+/// Fields that there are, but that neither variables nor volumes may refer to.
+const OTHER_FIELDS: &[&str] = &["spec.restartPolicy", "spec.schedulerName", "status.phase"];
+const HUGE_PAGES: [&str; 2] = ["limits.hugepages-", "requests.hugepages-"];
 const RESOURCES: &[&str] = &[
     "limits.cpu",
     "limits.ephemeral-storage",
@@ -123,18 +127,21 @@ fn check_field_ref(e: &mut Errors, path: &Path, reference: &Value, allowed: &[&s
         let detail = format!("error converting fieldPath: unsupported pod version: {version}");
         return e.invalid(&at, field, &detail);
     }
-    if let Some((map, subscript)) = field.split_once('[') {
-        let key = subscript.trim_end_matches(']').trim_matches(['\'', '"']);
+    if let Some((map, key)) = subscripted(field) {
         return match map {
             "metadata.annotations" => {
-                e.each(path, key, names::is_qualified_name(&key.to_lowercase()))
+                let key = key.to_lowercase();
+                e.each(path, &key, names::is_qualified_name(&key));
             }
             "metadata.labels" => e.each(path, key, names::is_qualified_name(key)),
-            _ => e.invalid(&at, field, "does not support subscript"),
+            _ => {
+                let why = format!("field label does not support subscript: {field}");
+                e.invalid(&at, field, &format!("error converting fieldPath: {why}"));
+            }
         };
     }
     let known = |list: &[&str]| list.contains(&field);
-    if !known(ENV_FIELDS) && !known(VOLUME_FIELDS) {
+    if !known(ENV_FIELDS) && !known(VOLUME_FIELDS) && !known(OTHER_FIELDS) {
         let detail = format!("error converting fieldPath: field label not supported: {field}");
         e.invalid(&at, field, &detail);
     } else if !known(allowed) {
@@ -142,16 +149,21 @@ fn check_field_ref(e: &mut Errors, path: &Path, reference: &Value, allowed: &[&s
     }
 }
 
+/// The map and the key of `map['key']`.
+fn subscripted(field: &str) -> Option<(&str, &str)> {
+    let (map, key) = field.strip_suffix("']")?.split_once("['")?;
+    (!map.is_empty()).then_some((map, key))
+}
+
 /// A reference to a container's resource; a volume has to name the container.
 pub fn check_resource_ref(e: &mut Errors, path: &Path, reference: &Value, volume: bool) {
+    let resource = text(reference, "resource");
+    let is_huge = HUGE_PAGES.iter().any(|huge| resource.starts_with(huge));
     if volume && text(reference, "containerName").is_empty() {
         e.required(&path.child("containerName"), "");
-    }
-    let resource = text(reference, "resource");
-    let huge = ["limits.hugepages-", "requests.hugepages-"];
-    if resource.is_empty() {
+    } else if resource.is_empty() {
         e.required(&path.child("resource"), "");
-    } else if !RESOURCES.contains(&resource) && !huge.iter().any(|h| resource.starts_with(h)) {
+    } else if !RESOURCES.contains(&resource) && !is_huge {
         e.not_supported(&path.child("resource"), resource, RESOURCES);
     }
     check_divisor(
@@ -166,17 +178,19 @@ pub fn check_resource_ref(e: &mut Errors, path: &Path, reference: &Value, volume
 fn check_divisor(e: &mut Errors, path: &Path, resource: &str, divisor: &Value) {
     const SIZES: &str = "1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei";
     // Nothing, or 0, is 1.
-    let Some(unit) = divisor
-        .as_str()
-        .filter(|unit| !["", "0", "1"].contains(unit))
-    else {
+    let Ok(unit) = Quantity::from_json(divisor) else {
         return;
     };
+    if unit.is_zero() {
+        return;
+    }
+    let unit = unit.to_string();
     let sized = SIZES.split(", ").any(|size| size == unit);
     let (fits, units, what) = match resource.split_once('.').map(|(_, name)| name) {
-        Some("cpu") => (unit == "1m", "1m and 1", "cpu resource"),
+        Some("cpu") => (["1m", "1"].contains(&&*unit), "1m and 1", "cpu resource"),
         Some("memory") => (sized, SIZES, "memory resource"),
         Some("ephemeral-storage") => (sized, SIZES, "local ephemeral storage resource"),
+        Some(name) if name.starts_with("hugepages-") => (sized, SIZES, "hugepages resource"),
         _ => return,
     };
     if !fits {
@@ -202,8 +216,13 @@ pub fn check_from(e: &mut Errors, path: &Path, sources: &[Value]) {
         for kind in ["configMapRef", "secretRef"] {
             if has(source, kind) {
                 count += 1;
-                if text(get(source, kind), "name").is_empty() {
-                    e.required(&path.child(kind).child("name"), "");
+                let (at, name) = (
+                    path.child(kind).child("name"),
+                    text(get(source, kind), "name"),
+                );
+                match name {
+                    "" => e.required(&at, ""),
+                    _ => e.each(&at, name, names::is_dns1123_subdomain(&prefix_like(name))),
                 }
             }
         }
@@ -220,6 +239,14 @@ pub fn check_from(e: &mut Errors, path: &Path, sources: &[Value]) {
                 "may not have more than one field specified at a time",
             ),
         }
+    }
+}
+
+/// The name of a source may end in a dash, as if something came after it.
+fn prefix_like(name: &str) -> String {
+    match name.strip_suffix('-') {
+        Some(head) if !head.is_empty() => format!("{head}a"),
+        _ => name.to_owned(),
     }
 }
 

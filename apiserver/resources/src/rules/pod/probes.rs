@@ -43,9 +43,9 @@ fn check_handler(e: &mut Errors, path: &Path, handler: &Value, kinds: &[&str], g
                 let seconds = int(action, "seconds").unwrap_or_default();
                 if seconds < 0 || seconds > grace {
                     let detail = format!(
-                        "must be non-negative and less than terminationGracePeriodSeconds ({grace}). Enable AllowPodLifecycleSleepActionZeroValue feature gate for zero sleep."
+                        "must be non-negative and less than terminationGracePeriodSeconds ({grace})"
                     );
-                    e.invalid(&at.child("seconds"), seconds, &detail);
+                    e.invalid(&at, seconds, &detail);
                 }
             }
             _ => check_port(e, &at.child("port"), get(action, "port")),
@@ -109,13 +109,14 @@ pub fn check(e: &mut Errors, path: &Path, container: &Value, grace: i64) {
         ] {
             e.non_negative(&path.child(field), int(probe, field));
         }
-        let grace = path.child("terminationGracePeriodSeconds");
-        match int(probe, "terminationGracePeriodSeconds") {
-            Some(n) if name == "readinessProbe" => {
-                e.invalid(&grace, n, "must not be set for readinessProbes");
+        if let Some(grace) = int(probe, "terminationGracePeriodSeconds") {
+            let at = path.child("terminationGracePeriodSeconds");
+            if grace <= 0 {
+                e.invalid(&at, grace, "must be greater than 0");
             }
-            Some(n) if n <= 0 => e.invalid(&grace, n, "must be greater than 0"),
-            _ => {}
+            if name == "readinessProbe" {
+                e.invalid(&at, grace, "must not be set for readinessProbes");
+            }
         }
         let threshold = int(probe, "successThreshold").unwrap_or(1);
         if name != "readinessProbe" && threshold != 1 {

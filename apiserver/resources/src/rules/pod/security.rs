@@ -2,27 +2,17 @@
 
 use super::super::field::{Errors, Path};
 use super::super::json::{flag, get, has, int, list, text};
-use super::volumes;
+use super::super::volume_source::relative;
+use super::options::Options;
+use super::windows;
 use hardway_proto::sysctl::{self, Namespace};
 use serde_json::Value;
 use std::collections::BTreeSet;
-
-/// Annotations that profiles were asked for with before there were fields.
-const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
-const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
-const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
-/// A pod's lists of containers.
-const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
 fn check_id(e: &mut Errors, path: &Path, id: Option<i64>) {
     if let Some(id) = id.filter(|id| !(0..=2_147_483_647).contains(id)) {
         e.invalid(path, id, "must be between 0 and 2147483647, inclusive");
     }
-}
-
-fn check_common(e: &mut Errors, path: &Path, context: &Value) {
-    check_ids(e, path, context);
-    check_profiles(e, path, context);
 }
 
 fn check_ids(e: &mut Errors, path: &Path, context: &Value) {
@@ -31,52 +21,58 @@ fn check_ids(e: &mut Errors, path: &Path, context: &Value) {
     }
 }
 
-fn check_profiles(e: &mut Errors, path: &Path, context: &Value) {
-    for (field, word) in [
-        ("seccompProfile", "seccomp"),
-        ("appArmorProfile", "AppArmor"),
-    ] {
-        if !has(context, field) {
-            continue;
-        }
-        let profile = get(context, field);
-        let path = path.child(field);
-        let kind = text(profile, "type");
-        if kind.is_empty() {
-            let detail = format!("type is required when {field} is set");
-            e.required(&path.child("type"), &detail);
-        }
-        e.one_of(
-            &path.child("type"),
-            kind,
-            &["Localhost", "RuntimeDefault", "Unconfined"],
-        );
-        let at = path.child("localhostProfile");
-        if kind == "Localhost" {
-            let Some(file) = get(profile, "localhostProfile").as_str() else {
-                e.required(&at, &format!("must be set when {word} type is Localhost"));
-                continue;
-            };
-            match word {
-                "seccomp" => volumes::check_relative(e, &at, file),
-                _ => app_armor_name(e, &at, file),
-            }
-        } else if has(profile, "localhostProfile") {
-            e.invalid(
-                &at,
-                get(profile, "localhostProfile"),
-                &format!("can only be set when {word} type is Localhost"),
-            );
-        }
+const PROFILES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
+
+fn seccomp(e: &mut Errors, path: &Path, context: &Value) {
+    let (path, profile) = (path.child("seccompProfile"), get(context, "seccompProfile"));
+    if profile.is_null() {
+        return;
     }
-    let windows = get(context, "windowsOptions");
-    if text(windows, "gmsaCredentialSpecName").is_empty() && has(windows, "gmsaCredentialSpecName")
-    {
-        e.invalid(
-            &path.child("windowsOptions.gmsaCredentialSpecName"),
-            "",
-            "gmsaCredentialSpecName cannot be an empty string",
-        );
+    let kind = text(profile, "type");
+    match kind {
+        "" => e.required(
+            &path.child("type"),
+            "type is required when seccompProfile is set",
+        ),
+        _ => e.one_of(&path.child("type"), kind, PROFILES),
+    }
+    let (at, file) = (
+        path.child("localhostProfile"),
+        get(profile, "localhostProfile"),
+    );
+    match (kind, file.as_str()) {
+        ("Localhost", Some(file)) => relative(e, &at, file),
+        ("Localhost", None) => e.required(&at, "must be set when seccomp type is Localhost"),
+        (_, Some(_)) => e.invalid(
+            &at,
+            profile,
+            "can only be set when seccomp type is Localhost",
+        ),
+        (_, None) => {}
+    }
+}
+
+fn app_armor(e: &mut Errors, path: &Path, context: &Value) {
+    let (path, profile) = (
+        path.child("appArmorProfile"),
+        get(context, "appArmorProfile"),
+    );
+    if profile.is_null() {
+        return;
+    }
+    let at = path.child("localhostProfile");
+    let name = get(profile, "localhostProfile").as_str();
+    match (text(profile, "type"), name) {
+        ("", _) => {
+            let detail = "type is required when appArmorProfile is set";
+            e.required(&path.child("type"), detail);
+        }
+        ("Localhost", Some(name)) => app_armor_name(e, &at, name),
+        ("Localhost", None) => e.required(&at, "must be set when AppArmor type is Localhost"),
+        ("RuntimeDefault" | "Unconfined", Some(name)) => {
+            e.invalid(&at, name, "can only be set when AppArmor type is Localhost");
+        }
+        (kind, _) => e.one_of(&path.child("type"), kind, PROFILES),
     }
 }
 
@@ -93,30 +89,12 @@ fn app_armor_name(e: &mut Errors, path: &Path, name: &str) {
     }
 }
 
-/// The old way to ask for profiles, in annotations of a pod or template.
-pub fn check_annotations(e: &mut Errors, path: &Path, metadata: &Value, spec: &Value) {
-    let path = path.child("annotations");
-    let annotations = get(metadata, "annotations").as_object();
-    for (key, value) in annotations.into_iter().flatten() {
-        let profile = value.as_str().unwrap_or_default();
-        if key == SECCOMP_POD || key.starts_with(SECCOMP_CONTAINER) {
-            let at = path.child(key);
-            match profile.strip_prefix("localhost/") {
-                Some(file) => volumes::check_relative(e, &at, file),
-                None if ["runtime/default", "docker/default", "unconfined"].contains(&profile) => {}
-                None => e.invalid(&at, profile, "must be a valid seccomp profile"),
-            }
-        } else if let Some(container) = key.strip_prefix(APP_ARMOR) {
-            let mut all = CONTAINERS.iter().flat_map(|field| list(spec, field));
-            if !all.any(|c| text(c, "name") == container) {
-                e.invalid(&path.key(key), container, "container not found");
-            }
-            let plain = ["", "runtime/default", "unconfined"].contains(&profile);
-            if !plain && !profile.starts_with("localhost/") {
-                let detail = format!("invalid AppArmor profile name: {profile:?}");
-                e.invalid(&path.key(key), profile, &detail);
-            }
-        }
+/// A text that is there is one of a few; an empty one is none of them.
+fn known(e: &mut Errors, path: &Path, bearer: &Value, field: &str, known: &[&str]) {
+    if let Some(value) = get(bearer, field).as_str()
+        && !known.contains(&value)
+    {
+        e.not_supported(&path.child(field), value, known);
     }
 }
 
@@ -126,7 +104,16 @@ pub fn check_container(e: &mut Errors, path: &Path, context: &Value, own_users: 
     if context.is_null() {
         return;
     }
-    check_common(e, path, context);
+    check_ids(e, path, context);
+    known(e, path, context, "procMount", &["Default", "Unmasked"]);
+    if text(context, "procMount") == "Unmasked" && !own_users {
+        e.invalid(
+            &path.child("procMount"),
+            "Unmasked",
+            "`hostUsers` must be false to use `Unmasked`",
+        );
+    }
+    seccomp(e, path, context);
     if get(context, "allowPrivilegeEscalation") == &Value::Bool(false) {
         if flag(context, "privileged") {
             e.invalid(
@@ -136,7 +123,7 @@ pub fn check_container(e: &mut Errors, path: &Path, context: &Value, own_users: 
             );
         }
         let added = list(get(context, "capabilities"), "add");
-        if added.iter().any(|c| c == "CAP_SYS_ADMIN") {
+        for _ in added.iter().filter(|added| *added == "CAP_SYS_ADMIN") {
             e.invalid(
                 path,
                 context,
@@ -144,31 +131,18 @@ pub fn check_container(e: &mut Errors, path: &Path, context: &Value, own_users: 
             );
         }
     }
-    e.one_of(
-        &path.child("procMount"),
-        text(context, "procMount"),
-        &["Default", "Unmasked"],
-    );
-    if text(context, "procMount") == "Unmasked" && !own_users {
-        e.invalid(
-            &path.child("procMount"),
-            "Unmasked",
-            "`hostUsers` must be false to use `Unmasked`",
-        );
-    }
+    windows::check_options(e, path, context);
+    app_armor(e, path, context);
 }
 
 /// A pod's security context, and what else touches the host's namespaces.
-pub fn check_pod(e: &mut Errors, path: &Path, spec: &Value) {
+pub fn check_pod(e: &mut Errors, path: &Path, spec: &Value, options: Options) {
     let context = get(spec, "securityContext");
     check_id(e, &path.child("fsGroup"), int(context, "fsGroup"));
     check_ids(e, path, context);
     for (i, group) in list(context, "supplementalGroups").iter().enumerate() {
-        check_id(
-            e,
-            &path.child("supplementalGroups").index(i),
-            group.as_i64(),
-        );
+        let path = path.child("supplementalGroups").index(i);
+        check_id(e, &path, group.as_i64());
     }
     if flag(spec, "shareProcessNamespace") && flag(spec, "hostPID") {
         e.invalid(
@@ -177,18 +151,20 @@ pub fn check_pod(e: &mut Errors, path: &Path, spec: &Value) {
             "ShareProcessNamespace and HostPID cannot both be enabled",
         );
     }
-    check_sysctls(e, &path.child("sysctls"), spec);
-    e.one_of(
-        &path.child("fsGroupChangePolicy"),
-        text(context, "fsGroupChangePolicy"),
-        &["Always", "OnRootMismatch"],
-    );
-    check_profiles(e, path, context);
-    e.one_of(
-        &path.child("supplementalGroupsPolicy"),
-        text(context, "supplementalGroupsPolicy"),
-        &["Merge", "Strict"],
-    );
+    check_sysctls(e, &path.child("sysctls"), spec, options);
+    let policies = ["Always", "OnRootMismatch"];
+    known(e, path, context, "fsGroupChangePolicy", &policies);
+    seccomp(e, path, context);
+    windows::check_options(e, path, context);
+    app_armor(e, path, context);
+    let policies = ["Merge", "Strict"];
+    known(e, path, context, "supplementalGroupsPolicy", &policies);
+    // Mounting with an option is off in Kubernetes 1.33 unless switched on.
+    let policies = match options.any_selinux_policy {
+        true => &["MountOption", "Recursive"][..],
+        false => &["Recursive"],
+    };
+    known(e, path, context, "seLinuxChangePolicy", policies);
 }
 
 /// A user namespace of the pod's own goes with no other namespace of the host.
@@ -209,28 +185,13 @@ pub fn check_host_users(e: &mut Errors, path: &Path, spec: &Value) {
 
 /// The operating system a pod is for, where it says so.
 pub fn check_os(e: &mut Errors, path: &Path, spec: &Value) {
-    if !has(spec, "os") {
-        return;
-    }
-    let os = text(get(spec, "os"), "name");
-    if os.is_empty() {
-        e.required(&path.child("os.name"), "cannot be empty");
-    }
-    e.one_of(&path.child("os.name"), os, &["linux", "windows"]);
-    if os != "linux" {
-        return;
-    }
-    let mut refuse = |path: Path, object: &Value| {
-        if has(get(object, "securityContext"), "windowsOptions") {
-            let path = path.child("securityContext.windowsOptions");
-            e.forbidden(&path, "windows options cannot be set for a linux pod");
-        }
-    };
-    refuse(path.clone(), spec);
-    for field in CONTAINERS {
-        for (i, container) in list(spec, field).iter().enumerate() {
-            refuse(path.child(field).index(i), container);
-        }
+    let at = path.child("os");
+    match text(get(spec, "os"), "name") {
+        _ if !has(spec, "os") => {}
+        "" => e.required(&at.child("name"), "cannot be empty"),
+        "linux" => windows::refuse_windows(e, path, spec),
+        "windows" => windows::refuse_linux(e, path, spec),
+        other => e.not_supported(&at, other, &["linux", "windows"]),
     }
 }
 
@@ -239,13 +200,14 @@ pub fn has_host_users(spec: &Value) -> bool {
     get(spec, "hostUsers") != &Value::Bool(false)
 }
 
-fn check_sysctls(e: &mut Errors, path: &Path, spec: &Value) {
+fn sysctls(spec: &Value) -> impl Iterator<Item = (usize, &str)> {
+    let sysctls = list(get(spec, "securityContext"), "sysctls").iter();
+    sysctls.map(|sysctl| text(sysctl, "name")).enumerate()
+}
+
+fn check_sysctls(e: &mut Errors, path: &Path, spec: &Value, options: Options) {
     let mut seen = BTreeSet::new();
-    for (i, sysctl) in list(get(spec, "securityContext"), "sysctls")
-        .iter()
-        .enumerate()
-    {
-        let name = text(sysctl, "name");
+    for (i, name) in sysctls(spec) {
         let at = path.index(i).child("name");
         if name.is_empty() {
             e.required(&at, "");
@@ -259,18 +221,29 @@ fn check_sysctls(e: &mut Errors, path: &Path, spec: &Value) {
         } else if !seen.insert(name) {
             e.duplicate(&at, name);
         }
-        let shared = match sysctl::namespace(&sysctl::dotted(name)) {
-            Some(Namespace::Net) => "hostNetwork",
-            Some(Namespace::Ipc) => "hostIPC",
-            None => "",
-        };
-        if flag(spec, shared) {
-            e.invalid(
-                &at,
-                name,
-                &format!("may not be specified when '{shared}' is true"),
-            );
+        if !options.host_sysctls {
+            shared_sysctl(e, &at, name, spec);
         }
+    }
+}
+
+/// A sysctl of a namespace that the pod shares with its host.
+fn shared_sysctl(e: &mut Errors, path: &Path, name: &str, spec: &Value) {
+    let shared = match sysctl::namespace(&sysctl::dotted(name)) {
+        Some(Namespace::Net) => "hostNetwork",
+        Some(Namespace::Ipc) => "hostIPC",
+        None => return,
+    };
+    if flag(spec, shared) {
+        let detail = format!("may not be specified when '{shared}' is true");
+        e.invalid(path, name, &detail);
+    }
+}
+
+/// All sysctls of namespaces that a pod shares with its host.
+pub fn check_shared_sysctls(e: &mut Errors, path: &Path, spec: &Value) {
+    for (_, name) in sysctls(spec) {
+        shared_sysctl(e, path, name, spec);
     }
 }
 
@@ -434,7 +407,7 @@ mod tests {
         );
         assert_eq!(
             of_spec(json!({"os": {"name": "plan9"}})),
-            [r#"spec.os.name: Unsupported value: "plan9": supported values: "linux", "windows""#]
+            [r#"spec.os: Unsupported value: "plan9": supported values: "linux", "windows""#]
         );
         let policy = json!({"securityContext": {"supplementalGroupsPolicy": "Some"}});
         assert_eq!(

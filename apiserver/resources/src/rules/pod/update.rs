@@ -1,72 +1,54 @@
 //! What may change in a pod that exists.
 
+mod gated;
+
 use super::super::field::{Errors, Path};
 use super::super::json::{get, int, list, remove, set, text};
+use super::{affinity, containers};
 use serde_json::Value;
 use std::collections::HashSet;
 
 const ALLOWED: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-/// Annotations that are settled at birth: that a pod mirrors what a node runs
-/// on its own (as in Kubernetes), and where a kubelet has it from. Kubelets and
-/// the Node authorizer go by them.
-const SETTLED: [(&str, &str); 2] = [
-    ("kubernetes.io/config.mirror", "mirror pod"),
-    ("kubernetes.io/config.source", "pod source"),
-];
-
-/// Compares the metadata of a pod before and after an update of it or of its
-/// status.
-pub fn check_annotations(e: &mut Errors, new: &Value, old: &Value) {
-    let path = Path::new("metadata").child("annotations");
-    let of = |pod: &Value, key: &str| {
-        get(get(get(pod, "metadata"), "annotations"), key)
-            .as_str()
-            .map(str::to_owned)
-    };
-    for (key, name) in SETTLED {
-        match (of(old, key), of(new, key)) {
-            (before, after) if before == after => {}
-            (Some(_), _) => e.forbidden(
-                &path.key(key),
-                &format!("may not remove or update {name} annotation"),
-            ),
-            (None, _) => e.forbidden(&path.key(key), &format!("may not add {name} annotation")),
-        }
-    }
-}
-
-/// Compares the specs of a pod before and after an update.
+/// Compares the specs of a pod before and after an update (`ValidatePodUpdate`).
 pub fn check(e: &mut Errors, new: &Value, old: &Value) {
     let path = Path::new("spec");
     for field in ["containers", "initContainers"] {
+        let at = path.child(field);
         if list(new, field).len() != list(old, field).len() {
-            e.forbidden(
-                &path.child(field),
-                "pod updates may not add or remove containers",
-            );
+            e.forbidden(&at, "pod updates may not add or remove containers");
             return;
         }
+        for (i, container) in list(new, field).iter().enumerate() {
+            if text(container, "image").is_empty() {
+                e.required(&at.index(i).child("image"), "");
+            }
+            containers::trimmed_image(e, &at.index(i), container);
+        }
     }
-    if list(new, "ephemeralContainers") != list(old, "ephemeralContainers") {
-        e.forbidden(
-            &path.child("ephemeralContainers"),
-            "may only be changed through the ephemeralcontainers subresource",
-        );
+    let deadline = path.child("activeDeadlineSeconds");
+    if active_deadline(e, &deadline, new, old) == Go::Stop {
+        return;
     }
-    active_deadline(e, &path.child("activeDeadlineSeconds"), new, old);
+    let at = path.child("tolerations");
     let after: HashSet<Value> = list(new, "tolerations").iter().map(bare).collect();
-    if !list(old, "tolerations")
+    if list(old, "tolerations")
         .iter()
         .all(|t| after.contains(&bare(t)))
     {
+        affinity::check_tolerations(e, &at, list(new, "tolerations"));
+    } else {
         e.forbidden(
-            &path.child("tolerations"),
+            &at,
             "existing toleration can not be modified except its tolerationSeconds",
         );
     }
     gates(e, &path.child("schedulingGates"), new, old);
-    let munged = munge(new, old);
+    let is_gated = !list(old, "schedulingGates").is_empty();
+    if is_gated {
+        gated::check(e, &path, new, old);
+    }
+    let munged = munge(new, old, is_gated);
     let old = without_nulls(old);
     if munged != old {
         let detail = format!("{ALLOWED}\n{}", difference(&munged, &old));
@@ -74,7 +56,14 @@ pub fn check(e: &mut Errors, new: &Value, old: &Value) {
     }
 }
 
-fn active_deadline(e: &mut Errors, path: &Path, new: &Value, old: &Value) {
+/// Whether the checks go on.
+#[derive(PartialEq, Eq)]
+enum Go {
+    On,
+    Stop,
+}
+
+fn active_deadline(e: &mut Errors, path: &Path, new: &Value, old: &Value) -> Go {
     let (after, before) = (
         int(new, "activeDeadlineSeconds"),
         int(old, "activeDeadlineSeconds"),
@@ -87,12 +76,18 @@ fn active_deadline(e: &mut Errors, path: &Path, new: &Value, old: &Value) {
                 "must not update from a positive integer to nil value",
             );
         }
+        (Some(after), _) if !(0..=i64::from(i32::MAX)).contains(&after) => {
+            e.invalid(path, after, "must be between 0 and 2147483647, inclusive");
+            return Go::Stop;
+        }
         (Some(after), Some(before)) if after > before => {
             let detail = "must be less than or equal to previous value";
             e.invalid(path, after, detail);
+            return Go::Stop;
         }
         _ => {}
     }
+    Go::On
 }
 
 /// A toleration but for how long.
@@ -104,19 +99,18 @@ fn bare(toleration: &Value) -> Value {
 
 fn gates(e: &mut Errors, path: &Path, new: &Value, old: &Value) {
     let before: HashSet<&Value> = list(old, "schedulingGates").iter().collect();
-    for gate in list(new, "schedulingGates") {
+    for (i, gate) in list(new, "schedulingGates").iter().enumerate() {
         if !before.contains(&gate) {
-            let detail = format!(
-                "only deletion is allowed, but found new scheduling gate '{}'",
-                text(gate, "name")
-            );
-            e.forbidden(path, &detail);
+            let name = text(gate, "name");
+            let detail =
+                format!("only deletion is allowed, but found new scheduling gate '{name}'");
+            e.forbidden(&path.index(i).child("name"), &detail);
         }
     }
 }
 
 /// The new spec with everything that may change taken from the old one.
-fn munge(new: &Value, old: &Value) -> Value {
+fn munge(new: &Value, old: &Value, is_gated: bool) -> Value {
     let mut spec = new.clone();
     for field in ["containers", "initContainers"] {
         let old_list = list(old, field);
@@ -125,22 +119,15 @@ fn munge(new: &Value, old: &Value) -> Value {
             set(container, "image", get(before, "image").clone());
         }
     }
-    for field in [
-        "activeDeadlineSeconds",
-        "tolerations",
-        "schedulingGates",
-        "ephemeralContainers",
-    ] {
+    for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
         set(&mut spec, field, get(old, field).clone());
     }
     let grace = "terminationGracePeriodSeconds";
     if int(old, grace).is_some_and(|n| n < 0) && int(new, grace) == Some(1) {
         set(&mut spec, grace, get(old, grace).clone());
     }
-    // While gates are closed the pod may still be told where to go.
-    if !list(old, "schedulingGates").is_empty() {
-        set(&mut spec, "nodeSelector", get(old, "nodeSelector").clone());
-        set(&mut spec, "affinity", get(old, "affinity").clone());
+    if is_gated {
+        gated::munge(&mut spec, old);
     }
     without_nulls(&spec)
 }

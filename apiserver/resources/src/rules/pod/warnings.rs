@@ -4,6 +4,7 @@
 mod overlaps;
 mod ports;
 
+use super::containers;
 use crate::rules::field::Path;
 use crate::rules::json::{entries, get, has, int, list, text};
 use crate::rules::{addresses, node_labels, storage};
@@ -127,7 +128,7 @@ fn collect(warnings: &mut Vec<String>, path: &Path, pod: &Value) {
     if !has(security, "seccompProfile") && has(annotations, POD_SECCOMP) {
         warnings.push(format!("{}: {SECCOMP}", of_annotation.key(POD_SECCOMP)));
     }
-    for (at, container) in containers(&at, spec) {
+    for (at, container) in containers::all(&at, spec) {
         let own = get(container, "securityContext");
         let name = text(container, "name");
         let key = format!("{CONTAINER_SECCOMP}{name}");
@@ -147,7 +148,8 @@ fn collect(warnings: &mut Vec<String>, path: &Path, pod: &Value) {
         }
         environment(warnings, &at.child("env"), container);
     }
-    ports::collect(warnings, &containers(&at, spec));
+    let all: Vec<_> = containers::all(&at, spec).collect();
+    ports::collect(warnings, &all);
     if int(spec, "terminationGracePeriodSeconds").is_some_and(|seconds| seconds < 0) {
         let at = at.child("terminationGracePeriodSeconds");
         warnings.push(format!(
@@ -155,17 +157,6 @@ fn collect(warnings: &mut Vec<String>, path: &Path, pod: &Value) {
         ));
     }
     affinity(warnings, &at.child("affinity"), get(spec, "affinity"));
-}
-
-/// All containers of a pod, with their paths, in the order in which they are visited.
-fn containers<'a>(path: &Path, spec: &'a Value) -> Vec<(Path, &'a Value)> {
-    let fields = ["initContainers", "containers", "ephemeralContainers"];
-    let all = fields.into_iter().flat_map(|field| {
-        let path = path.child(field);
-        let list = list(spec, field).iter().enumerate();
-        list.map(move |(i, container)| (path.index(i), container))
-    });
-    all.collect()
 }
 
 fn nodes(warnings: &mut Vec<String>, path: &Path, spec: &Value) {

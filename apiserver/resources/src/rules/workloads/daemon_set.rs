@@ -62,39 +62,44 @@ fn count_template_generation(new: &mut Value, old: &Value) {
     }
 }
 
+fn check(e: &mut Errors, object: &Value, old: Option<&Value>) {
+    let (path, spec) = spec_of(object);
+    let chosen = get(spec, "selector");
+    if !chosen.is_null() {
+        selector(e, &path, spec, "daemonset");
+    }
+    let (at, template) = (path.child("template"), get(spec, "template"));
+    if chosen.is_null() || !is_malformed(chosen) {
+        template::check_labels(e, &at, template, chosen);
+    }
+    template::check_restarting(e, &at, template, template::of_spec(old), "DaemonSet");
+    e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
+    let history = int(spec, "revisionHistoryLimit");
+    e.non_negative(&path.child("revisionHistoryLimit"), history);
+    let (at, strategy) = (path.child("updateStrategy"), get(spec, "updateStrategy"));
+    match text(strategy, "type") {
+        "RollingUpdate" => {
+            let rolling = get(strategy, "rollingUpdate");
+            check_daemons(e, &at.child("rollingUpdate"), rolling);
+        }
+        "OnDelete" => {}
+        _ => e.not_supported(&at, strategy, &["RollingUpdate", "OnDelete"]),
+    }
+}
+
 pub(in crate::rules) const DAEMON_SET: Kind = Kind {
     status: r#"{"currentNumberScheduled":0,"numberMisscheduled":0,"desiredNumberScheduled":0,"numberReady":0}"#,
     default: default_daemon_set,
-    prepare_create: |object| set_template_generation(object, 1),
-    prepare_update: count_template_generation,
-    validate: |object| {
-        Errors::collect(|e| {
-            let (path, spec) = spec_of(object);
-            let chosen = get(spec, "selector");
-            if !chosen.is_null() {
-                selector(e, &path, spec, "daemonset");
-            }
-            let (at, template) = (path.child("template"), get(spec, "template"));
-            if chosen.is_null() || !is_malformed(chosen) {
-                template::check_labels(e, &at, template, chosen);
-            }
-            template::check_restarting(e, &at, template, "DaemonSet");
-            e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
-            e.non_negative(
-                &path.child("revisionHistoryLimit"),
-                int(spec, "revisionHistoryLimit"),
-            );
-            let (at, strategy) = (path.child("updateStrategy"), get(spec, "updateStrategy"));
-            match text(strategy, "type") {
-                "RollingUpdate" => {
-                    let rolling = get(strategy, "rollingUpdate");
-                    check_daemons(e, &at.child("rollingUpdate"), rolling);
-                }
-                "OnDelete" => {}
-                _ => e.not_supported(&at, strategy, &["RollingUpdate", "OnDelete"]),
-            }
-        })
+    prepare_create: |object| {
+        template::drop_disabled_of_spec(object, &Value::Null);
+        set_template_generation(object, 1);
     },
+    prepare_update: |new, old| {
+        template::drop_disabled_of_spec(new, old);
+        count_template_generation(new, old);
+    },
+    validate: |object| Errors::collect(|e| check(e, object, None)),
+    validate_again: Some(|new, old| Errors::collect(|e| check(e, new, Some(old)))),
     validate_update: immutable_selector,
     validate_status: status::daemon_set,
     warnings: |new, old| of_template(new, old, "spec.template", false),

@@ -8,7 +8,7 @@ use crate::rules::json::{
 };
 use crate::rules::kind::{Kind, WITH_STATUS};
 use crate::rules::pod::warnings::of_template;
-use crate::rules::{status, storage};
+use crate::rules::{status, storage, template};
 use hardway_proto::names;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -65,11 +65,55 @@ fn check_retention(e: &mut Errors, path: &Path, policy: &Value) {
     }
 }
 
+fn check(e: &mut Errors, object: &Value, old: Option<&Value>) {
+    let (path, spec) = spec_of(object);
+    let policy = text(spec, "podManagementPolicy");
+    if !["OrderedReady", "Parallel"].contains(&policy) {
+        let detail = "must be 'OrderedReady' or 'Parallel'";
+        e.invalid(&path.child("podManagementPolicy"), policy, detail);
+    }
+    let at = path.child("updateStrategy");
+    let strategy = get(spec, "updateStrategy");
+    match text(strategy, "type") {
+        "RollingUpdate" => {
+            let rolling = get(strategy, "rollingUpdate");
+            e.non_negative(
+                &at.child("rollingUpdate.partition"),
+                int(rolling, "partition"),
+            );
+        }
+        "OnDelete" => {
+            if has(strategy, "rollingUpdate") {
+                e.invalid(
+                    &at.child("rollingUpdate"),
+                    get(strategy, "rollingUpdate"),
+                    "only allowed for updateStrategy 'RollingUpdate'",
+                );
+            }
+        }
+        _ => e.invalid(&at, strategy, "must be 'RollingUpdate' or 'OnDelete'"),
+    }
+    check_retention(e, &path, get(spec, "persistentVolumeClaimRetentionPolicy"));
+    replicas(e, &path, spec);
+    e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
+    let first = int(get(spec, "ordinals"), "start");
+    e.non_negative(&path.child("ordinals.start"), first);
+    selector(e, &path, spec, "statefulset");
+    let spec = with_claims(spec);
+    check_template(e, &path, &spec, old, "", "StatefulSet");
+}
+
 pub(in crate::rules) const STATEFUL_SET: Kind = Kind {
     name: names::is_dns1123_subdomain,
     status: r#"{"replicas":0,"availableReplicas":0}"#,
-    prepare_create: drop_max_unavailable,
-    prepare_update: |new, _| drop_max_unavailable(new),
+    prepare_create: |set| {
+        drop_max_unavailable(set);
+        template::drop_disabled_of_spec(set, &Value::Null);
+    },
+    prepare_update: |new, old| {
+        drop_max_unavailable(new);
+        template::drop_disabled_of_spec(new, old);
+    },
     default: |object| {
         with_spec(object, |spec| {
             set_default(spec, "replicas", 1);
@@ -100,45 +144,8 @@ pub(in crate::rules) const STATEFUL_SET: Kind = Kind {
             }
         });
     },
-    validate: |object| {
-        Errors::collect(|e| {
-            let (path, spec) = spec_of(object);
-            let policy = text(spec, "podManagementPolicy");
-            if !["OrderedReady", "Parallel"].contains(&policy) {
-                let detail = "must be 'OrderedReady' or 'Parallel'";
-                e.invalid(&path.child("podManagementPolicy"), policy, detail);
-            }
-            let at = path.child("updateStrategy");
-            let strategy = get(spec, "updateStrategy");
-            match text(strategy, "type") {
-                "RollingUpdate" => {
-                    let rolling = get(strategy, "rollingUpdate");
-                    e.non_negative(
-                        &at.child("rollingUpdate.partition"),
-                        int(rolling, "partition"),
-                    );
-                }
-                "OnDelete" => {
-                    if has(strategy, "rollingUpdate") {
-                        e.invalid(
-                            &at.child("rollingUpdate"),
-                            get(strategy, "rollingUpdate"),
-                            "only allowed for updateStrategy 'RollingUpdate'",
-                        );
-                    }
-                }
-                _ => e.invalid(&at, strategy, "must be 'RollingUpdate' or 'OnDelete'"),
-            }
-            check_retention(e, &path, get(spec, "persistentVolumeClaimRetentionPolicy"));
-            replicas(e, &path, spec);
-            e.non_negative(&path.child("minReadySeconds"), int(spec, "minReadySeconds"));
-            let first = int(get(spec, "ordinals"), "start");
-            e.non_negative(&path.child("ordinals.start"), first);
-            selector(e, &path, spec, "statefulset");
-            let spec = with_claims(spec);
-            check_template(e, &path, &spec, "", "StatefulSet");
-        })
-    },
+    validate: |object| Errors::collect(|e| check(e, object, None)),
+    validate_again: Some(|new, old| Errors::collect(|e| check(e, new, Some(old)))),
     validate_update: |new, old| {
         Errors::collect(|e| {
             let allowed = [
