@@ -4,6 +4,8 @@
 use super::host_tools::{Answer, Tools};
 use std::path::Path;
 
+/// The file system that a device gets if nothing is said.
+pub(super) const DEFAULT_FS_TYPE: &str = "ext4";
 /// What blkid(8) answers where it finds nothing.
 const NOTHING_FOUND: i32 = 2;
 /// From here on fsck(8) found errors that it left.

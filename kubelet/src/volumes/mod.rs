@@ -4,6 +4,7 @@
 //! To add a type: a file of its own here with a [`VolumePlugin`], and a line in `plugins`.
 
 mod atomic;
+mod bound;
 mod config_map;
 pub mod csi;
 mod downward_api;
@@ -106,7 +107,7 @@ fn plugins() -> Vec<Arc<dyn VolumePlugin>> {
         files::volumes::<SecretVolumeSource>(),
         files::volumes::<DownwardAPIVolumeSource>(),
         files::volumes::<ProjectedVolumeSource>(),
-        Arc::new(local::Local),
+        Arc::new(local::Local::default()),
         Arc::new(nfs::Nfs),
         Arc::new(iscsi::Iscsi::default()),
     ]

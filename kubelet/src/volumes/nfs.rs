@@ -45,13 +45,7 @@ fn arguments(
     dir: &Path,
 ) -> Result<Vec<String>, String> {
     check(source)?;
-    let volume = spec
-        .persistent
-        .as_ref()
-        .and_then(|p| p.volume.spec.as_ref());
-    let mut options = volume
-        .and_then(|v| v.mount_options.clone())
-        .unwrap_or_default();
+    let mut options = spec.mount_options().to_vec();
     if source.read_only == Some(true) || spec.read_only {
         options.push("ro".into());
     }

@@ -68,6 +68,16 @@ impl VolumeSpec {
             .to_owned()
     }
 
+    /// How a persistent volume is to be mounted.
+    pub fn mount_options(&self) -> &[String] {
+        let spec = self
+            .persistent
+            .as_ref()
+            .and_then(|p| p.volume.spec.as_ref());
+        let options = spec.and_then(|spec| spec.mount_options.as_deref());
+        options.unwrap_or_default()
+    }
+
     /// Whether pods get a block device instead of a folder.
     pub fn is_block(&self) -> bool {
         let spec = self

@@ -8,14 +8,13 @@ mod device;
 mod disk;
 mod session;
 
-use super::format::format_and_mount;
+use super::bound::bind;
+use super::format::{DEFAULT_FS_TYPE, format_and_mount};
 use super::host_tools::{HostTools, Tools};
 use super::locks::Locks;
 use super::looks::look;
-use super::ownership::{self, Access};
 use super::plugin::{Mounter, Step, VolumeHost, VolumePlugin, VolumeSpec, VolumeUsage};
 use super::removal;
-use super::system::System;
 use crate::objects::Objects;
 use crate::root_dir;
 use device::Devices;
@@ -29,8 +28,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const NAME: &str = "kubernetes.io/iscsi";
-/// The file system that a disk gets if nothing is said.
-const FS_TYPE: &str = "ext4";
 /// Where a disk is mounted, below the folder in which it is noted.
 const MOUNT: &str = "mount";
 
@@ -144,28 +141,11 @@ async fn chap(
 
 /// Mount options: the volume's, and what it may only read.
 fn options(spec: &VolumeSpec, source: &ISCSIPersistentVolumeSource) -> Vec<String> {
-    let volume = spec.persistent.as_ref();
-    let volume = volume.and_then(|p| p.volume.spec.as_ref());
-    let mut options = volume
-        .and_then(|v| v.mount_options.clone())
-        .unwrap_or_default();
+    let mut options = spec.mount_options().to_vec();
     if source.read_only == Some(true) {
         options.push("ro".to_owned());
     }
     options
-}
-
-/// Makes a disk that the node has mounted appear for a pod.
-fn bind(system: &dyn System, from: &Path, at: &Path, owner: Option<(u32, bool)>) -> io::Result<()> {
-    root_dir::make(at)?;
-    if !system.is_mounted(at)? {
-        system.bind(from, at)?;
-    }
-    match owner {
-        Some((group, true)) if ownership::is_handed_over(at, group)? => Ok(()),
-        Some((group, _)) => ownership::hand_over(at, group, Access::ReadWrite),
-        None => Ok(()),
-    }
 }
 
 impl Iscsi {
@@ -236,7 +216,7 @@ impl VolumePlugin for Iscsi {
                 return Ok(());
             }
             let fs_type = source.fs_type.as_deref().filter(|name| !name.is_empty());
-            let fs_type = fs_type.unwrap_or(FS_TYPE);
+            let fs_type = fs_type.unwrap_or(DEFAULT_FS_TYPE);
             let options = options(spec, &source);
             format_and_mount(self.tools.as_ref(), &device, &at, fs_type, &options).await
         })
@@ -252,13 +232,7 @@ impl VolumePlugin for Iscsi {
             }
             let from = disk.dir(&host.plugin_dir(NAME)).join(MOUNT);
             let at = in_pod(mounter).join(MOUNT);
-            let group = ownership::fs_group(mounter.pod).filter(|_| !self.is_read_only(spec));
-            let owner = group.map(|group| (group, ownership::only_on_mismatch(mounter.pod)));
-            let (system, to) = (host.system.clone(), at.clone());
-            // There may be many files to give to the group.
-            let work = move || bind(system.as_ref(), &from, &to, owner);
-            let done = tokio::task::spawn_blocking(work).await;
-            done.map_err(|e| e.to_string())?.map_err(failed(&at))?;
+            bind(mounter, from, at.clone(), !self.is_read_only(spec)).await?;
             Ok(at)
         })
     }

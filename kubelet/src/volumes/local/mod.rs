@@ -1,14 +1,37 @@
-//! `local`: a folder, or a block device, of one node, which stays when its pods go.
+//! `local`: a folder, or a block device, of one node, which stays when its pods go. A device
+//! is given to pods as it is, or with a file system, which it
+//! gets if it has none.
 
+mod file_system;
+
+use super::bound::bind;
+use super::host_tools::{HostTools, Tools};
+use super::locks::Locks;
 use super::looks::look;
 use super::ownership;
-use super::plugin::{Mounter, Step, VolumePlugin, VolumeSpec, VolumeUsage};
+use super::plugin::{Mounter, Step, VolumeHost, VolumePlugin, VolumeSpec, VolumeUsage};
 use k8s_openapi::api::core::v1::{LocalVolumeSource, Pod};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const NAME: &str = "kubernetes.io/local-volume";
 
 /// The plugin.
-pub(super) struct Local;
+pub(super) struct Local {
+    tools: Arc<dyn Tools>,
+    /// By volume.
+    locks: Locks,
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Self {
+            tools: Arc::new(HostTools),
+            locks: Locks::default(),
+        }
+    }
+}
 
 fn source(spec: &VolumeSpec) -> Option<&LocalVolumeSource> {
     let volume = &spec.persistent.as_ref()?.volume;
@@ -17,7 +40,7 @@ fn source(spec: &VolumeSpec) -> Option<&LocalVolumeSource> {
 
 impl VolumePlugin for Local {
     fn name(&self) -> &'static str {
-        "kubernetes.io/local-volume"
+        NAME
     }
 
     fn supports(&self, spec: &VolumeSpec) -> bool {
@@ -28,12 +51,28 @@ impl VolumePlugin for Local {
         true
     }
 
+    fn stage<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, ()> {
+        Box::pin(async move {
+            match source(mounter.spec) {
+                Some(of) if has_file_system(mounter.spec, of).await? => {
+                    self.mount(mounter, of).await
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
     fn publish<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, PathBuf> {
         Box::pin(async move {
             let of = source(mounter.spec).cloned().unwrap_or_default();
             if mounter.spec.is_block() {
                 let path = of.path.clone();
                 return look(Path::new(&path), move |_| device(&of)).await?;
+            }
+            if has_file_system(mounter.spec, &of).await? {
+                let (from, at) = (file_system::dir(mounter), mounter.dir(self));
+                bind(mounter, from, at.clone(), !mounter.spec.read_only).await?;
+                return Ok(at);
             }
             let (pod, writes) = (mounter.pod.clone(), !mounter.spec.read_only);
             // The folder may hold many files.
@@ -43,16 +82,33 @@ impl VolumePlugin for Local {
         })
     }
 
+    fn unstage<'a>(&'a self, host: &'a VolumeHost, _gone: Option<&'a str>) -> Step<'a, ()> {
+        Box::pin(self.unmount(host))
+    }
+
     fn usage<'a>(&'a self, mounter: &'a Mounter<'a>) -> Step<'a, Option<VolumeUsage>> {
         Box::pin(async move {
             let of = source(mounter.spec).filter(|_| !mounter.spec.is_block());
             let Some(of) = of else {
                 return Ok(None);
             };
-            let usage = look(Path::new(&of.path), VolumeUsage::of_file_system).await?;
+            let at = match has_file_system(mounter.spec, of).await? {
+                true => mounter.dir(self),
+                false => PathBuf::from(&of.path),
+            };
+            let usage = look(&at, VolumeUsage::of_file_system).await?;
             usage.map(Some)
         })
     }
+}
+
+/// Whether the volume is what is on a block device.
+async fn has_file_system(spec: &VolumeSpec, source: &LocalVolumeSource) -> Result<bool, String> {
+    let is_device = |path: &Path| {
+        let found = std::fs::metadata(path);
+        found.is_ok_and(|found| found.file_type().is_block_device())
+    };
+    Ok(!spec.is_block() && look(Path::new(&source.path), is_device).await?)
 }
 
 fn device(source: &LocalVolumeSource) -> Result<PathBuf, String> {
@@ -73,7 +129,7 @@ fn folder(source: &LocalVolumeSource, pod: &Pod, writes: bool) -> Result<PathBuf
     }
     if !path.is_dir() {
         return Err(format!(
-            "path {:?} is not a directory; a block device needs volumeMode Block",
+            "path {:?} is neither a directory nor a block device",
             source.path
         ));
     }
