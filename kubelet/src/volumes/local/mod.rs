@@ -1,6 +1,5 @@
-//! `local`: a folder, or a block device, of one node, which stays when its pods go. A device
-//! is given to pods as it is, or with a file system, which it
-//! gets if it has none.
+//! `local`: a folder, or a block device, of one node, which stays when its pods go. A device is
+//! given to pods as it is, or with a file system, which it gets if it has none.
 
 mod file_system;
 
