@@ -5,6 +5,7 @@
 mod reloading;
 mod trusted;
 mod unverified;
+mod verifier;
 
 pub use reloading::Reloading;
 pub use unverified::unverified;

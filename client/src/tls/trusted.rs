@@ -2,10 +2,12 @@
 //! Go, whoever shows a certificate that is itself among those that are trusted. One that
 //! `openssl req -x509` has made is often both, the server's and its own authority.
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use super::verifier::{Belief, Verifier};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::CryptoProvider;
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, Error, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::Arc;
 use x509_parser::certificate::X509Certificate;
@@ -22,59 +24,38 @@ pub(super) fn verifier(
         let added = roots.add(certificate.clone());
         added.map_err(|error| error.to_string())?;
     }
+    let provider = CryptoProvider::get_default().expect("clients install it first");
     let signed = WebPkiServerVerifier::builder(Arc::new(roots)).build();
     let signed = signed.map_err(|error| error.to_string())?;
-    Ok(Arc::new(Verifier { signed, trusted }))
+    let trusted = Trusted { signed, trusted };
+    Ok(Arc::new(Verifier::new(trusted, provider.clone())))
 }
 
 #[derive(Debug)]
-struct Verifier {
+struct Trusted {
     signed: Arc<WebPkiServerVerifier>,
     trusted: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
+impl Belief for Trusted {
+    fn check(
         &self,
         shown: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         ocsp_response: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+    ) -> Result<(), Error> {
         if !self.trusted.contains(shown) {
             let signed = &self.signed;
-            return signed.verify_server_cert(shown, intermediates, name, ocsp_response, now);
+            let verified =
+                signed.verify_server_cert(shown, intermediates, name, ocsp_response, now);
+            return verified.map(drop);
         }
         verify_server_name(&ParsedCertificate::try_from(shown)?, name)?;
         let parsed = x509_parser::parse_x509_certificate(shown);
         let (_, parsed) = parsed.map_err(|_| CertificateError::BadEncoding)?;
-        good_for_a_server(&parsed, now)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let signed = &self.signed;
-        signed.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let signed = &self.signed;
-        signed.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.signed.supported_verify_schemes()
+        good_for_a_server(&parsed, now)
     }
 }
 
