@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::function::{CallCost, Overload};
 use crate::plan::{Loop, Step};
 use crate::program::PER_CALL_LIMIT;
-use crate::regex;
+use crate::regex::Brought;
 use crate::types::Type;
 use crate::value::{Key, Map, Struct, Value};
 use std::collections::BTreeMap;
@@ -34,9 +34,9 @@ pub(crate) fn evaluate<'a>(
         budget,
         cost: 0,
         locals: Vec::new(),
+        patterns: Brought::default(),
     };
     let outcome = evaluation.value(step);
-    regex::forget();
     budget.spend(evaluation.cost)?;
     outcome
 }
@@ -47,6 +47,8 @@ struct Evaluation<'e, 'a> {
     cost: u64,
     /// Variables of the loops around; of one that is not known, why.
     locals: Vec<Outcome<'a>>,
+    /// Patterns that objects have brought.
+    patterns: Brought,
 }
 
 impl<'a> Evaluation<'_, 'a> {
@@ -226,6 +228,12 @@ impl<'a> Evaluation<'_, 'a> {
             self.pay(1)?;
             return Err(Error::NoSuchOverload);
         };
+        if form.takes_pattern
+            && let Some(wanted) = values.get_mut(1)
+            && let Some(pattern) = self.patterns.compiled(wanted)
+        {
+            *wanted = pattern;
+        }
         // What grows by one element is given away, not copied; it costs by its kind alone.
         let Some(cost) = cost else {
             self.pay(1)?;

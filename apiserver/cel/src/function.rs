@@ -33,6 +33,8 @@ pub struct Overload {
     pub cost: Option<CallCost>,
     /// What calls may cost; 1 if it doesn't say.
     pub estimate: Option<CallEstimator>,
+    /// Whether its second argument is a regular expression, which is given to it compiled.
+    pub(crate) takes_pattern: bool,
 }
 
 impl Overload {
@@ -53,6 +55,7 @@ impl Overload {
             call,
             cost: None,
             estimate: None,
+            takes_pattern: false,
         }
     }
 
@@ -67,6 +70,14 @@ impl Overload {
         Self {
             member: true,
             ..Self::global(name, id, params, result, call)
+        }
+    }
+
+    /// One whose second argument is a regular expression.
+    pub(crate) fn with_pattern(self) -> Self {
+        Self {
+            takes_pattern: true,
+            ..self
         }
     }
 

@@ -4,7 +4,6 @@ use crate::value::Opaque;
 use crate::{Error, Type, Value};
 use regex::{Regex, RegexBuilder};
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::str::Chars;
@@ -19,33 +18,29 @@ const KEPT: usize = 8;
 /// The cache that matching builds up as it goes, in bytes.
 const CACHE: usize = 256 << 10;
 
-thread_local! {
-    /// Patterns that objects have brought into the evaluation that this thread is at.
-    static BROUGHT: RefCell<VecDeque<(String, Regex)>> = const { RefCell::new(VecDeque::new()) };
-}
+/// The last patterns that objects have brought into an evaluation: compiled once if it keeps to
+/// a few.
+#[derive(Default)]
+pub(crate) struct Brought(VecDeque<(String, Value<'static>)>);
 
-/// Lets go of what objects have brought, at the end of an evaluation.
-pub(crate) fn forget() {
-    BROUGHT.with_borrow_mut(VecDeque::clear);
-}
-
-/// A pattern that an object brings, compiled once for an evaluation that keeps to a few.
-fn brought(text: &str) -> Result<Regex, Error> {
-    let known = BROUGHT.with_borrow(|all| {
-        let mut all = all.iter();
-        all.find_map(|(known, regex)| (known == text).then(|| regex.clone()))
-    });
-    if let Some(known) = known {
-        return Ok(known);
-    }
-    let regex = within(text, MOST_OF_ARGUMENT)?;
-    BROUGHT.with_borrow_mut(|all| {
-        if all.len() == KEPT {
-            all.pop_front();
+impl Brought {
+    /// An argument that is the text of a pattern, as a [`Pattern`]. `None` if it is anything
+    /// else: what is wrong with it is told by the function that takes it.
+    pub fn compiled(&mut self, argument: &Value) -> Option<Value<'static>> {
+        let Value::String(text) = argument else {
+            return None;
+        };
+        let text: &str = text;
+        if let Some((_, pattern)) = self.0.iter().find(|(known, _)| known == text) {
+            return Some(pattern.clone());
         }
-        all.push_back((text.to_owned(), regex.clone()));
-    });
-    Ok(regex)
+        let pattern = Value::opaque(Pattern::within(text, MOST_OF_ARGUMENT).ok()?);
+        if self.0.len() == KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back((text.to_owned(), pattern.clone()));
+        Some(pattern)
+    }
 }
 
 /// Compiles a pattern.
@@ -65,8 +60,8 @@ fn within(pattern: &str, bytes: usize) -> Result<Regex, Error> {
         .map_err(|error| Error::function(format!("error parsing regexp: {}", reason(&error))))
 }
 
-/// A pattern that stands in an expression and is compiled with it. It takes the place of its
-/// text among the arguments, and costs as much.
+/// A pattern that is compiled: with the expression that it stands in, or when an object brings
+/// it. It takes the place of its text among the arguments, and costs as much.
 #[derive(Debug)]
 pub(crate) struct Pattern {
     regex: Regex,
@@ -80,13 +75,17 @@ impl Pattern {
     ///
     /// It is none of RE2's, or too large.
     pub fn of(text: &str) -> Result<Self, Error> {
+        Self::within(text, MOST)
+    }
+
+    fn within(text: &str, bytes: usize) -> Result<Self, Error> {
         Ok(Self {
-            regex: compile(text)?,
+            regex: within(text, bytes)?,
             characters: text.chars().count() as u64,
         })
     }
 
-    /// The pattern that an argument is, compiled by now.
+    /// The pattern that an argument is.
     ///
     /// # Errors
     ///
@@ -94,7 +93,7 @@ impl Pattern {
     pub fn in_argument<'v>(value: &'v Value) -> Result<Cow<'v, Regex>, Error> {
         match (value, value.downcast::<Self>()) {
             (_, Some(pattern)) => Ok(Cow::Borrowed(&pattern.regex)),
-            (Value::String(text), None) => brought(text).map(Cow::Owned),
+            (Value::String(text), None) => within(text, MOST_OF_ARGUMENT).map(Cow::Owned),
             _ => Err(Error::NoSuchOverload),
         }
     }
@@ -245,22 +244,21 @@ mod tests {
     /// To compile a pattern takes a hundred times as long as to find it.
     #[test]
     fn an_evaluation_keeps_the_last_patterns_that_were_brought() {
-        let kept = || BROUGHT.with_borrow(|all| all.iter().map(|(text, _)| text.clone()).collect());
+        let mut patterns = Brought::default();
         for n in 0..=KEPT {
-            assert!(
-                brought(&format!("a{n}"))
-                    .unwrap()
-                    .is_match(&format!("a{n}"))
-            );
-            assert!(brought(&format!("a{n}")).is_ok());
+            let text = Value::string(format!("a{n}"));
+            for _ in 0..2 {
+                let pattern = patterns.compiled(&text).unwrap();
+                let regex = Pattern::in_argument(&pattern).unwrap();
+                assert!(regex.is_match(&format!("a{n}")));
+                assert_eq!(pattern.size(), text.size());
+            }
         }
-        let all: Vec<String> = kept();
-        assert_eq!(all, (1..=KEPT).map(|n| format!("a{n}")).collect::<Vec<_>>());
-        assert!(brought("(").is_err());
-        // What is evaluated next begins anew.
-        let program = crate::Environment::new().compile("true").unwrap();
-        let _ = program.evaluate(&crate::Scope::new(), &crate::Budget::new(10));
-        assert_eq!(kept(), Vec::<String>::new());
+        let kept: Vec<&str> = patterns.0.iter().map(|(text, _)| text.as_str()).collect();
+        let last: Vec<String> = (1..=KEPT).map(|n| format!("a{n}")).collect();
+        assert_eq!(kept, last);
+        assert!(patterns.compiled(&Value::string("(")).is_none());
+        assert!(patterns.compiled(&Value::Int(1)).is_none());
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(super) fn overloads() -> Vec<Overload> {
         ),
     ]
     .into_iter()
+    .map(Overload::with_pattern)
     .map(|overload| overload.costs(|args, _| cost(args), estimate))
     .collect()
 }

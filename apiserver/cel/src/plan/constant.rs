@@ -23,9 +23,6 @@ const CONVERSIONS: [&str; 10] = [
     "uint",
 ];
 
-/// The functions whose second argument is a pattern, which is compiled only once.
-const MATCHERS: [&str; 3] = ["matches", "find", "findAll"];
-
 pub(super) fn value(constant: &Constant) -> Value<'static> {
     match constant {
         Constant::Null => Value::Null,
@@ -73,7 +70,7 @@ pub(super) fn map(entries: Vec<(Step, Step, bool)>) -> Step {
 
 pub(super) fn call(forms: Vec<(Arc<Overload>, Option<CallCost>)>, mut args: Vec<Step>) -> Step {
     if let ([(form, _)], Some(Step::Constant(Value::String(text)))) = (&*forms, args.get(1))
-        && MATCHERS.contains(&form.name)
+        && form.takes_pattern
         && let Ok(pattern) = Pattern::of(text)
     {
         args[1] = Step::Constant(Value::opaque(pattern));

@@ -27,14 +27,15 @@ pub(crate) fn overloads() -> Vec<Overload> {
         text("endsWith", "ends_with_string", |args| {
             texts(args, |text, part| text.ends_with(part))
         }),
-        text("matches", "matches_string", matches),
+        text("matches", "matches_string", matches).with_pattern(),
         Overload::global(
             "matches",
             "matches",
             [Type::String, Type::String],
             Type::Bool,
             matches,
-        ),
+        )
+        .with_pattern(),
     ]
 }
 
