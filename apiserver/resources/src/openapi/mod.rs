@@ -23,6 +23,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::io::{Read, Write};
+use std::sync::{Arc, OnceLock};
 
 /// The content type of the v2 document in protobuf, as clients ask for it.
 pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
@@ -67,7 +68,9 @@ fn hash(text: &[u8]) -> String {
 /// add.
 #[derive(Default)]
 pub struct OpenApi {
-    v2: Mutex<Option<(Key, Forms)>>,
+    /// Made by the first who asks, without the lock: whoever asks for the next one meanwhile
+    /// doesn't wait for it.
+    v2: Mutex<(Key, Arc<OnceLock<Forms>>)>,
 }
 
 /// The table's generation, and the hashes of other servers' documents.
@@ -131,15 +134,15 @@ impl OpenApi {
     fn v2_forms(&self, table: &Snapshot, others: &[Foreign]) -> Forms {
         let hashes = others.iter().map(|other| other.hash.clone()).collect();
         let key = (table.generation(), hashes);
-        let mut cached = self.v2.lock();
-        if let Some((known, forms)) = &*cached
-            && *known == key
-        {
-            return forms.clone();
-        }
-        let forms = with_others(forms(table), others);
-        *cached = Some((key, forms.clone()));
-        forms
+        let made = {
+            let mut cached = self.v2.lock();
+            if cached.0 != key {
+                *cached = (key, Arc::default());
+            }
+            cached.1.clone()
+        };
+        made.get_or_init(|| with_others(forms(table), others))
+            .clone()
     }
 }
 
