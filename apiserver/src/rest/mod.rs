@@ -1,38 +1,42 @@
 //! REST: HTTP as Kubernetes speaks it.
 
+mod asked;
 pub mod body;
 mod deadline;
 mod documents;
 pub mod health;
+mod identity;
+mod intake;
 pub mod negotiate;
 mod objects;
+mod outcome;
 pub mod path;
 mod remote;
 
 pub use documents::{Documents, GIT_VERSION};
+pub use identity::identify;
+pub(crate) use outcome::record;
 
 use crate::aggregation::remote::Remote;
-use crate::fairness::{self, Classified};
+use crate::fairness;
 use crate::metrics;
 use crate::pipeline::{
-    Answer, Body as RequestBody, HeldBytes, Options, Origin, PatchKind, Pipeline, Record, Request,
-    TIMEOUT, Target, Verb, pairs,
+    Body as RequestBody, Options, Origin, Pipeline, Record, Request, TIMEOUT, Target, Verb, pairs,
 };
-use crate::protobuf;
 use crate::subresources::{self, Upstreams};
-use crate::trace;
+use asked::{Asked, attributes, verb};
 use body::Body;
-use hardway_access::{Attributes, UNAUTHENTICATED, User, audit, authn};
+use hardway_access::{Attributes, User};
 use hardway_client::serving::{Peer, caught};
 use hardway_proto::Status;
-use hardway_resources::rows::{Handler, Part};
 use hardway_resources::table::Include;
 use hardway_streams::messages::{Content, Handshake};
 use health::Startup;
-use http::{HeaderMap, HeaderValue, Method, Response, header, request::Parts};
+use http::{HeaderMap, Method, Response, header};
 use hyper::body::Incoming;
 use negotiate::{Form, InProtobuf};
 use objects::Representation;
+use outcome::tell;
 use path::ResourcePath;
 use std::sync::Arc;
 use std::time::Instant;
@@ -60,97 +64,6 @@ struct Caller<'a> {
     deadline: Option<Instant>,
 }
 
-/// What is asked for, by the method and the path.
-struct Asked {
-    /// As RBAC names it; the method's name where there is no resource.
-    verb: String,
-    resource: Option<ResourcePath>,
-}
-
-/// Who sends a request; impersonation included.
-///
-/// `asked` says what is asked for, by nobody yet: the audit log is told of
-/// those that are refused here.
-pub fn identify(
-    pipeline: &Pipeline,
-    path: &str,
-    headers: &HeaderMap,
-    peer: &Peer,
-    origin: &mut Origin,
-    asked: Attributes<'_>,
-) -> Result<User, Status> {
-    let certificate = peer.certificate();
-    let proven = pipeline
-        .authenticator
-        .authenticate_path(path, headers, certificate);
-    let (user, outcome) = match proven {
-        Ok(user) => {
-            if !user.is_in(UNAUTHENTICATED) {
-                peer.prove(&user.name);
-            }
-            let outcome = acting(pipeline, &user, headers);
-            (user, outcome)
-        }
-        Err(status) => (User::default(), Err(status)),
-    };
-    match outcome {
-        Ok(None) => Ok(user),
-        Ok(Some(acting)) => {
-            origin.impersonator = Some(user);
-            Ok(acting)
-        }
-        Err(status) => {
-            let tried = audit::attempted(headers, certificate.is_some());
-            let asked = Attributes {
-                user: &user,
-                ..asked
-            };
-            origin.record_stranger(pipeline.audit.as_ref(), &asked, &tried, &status);
-            if status.code == 401 {
-                // As Kubernetes does: strangers can't go on asking at no cost.
-                peer.leave();
-            }
-            Err(status)
-        }
-    }
-}
-
-/// Whom a user acts as, if anybody else.
-fn acting(pipeline: &Pipeline, user: &User, headers: &HeaderMap) -> Result<Option<User>, Status> {
-    let Some(wish) = authn::impersonate(user, headers)? else {
-        return Ok(None);
-    };
-    for attributes in wish.checks(user) {
-        pipeline.authorizer.check(&attributes)?;
-    }
-    Ok(Some(wish.user))
-}
-
-/// What a request to a path asks for.
-fn asked<'a>(
-    user: &'a User,
-    verb: &'a str,
-    path: &'a str,
-    resource: Option<&'a ResourcePath>,
-) -> Attributes<'a> {
-    match resource {
-        None => Attributes::path(user, verb, path),
-        Some(of) => Attributes {
-            user,
-            verb,
-            group: &of.group,
-            version: &of.version,
-            resource: &of.resource,
-            subresource: &of.subresource,
-            namespace: &of.namespace,
-            name: &of.name,
-            fields: None,
-            path: "",
-            is_resource: true,
-        },
-    }
-}
-
 impl Rest {
     /// Answers one request.
     pub async fn handle(&self, request: http::Request<Incoming>, peer: Peer) -> Response<Body> {
@@ -174,9 +87,9 @@ impl Rest {
         let record = Record::default();
         let path = request.uri().path();
         let resource = path::parse(path).filter(|_| !path.starts_with("/openapi/"));
-        let verb = asked_verb(&request, resource.as_ref());
+        let asked = Asked::of(&request, resource);
         let query = request.uri().query().unwrap_or_default();
-        let allotted = deadline::allotted(&verb, resource.as_ref(), query);
+        let allotted = deadline::allotted(&asked.verb, asked.resource.as_ref(), query);
         let deadline = match &allotted {
             Ok(allotted) => allotted.map(|time| Instant::now() + time),
             Err(_) => Some(Instant::now() + TIMEOUT),
@@ -189,7 +102,6 @@ impl Rest {
             record: record.clone(),
             deadline,
         };
-        let asked = Asked { verb, resource };
         let answer = caught(self.answer(request, asked, caller, allotted.err()));
         let answered = match deadline {
             None => answer.await,
@@ -263,7 +175,7 @@ impl Rest {
             load: peer.load.clone(),
         };
         let nobody = User::default();
-        let asked = asked(&nobody, &verb, &path, resource.as_ref());
+        let asked = attributes(&nobody, &verb, &path, resource.as_ref());
         caller.user = identify(
             &self.pipeline,
             &path,
@@ -361,7 +273,7 @@ impl Rest {
         caller: &Caller<'_>,
     ) -> Result<Response<Body>, Status> {
         let verb = verb(method, query, path)?;
-        let asked = asked(&caller.user, verb.as_str(), "", Some(path));
+        let asked = attributes(&caller.user, verb.as_str(), "", Some(path));
         self.pipeline.permit(&asked, &caller.record)?;
         let served = self.pipeline.registry.snapshot();
         match served.of_version(&path.group, &path.version).is_empty() {
@@ -429,7 +341,7 @@ impl Rest {
             include,
             gzip: caller.gzip,
         };
-        let respond = move |request, outcome| respond(request, outcome, wanted, start);
+        let respond = move |request, outcome| outcome::respond(request, outcome, wanted, start);
         let (parts, incoming) = request.into_parts();
         let admitted = match self.pipeline.admit(asked, &caller.record).await {
             Ok(admitted) => admitted,
@@ -443,7 +355,7 @@ impl Rest {
         let mut held = self.pipeline.bodies.of(&asked.user);
         let brought = match asked.verb.is_read() {
             true => Ok(RequestBody::Empty),
-            false => read_body(&parts, incoming, asked, &mut held).await,
+            false => intake::read(&parts, incoming, asked, &mut held).await,
         };
         let response = self.pipeline.run(admitted, brought, respond).await;
         Ok(match socket {
@@ -453,106 +365,11 @@ impl Rest {
     }
 }
 
-/// The pipeline's outcome as HTTP has it.
-async fn respond(
-    request: Request,
-    outcome: Result<Answer, Status>,
-    wanted: Representation,
-    start: Instant,
-) -> Response<Body> {
-    record(&request, &outcome, start);
-    let mut response = match outcome {
-        Ok(Answer::Object(object)) => objects::object(&request.target, object, wanted).await,
-        Ok(Answer::List(listing)) => objects::list(listing, wanted).await,
-        Ok(Answer::Watch(watch)) => objects::watch(*watch, wanted),
-        Err(status) => objects::failure(&status, wanted.form),
-    };
-    tell(&mut response, request.classified.get());
-    for warning in request.warnings.into_inner() {
-        let text = warning.replace('\\', "\\\\").replace('"', "\\\"");
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
-            response.headers_mut().append(header::WARNING, value);
-        }
-    }
-    response
-}
-
-/// Tells in headers where a request belongs.
-fn tell(response: &mut Response<Body>, classified: Option<&Classified>) {
-    let Some(Classified { schema, level }) = classified else {
-        return;
-    };
-    for (name, uid) in [
-        ("x-kubernetes-pf-flowschema-uid", schema),
-        ("x-kubernetes-pf-prioritylevel-uid", level),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(uid)
-            && !uid.is_empty()
-        {
-            response.headers_mut().insert(name, value);
-        }
-    }
-}
-
-pub(crate) fn record(request: &Request, outcome: &Result<Answer, Status>, start: Instant) {
-    let target = &request.target;
-    let (code, verb) = match outcome {
-        Ok(Answer::Object(object)) if object.created => (201, request.verb),
-        Ok(_) => (200, request.verb),
-        Err(status) => (status.code, request.verb),
-    };
-    let labels = metrics::Labels {
-        verb: &verb.as_str().to_ascii_uppercase(),
-        group: target.group(),
-        version: &target.version,
-        resource: target.plural(),
-        subresource: &target.subresource,
-        scope: match (target.name.is_empty(), target.namespace.is_empty()) {
-            (false, _) => "resource",
-            (true, false) => "namespace",
-            (true, true) => "cluster",
-        },
-    };
-    let took = start.elapsed();
-    trace::ended(outcome.as_ref().err(), took);
-    let took = (verb != Verb::Watch).then_some(took);
-    metrics::request(&labels, code, took);
-}
-
 fn header_text(headers: &HeaderMap, name: header::HeaderName) -> &str {
     headers
         .get(name)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default()
-}
-
-/// The verb of a request; its method's name where that means nothing here.
-fn asked_verb(request: &http::Request<Incoming>, resource: Option<&ResourcePath>) -> String {
-    let (method, query) = (request.method(), request.uri().query().unwrap_or_default());
-    match resource.map(|resource| verb(method, query, resource)) {
-        Some(Ok(verb)) => verb.as_str().to_owned(),
-        _ => method.as_str().to_ascii_lowercase(),
-    }
-}
-
-/// What a method means here.
-fn verb(method: &Method, query: &str, path: &ResourcePath) -> Result<Verb, Status> {
-    let watching = path.watch
-        || pairs(query).any(|(name, value)| {
-            name == "watch" && !matches!(value.as_str(), "false" | "0" | "False")
-        });
-    Ok(match (method, path.name.is_empty()) {
-        (&Method::GET | &Method::HEAD, _) if watching && path.subresource.is_empty() => Verb::Watch,
-        (&Method::GET | &Method::HEAD, true) => Verb::List,
-        (&Method::GET | &Method::HEAD, false) => Verb::Get,
-        (&Method::POST, true) => Verb::Create,
-        (&Method::POST, false) if !path.subresource.is_empty() => Verb::Create,
-        (&Method::PUT, false) => Verb::Update,
-        (&Method::PATCH, false) => Verb::Patch,
-        (&Method::DELETE, false) => Verb::Delete,
-        (&Method::DELETE, true) => Verb::DeleteCollection,
-        _ => return Err(Status::method_not_allowed()),
-    })
 }
 
 /// A failure in the form that everybody reads.
@@ -563,55 +380,6 @@ pub fn refusal(status: &Status) -> Response<Body> {
 /// What is below no API is answered like any web page that isn't there.
 fn no_such_page() -> Response<Body> {
     body::text(404, "404 page not found\n")
-}
-
-async fn read_body(
-    parts: &Parts,
-    incoming: Incoming,
-    request: &Request,
-    held: &mut HeldBytes,
-) -> Result<RequestBody, Status> {
-    let (verb, target) = (request.verb, &request.target);
-    let bytes = body::read(incoming, held).await?;
-    let content_type = header_text(&parts.headers, header::CONTENT_TYPE);
-    let media = content_type.split(';').next().unwrap_or_default().trim();
-    if verb == Verb::Patch {
-        let kind = match media {
-            "application/json-patch+json" => PatchKind::Json,
-            "application/merge-patch+json" => PatchKind::Merge,
-            "application/strategic-merge-patch+json" => PatchKind::Strategic,
-            "application/apply-patch+yaml" => PatchKind::Apply,
-            _ => {
-                return Err(Status::unsupported_media_type(
-                    "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml",
-                ));
-            }
-        };
-        return Ok(RequestBody::Patch(kind, bytes));
-    }
-    if bytes.is_empty() {
-        return Ok(RequestBody::Empty);
-    }
-    let deletes = matches!(verb, Verb::Delete | Verb::DeleteCollection);
-    // Custom resources have no messages; a Scale and the options of a delete have.
-    let scales = target.handler() == Some(Handler::Part(Part::Scale));
-    let in_protobuf = !target.resource.custom || scales || deletes;
-    match media {
-        "" | "application/json" | "*/*" => Ok(RequestBody::Json(bytes)),
-        protobuf::MEDIA_TYPE if in_protobuf => {
-            Ok(RequestBody::Json(protobuf::to_json(&bytes)?.into()))
-        }
-        "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(RequestBody::Yaml(bytes)),
-        _ => {
-            let protobuf = match in_protobuf {
-                true => ", application/vnd.kubernetes.protobuf",
-                false => "",
-            };
-            Err(Status::unsupported_media_type(format!(
-                "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml{protobuf}"
-            )))
-        }
-    }
 }
 
 /// Whether a path's answer is in a form that the client accepts; version, health and
