@@ -1,5 +1,8 @@
 //! Metrics, under Kubernetes' names.
 
+pub(crate) mod cel;
+pub(crate) mod match_conditions;
+
 use hardway_access::admission::Turn;
 use hardway_access::audit;
 use parking_lot::Mutex;

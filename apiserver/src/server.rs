@@ -60,6 +60,7 @@ impl Server {
     /// Checks everything, then binds the port and starts the tasks behind.
     pub async fn start(flags: &Flags) -> Result<Self, Error> {
         hardway_client::tls::install_provider();
+        crate::metrics::cel::observe();
         let tls = flags.server_tls()?;
         let kubelets = flags.kubelet_tls()?;
         flags.check_front_proxy()?;

@@ -8,7 +8,7 @@ mod types;
 pub use crate::library::authorizer;
 
 use crate::library::json_patch;
-use crate::{Environment, Issue, ObjectType, Program, Type};
+use crate::{Environment, Expressions, Issue, ObjectType, Program, Type};
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -21,15 +21,18 @@ pub struct Vocabulary {
     pub authorizer: bool,
     /// `Object{}` and `JSONPatch{}`, which change an object.
     pub patches: bool,
+    /// Whose functions.
+    pub expressions: Expressions,
 }
 
-/// Without parameters and patches.
+/// Without parameters and patches, of stored expressions.
 impl Default for Vocabulary {
     fn default() -> Self {
         Self {
             params: false,
             authorizer: true,
             patches: false,
+            expressions: Expressions::Stored,
         }
     }
 }
@@ -143,12 +146,15 @@ fn compile_in(
     }
 }
 
+static STORED: LazyLock<Environment> = LazyLock::new(|| common(Expressions::Stored));
+static NEW: LazyLock<Environment> = LazyLock::new(|| common(Expressions::New));
+
 /// What all expressions of admission may speak of.
-static COMMON: LazyLock<Environment> = LazyLock::new(|| {
-    Environment::new()
+fn common(expressions: Expressions) -> Environment {
+    Environment::of(expressions)
         .variable("request", types::request())
         .variable("namespaceObject", types::namespace())
-});
+}
 
 /// What expressions may speak of, objects and parameters being of any type.
 fn environment(vocabulary: Vocabulary) -> Environment {
@@ -157,7 +163,11 @@ fn environment(vocabulary: Vocabulary) -> Environment {
 
 /// The same with a type for `object` and `oldObject`, and one for `params`.
 fn typed(vocabulary: Vocabulary, object: Type, params: Type) -> Environment {
-    let mut environment = COMMON
+    let common = match vocabulary.expressions {
+        Expressions::Stored => &STORED,
+        Expressions::New => &NEW,
+    };
+    let mut environment = (**common)
         .clone()
         .variable("object", object.clone())
         .variable("oldObject", object);
@@ -202,6 +212,11 @@ impl Composition {
             params,
             variables: Vec::new(),
         }
+    }
+
+    /// Whose functions what is defined and compiled from now on may use.
+    pub fn set_expressions(&mut self, expressions: Expressions) {
+        self.vocabulary.expressions = expressions;
     }
 
     /// Adds a variable. One that can't be compiled is known all the same, as `dyn`.

@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock};
 /// Expressions are no longer than this, in characters.
 const LONGEST: usize = 100_000;
 
-/// What expressions may name. Kubernetes 1.33's functions are in all of them.
+/// What expressions may name. Kubernetes' functions are in all of them.
 ///
 /// ```
 /// use hardway_cel::{Environment, Type};
@@ -31,17 +31,39 @@ pub struct Environment {
     open: Option<&'static str>,
 }
 
+/// Whose functions an environment has (`k8s.io/apiserver/pkg/cel/environment`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expressions {
+    /// Expressions that are stored: all functions.
+    #[default]
+    Stored,
+    /// Expressions that are being written: without what only this version of Kubernetes has.
+    /// Those that it lets in the version before can read as well.
+    New,
+}
+
 type Functions = Arc<HashMap<&'static str, Vec<Arc<Overload>>>>;
 
-/// The functions of all environments.
-static KUBERNETES: LazyLock<(Functions, BTreeMap<String, Type>)> = LazyLock::new(|| {
+/// What all environments have.
+struct Kubernetes {
+    stored: Functions,
+    new: Functions,
+    types: BTreeMap<String, Type>,
+}
+
+static KUBERNETES: LazyLock<Kubernetes> = LazyLock::new(|| {
     let overloads = standard::overloads()
         .into_iter()
         .chain(library::overloads());
-    let functions = Arc::new(by_name(HashMap::new(), overloads));
+    let new = by_name(HashMap::new(), overloads);
+    let stored = by_name(new.clone(), library::newest());
     let named = standard::types().into_iter().chain(library::types());
     let types = named.map(|kind| (kind.name().to_owned(), kind));
-    (functions, types.collect())
+    Kubernetes {
+        stored: Arc::new(stored),
+        new: Arc::new(new),
+        types: types.collect(),
+    }
 });
 
 fn by_name(
@@ -57,20 +79,29 @@ fn by_name(
 
 impl Default for Environment {
     fn default() -> Self {
-        let (functions, types) = &*KUBERNETES;
-        Self {
-            functions: functions.clone(),
-            variables: BTreeMap::new(),
-            types: types.clone(),
-            open: None,
-        }
+        Self::of(Expressions::default())
     }
 }
 
 impl Environment {
-    /// Kubernetes' functions and no variables.
+    /// All of Kubernetes' functions and no variables.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Kubernetes' functions for such expressions, and no variables.
+    pub fn of(expressions: Expressions) -> Self {
+        let kubernetes = &*KUBERNETES;
+        let functions = match expressions {
+            Expressions::Stored => &kubernetes.stored,
+            Expressions::New => &kubernetes.new,
+        };
+        Self {
+            functions: functions.clone(),
+            variables: BTreeMap::new(),
+            types: kubernetes.types.clone(),
+            open: None,
+        }
     }
 
     /// With a variable. A name with dots, `variables.total`, is a variable of its own.

@@ -33,12 +33,13 @@ pub mod regex;
 mod schema;
 mod standard;
 mod syntax;
+pub mod timing;
 mod types;
 mod validations;
 mod value;
 
 pub use cost::{CostRange, Range, SizeRange, Sizes};
-pub use environment::Environment;
+pub use environment::{Environment, Expressions};
 pub use error::Error;
 pub use evaluate::{Bindings, Budget, Scope};
 pub use function::{Call, CallCost, CallEstimate, CallEstimator, Operand, Overload};

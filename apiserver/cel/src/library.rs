@@ -1,4 +1,4 @@
-//! The function libraries that Kubernetes 1.33 has in every expression
+//! The function libraries that Kubernetes 1.33 has in every stored expression
 //! (`k8s.io/apiserver/pkg/cel/environment/base.go`), one file for each. What only some
 //! environments have is public.
 
@@ -24,7 +24,7 @@ pub(crate) use string_format::check as check_format;
 use crate::cost::{CostRange, SizeRange};
 use crate::{Overload, Type};
 
-/// The functions of all libraries.
+/// The functions of all libraries that Kubernetes 1.32 has, too.
 pub(crate) fn overloads() -> Vec<Overload> {
     [
         authorizer::overloads(),
@@ -34,12 +34,16 @@ pub(crate) fn overloads() -> Vec<Overload> {
         named_formats::overloads(),
         quantity::overloads(),
         regex::overloads(),
-        semver::overloads(),
         sets::overloads(),
         strings::overloads(),
         urls::overloads(),
     ]
     .concat()
+}
+
+/// The functions of those that are new in Kubernetes 1.33.
+pub(crate) fn newest() -> Vec<Overload> {
+    semver::overloads()
 }
 
 /// The types that expressions can name.

@@ -23,7 +23,7 @@ fn causes(schema: &Json, object: Json, old: Option<Json>) -> Vec<String> {
 }
 
 fn faults(schema: &Json) -> Vec<String> {
-    told(Validations::faults(schema, "s"))
+    told(Validations::faults(schema, "s", &BTreeSet::new()))
 }
 
 fn replicas(rules: Json) -> Json {

@@ -4,7 +4,7 @@ use super::metrics;
 use crate::conversion::Conversion;
 use futures_util::future::BoxFuture;
 use hardway_access::admission::ResourceKind;
-use hardway_access::admission::policies::{Check, Host, ParamResource};
+use hardway_access::admission::policies::{Check, ConditionsCheck, Host, ParamResource};
 use hardway_resources::registry::Registry;
 use hardway_resources::resource::Resource;
 use hardway_resources::schema::builtin;
@@ -95,5 +95,9 @@ impl Host for PolicyHost {
 
     fn observe(&self, check: &Check<'_>) {
         metrics::observe(check);
+    }
+
+    fn observe_conditions(&self, check: &ConditionsCheck<'_>) {
+        metrics::observe_conditions(check);
     }
 }

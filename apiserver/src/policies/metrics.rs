@@ -1,7 +1,8 @@
 //! How often policies were asked, what they said, and how long that took.
 
+use crate::metrics::match_conditions::{self, Owner};
 use crate::metrics::{counter, histogram_of};
-use hardway_access::admission::policies::{Check, Enforcement};
+use hardway_access::admission::policies::{Check, ConditionsCheck, Enforcement};
 use prometheus::{HistogramVec, IntCounterVec};
 use std::sync::LazyLock;
 
@@ -61,4 +62,16 @@ pub fn observe(check: &Check<'_>) {
     counter.with_label_values(labels).inc();
     let seconds = check.elapsed.as_secs_f64();
     duration.with_label_values(labels).observe(seconds);
+}
+
+/// Counts what became of a policy's match conditions. To Kubernetes those that mutate are of the
+/// validating phase, too; and it doesn't count what policies are excluded from.
+pub fn observe_conditions(check: &ConditionsCheck<'_>) {
+    let owner = Owner {
+        name: check.policy,
+        kind: "policy",
+        phase: "validate",
+        operation: check.operation.as_str(),
+    };
+    match_conditions::evaluated(owner, &check.evaluated);
 }

@@ -1,7 +1,8 @@
 //! Metrics of admission webhooks, under Kubernetes' names.
 
+use crate::metrics::match_conditions::{self, Owner};
 use crate::metrics::{counter, histogram_of};
-use hardway_access::admission::webhooks::Observation;
+use hardway_access::admission::webhooks::{ConditionsObservation, Observation, Phase};
 use prometheus::{HistogramVec, IntCounterVec};
 use std::sync::LazyLock;
 
@@ -62,5 +63,26 @@ pub fn observe(seen: &Observation<'_>) {
     }
     if seen.failed_open {
         FAILED_OPEN.with_label_values(&[name, phase]).inc();
+    }
+}
+
+/// Counts what became of a webhook's match conditions. Kubernetes has another word for the
+/// validating phase where they exclude a request.
+pub fn observe_conditions(seen: &ConditionsObservation<'_>) {
+    let owner = Owner {
+        name: seen.name,
+        kind: "webhook",
+        phase: seen.phase.as_str(),
+        operation: seen.operation,
+    };
+    match_conditions::evaluated(owner, &seen.evaluated);
+    if seen.evaluated.excluded {
+        match_conditions::excluded(Owner {
+            phase: match seen.phase {
+                Phase::Mutating => "admit",
+                Phase::Validating => "validate",
+            },
+            ..owner
+        });
     }
 }

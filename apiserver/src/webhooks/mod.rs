@@ -8,7 +8,9 @@ use crate::cache::Cache;
 use bytes::Bytes;
 use client::Client;
 use futures_util::future::BoxFuture;
-use hardway_access::admission::webhooks::{CallError, ClientConfig, Observation, WebhookCaller};
+use hardway_access::admission::webhooks::{
+    CallError, ClientConfig, ConditionsObservation, Observation, WebhookCaller,
+};
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -75,5 +77,9 @@ impl WebhookCaller for Webhooks {
 
     fn observe(&self, observation: &Observation<'_>) {
         metrics::observe(observation);
+    }
+
+    fn observe_conditions(&self, observation: &ConditionsObservation<'_>) {
+        metrics::observe_conditions(observation);
     }
 }

@@ -3,7 +3,7 @@
 use super::{Findings, Node, OBJECT_LIMIT, Rule, Validations};
 use crate::library::quoted;
 use crate::schema::Schema;
-use crate::{Budget, Error, Scope, Value};
+use crate::{Budget, Error, Scope, Value, timing};
 use hardway_proto::status::Cause;
 use serde_json::Value as Json;
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ impl Validations {
             ended: false,
         };
         if let Some(root) = &self.root {
-            check.node(root, "", object, old, old == Some(object));
+            timing::evaluating(|| check.node(root, "", object, old, old == Some(object)));
         }
         check.findings
     }

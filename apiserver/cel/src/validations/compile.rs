@@ -4,10 +4,10 @@ use super::cost::{self, Total};
 use super::{Node, Rule, Validations};
 use crate::library::quoted;
 use crate::schema::Schema;
-use crate::{Environment, Issue, Program, Type, field_path};
+use crate::{Environment, Expressions, Issue, Program, Type, field_path, timing};
 use hardway_proto::status::Cause;
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The field of a schema that holds its rules.
@@ -20,19 +20,28 @@ impl Validations {
     /// definitions are refused for it, but there may be one from before.
     pub fn of_resource(schema: &Json) -> Self {
         let mut compiler = Compiler::default();
-        Self {
-            root: compiler.resource(schema, ""),
-        }
+        let root = timing::compiling(|| compiler.resource(schema, ""));
+        Self { root }
     }
 
     /// What is wrong with the rules of a custom resource's schema, which is at a path of a
-    /// definition.
-    pub fn faults(schema: &Json, path: &str) -> Vec<Cause> {
-        let mut compiler = Compiler::default();
-        compiler.resource(schema, path);
+    /// definition. Expressions that are not among the `stored` ones are new.
+    pub fn faults(schema: &Json, path: &str, stored: &BTreeSet<String>) -> Vec<Cause> {
+        let mut compiler = Compiler {
+            stored: Some(stored),
+            ..Compiler::default()
+        };
+        timing::compiling(|| compiler.resource(schema, path));
         let mut causes = compiler.causes;
         causes.extend(compiler.total.faults(path));
         causes
+    }
+
+    /// The expressions in the rules of a schema.
+    pub fn expressions(schema: &Json) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        collect(schema, &mut found);
+        found
     }
 
     /// Whether there are none.
@@ -42,7 +51,9 @@ impl Validations {
 }
 
 #[derive(Default)]
-struct Compiler {
+struct Compiler<'c> {
+    /// The expressions that are stored; all are, if it isn't said.
+    stored: Option<&'c BTreeSet<String>>,
     causes: Vec<Cause>,
     total: Total,
 }
@@ -87,7 +98,7 @@ impl Place {
     }
 }
 
-impl Compiler {
+impl Compiler<'_> {
     fn resource(&mut self, schema: &Json, path: &str) -> Option<Node> {
         // Nothing is made ready for nothing.
         if !has_rules(schema) {
@@ -204,11 +215,15 @@ impl Compiler {
             true => Type::optional(kind.clone()),
             false => kind.clone(),
         };
-        let environment = Environment::new()
-            .variable("self", kind)
-            .variable("oldSelf", old);
-        let source = text("rule");
-        let program = compiled(&environment, &source, &Type::Bool)
+        let environment = |expression: &str| {
+            let environment = Environment::of(self.origin(expression));
+            environment
+                .variable("self", kind.clone())
+                .variable("oldSelf", old.clone())
+        };
+        let (source, expression) = (text("rule"), text("messageExpression"));
+        let (of_rule, of_message) = (environment(&source), environment(&expression));
+        let program = compiled(&of_rule, &source, &Type::Bool)
             .map_err(|fault| fault.told("", "cel expression must evaluate to a bool"));
         let rule_at = format!("{at}.rule");
         // That there is a rule at all is told elsewhere.
@@ -236,11 +251,10 @@ impl Compiler {
                 why,
             );
         }
-        let expression = text("messageExpression");
         let message_at = format!("{at}.messageExpression");
         let message_expression = match expression.trim() {
             "" => None,
-            _ => match compiled(&environment, &expression, &Type::String) {
+            _ => match compiled(&of_message, &expression, &Type::String) {
                 Ok(program) => {
                     // Kubernetes counts it once, however many values there may be.
                     let cost = cost::estimate(&program, schema, Some(1));
@@ -272,6 +286,13 @@ impl Compiler {
             uses_old,
             says_old,
             optional_old,
+        }
+    }
+
+    fn origin(&self, expression: &str) -> Expressions {
+        match self.stored {
+            Some(stored) if !stored.contains(expression) => Expressions::New,
+            _ => Expressions::Stored,
         }
     }
 
@@ -321,12 +342,24 @@ fn compiled(environment: &Environment, text: &str, kind: &Type) -> Result<Progra
 
 /// Whether a schema or one below it has rules.
 fn has_rules(schema: &Json) -> bool {
-    let parts = schema["properties"].as_object().into_iter().flatten();
-    let parts = parts.map(|(_, part)| part);
-    let mut all = parts.chain([&schema["items"], &schema["additionalProperties"]]);
     let own = schema[RULES].as_array();
-    own.is_some_and(|rules| !rules.is_empty())
-        || all.any(|part| part.is_object() && has_rules(part))
+    own.is_some_and(|rules| !rules.is_empty()) || parts(schema).any(has_rules)
+}
+
+/// The schemas right below one that may have rules.
+fn parts(schema: &Json) -> impl Iterator<Item = &Json> {
+    let fields = schema["properties"].as_object().into_iter().flatten();
+    let fields = fields.map(|(_, part)| part);
+    let all = fields.chain([&schema["items"], &schema["additionalProperties"]]);
+    all.filter(|part| part.is_object())
+}
+
+fn collect(schema: &Json, found: &mut BTreeSet<String>) {
+    for rule in schema[RULES].as_array().into_iter().flatten() {
+        let texts = ["rule", "messageExpression"].map(|key| rule[key].as_str());
+        found.extend(texts.into_iter().flatten().map(str::to_owned));
+    }
+    parts(schema).for_each(|part| collect(part, found));
 }
 
 /// A rule as Go shows the struct that it is there.

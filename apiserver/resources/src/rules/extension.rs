@@ -6,6 +6,7 @@ mod match_conditions;
 mod match_resources;
 mod mutating_policies;
 mod policies;
+mod stored;
 mod validating_policies;
 mod webhooks;
 

@@ -1,6 +1,7 @@
 //! What policies need of the server that they are part of.
 
-use super::super::review::ResourceKind;
+use super::super::conditions::Evaluated;
+use super::super::review::{Operation, ResourceKind};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use std::time::Duration;
@@ -42,6 +43,20 @@ pub trait Host: Send + Sync {
 
     /// Counts what became of a check.
     fn observe(&self, check: &Check<'_>);
+
+    /// Counts what became of a policy's match conditions; nobody has to.
+    fn observe_conditions(&self, _: &ConditionsCheck<'_>) {}
+}
+
+/// What became of the match conditions of one policy and one request, for metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct ConditionsCheck<'a> {
+    /// The policy's name.
+    pub policy: &'a str,
+    /// What was being done.
+    pub operation: Operation,
+    /// What became of them.
+    pub evaluated: Evaluated,
 }
 
 /// A resource whose objects are parameters.

@@ -23,6 +23,6 @@ mod subject;
 pub(super) mod tests;
 mod validating;
 
-pub use host::{Check, Enforcement, ErrorType, Host, ParamResource};
+pub use host::{Check, ConditionsCheck, Enforcement, ErrorType, Host, ParamResource};
 pub use mutating::Mutating;
 pub use validating::Validating;

@@ -148,7 +148,7 @@ impl Mutating {
                     let subject = Subject::of(review, objects, authorizer, shown_as, &shown)?;
                     let inputs = subject.inputs(&invocation.params);
                     if first {
-                        match common.conditions.are_met(&inputs, &common.variables) {
+                        match common.is_wanted(host, review.operation, &inputs) {
                             Ok(true) => {}
                             Ok(false) => break,
                             Err(why) => {

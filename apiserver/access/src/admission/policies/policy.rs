@@ -2,7 +2,9 @@
 
 use super::super::conditions::Conditions;
 use super::super::matching::MatchResources;
-use super::evaluation::{Expression, PREFIX, Variable};
+use super::super::review::Operation;
+use super::evaluation::{Expression, Inputs, PREFIX, Variable};
+use super::host::{ConditionsCheck, Host};
 use crate::objects::items;
 use crate::text;
 use hardway_cel::admission::{Composition, Returns, Vocabulary};
@@ -82,5 +84,25 @@ impl Policy {
             variables,
         };
         Ok((common, composition))
+    }
+
+    /// Whether its match conditions hold of a request.
+    ///
+    /// # Errors
+    /// Why they can't be evaluated, if that isn't ignored.
+    pub fn is_wanted(
+        &self,
+        host: &dyn Host,
+        operation: Operation,
+        inputs: &Inputs<'_>,
+    ) -> Result<bool, String> {
+        let conditions = &self.conditions;
+        conditions.are_met(inputs, &self.variables, |evaluated| {
+            host.observe_conditions(&ConditionsCheck {
+                policy: &self.name,
+                operation,
+                evaluated,
+            });
+        })
     }
 }

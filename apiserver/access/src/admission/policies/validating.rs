@@ -97,7 +97,8 @@ impl Validating {
                 }
                 let subject = Subject::of(review, objects, authorizer, shown_as, shown)?;
                 for params in &params {
-                    let judgement = policy.judge(&subject.inputs(params));
+                    let inputs = subject.inputs(params);
+                    let judgement = policy.judge(host, review.operation, &inputs);
                     outcome.add(review, host, common, binding, judgement);
                 }
             }

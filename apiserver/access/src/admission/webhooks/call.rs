@@ -5,7 +5,7 @@ use super::super::review::{AnnotationLevel, ResourceKind, Review};
 use super::configuration::Webhook;
 use super::failure::{CallFailure, Failure, dry_run_unsupported, rejection};
 use super::response::{self, Response};
-use super::{Observation, Phase, request};
+use super::{ConditionsObservation, Observation, Phase, request};
 use serde_json::Value;
 use std::time::Instant;
 
@@ -22,6 +22,30 @@ pub(super) fn concerns<'r>(
 ) -> Result<Option<&'r ResourceKind>, hardway_proto::Status> {
     let objects = &*cx.objects;
     webhook.resources.matches(review, objects, new, old)
+}
+
+/// Whether a webhook's match conditions hold of a request's objects, which are shown in the
+/// version that it wants.
+///
+/// # Errors
+/// Why they can't be evaluated, if that is to refuse the request.
+pub(super) fn is_wanted(
+    cx: &Context,
+    webhook: &Webhook,
+    phase: Phase,
+    review: &Review<'_>,
+    shown_as: &ResourceKind,
+    (new, old): (Option<&Value>, Option<&Value>),
+) -> Result<bool, String> {
+    let conditions = &webhook.conditions;
+    conditions.hold(cx, review, shown_as, new, old, |evaluated| {
+        cx.webhooks.observe_conditions(&ConditionsObservation {
+            name: &webhook.name,
+            phase,
+            operation: review.operation.as_str(),
+            evaluated,
+        });
+    })
 }
 
 /// Sends the review, and reads the answer of a webhook that allows the request.

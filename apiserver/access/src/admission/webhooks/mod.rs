@@ -16,6 +16,7 @@ pub use configuration::{ClientConfig, ServiceReference};
 pub use mutating::Mutating;
 pub use validating::Validating;
 
+use super::conditions::Evaluated;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
@@ -77,6 +78,19 @@ pub struct Observation<'a> {
     pub failed_open: bool,
 }
 
+/// What became of the match conditions of one webhook and one request, for the metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct ConditionsObservation<'a> {
+    /// The webhook.
+    pub name: &'a str,
+    /// Its phase.
+    pub phase: Phase,
+    /// What was being done.
+    pub operation: &'static str,
+    /// What became of them.
+    pub evaluated: Evaluated,
+}
+
 /// Who reaches webhooks' servers.
 pub trait WebhookCaller: Send + Sync {
     /// Posts a review to a server, and gives back the JSON that it answered.
@@ -89,4 +103,7 @@ pub trait WebhookCaller: Send + Sync {
 
     /// Counts what became of it.
     fn observe(&self, observation: &Observation<'_>);
+
+    /// Counts what became of a webhook's match conditions; nobody has to.
+    fn observe_conditions(&self, _: &ConditionsObservation<'_>) {}
 }

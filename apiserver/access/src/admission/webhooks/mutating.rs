@@ -127,9 +127,10 @@ impl Mutating {
             };
             if !webhook.conditions.is_empty() {
                 shown.show(shown_as, new.as_deref()).await?;
-                let (new, old) = shown.objects();
-                let hold = webhook.conditions.hold(cx, review, shown_as, new, old);
-                if !hold.map_err(|why| review.forbid(new, why))? {
+                let objects = shown.objects();
+                let phase = Phase::Mutating;
+                let wanted = call::is_wanted(cx, webhook, phase, review, shown_as, objects);
+                if !wanted.map_err(|why| review.forbid(objects.0, why))? {
                     continue;
                 }
             }

@@ -78,11 +78,10 @@ impl Validating {
                 }
             };
             let of = &shown[at];
-            let (shown_new, shown_old) = (of.new.as_ref(), of.old.as_ref());
-            let hold = webhook
-                .conditions
-                .hold(cx, review, shown_as, shown_new, shown_old);
-            if hold.map_err(|why| review.forbid(new.or(old), why))? {
+            let objects = (of.new.as_ref(), of.old.as_ref());
+            let phase = Phase::Validating;
+            let wanted = call::is_wanted(cx, webhook, phase, review, shown_as, objects);
+            if wanted.map_err(|why| review.forbid(new.or(old), why))? {
                 asked.push((webhook, at));
             }
         }

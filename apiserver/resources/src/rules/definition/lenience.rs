@@ -8,6 +8,7 @@ use crate::rules::field::Path;
 use crate::rules::json::{get, list, text};
 use hardway_cel::Validations;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// What isn't asked; nothing by default.
 #[derive(Debug, Default)]
@@ -30,6 +31,8 @@ pub(super) struct Lenience {
     pub selectable: bool,
     /// That rules are right and not expensive.
     pub rules: bool,
+    /// That these expressions of rules can be read by the version of Kubernetes before.
+    pub expressions: BTreeSet<String>,
 }
 
 impl Lenience {
@@ -53,6 +56,10 @@ impl Lenience {
                 .collect()
         };
         let old_selectable = selectable(spec);
+        let expressions: BTreeSet<String> = versions
+            .iter()
+            .flat_map(|v| Validations::expressions(schema_of(v)))
+            .collect();
         Self {
             schemas: versions.iter().any(|v| schema_of(v).is_null()),
             structure: structural::condition(old).is_some(),
@@ -67,7 +74,8 @@ impl Lenience {
             reviews: !review.is_empty() && !conversion::knows_review(get(spec, "conversion")),
             rules: versions
                 .iter()
-                .any(|v| !Validations::faults(schema_of(v), "").is_empty()),
+                .any(|v| !Validations::faults(schema_of(v), "", &expressions).is_empty()),
+            expressions,
             selectable: selectable(new) == old_selectable
                 && old_selectable
                     .iter()

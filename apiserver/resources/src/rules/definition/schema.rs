@@ -70,7 +70,8 @@ pub(super) fn check(
     causes.extend(open_api::check(schema, path, lenience));
     // Rules are about values whose types are known.
     if !lenience.rules && causes.is_empty() && unsupported.is_none() {
-        causes.extend(Validations::faults(schema, &path.to_string()));
+        let (at, stored) = (path.to_string(), &lenience.expressions);
+        causes.extend(Validations::faults(schema, &at, stored));
     }
     // What has no place is mostly told of already, where it stands.
     if causes.is_empty()

@@ -1,7 +1,8 @@
 //! The conditions that a request meets before a webhook or a policy is asked about it.
 
 use super::super::field::{Errors, Path};
-use super::super::json::text;
+use super::super::json::{list, text};
+use super::stored::Stored;
 use hardway_cel::admission::{Returns, Vocabulary, compile};
 use hardway_proto::names;
 use serde_json::Value;
@@ -10,8 +11,14 @@ use std::collections::BTreeSet;
 /// How many there may be.
 const MAX: usize = 64;
 
-/// A list of them.
-pub fn check(e: &mut Errors, path: &Path, conditions: &[Value], vocabulary: Vocabulary) {
+/// A list of them. Expressions that are not among the stored ones are new.
+pub fn check(
+    e: &mut Errors,
+    path: &Path,
+    conditions: &[Value],
+    vocabulary: Vocabulary,
+    stored: &Stored,
+) {
     if conditions.len() > MAX {
         e.too_many(path, conditions.len(), MAX);
     }
@@ -22,6 +29,10 @@ pub fn check(e: &mut Errors, path: &Path, conditions: &[Value], vocabulary: Voca
         match text(condition, "expression").trim() {
             "" => e.required(&at, ""),
             expression => {
+                let vocabulary = Vocabulary {
+                    expressions: stored.origin(expression),
+                    ..vocabulary
+                };
                 if let Err(error) = compile(expression, Returns::Bool, vocabulary) {
                     e.invalid(&at, expression, &error.to_string());
                 }
@@ -36,4 +47,10 @@ pub fn check(e: &mut Errors, path: &Path, conditions: &[Value], vocabulary: Voca
             e.duplicate(&at, name);
         }
     }
+}
+
+/// The expressions of those of a webhook or of a policy's spec.
+pub fn expressions(of: &Value) -> impl Iterator<Item = &str> {
+    let conditions = list(of, "matchConditions").iter();
+    conditions.map(|condition| text(condition, "expression"))
 }

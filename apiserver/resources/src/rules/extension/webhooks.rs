@@ -5,6 +5,7 @@ use super::super::field::{Errors, Path};
 use super::super::json::{get, has, int, list, text};
 use super::super::{client_config, labels};
 use super::match_conditions;
+use super::stored::Stored;
 use hardway_cel::admission::Vocabulary;
 use hardway_proto::names;
 use serde_json::Value;
@@ -15,7 +16,7 @@ const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 
 /// What isn't asked of a configuration that was as wrong before.
 #[derive(Default)]
-struct Lenience {
+struct Lenience<'a> {
     /// That conditions are right, since they are the same.
     conditions: bool,
     /// That a version of reviews is known.
@@ -24,10 +25,12 @@ struct Lenience {
     names: bool,
     /// That there are no side effects.
     effects: bool,
+    /// That these expressions can be read by the version of Kubernetes before.
+    stored: Stored<'a>,
 }
 
-impl Lenience {
-    fn of(new: &[Value], old: &[Value]) -> Self {
+impl<'a> Lenience<'a> {
+    fn of(new: &[Value], old: &'a [Value]) -> Self {
         let conditions = |hooks: &[Value]| -> Vec<Value> {
             let hooks = hooks.iter();
             hooks
@@ -45,6 +48,7 @@ impl Lenience {
             effects: !all_known("sideEffects", &|of| {
                 NO_EFFECTS.iter().any(|known| of == known)
             }),
+            stored: old.iter().flat_map(match_conditions::expressions).collect(),
         }
     }
 }
@@ -104,7 +108,8 @@ fn check_webhook(e: &mut Errors, path: &Path, hook: &Value, lenience: &Lenience)
     client_config::check(e, &path.child("clientConfig"), get(hook, "clientConfig"));
     if !lenience.conditions {
         let (at, conditions) = (path.child("matchConditions"), list(hook, "matchConditions"));
-        match_conditions::check(e, &at, conditions, Vocabulary::default());
+        let vocabulary = Vocabulary::default();
+        match_conditions::check(e, &at, conditions, vocabulary, &lenience.stored);
     }
     // Of mutating ones alone.
     let at = path.child("reinvocationPolicy");

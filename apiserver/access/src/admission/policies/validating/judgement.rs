@@ -2,7 +2,9 @@
 
 use super::super::evaluation::{Evaluation, Expression, Inputs, Spent};
 use super::super::followed::Compiled;
+use super::super::host::Host;
 use super::super::policy::Policy;
+use crate::admission::Operation;
 use crate::objects::items;
 use crate::text;
 use hardway_cel::Value as CelValue;
@@ -124,12 +126,8 @@ impl Compiled for ValidatingPolicy {
 
 impl ValidatingPolicy {
     /// Evaluates it.
-    pub fn judge(&self, inputs: &Inputs<'_>) -> Judgement {
-        match self
-            .common
-            .conditions
-            .are_met(inputs, &self.common.variables)
-        {
+    pub fn judge(&self, host: &dyn Host, operation: Operation, inputs: &Inputs<'_>) -> Judgement {
+        match self.common.is_wanted(host, operation, inputs) {
             Ok(true) => {}
             Ok(false) => return Judgement::default(),
             Err(why) => return Judgement::error(why),
