@@ -1,6 +1,6 @@
 //! API servers behind this one.
 
-use crate::common::{self, Lab};
+use crate::common::{self, Lab, own_address};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -12,7 +12,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::convert::Infallible;
-use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,14 +21,6 @@ use tokio_rustls::TlsAcceptor;
 
 const ROOT: &str = "/apis/behind.example.com/v1";
 const SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1.behind.example.com";
-
-/// An address of this machine that others have for it, too: to itself the apiserver passes
-/// nothing on.
-fn own_address() -> IpAddr {
-    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    socket.connect("192.0.2.1:9").unwrap();
-    socket.local_addr().unwrap().ip()
-}
 
 /// Path and headers of each request that came.
 type Requests = Arc<Mutex<Vec<(String, HeaderMap)>>>;

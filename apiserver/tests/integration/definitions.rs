@@ -1,6 +1,8 @@
 //! Definitions of custom resources from their creation to their end: what is refused,
 //! names that collide, what objects are held against, and what they are selected by.
 
+mod rules;
+
 use crate::common::Lab;
 use http::Method;
 use serde_json::{Value, json};

@@ -1,6 +1,7 @@
 //! The apiserver over real sockets, on a real etcd: one program for all, for each takes its
 //! time to be linked.
 
+mod aggregated_objects;
 mod aggregation;
 mod audit;
 mod clients;

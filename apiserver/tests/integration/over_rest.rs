@@ -1,7 +1,7 @@
 //! Hardway's own client over Kubernetes' REST API: what it gives is what it gives over
 //! gRPC, for every verb. The same is done over both, and compared.
 
-use crate::common::{self, Lab, config_map, pod};
+use crate::common::{Lab, PATIENCE, config_map, pod};
 use futures_util::StreamExt;
 use hardway_client::api::{Client, DeleteParams, DynamicApi, Patch, WatchParams};
 use hardway_client::kubeconfig::{Credentials, Token};
@@ -10,9 +10,8 @@ use hardway_proto::api::{EventType, Object, WatchEvent};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
-use std::process::{Child, Command, Stdio};
 
 /// What was given, without what differs each time.
 type Story = Vec<(&'static str, Value)>;
@@ -278,7 +277,7 @@ async fn next(
     events: &mut (impl futures_util::Stream<Item = Result<WatchEvent, Status>> + Unpin),
 ) -> (&'static str, Value) {
     loop {
-        let event = tokio::time::timeout(common::PATIENCE, events.next());
+        let event = tokio::time::timeout(PATIENCE, events.next());
         let event = event.await.expect("an event in time");
         let event = event.expect("the watch goes on").unwrap();
         let kind = event.r#type();
@@ -413,52 +412,6 @@ async fn the_same_resources_are_discovered() {
     assert_eq!(rest.server_version().await.map(minor).unwrap(), 33);
 }
 
-/// Kubernetes' own apiserver in the place of hardway's.
-struct Kubernetes(Child);
-
-impl Drop for Kubernetes {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-async fn kubernetes(lab: &mut Lab, binary: &Path) -> Kubernetes {
-    let file = |name: &str| lab.dir.path().join(name).display().to_string();
-    let port = common::free_port();
-    let child = Command::new(binary)
-        .args([
-            format!("--etcd-servers={}", lab.etcd.url()),
-            format!("--etcd-cafile={}", file("ca.crt")),
-            format!("--etcd-certfile={}", file("admin.crt")),
-            format!("--etcd-keyfile={}", file("admin.key")),
-            format!("--tls-cert-file={}", file("server.crt")),
-            format!("--tls-private-key-file={}", file("server.key")),
-            format!("--client-ca-file={}", file("ca.crt")),
-            format!("--service-account-signing-key-file={}", file("sa.key")),
-            format!("--service-account-key-file={}", file("server.crt")),
-            format!("--secure-port={port}"),
-        ])
-        .args([
-            "--service-account-issuer=https://kubernetes.default.svc",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            "--bind-address=127.0.0.1",
-            "--authorization-mode=Node,RBAC",
-            "--enable-bootstrap-token-auth",
-            // Nobody makes tokens for the accounts of pods.
-            "--disable-admission-plugins=ServiceAccount",
-        ])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("HARDWAY_KUBE_APISERVER is a kube-apiserver");
-    lab.address = ([127, 0, 0, 1], port).into();
-    let child = Kubernetes(child);
-    let is_ready = async || lab.try_get("/readyz").await == Some(200);
-    lab.until("kube-apiserver is ready", is_ready).await;
-    child
-}
-
 /// Codes and reasons of refusals, names of what was given: what every version of
 /// Kubernetes has in common.
 fn gist(story: Story) -> Vec<(&'static str, Value)> {
@@ -486,7 +439,7 @@ async fn kubernetes_is_spoken_to() {
     let expected_watch = gist(watches(&grpc, namespace).await);
 
     let mut lab = Lab::without_server(|_| Vec::new()).await;
-    let _kubernetes = kubernetes(&mut lab, &binary).await;
+    let _kubernetes = lab.serve_kubernetes(&binary).await;
     let [(client, namespace), (_, other)] = both(&lab).await;
     let told = gist(objects(&client, namespace).await);
     for (expected, told) in expected.iter().zip(&told) {

@@ -1,5 +1,7 @@
 //! Admission webhooks, called by a whole apiserver.
 
+mod subresources;
+
 use crate::common::{Lab, MAPS, PODS, audit_events, config_map, pod, service_account};
 use hardway_webhook_server::Server;
 use serde_json::{Value, json};
@@ -187,115 +189,6 @@ async fn what_was_just_configured_holds_for_the_next_request() {
     configure(&lab, VALIDATING, "all", &[hook.clone()]).await;
     assert_eq!(lab.delete(&format!("{MAPS}/m0"), &Value::Null).await.0, 400);
     forget(&lab, VALIDATING, "all").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_kind_of_request_is_judged() {
-    let lab = Lab::start().await;
-    service_account(&lab).await;
-    let server = Server::start(HERE, &["127.0.0.1"]).await.unwrap();
-    let mut hook = webhook(&server, "all", "allow");
-    hook["rules"] = json!([rule(&["*"], "*", "*", "*/*")]);
-    configure(&lab, VALIDATING, "judge", &[hook]).await;
-    lab.create(PODS, &pod("p")).await;
-    let one = format!("{PODS}/p");
-    let told = |operation: &str, resource: &str, sub: Option<&str>, kind: &str| {
-        let seen = last(&server, "allow");
-        assert_eq!(seen["operation"], operation, "{seen}");
-        assert_eq!(seen["resource"]["resource"], resource, "{seen}");
-        assert_eq!(
-            seen.get("subResource").and_then(Value::as_str),
-            sub,
-            "{seen}"
-        );
-        assert_eq!(seen["kind"]["kind"], kind, "{seen}");
-        let object = match operation {
-            "DELETE" => &seen["oldObject"],
-            _ => &seen["object"],
-        };
-        assert_eq!(object["kind"], kind, "{seen}");
-        seen
-    };
-    told("CREATE", "pods", None, "Pod");
-    let status = json!({"status": {"phase": "Running"}});
-    assert_eq!(lab.merge(&format!("{one}/status"), &status).await.0, 200);
-    told("UPDATE", "pods", Some("status"), "Pod");
-    let exec = format!("{one}/exec?command=sh&stdout=true&container=c");
-    lab.post(&exec, &Value::Null).await;
-    let seen = told("CONNECT", "pods", Some("exec"), "PodExecOptions");
-    assert_eq!(seen["object"]["command"], json!(["sh"]));
-    assert_eq!(seen["options"], Value::Null);
-    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"},
-        "target": {"kind": "Node", "name": "n"}});
-    assert_eq!(lab.post(&format!("{one}/binding"), &binding).await.0, 201);
-    let before = asked(&server, "allow").len();
-    told("CREATE", "pods", Some("binding"), "Binding");
-    let eviction =
-        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
-    assert_eq!(lab.post(&format!("{one}/eviction"), &eviction).await.0, 201);
-    told("CREATE", "pods", Some("eviction"), "Eviction");
-    assert_eq!(
-        asked(&server, "allow").len(),
-        before + 1,
-        "of the deletion nobody is told"
-    );
-
-    let token = json!({"spec": {"audiences": ["a"]}});
-    let accounts = "/api/v1/namespaces/default/serviceaccounts";
-    assert_eq!(
-        lab.post(&format!("{accounts}/default/token"), &token)
-            .await
-            .0,
-        201
-    );
-    told("CREATE", "serviceaccounts", Some("token"), "TokenRequest");
-
-    let deployments = "/apis/apps/v1/namespaces/default/deployments";
-    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": pod("x")["spec"]});
-    let deployment = json!({"metadata": {"name": "d", "labels": {"a": "b"}},
-        "spec": {"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": template}});
-    lab.create(deployments, &deployment).await;
-    let scale = json!({"spec": {"replicas": 3}});
-    assert_eq!(
-        lab.merge(&format!("{deployments}/d/scale"), &scale).await.0,
-        200
-    );
-    let seen = told("UPDATE", "deployments", Some("scale"), "Scale");
-    assert_eq!(seen["kind"]["group"], "autoscaling");
-    assert_eq!(seen["object"]["spec"]["replicas"], 3);
-    assert_eq!(seen["oldObject"]["spec"]["replicas"], 1);
-
-    for name in ["a", "b"] {
-        lab.create(MAPS, &config_map(name)).await;
-    }
-    let before = asked(&server, "allow").len();
-    assert_eq!(
-        lab.delete(MAPS, &json!({"gracePeriodSeconds": 3})).await.0,
-        200
-    );
-    assert_eq!(
-        asked(&server, "allow").len(),
-        before + 2,
-        "each object by itself"
-    );
-    let seen = told("DELETE", "configmaps", None, "ConfigMap");
-    assert_eq!(seen["options"]["gracePeriodSeconds"], 3);
-    lab.create("/api/v1/namespaces", &json!({"metadata": {"name": "shop"}}))
-        .await;
-    let seen = told("CREATE", "namespaces", None, "Namespace");
-    assert_eq!(
-        (seen["name"].as_str(), seen["namespace"].as_str()),
-        (Some("shop"), Some("shop"))
-    );
-    let review = json!({"spec": {"nonResourceAttributes": {"path": "/", "verb": "get"}}});
-    let reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-    assert_eq!(lab.post(reviews, &review).await.0, 201);
-    told(
-        "CREATE",
-        "selfsubjectaccessreviews",
-        None,
-        "SelfSubjectAccessReview",
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
