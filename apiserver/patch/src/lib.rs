@@ -14,6 +14,7 @@
 mod apply;
 mod configuration;
 pub mod fields;
+mod go_format;
 mod json;
 pub mod managed_fields;
 mod strategic;
@@ -23,7 +24,8 @@ mod versions;
 pub use apply::{apply, check_applied};
 pub use configuration::merge_configuration;
 pub use fields::{FieldSet, PathElement};
+pub use go_format::go_format;
 pub use json::{JsonPatchError, apply_json_patch, json_patch, merge_patch, tested_json_patch};
 pub use managed_fields::Writer;
-pub use strategic::{go_format, strategic_merge};
+pub use strategic::strategic_merge;
 pub use versions::Versions;

@@ -6,6 +6,7 @@
 
 mod order;
 
+use crate::go_format::go_format;
 use hardway_proto::Status;
 use hardway_resources::schema::Schema;
 use serde_json::{Map, Value};
@@ -287,26 +288,6 @@ fn is_directive(name: &str) -> bool {
         || name == RETAIN_KEYS
         || name.starts_with(DELETE_FROM)
         || name.starts_with(SET_ORDER)
-}
-
-/// A value as Go's `%v` prints it, which is how clients know these errors.
-pub fn go_format(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".into(),
-        Value::String(text) => text.clone(),
-        Value::Array(list) => {
-            let parts: Vec<String> = list.iter().map(go_format).collect();
-            format!("[{}]", parts.join(" "))
-        }
-        Value::Object(map) => {
-            let parts: Vec<String> = map
-                .iter()
-                .map(|(k, v)| format!("{k}:{}", go_format(v)))
-                .collect();
-            format!("map[{}]", parts.join(" "))
-        }
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

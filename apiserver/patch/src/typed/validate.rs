@@ -2,7 +2,8 @@
 
 use super::{Shape, field, identity, shape};
 use crate::fields::{PathElement, path_to_string};
-use hardway_resources::schema::{Schema, Type};
+use crate::go_format::{go_format, go_syntax, go_type};
+use hardway_resources::schema::{Node, Schema, Type};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -22,9 +23,7 @@ fn walk(
     let Some(node) = schema.map(Schema::node) else {
         return;
     };
-    // Quantities are written as numbers, too.
-    let scalar = node.format == "quantity" && value.is_number();
-    if !scalar && let Some(problem) = mistyped(node.ty, value) {
+    if let Some(problem) = mistyped(node, value) {
         problems.push(format!("{}: {problem}", path_to_string(path)));
         return;
     }
@@ -76,29 +75,114 @@ fn walk(
     }
 }
 
-fn mistyped(ty: Type, value: &Value) -> Option<String> {
-    if value.is_null() {
-        return None;
-    }
-    let expected = match (ty, value) {
+/// What is wrong with the type of a value, as `validateScalar`, `listValue` and `mapValue` of
+/// structured-merge-diff's `typed` tell it. Strings of a format aren't told from other
+/// scalars there.
+fn mistyped(node: &Node, value: &Value) -> Option<String> {
+    let plain = ["", "byte"].contains(&node.format.as_str());
+    let expected = match (node.ty, value) {
+        (_, Value::Null) | (Type::Any, _) => return None,
         (Type::Object, Value::Object(_)) | (Type::Array, Value::Array(_)) => return None,
-        (Type::String, Value::String(_)) | (Type::Boolean, Value::Bool(_)) => return None,
-        (Type::Integer | Type::Number, Value::Number(_)) | (Type::Any, _) => return None,
-        (Type::IntOrString, Value::String(_) | Value::Number(_)) => return None,
+        (Type::String | Type::IntOrString, Value::String(_)) => return None,
+        (Type::Integer | Type::Number | Type::IntOrString, Value::Number(_)) => return None,
+        (Type::Boolean, Value::Bool(_)) => return None,
+        (Type::Integer | Type::Number, _) => {
+            let got = go_type(value);
+            return Some(format!("expected numeric (int or float), got {got}"));
+        }
+        (Type::String, _) if plain => {
+            let got = go_syntax(value);
+            return Some(format!(
+                "expected string, got &value.valueUnstructured{{Value:{got}}}"
+            ));
+        }
         (Type::Object, _) => "map",
         (Type::Array, _) => "list",
-        (Type::String, _) => "string",
         (Type::Boolean, _) => "boolean",
-        (Type::Integer | Type::Number, _) => "numeric (int or float)",
-        (Type::IntOrString, _) => "string or numeric (int or float)",
+        (Type::String | Type::IntOrString, _) => "any scalar",
     };
-    let got = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "list",
-        Value::Object(_) => "map",
-    };
-    Some(format!("expected {expected}, got {got}"))
+    Some(format!(
+        "expected {expected}, got &{{{}}}",
+        go_format(value)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_of_another_type() {
+        let of = |ty, format: &str, value: Value| {
+            let node = Node {
+                ty,
+                format: format.into(),
+                ..Node::default()
+            };
+            mistyped(&node, &value).unwrap_or_default()
+        };
+        for (ty, format, value, expected) in [
+            (
+                Type::String,
+                "",
+                json!(1),
+                "expected string, got &value.valueUnstructured{Value:1}",
+            ),
+            (
+                Type::String,
+                "",
+                json!({"a": ["b"]}),
+                r#"expected string, got &value.valueUnstructured{Value:map[string]interface {}{"a":[]interface {}{"b"}}}"#,
+            ),
+            (
+                Type::Boolean,
+                "",
+                json!("yes"),
+                "expected boolean, got &{yes}",
+            ),
+            (Type::Array, "", json!("a"), "expected list, got &{a}"),
+            (
+                Type::Object,
+                "",
+                json!([1, 2]),
+                "expected map, got &{[1 2]}",
+            ),
+            (
+                Type::Integer,
+                "int32",
+                json!("1"),
+                "expected numeric (int or float), got string",
+            ),
+            (
+                Type::Number,
+                "",
+                json!({}),
+                "expected numeric (int or float), got map[string]interface {}",
+            ),
+            (
+                Type::IntOrString,
+                "int-or-string",
+                json!(["a"]),
+                "expected any scalar, got &{[a]}",
+            ),
+            (
+                Type::IntOrString,
+                "quantity",
+                json!({"a": null}),
+                "expected any scalar, got &{map[a:<nil>]}",
+            ),
+            (
+                Type::String,
+                "date-time",
+                json!([]),
+                "expected any scalar, got &{[]}",
+            ),
+            (Type::IntOrString, "quantity", json!(1), ""),
+            (Type::String, "", json!(null), ""),
+            (Type::Any, "", json!([1]), ""),
+        ] {
+            assert_eq!(of(ty, format, value.clone()), expected, "{ty:?} {value}");
+        }
+    }
 }

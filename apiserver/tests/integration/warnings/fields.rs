@@ -212,7 +212,7 @@ async fn in_yaml_and_applied() {
             ),
             (
                 r#"{"ports": "none"}"#,
-                ".spec.ports: expected list, got string",
+                ".spec.ports: expected list, got &{none}",
             ),
         ] {
             let body = format!(
