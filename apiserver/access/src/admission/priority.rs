@@ -35,8 +35,10 @@ impl Plugin for Priority {
                 "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name"
             )));
         }
-        let given = text(pod, "/spec/preemptionPolicy");
-        if !given.is_empty() && given != policy {
+        let given = pod
+            .pointer("/spec/preemptionPolicy")
+            .and_then(Value::as_str);
+        if let Some(given) = given.filter(|given| *given != policy) {
             return Err(review.forbid(Some(pod), format!(
                 "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name"
             )));
@@ -118,6 +120,11 @@ mod tests {
         assert_eq!(
             bench.create("", "pods", wrong.clone()).unwrap_err().message,
             r#"pods "p" is forbidden: no PriorityClass with name high was found"#
+        );
+        wrong["spec"] = json!({"preemptionPolicy": "", "containers": []});
+        assert_eq!(
+            bench.create("", "pods", wrong.clone()).unwrap_err().message,
+            r#"pods "p" is forbidden: the string value of PreemptionPolicy () must not be provided in pod spec; priority admission controller computed PreemptLowerPriority from the given PriorityClass name"#
         );
         wrong["spec"] = json!({"priority": 7, "containers": []});
         assert!(

@@ -36,7 +36,7 @@ fn default_job_spec(spec: &mut Value) {
         "backoffLimit",
         if indexed { i64::from(i32::MAX) } else { 6 },
     );
-    default_text(spec, "completionMode", "NonIndexed");
+    set_default(spec, "completionMode", "NonIndexed");
     set_default(spec, "suspend", false);
     set_default(spec, "manualSelector", false);
     let replacement = if has(spec, "podFailurePolicy") {
@@ -44,7 +44,7 @@ fn default_job_spec(spec: &mut Value) {
     } else {
         "TerminatingOrFailed"
     };
-    default_text(spec, "podReplacementPolicy", replacement);
+    set_default(spec, "podReplacementPolicy", replacement);
     default_policy(spec);
 }
 

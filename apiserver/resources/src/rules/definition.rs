@@ -31,8 +31,8 @@ fn default(definition: &mut Value) {
     let Some(spec) = object_mut(definition, "spec") else {
         return;
     };
-    if let Some(conversion) = ensure_object(spec, "conversion") {
-        default_text(conversion, "strategy", "None");
+    set_default(spec, "conversion", json!({"strategy": "None"}));
+    if let Some(conversion) = object_mut(spec, "conversion") {
         let client = object_mut(conversion, "webhook").and_then(|w| object_mut(w, "clientConfig"));
         if let Some(service) = client.and_then(|c| object_mut(c, "service")) {
             set_default(service, "port", 443);

@@ -15,22 +15,22 @@ pub(super) use mutating_policies::MUTATING_POLICY;
 pub(super) use validating_policies::VALIDATING_POLICY;
 
 use super::field::Errors;
-use super::json::{default_text, list_mut, object_mut, set_default};
+use super::json::{list_mut, object_mut, set_default};
 use super::kind::{Kind, PLAIN};
 use serde_json::{Value, json};
 
 fn default_webhooks(configuration: &mut Value, mutating: bool) {
     for hook in list_mut(configuration, "webhooks") {
-        default_text(hook, "failurePolicy", "Fail");
-        default_text(hook, "matchPolicy", "Equivalent");
+        set_default(hook, "failurePolicy", "Fail");
+        set_default(hook, "matchPolicy", "Equivalent");
         set_default(hook, "namespaceSelector", json!({}));
         set_default(hook, "objectSelector", json!({}));
         set_default(hook, "timeoutSeconds", 10);
         if mutating {
-            default_text(hook, "reinvocationPolicy", "Never");
+            set_default(hook, "reinvocationPolicy", "Never");
         }
         for rule in list_mut(hook, "rules") {
-            default_text(rule, "scope", "*");
+            set_default(rule, "scope", "*");
         }
         if let Some(service) =
             object_mut(hook, "clientConfig").and_then(|c| object_mut(c, "service"))

@@ -188,6 +188,11 @@ impl Errors {
         self.push("FieldValueForbidden", path, format!("Forbidden: {detail}"));
     }
 
+    /// A value that couldn't be looked at.
+    pub fn internal(&mut self, path: &Path, why: &str) {
+        self.push("InternalError", path, format!("Internal error: {why}"));
+    }
+
     /// A reference to something that isn't there.
     pub fn not_found(&mut self, path: &Path, value: impl Quoted) {
         let message = format!("Not found: {}", value.shown());
@@ -213,10 +218,19 @@ impl Errors {
         }
     }
 
-    /// A text that must be one of a few; absent is fine.
+    /// A text that must be one of a few; absent is fine, and so is an empty one.
     pub fn one_of(&mut self, path: &Path, value: &str, supported: &[&str]) {
         if !value.is_empty() && !supported.contains(&value) {
             self.not_supported(path, value, supported);
+        }
+    }
+
+    /// A text that must be one of a few where it is there at all: as where Kubernetes has a
+    /// pointer, which is filled in when it is null, but not when it points to `""`.
+    pub fn one_of_if_set(&mut self, path: &Path, value: &Value, supported: &[&str]) {
+        let text = value.as_str().unwrap_or_default();
+        if !value.is_null() && !supported.contains(&text) {
+            self.not_supported(path, text, supported);
         }
     }
 
@@ -243,6 +257,10 @@ mod tests {
             e.duplicate(&path, "x");
             e.too_long(&path, 5);
             e.immutable(&path, &json!({"a": 1}), &json!({}));
+            for value in [json!(null), json!("A"), json!("")] {
+                e.one_of_if_set(&path, &value, &["A"]);
+            }
+            e.one_of(&path, "", &["A"]);
         });
         let texts: Vec<&str> = causes.iter().map(|c| c.message.as_str()).collect();
         assert_eq!(
@@ -254,6 +272,7 @@ mod tests {
                 r#"Duplicate value: "x""#,
                 "Too long: may not be more than 5 bytes",
                 r#"Invalid value: {"a":1}: field is immutable"#,
+                r#"Unsupported value: "": supported values: "A""#,
             ]
         );
         assert_eq!(causes[0].field, "spec.ports[0].name");

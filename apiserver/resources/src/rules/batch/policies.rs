@@ -174,7 +174,7 @@ pub(super) fn replacement(e: &mut Errors, path: &Path, spec: &Value) {
         true => &["Failed", "TerminatingOrFailed"],
         false => &["Failed"],
     };
-    e.one_of(path, text(spec, "podReplacementPolicy"), known);
+    e.one_of_if_set(path, get(spec, "podReplacementPolicy"), known);
 }
 
 #[cfg(test)]

@@ -38,15 +38,15 @@ pub(super) fn check(e: &mut Errors, path: &Path, spec: &Value, old: Option<&Valu
     if has(spec, "managedBy") {
         manager(e, &path.child("managedBy"), text(spec, "managedBy"));
     }
-    let mode = text(spec, "completionMode");
-    e.one_of(
+    let mode = get(spec, "completionMode");
+    e.one_of_if_set(
         &path.child("completionMode"),
         mode,
         &["NonIndexed", "Indexed"],
     );
-    match mode {
-        "Indexed" => indexed(e, path, spec),
-        "" | "NonIndexed" => {
+    match mode.as_str() {
+        Some("Indexed") => indexed(e, path, spec),
+        None | Some("NonIndexed") => {
             for field in ["backoffLimitPerIndex", "maxFailedIndexes"] {
                 if let Some(value) = int(spec, field) {
                     e.invalid(

@@ -2,7 +2,7 @@
 //! `serviceName` and `servicePort`, the default one is `spec.backend`, and the
 //! type of a path may be left out.
 
-use super::super::json::{default_text, get, has, list_mut, object_mut, remove, set, text};
+use super::super::json::{get, has, list_mut, object_mut, remove, set, set_default, text};
 use super::Conversion;
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ const UNSAID: &str = "ImplementationSpecific";
 pub(super) const INGRESS: Conversion = Conversion {
     labels: None,
     default: |ingress| {
-        each_path(ingress, |path| default_text(path, "pathType", UNSAID));
+        each_path(ingress, |path| set_default(path, "pathType", UNSAID));
     },
     to_storage: |ingress| {
         let spec = object_mut(ingress, "spec");

@@ -345,7 +345,7 @@ fn check_rule(e: &mut Errors, schema: &Value, rule: &Value, path: &Path) {
         let detail = "messageExpression must be non-empty if specified";
         e.required(&path.child("messageExpression"), detail);
     }
-    e.one_of(&path.child("reason"), text(rule, "reason"), &REASONS);
+    e.one_of_if_set(&path.child("reason"), get(rule, "reason"), &REASONS);
     let (field, at) = (text(rule, "fieldPath"), path.child("fieldPath"));
     if !field.is_empty() && field.trim().is_empty() {
         e.invalid(&at, field, "fieldPath must be non-empty if specified");

@@ -1,7 +1,7 @@
 //! Which requests a policy or a binding is about.
 
 use super::super::field::{Errors, Path};
-use super::super::json::{default_text, get, has, list, list_mut, object_mut, set_default, text};
+use super::super::json::{get, has, list, list_mut, object_mut, set_default, text};
 use super::super::labels;
 use super::webhooks::check_rule;
 use hardway_proto::names;
@@ -16,12 +16,12 @@ pub fn default(spec: &mut Value, name: &str) {
     let Some(resources) = object_mut(spec, name) else {
         return;
     };
-    default_text(resources, "matchPolicy", "Equivalent");
+    set_default(resources, "matchPolicy", "Equivalent");
     set_default(resources, "namespaceSelector", json!({}));
     set_default(resources, "objectSelector", json!({}));
     for rules in ["resourceRules", "excludeResourceRules"] {
         for rule in list_mut(resources, rules) {
-            default_text(rule, "scope", "*");
+            set_default(rule, "scope", "*");
         }
     }
 }
@@ -42,9 +42,9 @@ pub fn check(e: &mut Errors, path: &Path, resources: &Value) {
     if resources.is_null() {
         return;
     }
-    let policy = text(resources, "matchPolicy");
+    let policy = get(resources, "matchPolicy");
     let at = path.child("matchPolicy");
-    e.one_of(&at, policy, &["Equivalent", "Exact"]);
+    e.one_of_if_set(&at, policy, &["Equivalent", "Exact"]);
     for selector in ["namespaceSelector", "objectSelector"] {
         labels::check_selector(e, &path.child(selector), get(resources, selector));
     }

@@ -1,7 +1,7 @@
 //! What validating and mutating policies have in common.
 
 use super::super::field::{Errors, Path};
-use super::super::json::{default_text, get, has, list, object_mut, text};
+use super::super::json::{get, has, list, object_mut, set_default, text};
 use super::stored::Stored;
 use super::{match_conditions, match_resources};
 use hardway_cel::admission::{Composition, Returns, Vocabulary};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 pub fn default(policy: &mut Value) {
     if let Some(spec) = object_mut(policy, "spec") {
-        default_text(spec, "failurePolicy", "Fail");
+        set_default(spec, "failurePolicy", "Fail");
         match_resources::default(spec, "matchConstraints");
     }
 }
@@ -30,9 +30,9 @@ impl<'a> Policy<'a> {
     pub fn check(e: &mut Errors, path: &Path, policy: &'a Value, old: Option<&'a Value>) -> Self {
         let spec = get(policy, "spec");
         let at = path.child("failurePolicy");
-        match text(spec, "failurePolicy") {
-            "" => e.required(&at, ""),
-            policy => e.one_of(&at, policy, &["Fail", "Ignore"]),
+        match get(spec, "failurePolicy") {
+            Value::Null => e.required(&at, ""),
+            policy => e.one_of_if_set(&at, policy, &["Fail", "Ignore"]),
         }
         match_resources::check_param_kind(e, &path.child("paramKind"), get(spec, "paramKind"));
         let at = path.child("matchConstraints");

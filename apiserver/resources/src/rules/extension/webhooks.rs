@@ -83,16 +83,16 @@ fn check_webhook(e: &mut Errors, path: &Path, hook: &Value, lenience: &Lenience)
         ("failurePolicy", ["Fail", "Ignore"]),
         ("matchPolicy", ["Equivalent", "Exact"]),
     ] {
-        e.one_of(&path.child(field), text(hook, field), &values);
+        e.one_of_if_set(&path.child(field), get(hook, field), &values);
     }
     let at = path.child("sideEffects");
-    match text(hook, "sideEffects") {
-        "" if lenience.effects => {}
-        effects if lenience.effects => {
-            e.one_of(&at, effects, &["None", "NoneOnDryRun", "Some", "Unknown"]);
-        }
-        "" => e.required(&at, "must specify one of None, NoneOnDryRun"),
-        effects => e.one_of(&at, effects, &NO_EFFECTS),
+    let known: &[&str] = match lenience.effects {
+        true => &["None", "NoneOnDryRun", "Some", "Unknown"],
+        false => &NO_EFFECTS,
+    };
+    match get(hook, "sideEffects") {
+        Value::Null => e.required(&at, &format!("must specify one of {}", known.join(", "))),
+        effects => e.one_of_if_set(&at, effects, known),
     }
     let seconds = int(hook, "timeoutSeconds").unwrap_or(10);
     if !(1..=30).contains(&seconds) {
@@ -113,8 +113,8 @@ fn check_webhook(e: &mut Errors, path: &Path, hook: &Value, lenience: &Lenience)
     }
     // Of mutating ones alone.
     let at = path.child("reinvocationPolicy");
-    let policy = text(hook, "reinvocationPolicy");
-    e.one_of(&at, policy, &["IfNeeded", "Never"]);
+    let policy = get(hook, "reinvocationPolicy");
+    e.one_of_if_set(&at, policy, &["IfNeeded", "Never"]);
 }
 
 fn check_name(e: &mut Errors, path: &Path, name: &str) {

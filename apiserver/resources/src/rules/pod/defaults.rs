@@ -169,7 +169,7 @@ fn volume(volume: &mut Value) {
             object_mut(volume, "ephemeral").and_then(|v| object_mut(v, "volumeClaimTemplate"))
         && let Some(spec) = ensure_object(template, "spec")
     {
-        default_text(spec, "volumeMode", "Filesystem");
+        set_default(spec, "volumeMode", "Filesystem");
     }
 }
 

@@ -2,9 +2,7 @@
 //! `pkg/apis/storage/validation` checks them.
 
 use super::super::field::{Errors, Path};
-use super::super::json::{
-    default_text, ensure_object, get, has, int, is_empty, list, set, set_default, text,
-};
+use super::super::json::{ensure_object, get, has, int, is_empty, list, set, set_default, text};
 use super::super::kind::{Kind, PLAIN, WITH_STATUS};
 use super::super::volume_source::driver_name;
 use hardway_proto::names;
@@ -21,7 +19,7 @@ pub const CSI_DRIVER: Kind = Kind {
             set_default(spec, "attachRequired", true);
             set_default(spec, "podInfoOnMount", false);
             set_default(spec, "storageCapacity", false);
-            default_text(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
+            set_default(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
             if is_empty(get(spec, "volumeLifecycleModes")) {
                 set(spec, "volumeLifecycleModes", vec!["Persistent"]);
             }
@@ -32,16 +30,16 @@ pub const CSI_DRIVER: Kind = Kind {
     validate: |driver| {
         Errors::collect(|e| {
             let (path, spec) = (Path::new("spec"), get(driver, "spec"));
-            e.one_of(
+            e.one_of_if_set(
                 &path.child("fsGroupPolicy"),
-                text(spec, "fsGroupPolicy"),
+                get(spec, "fsGroupPolicy"),
                 &["File", "None", "ReadWriteOnceWithFSType"],
             );
             check_tokens(e, &path.child("tokenRequests"), list(spec, "tokenRequests"));
             for mode in list(spec, "volumeLifecycleModes") {
-                e.one_of(
+                e.one_of_if_set(
                     &path.child("volumeLifecycleModes"),
-                    mode.as_str().unwrap_or_default(),
+                    mode,
                     &["Persistent", "Ephemeral"],
                 );
             }
@@ -49,8 +47,12 @@ pub const CSI_DRIVER: Kind = Kind {
     },
     validate_update: |new, old| {
         Errors::collect(|e| {
-            for field in ["attachRequired", "volumeLifecycleModes"] {
-                let path = Path::new("spec").child(field);
+            // Kubernetes names the first so.
+            for (field, named) in [
+                ("attachRequired", "attachedRequired"),
+                ("volumeLifecycleModes", "volumeLifecycleModes"),
+            ] {
+                let path = Path::new("spec").child(named);
                 e.immutable(
                     &path,
                     get(get(new, "spec"), field),
