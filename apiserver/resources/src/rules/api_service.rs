@@ -72,6 +72,11 @@ fn validate(e: &mut Errors, service: &Value) {
             e.required(&path.child("service").child(field), "");
         }
     }
+    let port = int(reference, "port").unwrap_or_default();
+    for problem in names::is_port_number(port) {
+        let why = format!("port is not valid: {problem}");
+        e.invalid(&path.child("service").child("port"), port, &why);
+    }
     if insecure && !bundle.is_empty() {
         e.invalid(
             &skip,
@@ -128,7 +133,8 @@ mod tests {
     use super::*;
 
     fn told(spec: &Value, name: &str) -> Vec<String> {
-        let service = json!({"metadata": {"name": name}, "spec": spec});
+        let mut service = json!({"metadata": {"name": name}, "spec": spec});
+        (API_SERVICE.default)(&mut service);
         let causes = (API_SERVICE.validate)(&service);
         causes
             .into_iter()
@@ -148,6 +154,14 @@ mod tests {
                 "metadata.name: Invalid value: \"metrics\": must be `spec.version+\".\"+spec.group`: \"v1beta1.metrics.k8s.io\""
             ]
         );
+        spec["service"]["port"] = 0.into();
+        assert_eq!(
+            told(&spec, "v1beta1.metrics.k8s.io"),
+            [
+                "spec.service.port: Invalid value: 0: port is not valid: must be between 1 and 65535, inclusive"
+            ]
+        );
+        spec["service"]["port"] = 443.into();
         spec["caBundle"] = "YQ==".into();
         spec["insecureSkipTLSVerify"] = true.into();
         assert_eq!(

@@ -1,20 +1,16 @@
 //! Endpoints and EndpointSlices.
 
+mod slice;
+
+pub(super) use slice::ENDPOINT_SLICE;
+
 use super::addresses;
 use super::field::{Errors, Path};
-use super::json::{default_text, get, has, int, list, list_mut, set_default, text};
+use super::json::{default_text, has, int, list, list_mut, text};
 use super::kind::{Kind, PLAIN};
 use super::service::special_address;
 use hardway_proto::names;
 use serde_json::Value;
-use std::collections::BTreeSet;
-
-fn address(e: &mut Errors, path: &Path, ip: &str) {
-    e.each(path, ip, names::is_ip(ip));
-    for problem in special_address(ip) {
-        e.invalid(path, ip, problem);
-    }
-}
 
 /// An address of Endpoints, and whose it is.
 fn check_address(e: &mut Errors, path: &Path, entry: &Value) {
@@ -37,24 +33,35 @@ fn check_address(e: &mut Errors, path: &Path, entry: &Value) {
     }
 }
 
-fn port(e: &mut Errors, path: &Path, port: &Value, name_required: bool) {
-    let name = text(port, "name");
-    if name.is_empty() {
-        if name_required {
-            e.required(&path.child("name"), "");
-        }
-    } else {
-        e.each(&path.child("name"), name, names::is_dns1123_label(name));
+const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+
+/// A port of Endpoints.
+fn check_port(e: &mut Errors, path: &Path, port: &Value, name_required: bool) {
+    let at = path.child("name");
+    match text(port, "name") {
+        "" if name_required => e.required(&at, ""),
+        "" => {}
+        name => e.each(&at, name, names::is_dns1123_label(name)),
     }
+    check_number(e, path, port);
+    e.one_of(&path.child("protocol"), text(port, "protocol"), &PROTOCOLS);
+    check_application(e, path, port);
+}
+
+fn check_number(e: &mut Errors, path: &Path, port: &Value) {
     let number = int(port, "port").unwrap_or_default();
     for problem in names::is_port_number(number) {
         e.invalid(&path.child("port"), number, &problem);
     }
-    e.one_of(
-        &path.child("protocol"),
-        text(port, "protocol"),
-        &["SCTP", "TCP", "UDP"],
-    );
+}
+
+/// What is spoken at a port, if that is told.
+fn check_application(e: &mut Errors, path: &Path, port: &Value) {
+    if has(port, "appProtocol") {
+        let protocol = text(port, "appProtocol");
+        let problems = names::is_qualified_name(protocol);
+        e.each(&path.child("appProtocol"), protocol, problems);
+    }
 }
 
 fn endpoints_warnings(object: &Value) -> Vec<String> {
@@ -66,18 +73,6 @@ fn endpoints_warnings(object: &Value) -> Vec<String> {
                 let path = path.child(field).index(j).child("ip");
                 addresses::of_ip(&mut warnings, &path, text(entry, "ip"));
             }
-        }
-    }
-    warnings
-}
-
-fn slice_warnings(object: &Value) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for (i, endpoint) in list(object, "endpoints").iter().enumerate() {
-        let path = Path::new("endpoints").index(i).child("addresses");
-        for (j, ip) in list(endpoint, "addresses").iter().enumerate() {
-            let ip = ip.as_str().unwrap_or_default();
-            addresses::of_ip(&mut warnings, &path.index(j), ip);
         }
     }
     warnings
@@ -107,88 +102,10 @@ pub(super) const ENDPOINTS: Kind = Kind {
                 }
                 let ports = list(subset, "ports");
                 for (j, one) in ports.iter().enumerate() {
-                    port(e, &path.child("ports").index(j), one, ports.len() > 1);
+                    check_port(e, &path.child("ports").index(j), one, ports.len() > 1);
                 }
             }
         })
-    },
-    ..PLAIN
-};
-
-pub(super) const ENDPOINT_SLICE: Kind = Kind {
-    warnings: |object, _| slice_warnings(object),
-    generation: true,
-    counted_metadata: &["labels"],
-    default: |object| {
-        for port in list_mut(object, "ports") {
-            set_default(port, "name", "");
-            set_default(port, "protocol", "TCP");
-        }
-    },
-    validate: |object| {
-        Errors::collect(|e| {
-            let family = text(object, "addressType");
-            if family.is_empty() {
-                e.required(&Path::new("addressType"), "");
-            }
-            e.one_of(&Path::new("addressType"), family, &["FQDN", "IPv4", "IPv6"]);
-            let endpoints = list(object, "endpoints");
-            if endpoints.len() > 1000 {
-                e.too_many(&Path::new("endpoints"), endpoints.len(), 1000);
-            }
-            for (i, endpoint) in endpoints.iter().enumerate() {
-                let path = Path::new("endpoints").index(i);
-                let host = text(endpoint, "hostname");
-                if !host.is_empty() {
-                    e.each(&path.child("hostname"), host, names::is_dns1123_label(host));
-                }
-                let path = path.child("addresses");
-                let addresses = list(endpoint, "addresses");
-                if addresses.is_empty() {
-                    e.required(&path, "must contain at least 1 address");
-                } else if addresses.len() > 100 {
-                    e.too_many(&path, addresses.len(), 100);
-                }
-                for (j, ip) in addresses.iter().enumerate() {
-                    let ip = ip.as_str().unwrap_or_default();
-                    let path = path.index(j);
-                    match (family, ip.parse::<std::net::IpAddr>()) {
-                        ("FQDN", _) => e.each(&path, ip, names::is_dns1123_subdomain(ip)),
-                        ("IPv4", Ok(std::net::IpAddr::V6(_))) => {
-                            e.invalid(&path, ip, "must be an IPv4 address")
-                        }
-                        ("IPv6", Ok(std::net::IpAddr::V4(_))) => {
-                            e.invalid(&path, ip, "must be an IPv6 address")
-                        }
-                        _ => address(e, &path, ip),
-                    }
-                }
-            }
-            let ports = list(object, "ports");
-            if ports.len() > 20000 {
-                e.too_many(&Path::new("ports"), ports.len(), 20000);
-            }
-            let mut seen = BTreeSet::new();
-            for (i, one) in ports.iter().enumerate() {
-                let path = Path::new("ports").index(i);
-                let name = text(one, "name");
-                if !seen.insert(name) {
-                    e.duplicate(&path.child("name"), name);
-                }
-                if has(one, "port") {
-                    port(e, &path, one, false);
-                }
-                let protocol = text(one, "appProtocol");
-                if !protocol.is_empty() {
-                    let problems = names::is_qualified_name(protocol);
-                    e.each(&path.child("appProtocol"), protocol, problems);
-                }
-            }
-        })
-    },
-    validate_update: |new, old| {
-        let field = "addressType";
-        Errors::collect(|e| e.immutable(&Path::new(field), get(new, field), get(old, field)))
     },
     ..PLAIN
 };

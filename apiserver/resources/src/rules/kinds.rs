@@ -19,6 +19,7 @@ pub fn for_row(row: &Row) -> Box<dyn KindRules> {
         ("extensions", "v1beta1") | ("apps", "v1beta1")
     );
     Box::new(match row.kind {
+        "Event" if row.group == "events.k8s.io" => event::STRICT_EVENT,
         "Deployment" if frees_selector => Kind {
             validate_update: |new, old| free(workloads::DEPLOYMENT, new, old),
             ..kind

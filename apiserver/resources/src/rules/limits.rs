@@ -99,7 +99,16 @@ pub(super) const RESOURCE_QUOTA: Kind = Kind {
     validate: |quota| Errors::collect(|e| quota::check(e, get(quota, "spec"))),
     validate_update: |new, old| {
         let scopes = |object| get(get(object, "spec"), "scopes");
-        Errors::collect(|e| e.immutable(&Path::new("spec.scopes"), scopes(new), scopes(old)))
+        // In whatever order.
+        let names = |object| -> BTreeSet<&str> {
+            let scopes = scopes(object).as_array().into_iter().flatten();
+            scopes.filter_map(Value::as_str).collect()
+        };
+        Errors::collect(|e| {
+            if names(new) != names(old) {
+                e.immutable(&Path::new("spec.scopes"), scopes(new), scopes(old));
+            }
+        })
     },
     validate_status: status::quota,
     ..WITH_STATUS
@@ -125,9 +134,9 @@ pub(super) const DISRUPTION_BUDGET: Kind = Kind {
                 workloads::at_most_all(e, &path, spec, field);
             }
             labels::check_selector(e, &path.child("selector"), get(spec, "selector"));
-            e.one_of(
+            e.one_of_if_set(
                 &path.child("unhealthyPodEvictionPolicy"),
-                text(spec, "unhealthyPodEvictionPolicy"),
+                get(spec, "unhealthyPodEvictionPolicy"),
                 &["AlwaysAllow", "IfHealthyBudget"],
             );
         })
@@ -177,7 +186,22 @@ pub(super) const PRIORITY_CLASS: Kind = Kind {
     ..PLAIN
 };
 
+/// How a leader is chosen, and who should be: only the feature gate
+/// `CoordinatedLeaderElection`, which 1.33 has switched off, keeps them, unless the lease
+/// had them (`pkg/registry/coordination/lease/strategy.go`).
+fn drop_election(lease: &mut Value, old: Option<&Value>) {
+    for field in ["strategy", "preferredHolder"] {
+        if !old.is_some_and(|old| has(get(old, "spec"), field))
+            && let Some(spec) = object_mut(lease, "spec")
+        {
+            super::json::remove(spec, field);
+        }
+    }
+}
+
 pub(super) const LEASE: Kind = Kind {
+    prepare_create: |lease| drop_election(lease, None),
+    prepare_update: |new, old| drop_election(new, Some(old)),
     validate: |lease| {
         Errors::collect(|e| {
             let (path, spec) = (Path::new("spec"), get(lease, "spec"));
@@ -257,6 +281,32 @@ pub(super) const RUNTIME_CLASS: Kind = Kind {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    /// `TestValidateResourceQuotaUpdate`: scopes stay, in whatever order.
+    #[test]
+    fn scopes_of_a_quota_stay() {
+        let quota = |scopes: &[&str]| json!({"spec": {"scopes": scopes}});
+        let change = |new: &[&str]| {
+            (RESOURCE_QUOTA.validate_update)(&quota(new), &quota(&["BestEffort", "Terminating"]))
+        };
+        assert!(change(&["Terminating", "BestEffort"]).is_empty());
+        assert_eq!(
+            change(&["Terminating"])[0].message,
+            r#"Invalid value: ["Terminating"]: field is immutable"#
+        );
+    }
+
+    #[test]
+    fn leaders_are_not_chosen_by_a_strategy() {
+        let with =
+            || json!({"spec": {"strategy": "OldestEmulationVersion", "preferredHolder": "a"}});
+        let mut lease = with();
+        (LEASE.prepare_create)(&mut lease);
+        assert_eq!(lease, json!({"spec": {}}));
+        let mut lease = with();
+        (LEASE.prepare_update)(&mut lease, &with());
+        assert_eq!(lease, with());
+    }
 
     /// `WarningsOnCreate` of `pkg/registry/core/resourcequota/strategy.go`.
     #[test]

@@ -1,12 +1,14 @@
 //! Ingresses, NetworkPolicies, and the addresses of Services.
 
 mod ingress;
+mod service_addresses;
 
 pub(super) use ingress::{INGRESS, INGRESS_CLASS, domain_prefixed};
+pub(super) use service_addresses::{IP_ADDRESS, SERVICE_CIDR};
 
 use super::field::{Errors, Path};
-use super::json::{default_text, get, has, int, is_empty, list, list_mut, object_mut, set, text};
-use super::kind::{Kind, PLAIN, WITH_STATUS};
+use super::json::{get, has, int, is_empty, list, list_mut, object_mut, set, set_default, text};
+use super::kind::{Kind, PLAIN};
 use super::{addresses, labels, pod};
 use hardway_proto::names;
 use serde_json::{Value, json};
@@ -25,7 +27,7 @@ fn default_policy(policy: &mut Value) {
     for direction in ["ingress", "egress"] {
         for rule in list_mut(spec, direction) {
             for port in list_mut(rule, "ports") {
-                default_text(port, "protocol", "TCP");
+                set_default(port, "protocol", "TCP");
             }
         }
     }
@@ -39,9 +41,9 @@ fn check_policy(e: &mut Errors, policy: &Value) {
             let path = path.child(direction).index(i);
             for (j, port) in list(rule, "ports").iter().enumerate() {
                 let path = path.child("ports").index(j);
-                e.one_of(
+                e.one_of_if_set(
                     &path.child("protocol"),
-                    text(port, "protocol"),
+                    get(port, "protocol"),
                     &["TCP", "UDP", "SCTP"],
                 );
                 if has(port, "port") {
@@ -63,8 +65,7 @@ fn check_policy(e: &mut Errors, policy: &Value) {
         return e.invalid(&at, get(spec, "policyTypes"), detail);
     }
     for (i, kind) in types.iter().enumerate() {
-        let kind = kind.as_str().unwrap_or_default();
-        e.one_of(&at.index(i), kind, &["Ingress", "Egress"]);
+        e.one_of_if_set(&at.index(i), kind, &["Ingress", "Egress"]);
     }
 }
 
@@ -163,49 +164,6 @@ pub(super) const NETWORK_POLICY: Kind = Kind {
     default: default_policy,
     validate: |policy| Errors::collect(|e| check_policy(e, policy)),
     ..PLAIN
-};
-
-/// An IPAddress's name is the address, in canonical form.
-fn address_name(name: &str) -> Vec<String> {
-    match name.parse::<std::net::IpAddr>() {
-        Ok(ip) if ip.to_string() == name => Vec::new(),
-        Ok(_) => vec!["must be a canonical format IP address".to_owned()],
-        Err(_) => names::is_ip(name),
-    }
-}
-
-pub(super) const IP_ADDRESS: Kind = Kind {
-    name: address_name,
-    generation: true,
-    validate: |address| {
-        Errors::collect(|e| {
-            if !has(get(address, "spec"), "parentRef") {
-                e.required(&Path::new("spec.parentRef"), "");
-            }
-        })
-    },
-    validate_update: |new, old| {
-        let parent = |object| get(get(object, "spec"), "parentRef");
-        Errors::collect(|e| e.immutable(&Path::new("spec.parentRef"), parent(new), parent(old)))
-    },
-    ..PLAIN
-};
-
-pub(super) const SERVICE_CIDR: Kind = Kind {
-    generation: false,
-    validate: |range| {
-        Errors::collect(|e| {
-            let cidrs = list(get(range, "spec"), "cidrs");
-            if cidrs.is_empty() {
-                e.required(&Path::new("spec.cidrs"), "at least one CIDR required");
-            }
-            for (i, cidr) in cidrs.iter().enumerate() {
-                let path = Path::new("spec.cidrs").index(i);
-                check_cidr(e, &path, cidr.as_str().unwrap_or_default());
-            }
-        })
-    },
-    ..WITH_STATUS
 };
 
 #[cfg(test)]

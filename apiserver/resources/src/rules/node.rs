@@ -3,8 +3,9 @@
 use super::field::{Errors, Path};
 use super::json::{entries, flag, get, is_empty, list, object_mut, set, text};
 use super::kind::{Kind, PLAIN};
-use super::pod;
+use super::{networking, pod};
 use hardway_proto::names;
+use ipnetwork::IpNetwork;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
 
@@ -21,7 +22,12 @@ fn default_status(node: &mut Value) {
 }
 
 fn check(e: &mut Errors, node: &Value) {
-    let spec = get(node, "spec");
+    check_taints(e, get(node, "spec"));
+    check_resources(e, node);
+    check_ranges(e, get(get(node, "spec"), "podCIDRs"));
+}
+
+fn check_taints(e: &mut Errors, spec: &Value) {
     let mut seen = BTreeSet::new();
     for (i, taint) in list(spec, "taints").iter().enumerate() {
         // As Kubernetes names them.
@@ -43,36 +49,94 @@ fn check(e: &mut Errors, node: &Value) {
             e.duplicate_of(&path, taint, detail);
         }
     }
-    for (i, cidr) in list(spec, "podCIDRs").iter().enumerate() {
-        let cidr = cidr.as_str().unwrap_or_default();
-        if cidr.parse::<ipnetwork::IpNetwork>().is_err() || !cidr.contains('/') {
-            e.invalid(
-                &Path::new("spec.podCIDRs").index(i),
-                cidr,
-                "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
-            );
-        }
-    }
-    check_status(e, node);
 }
 
-fn check_status(e: &mut Errors, node: &Value) {
-    let status = get(node, "status");
+/// The ranges of a node's pods: at most one of each family.
+fn check_ranges(e: &mut Errors, ranges: &Value) {
+    let path = Path::new("spec.podCIDRs");
+    let listed = || ranges.as_array().into_iter().flatten();
+    let texts = || listed().map(|range| range.as_str().unwrap_or_default());
+    for (i, range) in texts().enumerate() {
+        networking::check_cidr(e, &path.index(i), range);
+    }
+    let count = listed().count();
+    if count < 2 {
+        return;
+    }
+    let parse = |range: &str| range.parse::<IpNetwork>();
+    let wrong = texts().find(|range| parse(range).is_err());
+    if let Some(range) = wrong {
+        let why = format!(
+            "invalid PodCIDRs. failed to check with dual stack with error:failed to parse cidr value:{range:?} with error:invalid CIDR address: {range}"
+        );
+        e.internal(&path, &why);
+    }
+    let families: BTreeSet<bool> = texts()
+        .filter_map(|range| parse(range).ok())
+        .map(|range| range.is_ipv4())
+        .collect();
+    if count > 2 || wrong.is_some() || families.len() < 2 {
+        let detail = "may specify no more than one CIDR for each IP family";
+        e.invalid(&path, ranges, detail);
+    }
+    let mut seen = BTreeSet::new();
+    for (i, range) in texts().enumerate() {
+        if !seen.insert(range) {
+            e.duplicate(&path.index(i), range);
+        }
+    }
+}
+
+fn check_resources(e: &mut Errors, node: &Value) {
     for field in ["capacity", "allocatable"] {
-        for (name, amount) in entries(status, field) {
+        for (name, amount) in entries(get(node, "status"), field) {
             let path = Path::new("status").child(field).child(name);
             pod::check_quantity(e, &path, amount);
         }
     }
+}
+
+/// `ValidateNodeUpdate` of Kubernetes: ranges that a node gets later aren't looked at.
+fn check_change(e: &mut Errors, node: &Value, old: &Value) {
+    check_resources(e, node);
     let mut addresses = HashSet::new();
-    for (i, address) in list(status, "addresses").iter().enumerate() {
+    let listed = list(get(node, "status"), "addresses").iter();
+    for (i, address) in listed.enumerate() {
         if !addresses.insert(address) {
             e.duplicate(&Path::new("status.addresses").index(i), address);
         }
     }
+    let (new, old) = (get(node, "spec"), get(old, "spec"));
+    let (now, before) = (list(new, "podCIDRs"), list(old, "podCIDRs"));
+    let changes = match now.len() == before.len() {
+        true => now
+            .iter()
+            .zip(before)
+            .filter(|(now, before)| now != before)
+            .count(),
+        false => usize::from(!before.is_empty()),
+    };
+    for _ in 0..changes {
+        e.forbidden(
+            &Path::new("spec.podCIDRs"),
+            "node updates may not change podCIDR except from \"\" to valid",
+        );
+    }
+    let id = get(old, "providerID");
+    if !is_empty(id) && get(new, "providerID") != id {
+        e.forbidden(
+            &Path::new("spec.providerID"),
+            "node updates may not change providerID except from \"\" to valid",
+        );
+    }
+    check_taints(e, new);
+    if text(new, "externalID") != text(old, "externalID") {
+        e.forbidden(&Path::new("spec.externalID"), "may not be updated");
+    }
 }
 
-/// `podCIDR` is the first of `podCIDRs`; either may be given.
+/// `podCIDR` is the first of `podCIDRs`. Either may be given; of two that differ the older
+/// field counts.
 fn pair_cidrs(node: &mut Value) {
     let Some(spec) = object_mut(node, "spec") else {
         return;
@@ -85,7 +149,7 @@ fn pair_cidrs(node: &mut Value) {
         .to_owned();
     if one.is_empty() && !first.is_empty() {
         set(spec, "podCIDR", first);
-    } else if !one.is_empty() && first.is_empty() {
+    } else if one != first {
         set(spec, "podCIDRs", vec![one]);
     }
 }
@@ -114,25 +178,8 @@ pub(super) const NODE: Kind = Kind {
     },
     prepare_update: |new, old| super::carry_over(new, old, "status"),
     validate: |node| Errors::collect(|e| check(e, node)),
-    validate_status: |node, _| Errors::collect(|e| check_status(e, node)),
-    validate_update: |new, old| {
-        Errors::collect(|e| {
-            let (new, old) = (get(new, "spec"), get(old, "spec"));
-            if !is_empty(get(old, "podCIDRs")) && get(new, "podCIDRs") != get(old, "podCIDRs") {
-                e.forbidden(
-                    &Path::new("spec.podCIDRs"),
-                    "node updates may not change podCIDR except from \"\" to valid",
-                );
-            }
-            let id = get(old, "providerID");
-            if !is_empty(id) && get(new, "providerID") != id {
-                e.forbidden(
-                    &Path::new("spec.providerID"),
-                    "node updates may not change providerID except from \"\" to valid",
-                );
-            }
-        })
-    },
+    validate_status: |new, old| Errors::collect(|e| check_change(e, new, old)),
+    validate_changed: Some(|new, old| Errors::collect(|e| check_change(e, new, old))),
     fields: |node| {
         vec![(
             "spec.unschedulable",
@@ -178,6 +225,24 @@ mod tests {
         assert_eq!(found[0].field, "status.addresses[1]");
         let mut new = node.clone();
         new["spec"]["podCIDRs"] = json!(["10.0.1.0/24"]);
-        assert_eq!(KindRules::validate_update(&NODE, &new, &node).len(), 1);
+        let change = |new: &Value, old: &Value| -> Vec<String> {
+            let causes = KindRules::validate_changed(&NODE, new, old).causes;
+            causes.into_iter().map(|cause| cause.field).collect()
+        };
+        node["spec"]["taints"] = json!([]);
+        new["spec"]["taints"] = json!([]);
+        assert_eq!(change(&new, &node), ["spec.podCIDRs"]);
+        new["spec"]["externalID"] = json!("x");
+        new["spec"]["podCIDRs"] = json!(["10.0.0.0/24", "fd00::/64"]);
+        assert_eq!(change(&new, &node), ["spec.podCIDRs", "spec.externalID"]);
+        // The older field counts, of a range that comes later nothing is asked.
+        new["spec"] = json!({"podCIDR": "x", "podCIDRs": ["10.0.0.0/24"]});
+        NODE.default(&mut new);
+        assert_eq!(new["spec"]["podCIDRs"], json!(["x"]));
+        assert_eq!(change(&new, &json!({})), [""; 0]);
+        assert_eq!(
+            KindRules::validate(&NODE, &new)[0].field,
+            "spec.podCIDRs[0]"
+        );
     }
 }

@@ -1,18 +1,22 @@
 //! Volumes and claims, and the storage.k8s.io kinds.
 
+mod capacity;
+mod claim;
 mod class;
 mod csi;
 
+pub(super) use capacity::CAPACITY;
+pub(super) use claim::{CLAIM, check_claim, claim_warnings, default_claim};
 pub(super) use class::STORAGE_CLASS;
 pub(super) use csi::{ATTACHMENT, CSI_DRIVER, CSI_NODE};
 
 use super::field::{Errors, Path};
 use super::json::{
-    default_text, ensure_object, entries, get, has, is_empty, list, object_mut, remove, set, text,
+    default_text, entries, get, has, is_empty, list, object_mut, remove, set_default, text,
 };
-use super::kind::{Kind, PLAIN, WITH_STATUS};
+use super::kind::{Kind, WITH_STATUS};
 use super::volume_source::{self, Bearer};
-use super::{labels, node_labels, pod};
+use super::{node_labels, pod};
 use hardway_proto::names;
 use hardway_proto::quantity::Quantity;
 use serde_json::Value;
@@ -57,8 +61,8 @@ fn class_and_mode(e: &mut Errors, path: &Path, spec: &Value) {
             names::is_dns1123_subdomain(class),
         );
     }
-    let mode = text(spec, "volumeMode");
-    e.one_of(&path.child("volumeMode"), mode, &["Block", "Filesystem"]);
+    let mode = get(spec, "volumeMode");
+    e.one_of_if_set(&path.child("volumeMode"), mode, &["Block", "Filesystem"]);
 }
 
 /// More of something than nothing.
@@ -270,20 +274,6 @@ fn volume_warnings(volume: &Value) -> Vec<String> {
     warnings
 }
 
-/// Warnings of a claim's spec, on its own, in a StatefulSet or in a pod.
-pub(super) fn claim_warnings(warnings: &mut Vec<String>, path: &Path, spec: &Value) {
-    let resources = get(spec, "resources");
-    for kind in ["requests", "limits"] {
-        let path = path.child("resources").child(kind).key("storage");
-        pod::warnings::fraction(warnings, &path, get(get(resources, kind), "storage"));
-    }
-}
-
-pub(super) const CAPACITY: Kind = Kind {
-    warnings: |capacity, _| node_labels::of_capacity(capacity),
-    ..PLAIN
-};
-
 pub(super) const VOLUME: Kind = Kind {
     warnings: |volume, _| volume_warnings(volume),
     status: r#"{"phase":"Pending"}"#,
@@ -291,7 +281,7 @@ pub(super) const VOLUME: Kind = Kind {
     default: |volume| {
         if let Some(spec) = object_mut(volume, "spec") {
             default_text(spec, "persistentVolumeReclaimPolicy", "Retain");
-            default_text(spec, "volumeMode", "Filesystem");
+            set_default(spec, "volumeMode", "Filesystem");
             pod::canonical_map(spec, "capacity");
             for (kind, source) in spec.as_object_mut().into_iter().flatten() {
                 volume_source::default(kind, source);
@@ -338,17 +328,6 @@ fn check_volume_update(e: &mut Errors, new: &Value, old: &Value) {
     }
 }
 
-/// Fills in a claim, on its own or in a StatefulSet.
-pub(super) fn default_claim(claim: &mut Value) {
-    if let Some(spec) = object_mut(claim, "spec") {
-        default_text(spec, "volumeMode", "Filesystem");
-        if let Some(resources) = ensure_object(spec, "resources") {
-            pod::canonical_map(resources, "requests");
-            pod::canonical_map(resources, "limits");
-        }
-    }
-}
-
 /// The feature that uses it is off in Kubernetes 1.33 unless switched on: the field is left
 /// out, unless the object had it before.
 fn drop_attributes_class(new: &mut Value, old: Option<&Value>) {
@@ -360,181 +339,11 @@ fn drop_attributes_class(new: &mut Value, old: Option<&Value>) {
     }
 }
 
-/// What fills a claim is said twice; of the older field only what it always could say is
-/// kept (`pkg/api/persistentvolumeclaim`).
-fn normalise_sources(claim: &mut Value) {
-    let Some(spec) = object_mut(claim, "spec") else {
-        return;
-    };
-    let source = get(spec, "dataSource");
-    let known = matches!(
-        (text(source, "apiGroup"), text(source, "kind")),
-        ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot")
-    );
-    if !known {
-        remove(spec, "dataSource");
-    }
-    let reference = get(spec, "dataSourceRef").clone();
-    match (get(spec, "dataSource").clone(), reference) {
-        (Value::Null, Value::Null) => {}
-        (source, Value::Null) => set(spec, "dataSourceRef", source),
-        (Value::Null, mut reference) if text(&reference, "namespace").is_empty() => {
-            remove(&mut reference, "namespace");
-            set(spec, "dataSource", reference);
-        }
-        _ => {}
-    }
-}
-
-fn requested(claim: &Value) -> &Value {
-    amount(get(claim, "spec"))
-}
-
-fn amount(spec: &Value) -> &Value {
-    get(get(get(spec, "resources"), "requests"), "storage")
-}
-
-/// The spec of a claim, on its own or for a pod's own volume.
-pub(super) fn check_claim(e: &mut Errors, path: &Path, spec: &Value) {
-    if list(spec, "accessModes").is_empty() {
-        let detail = "at least 1 access mode is required";
-        e.required(&path.child("accessModes"), detail);
-    }
-    labels::check_selector(e, &path.child("selector"), get(spec, "selector"));
-    access_modes(e, path, spec);
-    let at = path.child("resources").key("storage");
-    match amount(spec) {
-        Value::Null => e.required(&at, ""),
-        amount => positive(e, &at, amount),
-    }
-    class_and_mode(e, path, spec);
-}
-
-pub(super) const CLAIM: Kind = Kind {
-    warnings: |claim, _| {
-        let mut warnings = Vec::new();
-        old_class(&mut warnings, claim);
-        claim_warnings(&mut warnings, &Path::new("spec"), get(claim, "spec"));
-        warnings
-    },
-    status: r#"{"phase":"Pending"}"#,
-    generation: false,
-    default: default_claim,
-    prepare_create: |claim| {
-        drop_attributes_class(claim, None);
-        normalise_sources(claim);
-    },
-    prepare_update: |new, old| {
-        drop_attributes_class(new, Some(old));
-        // One of before Kubernetes said it twice stays as it is.
-        if has(get(old, "spec"), "dataSourceRef") {
-            normalise_sources(new);
-        }
-    },
-    validate: |claim| {
-        Errors::collect(|e| {
-            check_claim(e, &Path::new("spec"), get(claim, "spec"));
-        })
-    },
-    validate_update: |new, old| {
-        Errors::collect(|e| {
-            let quantity = |amount| Quantity::from_json(amount).unwrap_or_default();
-            let asked = quantity(requested(new));
-            let given = get(get(get(old, "status"), "capacity"), "storage");
-            // Who asked for more than can be had may ask for less again, but never for what
-            // would shrink the volume.
-            if asked < quantity(requested(old)) && asked <= quantity(given) {
-                e.forbidden(
-                    &Path::new("spec.resources.requests.storage"),
-                    "field can not be less than status.capacity",
-                );
-            }
-            let is_bound = text(get(new, "status"), "phase") == "Bound";
-            let bare = |claim: &Value| {
-                let mut spec = get(claim, "spec").clone();
-                let requests = spec.pointer_mut("/resources/requests");
-                if let Some(Value::Object(requests)) = requests.filter(|_| is_bound) {
-                    requests.remove("storage");
-                }
-                // A claim may be bound, and be given a class, once.
-                for field in ["volumeName", "storageClassName"] {
-                    if is_empty(get(get(old, "spec"), field)) {
-                        remove(&mut spec, field);
-                    }
-                }
-                spec
-            };
-            if bare(new) != bare(old) {
-                e.forbidden(&Path::new("spec"), "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims");
-            }
-        })
-    },
-    ..WITH_STATUS
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rules::KindRules;
     use serde_json::json;
-
-    #[test]
-    fn claims() {
-        let mut claim = json!({"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "0.5Gi"}}}});
-        CLAIM.default(&mut claim);
-        assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "512Mi");
-        assert!(KindRules::validate(&CLAIM, &claim).is_empty());
-        let mut bound = claim.clone();
-        bound["spec"]["volumeName"] = json!("pv1");
-        assert!(KindRules::validate_update(&CLAIM, &bound, &claim).is_empty());
-        assert_eq!(
-            KindRules::validate_update(&CLAIM, &claim, &bound)[0].field,
-            "spec"
-        );
-        let found = KindRules::validate(&CLAIM, &json!({"spec": {}}));
-        assert_eq!(
-            found[0].message,
-            "Required value: at least 1 access mode is required"
-        );
-        assert_eq!(found[1].field, "spec.resources[storage]");
-    }
-
-    #[test]
-    fn a_bound_claim_asks_for_more_and_less_than_that_again() {
-        let claim = |asked: &str, given: Value| {
-            json!({"spec": {"accessModes": ["ReadWriteOnce"],
-                            "resources": {"requests": {"storage": asked}}},
-                   "status": given})
-        };
-        let bound = || json!({"phase": "Bound", "capacity": {"storage": "1Gi"}});
-        let said = |new: &str, old: &str, status: Value| {
-            let (new, old) = (claim(new, status.clone()), claim(old, status));
-            let found = KindRules::validate_update(&CLAIM, &new, &old);
-            found
-                .into_iter()
-                .map(|cause| cause.message)
-                .collect::<Vec<_>>()
-                .join("; ")
-        };
-        assert_eq!(said("9Gi", "1Gi", bound()), "");
-        assert_eq!(said("2Gi", "9Gi", bound()), "");
-        assert!(
-            said("1Gi", "9Gi", bound()).ends_with("field can not be less than status.capacity")
-        );
-        let pending = json!({"phase": "Pending"});
-        assert!(said("9Gi", "1Gi", pending).contains("spec is immutable after creation"));
-    }
-
-    #[test]
-    fn a_class_of_attributes_is_left_out_unless_it_was_there() {
-        let with = || json!({"spec": {"volumeAttributesClassName": "fast"}});
-        let mut new = with();
-        CLAIM.prepare_create(&mut new);
-        assert!(new["spec"]["volumeAttributesClassName"].is_null());
-        let mut new = with();
-        CLAIM.prepare_update(&mut new, &with());
-        assert_eq!(new["spec"]["volumeAttributesClassName"], "fast");
-    }
 
     #[test]
     fn volumes() {

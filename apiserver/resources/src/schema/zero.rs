@@ -45,7 +45,7 @@ const WRITTEN: [(&str, &[&str]); 20] = [
 
 /// Fields that Go's types hold by pointer and write: unset they are null, not
 /// an empty struct or string (`k8s.io/api`, `json` tags without `omitempty`).
-const POINTERS: [(&str, &str); 12] = [
+const POINTERS: [(&str, &str); 13] = [
     ("v1.TypedLocalObjectReference", "apiGroup"),
     ("v1.TypedObjectReference", "apiGroup"),
     ("v1.DaemonSetSpec", "selector"),
@@ -53,6 +53,8 @@ const POINTERS: [(&str, &str); 12] = [
     ("v1.ReplicaSetSpec", "selector"),
     ("v1.StatefulSetSpec", "selector"),
     ("v1.HTTPIngressPath", "pathType"),
+    // This one is left out when unset, but no object is let in without.
+    ("v1.IPAddressSpec", "parentRef"),
     ("v1.TokenRequestSpec", "boundObjectRef"),
     ("v1.MutatingWebhook", "sideEffects"),
     ("v1.ValidatingWebhook", "sideEffects"),

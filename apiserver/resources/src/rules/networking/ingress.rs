@@ -3,6 +3,7 @@
 use super::super::field::{Errors, Path};
 use super::super::json::{get, has, int, list, object_mut, set_default, text};
 use super::super::kind::{Kind, PLAIN, WITH_STATUS};
+use super::super::service::check_ingress_status;
 use hardway_proto::names;
 use serde_json::Value;
 
@@ -67,8 +68,10 @@ fn check_path(e: &mut Errors, path: &Path, one: &Value) {
     let at = path.child("path");
     let place = text(one, "path");
     let relative = !place.starts_with('/');
+    if !has(one, "pathType") {
+        return e.required(&path.child("pathType"), "pathType must be specified");
+    }
     match text(one, "pathType") {
-        "" => return e.required(&path.child("pathType"), "pathType must be specified"),
         "Exact" | "Prefix" => {
             if relative {
                 e.invalid(&at, place, "must be an absolute path");
@@ -197,6 +200,7 @@ pub const INGRESS: Kind = Kind {
         })
     },
     validate_changed: Some(|new, old| Errors::collect(|e| check(e, new, Some(old)))),
+    validate_status: |new, _| Errors::collect(|e| check_ingress_status(e, new)),
     ..WITH_STATUS
 };
 

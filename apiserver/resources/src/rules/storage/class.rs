@@ -72,7 +72,7 @@ fn check_parameters(e: &mut Errors, class: &Value) {
 }
 
 fn check_topologies(e: &mut Errors, topologies: &[Value]) {
-    let mut earlier: BTreeSet<BTreeMap<&str, BTreeSet<&str>>> = BTreeSet::new();
+    let mut earlier: Vec<BTreeMap<&str, BTreeSet<&str>>> = Vec::new();
     for (i, term) in topologies.iter().enumerate() {
         let path = Path::new("allowedTopologies")
             .index(i)
@@ -96,8 +96,15 @@ fn check_topologies(e: &mut Errors, topologies: &[Value]) {
                 e.duplicate(&path.child("key"), key);
             }
         }
-        if !earlier.insert(values_of) {
+        // Kubernetes compares with as many empty terms as there are terms, too.
+        let unsaid = match values_of.is_empty() {
+            true => topologies.len(),
+            false => 0,
+        };
+        let same = earlier.iter().filter(|term| **term == values_of).count();
+        for _ in 0..unsaid + same {
             e.duplicate(&path, "");
         }
+        earlier.push(values_of);
     }
 }

@@ -104,7 +104,8 @@ fn check(e: &mut Errors, object: &Value, old: Option<&Value>) {
 }
 
 pub(in crate::rules) const STATEFUL_SET: Kind = Kind {
-    name: names::is_dns1123_subdomain,
+    // Its pods bear the name with a number behind it, as their host names.
+    name: names::is_dns1123_label,
     status: r#"{"replicas":0,"availableReplicas":0}"#,
     prepare_create: |set| {
         drop_max_unavailable(set);
