@@ -2,6 +2,7 @@
 
 use hardway_cel::Validations;
 use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
 
 /// A schema of an object with these fields, and rules of the whole.
 fn schema(properties: Json, rules: Json) -> Json {
