@@ -31,6 +31,8 @@ pub enum ClusterEvent {
     PodBound,
     /// A claim, a volume or a class came, changed or went.
     StorageChanged,
+    /// A namespace came, or has other labels.
+    NamespaceChanged,
 }
 
 /// All nodes, as plugins that look beyond one node see them.

@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod fit_error;
 pub mod framework;
+pub mod namespaces;
 pub mod node_info;
 pub mod plugins;
 pub mod pod_info;

@@ -121,6 +121,7 @@ fn fits(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::namespaces::Namespaces;
     use crate::plugins::default_profile;
     use crate::storage::Storage;
     use crate::storage::testing::storage;
@@ -155,7 +156,7 @@ mod tests {
         pod: &PodInfo,
         nodes: &[Arc<NodeInfo>],
     ) -> Result<Preemption, String> {
-        let framework = default_profile(storage);
+        let framework = default_profile(storage, Namespaces::default());
         let cycle = framework.prepare(pod, nodes);
         let rejections = nodes
             .iter()

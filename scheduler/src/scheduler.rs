@@ -3,6 +3,7 @@
 use crate::cache::Cache;
 use crate::fit_error::FitError;
 use crate::framework::{ClusterEvent, Framework, Nodes};
+use crate::namespaces::{self, Namespaces};
 use crate::plugins;
 use crate::pod_info::{PodInfo, is_finished};
 use crate::preemption::{self, Preemption};
@@ -21,7 +22,7 @@ use hardway_client::{Client, Informer, Store, task, trace};
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use parking_lot::Mutex;
 use serde_json::json;
@@ -90,16 +91,19 @@ impl Metrics {
 pub struct Scheduler {
     inner: Arc<Inner>,
     nodes: Store<Node>,
+    namespaces: Store<Namespace>,
     pods: Store<Pod>,
 }
 
 impl Scheduler {
-    /// Starts watching nodes and pods; [`Scheduler::run`] does the work.
+    /// Starts watching what it decides by; [`Scheduler::run`] does the work.
     pub fn start(client: Client) -> Self {
         let mut storage_informers = storage::Informers::new(&client);
         let storage = storage_informers.storage.clone();
+        let namespaces = namespaces::informer(&client);
+        let known = Namespaces::kept_by(&namespaces);
         let inner = Arc::new(Inner {
-            framework: plugins::default_profile(storage.clone()),
+            framework: plugins::default_profile(storage.clone(), known),
             storage: storage.clone(),
             recorder: Recorder::new(client.clone(), NAME, None),
             client: client.clone(),
@@ -118,6 +122,10 @@ impl Scheduler {
             on_storage.tell(&mut state, ClusterEvent::StorageChanged);
         });
         storage_informers.start();
+        let on_namespace = inner.clone();
+        let namespaces = namespaces
+            .on_change(move |change| on_namespace.namespace_changed(change))
+            .start();
         let on_node = inner.clone();
         let nodes = Informer::new(client.all::<Node>())
             .on_change(move |change| on_node.node_changed(change))
@@ -127,12 +135,18 @@ impl Scheduler {
             .fields("status.phase!=Succeeded,status.phase!=Failed")
             .on_change(move |change| on_pod.pod_changed(change))
             .start();
-        Self { inner, nodes, pods }
+        Self {
+            inner,
+            nodes,
+            namespaces,
+            pods,
+        }
     }
 
-    /// Whether nodes and pods are known.
+    /// Whether all that it decides by is known.
     pub fn synced(&self) -> Result<(), String> {
         self.nodes.check()?;
+        self.namespaces.check()?;
         self.inner.storage.check()?;
         self.pods.check()
     }
@@ -140,6 +154,7 @@ impl Scheduler {
     /// Schedules until dropped.
     pub async fn run(&self) {
         self.nodes.wait_synced().await;
+        self.namespaces.wait_synced().await;
         self.pods.wait_synced().await;
         self.inner.storage.wait_synced().await;
         loop {
@@ -191,6 +206,12 @@ impl Inner {
         };
         if let Some(event) = event {
             self.tell(&mut state, event);
+        }
+    }
+
+    fn namespace_changed(&self, change: &Change<Namespace>) {
+        if namespaces::may_be_selected_anew(change) {
+            self.tell(&mut self.state.lock(), ClusterEvent::NamespaceChanged);
         }
     }
 
@@ -453,7 +474,6 @@ impl Inner {
     }
 }
 
-/// Whether a pod waits for this scheduler.
 /// Whether a pod on a node leaves others more room than before: it has ended, or shrunk.
 fn gives_back(old: &Arc<Pod>, new: &Pod, info: &PodInfo) -> bool {
     if is_finished(old) || old.status == new.status && old.spec == new.spec {
@@ -462,6 +482,7 @@ fn gives_back(old: &Arc<Pod>, new: &Pod, info: &PodInfo) -> bool {
     is_finished(new) || PodInfo::new(old.clone()).requests.exceeds(&info.requests)
 }
 
+/// Whether a pod waits for this scheduler.
 fn is_ours(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else {
         return false;

@@ -124,6 +124,7 @@ fn feasible_to_find(nodes: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::namespaces::Namespaces;
     use crate::plugins::default_profile;
     use crate::storage::Storage;
     use serde_json::json;
@@ -159,7 +160,10 @@ mod tests {
 
     #[test]
     fn equally_good_nodes_take_turns() {
-        let (framework, nodes) = (default_profile(Storage::default()), nodes(2));
+        let (framework, nodes) = (
+            default_profile(Storage::default(), Namespaces::default()),
+            nodes(2),
+        );
         let mut selection = Selection::default();
         let first = selection
             .find_node(&framework, &nodes, &pod("a", 0))
@@ -172,7 +176,10 @@ mod tests {
 
     #[test]
     fn room_is_kept_for_a_nominated_pod() {
-        let (framework, nodes) = (default_profile(Storage::default()), nodes(1));
+        let (framework, nodes) = (
+            default_profile(Storage::default(), Namespaces::default()),
+            nodes(1),
+        );
         let mut selection = Selection::default();
         selection.nominate(Arc::new(pod("vip", 100)), "n0");
         assert!(

@@ -3,6 +3,7 @@
 //! `cargo test --release -p hardway-scheduler --test scale -- --ignored --nocapture`
 
 use hardway_scheduler::cache::Cache;
+use hardway_scheduler::namespaces::Namespaces;
 use hardway_scheduler::plugins::default_profile;
 use hardway_scheduler::pod_info::PodInfo;
 use hardway_scheduler::selection::Selection;
@@ -27,7 +28,7 @@ fn plain_pods_on_five_thousand_nodes() {
         });
         cache.apply_node(Arc::new(serde_json::from_value(node).expect("a node")));
     }
-    let framework = default_profile(Storage::default());
+    let framework = default_profile(Storage::default(), Namespaces::default());
     let mut selection = Selection::default();
     let started = Instant::now();
     for number in 0..PODS {

@@ -79,6 +79,10 @@ pub trait KindRules: Send + Sync {
         }
     }
 
+    /// What a new object takes from itself when nobody changes it any more: called once,
+    /// before it is checked.
+    fn complete_create(&self, _object: &mut Value) {}
+
     /// Before an update of the main resource: carry over what it may not
     /// change (status, allocated fields such as clusterIP).
     fn prepare_update(&self, new: &mut Value, old: &Value) {

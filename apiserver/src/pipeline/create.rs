@@ -111,6 +111,7 @@ impl Pipeline {
         // Once more, now that it has a UID, and for what admission may have set.
         rules.prepare_create(&mut object);
         target.resource.default(&mut object);
+        rules.complete_create(&mut object);
         let mut causes = meta::validate(&object, &**rules);
         causes.extend(rules.validate(&object));
         let mut services = self.services.change(target, &mut object, None, &mut causes);

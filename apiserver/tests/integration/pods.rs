@@ -110,6 +110,44 @@ async fn pods_tell_what_they_wait_for_and_ask_for() {
     );
 }
 
+/// Kubernetes keeps what a pod's affinities say by its own labels in their selectors: once,
+/// by the labels that it has in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn label_keys_of_affinities_become_parts_of_their_selectors() {
+    const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+    let lab = Lab::start().await;
+    service_account(&lab).await;
+    let near = |term: Value| {
+        let mut pod = pod("keyed");
+        pod["metadata"]["labels"] = json!({"country": "Japan", "city": "Kyoto"});
+        pod["spec"]["affinity"] = json!({"podAffinity": {REQUIRED: [term]}});
+        pod
+    };
+    let term = json!({"topologyKey": "zone", "matchLabelKeys": ["country", "not-found"],
+        "mismatchLabelKeys": ["city"], "labelSelector": {"matchLabels": {"region": "Asia"}}});
+    let made = lab.create(PODS, &near(term)).await;
+    let selector = &made["spec"]["affinity"]["podAffinity"][REQUIRED][0]["labelSelector"];
+    let merged = json!({"matchLabels": {"region": "Asia"}, "matchExpressions": [
+        {"key": "country", "operator": "In", "values": ["Japan"]},
+        {"key": "city", "operator": "NotIn", "values": ["Kyoto"]}]});
+    assert_eq!(*selector, merged);
+    // Other labels change nothing of it, and it may be written again as it is.
+    let other = json!({"metadata": {"labels": {"country": "France"}}});
+    let (code, changed) = lab.merge(&format!("{PODS}/keyed"), &other).await;
+    assert_eq!(code, 200, "{changed}");
+    assert_eq!(changed["spec"]["affinity"], made["spec"]["affinity"]);
+    let twice = json!({"topologyKey": "zone", "matchLabelKeys": ["country"],
+        "labelSelector": {"matchLabels": {"country": "Japan"}}});
+    let (code, refused) = lab.post(PODS, &near(twice)).await;
+    assert_eq!(code, 422, "{refused}");
+    let message = refused["message"].as_str().unwrap_or_default();
+    let told = format!(
+        "spec.affinity.podAffinity.{REQUIRED}[0][0]: Invalid value: \"country\": \
+         exists in both matchLabelKeys and labelSelector"
+    );
+    assert!(message.contains(&told), "{message}");
+}
+
 /// A cluster of IPv4 alone says so, instead of giving something else than was asked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_of_families_that_are_not_there_are_refused() {

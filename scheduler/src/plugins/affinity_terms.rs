@@ -1,75 +1,61 @@
 //! What pod affinity and topology spreading share: which pods a selector means.
 
+use crate::namespaces::selects;
 use crate::pod_info::PodInfo;
 use hardway_proto::Kind;
-use hardway_proto::labels::{Operator, Requirement, Selector};
+use hardway_proto::labels::Selector;
 use k8s_openapi::api::core::v1::{Affinity, PodAffinityTerm};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+/// The names of the namespaces that a selector selects, as far as they matter. Asked only
+/// where a term has one that doesn't simply select all.
+pub type Select<'a> = &'a dyn Fn(&Selector) -> Vec<String>;
 
 /// A pod affinity term, made ready to be matched.
 #[derive(Clone, Debug)]
 pub struct Term {
     selector: Selector,
+    /// The names of those that it means, sorted.
     namespaces: Vec<String>,
-    /// An empty namespaceSelector means every namespace.
     all_namespaces: bool,
     /// The label whose values are the domains.
     pub topology_key: String,
 }
 
 impl Term {
-    /// From a term of `owner`.
-    pub fn new(owner: &PodInfo, term: &PodAffinityTerm) -> Self {
+    /// From a term of `owner`. It means the namespaces that it names and those that its
+    /// selector selects, or the owner's if it has neither.
+    pub fn new(owner: &PodInfo, term: &PodAffinityTerm, select: Select<'_>) -> Self {
         let mut namespaces = term.namespaces.clone().unwrap_or_default();
         if namespaces.is_empty() && term.namespace_selector.is_none() {
             namespaces.push(owner.key.namespace.clone());
         }
-        let selector = selector(
-            owner,
-            term.label_selector.as_ref(),
-            term.match_label_keys.as_deref().unwrap_or_default(),
-        );
+        let others = selector(term.namespace_selector.as_ref());
+        let all_namespaces = others.is_everything();
+        if !all_namespaces && !others.is_nothing() {
+            namespaces.extend(select(&others));
+        }
+        namespaces.sort_unstable();
         Self {
-            selector,
+            selector: selector(term.label_selector.as_ref()),
             namespaces,
-            all_namespaces: term.namespace_selector.is_some(),
+            all_namespaces,
             topology_key: term.topology_key.clone(),
         }
     }
 
     /// Whether a pod is one the term means.
     pub fn matches(&self, pod: &PodInfo) -> bool {
-        (self.all_namespaces || self.namespaces.contains(&pod.key.namespace))
-            && selects(&self.selector, pod)
+        (self.all_namespaces || self.namespaces.binary_search(&pod.key.namespace).is_ok())
+            && selects(&self.selector, pod.pod.meta())
     }
 }
 
-/// A label selector narrowed to the owner's own values of some label keys.
-pub fn selector(owner: &PodInfo, base: Option<&LabelSelector>, keys: &[String]) -> Selector {
-    let Some(base) = base else {
-        return Selector::nothing();
-    };
-    let Ok(selector) = Selector::from_label_selector(base) else {
-        return Selector::nothing();
-    };
-    let labels = owner.pod.meta().labels.as_ref();
-    let mut requirements = selector.requirements().to_vec();
-    for key in keys {
-        if let Some(value) = labels.and_then(|l| l.get(key))
-            && let Ok(requirement) = Requirement::new(key, Operator::In, vec![value.clone()])
-        {
-            requirements.push(requirement);
-        }
-    }
-    Selector::of(requirements)
-}
-
-/// Whether a selector matches a pod's labels.
-pub fn selects(selector: &Selector, pod: &PodInfo) -> bool {
-    match &pod.pod.meta().labels {
-        Some(labels) => selector.matches(labels),
-        None => selector.matches_with(|_| None),
-    }
+/// What a label selector selects: nothing if there is none.
+pub fn selector(selector: Option<&LabelSelector>) -> Selector {
+    let selector = selector.map(Selector::from_label_selector);
+    let selector = selector.and_then(Result::ok);
+    selector.unwrap_or_else(Selector::nothing)
 }
 
 fn affinity(pod: &PodInfo) -> Option<&Affinity> {
@@ -77,7 +63,7 @@ fn affinity(pod: &PodInfo) -> Option<&Affinity> {
 }
 
 /// The pod's required affinity terms.
-pub fn required_affinity(pod: &PodInfo) -> Vec<Term> {
+pub fn required_affinity(pod: &PodInfo, select: Select<'_>) -> Vec<Term> {
     let terms = affinity(pod)
         .and_then(|a| a.pod_affinity.as_ref())
         .and_then(|a| {
@@ -87,12 +73,12 @@ pub fn required_affinity(pod: &PodInfo) -> Vec<Term> {
     terms
         .into_iter()
         .flatten()
-        .map(|t| Term::new(pod, t))
+        .map(|t| Term::new(pod, t, select))
         .collect()
 }
 
 /// The pod's required anti-affinity terms.
-pub fn required_anti_affinity(pod: &PodInfo) -> Vec<Term> {
+pub fn required_anti_affinity(pod: &PodInfo, select: Select<'_>) -> Vec<Term> {
     let terms = affinity(pod)
         .and_then(|a| a.pod_anti_affinity.as_ref())
         .and_then(|a| {
@@ -102,12 +88,12 @@ pub fn required_anti_affinity(pod: &PodInfo) -> Vec<Term> {
     terms
         .into_iter()
         .flatten()
-        .map(|t| Term::new(pod, t))
+        .map(|t| Term::new(pod, t, select))
         .collect()
 }
 
 /// The pod's preferred terms with their weights; anti-affinity's are negative.
-pub fn preferred(pod: &PodInfo) -> Vec<(i64, Term)> {
+pub fn preferred(pod: &PodInfo, select: Select<'_>) -> Vec<(i64, Term)> {
     let near = affinity(pod)
         .and_then(|a| a.pod_affinity.as_ref())
         .and_then(|a| {
@@ -123,6 +109,6 @@ pub fn preferred(pod: &PodInfo) -> Vec<(i64, Term)> {
     let near = near.into_iter().flatten().map(|t| (i64::from(t.weight), t));
     let far = far.into_iter().flatten().map(|t| (-i64::from(t.weight), t));
     near.chain(far)
-        .map(|(weight, t)| (weight, Term::new(pod, &t.pod_affinity_term)))
+        .map(|(weight, t)| (weight, Term::new(pod, &t.pod_affinity_term, select)))
         .collect()
 }

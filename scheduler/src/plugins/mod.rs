@@ -19,11 +19,12 @@ mod volume_restrictions;
 mod volume_zone;
 
 use crate::framework::{Framework, Plugin};
+use crate::namespaces::Namespaces;
 use crate::storage::Storage;
 
 /// Kubernetes' default profile, as far as its plugins exist here, in the
 /// order in which its filters run.
-pub fn default_profile(storage: Storage) -> Framework {
+pub fn default_profile(storage: Storage, namespaces: Namespaces) -> Framework {
     let plugins: Vec<Box<dyn Plugin>> = vec![
         Box::new(node_unschedulable::NodeUnschedulable),
         Box::new(node_name::NodeName),
@@ -36,7 +37,7 @@ pub fn default_profile(storage: Storage) -> Framework {
         Box::new(volume_binding::VolumeBinding(storage.clone())),
         Box::new(volume_zone::VolumeZone(storage)),
         Box::new(pod_topology_spread::PodTopologySpread),
-        Box::new(inter_pod_affinity::InterPodAffinity),
+        Box::new(inter_pod_affinity::InterPodAffinity(namespaces)),
         Box::new(balanced_allocation::BalancedAllocation),
         Box::new(image_locality::ImageLocality),
     ];

@@ -85,7 +85,10 @@ impl Plugin for NodeResourcesFit {
     }
 
     fn may_help(&self, event: ClusterEvent) -> bool {
-        event != ClusterEvent::PodBound
+        !matches!(
+            event,
+            ClusterEvent::PodBound | ClusterEvent::NamespaceChanged
+        )
     }
 }
 

@@ -1,12 +1,13 @@
 //! Spreads pods of a kind evenly over domains.
 
-use super::affinity_terms::{selector, selects};
+use super::affinity_terms::selector;
 use super::{node_affinity, taint_toleration};
 use crate::framework::{ClusterEvent, MAX_SCORE, Nodes, Plugin, Prepared, Rejection, prepared};
+use crate::namespaces::selects;
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
 use hardway_proto::Kind;
-use hardway_proto::labels::Selector;
+use hardway_proto::labels::{Operator, Requirement, Selector};
 use hardway_proto::meta::controller_of;
 use k8s_openapi::api::core::v1::TopologySpreadConstraint;
 use std::collections::HashMap;
@@ -25,8 +26,27 @@ struct Constraint {
     self_match: bool,
 }
 
-struct Facts(Vec<Constraint>);
+struct Facts {
+    constraints: Vec<Constraint>,
+    /// Whether the pod has them itself. Then a node without a label that its hard ones ask
+    /// for counts for none of these, and so with the soft ones.
+    are_its_own: bool,
+}
 impl Prepared for Facts {}
+
+impl Facts {
+    fn of_kind(&self, hard: bool) -> impl Iterator<Item = &Constraint> {
+        self.constraints.iter().filter(move |c| c.hard == hard)
+    }
+
+    fn counts(&self, node: &NodeInfo, hard: bool) -> bool {
+        let has = |constraint: &Constraint| node.labels().contains_key(&constraint.key);
+        !self.are_its_own || self.of_kind(hard).all(has)
+    }
+}
+
+/// The score of a node that doesn't count: the least once normalised.
+const IGNORED: i64 = -1;
 
 /// Pods without constraints of their own that belong to a controller are
 /// spread softly over hosts and zones (the scheduler's system defaults).
@@ -51,17 +71,30 @@ fn system_defaults(pod: &PodInfo) -> Vec<Constraint> {
 }
 
 fn constraint(pod: &PodInfo, spec: &TopologySpreadConstraint) -> Constraint {
-    let keys = spec.match_label_keys.as_deref().unwrap_or_default();
-    let selector = selector(pod, spec.label_selector.as_ref(), keys);
+    let selector = narrowed(pod, spec);
     Constraint {
         key: spec.topology_key.clone(),
-        self_match: selects(&selector, pod),
+        self_match: selects(&selector, pod.pod.meta()),
         selector,
         max_skew: i64::from(spec.max_skew),
         hard: spec.when_unsatisfiable == "DoNotSchedule",
         min_domains: i64::from(spec.min_domains.unwrap_or(1)),
         counts: HashMap::new(),
     }
+}
+
+/// The constraint's selector, narrowed to the pod's own values of some label keys.
+fn narrowed(pod: &PodInfo, spec: &TopologySpreadConstraint) -> Selector {
+    let selector = selector(spec.label_selector.as_ref());
+    if selector.is_nothing() {
+        return selector;
+    }
+    let labels = pod.pod.meta().labels.as_ref();
+    let own = spec.match_label_keys.iter().flatten().filter_map(|key| {
+        let value = labels?.get(key)?;
+        Requirement::new(key, Operator::In, vec![value.clone()]).ok()
+    });
+    Selector::of(selector.requirements().iter().cloned().chain(own).collect())
 }
 
 /// Whether a node counts as a domain for this pod: by default its node
@@ -90,13 +123,21 @@ impl Plugin for PodTopologySpread {
             .spec()
             .and_then(|s| s.topology_spread_constraints.as_deref())
             .unwrap_or_default();
-        let mut constraints: Vec<Constraint> = if specs.is_empty() {
+        let constraints: Vec<Constraint> = if specs.is_empty() {
             system_defaults(pod)
         } else {
             specs.iter().map(|spec| constraint(pod, spec)).collect()
         };
-        for (at, constraint) in constraints.iter_mut().enumerate() {
-            for node in nodes {
+        let mut facts = Facts {
+            constraints,
+            are_its_own: !specs.is_empty(),
+        };
+        for node in nodes {
+            let (for_soft, for_hard) = (facts.counts(node, false), facts.counts(node, true));
+            for (at, constraint) in facts.constraints.iter_mut().enumerate() {
+                if !(if constraint.hard { for_hard } else { for_soft }) {
+                    continue;
+                }
                 let Some(domain) = node.labels().get(&constraint.key) else {
                     continue;
                 };
@@ -106,17 +147,17 @@ impl Plugin for PodTopologySpread {
                 let matching = node.pods.values().filter(|other| {
                     other.key.namespace == pod.key.namespace
                         && other.pod.meta().deletion_timestamp.is_none()
-                        && selects(&constraint.selector, other)
+                        && selects(&constraint.selector, other.pod.meta())
                 });
                 *constraint.counts.entry(domain.clone()).or_default() += matching.count() as i64;
             }
         }
-        Box::new(Facts(constraints))
+        Box::new(facts)
     }
 
     fn filter(&self, facts: &dyn Prepared, _: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
-        let Facts(constraints) = prepared(facts);
-        for constraint in constraints.iter().filter(|c| c.hard) {
+        let facts: &Facts = prepared(facts);
+        for constraint in facts.of_kind(true) {
             let Some(domain) = node.labels().get(&constraint.key) else {
                 return self.reject(
                     "node(s) didn't match pod topology spread constraints (missing required label)",
@@ -144,9 +185,12 @@ impl Plugin for PodTopologySpread {
     /// Matching pods in the node's domains; fewer is better. Larger domains
     /// (fewer of them) weigh less, as Kubernetes' normalising weight does.
     fn score(&self, facts: &dyn Prepared, _: &PodInfo, node: &NodeInfo) -> i64 {
-        let Facts(constraints) = prepared(facts);
+        let facts: &Facts = prepared(facts);
+        if !facts.counts(node, false) {
+            return IGNORED;
+        }
         let mut total = 0.0;
-        for constraint in constraints.iter().filter(|c| !c.hard) {
+        for constraint in facts.of_kind(false) {
             if let Some(domain) = node.labels().get(&constraint.key) {
                 let here = constraint.counts.get(domain).copied().unwrap_or(0);
                 let weight = (constraint.counts.len() as f64 + 2.0).ln();
@@ -157,10 +201,13 @@ impl Plugin for PodTopologySpread {
     }
 
     fn normalize(&self, _: &dyn Prepared, scores: &mut [i64]) {
-        let min = scores.iter().copied().min().unwrap_or(0);
-        let max = scores.iter().copied().max().unwrap_or(0);
+        let counted = || scores.iter().copied().filter(|score| *score != IGNORED);
+        let min = counted().min().unwrap_or(0);
+        let max = counted().max().unwrap_or(0);
         for score in scores {
-            *score = if max == 0 {
+            *score = if *score == IGNORED {
+                0
+            } else if max == 0 {
                 MAX_SCORE
             } else {
                 MAX_SCORE * (max + min - *score) / max
@@ -168,8 +215,8 @@ impl Plugin for PodTopologySpread {
         }
     }
 
-    fn may_help(&self, _: ClusterEvent) -> bool {
-        true
+    fn may_help(&self, event: ClusterEvent) -> bool {
+        event != ClusterEvent::NamespaceChanged
     }
 }
 
@@ -222,5 +269,60 @@ mod tests {
         nodes.pop();
         let scores = score(PodTopologySpread, &web("second", "ScheduleAnyway"), nodes);
         assert!(scores[1] > scores[0], "{scores:?}");
+    }
+
+    /// As in Kubernetes' `calPreFilterState` and `initPreScoreState`: a node has to have the
+    /// labels of all hard (or all soft) constraints to count for one of them.
+    #[test]
+    fn a_node_without_a_label_of_another_constraint_does_not_count() {
+        let hard = |key: &str| {
+            json!({"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": {"matchLabels": {"app": "web"}}})
+        };
+        let spec = json!({"topologySpreadConstraints": [hard("node"), hard("zone")]});
+        let full = |name: &str, zone: &str| {
+            let mut info = node(name, json!({"node": name, "zone": zone}), json!({}));
+            info.add_pod(Arc::new(web(name, "DoNotSchedule")));
+            info
+        };
+        let nodes = vec![
+            full("a", "1"),
+            full("b", "2"),
+            node("c", json!({"node": "c"}), json!({})),
+        ];
+        let new = labelled_pod("new", json!({"app": "web"}), spec);
+        let verdicts = filter(PodTopologySpread, &new, nodes);
+        assert_eq!(verdicts[..2], [[""; 0]; 2]);
+        assert_eq!(
+            verdicts[2],
+            ["node(s) didn't match pod topology spread constraints (missing required label)"]
+        );
+    }
+
+    #[test]
+    fn a_node_without_the_label_is_the_last_that_a_soft_constraint_prefers() {
+        let scores = score(PodTopologySpread, &web("new", "ScheduleAnyway"), zones());
+        assert_eq!(scores, [0, 200, 0]);
+    }
+
+    #[test]
+    fn label_keys_narrow_the_selector_to_the_pods_own_values() {
+        let with = |name: &str, revision: &str| {
+            let mut constraint = json!({"maxSkew": 1, "topologyKey": "zone",
+                "whenUnsatisfiable": "DoNotSchedule", "matchLabelKeys": ["revision", "none"]});
+            constraint["labelSelector"] = json!({"matchLabels": {"app": "web"}});
+            let labels = json!({"app": "web", "revision": revision});
+            let spec = json!({"topologySpreadConstraints": [constraint]});
+            labelled_pod(name, labels, spec)
+        };
+        let fits = |revision: &str| {
+            let mut full = node("a", json!({"zone": "1"}), json!({}));
+            full.add_pod(Arc::new(with("old", "1")));
+            let nodes = vec![full, node("b", json!({"zone": "2"}), json!({}))];
+            let verdicts = filter(PodTopologySpread, &with("new", revision), nodes);
+            verdicts.iter().map(Vec::is_empty).collect::<Vec<_>>()
+        };
+        assert_eq!(fits("1"), [false, true]);
+        assert_eq!(fits("2"), [true, true]);
     }
 }

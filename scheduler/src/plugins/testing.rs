@@ -10,12 +10,16 @@ pub fn pod(spec: Value) -> PodInfo {
     labelled_pod("p", json!({}), spec)
 }
 
-pub fn labelled_pod(name: &str, labels: Value, mut spec: Value) -> PodInfo {
+pub fn labelled_pod(name: &str, labels: Value, spec: Value) -> PodInfo {
+    pod_in("default", name, labels, spec)
+}
+
+pub fn pod_in(namespace: &str, name: &str, labels: Value, mut spec: Value) -> PodInfo {
     if spec.get("containers").is_none() {
         spec["containers"] = json!([]);
     }
     let object = json!({
-        "metadata": {"namespace": "default", "name": name, "uid": name, "labels": labels},
+        "metadata": {"namespace": namespace, "name": name, "uid": name, "labels": labels},
         "spec": spec,
     });
     PodInfo::new(Arc::new(serde_json::from_value(object).expect("a pod")))

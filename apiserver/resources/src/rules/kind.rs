@@ -23,6 +23,8 @@ pub struct Kind {
     pub default: fn(&mut Value),
     /// Before a create, after the status was reset.
     pub prepare_create: fn(&mut Value),
+    /// Once a new object is as its client and admission want it, and before it is checked.
+    pub complete_create: fn(&mut Value),
     /// Before an update, after the status was carried over.
     pub prepare_update: fn(&mut Value, &Value),
     /// Before an update of the status, after all else was carried over.
@@ -64,6 +66,7 @@ pub const PLAIN: Kind = Kind {
     counted_metadata: &[],
     default: |_| {},
     prepare_create: |_| {},
+    complete_create: |_| {},
     prepare_update: |_, _| {},
     prepare_status_update: |_, _| {},
     prepare_delete: |_, _| {},
@@ -105,6 +108,10 @@ impl KindRules for Kind {
             super::json::set(object, "status", Value::Object(status));
         }
         (self.prepare_create)(object);
+    }
+
+    fn complete_create(&self, object: &mut Value) {
+        (self.complete_create)(object);
     }
 
     fn prepare_update(&self, new: &mut Value, old: &Value) {

@@ -139,6 +139,7 @@ mod tests {
                 rules.prepare_update(&mut once, &object);
                 rules.prepare_status_update(&mut once, &object);
                 rules.prepare_create(&mut twice);
+                rules.complete_create(&mut twice);
                 let values = rules.selectable_values(&once);
                 assert_eq!(values.len(), rules.selectable_names().len());
             }

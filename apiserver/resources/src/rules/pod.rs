@@ -71,11 +71,7 @@ fn tokens_of_nobody(e: &mut Errors, path: &Path, spec: &Value) {
 fn check_new(e: &mut Errors, pod: &Value) {
     let (metadata, spec) = (get(pod, "metadata"), get(pod, "spec"));
     let path = Path::new("spec");
-    let options = Options {
-        is_new: true,
-        ..Options::of_pod(metadata)
-    };
-    check(e, pod, options);
+    check(e, pod, Options::of_pod(metadata));
     if !list(spec, "ephemeralContainers").is_empty() {
         e.forbidden(
             &path.child("ephemeralContainers"),
@@ -122,6 +118,7 @@ pub(super) const POD: Kind = Kind {
         }
         set(pod, "status", status);
     },
+    complete_create: label_keys::merge,
     prepare_update: |new, old| {
         if let Some(spec) = object_mut(new, "spec") {
             drop_disabled(spec, get(old, "spec"));

@@ -97,7 +97,7 @@ fn check_pod_term(e: &mut Errors, path: &Path, term: &Value, options: Options) {
         let problems = names::is_dns1123_label(name);
         e.each(&path.child("namespace"), name, problems);
     }
-    label_keys::check_term(e, path, term, options);
+    label_keys::check_term(e, path, term);
     let key = text(term, "topologyKey");
     let at = path.child("topologyKey");
     if key.is_empty() {
@@ -106,8 +106,9 @@ fn check_pod_term(e: &mut Errors, path: &Path, term: &Value, options: Options) {
     e.each(&at, key, names::is_qualified_name(key));
 }
 
-const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
-const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
+/// Where what is required of other pods or nodes is said, and what is wished for.
+pub const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+pub const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 /// A pod's `affinity`.
 pub fn check(e: &mut Errors, path: &Path, affinity: &Value, options: Options) {

@@ -13,8 +13,6 @@ use serde_json::Value;
 pub struct Options<'a> {
     /// The metadata of the pod; templates have none.
     pub pod: Option<&'a Value>,
-    /// Whether the pod is being created.
-    pub is_new: bool,
     /// A cost of deletion that is no number.
     pub any_deletion_cost: bool,
     /// Values in the label selectors of affinities to pods that no label can have.
