@@ -48,6 +48,13 @@ impl Facts {
 /// The score of a node that doesn't count: the least once normalised.
 const IGNORED: i64 = -1;
 
+/// Labels that each pod of a StatefulSet or of an indexed Job has for itself.
+const OF_ONE_POD: [&str; 3] = [
+    "statefulset.kubernetes.io/pod-name",
+    "apps.kubernetes.io/pod-index",
+    "batch.kubernetes.io/job-completion-index",
+];
+
 /// Pods without constraints of their own that belong to a controller are
 /// spread softly over hosts and zones (the scheduler's system defaults).
 fn system_defaults(pod: &PodInfo) -> Vec<Constraint> {
@@ -55,9 +62,14 @@ fn system_defaults(pod: &PodInfo) -> Vec<Constraint> {
     let (Some(_), Some(labels)) = (controller_of(pod.pod.meta()), labels) else {
         return Vec::new();
     };
+    let mut shared = labels.clone();
+    shared.retain(|key, _| !OF_ONE_POD.contains(&key.as_str()));
+    if shared.is_empty() {
+        return Vec::new();
+    }
     let soft = |key: &str, max_skew| Constraint {
         key: key.into(),
-        selector: Selector::from_map(labels),
+        selector: Selector::from_map(&shared),
         max_skew,
         hard: false,
         min_domains: 1,
@@ -303,6 +315,26 @@ mod tests {
     fn a_node_without_the_label_is_the_last_that_a_soft_constraint_prefers() {
         let scores = score(PodTopologySpread, &web("new", "ScheduleAnyway"), zones());
         assert_eq!(scores, [0, 200, 0]);
+    }
+
+    #[test]
+    fn pods_of_a_set_are_spread_though_each_has_labels_of_its_own() {
+        let replica = |name: &str| {
+            let labels = json!({"app": "db", "statefulset.kubernetes.io/pod-name": name,
+                "apps.kubernetes.io/pod-index": name});
+            let pod = labelled_pod(name, labels, json!({}));
+            let mut object = (*pod.pod).clone();
+            let owner = json!([{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db",
+                "uid": "u", "controller": true}]);
+            object.metadata.owner_references = serde_json::from_value(owner).unwrap();
+            PodInfo::new(Arc::new(object))
+        };
+        let host = |name: &str| node(name, json!({"kubernetes.io/hostname": name}), json!({}));
+        let mut taken = host("a");
+        taken.add_pod(Arc::new(replica("db-0")));
+        let nodes = vec![taken, host("b")];
+        let scores = score(PodTopologySpread, &replica("db-1"), nodes);
+        assert!(scores[1] > scores[0], "{scores:?}");
     }
 
     #[test]
