@@ -147,7 +147,11 @@ impl Plugin for PodTopologySpread {
         for node in nodes {
             let (for_soft, for_hard) = (facts.counts(node, false), facts.counts(node, true));
             for (at, constraint) in facts.constraints.iter_mut().enumerate() {
-                if !(if constraint.hard { for_hard } else { for_soft }) {
+                let counts = match constraint.hard {
+                    true => for_hard,
+                    false => for_soft,
+                };
+                if !counts {
                     continue;
                 }
                 let Some(domain) = node.labels().get(&constraint.key) else {
