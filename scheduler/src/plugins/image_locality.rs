@@ -39,7 +39,10 @@ fn normalized(image: &str) -> String {
 }
 
 fn images(pod: &PodInfo) -> impl Iterator<Item = String> {
-    let containers = pod.spec().into_iter().flat_map(|s| &s.containers);
+    let spec = pod.spec();
+    let initial = spec.and_then(|s| s.init_containers.as_deref());
+    let main = spec.map(|s| s.containers.as_slice());
+    let containers = initial.into_iter().chain(main).flatten();
     containers
         .filter_map(|c| c.image.as_deref())
         .map(normalized)
@@ -119,5 +122,17 @@ mod tests {
             vec![has, node("b", json!({}), json!({}))],
         );
         assert!(scores[0] > scores[1], "{scores:?}");
+    }
+
+    #[test]
+    fn images_of_init_containers_count_as_well() {
+        let images = json!([{"names": ["docker.io/library/big:1"], "sizeBytes": 1i64 << 30}]);
+        let has = node("a", json!({}), json!({"status": {"images": images}}));
+        let pod = pod(json!({"containers": [{"name": "c", "image": "small:1"}],
+            "initContainers": [{"name": "i", "image": "big:1"}]}));
+        let nodes = vec![has, node("b", json!({}), json!({}))];
+        let scores = score(ImageLocality, &pod, nodes);
+        // Half of a GiB, of at most 2000 MiB for both, above 23 MiB.
+        assert_eq!(scores, [(512 - 23) * 100 / (2000 - 23), 0]);
     }
 }

@@ -154,6 +154,9 @@ mod tests {
             "a"
         ));
         assert!(may("system:kube-scheduler", "list", "", "nodes", ""));
+        for verb in ["get", "list", "watch"] {
+            assert!(may("system:kube-scheduler", verb, "", "namespaces", ""));
+        }
         assert!(!may("system:kube-scheduler", "get", "", "secrets", "a"));
         assert!(may(
             "system:kube-controller-manager",
