@@ -72,6 +72,7 @@ pub mod panics;
 pub mod pod_health;
 pub mod queue;
 pub mod rest;
+mod sending;
 pub mod serving;
 pub mod signals;
 pub mod store;

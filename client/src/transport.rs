@@ -8,6 +8,7 @@
 
 use crate::channel::Connection;
 use crate::rest::{self, Connections, LARGEST, Translator};
+use crate::sending::send;
 use futures_util::future::BoxFuture;
 use hardway_proto::api::api_server::ApiServer;
 use http::{HeaderMap, Request, Response, StatusCode, header};
@@ -122,14 +123,12 @@ impl Service<Request<Body>> for Transport {
             }
             let (head, body) = request.into_parts();
             let message = body.collect().await?.to_bytes();
-            let call = || {
-                let body = Body::new(Full::new(message.clone()));
-                Request::from_parts(head.clone(), body)
-            };
-            let answer = connection.call(call()).await?;
+            let call = Request::from_parts(head.clone(), message);
+            let answer = send(&mut connection, call.clone()).await?;
             if is_foreign(&answer) {
                 this.note_rest(&connection, &head.headers).await;
-                return Ok(Self::over_rest(this.translator, call()).await);
+                let call = call.map(|message| Body::new(Full::new(message)));
+                return Ok(Self::over_rest(this.translator, call).await);
             }
             if !is_grpc(answer.headers()) {
                 return Ok(rest::refused(answer).await.to_grpc().into_http());

@@ -5,20 +5,17 @@
 
 use super::Http;
 use crate::channel::Connection;
+use crate::sending::send;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hardway_proto::Status;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Duration;
 use tonic::body::Body;
-use tower::{Service, ServiceExt};
 
 /// Watches that share a connection: fewer than any apiserver takes.
 const SHARING: usize = 80;
-/// Milliseconds before a request that no connection took is sent again.
-const PAUSES: [u64; 4] = [1, 4, 16, 64];
 
 /// Connections to one apiserver.
 pub(crate) struct Connections {
@@ -65,7 +62,7 @@ impl Http for Connections {
             false => (self.first.clone(), None),
         };
         Box::pin(async move {
-            let response = taken(&mut connection, request).await.map_err(unreachable)?;
+            let response = send(&mut connection, request).await.map_err(unreachable)?;
             Ok(response.map(|body| {
                 // Counted until the body is read or dropped.
                 Body::new(body.map_err(move |error| {
@@ -77,39 +74,6 @@ impl Http for Connections {
     }
 }
 
-/// Sends a request until a connection takes it. That one is closing is known only when its
-/// own task has run: until then one is given the same connection again.
-async fn taken(
-    connection: &mut Connection,
-    request: http::Request<Bytes>,
-) -> Result<http::Response<Body>, tonic::transport::Error> {
-    for pause in PAUSES {
-        match once(connection, request.clone()).await {
-            Err(error) if was_never_sent(&error) => {
-                tokio::time::sleep(Duration::from_millis(pause)).await;
-            }
-            answer => return answer,
-        }
-    }
-    once(connection, request).await
-}
-
-async fn once(
-    connection: &mut Connection,
-    request: http::Request<Bytes>,
-) -> Result<http::Response<Body>, tonic::transport::Error> {
-    let request = request.map(|content| Body::new(Full::new(content)));
-    connection.ready().await?.call(request).await
-}
-
-/// Whether the server had begun to close the connection before the request went over it, as
-/// one does that is about to restart. Over a new connection it may be sent whatever it asks.
-fn was_never_sent(error: &tonic::transport::Error) -> bool {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
-    let mut transport = causes.filter_map(|cause| cause.downcast_ref::<hyper::Error>());
-    transport.any(hyper::Error::is_canceled)
-}
-
 /// What a gRPC call would say.
 fn unreachable(error: tonic::transport::Error) -> Status {
     tonic::Status::from_error(error.into()).into()
@@ -118,50 +82,7 @@ fn unreachable(error: tonic::transport::Error) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::service::service_fn;
-    use hyper_util::rt::{TokioExecutor, TokioIo};
-    use std::convert::Infallible;
-    use tokio::net::TcpListener;
-    use tokio::sync::Notify;
     use tonic::transport::Endpoint;
-
-    /// Answers one request on each connection, and closes it gracefully meanwhile.
-    async fn answer_once(listener: TcpListener) {
-        while let Ok((stream, _)) = listener.accept().await {
-            let asked = Arc::new(Notify::new());
-            let closing = asked.clone();
-            let service = service_fn(move |_: http::Request<hyper::body::Incoming>| {
-                asked.notify_one();
-                async { Ok::<_, Infallible>(http::Response::new(Body::empty())) }
-            });
-            tokio::spawn(async move {
-                let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-                let connection = builder.serve_connection(TokioIo::new(stream), service);
-                let mut connection = std::pin::pin!(connection);
-                tokio::select! {
-                    ended = &mut connection => ended,
-                    () = closing.notified() => {
-                        connection.as_mut().graceful_shutdown();
-                        connection.await
-                    }
-                }
-            });
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn what_a_closing_connection_did_not_take_goes_over_the_next() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(answer_once(listener));
-        let endpoint = Endpoint::from_shared(url.clone()).unwrap();
-        let connections = Connections::new(endpoint.connect_lazy().into());
-        for _ in 0..50 {
-            let request = http::Request::get(&url).body(Bytes::new()).unwrap();
-            let answer = connections.send(request).await;
-            assert!(answer.is_ok(), "{:?}", answer.err());
-        }
-    }
 
     #[tokio::test]
     async fn watches_are_spread_and_their_places_come_free() {

@@ -223,7 +223,7 @@ error: 2 targets failed:
             "self_healing the_cluster_heals_itself: steps that failed: \
              readiness comes and goes: in pod moody: touch /tmp/ready"
         );
-        assert_eq!(report.failed, [failed.clone()]);
+        assert_eq!(report.failed, std::slice::from_ref(&failed));
         assert_eq!(report.passed, 2);
         assert_eq!(report.silent(), ["tutorial"]);
 
