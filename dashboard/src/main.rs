@@ -1,0 +1,3 @@
+//! The `hardway-dashboard` process.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Shows live what a request becomes, across the processes.

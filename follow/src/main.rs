@@ -1,0 +1,3 @@
+//! The `hardway-follow` process.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The ingress controller: Services behind host names and paths.

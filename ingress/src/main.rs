@@ -1,0 +1,3 @@
+//! The `hardway-ingress` process.
+
+fn main() {}

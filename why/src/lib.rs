@@ -1,0 +1,1 @@
+//! Why something is stuck, told from what the API shows.

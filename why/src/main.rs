@@ -1,0 +1,3 @@
+//! The `hardway-why` process.
+
+fn main() {}
