@@ -9,6 +9,7 @@ use crate::compile;
 use crate::failure::{Failure, Result};
 use crate::packages;
 use crate::progress::{Progress, seconds};
+use runner::Runner;
 
 mod deny;
 mod end_to_end;
@@ -17,6 +18,7 @@ mod hosts;
 mod lanes;
 mod report;
 mod run_tests;
+mod runner;
 mod second_try;
 mod suites;
 
@@ -69,6 +71,11 @@ pub enum Part {
 }
 
 impl Part {
+    /// Whether it needs the sources alone, and nothing that runs.
+    fn only_reads(self) -> bool {
+        matches!(self, Part::Clippy | Part::Doc | Part::Deny)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Part::Format => "format",
@@ -82,8 +89,9 @@ impl Part {
     }
 }
 
-/// Runs the tests one part after another, the later ones even if an earlier one
-/// fails, and sums up.
+/// Runs the tests one part after another, the later ones even if an earlier one fails, and
+/// sums up. What only reads the sources runs beside those that run something, which leave
+/// much of the machine alone while they wait.
 pub fn run(options: &Options) -> Result<()> {
     packages::ensure()?;
     let parts: Vec<Part> = Part::value_variants()
@@ -95,49 +103,35 @@ pub fn run(options: &Options) -> Result<()> {
         })
         .filter(|part| !(options.skip_e2e && *part == Part::E2e))
         .collect();
-    let mut outcomes = Vec::new();
-    for part in parts {
-        println!("\n== {} ==", part.name());
-        let progress = Progress::new();
-        let result = match part {
-            Part::Format => cargo(&["fmt", "--all", "--check"], &[]),
-            Part::Clippy => cargo(
-                &[
-                    "clippy",
-                    "--workspace",
-                    "--all-targets",
-                    "--",
-                    "-D",
-                    "warnings",
-                ],
-                &[],
-            ),
-            Part::Doc => cargo(
-                &["doc", "--workspace", "--no-deps"],
-                // Who reads it has the source at hand: a link into private parts is of use.
-                &[(
-                    "RUSTDOCFLAGS",
-                    "-D warnings -A rustdoc::private-intra-doc-links",
-                )],
-            ),
-            Part::Deny => deny::run(),
-            Part::Unit => cargo(&["test", "--workspace", "--no-fail-fast"], &[]),
-            Part::E2e => end_to_end::run(options),
-            Part::Fuzz => fuzz::run(options.fuzz, &options.arguments).map(|()| Notes::new()),
-        };
-        if let Err(failure) = &result {
-            println!("{failure}");
-            if let Some(way_out) = &failure.way_out {
-                println!("{way_out}");
-            }
-        }
-        outcomes.push((part, result, progress.elapsed()));
-    }
+    let (reading, running): (Vec<Part>, Vec<Part>) =
+        parts.iter().partition(|part| part.only_reads());
+    let one_after_another = |parts: &[Part], runner: &Runner| -> Result<Vec<Done>> {
+        parts
+            .iter()
+            .map(|part| run_part(*part, options, runner))
+            .collect()
+    };
+    let mut outcomes = if running.is_empty() {
+        one_after_another(&reading, &Runner::Foreground)?
+    } else {
+        let beside = Runner::beside()?;
+        let (run, read) = std::thread::scope(|threads| {
+            let read = threads.spawn(|| one_after_another(&reading, &beside));
+            (
+                one_after_another(&running, &Runner::Foreground),
+                read.join(),
+            )
+        });
+        beside.show()?;
+        let read = read.map_err(|_| Failure::new("test", "a thread of it panicked"))??;
+        [read, run?].concat()
+    };
+    outcomes.sort_by_key(|done| parts.iter().position(|part| *part == done.part));
     println!("\n{}", summary(&outcomes));
     let failed: Vec<&str> = outcomes
         .iter()
-        .filter(|(_, result, _)| result.is_err())
-        .map(|(part, _, _)| part.name())
+        .filter(|done| done.result.is_err())
+        .map(|done| done.part.name())
         .collect();
     if failed.is_empty() {
         return Ok(());
@@ -148,15 +142,75 @@ pub fn run(options: &Options) -> Result<()> {
     ))
 }
 
+/// How a part ended, and how long it took.
+#[derive(Debug, Clone)]
+struct Done {
+    part: Part,
+    result: Result<Notes>,
+    time: Duration,
+}
+
+/// Runs one part.
+///
+/// # Errors
+/// If what it prints can't be shown or kept; that it failed is in its outcome.
+fn run_part(part: Part, options: &Options, runner: &Runner) -> Result<Done> {
+    runner.print(&format!("\n== {} ==\n", part.name()))?;
+    let progress = Progress::new();
+    let cargo = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut command = compile::cargo()?;
+        command.args(arguments).envs(environment.iter().copied());
+        let what = format!("cargo {}", arguments.join(" "));
+        runner.run(command, &what).map(|()| Notes::new())
+    };
+    let result = match part {
+        Part::Format => cargo(&["fmt", "--all", "--check"], &[]),
+        Part::Clippy => cargo(
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ],
+            &[],
+        ),
+        Part::Doc => cargo(
+            &["doc", "--workspace", "--no-deps"],
+            // Who reads it has the source at hand: a link into private parts is of use.
+            &[(
+                "RUSTDOCFLAGS",
+                "-D warnings -A rustdoc::private-intra-doc-links",
+            )],
+        ),
+        Part::Deny => deny::run(runner),
+        Part::Unit => cargo(&["test", "--workspace", "--no-fail-fast"], &[]),
+        Part::E2e => end_to_end::run(options),
+        Part::Fuzz => fuzz::run(options.fuzz, &options.arguments).map(|()| Notes::new()),
+    };
+    if let Err(failure) = &result {
+        runner.print(&format!("{failure}\n"))?;
+        if let Some(way_out) = &failure.way_out {
+            runner.print(&format!("{way_out}\n"))?;
+        }
+    }
+    Ok(Done {
+        part,
+        result,
+        time: progress.elapsed(),
+    })
+}
+
 /// What must be known of a part that passed: what it left out and why, and which tests are
 /// flaky.
 type Notes = Vec<String>;
 
 /// A line for each part, how it went and how long it took, and below it what must be known:
 /// all that was left out, and what failed with which complaint.
-fn summary(outcomes: &[(Part, Result<Notes>, Duration)]) -> String {
+fn summary(outcomes: &[Done]) -> String {
     let mut lines = Vec::new();
-    for (part, result, time) in outcomes {
+    for Done { part, result, time } in outcomes {
         let word = if result.is_ok() { "passed" } else { "FAILED" };
         lines.push(format!("{word} {:28}{}", part.name(), seconds(*time)));
         let notes = match result {
@@ -168,13 +222,6 @@ fn summary(outcomes: &[(Part, Result<Notes>, Duration)]) -> String {
     lines.join("\n")
 }
 
-fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<Notes> {
-    let mut command = compile::cargo()?;
-    command.args(arguments).envs(environment.iter().copied());
-    compile::finish(command, &format!("cargo {}", arguments.join(" ")))?;
-    Ok(Notes::new())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,18 +229,19 @@ mod tests {
     #[test]
     fn the_summary_names_what_failed() {
         let outcomes = [
-            (Part::Format, Ok(Notes::new()), Duration::from_secs(1)),
-            (
-                Part::Deny,
-                Ok(vec!["left out: advisories".to_owned()]),
-                Duration::from_secs(2),
-            ),
+            (Part::Format, Ok(Notes::new()), 1),
+            (Part::Deny, Ok(vec!["left out: advisories".to_owned()]), 2),
             (
                 Part::E2e,
                 Err(Failure::new("run them", "two failed\nrbac who\ndns what")),
-                Duration::from_secs(130),
+                130,
             ),
-        ];
+        ]
+        .map(|(part, result, seconds)| Done {
+            part,
+            result,
+            time: Duration::from_secs(seconds),
+        });
         assert_eq!(
             summary(&outcomes),
             "passed format                      1.0 s\n\

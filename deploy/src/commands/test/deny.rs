@@ -4,9 +4,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use anstream::{print, println};
-
 use super::Notes;
+use super::runner::Runner;
 use crate::compile;
 use crate::failure::{Failure, OrFail, Result};
 use crate::shell;
@@ -17,8 +16,8 @@ const VERSION: &str = "0.20.2";
 const NO_DATABASE: &str = "failed to fetch advisory database";
 
 /// Checks licences, bans and sources, and vulnerabilities where their list can be had.
-pub fn run() -> Result<Notes> {
-    let program = program()?;
+pub fn run(runner: &Runner) -> Result<Notes> {
+    let program = program(runner)?;
     let check = |what: &[&str]| -> Result<Command> {
         let mut command = Command::new(&program);
         command.current_dir(compile::repository()?).arg("check");
@@ -26,7 +25,7 @@ pub fn run() -> Result<Notes> {
         command.args(["--hide-inclusion-graph"]).args(what);
         Ok(command)
     };
-    compile::finish(
+    runner.run(
         check(&["licenses", "bans", "sources"])?,
         "check licences, bans and sources",
     )?;
@@ -34,12 +33,14 @@ pub fn run() -> Result<Notes> {
     let output = check(&["advisories"])?.output().or_fail(|| what)?;
     let said = String::from_utf8_lossy(&output.stderr);
     if said.contains(NO_DATABASE) {
-        println!("{what}: left out, their list can't be fetched from here");
+        runner.print(&format!(
+            "{what}: left out, their list can't be fetched from here\n"
+        ))?;
         return Ok(vec![
             "left out: known vulnerabilities, whose list can't be fetched from here".to_owned(),
         ]);
     }
-    print!("{said}");
+    runner.print(&said)?;
     if output.status.success() {
         Ok(Notes::new())
     } else {
@@ -49,7 +50,7 @@ pub fn run() -> Result<Notes> {
 
 /// The machine's cargo-deny, or else one that is built beside this tool's own build,
 /// once, in about a minute.
-fn program() -> Result<PathBuf> {
+fn program(runner: &Runner) -> Result<PathBuf> {
     if let Some(found) = shell::find_program("cargo-deny") {
         return Ok(found);
     }
@@ -62,7 +63,7 @@ fn program() -> Result<PathBuf> {
         command.args(["--version", VERSION, "--root"]).arg(&folder);
         // Nor is it debugged: without line numbers it takes a third less.
         command.env("CARGO_PROFILE_DEV_DEBUG", "false");
-        compile::finish(command, "build cargo-deny").map_err(|failure| {
+        runner.run(command, "build cargo-deny").map_err(|failure| {
             failure.way_out("install it yourself: cargo install cargo-deny --locked")
         })?;
     }
