@@ -176,6 +176,22 @@ async fn closed(what: &str, mut stream: impl AsyncRead + Unpin) {
 }
 
 #[tokio::test]
+async fn in_the_clear_the_same_holds() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = Server::in_the_clear(listener, Bounds::HEALTH).with_deadlines(DEADLINES);
+    let address = server.address().unwrap();
+    tokio::spawn(server.run(Answers::default(), std::future::pending()));
+    let silent = TcpStream::connect(address).await.unwrap();
+    let mut asking = TcpStream::connect(address).await.unwrap();
+    let get = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    asking.write_all(get).await.unwrap();
+    let mut answer = vec![0; 1024];
+    let length = asking.read(&mut answer).await.unwrap();
+    assert!(answer[..length].starts_with(b"HTTP/1.1 200 OK\r\n"));
+    tokio::join!(closed("silent", silent), closed("between requests", asking));
+}
+
+#[tokio::test]
 async fn silence_ends_in_every_state() {
     let lab = Lab::start(Bounds::HEALTH).await;
     let (tcp, tls, h2) = (

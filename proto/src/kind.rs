@@ -165,6 +165,7 @@ kinds! {
     discovery::EndpointSlice, "discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", true;
     events::Event, "events.k8s.io", "v1", "events", "Event", true;
     networking::Ingress, "networking.k8s.io", "v1", "ingresses", "Ingress", true;
+    networking::IngressClass, "networking.k8s.io", "v1", "ingressclasses", "IngressClass", false;
     networking::NetworkPolicy, "networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", true;
     node::RuntimeClass, "node.k8s.io", "v1", "runtimeclasses", "RuntimeClass", false;
     policy::PodDisruptionBudget, "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", true;

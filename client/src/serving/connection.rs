@@ -28,7 +28,6 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -108,9 +107,19 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub async fn serve<S: Service>(self, tcp: TcpStream, acceptor: TlsAcceptor, service: S) {
+    /// Over TLS with an acceptor, without one in the clear.
+    pub async fn serve<S: Service>(
+        self,
+        tcp: TcpStream,
+        acceptor: Option<TlsAcceptor>,
+        service: S,
+    ) {
         // Small answers and keystrokes must not wait for a full segment.
         let _ = tcp.set_nodelay(true);
+        let Some(acceptor) = acceptor else {
+            self.slot.life.lock().begin(Instant::now());
+            return self.converse(tcp, None, false, service).await;
+        };
         let handshake = tokio::time::timeout(self.deadlines.handshake, acceptor.accept(tcp));
         let stream = tokio::select! {
             handshake = handshake => handshake,
@@ -128,6 +137,17 @@ impl Connection {
             let validity = Validity::of(chain)?;
             Some((Arc::new(leaf.clone().into_owned()), validity))
         });
+        self.converse(stream, certificate, h2, service).await;
+    }
+
+    /// Answers what is asked on an open stream.
+    async fn converse<S: Service>(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        certificate: Option<(Arc<CertificateDer<'static>>, Validity)>,
+        h2: bool,
+        service: S,
+    ) {
         let certified = certificate.is_some();
         let peer = Peer {
             address: self.address,
@@ -260,12 +280,12 @@ where
 }
 
 /// A connection that keeps its place while it is open, also as a stream.
-struct Placed {
-    inner: TlsStream<TcpStream>,
+struct Placed<S> {
+    inner: S,
     _slot: Arc<Slot>,
 }
 
-impl AsyncRead for Placed {
+impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -275,7 +295,7 @@ impl AsyncRead for Placed {
     }
 }
 
-impl AsyncWrite for Placed {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -21,10 +21,11 @@ const BREATH: Duration = Duration::from_millis(100);
 /// How often it is said that connections can't be accepted.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
-/// An HTTPS server: HTTP/2 for who asks for it in the handshake, else HTTP/1.
+/// An HTTPS server: HTTP/2 for who asks for it in the handshake, else HTTP/1. Or an HTTP server,
+/// of HTTP/1 alone.
 pub struct Server {
     listener: TcpListener,
-    tls: Arc<tls::Server>,
+    tls: Option<Arc<tls::Server>>,
     deadlines: Deadlines,
     connections: Arc<Connections>,
     tasks: TaskTracker,
@@ -35,6 +36,15 @@ impl Server {
     /// A server behind a port. The configuration must not insist on client
     /// certificates unless all of its paths want them.
     pub fn new(listener: TcpListener, tls: Arc<tls::Server>, bounds: Bounds) -> Self {
+        Self::over(listener, Some(tls), bounds)
+    }
+
+    /// A server without TLS, for what anybody may see on the way.
+    pub fn in_the_clear(listener: TcpListener, bounds: Bounds) -> Self {
+        Self::over(listener, None, bounds)
+    }
+
+    fn over(listener: TcpListener, tls: Option<Arc<tls::Server>>, bounds: Bounds) -> Self {
         Self {
             listener,
             tls,
@@ -105,7 +115,8 @@ impl Server {
             deadlines: self.deadlines,
             stopping: self.stopping.clone(),
         };
-        let acceptor = TlsAcceptor::from(self.tls.current());
+        let tls = self.tls.as_ref();
+        let acceptor = tls.map(|tls| TlsAcceptor::from(tls.current()));
         let task = connection.serve(tcp, acceptor, service.clone());
         self.tasks.spawn(task);
     }

@@ -1,6 +1,6 @@
-//! HTTPS servers whose clients can't keep each other out: every state of a
-//! connection has a deadline ([`Deadlines`]), there are only so many
-//! connections ([`Bounds`]), and the loop that accepts them never stops.
+//! HTTPS servers, and HTTP servers where nothing is secret, whose clients can't keep each
+//! other out: every state of a connection has a deadline ([`Deadlines`]), there are only so
+//! many connections ([`Bounds`]), and the loop that accepts them never stops.
 
 mod connection;
 mod connection_load;
