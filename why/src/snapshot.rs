@@ -1,0 +1,125 @@
+//! What was read of a cluster, and what was not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::diagnosis::Unread;
+use crate::resources::Resource;
+
+/// What came of listing a resource.
+#[derive(Debug, Clone)]
+pub enum Listing {
+    /// Its objects, as JSON. `kind` and `apiVersion`, which lists leave out, are not needed.
+    Read(Vec<Arc<Value>>),
+    /// The user may not list it (403): the API server's reason.
+    Forbidden(String),
+    /// This cluster does not serve it (404).
+    NotServed,
+    /// It could not be read for another reason.
+    Failed(String),
+}
+
+/// The last lines of a container's log that are worth a request.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LogRequest {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The container's name.
+    pub container: String,
+    /// Whether the run before the present one is meant.
+    pub previous: bool,
+}
+
+impl LogRequest {
+    /// How many lines, from the end, are worth being read.
+    pub const LINES: i64 = 10;
+}
+
+/// A certificate that the cluster or its user depends on and that is in no API object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Whose it is, in words that begin a sentence: `the client certificate of …`.
+    pub owner: String,
+    /// When it ends.
+    pub not_after: Timestamp,
+    /// What would renew it.
+    pub way_out: String,
+}
+
+pub(crate) struct Entry {
+    pub resource: Resource,
+    pub listing: Listing,
+}
+
+/// What was read of a cluster at a time.
+pub struct Snapshot {
+    pub(crate) now: Timestamp,
+    pub(crate) lists: BTreeMap<String, Entry>,
+    pub(crate) logs: BTreeMap<LogRequest, Result<String, String>>,
+    pub(crate) certificates: Vec<Certificate>,
+}
+
+impl Snapshot {
+    /// Nothing is read yet; `now` is the time that ages are counted to.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            lists: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            certificates: Vec::new(),
+        }
+    }
+
+    /// Says what came of listing a resource, of all namespaces or of one. Said twice, objects
+    /// that were read are added, and anything else is replaced.
+    pub fn put(&mut self, resource: &Resource, listing: Listing) {
+        let entry = self.lists.get_mut(&resource.to_string());
+        match (entry.map(|it| &mut it.listing), listing) {
+            (Some(Listing::Read(there)), Listing::Read(more)) => {
+                let known = |object: &Arc<Value>| {
+                    let uid = object.pointer("/metadata/uid");
+                    uid.is_some() && there.iter().any(|it| it.pointer("/metadata/uid") == uid)
+                };
+                let more: Vec<_> = more.into_iter().filter(|it| !known(it)).collect();
+                there.extend(more);
+            }
+            (_, listing) => {
+                let resource = resource.clone();
+                self.lists
+                    .insert(resource.to_string(), Entry { resource, listing });
+            }
+        }
+    }
+
+    /// Says what a container has logged last, or why that could not be read.
+    pub fn put_log(&mut self, request: LogRequest, lines: Result<String, String>) {
+        self.logs.insert(request, lines);
+    }
+
+    /// Says when a certificate ends that is in no API object.
+    pub fn put_certificate(&mut self, certificate: Certificate) {
+        self.certificates.push(certificate);
+    }
+
+    /// Which of these resources could not be read, and why.
+    pub fn unread<'a>(&self, resources: impl IntoIterator<Item = &'a Resource>) -> Vec<Unread> {
+        let why = |name: &str| match &self.lists.get(name)?.listing {
+            Listing::Forbidden(reason) | Listing::Failed(reason) => Some(reason.clone()),
+            Listing::Read(_) | Listing::NotServed => None,
+        };
+        resources
+            .into_iter()
+            .filter_map(|resource| {
+                let resource = resource.to_string();
+                let reason = why(&resource)?;
+                Some(Unread { resource, reason })
+            })
+            .collect()
+    }
+}

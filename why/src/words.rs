@@ -1,0 +1,107 @@
+//! How things are said: counts, lists, and names that are nearly right.
+
+/// `1 pod`, `2 pods`.
+pub(crate) fn count(n: usize, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        _ if what.ends_with('s') || what.ends_with("x") => format!("{n} {what}es"),
+        _ if what.ends_with("cy") => format!("{n} {}ies", what.trim_end_matches('y')),
+        _ => format!("{n} {what}s"),
+    }
+}
+
+/// The first few, and how many more there are.
+pub(crate) fn few<T: AsRef<str>>(items: &[T], most: usize) -> String {
+    let shown: Vec<&str> = items.iter().take(most).map(AsRef::as_ref).collect();
+    match items.len().saturating_sub(most) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Text without line breaks and of a bounded length.
+pub(crate) fn one_line(text: &str) -> String {
+    const LONGEST: usize = 600;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// `3d`, `5m`: as kubectl shows ages.
+pub(crate) fn span(seconds: i64) -> String {
+    match seconds {
+        ..=119 => format!("{}s", seconds.max(0)),
+        120..=7199 => format!("{}m", seconds / 60),
+        7200..=172_799 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// Names that somebody may have meant, the nearest first, three at most.
+pub(crate) fn near<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let limit = (name.chars().count() / 3).max(1);
+    let mut near: Vec<(usize, &str)> = candidates
+        .filter_map(|other| {
+            let apart = distance(name, other);
+            let longer = other.starts_with(&format!("{name}-"));
+            let shorter = name.starts_with(&format!("{other}-"));
+            match () {
+                () if apart <= limit => Some((apart, other)),
+                () if longer || shorter => Some((limit + 1, other)),
+                () => None,
+            }
+        })
+        .collect();
+    near.sort_unstable();
+    near.dedup();
+    near.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// How many letters have to be changed, added or taken away (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in other.iter().enumerate() {
+            let change = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_found() {
+        let names = ["web", "webs", "db", "web-frontend"];
+        assert_eq!(near("wbe", names.into_iter()), Vec::<&str>::new());
+        assert_eq!(near("we", names.into_iter()), ["web"]);
+        assert_eq!(
+            near("web", names.into_iter()),
+            ["web", "webs", "web-frontend"]
+        );
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn words_are_those_of_kubectl() {
+        assert_eq!(
+            [span(45), span(300), span(7200), span(200_000)],
+            ["45s", "5m", "2h", "2d"]
+        );
+        assert_eq!(
+            [count(1, "pod"), count(2, "policy")],
+            ["1 pod", "2 policies"].map(str::to_owned)
+        );
+        assert_eq!(few(&["a", "b", "c"], 2), "a, b and 1 more");
+        assert_eq!(one_line("a\n  b"), "a b");
+    }
+}
