@@ -9,7 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::http::{self, Answer, Identity};
 
 /// Under this name the fields of what is applied are ours.
-const MANAGER: &str = "hardway-up";
+pub const MANAGER: &str = "hardway-up";
 
 /// Just enough of a client of the apiserver.
 #[derive(Debug)]

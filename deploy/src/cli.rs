@@ -8,8 +8,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::process::Action;
 use crate::commands::{
-    certificates, conformance, down, image, init as init_host, join, logs, node, package, process,
-    reset, status, storage, swap, test, token, tutorial, up,
+    addons, certificates, completion, conformance, cp, docker_env, down, image, init as init_host,
+    join, kubectl, logs, node, package, process, reset, ssh, status, storage, swap, test, token,
+    tools, tutorial, up,
 };
 use crate::compile;
 use crate::failure::{OrFail, Result};
@@ -115,6 +116,41 @@ enum Command {
         #[arg(value_enum)]
         example: image::Example,
     },
+    /// What runs in the cluster itself: DNS, metrics, volumes and more
+    Addons {
+        #[command(subcommand)]
+        action: addons::Action,
+    },
+    /// Run kubectl with the cluster's kubeconfig
+    #[command(disable_help_flag = true)]
+    Kubectl(kubectl::Arguments),
+    /// Open a shell on a host, or run a command there
+    Ssh(ssh::Options),
+    /// Copy files and folders to a host, from it, or between hosts
+    Cp(cp::Options),
+    /// Print what leads ctr, crictl and nerdctl of this machine to a host's containerd
+    DockerEnv(docker_env::Options),
+    /// Say why something in the cluster is stuck (hardway-why)
+    #[command(disable_help_flag = true)]
+    Why(tools::Arguments),
+    /// Show what becomes of a request, live, across the processes (hardway-follow)
+    #[command(disable_help_flag = true)]
+    Follow(tools::Arguments),
+    /// Look at the cluster in a browser, through a port of this machine (hardway-dashboard)
+    #[command(disable_help_flag = true)]
+    Dashboard(tools::Arguments),
+    /// Print what has a shell complete this tool's words
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: completion::Shell,
+    },
+    /// Print names of the lab, for completions
+    #[command(hide = true)]
+    Names {
+        #[arg(value_enum)]
+        kind: completion::Kind,
+    },
     /// Build what is installed on hosts: Debian packages, and a tarball for others
     Package(package::Options),
     /// Walk through the tutorial, showing each command and what it proves
@@ -170,6 +206,14 @@ pub fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<bool> {
     let folder = || folder(arguments.dir.as_deref());
     let lab = || Lab::open(&folder()?);
+    let run_tool = |tool, words: &tools::Arguments| {
+        let named = arguments.dir.is_some();
+        let lab = match lab() {
+            Err(failure) if named => return Err(failure),
+            other => other.ok(),
+        };
+        Ok(tools::run(tool, words, lab.as_ref(), named))
+    };
     match &arguments.command {
         Command::Up(options) => up::run(&folder()?, options)?,
         Command::Down { purge } => down::run(&folder()?, *purge)?,
@@ -201,6 +245,16 @@ fn run(arguments: &Arguments) -> Result<bool> {
             return storage::run(action, named.as_ref());
         }
         Command::Image { example } => image::run(&lab()?, *example)?,
+        Command::Addons { action } => addons::run(&lab()?, action)?,
+        Command::Kubectl(words) => return Err(kubectl::run(&lab()?, words)),
+        Command::Ssh(options) => return Err(ssh::run(&lab()?, options)?),
+        Command::Cp(options) => cp::run(&lab()?, options)?,
+        Command::DockerEnv(options) => docker_env::run(&lab()?, options)?,
+        Command::Why(words) => return Err(run_tool(tools::Tool::Why, words)?),
+        Command::Follow(words) => return Err(run_tool(tools::Tool::Follow, words)?),
+        Command::Dashboard(words) => return Err(run_tool(tools::Tool::Dashboard, words)?),
+        Command::Completion { shell } => completion::run(*shell)?,
+        Command::Names { kind } => completion::names(*kind, &lab()?)?,
         Command::Package(options) => package::run(options)?,
         Command::Tutorial(options) => return tutorial::run(&lab()?, options),
         Command::Test(options) => test::run(options)?,

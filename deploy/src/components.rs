@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::addons;
 use crate::lab::Lab;
 use crate::lab::config::CONTAINERD_SOCKET;
 use crate::lab::control::Spec;
@@ -13,19 +14,31 @@ use crate::shell;
 
 pub mod kubernetes;
 
-/// Packages of the workspace that make up a cluster; each has a binary of its name.
-/// DNS, the metrics server and the provisioner run in the cluster, all others on its hosts.
-pub const PACKAGES: &[&str] = &[
+/// Packages of the workspace whose programs run on hosts; each has a binary of its name.
+pub const ON_HOSTS: &[&str] = &[
     "hardway-apiserver",
     "hardway-controller-manager",
     "hardway-scheduler",
     "hardway-kubelet",
     "hardway-proxy",
     "hardway-flannel-lite",
-    "hardway-dns",
-    "hardway-metrics",
-    "hardway-provisioner",
 ];
+/// Packages of the workspace whose programs the tool runs for its user, and finds beside the
+/// others.
+pub const FOR_USERS: &[&str] = &["hardway-why", "hardway-follow", "hardway-dashboard"];
+
+/// All packages whose programs are built for a cluster: what runs on its hosts, what runs in
+/// it as add-ons, and what looks at it.
+pub fn packages() -> Vec<&'static str> {
+    let mut packages = [ON_HOSTS, FOR_USERS].concat();
+    for addon in addons::ADDONS {
+        // A program may look at a cluster from within, too.
+        if !packages.contains(&addon.package()) {
+            packages.push(addon.package());
+        }
+    }
+    packages
+}
 
 /// Processes of the control plane's host in the order they start.
 pub const CONTROL_PLANE: &[&str] = &[
@@ -38,14 +51,19 @@ pub const CONTROL_PLANE: &[&str] = &[
 /// Processes of a worker in the order they start.
 pub const WORKER: &[&str] = &["containerd", "kubelet", "flannel-lite", "proxy"];
 
+/// The processes of a host of this role, in the order they start.
+pub fn of_role(role: Role) -> Vec<&'static str> {
+    match role {
+        Role::ControlPlane => CONTROL_PLANE.to_vec(),
+        Role::Worker => WORKER.to_vec(),
+        Role::ControlPlaneAndWorker => [CONTROL_PLANE, WORKER].concat(),
+    }
+}
+
 /// The processes of a host that this lab runs, in the order they start.
 pub fn specs(lab: &Lab, host: &Host) -> Vec<Spec> {
-    let names = match host.role {
-        Role::ControlPlane => CONTROL_PLANE,
-        Role::Worker => WORKER,
-    };
-    names
-        .iter()
+    of_role(host.role)
+        .into_iter()
         .filter(|name| lab.wants(name))
         .map(|name| spec(lab, host, name))
         .collect()
@@ -332,10 +350,7 @@ pub(crate) mod tests {
     pub(crate) fn lab() -> Lab {
         Lab {
             folder: PathBuf::from("/lab"),
-            plan: Plan {
-                index: 0,
-                workers: 2,
-            },
+            plan: Plan::of_lab(0, 2),
             binaries: PathBuf::from("/bin/of/hardway"),
             internet: false,
             only: Vec::new(),
@@ -366,6 +381,25 @@ pub(crate) mod tests {
         ] {
             assert!(kubelet.command.iter().any(|word| word == flag), "{flag}");
         }
+    }
+
+    #[test]
+    fn one_host_may_be_the_whole_cluster() {
+        let mut lab = lab();
+        lab.plan.cluster = Some("dev".to_owned());
+        let host = lab.plan.control_plane();
+        let all = specs(&lab, &host);
+        assert_eq!(all.len(), CONTROL_PLANE.len() + WORKER.len());
+        let mut ports: Vec<u16> = all.iter().filter_map(|it| health_port(&it.name)).collect();
+        ports.push(crate::plan::REGISTRY_PORT);
+        let count = ports.len();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), count, "two processes want one port: {ports:?}");
+        let kubelet = spec(&lab, &host, "kubelet");
+        let name = "--hostname-override=dev".to_owned();
+        assert!(kubelet.command.contains(&name));
+        assert!(!kubelet.command.iter().any(|word| word.contains("taints")));
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub struct Node {
     pub ready: bool,
     /// The subnet of its pods, once it has one.
     pub pod_cidr: Option<String>,
+    /// Which start of its host it speaks of.
+    pub boot_id: Option<String>,
 }
 
 /// The nodes of the cluster.
@@ -113,6 +115,7 @@ fn parse_nodes(body: &[u8]) -> Result<Vec<Node>> {
             name: text(&node["metadata"]["name"]).unwrap_or_default(),
             ready: array(&node["status"]["conditions"]).iter().any(ready),
             pod_cidr: text(&node["spec"]["podCIDR"]),
+            boot_id: text(&node["status"]["nodeInfo"]["bootID"]),
         })
         .collect())
 }
@@ -134,13 +137,14 @@ mod tests {
     #[test]
     fn a_node_is_ready_when_it_says_so() {
         let body = br#"{"items":[
-            {"metadata":{"name":"a"},"spec":{"podCIDR":"10.244.0.0/24"},"status":{"conditions":[{"type":"Ready","status":"True"}]}},
+            {"metadata":{"name":"a"},"spec":{"podCIDR":"10.244.0.0/24"},"status":{"conditions":[{"type":"Ready","status":"True"}],"nodeInfo":{"bootID":"7"}}},
             {"metadata":{"name":"b"},"status":{"conditions":[{"type":"Ready","status":"Unknown"}]}},
             {"metadata":{"name":"c"}}]}"#;
         let node = |name: &str, ready, pod_cidr: Option<&str>| Node {
             name: name.to_owned(),
             ready,
             pod_cidr: pod_cidr.map(str::to_owned),
+            boot_id: ready.then(|| "7".to_owned()),
         };
         let told = parse_nodes(body).unwrap();
         assert_eq!(

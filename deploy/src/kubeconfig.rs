@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::failure::{Failure, OrFail, Result};
 use crate::pki::{CLUSTER_CA, Pki};
-use crate::plan::{API_PORT, Host, Role};
+use crate::plan::{API_PORT, Host};
 use crate::shell;
 
 /// Name of the cluster in kubeconfigs, where it has no other.
@@ -26,7 +26,7 @@ pub fn ensure(
 ) -> Result<()> {
     let server = hosts
         .iter()
-        .find(|host| host.role == Role::ControlPlane)
+        .find(|host| host.role.is_control_plane())
         .map(|host| format!("https://{}:{API_PORT}", host.address))
         .ok_or_else(|| Failure::new("write kubeconfigs", "no host is the control plane"))?;
     for name in hosts.iter().flat_map(components) {
@@ -59,12 +59,15 @@ pub fn ensure(
 
 /// The components of a host that talk to the API, named as their certificates.
 pub fn components(host: &Host) -> Vec<String> {
-    match host.role {
-        Role::ControlPlane => vec!["controller-manager".to_owned(), "scheduler".to_owned()],
-        Role::Worker => ["kubelet", "kube-proxy", "flannel-lite"]
-            .map(|component| format!("{component}-{}", host.name))
-            .to_vec(),
+    let mut names = Vec::new();
+    if host.role.is_control_plane() {
+        names.extend(["controller-manager", "scheduler"].map(str::to_owned));
     }
+    if host.role.runs_pods() {
+        let of_node = ["kubelet", "kube-proxy", "flannel-lite"];
+        names.extend(of_node.map(|component| format!("{component}-{}", host.name)));
+    }
+    names
 }
 
 /// A kubeconfig; the last three arguments follow the names of their fields.
@@ -114,11 +117,7 @@ mod tests {
     #[test]
     fn components_refer_to_files_and_the_administrator_carries_data() {
         let folder = tempfile::tempdir().unwrap();
-        let hosts = Plan {
-            index: 0,
-            workers: 1,
-        }
-        .hosts();
+        let hosts = Plan::of_lab(0, 1).hosts();
         let pki = Pki::new(&folder.path().join("pki"));
         pki.ensure(&hosts, SystemTime::now()).unwrap();
         ensure(folder.path(), &pki, &pki, &hosts, CLUSTER_NAME).unwrap();

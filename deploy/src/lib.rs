@@ -19,6 +19,7 @@ pub mod http;
 pub mod images;
 pub mod kubeconfig;
 pub mod lab;
+pub mod output;
 pub mod packages;
 pub mod packaging;
 pub mod pki;

@@ -40,6 +40,20 @@ pub enum Role {
     ControlPlane,
     /// Runs pods.
     Worker,
+    /// Does both: a cluster may have no other host.
+    ControlPlaneAndWorker,
+}
+
+impl Role {
+    /// Whether the control plane's processes run there.
+    pub fn is_control_plane(self) -> bool {
+        self != Role::Worker
+    }
+
+    /// Whether pods run there: then it is a node.
+    pub fn runs_pods(self) -> bool {
+        self != Role::ControlPlane
+    }
 }
 
 /// One host: a network namespace with a mount, process and name space on top.
@@ -62,19 +76,37 @@ pub struct Host {
     pub cgroup: String,
 }
 
-/// The whole lab's plan; everything in it follows from two numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The whole lab's plan; everything in it follows from two numbers and a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Number of this lab, so that several fit on one machine.
     pub index: u8,
-    /// Number of worker hosts.
+    /// Number of hosts that only run pods.
     pub workers: u8,
+    /// Name of a cluster whose control plane runs pods as well. Its hosts are called after
+    /// it, as minikube calls them: `NAME`, `NAME-m02`, `NAME-m03`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+}
+
+/// Name of the bridge of the lab with this number.
+pub fn bridge(index: u8) -> String {
+    format!("hardway{index}")
 }
 
 impl Plan {
+    /// A lab whose control plane's host is no node.
+    pub fn of_lab(index: u8, workers: u8) -> Self {
+        Self {
+            index,
+            workers,
+            cluster: None,
+        }
+    }
+
     /// Name of the bridge that joins the hosts.
     pub fn bridge(&self) -> String {
-        format!("hardway{}", self.index)
+        bridge(self.index)
     }
 
     /// The bridge's hardware address. Without one of its own it would take that of
@@ -95,18 +127,27 @@ impl Plan {
 
     /// The control plane's host.
     pub fn control_plane(&self) -> Host {
-        self.make(
-            CONTROL_PLANE.to_owned(),
-            Role::ControlPlane,
-            "cp".to_owned(),
-            10,
-        )
+        let (name, role) = match &self.cluster {
+            Some(cluster) => (cluster.as_str(), Role::ControlPlaneAndWorker),
+            None => (CONTROL_PLANE, Role::ControlPlane),
+        };
+        self.make(name.to_owned(), role, "cp".to_owned(), 10)
     }
 
-    /// The worker hosts.
+    /// The hosts that only run pods.
     pub fn workers(&self) -> Vec<Host> {
-        let worker = |n| self.make(format!("worker-{n}"), Role::Worker, format!("w{n}"), 10 + n);
+        let name = |n| match &self.cluster {
+            Some(cluster) => format!("{cluster}-m{:02}", n + 1),
+            None => format!("worker-{n}"),
+        };
+        let worker = |n| self.make(name(n), Role::Worker, format!("w{n}"), 10 + n);
         (1..=self.workers).map(worker).collect()
+    }
+
+    /// The hosts that are nodes: those that run pods.
+    pub fn nodes(&self) -> Vec<Host> {
+        let runs_pods = |host: &Host| host.role.runs_pods();
+        self.hosts().into_iter().filter(runs_pods).collect()
     }
 
     /// All hosts, the control plane's first.
@@ -161,10 +202,7 @@ mod tests {
 
     #[test]
     fn first_lab_has_the_documented_names_and_addresses() {
-        let plan = Plan {
-            index: 0,
-            workers: 2,
-        };
+        let plan = Plan::of_lab(0, 2);
         assert_eq!(plan.bridge(), "hardway0");
         assert_eq!(plan.gateway().to_string(), "10.88.0.1");
         assert_eq!(plan.bridge_mac(), "02:68:77:00:00:01");
@@ -191,16 +229,7 @@ mod tests {
 
     #[test]
     fn labs_share_nothing_and_link_names_fit_the_kernel() {
-        let (one, two) = (
-            Plan {
-                index: 0,
-                workers: 100,
-            },
-            Plan {
-                index: 1,
-                workers: 100,
-            },
-        );
+        let (one, two) = (Plan::of_lab(0, 100), Plan::of_lab(1, 100));
         for (a, b) in one.hosts().iter().zip(two.hosts()) {
             assert_eq!(a.name, b.name);
             assert_ne!(a.namespace, b.namespace);
@@ -210,5 +239,24 @@ mod tests {
             assert_ne!(a.mac, b.mac);
             assert!(b.link.len() < 16);
         }
+    }
+
+    #[test]
+    fn the_hosts_of_a_cluster_are_called_after_it() {
+        let plan = Plan {
+            cluster: Some("dev".to_owned()),
+            ..Plan::of_lab(12, 2)
+        };
+        let names: Vec<String> = plan.nodes().into_iter().map(|host| host.name).collect();
+        assert_eq!(names, ["dev", "dev-m02", "dev-m03"]);
+        assert!(plan.control_plane().role.is_control_plane());
+        assert_eq!(plan.hosts()[1].namespace, "hw12-dev-m02");
+        assert_eq!(plan.hosts()[1].cgroup, "lab-12-dev-m02");
+        // Of a lab the control plane's host is no node.
+        let lab = Plan::of_lab(0, 2);
+        assert_eq!(lab.nodes(), lab.workers());
+        // What was stored before clusters had names is a lab.
+        let stored: Plan = serde_json::from_str(r#"{"index": 0, "workers": 2}"#).unwrap();
+        assert_eq!(stored, lab);
     }
 }

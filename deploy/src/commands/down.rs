@@ -5,10 +5,9 @@ use std::path::Path;
 
 use anstream::println;
 
-use super::up;
 use crate::failure::{OrFail, Result};
 use crate::lab::mount_points::MountPoints;
-use crate::lab::{Lab, network, node};
+use crate::lab::{self, Lab, network, node, numbers};
 
 /// Takes the lab down. Certificates and images stay for the next `up`, unless
 /// `purge` asks for nothing to stay. Goes on after failures and tells the first.
@@ -17,7 +16,7 @@ pub fn run(folder: &Path, purge: bool) -> Result<()> {
         println!("there is no lab in {}", folder.display());
         return Ok(());
     }
-    let lock = up::lock(folder)?;
+    let lock = lab::lock(folder)?;
     let mut results = Vec::new();
     if let Ok(lab) = Lab::open(folder) {
         let hosts = lab.plan.hosts();
@@ -25,7 +24,7 @@ pub fn run(folder: &Path, purge: bool) -> Result<()> {
         results.push(network::remove_bridge(&lab.plan));
         if results.iter().all(Result::is_ok) {
             results.push(MountPoints::lock().and_then(|points| points.remove_unused()));
-            up::disown(&lab.plan);
+            numbers::disown(lab.plan.index);
             results.push(remove(&folder.join("nodes")));
         }
     }

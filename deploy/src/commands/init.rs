@@ -249,7 +249,7 @@ fn steps<'a>(layout: &'a Layout, cluster: &'a Cluster, name: &str) -> Steps<'a> 
             let mut api = administrator(layout, cluster);
             let ca = shell::read_text(&layout.pki().certificate(CLUSTER_CA))?;
             addons::apply_all(&mut api, &kubernetes::objects(cluster, &ca)?)?;
-            addons::apply(&mut api, cluster, &[])
+            addons::apply(&mut api, cluster, &[], &addons::by_default())
         });
     }
     steps

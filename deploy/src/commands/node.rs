@@ -2,9 +2,8 @@
 
 use anstream::println;
 
-use super::start;
 use crate::failure::Result;
-use crate::lab::{Lab, network, node};
+use crate::lab::{Lab, network, node, starting};
 
 /// What happens to a host.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -48,8 +47,8 @@ pub fn run(lab: &Lab, action: &Action) -> Result<()> {
         }
         Action::Start { name } => {
             let host = lab.host(name)?;
-            start::switch_on(lab, &host)?;
-            start::start_all(lab, &host)?;
+            starting::switch_on(lab, &host)?;
+            starting::start_all(lab, &host)?;
             println!("{name} is on");
         }
         Action::Cut { name } => {

@@ -56,7 +56,7 @@ pub fn run(options: &Options) -> Result<()> {
         true => Profile::Debug,
         false => Profile::Release,
     };
-    let programs = [components::PACKAGES, &["hardway-deploy"]].concat();
+    let programs = [components::packages(), vec!["hardway-deploy"]].concat();
     compile::components(profile, &programs, compile::commit().as_deref())?;
     let binaries = compile::binaries(profile)?;
     let work = binaries.with_file_name("packaging");

@@ -2,9 +2,8 @@
 
 use anstream::println;
 
-use super::start;
 use crate::failure::Result;
-use crate::lab::{Lab, process};
+use crate::lab::{Lab, process, starting};
 
 /// What to do to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +34,8 @@ pub fn run(lab: &Lab, name: &str, action: Action) -> Result<()> {
             Action::Start => {}
         }
         if matches!(action, Action::Start | Action::Restart) {
-            start::start(lab, &host, &spec.name)?;
-            start::wait_healthy(lab, &host, &spec.name)?;
+            starting::start(lab, &host, &spec.name)?;
+            starting::wait_healthy(lab, &host, &spec.name)?;
         }
         let done = match action {
             Action::Start => "runs",

@@ -10,6 +10,7 @@ use crate::failure::Result;
 use crate::health;
 use crate::lab::control::{self, Request};
 use crate::lab::{Lab, process};
+use crate::output::table;
 use crate::plan::Host;
 use crate::progress::age;
 
@@ -49,7 +50,8 @@ pub fn run(lab: &Lab) -> Result<bool> {
     println!("resident memory of all: {} MiB", mebibytes(total));
     if lab.only.is_empty() {
         // While the apiserver is away nobody knows, and the table tells why.
-        for line in addons::status(&mut lab.api()).unwrap_or_default() {
+        let addons = addons::of_lab(lab)?;
+        for line in addons::status(&mut lab.api(), &addons).unwrap_or_default() {
             println!("add-on {line}");
         }
     }
@@ -120,39 +122,12 @@ fn mebibytes(kibibytes: u64) -> String {
     format!("{:.1}", kibibytes as f64 / 1024.0)
 }
 
-/// Columns as wide as their widest cell; the last is left ragged.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, &width)| format!("{cell:width$}"))
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up() {
-        let rows = [
-            ["A".to_owned(), "B".to_owned()],
-            ["long".to_owned(), "x".to_owned()],
-        ];
-        assert_eq!(table(&rows), "A     B\nlong  x\n");
+    fn memory_is_shown_in_mebibytes() {
         assert_eq!(mebibytes(1536), "1.5");
     }
 }

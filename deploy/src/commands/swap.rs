@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anstream::println;
 
-use super::start;
-use super::up;
 use crate::components::kubernetes::{Program, REPLACEABLE};
 use crate::failure::{Failure, OrFail, Result};
-use crate::lab::{Lab, node, process};
+use crate::lab::{Lab, node, process, starting};
 use crate::plan::Host;
 use crate::shell;
 
@@ -33,7 +31,7 @@ pub struct Options {
 
 /// Swaps the process on every host that the name means.
 pub fn run(lab: &Lab, options: &Options) -> Result<()> {
-    let _lock = up::lock(&lab.folder)?;
+    let _lock = crate::lab::lock(&lab.folder)?;
     let with = options.with.as_deref().map(program).transpose()?;
     let mut lab = lab.clone();
     for (host, spec) in process::find(&lab, &options.process)? {
@@ -55,8 +53,8 @@ pub fn run(lab: &Lab, options: &Options) -> Result<()> {
             let others = if with.is_some() { OURS } else { KUBERNETES };
             remove_rules(&lab, &host, others)?;
         }
-        start::start(&lab, &host, &spec.name)?;
-        start::wait_healthy(&lab, &host, &spec.name)?;
+        starting::start(&lab, &host, &spec.name)?;
+        starting::wait_healthy(&lab, &host, &spec.name)?;
         match lab.swapped(&host, &spec.name) {
             Some(program) => println!(
                 "{who} is {}, of Kubernetes 1.{}",

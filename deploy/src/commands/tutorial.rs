@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use anstream::{eprintln, println};
 use nix::sys::signal::{SigSet, Signal};
 
-use super::up;
 use crate::failure::{OrFail, Result};
-use crate::lab::Lab;
+use crate::lab::{self, Lab};
 use crate::progress::seconds;
 use crate::tutorial::walk::{Told, Walk, scratch};
 use crate::tutorial::{CHAPTERS, Chapter};
@@ -29,7 +28,7 @@ pub struct Options {
 /// Walks, and tells whether all went well.
 pub fn run(lab: &Lab, options: &Options) -> Result<bool> {
     let scratch = scratch(lab)?;
-    let _lock = up::lock(&scratch)?;
+    let _lock = lab::lock(&scratch)?;
     let interrupted = listen()?;
     let began = Instant::now();
     let chapters: Vec<&'static Chapter> = CHAPTERS

@@ -5,3 +5,4 @@ pub mod content;
 pub mod oci;
 pub mod program;
 pub mod publish;
+mod storage;

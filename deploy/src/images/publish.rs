@@ -1,16 +1,12 @@
-//! Putting the images into the lab's registry under their full names.
-
-use std::net::SocketAddr;
+//! The lab's images: built once, and put into its registry under their full names.
 
 use super::content;
 use super::oci::Written;
+use super::storage;
 use crate::addons;
 use crate::compile;
 use crate::failure::Result;
-use crate::http;
 use crate::lab::Lab;
-use crate::plan::REGISTRY_PORT;
-use crate::shell;
 
 /// Builds all images on disk.
 pub fn build(lab: &Lab) -> Result<Vec<Written>> {
@@ -19,49 +15,23 @@ pub fn build(lab: &Lab) -> Result<Vec<Written>> {
     let mut images = content::all(&programs)?;
     // Who works on a part of hardway has no add-ons.
     if lab.only.is_empty() {
-        images.extend(addons::images(&lab.binaries)?);
+        for addon in addons::of_lab(lab)? {
+            images.push(addon.image(&lab.binaries)?);
+        }
     }
     images.iter().map(|image| image.write(&folder)).collect()
 }
 
-/// Publishes what the registry does not have yet; says what was done.
+/// Publishes what the registry does not have yet; says what was done. The registry needn't
+/// run, and may: it looks at its storage whenever it is asked.
 pub fn publish(lab: &Lab, images: &[Written]) -> Result<String> {
-    let mut pushed = 0;
+    let registry = lab.registry();
+    let mut published = 0;
     for image in images {
-        if published(lab, image) {
-            continue;
-        }
-        shell::run(
-            "skopeo",
-            &[
-                "--insecure-policy",
-                "copy",
-                "--quiet",
-                "--preserve-digests",
-                "--dest-tls-verify=false",
-                &format!("oci:{}:image", image.folder.display()),
-                &format!("docker://{}/{}", lab.plan.registry(), image.name),
-            ],
-        )?;
-        pushed += 1;
+        published += usize::from(storage::ensure(&registry, image)?);
     }
-    let kept = images.len() - pushed;
-    Ok(if pushed == 0 {
-        format!("all {kept} there")
-    } else {
-        format!("{pushed} published")
+    Ok(match published {
+        0 => format!("all {} there", images.len()),
+        count => format!("{count} published"),
     })
-}
-
-fn published(lab: &Lab, image: &Written) -> bool {
-    let Some((name, tag)) = image.name.rsplit_once(':') else {
-        return false;
-    };
-    let address = SocketAddr::from((lab.plan.control_plane().address, REGISTRY_PORT));
-    http::get_plain(
-        address,
-        &format!("/v2/{name}/manifests/{tag}"),
-        "application/vnd.oci.image.manifest.v1+json",
-    )
-    .is_ok_and(|answer| answer.header("docker-content-digest") == Some(image.digest.as_str()))
 }

@@ -178,12 +178,7 @@ mod tests {
 
     #[test]
     fn containerd_keeps_its_things_on_the_hosts_disk() {
-        let host = Plan {
-            index: 1,
-            workers: 1,
-        }
-        .workers()
-        .remove(0);
+        let host = Plan::of_lab(1, 1).workers().remove(0);
         let text = containerd(Path::new("/lab/nodes/worker-1"), &host, "ext4");
         for line in [
             "root = \"/lab/nodes/worker-1/containerd\"",

@@ -31,6 +31,9 @@ pub const OWN_FOLDERS: &[&str] = &[
     "/data",
 ];
 
+/// Where a host has its boot identity, which is another one after each start.
+pub const BOOT_ID: &str = "/run/boot-id";
+
 /// How long a process may take to stop when asked politely.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -86,7 +89,7 @@ fn set_up_identity(folder: &Path) -> Result<()> {
         let text = random()?.replace('-', "");
         shell::write_file(&machine, text.as_bytes(), 0o444)?;
     }
-    let boot = Path::new("/run/boot-id");
+    let boot = Path::new(BOOT_ID);
     shell::write_file(boot, random()?.as_bytes(), 0o444)?;
     let places = [
         ("/etc/machine-id", machine.as_path()),

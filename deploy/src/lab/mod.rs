@@ -1,17 +1,22 @@
 //! The lab: a folder with everything in it, and the hosts made from it.
 
+pub mod bring_up;
 pub mod config;
 pub mod control;
 pub mod init;
 pub mod mount_points;
 pub mod network;
 pub mod node;
+pub mod numbers;
 pub mod process;
+pub mod starting;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Api;
@@ -160,4 +165,22 @@ impl Lab {
     pub fn etcd_client(&self) -> Identity {
         self.pki().identity(ETCD_CA, "apiserver-etcd-client")
     }
+}
+
+/// Only one tool at a time changes a lab.
+pub fn lock(folder: &Path) -> Result<Flock<File>> {
+    let path = folder.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .or_fail(|| format!("open {}", path.display()))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
+        Failure::new(
+            format!("change the lab in {}", folder.display()),
+            "another `hardway` is at it",
+        )
+        .way_out("wait until it is done")
+    })
 }

@@ -32,6 +32,13 @@ fn launcher_pid(lab: &Lab, host: &Host) -> Option<i32> {
     (start_time(pid)? == began).then_some(pid)
 }
 
+/// What tells this start of a host from others; nodes report it.
+pub fn boot_id(lab: &Lab, host: &Host) -> Option<String> {
+    let path = format!("/proc/{}/root{}", init_pid(lab, host)?, init::BOOT_ID);
+    let text = fs::read_to_string(path).ok()?;
+    Some(text.trim().to_owned())
+}
+
 fn note(lab: &Lab, host: &Host) -> PathBuf {
     lab.disk(host).join("launcher.pid")
 }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::{CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA};
-use crate::plan::{CLUSTER_DOMAIN, Host, KUBERNETES_SERVICE, Role};
+use crate::plan::{CLUSTER_DOMAIN, Host, KUBERNETES_SERVICE};
 
 /// One certificate to have: who it is for and who vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,9 +49,11 @@ impl Default for ApiNames {
 pub fn leaves(hosts: &[Host]) -> Vec<Leaf> {
     let mut all = Vec::new();
     for host in hosts {
-        match host.role {
-            Role::ControlPlane => all.extend(of_control_plane(host, &ApiNames::default())),
-            Role::Worker => all.extend(of_worker(host)),
+        if host.role.is_control_plane() {
+            all.extend(of_control_plane(host, &ApiNames::default()));
+        }
+        if host.role.runs_pods() {
+            all.extend(of_worker(host));
         }
     }
     all

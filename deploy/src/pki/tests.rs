@@ -4,7 +4,7 @@ use super::*;
 use crate::plan::Plan;
 
 fn hosts(workers: u8) -> Vec<Host> {
-    Plan { index: 0, workers }.hosts()
+    Plan::of_lab(0, workers).hosts()
 }
 
 fn leaf(file: &str) -> Leaf {

@@ -96,10 +96,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lab = Lab {
             folder: folder.path().to_owned(),
-            plan: Plan {
-                index: 0,
-                workers: 1,
-            },
+            plan: Plan::of_lab(0, 1),
             binaries: PathBuf::new(),
             internet: false,
             only: Vec::new(),

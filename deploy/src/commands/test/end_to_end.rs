@@ -13,8 +13,7 @@ use super::{Notes, Options, hosts, lanes, second_try, suites};
 use crate::commands::{down, status, up};
 use crate::compile;
 use crate::failure::{Failure, OrFail, Result};
-use crate::lab::Lab;
-use crate::plan::Plan;
+use crate::lab::{Lab, numbers};
 
 /// Runs the suites: in labs, but for the one that boots hosts of its own.
 pub fn run(options: &Options) -> Result<Notes> {
@@ -123,7 +122,7 @@ fn in_labs(folders: &[PathBuf], suites: Vec<String>, asked: &Options) -> Result<
 /// A lab under a number that nobody has. A person's labs are counted from 0: the last are
 /// the least likely to be wanted while the tests run.
 fn bring_up(folder: &Path, debug: bool) -> Result<()> {
-    let is_free = |&index: &u8| up::owner(&Plan { index, workers: 0 }).is_none();
+    let is_free = |&index: &u8| numbers::owner(index).is_none();
     let options = up::Options {
         workers: Some(2),
         index: (0..100).rev().find(is_free),

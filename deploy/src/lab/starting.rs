@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::process::{self, Change};
+use super::{Lab, config, node};
 use crate::components::{self, kubernetes};
 use crate::failure::{Failure, Result};
 use crate::health;
-use crate::lab::process::{self, Change};
-use crate::lab::{Lab, config, node};
-use crate::plan::{Host, Role};
+use crate::plan::Host;
 use crate::shell;
 
 /// How long a process may take until it does its work.
@@ -16,9 +16,11 @@ const LOG_LINES: usize = 20;
 
 /// Switches a host on with its configuration in place; says whether it was off.
 pub fn switch_on(lab: &Lab, host: &Host) -> Result<bool> {
-    match host.role {
-        Role::ControlPlane => config::ensure_registry(lab)?,
-        Role::Worker => config::ensure_worker(lab, host)?,
+    if host.role.is_control_plane() {
+        config::ensure_registry(lab)?;
+    }
+    if host.role.runs_pods() {
+        config::ensure_worker(lab, host)?;
     }
     if lab.has_faults() {
         for spec in components::specs(lab, host) {

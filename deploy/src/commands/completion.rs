@@ -1,0 +1,177 @@
+//! `hardway completion SHELL`: what has a shell complete the tool's words. The words of the
+//! command line are in it; names of a lab (hosts, processes, add-ons) it asks the tool for.
+
+use std::io::Write;
+
+use clap::ValueEnum;
+use clap_complete::Shell as Language;
+
+use crate::addons;
+use crate::components;
+use crate::failure::{OrFail, Result};
+use crate::lab::Lab;
+
+/// The tool's name, as it is installed.
+const TOOL: &str = "hardway";
+
+/// A shell that can complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// source <(hardway completion bash)
+    Bash,
+    /// source <(hardway completion zsh)
+    Zsh,
+    /// hardway completion fish | source
+    Fish,
+}
+
+/// Names that only a lab knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Hosts
+    Hosts,
+    /// Processes, as PROCESS@HOST
+    Processes,
+    /// Add-ons
+    Addons,
+}
+
+/// Commands whose words are names of a lab.
+const NAMED: &[(Kind, &[&str])] = &[
+    (Kind::Hosts, &["ssh", "cp", "node"]),
+    (
+        Kind::Processes,
+        &["logs", "restart", "kill", "suspend", "resume", "swap"],
+    ),
+    (Kind::Addons, &["addons"]),
+];
+
+/// Prints the script of a shell.
+pub fn run(shell: Shell) -> Result<()> {
+    let script = script(crate::cli::command(), shell);
+    std::io::stdout()
+        .write_all(script.as_bytes())
+        .or_fail(|| "print the completions")
+}
+
+/// Prints names of a lab, one a line.
+pub fn names(kind: Kind, lab: &Lab) -> Result<()> {
+    let hosts = lab.plan.hosts();
+    let names: Vec<String> = match kind {
+        Kind::Hosts => hosts.into_iter().map(|host| host.name).collect(),
+        Kind::Addons => addons::names().map(str::to_owned).collect(),
+        Kind::Processes => hosts
+            .iter()
+            .flat_map(|host| {
+                let specs = components::specs(lab, host).into_iter();
+                specs.map(|spec| format!("{}@{}", spec.name, host.name))
+            })
+            .collect(),
+    };
+    for name in names {
+        anstream::println!("{name}");
+    }
+    Ok(())
+}
+
+/// What has a shell complete a command.
+pub fn script(mut command: clap::Command, shell: Shell) -> String {
+    let mut script = Vec::new();
+    let language = match shell {
+        Shell::Bash => Language::Bash,
+        Shell::Zsh => Language::Zsh,
+        Shell::Fish => Language::Fish,
+    };
+    clap_complete::generate(language, &mut command, TOOL, &mut script);
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    match shell {
+        Shell::Bash => script += &bash(),
+        Shell::Fish => script += &fish(),
+        // Its own script completes the words of the command line.
+        Shell::Zsh => {}
+    }
+    script
+}
+
+/// The name of a kind on the command line.
+fn word(kind: Kind) -> String {
+    let value = kind.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// Where a word is a name, the tool is asked; elsewhere the script above knows.
+fn bash() -> String {
+    let cases: String = NAMED
+        .iter()
+        .map(|(kind, commands)| {
+            let commands: Vec<String> = commands
+                .iter()
+                .map(|name| format!("*' {name} '*"))
+                .collect();
+            format!(
+                "            {}) kind={} ;;\n",
+                commands.join("|"),
+                word(*kind)
+            )
+        })
+        .collect();
+    format!(
+        r#"
+_hardway_names() {{
+    local cur="${{COMP_WORDS[COMP_CWORD]}}" kind=""
+    if [[ "$cur" != -* ]]; then
+        case " ${{COMP_WORDS[*]:1:COMP_CWORD-1}} " in
+{cases}        esac
+    fi
+    _hardway "$@"
+    if [[ -n "$kind" ]]; then
+        COMPREPLY+=($(compgen -W "$("${{COMP_WORDS[0]}}" names "$kind" 2>/dev/null)" -- "$cur"))
+    fi
+}}
+complete -F _hardway_names -o nosort -o bashdefault -o default hardway 2>/dev/null ||
+    complete -F _hardway_names -o bashdefault -o default hardway
+"#
+    )
+}
+
+fn fish() -> String {
+    NAMED
+        .iter()
+        .map(|(kind, commands)| {
+            format!(
+                "complete -c hardway -n \"__fish_seen_subcommand_from {}\" -f -a \"(hardway names {} 2>/dev/null)\"\n",
+                commands.join(" "),
+                word(*kind)
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shell;
+
+    #[test]
+    fn scripts_know_the_commands_and_shells_can_read_them() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = script(crate::cli::command(), shell);
+            for word in ["docker-env", "addons", "build-from-tar", "--follow"] {
+                assert!(
+                    script.contains(word.trim_start_matches('-')),
+                    "{shell:?}: {word}"
+                );
+            }
+        }
+        let bash = script(crate::cli::command(), Shell::Bash);
+        shell::run_with_input("bash", &["-n"], &bash).unwrap();
+    }
+
+    #[test]
+    fn every_command_whose_words_are_names_is_there() {
+        let command = crate::cli::command();
+        for name in NAMED.iter().flat_map(|(_, names)| *names) {
+            assert!(command.find_subcommand(name).is_some(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! From a lab that is described to processes that do their work and nodes that are Ready.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use super::process::Change;
+use super::{Lab, Ready, network, node, numbers, starting};
+use crate::addons;
+use crate::components;
+use crate::failure::{Failure, Result};
+use crate::host::cluster::Cluster;
+use crate::images::oci::Written;
+use crate::images::publish;
+use crate::plan::Host;
+use crate::progress::{Outcome, Progress};
+use crate::{encryption, health, kubeconfig};
+
+/// Which processes start together. Each stage needs those before it: the apiserver the store,
+/// the others the apiserver and the container runtime.
+const STAGES: [&[&str]; 3] = [
+    &["etcd", "registry", "containerd"],
+    &["apiserver"],
+    &[
+        "controller-manager",
+        "scheduler",
+        "kubelet",
+        "flannel-lite",
+        "proxy",
+    ],
+];
+
+/// How long nodes may take to be Ready.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Makes the lab's certificates, keys and kubeconfigs exist; tells how many were issued.
+pub fn ensure_identities(lab: &Lab) -> Result<String> {
+    let hosts = lab.plan.hosts();
+    let issued = lab.pki().ensure(&hosts, SystemTime::now())?;
+    encryption::ensure(&lab.encryption())?;
+    let name = kubeconfig::CLUSTER_NAME;
+    kubeconfig::ensure(&lab.kubeconfigs(), &lab.pki(), &lab.pki(), &hosts, name)?;
+    Ok(issued)
+}
+
+/// Switches the hosts on, starts what doesn't run in its current form, and waits until all
+/// nodes are Ready. The add-ons are applied meanwhile, and may take longer.
+pub fn run(lab: &Lab, images: &[Written], progress: &Progress) -> Result<()> {
+    let names: Vec<String> = lab.plan.hosts().into_iter().map(|host| host.name).collect();
+    let name = format!("hosts {}", names.join(", "));
+    progress.step(&name, || switch_on_all(lab))?;
+    let began = Instant::now();
+    if lab.wants("registry") {
+        progress.step("images in the registry", || publish::publish(lab, images))?;
+    }
+    let [store, apiserver, others] = STAGES;
+    let mut changed = converge(lab, store, progress)?;
+    changed |= converge(lab, apiserver, progress)?;
+    if !lab.only.is_empty() {
+        converge(lab, others, progress)?;
+        return Ok(());
+    }
+    std::thread::scope(|scope| {
+        let has_nodes = !lab.plan.nodes().is_empty();
+        let addons = has_nodes.then(|| scope.spawn(|| apply_addons(lab, images)));
+        changed |= converge(lab, others, progress)?;
+        progress.step("all nodes Ready", || wait_for_nodes(lab))?;
+        if changed {
+            note_ready(lab, began)?;
+        }
+        match lab.plan.control_plane().role.runs_pods() {
+            true => label_control_plane(lab)?,
+            false => route_to_pods(lab)?,
+        }
+        let Some(addons) = addons else { return Ok(()) };
+        progress.step("add-ons", || {
+            let ended = addons.join();
+            ended.unwrap_or_else(|_| Err(Failure::new("apply the add-ons", "it panicked")))
+        })?;
+        Ok(())
+    })
+}
+
+fn apply_addons(lab: &Lab, images: &[Written]) -> Result<String> {
+    let cluster = Cluster::at(lab.plan.control_plane().address);
+    addons::apply(&mut lab.api(), &cluster, images, &addons::of_lab(lab)?)
+}
+
+fn switch_on_all(lab: &Lab) -> Result<String> {
+    network::ensure_bridge(&lab.plan)?;
+    numbers::own(lab.plan.index, &lab.folder)?;
+    if lab.internet {
+        network::ensure_internet(&lab.plan)?;
+    }
+    let mut switched_on = 0;
+    for host in lab.plan.hosts() {
+        switched_on += usize::from(starting::switch_on(lab, &host)?);
+    }
+    Ok(match switched_on {
+        0 => "all on".to_owned(),
+        count => format!("{count} switched on"),
+    })
+}
+
+/// Starts processes on the hosts that have them, and waits for them; says whether any was not
+/// there yet.
+fn converge(lab: &Lab, processes: &[&'static str], progress: &Progress) -> Result<bool> {
+    let hosts = lab.plan.hosts();
+    let all: Vec<(&Host, &str)> = hosts
+        .iter()
+        .flat_map(|host| {
+            let own = components::of_role(host.role);
+            let is_here = move |name: &&&str| own.contains(name) && lab.wants(name);
+            let here = processes.iter().filter(is_here);
+            here.map(move |name| (host, *name))
+        })
+        .collect();
+    let names: Vec<&str> = processes
+        .iter()
+        .copied()
+        .filter(|name| all.iter().any(|(_, started)| started == name))
+        .collect();
+    if names.is_empty() {
+        return Ok(false);
+    }
+    let done = progress.step(&names.join(", "), || {
+        let start = |(host, process): &(&Host, &str)| starting::start(lab, host, process);
+        let changes: Vec<Change> = all.iter().map(start).collect::<Result<_>>()?;
+        for (host, process) in &all {
+            starting::wait_healthy(lab, host, process)?;
+        }
+        Ok(Changes(changes))
+    })?;
+    Ok(done.0.iter().any(|change| *change != Change::Kept))
+}
+
+fn wait_for_nodes(lab: &Lab) -> Result<()> {
+    for host in lab.plan.nodes() {
+        // What a node said before its host was switched off counts no more.
+        let boot = node::boot_id(lab, &host);
+        starting::wait(lab, &host, "kubelet", PATIENCE, || {
+            let nodes = health::nodes(lab)?;
+            let is_current = |node: &&health::Node| boot.is_none() || node.boot_id == boot;
+            let found = nodes.iter().find(|node| node.name == host.name);
+            let what = || format!("node {}", host.name);
+            match found.filter(is_current) {
+                Some(node) if node.ready => Ok(()),
+                Some(_) => Err(Failure::new(what(), "it is not Ready")),
+                None => Err(Failure::new(what(), "it has not registered")),
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn note_ready(lab: &Lab, began: Instant) -> Result<()> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let ready = Ready {
+        seconds: began.elapsed().as_secs_f64(),
+        at: since.unwrap_or_default().as_secs(),
+    };
+    let ready = Some(ready);
+    Lab {
+        ready,
+        ..lab.clone()
+    }
+    .save()
+}
+
+/// Where the control plane's host is no node, no overlay reaches it: it gets a route to each
+/// worker's pods, for the apiserver to proxy to them.
+fn route_to_pods(lab: &Lab) -> Result<()> {
+    let workers = lab.plan.workers();
+    for node in health::nodes(lab)? {
+        let worker = workers.iter().find(|host| host.name == node.name);
+        if let (Some(worker), Some(subnet)) = (worker, &node.pod_cidr) {
+            network::ensure_route(&lab.plan.control_plane(), subnet, worker)?;
+        }
+    }
+    Ok(())
+}
+
+/// The role that `kubectl get nodes` shows. A kubelet may not give it to itself.
+fn label_control_plane(lab: &Lab) -> Result<()> {
+    let path = format!("/api/v1/nodes/{}", lab.plan.control_plane().name);
+    let labels = json!({"node-role.kubernetes.io/control-plane": ""});
+    let patch = json!({"metadata": {"labels": labels}});
+    lab.api().patch(&path, &patch).map(|_| ())
+}
+
+struct Changes(Vec<Change>);
+
+impl Outcome for Changes {
+    fn describe(&self) -> String {
+        let count = |kind| self.0.iter().filter(|change| **change == kind).count();
+        match (count(Change::Started), count(Change::Restarted)) {
+            (0, 0) => ": running".to_owned(),
+            (started, 0) => format!(": {started} started"),
+            (0, restarted) => format!(": {restarted} restarted"),
+            (started, restarted) => format!(": {started} started, {restarted} restarted"),
+        }
+    }
+}
