@@ -156,7 +156,7 @@ mod tests {
     fn scripts_know_the_commands_and_shells_can_read_them() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let script = script(crate::cli::command(), shell);
-            for word in ["docker-env", "addons", "build-from-tar", "--follow"] {
+            for word in ["docker-env", "addons", "disable", "--follow"] {
                 assert!(
                     script.contains(word.trim_start_matches('-')),
                     "{shell:?}: {word}"

@@ -53,8 +53,6 @@ fn environment() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn one_word_is_a_line_for_the_shell_and_several_are_a_program() {
         let run = |words: &[&str]| {
