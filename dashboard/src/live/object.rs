@@ -1,0 +1,182 @@
+//! What is kept and shown of an object. Pure.
+
+use super::message::Form;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// Where kubectl keeps a copy of the object, values and all.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// An object, or a row of a table, as pages see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// What it is known by.
+    pub uid: Arc<str>,
+    /// Which state of it this is.
+    pub version: Box<str>,
+    /// In JSON.
+    pub text: Bytes,
+}
+
+/// An answer that lists objects.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct List<'a> {
+    /// Of which version.
+    #[serde(default)]
+    pub api_version: String,
+    /// What kind of list.
+    #[serde(default)]
+    pub kind: String,
+    /// Where it stands.
+    #[serde(default)]
+    pub metadata: ListMetadata,
+    /// Objects.
+    #[serde(borrow, default)]
+    pub items: Vec<&'a RawValue>,
+    /// Rows, where it is a table.
+    #[serde(borrow, default)]
+    pub rows: Vec<&'a RawValue>,
+    /// What is in the rows.
+    #[serde(borrow, default)]
+    pub column_definitions: Option<&'a RawValue>,
+}
+
+/// Where a list stands.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListMetadata {
+    /// The state of the cluster it shows.
+    #[serde(default)]
+    pub resource_version: String,
+    /// Where it goes on; empty at the end.
+    #[serde(default, rename = "continue")]
+    pub next: String,
+}
+
+impl List<'_> {
+    /// Its objects or rows, as they are shown. Lists leave out what their objects are; here they
+    /// say it.
+    pub fn shown(&self, form: Form, secret: bool) -> Vec<Item> {
+        let kind = self.kind.strip_suffix("List").unwrap_or(&self.kind);
+        let items = self.items.iter().chain(&self.rows);
+        let items = items.filter_map(|item| {
+            let mut value: Value = serde_json::from_str(item.get()).ok()?;
+            if form == Form::Object
+                && let Some(object) = value.as_object_mut()
+            {
+                object
+                    .entry("apiVersion")
+                    .or_insert(json!(self.api_version));
+                object.entry("kind").or_insert(json!(kind));
+            }
+            shown(value, secret)
+        });
+        items.collect()
+    }
+}
+
+/// An object or row as it is shown. `None` for what has no UID, by which it would be known.
+pub fn shown(mut value: Value, secret: bool) -> Option<Item> {
+    let item = value.as_object_mut()?;
+    let row = item.contains_key("cells");
+    if row {
+        // Conditions only colour rows; the object has metadata alone.
+        item.retain(|name, _| matches!(name.as_str(), "cells" | "object"));
+    }
+    let object = match row {
+        true => item.get_mut("object")?.as_object_mut()?,
+        false => item,
+    };
+    if secret {
+        hide(object);
+    }
+    let metadata = object.get_mut("metadata")?.as_object_mut()?;
+    metadata.remove("managedFields");
+    let field = |name: &str| metadata.get(name).and_then(Value::as_str);
+    let uid = field("uid").filter(|uid| !uid.is_empty())?.into();
+    let version = field("resourceVersion").unwrap_or_default().into();
+    let text = serde_json::to_vec(&value).ok()?.into();
+    Some(Item { uid, version, text })
+}
+
+/// Leaves of a Secret which keys it has.
+fn hide(object: &mut Map<String, Value>) {
+    object.remove("stringData");
+    if let Some(Value::Object(data)) = object.get_mut("data") {
+        data.values_mut().for_each(|value| *value = Value::Null);
+    }
+    let annotations = object
+        .get_mut("metadata")
+        .and_then(|it| it.get_mut("annotations"));
+    if let Some(Value::Object(annotations)) = annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(item: &Item) -> Value {
+        serde_json::from_slice(&item.text).unwrap()
+    }
+
+    #[test]
+    fn objects_of_a_list_say_what_they_are() {
+        let text = r#"{"apiVersion":"apps/v1","kind":"DeploymentList",
+            "metadata":{"resourceVersion":"7","continue":"on"},
+            "items":[{"metadata":{"name":"a","uid":"u","resourceVersion":"5","managedFields":[{}]}},
+                     {"metadata":{"name":"of no uid"}}]}"#;
+        let list: List = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            (
+                list.metadata.resource_version.as_str(),
+                list.metadata.next.as_str()
+            ),
+            ("7", "on")
+        );
+        let items = list.shown(Form::Object, false);
+        assert_eq!(items.len(), 1);
+        assert_eq!((&*items[0].uid, &*items[0].version), ("u", "5"));
+        assert_eq!(
+            value(&items[0]),
+            json!({"apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "a", "uid": "u", "resourceVersion": "5"}})
+        );
+    }
+
+    #[test]
+    fn nothing_secret_is_shown_of_a_secret() {
+        let secret = json!({"kind": "Secret", "type": "Opaque",
+            "metadata": {"uid": "u", "annotations": {LAST_APPLIED: "c2VjcmV0", "a": "b"}},
+            "data": {"password": "c2VjcmV0"}, "stringData": {"x": "secret"}});
+        let item = shown(secret, true).unwrap();
+        let text = String::from_utf8_lossy(&item.text).into_owned();
+        assert!(
+            !text.contains("c2VjcmV0") && !text.contains("\"secret\""),
+            "{text}"
+        );
+        assert_eq!(value(&item)["data"], json!({"password": null}));
+        assert_eq!(value(&item)["metadata"]["annotations"], json!({"a": "b"}));
+    }
+
+    #[test]
+    fn a_row_is_known_by_its_object() {
+        let text = r#"{"kind":"Table","metadata":{"resourceVersion":"7"},
+            "columnDefinitions":[{"name":"Name"}],
+            "rows":[{"cells":["a",1],"conditions":[],"object":{"kind":"PartialObjectMetadata",
+                "metadata":{"name":"a","uid":"u","resourceVersion":"5","managedFields":[]}}}]}"#;
+        let list: List = serde_json::from_str(text).unwrap();
+        let items = list.shown(Form::Table, false);
+        assert_eq!(&*items[0].uid, "u");
+        assert_eq!(
+            value(&items[0]),
+            json!({"cells": ["a", 1], "object": {"kind": "PartialObjectMetadata",
+                "metadata": {"name": "a", "uid": "u", "resourceVersion": "5"}}})
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! What is wrong, as it changes: found anew when what the viewer's watches show has changed.
+
+use super::reading;
+use crate::failure::{Failure, json_text};
+use crate::live::Watch;
+use crate::live::message::{Batch, Problems, Selection};
+use crate::viewer::Viewer;
+use bytes::Bytes;
+use hardway_why::{Listing, Resource, Snapshot, Unread, everything, problems};
+use http::StatusCode;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
+
+/// How long changes are gathered before all is looked at again.
+const GATHER: Duration = Duration::from_secs(2);
+/// Some things are wrong because nothing has changed for a time.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// What is wrong in one namespace or in all, for one page.
+pub struct Findings {
+    latest: Arc<Mutex<Latest>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+#[derive(Default)]
+struct Latest {
+    /// Counts what was found, from 1; 0 is before that.
+    number: u64,
+    problems: Vec<Bytes>,
+    unread: Vec<Unread>,
+}
+
+/// A resource, as it is watched.
+struct Source {
+    resource: &'static Resource,
+    namespace: Option<String>,
+    /// Which of its versions.
+    version: usize,
+    watch: Arc<Watch>,
+}
+
+impl Findings {
+    /// Begins to look; `looker` is notified of news.
+    ///
+    /// # Errors
+    /// If the viewer has too many watches.
+    pub fn look(
+        viewer: &Arc<Viewer>,
+        place: &Problems,
+        looker: &Arc<Notify>,
+    ) -> Result<Arc<Self>, Failure> {
+        let namespace = Some(place.namespace.clone()).filter(|it| !it.is_empty());
+        let changed = Arc::<Notify>::default();
+        let sources = everything()
+            .iter()
+            .map(|resource| Source::watch(viewer, resource, namespace.clone(), 0, &changed))
+            .collect::<Result<Vec<_>, _>>()?;
+        let latest = Arc::<Mutex<Latest>>::default();
+        let keeper = Keeper {
+            viewer: viewer.clone(),
+            namespace,
+            sources,
+            changed,
+            latest: latest.clone(),
+            looker: looker.clone(),
+        };
+        Ok(Arc::new(Self {
+            latest,
+            _task: AbortOnDropHandle::new(tokio::spawn(keeper.keep())),
+        }))
+    }
+
+    /// What a page has not been sent that has `seen` so much.
+    pub fn news(&self, seen: &mut u64) -> Option<Batch> {
+        let latest = self.latest.lock();
+        if latest.number == *seen {
+            return None;
+        }
+        *seen = latest.number;
+        Some(Batch {
+            reset: true,
+            set: latest.problems.clone(),
+            ready: true,
+            unread: latest.unread.clone(),
+            ..Batch::default()
+        })
+    }
+}
+
+impl Source {
+    fn watch(
+        viewer: &Viewer,
+        resource: &'static Resource,
+        namespace: Option<String>,
+        version: usize,
+        changed: &Arc<Notify>,
+    ) -> Result<Self, Failure> {
+        let none = || Failure::new(StatusCode::NOT_FOUND, format!("{resource} has no version"));
+        let name = resource.versions.get(version).ok_or_else(none)?;
+        let selection = Selection::all(resource.path(name, namespace.as_deref()));
+        Ok(Self {
+            resource,
+            watch: viewer.watches.look(&selection, changed)?,
+            namespace,
+            version,
+        })
+    }
+
+    /// Another version, if this one is not served.
+    fn next_version(&self, viewer: &Viewer, changed: &Arc<Notify>) -> Option<Self> {
+        let collection = self.watch.collection();
+        let missing = collection.error()?.code() == StatusCode::NOT_FOUND;
+        drop(collection);
+        let (resource, namespace) = (self.resource, self.namespace.clone());
+        let next =
+            missing.then(|| Self::watch(viewer, resource, namespace, self.version + 1, changed))?;
+        next.ok()
+    }
+
+    /// What there is to read: the objects in JSON, or why there are none. `None` before either.
+    fn state(&self) -> Option<Result<Vec<Bytes>, Failure>> {
+        let collection = self.watch.collection();
+        match (collection.is_complete(), collection.error()) {
+            (true, _) => Some(Ok(collection.texts().cloned().collect())),
+            (false, Some(failure)) => Some(Err(failure.clone())),
+            (false, None) => None,
+        }
+    }
+}
+
+struct Keeper {
+    viewer: Arc<Viewer>,
+    namespace: Option<String>,
+    sources: Vec<Source>,
+    changed: Arc<Notify>,
+    latest: Arc<Mutex<Latest>>,
+    looker: Arc<Notify>,
+}
+
+impl Keeper {
+    async fn keep(mut self) {
+        loop {
+            // Quickly the first time.
+            if self.latest.lock().number > 0 {
+                tokio::time::sleep(GATHER).await;
+            }
+            let _ = tokio::time::timeout(AGAIN, self.changed.notified()).await;
+            for source in &mut self.sources {
+                if let Some(next) = source.next_version(&self.viewer, &self.changed) {
+                    *source = next;
+                }
+            }
+            let states = self.sources.iter();
+            let states = states.map(|source| Some((source.resource, source.state()?)));
+            let Some(states) = states.collect::<Option<Vec<_>>>() else {
+                continue;
+            };
+            let namespace = self.namespace.clone();
+            // Thousands of objects take their time, and pages are not to wait for it.
+            let found = tokio::task::spawn_blocking(move || find(states, namespace.as_deref()));
+            match found.await {
+                Ok((problems, unread)) => self.publish(problems, unread),
+                Err(error) => tracing::error!(%error, "looking for problems failed"),
+            }
+        }
+    }
+
+    fn publish(&self, problems: Vec<Bytes>, unread: Vec<Unread>) {
+        let mut latest = self.latest.lock();
+        if latest.number > 0 && latest.problems == problems && latest.unread == unread {
+            return;
+        }
+        *latest = Latest {
+            number: latest.number + 1,
+            problems,
+            unread,
+        };
+        drop(latest);
+        self.looker.notify_one();
+    }
+}
+
+type State = (&'static Resource, Result<Vec<Bytes>, Failure>);
+
+fn find(states: Vec<State>, namespace: Option<&str>) -> (Vec<Bytes>, Vec<Unread>) {
+    let mut snapshot = Snapshot::new(Timestamp::now());
+    for (resource, state) in states {
+        let listing = match state {
+            Ok(texts) => {
+                let objects = texts.iter();
+                let objects = objects.filter_map(|text| serde_json::from_slice::<Value>(text).ok());
+                Listing::Read(objects.map(Arc::new).collect())
+            }
+            Err(failure) => reading::unread(&failure),
+        };
+        snapshot.put(resource, listing);
+    }
+    let found = problems(&snapshot, namespace);
+    let texts = found.iter().map(|problem| Bytes::from(json_text(problem)));
+    (texts.collect(), snapshot.unread(everything()))
+}
