@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::failure::{Failure, Result};
-use crate::http::{self, Answer, Identity};
+use crate::http::{self, Answer, Identity, Lines};
 
 /// Under this name the fields of what is applied are ours.
 pub const MANAGER: &str = "hardway-up";
@@ -58,6 +59,15 @@ impl Api {
             404 => Ok(None),
             _ => read(&format!("GET {path}"), &answer).map(Some),
         }
+    }
+
+    /// What the apiserver says line by line at a path, for as long as it does; between two lines
+    /// no more than `silence` may pass.
+    ///
+    /// # Errors
+    /// In the apiserver's words.
+    pub fn lines(&self, path: &str, silence: Duration) -> Result<Lines> {
+        Lines::open(self.address, path, &self.identity, silence)
     }
 
     /// Makes an object say what this one says; returns what it is then.

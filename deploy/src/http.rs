@@ -15,6 +15,9 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use crate::failure::{Failure, OrFail, Result};
 
 mod anybody;
+mod lines;
+
+pub use lines::Lines;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -89,6 +89,18 @@ pub const ADDONS: &[Addon] = &[
         by_default: true,
         needed_for: None,
     },
+    Addon {
+        name: "dashboard",
+        description: "the cluster in a browser, for who has a token",
+        manifest: include_str!("../../addons/dashboard.yml"),
+        program: Program {
+            image: "dashboard",
+            binary: "hardway-dashboard",
+            user: NOBODY,
+        },
+        by_default: false,
+        needed_for: None,
+    },
 ];
 
 impl Addon {
