@@ -20,6 +20,7 @@ pub mod protobuf;
 mod protocols;
 pub mod rest;
 pub mod server;
+pub mod steps;
 pub mod store;
 pub mod subresources;
 pub mod trace;

@@ -121,6 +121,7 @@ impl Server {
             registry,
             conversion,
             aggregation: Arc::new(Aggregation::new(cache.clone(), flags.front_proxy())),
+            steps: Arc::default(),
             cache,
             store,
             authenticator,
@@ -190,6 +191,7 @@ impl Server {
         rest.startup.stopping.store(true, Ordering::Release);
         tracing::info!("stopping");
         rest.pipeline.cache.stop_watches();
+        rest.pipeline.steps.stop();
         if !leftovers.finish(DRAIN).await {
             tracing::info!("closing the connections that are still open");
         }

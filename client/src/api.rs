@@ -131,6 +131,25 @@ impl Client {
         api
     }
 
+    /// Tells whether anybody reads the [steps](crate::steps) of this process, which is known
+    /// by `instance`.
+    pub(crate) async fn step_readers(
+        &self,
+        instance: &str,
+    ) -> Result<impl Stream<Item = Result<api::StepReaders, Status>> + Send + use<>, Status> {
+        let request = api::WatchStepReadersRequest {
+            instance: instance.to_owned(),
+        };
+        let stream = self.rpc().watch_step_readers(request).await?.into_inner();
+        Ok(stream.map(|readers| readers.map_err(Status::from)))
+    }
+
+    /// Hands in steps of this process.
+    pub(crate) async fn report_steps(&self, report: api::ReportStepsRequest) -> Result<(), Status> {
+        self.rpc().report_steps(report).await?;
+        Ok(())
+    }
+
     /// Which version of Kubernetes the apiserver is.
     ///
     /// # Errors

@@ -9,12 +9,13 @@ use crate::clock;
 use crate::metrics::{IntCounterVec, register_int_counter_vec};
 use crate::panics;
 use crate::queue::{WorkQueue, reconciling};
+use crate::steps::{self, Step};
 use crate::trace;
 use std::fmt::{Debug, Display};
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::Instrument;
 
 static PANICS: LazyLock<IntCounterVec> = LazyLock::new(|| {
@@ -63,9 +64,12 @@ pub async fn run<T, F, Fut, E>(
             // Its own lines, those of the calls it makes, and the apiserver's: one name.
             let id = trace::id();
             let span = tracing::info_span!("reconcile", controller = name, ?key, trace = id);
+            let begun = Instant::now();
             let work = trace::scope(id, async {
                 fault();
-                reconcile(key.clone()).await
+                let outcome = reconcile(key.clone()).await;
+                note(name, &key, begun, &outcome);
+                outcome
             });
             let work = reconciling(work).instrument(span.clone());
             match panics::catch(work).await {
@@ -105,6 +109,23 @@ pub async fn run<T, F, Fut, E>(
         _ = workers => {}
         () = after_clock_changes => {}
     }
+}
+
+/// Notes a reconcile for who follows what came of it; one that asked nobody for anything has
+/// changed nothing.
+fn note<E: Display>(name: &str, key: &impl Debug, begun: Instant, outcome: &Result<Next, E>) {
+    if trace::calls() == 0 {
+        return;
+    }
+    let step = Step::new("reconciled")
+        .since(begun)
+        .with("controller", name)
+        .with("key", format_args!("{key:?}"))
+        .with("calls", trace::calls());
+    steps::record(match outcome {
+        Ok(_) => step,
+        Err(error) => step.with("error", error),
+    });
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 //! much about one object is silenced.
 
 use crate::api::{Client, Patch};
+use crate::steps::{self, Step};
 use crate::task;
-use hardway_proto::{Kind, Status, names};
+use hardway_proto::meta::ObjectKey;
+use hardway_proto::{Kind, Status, names, status};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -47,6 +49,7 @@ impl EventType {
 /// What identifies an event's series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct EventKey {
+    api_version: String,
     namespace: String,
     kind: String,
     name: String,
@@ -120,6 +123,7 @@ impl Recorder {
     ) {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let key = EventKey {
+            api_version: text(&object.api_version),
             namespace: text(&object.namespace),
             kind: text(&object.kind),
             name: text(&object.name),
@@ -136,8 +140,50 @@ impl Recorder {
             key,
             at,
         };
+        if occurrence.key.r#type == EventType::Warning {
+            steps::record(warning(&occurrence.key));
+        }
         if self.sender.try_send(occurrence).is_err() {
             tracing::debug!("event dropped: too many are waiting");
+        }
+    }
+}
+
+/// These tell in their message, after a colon, what a program of the user's has put out.
+const WITH_OUTPUT: [&str; 4] = [
+    "FailedPostStartHook",
+    "FailedPreStopHook",
+    "ProbeWarning",
+    "Unhealthy",
+];
+
+/// A warning as a step. What programs have put out is not told to who may see only the object.
+fn warning(key: &EventKey) -> Step {
+    let message = match WITH_OUTPUT.contains(&key.reason.as_str()) {
+        true => key.message.split(':').next().unwrap_or_default(),
+        false => &key.message,
+    };
+    let about = ObjectKey::new(key.namespace.as_str(), key.name.as_str());
+    Step::of(key.resource(), about, key.uid.as_str(), "warned")
+        .with("reason", &key.reason)
+        .with("message", message)
+        .with("part", &key.field_path)
+}
+
+impl EventKey {
+    /// The resource of the kind: as Kubernetes guesses it where it has no discovery
+    /// (`meta.UnsafeGuessKindToResource` of `k8s.io/apimachinery`).
+    fn resource(&self) -> String {
+        let kind = self.kind.to_ascii_lowercase();
+        let plural = match kind.strip_suffix('y') {
+            _ if kind.ends_with("endpoints") => kind,
+            Some(stem) => format!("{stem}ies"),
+            None if kind.ends_with('s') => format!("{kind}es"),
+            None => format!("{kind}s"),
+        };
+        match self.api_version.split_once('/') {
+            Some((group, _)) => status::qualified(group, &plural),
+            None => plural,
         }
     }
 }
@@ -367,6 +413,7 @@ mod tests {
 
     fn key(message: &str) -> EventKey {
         EventKey {
+            api_version: "v1".into(),
             namespace: "default".into(),
             kind: "Pod".into(),
             name: "web".into(),
@@ -435,5 +482,42 @@ mod tests {
             correlator.decide(&key("a"), Instant::now()).0,
             Decision::Silence
         );
+    }
+
+    #[test]
+    fn a_warning_tells_no_output_of_programs() {
+        let mut unhealthy = key("Readiness probe failed: token=s3cret");
+        unhealthy.reason = "Unhealthy".into();
+        let step = warning(&unhealthy).into_message();
+        let text = |name: &str| {
+            let found = step.details.iter().find(|detail| detail.name == name);
+            found.map(|detail| detail.value.clone())
+        };
+        assert_eq!(text("message").as_deref(), Some("Readiness probe failed"));
+        assert_eq!(step.what, "warned");
+    }
+
+    #[test]
+    fn resources_are_guessed_as_kubernetes_does() {
+        for (api_version, kind, resource) in [
+            ("v1", "Pod", "pods"),
+            ("v1", "Endpoints", "endpoints"),
+            ("apps/v1", "ReplicaSet", "replicasets.apps"),
+            (
+                "networking.k8s.io/v1",
+                "NetworkPolicy",
+                "networkpolicies.networking.k8s.io",
+            ),
+            (
+                "networking.k8s.io/v1",
+                "Ingress",
+                "ingresses.networking.k8s.io",
+            ),
+        ] {
+            let mut key = key("m");
+            key.api_version = api_version.into();
+            key.kind = kind.into();
+            assert_eq!(key.resource(), resource);
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! objects mean. It runs on the [`vital`] runtime, whatever the test does.
 
 use crate::{Client, vital};
+use futures_util::stream::BoxStream;
 use hardway_proto::Status;
 use hardway_proto::api::api_server::{self, ApiServer};
 use hardway_proto::api::{self, EventType, Object, ResourceInfo, Target, WatchEvent};
@@ -341,8 +342,24 @@ type Answer<T> = Result<Response<T>, tonic::Status>;
 
 #[tonic::async_trait]
 impl api_server::Api for Fake {
+    type WatchStepReadersStream = BoxStream<'static, Result<api::StepReaders, tonic::Status>>;
     type ListStream = ReceiverStream<Result<api::ListPage, tonic::Status>>;
     type WatchStream = ReceiverStream<Result<WatchEvent, tonic::Status>>;
+
+    /// Nobody reads steps here.
+    async fn watch_step_readers(
+        &self,
+        _: Request<api::WatchStepReadersRequest>,
+    ) -> Answer<Self::WatchStepReadersStream> {
+        Err(Status::method_not_allowed().into())
+    }
+
+    async fn report_steps(
+        &self,
+        _: Request<api::ReportStepsRequest>,
+    ) -> Answer<api::ReportStepsResponse> {
+        Err(Status::method_not_allowed().into())
+    }
 
     async fn discover(&self, _: Request<api::DiscoverRequest>) -> Answer<api::DiscoverResponse> {
         self.called("discover", &None).await;

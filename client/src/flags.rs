@@ -3,7 +3,7 @@
 use crate::api::Client;
 use crate::health;
 use crate::kubeconfig::{self, Kubeconfig, Pem};
-use crate::{expiry, logging, task, tls, vital};
+use crate::{expiry, logging, steps, task, tls, vital};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,11 +72,13 @@ impl Common {
         Ok(config)
     }
 
-    /// A client with the kubeconfig's identity.
+    /// A client with the kubeconfig's identity, which also reports what this process does
+    /// (see [`steps`]).
     pub fn client(&self, field_manager: &str) -> Result<Client, Error> {
         let config = self.kubeconfig()?;
         let client = Client::new(&config, field_manager)?;
         expiry::watch_client(&config);
+        steps::report(client.clone());
         Ok(client)
     }
 

@@ -6,6 +6,7 @@
 use crate::api::{Api, WatchParams};
 use crate::metrics::{IntCounterVec, register_int_counter_vec};
 use crate::queue::backoff;
+use crate::steps::{self, Step};
 use crate::store::{IndexFn, Store};
 use crate::unreadable::Unreadable;
 use crate::{panics, task};
@@ -293,15 +294,22 @@ impl<K: Kind> View<K> {
             .as_ref()
             .is_some_and(|old| old.resource_version() == new.resource_version());
         if !unchanged {
-            tell(&self.informer, &Change::Applied { old, new });
+            self.heard(&Change::Applied { old, new });
         }
     }
 
     fn delete(&self, key: &ObjectKey, last: Option<K>) {
         if let Some(known) = self.store.remove(key) {
             let last = last.map_or(known, Arc::new);
-            tell(&self.informer, &Change::Deleted(last));
+            self.heard(&Change::Deleted(last));
         }
+    }
+
+    fn heard(&self, change: &Change<K>) {
+        if self.store.is_synced() {
+            note(change);
+        }
+        tell(&self.informer, change);
     }
 
     /// It is no longer one that can't be read.
@@ -326,6 +334,24 @@ fn parse<K: Kind>(object: &Object, key: &ObjectKey) -> Result<K, String> {
         true => Ok(parsed),
         false => Err(format!("its metadata names another object, {named}")),
     }
+}
+
+/// Notes, for who follows an object, that this process has heard of a change; what comes again
+/// and again, and objects of which only the metadata is read, are left out.
+fn note<K: Kind>(change: &Change<K>) {
+    if matches!(K::RESOURCE.resource, "" | "leases" | "events") {
+        return;
+    }
+    let what = match change {
+        Change::Applied { old: None, .. } => "added",
+        Change::Applied { .. } => "modified",
+        Change::Deleted(_) => "deleted",
+    };
+    let object = change.object();
+    let step = Step::about(object.as_ref(), "heard")
+        .with("change", what)
+        .with("revision", object.resource_version());
+    steps::record(step);
 }
 
 fn tell<K: Kind>(informer: &Informer<K>, change: &Change<K>) {

@@ -75,6 +75,7 @@ pub mod rest;
 mod sending;
 pub mod serving;
 pub mod signals;
+pub mod steps;
 pub mod store;
 pub mod systemd;
 pub mod task;

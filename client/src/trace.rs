@@ -3,6 +3,7 @@
 //! with it. So one `grep` finds what a component did and what the apiserver did for
 //! it, in the logs of both and in the audit log.
 
+use std::cell::Cell;
 use std::collections::hash_map::RandomState;
 use std::future::Future;
 use std::hash::BuildHasher;
@@ -16,7 +17,14 @@ use tonic::metadata::AsciiMetadataValue;
 pub const AUDIT_ID: &str = "audit-id";
 
 tokio::task_local! {
-    static TRACE: String;
+    static WORK: Work;
+}
+
+/// Work that is done under a name.
+pub struct Work {
+    name: String,
+    /// Calls that were made for it.
+    calls: Cell<u32>,
 }
 
 /// A name that nothing else has: 16 hexadecimal digits.
@@ -28,16 +36,32 @@ pub fn id() -> String {
 }
 
 /// Does work under a name. What it spawns is not done under it.
-pub fn scope<F: Future>(id: String, work: F) -> TaskLocalFuture<String, F> {
-    TRACE.scope(id, work)
+pub fn scope<F: Future>(id: String, work: F) -> TaskLocalFuture<Work, F> {
+    let under = Work {
+        name: id,
+        calls: Cell::new(0),
+    };
+    WORK.scope(under, work)
+}
+
+/// The name that work is done under now, if it is.
+pub fn current() -> Option<String> {
+    WORK.try_with(|work| work.name.clone()).ok()
+}
+
+/// How many calls were made up to now for the work that is done under a name now.
+pub fn calls() -> u32 {
+    WORK.try_with(|work| work.calls.get()).unwrap_or_default()
 }
 
 /// An audit ID for one call: the name it is made under, and one of its own.
 pub fn audit_id() -> String {
     let own = id();
-    TRACE
-        .try_with(|trace| format!("{trace}.{own}"))
-        .unwrap_or(own)
+    let under = WORK.try_with(|work| {
+        work.calls.set(work.calls.get().saturating_add(1));
+        format!("{}.{own}", work.name)
+    });
+    under.unwrap_or(own)
 }
 
 /// Gives a call its audit ID.
@@ -63,7 +87,9 @@ mod tests {
     #[tokio::test]
     async fn calls_tell_what_they_are_made_for() {
         assert_ne!(sent(), sent());
-        let (one, other) = scope("reconcile-1".to_owned(), async { (sent(), sent()) }).await;
+        let work = async { (calls(), sent(), sent(), calls()) };
+        let (before, one, other, after) = scope("reconcile-1".to_owned(), work).await;
+        assert_eq!((before, after, calls()), (0, 2, 0));
         assert!(one.starts_with("reconcile-1."), "{one}");
         assert_ne!(one, other);
         assert!(!sent().contains('.'));

@@ -1,7 +1,7 @@
 //! The `hardway-dns` process.
 
 use clap::Parser;
-use hardway_client::{Client, health::Checks, logging, pod_health, signals, task, watchdog};
+use hardway_client::{Client, health::Checks, logging, pod_health, signals, steps, task, watchdog};
 use hardway_dns::authority::Authority;
 use hardway_dns::forward::Forwarder;
 use hardway_dns::metrics;
@@ -33,6 +33,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     let (scope, servers) = flags.scope()?;
     let kubeconfig = flags.kubeconfig()?;
     let client = Client::new(&kubeconfig, "hardway-dns")?;
+    steps::report(client.clone());
     let server = Server::bind(flags.listen).await?;
     let records = Records::watch(&client, zone);
     let authority = Authority::new(records.clone(), scope);

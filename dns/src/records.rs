@@ -2,6 +2,8 @@
 //! DNS specification, read off the watch cache.
 
 use crate::names;
+use hardway_client::informer::Change;
+use hardway_client::steps::{self, Step};
 use hardway_client::{Client, Informer, Store};
 use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
@@ -50,6 +52,22 @@ pub struct Records {
     pub zone: Name,
 }
 
+/// Tells who follows a Service from when on it has a name here, and until when.
+fn tell_name(change: &Change<Service>, zone: &Name) {
+    let service = change.object();
+    let what = match change {
+        Change::Applied { old: None, .. } => "name",
+        Change::Applied { .. } => return,
+        Change::Deleted(_) => "name removed",
+    };
+    let addresses = cluster_ips(service).join(", ");
+    let (name, namespace) = (service.name(), service.namespace());
+    let step = Step::about(service.as_ref(), what)
+        .with("name", format_args!("{name}.{namespace}.svc.{zone}"))
+        .with("addresses", addresses);
+    steps::record(step);
+}
+
 impl Records {
     /// Empty tables; tests fill the stores themselves.
     pub fn new(zone: Name) -> Self {
@@ -67,6 +85,7 @@ impl Records {
 
     /// Tables that follow the cluster. Only what names are made of is kept.
     pub fn watch(client: &Client, zone: Name) -> Self {
+        let apex = zone.clone();
         let services = Informer::<Service>::new(client.all())
             .index(BY_ADDRESS, cluster_ips)
             .trim(|service| {
@@ -91,6 +110,12 @@ impl Records {
             namespace.metadata.labels = None;
             namespace.spec = None;
             namespace.status = None;
+        });
+        let known = services.store();
+        let services = services.on_change(move |change| {
+            if known.is_synced() {
+                tell_name(change, &apex);
+            }
         });
         Self {
             services: services.start(),

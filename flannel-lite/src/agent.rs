@@ -4,19 +4,22 @@
 use crate::announce::{Announcement, condition_patch};
 use crate::data_path::{self, DataPath, DesiredState, Local, Uplink};
 use crate::kernel::Kernel;
-use crate::{lease, peers};
+use crate::lease;
+use crate::peers::{self, Peer};
 use hardway_client::api::Patch;
 use hardway_client::controller::{self, Next};
 use hardway_client::metrics::{IntGauge, register_int_gauge};
 use hardway_client::queue::WorkQueue;
+use hardway_client::steps::{self, Step};
 use hardway_client::{Client, Informer, Store};
 use hardway_proto::{Kind, Status as ApiStatus};
 use ipnetwork::Ipv4Network;
 use k8s_openapi::api::core::v1::Node;
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long something that others did to the kernel's tables lasts at most.
 const RESYNC: Duration = Duration::from_secs(60);
@@ -79,6 +82,8 @@ pub struct Agent<K> {
     queue: WorkQueue<()>,
     path: tokio::sync::Mutex<DataPath<K>>,
     status: Status,
+    /// The subnets of the other nodes to which there is a way; none before the first.
+    reached: Mutex<Option<BTreeSet<Ipv4Network>>>,
 }
 
 impl<K: Kernel> Agent<K> {
@@ -101,6 +106,7 @@ impl<K: Kernel> Agent<K> {
             queue,
             path: tokio::sync::Mutex::new(path),
             status,
+            reached: Mutex::default(),
         }
     }
 
@@ -152,6 +158,7 @@ impl<K: Kernel> Agent<K> {
             mac: Announcement::of(node).map(|announced| announced.vtep_mac),
             peers: peers::desired(&nodes, own),
         };
+        let begun = Instant::now();
         let local = match self.path.lock().await.apply(&wanted).await {
             Ok(local) => local,
             Err(error @ data_path::Error::Uplink(_)) => {
@@ -165,12 +172,36 @@ impl<K: Kernel> Agent<K> {
                 return Err(error.into());
             }
         };
+        self.tell_reached(&nodes, &wanted.peers, begun);
         PEERS.set(i64::try_from(wanted.peers.len()).unwrap_or(i64::MAX));
         self.announce(node, local).await?;
         if self.status.set(Ok(())) {
             tracing::info!(%subnet, address = %local.address, mac = %local.mac, "the overlay is up");
         }
         Ok(Next::Done)
+    }
+
+    /// Tells who follows a Node that this one has a way to its pods, or none any more.
+    fn tell_reached(&self, nodes: &[Arc<Node>], peers: &BTreeSet<Peer>, begun: Instant) {
+        let now: BTreeSet<Ipv4Network> = peers.iter().map(|peer| peer.subnet).collect();
+        let before = self.reached.lock().replace(now.clone());
+        // What was there at the start isn't news.
+        let Some(before) = before else {
+            return;
+        };
+        for node in nodes {
+            let subnet = node.spec.as_ref().and_then(|spec| spec.pod_cidr.as_ref());
+            let Some(subnet) = subnet.and_then(|subnet| subnet.parse().ok()) else {
+                continue;
+            };
+            let what = match (before.contains(&subnet), now.contains(&subnet)) {
+                (false, true) => "route",
+                (true, false) => "route removed",
+                _ => continue,
+            };
+            let step = Step::about(node.as_ref(), what).since(begun);
+            steps::record(step.with("subnet", subnet));
+        }
     }
 
     async fn announce(&self, node: &Node, local: Local) -> Result<(), ApiStatus> {

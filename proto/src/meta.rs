@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use std::fmt;
 
 /// Namespace and name of an object; the namespace is empty for cluster scope.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey {
     /// Namespace, or empty.
     pub namespace: String,
@@ -25,6 +25,13 @@ impl ObjectKey {
     /// The key of an object.
     pub fn of<K: Kind>(object: &K) -> Self {
         Self::new(object.namespace(), object.name())
+    }
+}
+
+/// As people write it: keys are in many lines of the log.
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

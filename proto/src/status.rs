@@ -394,6 +394,7 @@ impl Status {
             Code::ResourceExhausted => (429, "TooManyRequests"),
             Code::DeadlineExceeded => (504, "Timeout"),
             Code::InvalidArgument => (400, "BadRequest"),
+            Code::Unimplemented => (405, "MethodNotAllowed"),
             Code::Internal => (500, "InternalError"),
             _ => (503, "ServiceUnavailable"),
         };

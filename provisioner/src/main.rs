@@ -1,7 +1,7 @@
 //! The `hardway-provisioner` process.
 
 use clap::Parser;
-use hardway_client::{Client, health::Checks, logging, pod_health, signals, task, watchdog};
+use hardway_client::{Client, health::Checks, logging, pod_health, signals, steps, task, watchdog};
 use hardway_provisioner::controller::Provisioner;
 use hardway_provisioner::settings::Flags;
 use std::net::SocketAddr;
@@ -25,6 +25,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     flags.check()?;
     let kubeconfig = flags.kubeconfig()?;
     let client = Client::new(&kubeconfig, "hardway-provisioner")?;
+    steps::report(client.clone());
     let provisioner = Provisioner::start(client, &flags);
     let watched = provisioner.synced();
     let checks = Checks::default().ready("informer-sync", watched);

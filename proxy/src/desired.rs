@@ -19,6 +19,13 @@ pub struct Change {
     pub pickers: BTreeSet<Picker>,
 }
 
+impl Change {
+    /// How many elements it takes out and puts in.
+    pub fn size(&self) -> (usize, usize) {
+        (self.gone.len(), self.added.len())
+    }
+}
+
 /// The sum of all Services' elements. Where two Services claim the same
 /// address and port, the one that was first keeps it.
 #[derive(Default)]

@@ -11,6 +11,7 @@ use crate::table::Table;
 use hardway_client::informer::Change;
 use hardway_client::metrics::{Histogram, IntCounter, register_histogram, register_int_counter};
 use hardway_client::queue::backoff;
+use hardway_client::steps::{self, Step};
 use hardway_client::{Client, Informer, Store};
 use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
@@ -30,6 +31,8 @@ const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 const NOT_OURS: &str = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name";
 /// How often the table is looked at, whether others have changed it.
 const CHECK: Duration = Duration::from_secs(30);
+/// Of transactions about more Services, as at the start, nobody is told.
+const MOST_TOLD: usize = 64;
 /// First and longest pause after the kernel refused.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
@@ -192,7 +195,8 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
         let mut failures = 0;
         let mut next_check = tokio::time::Instant::now() + CHECK;
         loop {
-            let change = collect(&self.dirty, &mut desired, &stores, &self.node);
+            let mut touched = Vec::new();
+            let change = collect(&self.dirty, &mut desired, &stores, &self.node, &mut touched);
             if table.is_behind() || !change.is_empty() {
                 let started = Instant::now();
                 match table.apply(&change, &desired).await {
@@ -200,6 +204,9 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
                         failures = 0;
                         *self.health.rules.lock() = Ok(());
                         metrics.duration.observe(started.elapsed().as_secs_f64());
+                        if touched.len() <= MOST_TOLD {
+                            tell_applied(&stores, &touched, &change, started);
+                        }
                     }
                     Err(error) => {
                         failures += 1;
@@ -238,8 +245,29 @@ fn zone(node: &Node) -> Option<&str> {
     (!zone.is_empty()).then_some(zone)
 }
 
+/// Tells who follows a Service that the kernel has it.
+fn tell_applied(stores: &Stores, touched: &[ObjectKey], change: &Delta, started: Instant) {
+    for key in touched {
+        let service = stores.services.get(key);
+        let uid = service.as_ref().map_or("", |service| service.uid());
+        let step = Step::of("services", key.clone(), uid, "nftables")
+            .since(started)
+            .with("added", change.added.len())
+            .with("removed", change.gone.len())
+            .with("services", touched.len());
+        steps::record(step);
+    }
+}
+
 /// Reads all changed Services anew and sums up the difference.
-fn collect(dirty: &Dirty, desired: &mut Desired, stores: &Stores, node: &str) -> Delta {
+/// Those whose elements changed are added to `touched`.
+fn collect(
+    dirty: &Dirty,
+    desired: &mut Desired,
+    stores: &Stores,
+    node: &str,
+    touched: &mut Vec<ObjectKey>,
+) -> Delta {
     let mut change = Delta::default();
     let here = stores.nodes.get(&ObjectKey::new("", node));
     let place = Place {
@@ -255,7 +283,11 @@ fn collect(dirty: &Dirty, desired: &mut Desired, stores: &Stores, node: &str) ->
             let slices = stores.slices.by_index(BY_SERVICE, &key.to_string());
             service::read(&service, &slices, place)
         });
+        let before = change.size();
         let again = desired.replace(&key, of_service(&ports), &mut change);
+        if change.size() != before {
+            touched.push(key.clone());
+        }
         // What another Service held may be theirs now; each gets one more look.
         for other in again {
             if other != key {

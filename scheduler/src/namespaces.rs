@@ -136,7 +136,10 @@ mod tests {
         queue.on_event(ClusterEvent::NamespaceChanged, later, helps);
         let woken = queue.pop(later).expect("it is tried again");
         assert_eq!(
-            selection.find_node(&framework, &nodes, &woken).unwrap(),
+            selection
+                .find_node(&framework, &nodes, &woken)
+                .unwrap()
+                .node,
             "n"
         );
     }

@@ -8,7 +8,7 @@ use crate::plugins;
 use crate::pod_info::{PodInfo, is_finished};
 use crate::preemption::{self, Preemption};
 use crate::queue::Queue;
-use crate::selection::Selection;
+use crate::selection::{Placement, Selection};
 use crate::storage::{self, Choice, Storage};
 use hardway_client::api::{DeleteParams, Patch};
 use hardway_client::events::{EventType, Recorder, reference};
@@ -18,6 +18,7 @@ use hardway_client::metrics::{
     register_int_counter_vec, register_int_gauge_vec,
 };
 use hardway_client::panics::{self, Panic};
+use hardway_client::steps::{self, Step};
 use hardway_client::{Client, Informer, Store, task, trace};
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
@@ -187,6 +188,19 @@ fn traced<F: Future>(pod: &PodInfo, work: F) -> impl Future<Output = F::Output> 
     trace::scope(uid, work).instrument(span)
 }
 
+/// Notes a choice, for who follows the pod.
+fn note_found(pod: &PodInfo, found: &Placement, started: std::time::Instant) {
+    let step = Step::about(pod.pod.as_ref(), "scheduled")
+        .for_audit_id(pod.pod.uid())
+        .since(started)
+        .with("node", &found.node)
+        .with("nodes", found.nodes)
+        .with("feasible", found.feasible)
+        .with("scores", found.best())
+        .with("rejected", found.rejected());
+    steps::record(step);
+}
+
 impl Inner {
     fn node_changed(&self, change: &Change<Node>) {
         let mut state = self.state.lock();
@@ -268,7 +282,8 @@ impl Inner {
             .selection
             .find_node(&inner.framework, state.cache.nodes(), pod);
         let result = match found {
-            Ok(node) => {
+            Ok(found) => {
+                let node = found.node.clone();
                 let nodes: Nodes<'_> = state.cache.nodes();
                 let chosen = nodes.iter().find(|info| info.name == node);
                 // What was there for the filter may be somebody else's by now.
@@ -281,6 +296,7 @@ impl Inner {
                     inner.wake.notify_one();
                     return;
                 };
+                note_found(pod, &found, started);
                 state.cache.assume(pod, &node);
                 state.selection.denominate(&pod.key);
                 let work = inner.clone().bind(pod.clone(), node, volumes);
@@ -288,7 +304,7 @@ impl Inner {
                 "scheduled"
             }
             Err(fit) => {
-                inner.reject(inner.clone(), state, pod, fit);
+                inner.reject(inner.clone(), state, pod, fit, started);
                 "unschedulable"
             }
         };
@@ -328,7 +344,14 @@ impl Inner {
     }
 
     /// A pod that fits nowhere waits; others may have to go for it.
-    fn reject(&self, inner: Arc<Self>, state: &mut State, pod: &Arc<PodInfo>, mut fit: FitError) {
+    fn reject(
+        &self,
+        inner: Arc<Self>,
+        state: &mut State,
+        pod: &Arc<PodInfo>,
+        mut fit: FitError,
+        started: std::time::Instant,
+    ) {
         let mut preemption = None;
         if fit.nodes > 0 {
             let nodes: Nodes<'_> = state.cache.nodes();
@@ -347,6 +370,14 @@ impl Inner {
                 framework.may_help(event, by)
             });
         let message = fit.message();
+        let step = Step::about(pod.pod.as_ref(), "unschedulable")
+            .for_audit_id(pod.pod.uid())
+            .since(started)
+            .with("message", &message);
+        steps::record(match &preemption {
+            Some(found) => step.with("nominated", &found.node),
+            None => step,
+        });
         let pod = pod.clone();
         let known_by = pod.clone();
         let work = async move {

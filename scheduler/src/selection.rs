@@ -1,7 +1,7 @@
 //! Which node a pod gets: filters, then scores.
 
-use crate::fit_error::FitError;
-use crate::framework::{Framework, Nodes};
+use crate::fit_error::{FitError, histogram};
+use crate::framework::{Framework, Nodes, Rejection};
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
 use hardway_proto::meta::ObjectKey;
@@ -11,6 +11,59 @@ use std::sync::Arc;
 /// With more nodes than this, not all are looked at (Kubernetes'
 /// `percentageOfNodesToScore`, adaptive by default).
 const MIN_FEASIBLE: usize = 100;
+
+/// So many of the best nodes are told of.
+const BEST: usize = 3;
+
+/// The node that was found for a pod, and what it was compared with.
+#[derive(Clone, Debug, Default)]
+pub struct Placement {
+    /// The node.
+    pub node: String,
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// How many would have done, of those that were looked at.
+    pub feasible: usize,
+    /// The best nodes with their scores, best first; none if one alone would do.
+    pub scores: Vec<(String, i64)>,
+    /// Which nodes would not, by their position.
+    pub rejections: Vec<(usize, Rejection)>,
+}
+
+impl Placement {
+    /// `worker-1 312, worker-2 287`.
+    pub fn best(&self) -> String {
+        let best = self.scores.iter();
+        let best: Vec<String> = best
+            .map(|(node, score)| format!("{node} {score}"))
+            .collect();
+        best.join(", ")
+    }
+
+    /// How many nodes each plugin has rejected: `2 NodeResourcesFit, 1 TaintToleration`.
+    pub fn rejected(&self) -> String {
+        histogram(
+            self.rejections
+                .iter()
+                .map(|(_, rejection)| rejection.plugin),
+        )
+    }
+}
+
+/// The best of these nodes with their scores, best first; of equals the first.
+fn best(nodes: &[&Arc<NodeInfo>], scores: &[i64]) -> Vec<(String, i64)> {
+    let mut best: Vec<usize> = Vec::with_capacity(BEST + 1);
+    for (at, score) in scores.iter().enumerate() {
+        let place = best.partition_point(|other| scores[*other] >= *score);
+        if place < BEST {
+            best.insert(place, at);
+            best.truncate(BEST);
+        }
+    }
+    best.into_iter()
+        .map(|at| (nodes[at].name.clone(), scores[at]))
+        .collect()
+}
 
 /// What one choice leaves behind for the next.
 #[derive(Default)]
@@ -39,7 +92,7 @@ impl Selection {
         framework: &Framework,
         nodes: Nodes<'_>,
         pod: &PodInfo,
-    ) -> Result<String, FitError> {
+    ) -> Result<Placement, FitError> {
         let total = nodes.iter().filter(|n| n.node.is_some()).count();
         let wanted = feasible_to_find(total);
         let cycle = framework.prepare(pod, nodes);
@@ -75,24 +128,26 @@ impl Selection {
         // another one does, so that equally good nodes take turns.
         let step = if seen == nodes.len() { 1 } else { seen };
         self.start = (self.start + step) % nodes.len().max(1);
-        let best = match feasible.as_slice() {
-            [] => None,
-            [only] => Some(only.name.clone()),
+        let (node, scores) = match feasible.as_slice() {
+            [] => {
+                return Err(FitError {
+                    nodes: total,
+                    rejections,
+                    ..FitError::default()
+                });
+            }
+            [only] => (only.name.clone(), Vec::new()),
             many => {
-                let scores = framework.score(&cycle, pod, many);
-                let mut best = 0;
-                for (at, score) in scores.iter().enumerate() {
-                    if *score > scores[best] {
-                        best = at;
-                    }
-                }
-                Some(many[best].name.clone())
+                let best = best(many, &framework.score(&cycle, pod, many));
+                (best[0].0.clone(), best)
             }
         };
-        best.ok_or(FitError {
+        Ok(Placement {
+            node,
             nodes: total,
+            feasible: feasible.len(),
+            scores,
             rejections,
-            ..FitError::default()
         })
     }
 
@@ -171,7 +226,11 @@ mod tests {
         let second = selection
             .find_node(&framework, &nodes, &pod("b", 0))
             .unwrap();
-        assert_ne!(first, second);
+        assert_ne!(first.node, second.node);
+        assert_eq!((second.feasible, second.nodes), (2, 2));
+        let (best, score) = &second.scores[0];
+        assert_eq!((best, second.scores.len()), (&second.node, 2));
+        assert!(second.best().starts_with(&format!("{best} {score}, ")));
     }
 
     #[test]

@@ -38,10 +38,10 @@ fn plain_pods_on_five_thousand_nodes() {
                 "resources": {"requests": {"cpu": "100m", "memory": "200Mi"}}}]},
         });
         let pod = PodInfo::new(Arc::new(serde_json::from_value(pod).expect("a pod")));
-        let node = selection
+        let found = selection
             .find_node(&framework, cache.nodes(), &pod)
             .expect("there is room");
-        cache.assume(&pod, &node);
+        cache.assume(&pod, &found.node);
     }
     let took = started.elapsed();
     println!(

@@ -45,13 +45,17 @@ pub struct Fairness {
     began_at: Timestamp,
 }
 
-/// Where a request belongs: UIDs, for the headers that tell so.
+/// Where a request belongs: UIDs, for the headers that tell so, and names.
 #[derive(Clone, Debug)]
 pub struct Classified {
     /// Of the flow schema.
     pub schema: Arc<str>,
     /// Of the priority level.
     pub level: Arc<str>,
+    /// The flow schema's name.
+    pub schema_name: Arc<str>,
+    /// The priority level's name.
+    pub level_name: Arc<str>,
 }
 
 impl Fairness {

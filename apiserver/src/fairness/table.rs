@@ -59,6 +59,8 @@ impl Schema {
         Classified {
             schema: self.spec.uid.clone(),
             level: self.level_uid.clone(),
+            schema_name: self.name.clone(),
+            level_name: self.level.name.clone(),
         }
     }
 }

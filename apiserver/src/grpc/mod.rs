@@ -3,13 +3,14 @@
 
 mod convert;
 mod intake;
+mod steps;
 
 use crate::aggregation::discovery;
 use crate::fairness;
 use crate::metrics;
 use crate::pipeline::{
-    Answer, Body, FieldValidation, HeldBytes, Listing, Options, Origin, PatchKind, Pipeline,
-    Record, Request, Target, Verb, present,
+    Answer, Body, Door, FieldValidation, HeldBytes, Listing, Options, Origin, PatchKind, Pipeline,
+    Record, Request, Story, Target, Verb, present,
 };
 use crate::rest::body::Body as HttpBody;
 use crate::rest::identify;
@@ -24,6 +25,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use intake::Intake;
 use parking_lot::Mutex;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tower::ServiceExt;
 
@@ -44,6 +46,7 @@ pub struct GrpcService {
 struct Caller {
     user: User,
     origin: Origin,
+    address: IpAddr,
     /// What the call's message takes in memory.
     _held: Arc<Mutex<HeldBytes>>,
 }
@@ -73,6 +76,7 @@ impl GrpcService {
         parts.extensions.insert(Caller {
             user,
             origin,
+            address: peer.address.ip(),
             _held: held.clone(),
         });
         let request = http::Request::from_parts(parts, Intake::new(body, held));
@@ -97,6 +101,7 @@ impl GrpcService {
             uri: path.to_owned(),
             address: peer.address.ip().to_string(),
             agent: agent.to_owned(),
+            certified: peer.certificate().is_some(),
             impersonator: None,
             load: peer.load.clone(),
         };
@@ -163,6 +168,7 @@ impl Calls {
         let start = std::time::Instant::now();
         let request = Request {
             options,
+            story: Story::begin(Door::Grpc, &origin, &user, verb, &target),
             agent: origin.agent,
             load: origin.load,
             ..Request::new(user, verb, target)
@@ -271,6 +277,38 @@ fn write_options(options: Option<&api::WriteOptions>) -> Result<Options, Status>
 impl api_server::Api for Calls {
     type ListStream = BoxStream<'static, Result<api::ListPage, tonic::Status>>;
     type WatchStream = BoxStream<'static, Result<api::WatchEvent, tonic::Status>>;
+    type WatchStepReadersStream = BoxStream<'static, Result<api::StepReaders, tonic::Status>>;
+
+    async fn watch_step_readers(
+        &self,
+        call: tonic::Request<api::WatchStepReadersRequest>,
+    ) -> Outcome<Self::WatchStepReadersStream> {
+        let instance = call.get_ref().instance.clone();
+        let (reporter, record) = self
+            .reporter(&call, steps::WATCH_READERS, &instance)
+            .await?;
+        let running = (metrics::long_running("WATCH"), record.started(200));
+        let readers = self.pipeline.steps.readers(reporter).map(move |readers| {
+            let _until_its_end = &running;
+            Ok(readers)
+        });
+        Ok(tonic::Response::new(readers.boxed()))
+    }
+
+    async fn report_steps(
+        &self,
+        call: tonic::Request<api::ReportStepsRequest>,
+    ) -> Outcome<api::ReportStepsResponse> {
+        let instance = call.get_ref().instance.clone();
+        let (reporter, record) = self.reporter(&call, steps::REPORT, &instance).await?;
+        let (pipeline, report) = (&self.pipeline, call.into_inner());
+        let taken = pipeline
+            .steps
+            .reported(&reporter, report, pipeline.cache.as_ref());
+        taken.inspect_err(|status| record.failed(status))?;
+        record.completed(200);
+        Ok(tonic::Response::new(api::ReportStepsResponse {}))
+    }
 
     async fn discover(
         &self,

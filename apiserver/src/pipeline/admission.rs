@@ -87,6 +87,10 @@ impl Pipeline {
         let turns = review.notes.turns.lock();
         metrics::admission("admit", operation, refused, took, &turns);
         drop(turns);
+        write
+            .request
+            .story
+            .admitted("mutating", &review.notes, begun);
         let changed = review.notes.is_changed();
         write.pass_on(review.notes);
         outcome.map(|()| changed)
@@ -109,6 +113,10 @@ impl Pipeline {
         let turns = review.notes.turns.lock();
         metrics::admission("validate", operation, refused, took, &turns);
         drop(turns);
+        write
+            .request
+            .story
+            .admitted("validating", &review.notes, begun);
         write.pass_on(review.notes);
         outcome
     }

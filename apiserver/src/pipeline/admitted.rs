@@ -5,7 +5,7 @@ use super::seats::Seat;
 use super::{Answer, Body, Pipeline, Record, Request, Target, Verb, heavy};
 use crate::background::OTHERS;
 use crate::metrics;
-use hardway_access::{Attributes, Operation, User};
+use hardway_access::{Attributes, Decision, Operation, User};
 use hardway_client::serving::caught;
 use hardway_proto::Status;
 use hardway_proto::fields::FieldSelector;
@@ -70,6 +70,7 @@ impl Pipeline {
             let seat = self.seats.take_plain(&request).await;
             let status = seat.err().unwrap_or(why);
             record.failed(&status);
+            request.story.end(&self.steps, &request, Err(&status));
             return Err(Box::new(Refused { request, status }));
         }
         let target = &request.target;
@@ -102,6 +103,7 @@ impl Pipeline {
         brought: Result<Body, Status>,
         respond: impl FnOnce(Request, Result<Answer, Status>) -> F + Send + 'static,
     ) -> T {
+        let begun = Instant::now();
         let taken = match brought.and_then(|body| admitted.bring(body)) {
             Ok(()) => self.seats.take(&admitted.request, &self.cache).await,
             Err(status) => Err(status),
@@ -110,9 +112,12 @@ impl Pipeline {
             Ok(seat) => seat,
             Err(status) => {
                 admitted.record.failed(&status);
+                let request = &admitted.request;
+                request.story.end(&self.steps, request, Err(&status));
                 return respond(admitted.request, Err(status)).await;
             }
         };
+        admitted.request.story.seated(&admitted.request, begun);
         let lane = seat.lane();
         admitted.seat = Some(seat);
         let (behind, load) = (self.clone(), admitted.request.load.clone());
@@ -146,6 +151,7 @@ impl Pipeline {
         });
         record.annotated(request.annotations.get_mut());
         record.answered(&mut outcome);
+        request.story.end(&self.steps, request, outcome.as_ref());
         outcome.map(|answer| match seat.take() {
             Some(seat) => answer.keeping(seat),
             None => answer,
@@ -205,16 +211,24 @@ impl Pipeline {
             .map(|name| target.named(&target.namespace, name));
         let target = pinned.as_ref().unwrap_or(target);
         let asked = target.attributes(user, verb.as_str());
-        self.permit(&asked.limited_to(&fields), record)
+        let begun = Instant::now();
+        let reason = self.decide(&asked.limited_to(&fields), record)?;
+        request.story.authorized(&reason, begun);
+        Ok(())
     }
 
     /// May the user do this? The audit log keeps the answer.
     pub fn permit(&self, asked: &Attributes, record: &Record) -> Result<(), Status> {
+        self.decide(asked, record).map(|_| ())
+    }
+
+    /// The same, with the reason why they may.
+    fn decide(&self, asked: &Attributes, record: &Record) -> Result<String, Status> {
         let decision = self.authorizer.authorize(asked);
         record.decided(&decision);
-        match decision.is_allowed() {
-            true => Ok(()),
-            false => Err(asked.forbidden(decision.reason())),
+        match decision {
+            Decision::Allow { reason } => Ok(reason),
+            refused => Err(asked.forbidden(refused.reason())),
         }
     }
 

@@ -144,7 +144,7 @@ impl Pipeline {
                     expected: 0,
                 },
             };
-            match self.commit(change).await {
+            match self.commit(request, change).await {
                 Ok(stored) => return Ok(stored.created()),
                 Err(StoreError::Changed(_)) => return Err(target.already_exists()),
                 Err(StoreError::Claimed(keys)) => services.claimed(target, &keys)?,

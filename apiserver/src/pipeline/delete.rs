@@ -88,7 +88,7 @@ impl Pipeline {
                             ..Write::default()
                         },
                     };
-                    self.commit(change).await
+                    self.commit(request, change).await
                 }
                 _ => {
                     let write = Write {
@@ -97,10 +97,7 @@ impl Pipeline {
                         releases: self.services.held(target, &value),
                         ..Write::default()
                     };
-                    let committed = self.store.commit(write).await;
-                    if let Ok(revision) = committed {
-                        self.put_in_force(target, revision).await;
-                    }
+                    let committed = self.carry_out(request, target, &value, write).await;
                     committed.map(|_| gone(target, &value))
                 }
             };

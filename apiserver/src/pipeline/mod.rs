@@ -23,6 +23,7 @@ mod request;
 mod seats;
 mod selection;
 mod services;
+mod story;
 mod subresource;
 mod update;
 mod versions;
@@ -41,12 +42,14 @@ pub use request::{Answer, Body, Object, PatchKind, Request, Target, Verb};
 pub use seats::{Held, Seat, Seats};
 pub use selection::Selection;
 pub use services::{Network, Services};
+pub use story::{Door, Story};
 pub use versions::Versions;
 pub use watch::{Watch, WatchItem, bookmark};
 
 use crate::aggregation::Aggregation;
 use crate::cache::Cache;
 use crate::conversion::Conversion;
+use crate::steps::Steps;
 use crate::store::Store;
 use hardway_access::{
     Admission, Authenticator, Authorizer, Operation, Reviews, TokenIssuer, audit,
@@ -91,6 +94,8 @@ pub struct Pipeline {
     pub conversion: Arc<Conversion>,
     /// What other servers serve.
     pub aggregation: Arc<Aggregation>,
+    /// What all processes do.
+    pub steps: Arc<Steps>,
 }
 
 /// Whether the pipeline itself does what is asked. A stream is opened by who brought the

@@ -116,7 +116,7 @@ impl Pipeline {
                 }
                 // So that writing everything as it is brings in a new key.
                 Step::Nothing(value) if current.stale && !request.options.dry_run => {
-                    self.put(target, &current, value).await?
+                    self.put(request, &current, value).await?
                 }
                 Step::Nothing(value) => {
                     return self.unchanged(request, current, value).await.map(Some);
@@ -124,8 +124,8 @@ impl Pipeline {
                 Step::Put(value) | Step::Remove(value) if request.options.dry_run => {
                     return Ok(Some(Object::of(&present::to_served(target, value))));
                 }
-                Step::Put(value) => self.put(target, &current, value).await?,
-                Step::Remove(value) => self.remove(target, &current, &value).await?,
+                Step::Put(value) => self.put(request, &current, value).await?,
+                Step::Remove(value) => self.remove(request, &current, &value).await?,
             };
             match outcome {
                 Ok(object) => return Ok(Some(object)),
@@ -184,10 +184,11 @@ impl Pipeline {
     /// Stores; or gives what was found instead.
     async fn put(
         &self,
-        target: &Target,
+        request: &Request,
         current: &Current,
         mut object: Value,
     ) -> Result<Result<Object, Option<Stored>>, Status> {
+        let target = &request.target;
         let mut causes = Vec::new();
         let mut services =
             self.services
@@ -209,7 +210,7 @@ impl Pipeline {
                     releases: claims.give_back,
                 },
             };
-            match self.commit(change).await {
+            match self.commit(request, change).await {
                 Ok(object) => return Ok(Ok(object)),
                 Err(StoreError::Changed(found)) => return Ok(Err(found)),
                 Err(StoreError::Claimed(keys)) => services.claimed(target, &keys)?,
@@ -220,19 +221,19 @@ impl Pipeline {
 
     async fn remove(
         &self,
-        target: &Target,
+        request: &Request,
         current: &Current,
         object: &Value,
     ) -> Result<Result<Object, Option<Stored>>, Status> {
+        let target = &request.target;
         let write = Write {
             key: target.store_key(),
             expected: current.revision,
             releases: self.services.held(target, &current.value),
             ..Write::default()
         };
-        match self.store.commit(write).await {
+        match self.carry_out(request, target, object, write).await {
             Ok(revision) => {
-                self.put_in_force(target, revision).await;
                 let mut object = object.clone();
                 metadata::of(&mut object)
                     .insert("resourceVersion".into(), revision.to_string().into());

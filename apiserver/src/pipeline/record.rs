@@ -20,6 +20,8 @@ pub struct Origin {
     pub address: String,
     /// Its user agent.
     pub agent: String,
+    /// Whether it has shown a client certificate.
+    pub certified: bool,
     /// Who it really is, if it acts as somebody else.
     pub impersonator: Option<User>,
     /// Whether much is asked for on the connection.

@@ -325,6 +325,8 @@ pub struct Request {
     pub load: Arc<ConnectionLoad>,
     /// What it has come to know of objects in other versions.
     pub versions: super::Versions,
+    /// What has become of it so far.
+    pub story: super::Story,
 }
 
 /// How long a write may take (`requestTimeoutUpperBound` of `k8s.io/apiserver`,
@@ -354,6 +356,7 @@ impl Request {
             classified: OnceLock::new(),
             load: Arc::default(),
             versions: super::Versions::default(),
+            story: super::Story::default(),
         }
     }
 
@@ -377,6 +380,7 @@ impl Request {
             begun: self.begun,
             deadline: self.deadline,
             load: self.load.clone(),
+            story: self.story.clone(),
             ..Self::new(self.user.clone(), verb, target)
         }
     }

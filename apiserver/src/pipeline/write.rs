@@ -11,6 +11,7 @@ use hardway_resources::Schema;
 use hardway_resources::rows::{Handler, Part};
 use jiff::Timestamp;
 use serde_json::Value;
+use std::time::Instant;
 
 /// An object about to be stored.
 pub(super) struct Change<'a> {
@@ -26,14 +27,19 @@ pub(super) struct Change<'a> {
 
 impl Pipeline {
     /// Stores an object; gives it as it is served.
-    pub(super) async fn commit(&self, change: Change<'_>) -> Result<Object, StoreError> {
+    pub(super) async fn commit(
+        &self,
+        request: &Request,
+        change: Change<'_>,
+    ) -> Result<Object, StoreError> {
         let json = splice::encode(change.object);
         let write = Write {
             value: Some(json.clone()),
             ..change.write
         };
-        let revision = self.store.commit(write).await?;
-        self.put_in_force(change.target, revision).await;
+        let revision = self
+            .carry_out(request, change.target, change.object, write)
+            .await?;
         let answer = change.served.map(splice::encode);
         let json = Versioned::new(answer.as_ref().unwrap_or(&json), revision)
             .map(|versioned| versioned.bytes)
@@ -45,9 +51,24 @@ impl Pipeline {
         })
     }
 
+    /// Does a write of an object, which has no value if the object goes; gives its revision.
+    pub(super) async fn carry_out(
+        &self,
+        request: &Request,
+        target: &Target,
+        object: &Value,
+        write: Write,
+    ) -> Result<i64, StoreError> {
+        let (is_removed, begun) = (write.value.is_none(), Instant::now());
+        let revision = self.store.commit(write).await?;
+        request.story.stored(object, is_removed, revision, begun);
+        self.put_in_force(target, revision).await;
+        Ok(revision)
+    }
+
     /// What configures admission holds for every request that comes after it was written: the
     /// answer waits until the cache, out of which admission reads it, has it.
-    pub(super) async fn put_in_force(&self, target: &Target, revision: i64) {
+    async fn put_in_force(&self, target: &Target, revision: i64) {
         if target.group() != REGISTRATION_GROUP {
             return;
         }

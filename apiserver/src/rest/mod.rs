@@ -12,6 +12,7 @@ mod objects;
 mod outcome;
 pub mod path;
 mod remote;
+mod steps;
 
 pub use documents::{Documents, GIT_VERSION};
 pub use identity::identify;
@@ -21,7 +22,8 @@ use crate::aggregation::remote::Remote;
 use crate::fairness;
 use crate::metrics;
 use crate::pipeline::{
-    Body as RequestBody, Options, Origin, Pipeline, Record, Request, TIMEOUT, Target, Verb, pairs,
+    Body as RequestBody, Door, Options, Origin, Pipeline, Record, Request, Story, TIMEOUT, Target,
+    Verb, pairs,
 };
 use crate::subresources::{self, Upstreams};
 use asked::{Asked, attributes, verb};
@@ -89,7 +91,10 @@ impl Rest {
         let resource = path::parse(path).filter(|_| !path.starts_with("/openapi/"));
         let asked = Asked::of(&request, resource);
         let query = request.uri().query().unwrap_or_default();
-        let allotted = deadline::allotted(&asked.verb, asked.resource.as_ref(), query);
+        let allotted = match steps::lasts(path, query) {
+            true => Ok(None),
+            false => deadline::allotted(&asked.verb, asked.resource.as_ref(), query),
+        };
         let deadline = match &allotted {
             Ok(allotted) => allotted.map(|time| Instant::now() + time),
             Err(_) => Some(Instant::now() + TIMEOUT),
@@ -171,6 +176,7 @@ impl Rest {
                 .map_or_else(String::new, ToString::to_string),
             address: peer.address.ip().to_string(),
             agent: header_text(request.headers(), header::USER_AGENT).to_owned(),
+            certified: peer.certificate().is_some(),
             impersonator: None,
             load: peer.load.clone(),
         };
@@ -197,7 +203,7 @@ impl Rest {
                 .await;
         }
         if let Some(resource) = resource {
-            return self.resource(request, resource, caller).await;
+            return self.resource(request, resource, caller, &origin).await;
         }
         let (digest, details) = fairness::path_digest(user, &verb, &path);
         let seats = &self.pipeline.seats;
@@ -246,6 +252,9 @@ impl Rest {
             let content_type = hardway_client::metrics::CONTENT_TYPE;
             return Ok(body::respond(200, content_type, body::full(text)));
         }
+        if path == steps::PATH {
+            return steps::answer(&self.pipeline, query, caller);
+        }
         if let Some(fairness) = self.pipeline.seats.fairness() {
             let detailed =
                 pairs(query).any(|(name, v)| name == "includeRequestDetails" && !v.is_empty());
@@ -287,6 +296,7 @@ impl Rest {
         mut request: http::Request<Incoming>,
         path: ResourcePath,
         caller: Caller<'_>,
+        origin: &Origin,
     ) -> Result<Response<Body>, Status> {
         let start = Instant::now();
         let query = request.uri().query().unwrap_or_default().to_owned();
@@ -336,6 +346,7 @@ impl Rest {
             form = form.within(accept, InProtobuf::Nothing)?;
         }
         asked.options = Options::from_query(&query)?;
+        asked.story = Story::begin(Door::Rest, origin, &asked.user, asked.verb, &asked.target);
         let wanted = Representation {
             form,
             include,

@@ -36,7 +36,7 @@ pub(super) async fn respond(
 
 /// Tells in headers where a request belongs.
 pub(super) fn tell(response: &mut Response<Body>, classified: Option<&Classified>) {
-    let Some(Classified { schema, level }) = classified else {
+    let Some(Classified { schema, level, .. }) = classified else {
         return;
     };
     for (name, uid) in [

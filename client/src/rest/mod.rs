@@ -263,8 +263,24 @@ type Outcome<T> = Result<tonic::Response<T>, tonic::Status>;
 
 #[tonic::async_trait]
 impl api_server::Api for Translator {
+    type WatchStepReadersStream = BoxStream<'static, Result<api::StepReaders, tonic::Status>>;
     type ListStream = BoxStream<'static, Result<api::ListPage, tonic::Status>>;
     type WatchStream = BoxStream<'static, Result<api::WatchEvent, tonic::Status>>;
+
+    /// Nobody reads steps here.
+    async fn watch_step_readers(
+        &self,
+        _: tonic::Request<api::WatchStepReadersRequest>,
+    ) -> Outcome<Self::WatchStepReadersStream> {
+        Err(Status::method_not_allowed().into())
+    }
+
+    async fn report_steps(
+        &self,
+        _: tonic::Request<api::ReportStepsRequest>,
+    ) -> Outcome<api::ReportStepsResponse> {
+        Err(Status::method_not_allowed().into())
+    }
 
     async fn discover(
         &self,

@@ -10,6 +10,7 @@ use crate::objects::Objects;
 use crate::pod;
 use backoff::Backoff;
 use hardway_client::events::{EventType, Recorder};
+use hardway_client::steps::{self, Step};
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use parking_lot::Mutex;
@@ -66,7 +67,16 @@ impl Puller {
     /// Makes the container's image present as its pull policy says; answers
     /// the runtime's reference to it. Events tell what happens.
     pub async fn ensure(&self, pod: &Pod, container: &Container) -> Result<String, Error> {
+        let begun = Instant::now();
         let outcome = self.ensure_quietly(pod, container).await;
+        let step = Step::about(pod, "image")
+            .since(begun)
+            .with("container", &container.name)
+            .with("image", container.image.as_deref().unwrap_or_default());
+        steps::record(match &outcome {
+            Ok(_) => step,
+            Err(error) => step.with("error", error.reason),
+        });
         if let Err(error) = &outcome {
             let text = format!("Error: {}", error.reason);
             self.event(pod, container, EventType::Warning, "Failed", text);
@@ -138,6 +148,8 @@ impl Puller {
         match pulled {
             Ok(reference) => {
                 let (took, waited) = (began.elapsed(), asked.elapsed());
+                let step = Step::about(pod, "pulled").took(took);
+                steps::record(step.with("image", wanted));
                 self.backoff.lock().succeeded(&key);
                 normal(
                     "Pulled",

@@ -15,6 +15,7 @@ use crate::cri::{self, ContainerState};
 use crate::pod;
 use hardway_client::events::{EventType, Recorder};
 use hardway_client::panics;
+use hardway_client::steps::{self, Step};
 use hardway_proto::Kind as _;
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 use metrics::Metrics;
@@ -281,6 +282,12 @@ impl Worker {
         if self.kind == Kind::Startup && success {
             self.started.send_replace(true);
         }
+        let verdict = if success { "passes" } else { "fails" };
+        let step = Step::about(self.target.pod.as_ref(), "probe")
+            .with("container", &self.target.container.name)
+            .with("kind", self.kind)
+            .with("verdict", verdict);
+        steps::record(step);
         // Nobody listens any more when the kubelet stops.
         let _ = self.updates.send(Update {
             pod_uid: self.target.pod.uid().to_owned(),

@@ -6,7 +6,9 @@ use super::now;
 use hardway_client::api::{Api, Client, DeleteParams, Patch};
 use hardway_client::controller::{self, Next};
 use hardway_client::queue::WorkQueue;
+use hardway_client::steps::{self, Step};
 use hardway_client::{task, trace};
+use hardway_proto::meta::ObjectKey;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 use parking_lot::Mutex;
@@ -30,6 +32,38 @@ struct Entry {
     written: Option<PodStatus>,
     /// Whether the pod goes once the status is there.
     remove: bool,
+}
+
+/// What of a status is worth to be told to who follows the pod.
+#[derive(PartialEq, Eq)]
+struct Shown<'a> {
+    phase: &'a str,
+    reason: &'a str,
+    address: &'a str,
+    is_ready: bool,
+}
+
+impl<'a> Shown<'a> {
+    fn of(status: &'a PodStatus) -> Self {
+        let text = |field: &'a Option<String>| field.as_deref().unwrap_or_default();
+        let conditions = status.conditions.iter().flatten();
+        let is_ready =
+            |condition: &PodCondition| condition.type_ == "Ready" && condition.status == "True";
+        Self {
+            phase: text(&status.phase),
+            reason: text(&status.reason),
+            address: text(&status.pod_ip),
+            is_ready: conditions.into_iter().any(is_ready),
+        }
+    }
+
+    fn step(&self, key: ObjectKey, uid: &str) -> Step {
+        Step::of("pods", key, uid, "status")
+            .with("phase", self.phase)
+            .with("reason", self.reason)
+            .with("address", self.address)
+            .with("ready", self.is_ready)
+    }
 }
 
 /// Takes statuses; clones share.
@@ -75,6 +109,11 @@ impl Writer {
             remove: false,
         });
         let wanted = with_times(status, &entry.wanted);
+        let shown = Shown::of(&wanted);
+        if shown != Shown::of(&entry.wanted) {
+            let key = ObjectKey::new(entry.namespace.as_str(), entry.name.as_str());
+            steps::record(shown.step(key, &uid));
+        }
         if entry.wanted != wanted || entry.written.as_ref() != Some(&wanted) {
             entry.wanted = wanted.clone();
             self.queue.add(uid);

@@ -10,9 +10,11 @@ use crate::hooks::Hooks;
 use crate::security_context::Profiles;
 use crate::volumes::Request;
 use crate::{container, cri, dns, hosts, pod, qos, sandbox};
+use hardway_client::steps::{self, Step};
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::{Container, Pod};
 use std::path::Path;
+use std::time::Instant;
 
 /// A container that can't be started: reason and message for its status.
 struct Trouble {
@@ -42,8 +44,11 @@ impl Worker {
         if self.volumes.is_some() {
             return Ok(());
         }
+        let begun = Instant::now();
         match self.context.volumes.mount(pod).await {
             Ok(paths) => {
+                let step = Step::about(pod, "volumes").since(begun);
+                steps::record(step.with("count", paths.len()));
                 self.volumes = Some(paths);
                 Ok(())
             }
@@ -111,9 +116,14 @@ impl Worker {
         let handler = context.objects.runtime_handler(class).await;
         let handler = handler.map_err(|e| self.no_sandbox(pod, &e))?;
         let runtime = context.runtime.clone();
+        let (begun, runtime_handler) = (Instant::now(), handler.clone());
         let call = async move { runtime.run_pod_sandbox(config, handler).await };
         let made = self.calls.whole(call).await;
         made.map_err(|e| self.no_sandbox(pod, &e))?;
+        // The runtime has CNI plugins connect it, meanwhile.
+        let step = Step::about(pod, "sandbox").since(begun);
+        let step = step.with("attempt", attempt);
+        steps::record(step.with("runtimeHandler", runtime_handler));
         context.nudge.notify_one();
         Ok(())
     }
@@ -240,11 +250,14 @@ impl Worker {
         })?;
         let (runtime, of) = (context.runtime.clone(), sandbox.id.clone());
         let call = async move { runtime.create_container(&of, config, sandbox_config).await };
+        let begun = Instant::now();
         let id = self
             .calls
             .whole(call)
             .await
             .map_err(|e| Trouble::new("CreateContainerError", e.message))?;
+        let step = Step::about(pod, "created").since(begun);
+        steps::record(step.with("container", name));
         context.container_event(
             pod,
             name,
@@ -254,10 +267,14 @@ impl Worker {
         );
         let (runtime, started) = (context.runtime.clone(), id.clone());
         let call = async move { runtime.start_container(&started).await };
+        let begun = Instant::now();
         self.calls
             .whole(call)
             .await
             .map_err(|e| Trouble::new("RunContainerError", e.message))?;
+        let step = Step::about(pod, "started").since(begun);
+        let step = step.with("container", name);
+        steps::record(step.with("restarts", start.restart_count));
         context.container_event(
             pod,
             name,

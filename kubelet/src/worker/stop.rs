@@ -9,6 +9,7 @@ use crate::cri;
 use crate::hooks::Hooks;
 use crate::sandbox::log_directory;
 use crate::{garbage, pod};
+use hardway_client::steps::{self, Step};
 use hardway_proto::Kind;
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
@@ -136,11 +137,13 @@ impl Stopper {
                 .await?;
         }
         for sandbox in observed.sandboxes.iter().filter(|s| s.ready) {
+            let begun = Instant::now();
             let stopped = self.context.runtime.stop_pod_sandbox(&sandbox.id).await;
             ignore_missing(stopped).inspect_err(|error| {
                 let text = format!("error killing pod: {error}");
                 self.context.pod_event(pod, true, "FailedKillPod", text);
             })?;
+            steps::record(Step::about(pod, "sandbox stopped").took(begun.elapsed()));
         }
         Ok(())
     }
@@ -185,9 +188,13 @@ impl Stopper {
             context.probes.terminating(&instance.id);
             self.pre_stop(pod, observed, instance, until).await;
         }
-        let left = until.saturating_duration_since(Instant::now()).max(MINIMUM);
+        let begun = Instant::now();
+        let left = until.saturating_duration_since(begun).max(MINIMUM);
         let stopped = context.runtime.stop_container(&instance.id, left).await;
-        Ok(ignore_missing(stopped)?)
+        ignore_missing(stopped)?;
+        let step = Step::about(pod, "stopped").took(begun.elapsed());
+        steps::record(step.with("container", &instance.name));
+        Ok(())
     }
 
     async fn pre_stop(&self, pod: &Pod, observed: &Observed, instance: &Instance, until: Instant) {

@@ -1,0 +1,126 @@
+//! What all processes do, for who follows it (`hardway follow`).
+//!
+//! The apiserver adds its own steps as they happen, those of each request that writes
+//! ([`story`](crate::pipeline)). The other processes hand theirs in over gRPC while somebody
+//! reads ([`reporters`]); people read them as lines of JSON at [`PATH`] ([`reader`]).
+//!
+//! All that is kept is the newest steps, in one ring. A reader is a place in it, as a watcher
+//! is in the watch cache's history: who falls behind is told how many steps were missed.
+
+mod line;
+mod reader;
+mod reporters;
+
+pub use reader::{Filter, Reader};
+pub use reporters::Reporter;
+
+use hardway_client::steps::ring::Ring;
+use hardway_client::steps::{Step, size};
+use hardway_proto::api;
+use parking_lot::Mutex;
+use reporters::Reporters;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
+
+/// Where people read steps. Who may is said by RBAC, as for any path that is no resource.
+pub const PATH: &str = "/debug/hardway/steps";
+
+/// So many steps of all processes are kept …
+const MOST: usize = 8192;
+/// … of so many bytes together.
+const LARGEST: usize = 4 << 20;
+
+/// A step, and whose it is.
+struct Told {
+    process: &'static str,
+    host: Arc<str>,
+    step: api::Step,
+}
+
+/// The newest steps of all processes.
+pub struct Steps {
+    /// Where this process runs.
+    host: Arc<str>,
+    ring: Mutex<Ring<Arc<Told>>>,
+    reporters: Mutex<Reporters>,
+    /// Changes with every step, and with whatever else readers wait for.
+    news: watch::Sender<()>,
+    /// How many read.
+    readers: watch::Sender<usize>,
+    stopped: AtomicBool,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
+        Self {
+            host: host.as_deref().map_or("", str::trim).into(),
+            ring: Mutex::new(Ring::new(MOST, LARGEST)),
+            reporters: Mutex::default(),
+            news: watch::Sender::new(()),
+            readers: watch::Sender::new(0),
+            stopped: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Steps {
+    /// Adds steps of the apiserver itself.
+    pub fn record(&self, steps: impl Iterator<Item = Step>) {
+        let told = steps.map(|step| Told {
+            process: "apiserver",
+            host: self.host.clone(),
+            step: step.into_message(),
+        });
+        self.add(told);
+    }
+
+    fn add(&self, told: impl Iterator<Item = Told>) {
+        {
+            let mut ring = self.ring.lock();
+            for told in told {
+                let size = size(&told.step);
+                ring.push(Arc::new(told), size);
+            }
+        }
+        self.wake();
+    }
+
+    /// Wakes those who read.
+    fn wake(&self) {
+        if self.news.receiver_count() > 0 {
+            self.news.send_replace(());
+        }
+    }
+
+    /// Ends all that is read and reported: the server stops.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.readers.send_modify(|_| ());
+        self.wake();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+}
+
+/// Somebody reads, until this is dropped.
+struct Reading(Arc<Steps>);
+
+impl Reading {
+    fn begin(steps: &Arc<Steps>) -> Self {
+        if *steps.readers.borrow() == 0 {
+            steps.reporters.lock().expect_all();
+        }
+        steps.readers.send_modify(|readers| *readers += 1);
+        Self(steps.clone())
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.readers.send_modify(|readers| *readers -= 1);
+    }
+}
