@@ -137,11 +137,9 @@ impl Story {
         let text = |field: &str| metadata[field].as_str().unwrap_or_default();
         let what = if is_removed { "removed" } else { "stored" };
         let mut step = Step::new(what).since(begun).with("revision", revision);
-        let owners = metadata["ownerReferences"].as_array();
-        for owner in owners.into_iter().flatten() {
-            let uid = owner["uid"].as_str().unwrap_or_default();
-            step = step.with("owner", uid);
-        }
+        let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
+        let owners: Vec<&str> = owners.filter_map(|owner| owner["uid"].as_str()).collect();
+        step = step.with("owners", owners.join(" "));
         if let Some(node) = object["spec"]["nodeName"].as_str() {
             step = step.with("node", node);
         }

@@ -25,6 +25,7 @@ mod protocols;
 mod refusals;
 mod renewal;
 mod starting;
+mod steps;
 mod timeouts;
 mod versions;
 mod warnings;

@@ -27,6 +27,7 @@ pub fn make(dir: &Path) {
         ("jane", "jane", "dev"),
         ("node", "system:node:n1", "system:nodes"),
         ("overlay", "system:flannel-lite:n1", "system:flannel-lite"),
+        ("scheduler", "system:kube-scheduler", ""),
     ] {
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();

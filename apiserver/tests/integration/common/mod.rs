@@ -9,6 +9,8 @@ pub mod people;
 mod process;
 mod requests;
 
+pub use requests::Watch;
+
 use clap::Parser;
 use etcd::Etcd;
 use hardway_apiserver::flags::Flags;

@@ -172,10 +172,7 @@ impl Lab {
             .try_call(Method::GET, path, "", Bytes::new())
             .await
             .expect("the apiserver answers");
-        Watch {
-            body: response.into_body(),
-            buffer: Vec::new(),
-        }
+        Watch::of(response)
     }
 }
 
@@ -194,6 +191,14 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// An answer that comes line by line.
+    pub fn of(answer: Response<Incoming>) -> Self {
+        Self {
+            body: answer.into_body(),
+            buffer: Vec::new(),
+        }
+    }
+
     /// The next event; `None` at the end.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
