@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstream::eprintln;
@@ -8,20 +8,32 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::process::Action;
 use crate::commands::{
-    addons, certificates, completion, conformance, cp, docker_env, down, image, init as init_host,
-    join, kubectl, logs, node, package, process, reset, ssh, status, storage, swap, test, token,
-    tools, tutorial, up,
+    addons, certificates, completion, config, conformance, cp, delete, docker_env, down, image,
+    init as init_host, ip, join, kubectl, logs, node, package, process, profile, reset, service,
+    ssh, start, status, stop, storage, swap, test, token, tools, tunnel, tutorial, up,
 };
 use crate::compile;
-use crate::failure::{OrFail, Result};
-use crate::lab::{Lab, init};
+use crate::failure::{Failure, Result};
+use crate::lab::init;
+use crate::profiles::Profile;
+use crate::profiles::choose::Asked;
 
-/// Sets up Kubernetes: on real hosts with `init` and `join`, or as a lab of several
-/// hosts on this machine with `up`.
+/// Sets up Kubernetes: on this machine with `start`, on real hosts with `init` and `join`, or,
+/// for work on hardway itself, as a lab of several hosts with `up`.
 #[derive(Debug, Parser)]
 #[command(name = "hardway", version)]
 struct Arguments {
-    /// Folder of the lab [default: .lab in the repository]
+    /// Name of the cluster [default: $HARDWAY_PROFILE, or what `profile` has set, or hardway]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "NAME",
+        conflicts_with = "dir"
+    )]
+    profile: Option<String>,
+    /// Folder of a lab, instead of a cluster's name [default: .lab in the repository, where
+    /// there is no cluster]
     #[arg(long, global = true, value_name = "FOLDER")]
     dir: Option<PathBuf>,
     #[command(subcommand)]
@@ -30,37 +42,34 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Build everything and bring the cluster up; repeat it after a change
+    /// Start a cluster, which is made the first time: one host that is control plane and
+    /// worker, or several
+    Start(start::Options),
+    /// End a cluster's processes; what it has stored is kept, and `start` resumes it
+    Stop(stop::Options),
+    /// Take a cluster off this machine, with all it has stored
+    Delete(delete::Options),
+    /// Show how the cluster is; of a lab every process
+    Status(status::Options),
+    /// Print a host's address
+    Ip(ip::Options),
+    /// Which clusters there are, and which is meant when nobody says
+    Profile(profile::Options),
+    /// Defaults that stay
+    Config {
+        #[command(subcommand)]
+        action: config::Action,
+    },
+    /// Build everything and bring a lab of several hosts up; repeat it after a change
     Up(up::Options),
-    /// Take the cluster off this machine; certificates and images stay
+    /// Take a lab off this machine; certificates and images stay
     Down {
         /// Remove certificates and images as well
         #[arg(long)]
         purge: bool,
     },
-    /// Show every process: number, age, memory, health
-    Status,
-    /// Show the log of a process
-    Logs {
-        /// PROCESS or PROCESS@HOST
-        process: String,
-        /// Go on showing what is added
-        #[arg(short, long)]
-        follow: bool,
-        /// Show only this many lines from the end
-        #[arg(long)]
-        tail: Option<u64>,
-    },
-    /// Start a process and wait until it does its work
-    Start {
-        /// PROCESS or PROCESS@HOST
-        process: String,
-    },
-    /// End a process politely
-    Stop {
-        /// PROCESS or PROCESS@HOST
-        process: String,
-    },
+    /// Show the log of a process, or what in the logs of all is worth looking at
+    Logs(logs::Options),
     /// End a process politely and start it again
     Restart {
         /// PROCESS or PROCESS@HOST
@@ -110,17 +119,20 @@ enum Command {
         #[command(subcommand)]
         action: storage::Action,
     },
-    /// Build the image of an example that `up` doesn't build, and put it into the lab's registry
+    /// Put images into the nodes without a registry, list and remove them; build some
     Image {
-        /// The example
-        #[arg(value_enum)]
-        example: image::Example,
+        #[command(subcommand)]
+        action: image::Action,
     },
     /// What runs in the cluster itself: DNS, metrics, volumes and more
     Addons {
         #[command(subcommand)]
         action: addons::Action,
     },
+    /// Show where a Service is reached, and open it in the browser
+    Service(service::Options),
+    /// Give Services of type LoadBalancer addresses, until Ctrl-C
+    Tunnel(tunnel::Options),
     /// Run kubectl with the cluster's kubeconfig
     #[command(disable_help_flag = true)]
     Kubectl(kubectl::Arguments),
@@ -190,24 +202,30 @@ pub fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     match run(&arguments) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
             eprintln!("error: {failure}");
             if let Some(way_out) = &failure.way_out {
                 eprintln!("  {way_out}");
             }
-            ExitCode::FAILURE
+            ExitCode::from(failure.exit)
         }
     }
 }
 
-/// Whether all is well.
-fn run(arguments: &Arguments) -> Result<bool> {
-    let folder = || folder(arguments.dir.as_deref());
-    let lab = || Lab::open(&folder()?);
+/// Does it; with 0 all is well.
+fn run(arguments: &Arguments) -> Result<u8> {
+    let asked = Asked {
+        dir: arguments.dir.clone(),
+        profile: arguments.profile.clone(),
+    };
+    let is_named = asked.dir.is_some() || asked.profile.is_some();
+    let folder = || folder_of_lab(&asked);
+    let lab = || asked.choose()?.lab();
+    let process = |name: &str, action| process::run(&lab()?, name, action);
+    let code = |is_well: bool| u8::from(!is_well);
     let run_tool = |tool, words: &tools::Arguments| {
-        let named = arguments.dir.is_some();
+        let named = is_named;
         let lab = match lab() {
             Err(failure) if named => return Err(failure),
             other => other.ok(),
@@ -215,20 +233,26 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Ok(tools::run(tool, words, lab.as_ref(), named))
     };
     match &arguments.command {
+        Command::Start(options) => match &options.process {
+            Some(name) => process(name, Action::Start)?,
+            None => start::run(&named_cluster(&asked, "start")?, options)?,
+        },
+        Command::Stop(options) => match &options.process {
+            Some(name) => process(name, Action::Stop)?,
+            None => stop::run(&named_cluster(&asked, "stop")?, options)?,
+        },
+        Command::Delete(options) => delete::run(&named_cluster(&asked, "delete")?, options)?,
+        Command::Status(options) => return status::run(&asked.choose()?, options),
+        Command::Ip(options) => ip::run(&lab()?, options)?,
+        Command::Profile(options) => profile::run(&asked, options)?,
+        Command::Config { action } => config::run(action)?,
         Command::Up(options) => up::run(&folder()?, options)?,
         Command::Down { purge } => down::run(&folder()?, *purge)?,
-        Command::Status => return status::run(&lab()?),
-        Command::Logs {
-            process,
-            follow,
-            tail,
-        } => logs::run(&lab()?, process, *follow, *tail)?,
-        Command::Start { process } => process::run(&lab()?, process, Action::Start)?,
-        Command::Stop { process } => process::run(&lab()?, process, Action::Stop)?,
-        Command::Restart { process } => process::run(&lab()?, process, Action::Restart)?,
-        Command::Kill { process } => process::run(&lab()?, process, Action::Kill)?,
-        Command::Suspend { process } => process::run(&lab()?, process, Action::Suspend)?,
-        Command::Resume { process } => process::run(&lab()?, process, Action::Resume)?,
+        Command::Logs(options) => logs::run(&lab()?, options)?,
+        Command::Restart { process: name } => process(name, Action::Restart)?,
+        Command::Kill { process: name } => process(name, Action::Kill)?,
+        Command::Suspend { process: name } => process(name, Action::Suspend)?,
+        Command::Resume { process: name } => process(name, Action::Resume)?,
         Command::Swap(options) => swap::run(&lab()?, options)?,
         Command::Node { action } => node::run(&lab()?, action)?,
         Command::Init(options) => init_host::run(options)?,
@@ -237,15 +261,17 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Command::Reset(options) => reset::run(options)?,
         Command::Certificates { action } => {
             // On a control plane's host there is no lab unless it is named.
-            let named = arguments.dir.as_ref().map(|_| lab()).transpose()?;
+            let named = is_named.then(lab).transpose()?;
             certificates::run(action, named.as_ref())?;
         }
         Command::Storage { action } => {
-            let named = arguments.dir.as_ref().map(|_| lab()).transpose()?;
-            return storage::run(action, named.as_ref());
+            let named = is_named.then(lab).transpose()?;
+            return storage::run(action, named.as_ref()).map(code);
         }
-        Command::Image { example } => image::run(&lab()?, *example)?,
+        Command::Image { action } => image::run(&lab()?, action)?,
         Command::Addons { action } => addons::run(&lab()?, action)?,
+        Command::Service(options) => service::run(&lab()?, options)?,
+        Command::Tunnel(options) => tunnel::run(&lab()?, options)?,
         Command::Kubectl(words) => return Err(kubectl::run(&lab()?, words)),
         Command::Ssh(options) => return Err(ssh::run(&lab()?, options)?),
         Command::Cp(options) => cp::run(&lab()?, options)?,
@@ -256,21 +282,42 @@ fn run(arguments: &Arguments) -> Result<bool> {
         Command::Completion { shell } => completion::run(*shell)?,
         Command::Names { kind } => completion::names(*kind, &lab()?)?,
         Command::Package(options) => package::run(options)?,
-        Command::Tutorial(options) => return tutorial::run(&lab()?, options),
+        Command::Tutorial(options) => return tutorial::run(&lab()?, options).map(code),
         Command::Test(options) => test::run(options)?,
-        Command::Conformance(options) => return conformance::run(lab, options),
+        Command::Conformance(options) => return conformance::run(lab, options).map(code),
         Command::NodeInit { name, disk } => init::run(name, disk)?,
     }
-    Ok(true)
+    Ok(0)
 }
 
-/// The lab's folder as an absolute path, for processes that start elsewhere.
-fn folder(asked: Option<&Path>) -> Result<PathBuf> {
-    match asked {
-        Some(path) => {
-            std::path::absolute(path).or_fail(|| format!("use folder {}", path.display()))
-        }
+/// The folder of the lab for `up` and `down`, which know of no names.
+fn folder_of_lab(asked: &Asked) -> Result<PathBuf> {
+    if let Some(name) = &asked.profile {
+        return Err(Failure::new(
+            format!("find the lab {name}"),
+            "labs have folders, not names",
+        )
+        .way_out(
+            "name its folder with --dir; clusters with names are for `start`, `stop` and `delete`",
+        ));
+    }
+    match asked.folder()? {
+        Some(folder) => Ok(folder),
         None => Ok(compile::repository()?.join(".lab")),
+    }
+}
+
+/// The cluster for what is done only to those with a name.
+fn named_cluster(asked: &Asked, what: &str) -> Result<Profile> {
+    match &asked.dir {
+        None => asked.profile(),
+        Some(folder) => Err(Failure::new(
+            format!("{what} the lab in {}", folder.display()),
+            "it is not a cluster with a name",
+        )
+        .way_out(
+            "labs in folders are for `up` and `down`; name a process, or a cluster with --profile",
+        )),
     }
 }
 

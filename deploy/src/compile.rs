@@ -29,17 +29,24 @@ pub enum Profile {
     Debug,
 }
 
-/// The folder in which cargo leaves the binaries of a profile: beside this tool.
+/// The folder in which cargo leaves the binaries of a profile.
 pub fn binaries(profile: Profile) -> Result<PathBuf> {
-    let tool = std::env::current_exe().or_fail(|| "find this program")?;
-    let target = tool
-        .parent()
-        .and_then(Path::parent)
-        .unwrap_or(Path::new("/"));
-    Ok(target.join(match profile {
+    Ok(target()?.join(match profile {
         Profile::Release => "release",
         Profile::Debug => "debug",
     }))
+}
+
+/// Cargo's folder of builds: the one this tool is in, or, where it was installed elsewhere,
+/// that of the repository.
+fn target() -> Result<PathBuf> {
+    let tool = std::env::current_exe().or_fail(|| "find this program")?;
+    let folder = tool.parent().unwrap_or(Path::new("/"));
+    let is_build = folder.ends_with("release") || folder.ends_with("debug");
+    match folder.parent().filter(|_| is_build) {
+        Some(target) => Ok(target.to_owned()),
+        None => Ok(repository()?.join("target")),
+    }
 }
 
 /// The commit that is checked out, if this is a git repository without changes.

@@ -12,6 +12,8 @@ pub struct Failure {
     pub why: String,
     /// What the operator can do about it.
     pub way_out: Option<String>,
+    /// With which code the tool ends; `docs/command.md` lists them.
+    pub exit: u8,
 }
 
 /// Result of a step of the tool.
@@ -24,12 +26,19 @@ impl Failure {
             what: what.to_string(),
             why: why.to_string(),
             way_out: None,
+            exit: 1,
         }
     }
 
     /// Adds what the operator can do about it.
     pub fn way_out(mut self, text: impl Display) -> Self {
         self.way_out = Some(text.to_string());
+        self
+    }
+
+    /// With which code the tool ends, where it isn't 1.
+    pub fn exit(mut self, code: u8) -> Self {
+        self.exit = code;
         self
     }
 }

@@ -2,6 +2,10 @@
 //! renewed one is picked up; for the administrator with everything inside, so
 //! the file can be carried elsewhere.
 
+pub mod file;
+mod lines;
+pub mod merge;
+
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -27,7 +31,7 @@ pub fn ensure(
     let server = hosts
         .iter()
         .find(|host| host.role.is_control_plane())
-        .map(|host| format!("https://{}:{API_PORT}", host.address))
+        .map(server)
         .ok_or_else(|| Failure::new("write kubeconfigs", "no host is the control plane"))?;
     for name in hosts.iter().flat_map(components) {
         let path = |path: PathBuf| format!(": {}", quoted(&path.display().to_string()));
@@ -55,6 +59,27 @@ pub fn ensure(
         &data(pki.key("admin"))?,
     );
     shell::write_file(&folder.join("admin.kubeconfig"), text.as_bytes(), 0o600)
+}
+
+/// What a person's own kubeconfig gets of a cluster: everything inside, so that it works
+/// wherever it is carried.
+pub fn entry(pki: &Pki, control_plane: &Host, name: &str) -> Result<merge::Entry> {
+    let data = |path: PathBuf| {
+        let content = std::fs::read(&path).or_fail(|| format!("read {}", path.display()))?;
+        Ok(STANDARD.encode(content))
+    };
+    Ok(merge::Entry {
+        name: name.to_owned(),
+        server: server(control_plane),
+        ca: data(pki.certificate(CLUSTER_CA))?,
+        certificate: data(pki.certificate("admin"))?,
+        key: data(pki.key("admin"))?,
+    })
+}
+
+/// Where the API is.
+pub fn server(control_plane: &Host) -> String {
+    format!("https://{}:{API_PORT}", control_plane.address)
 }
 
 /// The components of a host that talk to the API, named as their certificates.

@@ -6,6 +6,8 @@
 
 pub mod addons;
 pub mod api;
+pub mod binaries;
+pub mod call;
 pub mod cli;
 pub mod commands;
 pub mod compile;
@@ -22,8 +24,11 @@ pub mod lab;
 pub mod output;
 pub mod packages;
 pub mod packaging;
+pub mod person;
 pub mod pki;
 pub mod plan;
+pub mod profiles;
 pub mod progress;
 pub mod shell;
+pub mod tunnel;
 pub mod tutorial;

@@ -18,7 +18,8 @@ enum Sign {
     StaticBusybox,
 }
 
-const PACKAGES: &[(&str, Sign)] = &[
+/// What a cluster's hosts and images stand on.
+const TO_RUN: &[(&str, Sign)] = &[
     ("etcd-server", Sign::Program("etcd")),
     ("etcd-client", Sign::Program("etcdctl")),
     ("containerd", Sign::Program("containerd")),
@@ -33,10 +34,13 @@ const PACKAGES: &[(&str, Sign)] = &[
     ("iproute2", Sign::Program("ip")),
     ("util-linux", Sign::Program("nsenter")),
     ("docker-registry", Sign::Program("docker-registry")),
-    ("skopeo", Sign::Program("skopeo")),
     ("busybox-static", Sign::StaticBusybox),
     // Redis' server is in it under this name; the package redis-server would start one.
     ("redis-tools", Sign::Program("redis-check-rdb")),
+];
+
+/// What building hardway, its packages and its images needs besides.
+const TO_BUILD: &[(&str, Sign)] = &[
     ("systemd", Sign::Program("systemd-analyze")),
     ("gcc", Sign::Program("cc")),
     ("libc6-dev", Sign::StaticLibrary),
@@ -63,8 +67,10 @@ const FOR_CONFORMANCE: &[(&str, Sign)] = &[
 ];
 
 /// Packages that are not there.
-fn missing(of: &[(&'static str, Sign)]) -> Vec<&'static str> {
+fn missing(of: &[&[(&'static str, Sign)]]) -> Vec<&'static str> {
     of.iter()
+        .copied()
+        .flatten()
         .filter(|(_, sign)| !present(sign))
         .map(|(package, _)| *package)
         .collect()
@@ -92,22 +98,27 @@ fn is_static(program: &[u8]) -> bool {
             .any(|bytes| bytes == b"/lib/" || bytes == b"/lib6")
 }
 
-/// Installs what is missing, or says with which command to do so.
+/// Installs what is missing to build and run clusters, or says with which command to do so.
 pub fn ensure() -> Result<String> {
-    install(PACKAGES)
+    install(&[TO_RUN, TO_BUILD])
+}
+
+/// The same for what running clusters takes.
+pub fn ensure_to_run() -> Result<String> {
+    install(&[TO_RUN])
 }
 
 /// The same for what boots hosts with systemd.
 pub fn ensure_for_hosts() -> Result<String> {
-    install(FOR_HOSTS)
+    install(&[FOR_HOSTS])
 }
 
 /// The same for the images of Kubernetes' tests.
 pub fn ensure_for_conformance() -> Result<String> {
-    install(FOR_CONFORMANCE)
+    install(&[FOR_CONFORMANCE])
 }
 
-fn install(packages: &[(&'static str, Sign)]) -> Result<String> {
+fn install(packages: &[&[(&'static str, Sign)]]) -> Result<String> {
     let wanted = missing(packages);
     if wanted.is_empty() {
         return Ok("all there".to_owned());

@@ -33,6 +33,11 @@ impl Progress {
         self.began.elapsed()
     }
 
+    /// Says what goes on, in a line of its own.
+    pub fn say(&self, what: &str) {
+        println!("  … {what}");
+    }
+
     /// Runs one step; its answer says what was done, e.g. "kept" or "3 issued".
     pub fn step<T: Outcome>(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.terminal {

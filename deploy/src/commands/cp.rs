@@ -93,12 +93,10 @@ fn put(lab: &Lab, host: &Host, from: &Path, to: &Path) -> Result<()> {
 
 /// From a host to this machine.
 fn get(lab: &Lab, host: &Host, from: &Path, to: &Path) -> Result<()> {
-    if let Ok(folder) = to.canonicalize().as_deref() {
-        if folder.is_dir() {
-            let (_open, seen) = seen_inside(folder)?;
-            // With the dot it is the folder itself that is asked for.
-            return copy(lab, host, from, &seen.join("."));
-        }
+    if let Some(folder) = to.canonicalize().ok().filter(|to| to.is_dir()) {
+        let (_open, seen) = seen_inside(&folder)?;
+        // With the dot it is the folder itself that is asked for.
+        return copy(lab, host, from, &seen.join("."));
     }
     let folder = match to.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

@@ -10,13 +10,25 @@ use crate::lab::mount_points::MountPoints;
 use crate::lab::{self, Lab, network, node, numbers};
 
 /// Takes the lab down. Certificates and images stay for the next `up`, unless
-/// `purge` asks for nothing to stay. Goes on after failures and tells the first.
+/// `purge` asks for nothing to stay.
 pub fn run(folder: &Path, purge: bool) -> Result<()> {
     if !folder.exists() {
         println!("there is no lab in {}", folder.display());
         return Ok(());
     }
     let lock = lab::lock(folder)?;
+    take_off(folder)?;
+    if purge {
+        drop(lock);
+        remove(folder)?;
+    }
+    println!("the lab in {} is down", folder.display());
+    Ok(())
+}
+
+/// Takes a lab's hosts off the machine, with their disks. Goes on after failures and tells the
+/// first.
+pub fn take_off(folder: &Path) -> Result<()> {
     let mut results = Vec::new();
     if let Ok(lab) = Lab::open(folder) {
         let hosts = lab.plan.hosts();
@@ -28,12 +40,8 @@ pub fn run(folder: &Path, purge: bool) -> Result<()> {
             results.push(remove(&folder.join("nodes")));
         }
     }
-    if purge && results.iter().all(Result::is_ok) {
-        drop(lock);
-        results.push(remove(folder));
-    }
     let done: Result<Vec<()>> = results.into_iter().collect();
-    done.map(|_| println!("the lab in {} is down", folder.display()))
+    done.map(|_| ())
 }
 
 fn remove(folder: &Path) -> Result<()> {

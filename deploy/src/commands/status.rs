@@ -1,4 +1,5 @@
-//! `hardway status`: every process with its number, age, memory and health.
+//! `hardway status`: how a cluster is, and every process with its number, age, memory and
+//! health.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,16 +7,44 @@ use anstream::{print, println};
 
 use crate::addons;
 use crate::components;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::health;
 use crate::lab::control::{self, Request};
 use crate::lab::{Lab, process};
 use crate::output::table;
 use crate::plan::Host;
+use crate::profiles::choose::Chosen;
 use crate::progress::age;
 
-/// Prints the table; fails when anything is not well, so that scripts can ask.
-pub fn run(lab: &Lab) -> Result<bool> {
+mod cluster;
+
+/// What `status` may be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// How to write it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: cluster::Output,
+    /// Show every process, as of a lab
+    #[arg(long, conflicts_with = "output")]
+    pub processes: bool,
+}
+
+/// Shows a cluster that is called by name as minikube does, a lab by its processes; gives the
+/// exit code.
+pub fn run(chosen: &Chosen, options: &Options) -> Result<u8> {
+    match chosen {
+        Chosen::Profile(profile) if !options.processes => cluster::run(profile, options.output),
+        Chosen::Lab(folder) if options.output == cluster::Output::Json => Err(Failure::new(
+            format!("show the lab in {} as JSON", folder.display()),
+            "only clusters with a name are shown so",
+        )
+        .way_out("leave --output out, or name a cluster with --profile")),
+        chosen => processes(&chosen.lab()?).map(|is_well| u8::from(!is_well)),
+    }
+}
+
+/// Prints the table of processes; tells whether all is well, so that scripts can ask.
+pub fn processes(lab: &Lab) -> Result<bool> {
     let mut rows = vec![["HOST", "PROCESS", "PID", "UP", "MiB", "HEALTH"].map(str::to_owned)];
     let (mut total, mut well) = (0, true);
     let mut left_out = Vec::new();

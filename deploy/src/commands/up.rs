@@ -8,12 +8,11 @@ use crate::addons;
 use crate::compile::{self, Profile};
 use crate::components;
 use crate::failure::{Failure, Result};
-use crate::images::oci::Written;
 use crate::images::publish;
 use crate::lab::{self, Lab, bring_up, node, numbers};
 use crate::packages;
 use crate::plan::{Plan, Role};
-use crate::progress::{Outcome, Progress, seconds};
+use crate::progress::{Progress, seconds};
 use crate::shell;
 
 /// What `up` may be told.
@@ -67,13 +66,15 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
     progress.step("Debian packages", packages::ensure)?;
     build(&lab, &progress)?;
     progress.step("certificates", || bring_up::ensure_identities(&lab))?;
-    let images = progress
-        .step("images", || publish::build(&lab).map(Counted))?
-        .0;
-    bring_up::run(&lab, &images, &progress)?;
+    let images = progress.step("images", || {
+        publish::build(&lab, &compile::image_programs()?)
+    })?;
+    bring_up::run(&lab, &images.all, &progress)?;
     if lab.only.is_empty() {
         if !lab.plan.nodes().is_empty() {
-            progress.step("available", || addons::wait(&mut lab.api(), &addons::of_lab(&lab)?))?;
+            progress.step("available", || {
+                addons::wait(&mut lab.api(), &addons::of_lab(&lab)?)
+            })?;
         }
         farewell(&lab, &progress);
     }
@@ -176,12 +177,4 @@ take it down with `cargo hardway down{dir}`.",
         seconds(progress.elapsed()),
         lab.kubeconfigs().join("admin.kubeconfig").display()
     );
-}
-
-struct Counted(Vec<Written>);
-
-impl Outcome for Counted {
-    fn describe(&self) -> String {
-        format!(": {} built", self.0.len())
-    }
 }

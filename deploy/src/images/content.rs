@@ -1,7 +1,7 @@
 //! What is in the images.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::oci::{Entry, Image};
 use crate::failure::{Failure, OrFail, Result};
@@ -19,6 +19,17 @@ pub fn needed(programs: &Path) -> Result<Vec<Image>> {
         user: "65535:65535".to_owned(),
         ..Image::default()
     }])
+}
+
+/// The files of this machine that [`all`] images are made of.
+pub fn sources(programs: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(programs).or_fail(|| format!("list {}", programs.display()))?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|path| path.is_file() && path.extension().is_none());
+    files.sort();
+    let machine = ["busybox", "redis-check-rdb"].into_iter();
+    files.extend(machine.filter_map(shell::find_program));
+    Ok(files)
 }
 
 /// All images; `programs` is the folder of the project's own static programs.

@@ -3,15 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
+use ring::digest::{SHA256, digest as hash};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::failure::{OrFail, Result};
 use crate::shell;
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// Media type of an image's manifest.
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Media type of how it is run.
+pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+/// Media type of its files, not compressed.
+pub const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// One thing in an image's file system.
 #[derive(Debug, Clone)]
@@ -84,10 +88,12 @@ pub struct Image {
     pub port: Option<u16>,
     /// User and group it runs as.
     pub user: String,
+    /// The folder in which it is run, / unless it is given.
+    pub working_directory: Option<String>,
 }
 
 /// An image written to disk.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Written {
     /// Full name with host and tag.
     pub name: String,
@@ -100,28 +106,33 @@ pub struct Written {
 impl Image {
     /// Writes the image's OCI layout into a folder of its own below `folder`.
     pub fn write(&self, folder: &Path) -> Result<Written> {
-        let folder = folder.join(self.name.replace(['/', ':'], "_"));
+        let folder = self.folder(folder);
         let layer = self.layer()?;
         let diff_id = digest(&layer);
         let layer = store(&folder, LAYER, &layer)?;
-        let config = store(&folder, CONFIG, &text(&self.config(&diff_id)))?;
+        self.write_around(folder, &layer, &diff_id)
+    }
+
+    /// The same where the layer is there: with what refers to it, and the digest of its tar.
+    pub(super) fn write_around(
+        &self,
+        folder: PathBuf,
+        layer: &Value,
+        diff_id: &str,
+    ) -> Result<Written> {
+        let config = store(&folder, CONFIG, &text(&self.config(diff_id)))?;
         let manifest =
             json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]});
-        let mut manifest = store(&folder, MANIFEST, &text(&manifest))?;
-        let digest = manifest["digest"].as_str().unwrap_or_default().to_owned();
-        manifest["annotations"] = json!({"org.opencontainers.image.ref.name": "image"});
-        let index = json!({"schemaVersion": 2, "manifests": [manifest]});
-        shell::write_file(&folder.join("index.json"), &text(&index), 0o644)?;
-        shell::write_file(
-            &folder.join("oci-layout"),
-            br#"{"imageLayoutVersion":"1.0.0"}"#,
-            0o644,
-        )?;
         Ok(Written {
             name: self.name.clone(),
+            digest: write_layout(&folder, &text(&manifest))?,
             folder,
-            digest,
         })
+    }
+
+    /// Where its layout is below `folder`.
+    pub fn folder(&self, folder: &Path) -> PathBuf {
+        folder.join(self.name.replace(['/', ':'], "_"))
     }
 
     fn layer(&self) -> Result<Vec<u8>> {
@@ -158,7 +169,10 @@ impl Image {
         let mut environment =
             vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()];
         environment.extend(self.environment.iter().cloned());
-        let mut config = json!({"Env": environment, "WorkingDir": "/"});
+        let mut config = json!({
+            "Env": environment,
+            "WorkingDir": self.working_directory.as_deref().unwrap_or("/"),
+        });
         if !self.entrypoint.is_empty() {
             config["Entrypoint"] = json!(self.entrypoint);
         }
@@ -181,8 +195,25 @@ impl Image {
     }
 }
 
+/// Makes an image's folder, which has the blobs that the manifest names, an OCI layout; gives
+/// the digest of the manifest.
+pub(super) fn write_layout(folder: &Path, manifest: &[u8]) -> Result<String> {
+    let document: Value = serde_json::from_slice(manifest).or_fail(|| "read a manifest")?;
+    let media_type = document["mediaType"].as_str().unwrap_or(MANIFEST);
+    let mut descriptor = store(folder, media_type, manifest)?;
+    descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": "image"});
+    let index = json!({"schemaVersion": 2, "manifests": [descriptor]});
+    shell::write_file(&folder.join("index.json"), &text(&index), 0o644)?;
+    shell::write_file(
+        &folder.join("oci-layout"),
+        br#"{"imageLayoutVersion":"1.0.0"}"#,
+        0o644,
+    )?;
+    Ok(digest(manifest))
+}
+
 /// This machine's architecture in the words of image configurations.
-fn architecture() -> &'static str {
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -203,7 +234,8 @@ fn store(folder: &Path, media_type: &str, content: &[u8]) -> Result<Value> {
 }
 
 fn digest(content: &[u8]) -> String {
-    let hex: String = Sha256::digest(content)
+    let hex: String = hash(&SHA256, content)
+        .as_ref()
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();

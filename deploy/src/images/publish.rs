@@ -1,25 +1,62 @@
 //! The lab's images: built once, and put into its registry under their full names.
 
+use std::path::{Path, PathBuf};
+
+use super::cache;
 use super::content;
 use super::oci::Written;
 use super::storage;
 use crate::addons;
-use crate::compile;
-use crate::failure::Result;
-use crate::lab::Lab;
+use crate::failure::{OrFail, Result};
+use crate::lab::{self, Lab};
+use crate::progress::Outcome;
+use crate::shell;
 
-/// Builds all images on disk.
-pub fn build(lab: &Lab) -> Result<Vec<Written>> {
-    let programs = compile::image_programs()?;
-    let folder = lab.folder.join("images");
-    let mut images = content::all(&programs)?;
-    // Who works on a part of hardway has no add-ons.
-    if lab.only.is_empty() {
-        for addon in addons::of_lab(lab)? {
-            images.push(addon.image(&lab.binaries)?);
+/// Images on disk.
+#[derive(Debug)]
+pub struct Images {
+    /// All of them.
+    pub all: Vec<Written>,
+    /// How many of them had to be built.
+    built: usize,
+}
+
+impl Outcome for Images {
+    fn describe(&self) -> String {
+        match self.built {
+            0 => format!(": all {} there", self.all.len()),
+            count => format!(": {count} built"),
         }
     }
-    images.iter().map(|image| image.write(&folder)).collect()
+}
+
+/// Builds the images on disk whose sources have changed; `programs` is the folder of the
+/// project's own static programs.
+pub fn build(lab: &Lab, programs: &Path) -> Result<Images> {
+    let folder = lab.images();
+    shell::make_directory(&folder)?;
+    // Clusters have them in common.
+    let _lock = lab::wait_for_lock(&folder)?;
+    let tool = std::env::current_exe().or_fail(|| "find this program")?;
+    // When the machine's libraries change, so does what the loader knows of them.
+    let machine = [tool, PathBuf::from("/etc/ld.so.cache")];
+    let sources = [machine.to_vec(), content::sources(programs)?].concat();
+    let (mut all, mut built) =
+        cache::ensure(&folder, "images", &sources, || content::all(programs))?;
+    // Who works on a part of hardway has no add-ons.
+    let addons = match lab.only.is_empty() {
+        true => addons::of_lab(lab)?,
+        false => Vec::new(),
+    };
+    for addon in addons {
+        let program = lab.binaries.join(addon.package());
+        let sources = [machine.to_vec(), vec![program]].concat();
+        let make = || Ok(vec![addon.image(&lab.binaries)?]);
+        let (images, made) = cache::ensure(&folder, addon.name, &sources, make)?;
+        all.extend(images);
+        built += made;
+    }
+    Ok(Images { all, built })
 }
 
 /// Publishes what the registry does not have yet; says what was done. The registry needn't

@@ -105,6 +105,15 @@ impl Lab {
         self.folder.join("registry")
     }
 
+    /// Folder of the images that are built for it. Clusters that are called by name have them
+    /// in common, two folders up.
+    pub fn images(&self) -> PathBuf {
+        match (&self.plan.cluster, self.folder.ancestors().nth(2)) {
+            (Some(_), Some(home)) => home.join("cache/images"),
+            _ => self.folder.join("images"),
+        }
+    }
+
     /// Whether a process is to run in this lab.
     pub fn wants(&self, process: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| name == process)
@@ -167,16 +176,26 @@ impl Lab {
     }
 }
 
-/// Only one tool at a time changes a lab.
-pub fn lock(folder: &Path) -> Result<Flock<File>> {
+/// Waits until no other tool is at what a folder has.
+pub fn wait_for_lock(folder: &Path) -> Result<Flock<File>> {
+    Flock::lock(lock_file(folder)?, FlockArg::LockExclusive)
+        .map_err(|(_, error)| error)
+        .or_fail(|| format!("lock {}", folder.display()))
+}
+
+fn lock_file(folder: &Path) -> Result<File> {
     let path = folder.join("lock");
-    let file = File::options()
+    File::options()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&path)
-        .or_fail(|| format!("open {}", path.display()))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
+        .or_fail(|| format!("open {}", path.display()))
+}
+
+/// Only one tool at a time changes a lab.
+pub fn lock(folder: &Path) -> Result<Flock<File>> {
+    Flock::lock(lock_file(folder)?, FlockArg::LockExclusiveNonblock).map_err(|_| {
         Failure::new(
             format!("change the lab in {}", folder.display()),
             "another `hardway` is at it",

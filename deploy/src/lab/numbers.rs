@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::call;
 use crate::failure::{Failure, OrFail, Result};
 use crate::plan;
 use crate::shell;
@@ -79,8 +80,10 @@ fn first_free(is_taken: impl Fn(u8) -> bool) -> Result<u8> {
     (FIRST..=LAST)
         .find(|index| !is_taken(*index))
         .ok_or_else(|| {
-            Failure::new("make a cluster", "this machine has too many of them")
-                .way_out("delete one that is not needed: hardway delete --profile NAME")
+            Failure::new("make a cluster", "this machine has too many of them").way_out(format!(
+                "delete one that is not needed: {} delete --profile NAME",
+                call::tool()
+            ))
         })
 }
 

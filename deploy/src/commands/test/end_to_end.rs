@@ -134,7 +134,7 @@ fn bring_up(folder: &Path, debug: bool) -> Result<()> {
 }
 
 fn check(folder: &Path) -> Result<()> {
-    match status::run(&Lab::open(folder)?)? {
+    match status::processes(&Lab::open(folder)?)? {
         true => Ok(()),
         false => {
             let lab = format!("the lab in {}", folder.display());

@@ -1,0 +1,64 @@
+//! `hardway delete`: takes a cluster off this machine, with all it has stored.
+
+use std::fs;
+
+use anstream::println;
+
+use crate::failure::{OrFail, Result};
+use crate::kubeconfig::file;
+use crate::kubeconfig::merge::Change;
+use crate::lab;
+use crate::profiles::{Home, Profile, needs};
+use crate::progress::Progress;
+
+use super::down;
+
+/// What `delete` may be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Delete all clusters
+    #[arg(long)]
+    pub all: bool,
+    /// Delete the settings and the images that all clusters have in common, too
+    #[arg(long, requires = "all")]
+    pub purge: bool,
+}
+
+/// Deletes one cluster, or all.
+pub fn run(profile: &Profile, options: &Options) -> Result<()> {
+    needs::root("delete a cluster")?;
+    let home = Home::find()?;
+    home.remove_deleted()?;
+    if !options.all {
+        profile.lab()?;
+        return delete(&home, profile);
+    }
+    for profile in home.all()? {
+        delete(&home, &profile)?;
+    }
+    if options.purge {
+        let folder = &home.folder;
+        if folder.exists() {
+            fs::remove_dir_all(folder).or_fail(|| format!("remove {}", folder.display()))?;
+        }
+        println!("{} is gone", folder.display());
+    }
+    Ok(())
+}
+
+fn delete(home: &Home, profile: &Profile) -> Result<()> {
+    let progress = Progress::new();
+    progress.step(&format!("cluster {} deleted", profile.name), || {
+        let lock = lab::lock(&profile.folder)?;
+        down::take_off(&profile.folder)?;
+        for file in profile.merged_into() {
+            file::change(&file, &home.person, Change::Remove(&profile.name))?;
+        }
+        drop(lock);
+        profile.remove_folder()
+    })?;
+    // The last one leaves no empty folders.
+    let _ = fs::remove_dir(home.profiles());
+    let _ = fs::remove_dir(&home.folder);
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! `hardway start`: a cluster of one host, or of several, from whatever is there: made the
+//! first time, resumed after `stop`, repaired after an interruption.
+
+use anstream::println;
+
+use crate::addons;
+use crate::binaries::{self, Binaries};
+use crate::call;
+use crate::failure::{Failure, Result};
+use crate::images::publish::{self, Images};
+use crate::kubeconfig::merge::Change;
+use crate::kubeconfig::{self, file};
+use crate::lab::numbers::{self, Numbers};
+use crate::lab::{self, Lab, bring_up, node};
+use crate::packages;
+use crate::plan::{Host, Plan};
+use crate::profiles::needs::{self, Machine};
+use crate::profiles::settings::Settings;
+use crate::profiles::{Home, Profile};
+use crate::progress::{Progress, seconds};
+
+/// What `start` may be told.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Start this process of a cluster that runs, and nothing else: PROCESS or PROCESS@HOST
+    #[arg(conflicts_with_all = ["nodes", "internet", "keep_context", "no_kubeconfig", "wait"])]
+    pub process: Option<String>,
+    /// How many hosts; the first is the control plane and a worker [default: as before, or 1]
+    #[arg(short, long, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub nodes: Option<u8>,
+    /// Get images from the internet that the cluster's registry lacks
+    #[arg(long)]
+    pub internet: bool,
+    /// Leave kubectl's current context as it is
+    #[arg(long)]
+    pub keep_context: bool,
+    /// Leave kubectl's configuration alone
+    #[arg(long)]
+    pub no_kubeconfig: bool,
+    /// Wait until the add-ons are available, too
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// Starts the cluster and says how to use it.
+pub fn run(profile: &Profile, options: &Options) -> Result<()> {
+    needs::root("start a cluster")?;
+    let home = Home::find()?;
+    let settings = Settings::load(&home)?;
+    let old = profile.exists().then(|| profile.lab()).transpose()?;
+    check(profile, old.as_ref(), options, &settings)?;
+    let progress = Progress::new();
+    home.remove_deleted()?;
+    home.person.make_directory(&home.profiles())?;
+    crate::shell::make_directory(&profile.folder)?;
+    let _lock = lab::lock(&profile.folder)?;
+    println!("{} cluster {}", begins(old.as_ref()), profile.name);
+    packages::ensure_to_run()?;
+    let binaries = binaries::ensure(&progress)?;
+    let lab = describe(&home, profile, old.as_ref(), options, &settings, &binaries)?;
+    let images = prepare(&lab, &binaries, &progress)?;
+    bring_up::run(&lab, &images.all, &progress)?;
+    forget_workers(&lab, old.as_ref())?;
+    if !(options.no_kubeconfig || settings.no_kubeconfig.unwrap_or(false)) {
+        let keep = options.keep_context || settings.keep_context.unwrap_or(false);
+        let file = merge(&home, profile, &lab, !keep)?;
+        println!("  ✓ context {} in {file}", profile.name);
+    }
+    println!(
+        "{} is ready after {}",
+        profile.name,
+        seconds(progress.elapsed())
+    );
+    let mut api = lab.api();
+    let addons = addons::of_lab(&lab)?;
+    if options.wait {
+        progress.step("add-ons available", || addons::wait(&mut api, &addons))?;
+    } else {
+        let names: Vec<&str> = addons.iter().map(|addon| addon.name).collect();
+        if !names.is_empty() {
+            println!(
+                "Its add-ons ({}) take some seconds more; `--wait` waits for them.",
+                names.join(", ")
+            );
+        }
+    }
+    Ok(())
+}
+
+fn begins(old: Option<&Lab>) -> &'static str {
+    match old.and_then(|lab| lab.ready) {
+        Some(_) => "Starting",
+        None => "Making",
+    }
+}
+
+/// Refuses what can't be, before anything is changed.
+fn check(
+    profile: &Profile,
+    old: Option<&Lab>,
+    options: &Options,
+    settings: &Settings,
+) -> Result<()> {
+    let nodes = count(old, options, settings);
+    let before = old.map(|lab| lab.plan.hosts()).unwrap_or_default();
+    let is_on = |host: &&Host| old.is_some_and(|lab| node::is_on(lab, host));
+    let running = before.iter().filter(is_on).count() as u64;
+    let to_start = u64::from(nodes).saturating_sub(running);
+    if to_start > 0 {
+        let machine = Machine::look(&profile.folder)?;
+        needs::room(machine, to_start, old.is_none(), &profile.folder)?;
+    }
+    if let Some(lab) = old
+        && let Some(other) = numbers::owner(lab.plan.index).filter(|it| *it != profile.folder)
+    {
+        let why = format!("the lab in {} runs on its network", other.display());
+        return Err(
+            Failure::new(format!("start cluster {}", profile.name), why).way_out(format!(
+                "take that one down: {} down --dir {}",
+                call::tool(),
+                other.display()
+            )),
+        );
+    }
+    Ok(())
+}
+
+/// How many hosts the cluster has.
+fn count(old: Option<&Lab>, options: &Options, settings: &Settings) -> u8 {
+    let before = old.map(|lab| lab.plan.workers + 1);
+    options.nodes.or(before).or(settings.nodes).unwrap_or(1)
+}
+
+/// The cluster as asked for; what isn't asked for stays as it was. A new one gets a number
+/// that nobody has.
+fn describe(
+    home: &Home,
+    profile: &Profile,
+    old: Option<&Lab>,
+    options: &Options,
+    settings: &Settings,
+    binaries: &Binaries,
+) -> Result<Lab> {
+    let numbers = Numbers::lock()?;
+    let index = match old {
+        Some(lab) => lab.plan.index,
+        None => numbers.free(&home.numbers()?)?,
+    };
+    let internet = match old {
+        Some(lab) => lab.internet,
+        None => settings.internet.unwrap_or(false),
+    };
+    let plan = Plan {
+        index,
+        workers: count(old, options, settings) - 1,
+        cluster: Some(profile.name.clone()),
+    };
+    let lab = Lab {
+        folder: profile.folder.clone(),
+        binaries: binaries.components.clone(),
+        internet: options.internet || internet,
+        only: Vec::new(),
+        swapped: old.map(|lab| lab.swapped.clone()).unwrap_or_default(),
+        ready: old.and_then(|lab| lab.ready),
+        plan,
+    };
+    // Hosts that are wanted no longer go before their names are forgotten.
+    for host in removed(&lab, old) {
+        node::switch_off(&lab, &host)?;
+    }
+    lab.save()?;
+    numbers::own(index, &profile.folder)?;
+    Ok(lab)
+}
+
+/// Hosts that the cluster had and has no longer.
+fn removed(lab: &Lab, old: Option<&Lab>) -> Vec<Host> {
+    let before = old.map(|lab| lab.plan.workers()).unwrap_or_default();
+    let after = usize::from(lab.plan.workers);
+    before.into_iter().skip(after).collect()
+}
+
+/// Takes the nodes of hosts that went from the cluster, and their disks from the machine.
+fn forget_workers(lab: &Lab, old: Option<&Lab>) -> Result<()> {
+    for host in removed(lab, old) {
+        lab.api().delete(&format!("/api/v1/nodes/{}", host.name))?;
+        let disk = lab.disk(&host);
+        if disk.exists() {
+            std::fs::remove_dir_all(&disk)
+                .map_err(|error| Failure::new(format!("remove {}", disk.display()), error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Certificates and images, which have nothing to do with each other.
+fn prepare(lab: &Lab, binaries: &Binaries, progress: &Progress) -> Result<Images> {
+    std::thread::scope(|scope| {
+        let images = scope.spawn(|| publish::build(lab, &binaries.image_programs));
+        progress.step("certificates", || bring_up::ensure_identities(lab))?;
+        progress.step("images", || {
+            let panicked = |_| Err(Failure::new("build the images", "it panicked"));
+            images.join().unwrap_or_else(panicked)
+        })
+    })
+}
+
+/// Puts the cluster's context into kubectl's configuration; tells which file that is.
+fn merge(home: &Home, profile: &Profile, lab: &Lab, make_current: bool) -> Result<String> {
+    let path = file::path(&home.person)?;
+    // Noted first: who is interrupted takes out again what may be in it.
+    profile.note_merged(&path)?;
+    let entry = kubeconfig::entry(&lab.pki(), &lab.plan.control_plane(), &profile.name)?;
+    file::change(&path, &home.person, Change::Put(&entry, make_current))?;
+    Ok(path.display().to_string())
+}

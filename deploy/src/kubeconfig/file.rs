@@ -1,0 +1,211 @@
+//! The kubeconfig that kubectl uses: which file it is, and changing it while others may, too.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::merge::{self, Change};
+use crate::failure::{Failure, OrFail, Result};
+use crate::person::Person;
+
+/// How long another program may have the file.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Most links from one file to the next.
+const LINKS: usize = 16;
+
+/// The file that kubectl changes: the first that `$KUBECONFIG` names, or `~/.kube/config`.
+pub fn path(person: &Person) -> Result<PathBuf> {
+    let variable = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let first = std::env::split_paths(&variable).find(|path| !path.as_os_str().is_empty());
+    match first {
+        Some(path) => {
+            std::path::absolute(&path).or_fail(|| format!("use the kubeconfig {}", path.display()))
+        }
+        None => Ok(person.home.join(".kube/config")),
+    }
+}
+
+/// Changes a kubeconfig; a missing one is made when there is something to put into it. Others
+/// see the old file or the new one.
+///
+/// # Errors
+/// If it is no kubeconfig, or another program doesn't let go of it. Then it is as before.
+pub fn change(path: &Path, person: &Person, what: Change<'_>) -> Result<()> {
+    let path = target(path)?;
+    let is_put = matches!(what, Change::Put(..));
+    if !is_put && !path.exists() {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        person.make_directory(folder)?;
+    }
+    let _lock = Lock::take(&path)?;
+    let before = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        other => other.or_fail(|| format!("read {}", path.display()))?,
+    };
+    let after = merge::change(&before, what).map_err(|failure| {
+        Failure::new(format!("change {}", path.display()), failure)
+            .way_out("mend the file, move it away, or leave it alone: --no-kubeconfig")
+    })?;
+    if after == before {
+        return Ok(());
+    }
+    person.write_file(&path, after.as_bytes(), 0o600)
+}
+
+/// Where links lead, also when there is nothing yet.
+fn target(path: &Path) -> Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(next) = fs::read_link(&path) else {
+            return Ok(path);
+        };
+        path = path.parent().unwrap_or(Path::new("/")).join(next);
+    }
+    Err(Failure::new(
+        format!("find the file {}", path.display()),
+        "its links lead in circles",
+    ))
+}
+
+/// The file beside a kubeconfig that client-go's programs make while they change it.
+#[derive(Debug)]
+struct Lock(PathBuf);
+
+impl Lock {
+    fn take(path: &Path) -> Result<Self> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let lock = PathBuf::from(name);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let made = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&lock);
+            match made {
+                Ok(mut file) => {
+                    // So that others of us see when nobody holds it any more.
+                    let _ = writeln!(file, "{OURS}{}", std::process::id());
+                    return Ok(Self(lock));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Failure::new(format!("lock {}", path.display()), error)),
+            }
+            if is_abandoned(&lock) {
+                let _ = fs::remove_file(&lock);
+                continue;
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::new(
+                    format!("change {}", path.display()),
+                    "another program is at it",
+                )
+                .way_out(format!(
+                    "if there is none, one was interrupted: rm {}",
+                    lock.display()
+                )));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+const OURS: &str = "hardway ";
+
+/// Whether the one of us that made a lock has ended without taking it away.
+fn is_abandoned(lock: &Path) -> bool {
+    let text = fs::read_to_string(lock).unwrap_or_default();
+    let pid = text.trim().strip_prefix(OURS);
+    pid.and_then(|pid| pid.parse::<u32>().ok())
+        .is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::kubeconfig::merge::Entry;
+
+    fn entry() -> Entry {
+        Entry {
+            name: "dev".to_owned(),
+            server: "https://10.88.10.10:6443".to_owned(),
+            ca: "Y2E=".to_owned(),
+            certificate: "Y3J0".to_owned(),
+            key: "a2V5".to_owned(),
+        }
+    }
+
+    fn somebody(home: &Path) -> Person {
+        Person {
+            home: home.to_owned(),
+            behind_sudo: None,
+        }
+    }
+
+    #[test]
+    fn a_file_is_made_for_its_owner_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let somebody = somebody(home.path());
+        let file = home.path().join(".kube/config");
+        change(&file, &somebody, Change::Remove("dev")).unwrap();
+        assert!(!file.exists(), "nothing to remove is nothing to write");
+        change(&file, &somebody, Change::Put(&entry(), true)).unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let all = fs::read_dir(home.path().join(".kube")).unwrap().count();
+        assert_eq!(all, 1, "no lock and no half-written file stays");
+    }
+
+    #[test]
+    fn a_link_stays_one() {
+        let home = tempfile::tempdir().unwrap();
+        let (file, link) = (home.path().join("real/config"), home.path().join("link"));
+        symlink("real/config", &link).unwrap();
+        change(&link, &somebody(home.path()), Change::Put(&entry(), true)).unwrap();
+        assert!(link.is_symlink());
+        assert!(fs::read_to_string(&file).unwrap().contains("10.88.10.10"));
+    }
+
+    #[test]
+    fn a_broken_file_stays_as_it_is() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("config");
+        fs::write(&file, "clusters: [").unwrap();
+        let failure = change(&file, &somebody(home.path()), Change::Put(&entry(), true));
+        assert!(failure.unwrap_err().what.contains("config"));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "clusters: [");
+        assert!(!home.path().join("config.lock").exists());
+    }
+
+    #[test]
+    fn who_is_at_it_is_waited_for_unless_they_died() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("config");
+        let lock = home.path().join("config.lock");
+        // client-go's lock is empty.
+        fs::write(&lock, "").unwrap();
+        let failure = change(&file, &somebody(home.path()), Change::Put(&entry(), true));
+        let failure = failure.unwrap_err();
+        assert!(failure.way_out.unwrap().contains("config.lock"));
+        assert!(lock.exists() && !file.exists());
+        // No process has this number.
+        fs::write(&lock, format!("{OURS}4294967295\n")).unwrap();
+        change(&file, &somebody(home.path()), Change::Put(&entry(), true)).unwrap();
+        assert!(!lock.exists() && file.exists());
+    }
+}

@@ -1,0 +1,122 @@
+//! The person at the keyboard. Who calls the tool with sudo is meant, not root: the kubeconfig
+//! and the folder of clusters are theirs.
+
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Gid, Uid, User};
+
+use crate::failure::{Failure, OrFail, Result};
+use crate::shell;
+
+/// Somebody with a home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Their home.
+    pub home: PathBuf,
+    /// Who they are, where the tool runs as somebody else.
+    pub behind_sudo: Option<(Uid, Gid)>,
+}
+
+impl Person {
+    /// Who calls the tool.
+    ///
+    /// # Errors
+    /// If they have no home.
+    pub fn who_calls() -> Result<Self> {
+        if let Some(user) = behind_sudo()? {
+            return Ok(Self {
+                home: user.dir,
+                behind_sudo: Some((user.uid, user.gid)),
+            });
+        }
+        let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+        let home = match home {
+            Some(home) => PathBuf::from(home),
+            None => {
+                let user = User::from_uid(Uid::effective()).or_fail(|| "find your home")?;
+                user.map(|user| user.dir).ok_or_else(|| {
+                    Failure::new("find your home", "this user has none").way_out("set HOME")
+                })?
+            }
+        };
+        Ok(Self {
+            home,
+            behind_sudo: None,
+        })
+    }
+
+    /// Makes a folder exist; what had to be made is theirs.
+    pub fn make_directory(&self, folder: &Path) -> Result<()> {
+        let missing: Vec<&Path> = folder
+            .ancestors()
+            .take_while(|path| !path.as_os_str().is_empty() && !path.exists())
+            .collect();
+        shell::make_directory(folder)?;
+        missing.into_iter().try_for_each(|path| self.give(path))
+    }
+
+    /// Writes a file as a whole; a new one is theirs.
+    pub fn write_file(&self, path: &Path, content: &[u8], mode: u32) -> Result<()> {
+        if let Some(folder) = path.parent() {
+            self.make_directory(folder)?;
+        }
+        let is_new = !path.exists();
+        shell::write_file(path, content, mode)?;
+        if is_new { self.give(path) } else { Ok(()) }
+    }
+
+    fn give(&self, path: &Path) -> Result<()> {
+        let Some((uid, gid)) = self.behind_sudo else {
+            return Ok(());
+        };
+        chown(path, Some(uid.as_raw()), Some(gid.as_raw()))
+            .or_fail(|| format!("give {} to user {uid}", path.display()))
+    }
+}
+
+/// The user who called sudo, if one did and isn't root.
+fn behind_sudo() -> Result<Option<User>> {
+    if !Uid::effective().is_root() {
+        return Ok(None);
+    }
+    let Ok(id) = std::env::var("SUDO_UID") else {
+        return Ok(None);
+    };
+    let what = || format!("find the user {id}, who called sudo");
+    let uid = Uid::from_raw(id.parse().or_fail(what)?);
+    if uid.is_root() {
+        return Ok(None);
+    }
+    let user = User::from_uid(uid).or_fail(what)?;
+    user.map(Some)
+        .ok_or_else(|| Failure::new(what(), "there is no such user"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    #[test]
+    fn what_is_made_belongs_to_whoever_called_sudo() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let home = tempfile::tempdir().unwrap();
+        let somebody = Person {
+            home: home.path().to_owned(),
+            behind_sudo: Some((Uid::from_raw(1234), Gid::from_raw(1235))),
+        };
+        let file = home.path().join(".kube/config");
+        somebody.write_file(&file, b"x", 0o600).unwrap();
+        for path in [file.as_path(), &home.path().join(".kube")] {
+            let is = path.metadata().unwrap();
+            assert_eq!((is.uid(), is.gid()), (1234, 1235), "{}", path.display());
+        }
+        // What was there stays whose it was.
+        chown(&file, Some(7), Some(7)).unwrap();
+        somebody.write_file(&file, b"y", 0o600).unwrap();
+        assert_eq!(file.metadata().unwrap().uid(), 7);
+    }
+}
