@@ -101,6 +101,18 @@ pub const ADDONS: &[Addon] = &[
         by_default: false,
         needed_for: None,
     },
+    Addon {
+        name: "ingress",
+        description: "Services behind host names and paths, on ports 80 and 443 of the nodes",
+        manifest: include_str!("../../addons/ingress.yml"),
+        program: Program {
+            image: "ingress",
+            binary: "hardway-ingress",
+            user: NOBODY,
+        },
+        by_default: false,
+        needed_for: None,
+    },
 ];
 
 impl Addon {
