@@ -1,8 +1,11 @@
 //! A snapshot made ready for questions: by name, namespace, owner.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use hardway_proto::labels::Selector;
+use hardway_proto::quantity::{Format, Quantity};
+use hardway_proto::quota::{Amounts, pod_total};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -16,7 +19,6 @@ use crate::words;
 pub(crate) struct Event<'a> {
     pub reason: &'a str,
     pub message: &'a str,
-    pub is_warning: bool,
     pub count: i64,
     pub first: Option<Timestamp>,
     pub last: Option<Timestamp>,
@@ -53,6 +55,8 @@ pub(crate) struct Cluster<'a> {
     by_namespace: Nested<'a, Vec<Object<'a>>>,
     by_name: Nested<'a, HashMap<&'a str, Object<'a>>>,
     owned: HashMap<&'a str, Vec<Object<'a>>>,
+    pods_on: HashMap<&'a str, Vec<Object<'a>>>,
+    used: OnceCell<HashMap<&'a str, Amounts>>,
     events: Nested<'a, HashMap<&'a str, Vec<Event<'a>>>>,
 }
 
@@ -65,6 +69,8 @@ impl<'a> Cluster<'a> {
             by_namespace: HashMap::new(),
             by_name: HashMap::new(),
             owned: HashMap::new(),
+            pods_on: HashMap::new(),
+            used: OnceCell::new(),
             events: HashMap::new(),
         };
         for entry in snapshot.lists.values() {
@@ -94,6 +100,18 @@ impl<'a> Cluster<'a> {
         let namespaces = self.by_name.entry(kind).or_default();
         let names = namespaces.entry(namespace).or_default();
         names.insert(object.name(), object);
+        let is_over = || {
+            matches!(
+                object.value.text("/status/phase"),
+                Some("Succeeded" | "Failed")
+            )
+        };
+        if let Some(node) = object.value.text("/spec/nodeName")
+            && kind == "Pod"
+            && !is_over()
+        {
+            self.pods_on.entry(node).or_default().push(object);
+        }
         if let Some((_, _, uid)) = object.controller() {
             self.owned.entry(uid).or_default().push(object);
         }
@@ -105,7 +123,6 @@ impl<'a> Cluster<'a> {
         let event = Event {
             reason: value.text("/reason").unwrap_or_default(),
             message: value.text("/message").unwrap_or_default(),
-            is_warning: value.text("/type") == Some("Warning"),
             count: count.unwrap_or(1),
             first: value.time("/firstTimestamp").or(value.time("/eventTime")),
             last: value
@@ -151,6 +168,34 @@ impl<'a> Cluster<'a> {
     pub fn find(&self, subject: &Subject) -> Option<Object<'a>> {
         let namespace = subject.namespace.as_deref().unwrap_or_default();
         self.get(&subject.kind, namespace, &subject.name)
+    }
+
+    /// The pods that take up room on a node.
+    pub fn on_node(&self, node: &str) -> &[Object<'a>] {
+        self.pods_on.get(node).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the pods of a node ask for together, and how many they are.
+    pub fn used(&self, node: &str) -> Amounts {
+        let sum = |pods: &Vec<Object<'a>>| {
+            let mut sum = Amounts::new();
+            for pod in pods {
+                for (name, amount) in pod_total(pod.value, "requests") {
+                    *sum.entry(name).or_default() += amount;
+                }
+            }
+            let number = i64::try_from(pods.len()).unwrap_or(i64::MAX);
+            sum.insert(
+                "pods".to_owned(),
+                Quantity::from_value(number, Format::DecimalSi),
+            );
+            sum
+        };
+        let all = self.used.get_or_init(|| {
+            let nodes = self.pods_on.iter();
+            nodes.map(|(node, pods)| (*node, sum(pods))).collect()
+        });
+        all.get(node).cloned().unwrap_or_default()
     }
 
     /// The objects of a kind that an object controls.

@@ -1,8 +1,26 @@
 //! What may be wrong, a file for each cause, and the table of them.
 
+mod api_service;
+mod autoscaler;
+mod budget;
 mod certificate;
+mod claim;
+mod config;
+mod containers;
+mod crash;
+mod create;
 mod deleting;
+mod image;
+mod ingress;
+mod job;
 mod node;
+mod pending;
+mod probe;
+mod quota;
+mod refused;
+mod rollout;
+mod service;
+mod webhook;
 
 use jiff::Timestamp;
 
@@ -29,7 +47,28 @@ pub struct Cause {
 }
 
 /// Every cause.
-pub static CAUSES: &[Cause] = &[node::CAUSE, deleting::CAUSE, certificate::CAUSE];
+pub static CAUSES: &[Cause] = &[
+    pending::CAUSE,
+    image::CAUSE,
+    config::CAUSE,
+    crash::CAUSE,
+    probe::CAUSE,
+    refused::CAUSE,
+    rollout::CAUSE,
+    create::CAUSE,
+    job::CAUSE,
+    service::CAUSE,
+    ingress::CAUSE,
+    claim::CAUSE,
+    quota::CAUSE,
+    autoscaler::CAUSE,
+    budget::CAUSE,
+    node::CAUSE,
+    deleting::CAUSE,
+    webhook::CAUSE,
+    api_service::CAUSE,
+    certificate::CAUSE,
+];
 
 /// What a cause has found.
 #[derive(Debug, Clone)]
