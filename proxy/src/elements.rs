@@ -16,6 +16,7 @@
 //! traffic on the node.
 
 use crate::service::{Endpoint, Port};
+use ipnetwork::Ipv4Network;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
@@ -53,6 +54,10 @@ pub enum Set {
     NoEndpoints,
     /// protocol . port : reject or drop.
     NodePortsNoEndpoints,
+    /// address . protocol . port that only some may use.
+    Guarded,
+    /// address . protocol . port . who may use it.
+    Sources,
 }
 
 impl Set {
@@ -71,6 +76,8 @@ impl Set {
             Set::NodePortSlots => "node-port-slots",
             Set::NoEndpoints => "no-endpoints",
             Set::NodePortsNoEndpoints => "node-ports-no-endpoints",
+            Set::Guarded => "guarded",
+            Set::Sources => "sources",
         }
     }
 }
@@ -207,6 +214,14 @@ fn address_key(ip: Ipv4Addr, port: &Port) -> String {
     format!("{ip} . {} . {}", port.protocol.as_str(), port.port)
 }
 
+/// A range as nft shows it: a single address without its length.
+fn range(range: Ipv4Network) -> String {
+    match range.prefix() {
+        32 => range.network().to_string(),
+        length => format!("{}/{length}", range.network()),
+    }
+}
+
 /// Everything a Service adds to the table.
 pub fn of_service(ports: &[Port]) -> Elements {
     let mut elements = Elements::default();
@@ -229,6 +244,13 @@ pub fn of_service(ports: &[Port]) -> Elements {
                 &address_key(ip, port),
                 port,
             );
+        }
+        for &ip in &port.guarded_ips {
+            let key = address_key(ip, port);
+            for source in &port.sources {
+                elements.put(Set::Sources, format!("{key} . {}", range(*source)), "");
+            }
+            elements.put(Set::Guarded, key, "");
         }
         if let Some(number) = port.node_port {
             let key = format!("{} . {number}", port.protocol.as_str());
@@ -261,6 +283,8 @@ mod tests {
         Port {
             cluster_ips: vec![Ipv4Addr::new(10, 96, 0, 5)],
             external_ips: vec![],
+            guarded_ips: vec![],
+            sources: vec![],
             protocol: Protocol::Tcp,
             port: 80,
             node_port: Some(30080),
@@ -336,6 +360,27 @@ mod tests {
             get(&elements, Set::NodePortsInside, "tcp . 30080"),
             Some("goto node-pick-1-2000")
         );
+    }
+
+    #[test]
+    fn addresses_that_only_some_may_use_are_guarded() {
+        let mut port = port(vec![endpoint(3, false)]);
+        let ip = Ipv4Addr::new(192, 0, 2, 1);
+        (port.external_ips, port.guarded_ips) = (vec![ip], vec![ip]);
+        port.sources = ["10.1.2.3/8", "172.16.0.1/32"]
+            .map(|it| it.parse().unwrap())
+            .into();
+        let elements = of_service(&[port]);
+        assert_eq!(
+            get(&elements, Set::Guarded, "192.0.2.1 . tcp . 80"),
+            Some("")
+        );
+        for source in ["10.0.0.0/8", "172.16.0.1"] {
+            let key = format!("192.0.2.1 . tcp . 80 . {source}");
+            assert_eq!(get(&elements, Set::Sources, &key), Some(""), "{key}");
+        }
+        let service = get(&elements, Set::Services, "192.0.2.1 . tcp . 80");
+        assert_eq!(service, Some("goto pick-1-4000"));
     }
 
     #[test]

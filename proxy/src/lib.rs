@@ -4,12 +4,13 @@
 //! node, [`elements`] says it as elements of nftables maps, [`desired`] keeps
 //! the sum and the difference to what the kernel has, [`nft`] talks to the
 //! kernel, [`table`] keeps the kernel's table so (and [`shape`] sees when it is not), and
-//! [`syncer`] ties them to the API. What all this counts on of the host is in
+//! [`syncer`] ties them to the API. [`health_checks`] answers balancers outside. What all this counts on of the host is in
 //! [`requirements`].
 
 pub mod conntrack;
 pub mod desired;
 pub mod elements;
+pub mod health_checks;
 pub mod nft;
 pub mod requirements;
 pub mod ruleset;

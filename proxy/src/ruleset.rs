@@ -39,10 +39,15 @@ fn declaration(set: Set) -> (&'static str, &'static str) {
         ),
         Set::Slots => ("map", "ipv4_addr . inet_proto . inet_service . mark : mark"),
         Set::NodePortSlots => ("map", "inet_proto . inet_service . mark : mark"),
+        Set::Guarded => ("set", "ipv4_addr . inet_proto . inet_service"),
+        Set::Sources => (
+            "set",
+            "ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval",
+        ),
     }
 }
 
-const SETS: [Set; 12] = [
+const SETS: [Set; 14] = [
     Set::ClusterIps,
     Set::Hairpin,
     Set::Services,
@@ -55,6 +60,8 @@ const SETS: [Set; 12] = [
     Set::NodePortSlots,
     Set::NoEndpoints,
     Set::NodePortsNoEndpoints,
+    Set::Guarded,
+    Set::Sources,
 ];
 
 /// The whole table without any Service, replacing what was there.
@@ -106,6 +113,18 @@ table ip {TABLE} {{
     ip saddr . ip daddr @hairpin masquerade fully-random
     fib saddr type local masquerade fully-random
     ip saddr != {cidr} ct original ip daddr @cluster-ips masquerade fully-random
+  }}
+
+  chain guard-prerouting {{
+    type filter hook prerouting priority -110; policy accept;
+    ct state new jump guard
+  }}
+  chain guard-output {{
+    type filter hook output priority -110; policy accept;
+    ct state new jump guard
+  }}
+  chain guard {{
+    {BY_ADDRESS} @guarded {BY_ADDRESS} . ip saddr != @sources drop
   }}
 
   chain filter-input {{

@@ -2,8 +2,10 @@
 //! traffic may go to.
 
 use hardway_proto::Kind;
+use ipnetwork::Ipv4Network;
 use k8s_openapi::api::core::v1::{Service, ServicePort as ApiPort};
 use k8s_openapi::api::discovery::v1::{Endpoint as ApiEndpoint, EndpointSlice};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -59,6 +61,10 @@ pub struct Port {
     pub cluster_ips: Vec<Ipv4Addr>,
     /// External and load balancer IPs.
     pub external_ips: Vec<Ipv4Addr>,
+    /// Load balancer IPs that only some may use.
+    pub guarded_ips: Vec<Ipv4Addr>,
+    /// Who may use them; none is within another.
+    pub sources: Vec<Ipv4Network>,
     /// Transport protocol.
     pub protocol: Protocol,
     /// Port on these addresses.
@@ -88,6 +94,17 @@ pub struct Place<'a> {
     pub node: &'a str,
     /// The node's zone.
     pub zone: Option<&'a str>,
+    /// The node's address.
+    pub address: Option<Ipv4Addr>,
+}
+
+/// What balancers outside ask a node about a Service that keeps their traffic on the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// At which port.
+    pub port: u16,
+    /// How many ready endpoints the node has.
+    pub endpoints: usize,
 }
 
 /// An endpoint of a slice, as far as choosing depends on it.
@@ -185,6 +202,57 @@ fn anywhere(candidates: &[Candidate<'_>], zone: Option<&str>) -> Vec<Endpoint> {
     }
 }
 
+/// What is asked about a Service on a node, if anything is.
+pub fn health_check(
+    service: &Service,
+    slices: &[Arc<EndpointSlice>],
+    node: &str,
+) -> Option<HealthCheck> {
+    let spec = service.spec.as_ref()?;
+    let local = spec.external_traffic_policy.as_deref() == Some("Local");
+    if !local || spec.type_.as_deref() != Some("LoadBalancer") {
+        return None;
+    }
+    let port = u16::try_from(spec.health_check_node_port?).ok()?;
+    let slices = slices.iter().filter(|s| s.address_type == "IPv4");
+    let endpoints = slices.flat_map(|slice| &slice.endpoints);
+    let endpoints = endpoints
+        .filter(|endpoint| endpoint.node_name.as_deref() == Some(node) && usable(endpoint).0);
+    let addresses: BTreeSet<&String> = endpoints.flat_map(|it| &it.addresses).collect();
+    (port != 0).then_some(HealthCheck {
+        port,
+        endpoints: addresses.len(),
+    })
+}
+
+/// Who may use a Service's load balancer IPs; none means everybody. A node that may is let
+/// in also where its packets come back from a balancer with the balancer's own address, as by
+/// kube-proxy.
+fn sources(service: &Service, balancer_ips: &[Ipv4Addr], place: Place<'_>) -> Vec<Ipv4Network> {
+    let ranges = service
+        .spec
+        .as_ref()
+        .map(|spec| &spec.load_balancer_source_ranges);
+    let ranges = ranges.into_iter().flatten().flatten();
+    let ranges = ranges.filter_map(|range| range.trim().parse::<Ipv4Network>().ok());
+    let mut sources: Vec<Ipv4Network> = ranges.collect();
+    let is_node_in = |range: &Ipv4Network| place.address.is_some_and(|ip| range.contains(ip));
+    if sources.iter().any(is_node_in) {
+        sources.extend(balancer_ips.iter().copied().map(Ipv4Network::from));
+    }
+    // The kernel takes no range within another; two ranges are apart, or one has the other.
+    sources.sort_by_key(|range| range.prefix());
+    let mut widest: Vec<Ipv4Network> = Vec::new();
+    for range in sources {
+        if !widest.iter().any(|wider| wider.contains(range.network())) {
+            widest.push(range);
+        }
+    }
+    // That of all addresses has swallowed the others, and is no bound.
+    widest.retain(|range| range.prefix() > 0);
+    widest
+}
+
 /// Reads a Service with its slices for a node. Empty for headless ones and
 /// those that are just a name.
 pub fn read(service: &Service, slices: &[Arc<EndpointSlice>], place: Place<'_>) -> Vec<Port> {
@@ -213,13 +281,18 @@ pub fn read(service: &Service, slices: &[Arc<EndpointSlice>], place: Place<'_>) 
         .status
         .as_ref()
         .and_then(|s| s.load_balancer.as_ref()?.ingress.as_ref());
-    external_ips.extend(
-        ingress
-            .into_iter()
-            .flatten()
-            .filter(|i| i.ip_mode.as_deref() != Some("Proxy"))
-            .filter_map(|i| i.ip.as_ref()?.parse::<Ipv4Addr>().ok()),
-    );
+    let balancer_ips: Vec<Ipv4Addr> = ingress
+        .into_iter()
+        .flatten()
+        .filter(|i| i.ip_mode.as_deref() != Some("Proxy"))
+        .filter_map(|i| i.ip.as_ref()?.parse().ok())
+        .collect();
+    external_ips.extend(&balancer_ips);
+    let sources = sources(service, &balancer_ips, place);
+    let guarded_ips = match sources.is_empty() {
+        true => Vec::new(),
+        false => balancer_ips,
+    };
     let affinity = (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| {
         let configured = spec
             .session_affinity_config
@@ -244,6 +317,8 @@ pub fn read(service: &Service, slices: &[Arc<EndpointSlice>], place: Place<'_>) 
             Some(Port {
                 cluster_ips: cluster_ips.clone(),
                 external_ips: external_ips.clone(),
+                guarded_ips: guarded_ips.clone(),
+                sources: sources.clone(),
                 protocol,
                 port: u16::try_from(port.port).ok()?,
                 node_port: port
@@ -268,6 +343,7 @@ mod tests {
     const ON_A: Place<'_> = Place {
         node: "a",
         zone: Some("z"),
+        address: Some(Ipv4Addr::new(192, 168, 0, 1)),
     };
 
     fn slice(endpoints: serde_json::Value) -> Vec<Arc<EndpointSlice>> {
@@ -339,7 +415,7 @@ mod tests {
             endpoint
         };
         let chosen = |endpoints: serde_json::Value, zone: Option<&str>| {
-            let place = Place { node: "a", zone };
+            let place = Place { zone, ..ON_A };
             let port = read(&service(json!({})), &slice(endpoints), place).remove(0);
             let last = |endpoint: &Endpoint| endpoint.ip.octets()[3];
             port.internal.iter().map(last).collect::<Vec<_>>()
@@ -375,6 +451,78 @@ mod tests {
         let port = read(&local, &slice(json!([here, there])), ON_A).remove(0);
         assert!(port.external[0].local && port.external.len() == 1);
         assert!(!port.internal[0].local && port.internal.len() == 1);
+    }
+
+    fn balanced(spec: serde_json::Value, entries: serde_json::Value) -> Service {
+        let mut service = service(spec);
+        service.spec.as_mut().unwrap().type_ = Some("LoadBalancer".into());
+        let status = json!({"loadBalancer": {"ingress": entries}});
+        service.status = serde_json::from_value(status).unwrap();
+        service
+    }
+
+    fn networks(port: &Port) -> Vec<String> {
+        port.sources.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn addresses_of_balancers_are_served_unless_the_balancer_is_a_proxy() {
+        let entries = json!([{"ip": "192.0.2.1", "ipMode": "VIP"}, {"ip": "192.0.2.2"},
+            {"ip": "192.0.2.3", "ipMode": "Proxy"}, {"hostname": "a.b"}, {"ip": "2001:db8::1"}]);
+        let spec = json!({"externalIPs": ["198.51.100.1"], "ports": [
+            {"name": "a", "port": 53, "protocol": "TCP"}, {"name": "b", "port": 53, "protocol": "UDP"}]});
+        let ports = read(&balanced(spec, entries), &[], ON_A);
+        let told: Vec<_> = ports[0]
+            .external_ips
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(told, ["198.51.100.1", "192.0.2.1", "192.0.2.2"]);
+        // No node port was wanted, and both protocols are served.
+        let told: Vec<_> = ports.iter().map(|p| (p.protocol, p.node_port)).collect();
+        assert_eq!(told, [(Protocol::Tcp, None), (Protocol::Udp, None)]);
+        assert!(ports[0].guarded_ips.is_empty());
+    }
+
+    #[test]
+    fn source_ranges_guard_the_addresses_of_balancers_alone() {
+        let entries = || json!([{"ip": "192.0.2.1"}]);
+        let port = |ranges: &[&str]| {
+            let spec = json!({"externalIPs": ["198.51.100.1"], "loadBalancerSourceRanges": ranges});
+            read(&balanced(spec, entries()), &[], ON_A).remove(0)
+        };
+        let guarded = port(&[
+            "10.1.0.0/16",
+            " 10.0.0.0/8",
+            "172.16.0.1/32",
+            "2001:db8::/32",
+        ]);
+        assert_eq!(guarded.guarded_ips, [Ipv4Addr::new(192, 0, 2, 1)]);
+        assert_eq!(networks(&guarded), ["10.0.0.0/8", "172.16.0.1/32"]);
+        // The node may, and comes back with the balancer's address.
+        let nodes = port(&["192.168.0.0/24"]);
+        assert_eq!(networks(&nodes), ["192.168.0.0/24", "192.0.2.1/32"]);
+        for everybody in [&["0.0.0.0/0", "10.0.0.0/8"][..], &["2001:db8::/32"], &[]] {
+            let port = port(everybody);
+            assert!(port.guarded_ips.is_empty() && port.sources.is_empty());
+        }
+    }
+
+    #[test]
+    fn balancers_ask_about_services_that_stay_on_the_node() {
+        let slices = slice(json!([
+            endpoint("10.0.0.1", "a", true, false),
+            endpoint("10.0.0.2", "a", true, false),
+            endpoint("10.0.0.3", "a", false, true),
+            endpoint("10.0.0.4", "b", true, false)
+        ]));
+        let check = |spec: serde_json::Value| {
+            health_check(&balanced(spec, json!([])), &slices, "a").map(|it| (it.port, it.endpoints))
+        };
+        let local = json!({"externalTrafficPolicy": "Local", "healthCheckNodePort": 32000});
+        assert_eq!(check(local), Some((32000, 2)));
+        assert_eq!(check(json!({"healthCheckNodePort": 32000})), None);
+        assert_eq!(check(json!({"externalTrafficPolicy": "Local"})), None);
     }
 
     #[test]

@@ -4,10 +4,12 @@
 use crate::conntrack::Conntrack;
 use crate::desired::{Change as Delta, Desired};
 use crate::elements::of_service;
+use crate::health_checks::HealthChecks;
 use crate::nft::Nft;
 use crate::ruleset::Layout;
-use crate::service::{self, Place};
+use crate::service::{self, HealthCheck, Place};
 use crate::table::Table;
+use hardway_client::events::Recorder;
 use hardway_client::informer::Change;
 use hardway_client::metrics::{Histogram, IntCounter, register_histogram, register_int_counter};
 use hardway_client::queue::backoff;
@@ -18,7 +20,8 @@ use hardway_proto::meta::ObjectKey;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -112,6 +115,7 @@ pub struct Syncer<N, C> {
     nodes: Informer<Node>,
     dirty: Arc<Dirty>,
     health: Health,
+    checks: HealthChecks,
 }
 
 fn service_of(slice: &EndpointSlice) -> Option<ObjectKey> {
@@ -146,9 +150,9 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
             .fields(format!("metadata.name={node}"))
             .on_change(move |change| {
                 let is_same = match change {
-                    Change::Applied { old, new } => {
-                        old.as_ref().and_then(|old| zone(old)) == zone(new)
-                    }
+                    Change::Applied { old, new } => old
+                        .as_ref()
+                        .is_some_and(|old| (zone(old), address(old)) == (zone(new), address(new))),
                     Change::Deleted(_) => false,
                 };
                 if !is_same {
@@ -160,6 +164,8 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
             slices: slices.store(),
             rules: Arc::new(Mutex::new(Err("rules not yet written".into()))),
         };
+        let recorder = Recorder::new(client.clone(), "hardway-proxy", Some(&node));
+        let checks = HealthChecks::new(recorder, health.clone());
         Self {
             node,
             layout,
@@ -170,6 +176,7 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
             nodes,
             dirty,
             health,
+            checks,
         }
     }
 
@@ -180,7 +187,7 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
 
     /// Works until dropped. The table stays when the process ends, so traffic
     /// flows on; the next start replaces it in one transaction.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let metrics = Metrics::register();
         let stores = Stores {
             services: self.services.start(),
@@ -195,8 +202,13 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
         let mut failures = 0;
         let mut next_check = tokio::time::Instant::now() + CHECK;
         loop {
-            let mut touched = Vec::new();
-            let change = collect(&self.dirty, &mut desired, &stores, &self.node, &mut touched);
+            let looked = collect(&self.dirty, &mut desired, &stores, &self.node);
+            let Looked {
+                change,
+                touched,
+                asked,
+            } = looked;
+            self.checks.set(asked);
             if table.is_behind() || !change.is_empty() {
                 let started = Instant::now();
                 match table.apply(&change, &desired).await {
@@ -222,6 +234,7 @@ impl<N: Nft, C: Conntrack> Syncer<N, C> {
                 () = self.dirty.wake.notified() => {}
                 () = tokio::time::sleep_until(next_check) => {
                     next_check = tokio::time::Instant::now() + CHECK;
+                    self.checks.try_again();
                     if let Err(error) = table.check(&desired).await {
                         tracing::warn!(%error, "cannot look whether the table is still there");
                     }
@@ -259,20 +272,37 @@ fn tell_applied(stores: &Stores, touched: &[ObjectKey], change: &Delta, started:
     }
 }
 
-/// Reads all changed Services anew and sums up the difference.
-/// Those whose elements changed are added to `touched`.
-fn collect(
-    dirty: &Dirty,
-    desired: &mut Desired,
-    stores: &Stores,
-    node: &str,
-    touched: &mut Vec<ObjectKey>,
-) -> Delta {
-    let mut change = Delta::default();
+/// A node's own address.
+fn address(node: &Node) -> Option<Ipv4Addr> {
+    let addresses = node.status.as_ref()?.addresses.iter().flatten();
+    let mut own = addresses.filter(|address| address.type_ == "InternalIP");
+    own.find_map(|address| address.address.parse().ok())
+}
+
+/// What comes of looking at Services anew.
+#[derive(Default)]
+struct Looked {
+    /// The difference, in sum.
+    change: Delta,
+    /// Those whose elements changed.
+    touched: Vec<ObjectKey>,
+    /// What balancers may ask about each that was looked at.
+    asked: BTreeMap<ObjectKey, Option<HealthCheck>>,
+}
+
+/// Looks at all changed Services anew.
+fn collect(dirty: &Dirty, desired: &mut Desired, stores: &Stores, node: &str) -> Looked {
+    let mut looked = Looked::default();
+    let Looked {
+        change,
+        touched,
+        asked,
+    } = &mut looked;
     let here = stores.nodes.get(&ObjectKey::new("", node));
     let place = Place {
         node,
         zone: here.as_deref().and_then(zone),
+        address: here.as_deref().and_then(address),
     };
     let mut keys = dirty.take();
     if dirty.all.swap(false, Ordering::AcqRel) {
@@ -281,10 +311,14 @@ fn collect(
     while let Some(key) = keys.pop_first() {
         let ports = stores.services.get(&key).map_or_else(Vec::new, |service| {
             let slices = stores.slices.by_index(BY_SERVICE, &key.to_string());
+            let check = service::health_check(&service, &slices, node);
+            asked.insert(key.clone(), check);
             service::read(&service, &slices, place)
         });
+        // One that is gone isn't asked about.
+        asked.entry(key.clone()).or_default();
         let before = change.size();
-        let again = desired.replace(&key, of_service(&ports), &mut change);
+        let again = desired.replace(&key, of_service(&ports), change);
         if change.size() != before {
             touched.push(key.clone());
         }
@@ -295,5 +329,5 @@ fn collect(
             }
         }
     }
-    change
+    looked
 }

@@ -22,6 +22,10 @@ fn service(number: u8, endpoints: u8, affinity: Option<u32>, external_local: boo
     Port {
         cluster_ips: vec![Ipv4Addr::new(10, 96, 0, number)],
         external_ips: vec![Ipv4Addr::new(192, 0, 2, number)],
+        guarded_ips: vec![Ipv4Addr::new(192, 0, 2, number)],
+        sources: ["10.0.0.0/8", "172.16.0.1/32"]
+            .map(|it| it.parse().expect("a range"))
+            .into(),
         protocol: Protocol::Udp,
         port: 80,
         node_port: Some(30_000 + u16::from(number)),

@@ -28,6 +28,8 @@ fn service(number: u32, endpoints: u8) -> Port {
             u32::from(Ipv4Addr::new(10, 96, 0, 1)) + number,
         )],
         external_ips: vec![],
+        guarded_ips: vec![],
+        sources: vec![],
         protocol: Protocol::Tcp,
         port: 80,
         node_port: None,
