@@ -58,7 +58,7 @@ pub fn ensure(progress: &Progress) -> Result<Binaries> {
 }
 
 /// Folders in which they may be, the best first.
-fn candidates() -> Vec<PathBuf> {
+pub fn candidates() -> Vec<PathBuf> {
     let tool = std::env::current_exe().ok();
     let beside = tool.as_deref().and_then(Path::parent).map(Path::to_owned);
     let built = target().map(|target| target.join("release"));

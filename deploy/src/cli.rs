@@ -225,12 +225,11 @@ fn run(arguments: &Arguments) -> Result<u8> {
     let process = |name: &str, action| process::run(&lab()?, name, action);
     let code = |is_well: bool| u8::from(!is_well);
     let run_tool = |tool, words: &tools::Arguments| {
-        let named = is_named;
         let lab = match lab() {
-            Err(failure) if named => return Err(failure),
+            Err(failure) if is_named => return Err(failure),
             other => other.ok(),
         };
-        Ok(tools::run(tool, words, lab.as_ref(), named))
+        Ok(tools::run(tool, words, lab.as_ref(), is_named))
     };
     match &arguments.command {
         Command::Start(options) => match &options.process {
@@ -280,7 +279,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Follow(words) => return Err(run_tool(tools::Tool::Follow, words)?),
         Command::Dashboard(words) => return Err(run_tool(tools::Tool::Dashboard, words)?),
         Command::Completion { shell } => completion::run(*shell)?,
-        Command::Names { kind } => completion::names(*kind, &lab()?)?,
+        Command::Names { kind } => completion::names(*kind, lab)?,
         Command::Package(options) => package::run(options)?,
         Command::Tutorial(options) => return tutorial::run(&lab()?, options).map(code),
         Command::Test(options) => test::run(options)?,

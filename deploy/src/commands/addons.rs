@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::addons::availability::State;
 use crate::addons::chosen::Chosen;
 use crate::addons::{self, ADDONS, Addon, availability, removal};
+use crate::call;
 use crate::compile::{self, Profile};
 use crate::failure::{Failure, Result};
 use crate::host::cluster::Cluster;
@@ -69,8 +70,12 @@ fn refuse_needed(addons: &[&'static Addon], force: bool) -> Result<()> {
     });
     match needed {
         Some((name, reason)) if !force => {
-            Err(Failure::new(format!("disable add-on {name}"), reason)
-                .way_out(format!("mean it: hardway addons disable {name} --force")))
+            Err(
+                Failure::new(format!("disable add-on {name}"), reason).way_out(format!(
+                    "mean it: {} addons disable {name} --force",
+                    call::tool()
+                )),
+            )
         }
         _ => Ok(()),
     }

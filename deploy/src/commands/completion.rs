@@ -10,6 +10,7 @@ use crate::addons;
 use crate::components;
 use crate::failure::{OrFail, Result};
 use crate::lab::Lab;
+use crate::profiles::Home;
 
 /// The tool's name, as it is installed.
 const TOOL: &str = "hardway";
@@ -25,7 +26,7 @@ pub enum Shell {
     Fish,
 }
 
-/// Names that only a lab knows.
+/// Names that only this machine knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// Hosts
@@ -34,6 +35,8 @@ pub enum Kind {
     Processes,
     /// Add-ons
     Addons,
+    /// Clusters
+    Profiles,
 }
 
 /// Commands whose words are names of a lab.
@@ -41,9 +44,12 @@ const NAMED: &[(Kind, &[&str])] = &[
     (Kind::Hosts, &["ssh", "cp", "node"]),
     (
         Kind::Processes,
-        &["logs", "restart", "kill", "suspend", "resume", "swap"],
+        &[
+            "logs", "start", "stop", "restart", "kill", "suspend", "resume", "swap",
+        ],
     ),
     (Kind::Addons, &["addons"]),
+    (Kind::Profiles, &["profile"]),
 ];
 
 /// Prints the script of a shell.
@@ -54,19 +60,27 @@ pub fn run(shell: Shell) -> Result<()> {
         .or_fail(|| "print the completions")
 }
 
-/// Prints names of a lab, one a line.
-pub fn names(kind: Kind, lab: &Lab) -> Result<()> {
-    let hosts = lab.plan.hosts();
+/// Prints names, one a line.
+pub fn names(kind: Kind, lab: impl Fn() -> Result<Lab>) -> Result<()> {
     let names: Vec<String> = match kind {
-        Kind::Hosts => hosts.into_iter().map(|host| host.name).collect(),
         Kind::Addons => addons::names().map(str::to_owned).collect(),
-        Kind::Processes => hosts
-            .iter()
-            .flat_map(|host| {
-                let specs = components::specs(lab, host).into_iter();
+        Kind::Profiles => {
+            let profiles = Home::find()?.all()?.into_iter();
+            profiles.map(|profile| profile.name).collect()
+        }
+        Kind::Hosts => {
+            let hosts = lab()?.plan.hosts().into_iter();
+            hosts.map(|host| host.name).collect()
+        }
+        Kind::Processes => {
+            let lab = lab()?;
+            let hosts = lab.plan.hosts();
+            let processes = hosts.iter().flat_map(|host| {
+                let specs = components::specs(&lab, host).into_iter();
                 specs.map(|spec| format!("{}@{}", spec.name, host.name))
-            })
-            .collect(),
+            });
+            processes.collect()
+        }
     };
     for name in names {
         anstream::println!("{name}");
@@ -118,24 +132,39 @@ fn bash() -> String {
     format!(
         r#"
 _hardway_names() {{
-    local cur="${{COMP_WORDS[COMP_CWORD]}}" kind=""
+    local cur="${{COMP_WORDS[COMP_CWORD]}}" kind="" at
+    local -a cluster=()
     if [[ "$cur" != -* ]]; then
         case " ${{COMP_WORDS[*]:1:COMP_CWORD-1}} " in
 {cases}        esac
     fi
+    for ((at = 1; at < COMP_CWORD; at++)); do
+        case "${{COMP_WORDS[at]}}" in
+            -p|--profile|--dir)
+                if ((at + 1 == COMP_CWORD)); then
+                    [[ "${{COMP_WORDS[at]}}" == --dir ]] && kind="" || kind={profiles}
+                else
+                    cluster=("${{COMP_WORDS[at]}}" "${{COMP_WORDS[at + 1]}}")
+                fi ;;
+        esac
+    done
     _hardway "$@"
     if [[ -n "$kind" ]]; then
-        COMPREPLY+=($(compgen -W "$("${{COMP_WORDS[0]}}" names "$kind" 2>/dev/null)" -- "$cur"))
+        COMPREPLY+=($(compgen -W "$("${{COMP_WORDS[0]}}" "${{cluster[@]}}" names "$kind" 2>/dev/null)" -- "$cur"))
     fi
 }}
-complete -F _hardway_names -o nosort -o bashdefault -o default hardway 2>/dev/null ||
-    complete -F _hardway_names -o bashdefault -o default hardway
-"#
+complete -F _hardway_names -o bashdefault -o default hardway
+"#,
+        profiles = word(Kind::Profiles),
     )
 }
 
 fn fish() -> String {
-    NAMED
+    let profiles = format!(
+        "complete -c hardway -s p -l profile -x -a \"(hardway names {} 2>/dev/null)\"\n",
+        word(Kind::Profiles)
+    );
+    let names = NAMED
         .iter()
         .map(|(kind, commands)| {
             format!(
@@ -143,8 +172,8 @@ fn fish() -> String {
                 commands.join(" "),
                 word(*kind)
             )
-        })
-        .collect()
+        });
+    names.chain([profiles]).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! `hardway cp FROM TO`: files and folders between this machine and hosts, or between hosts,
 //! with their modes.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use crate::failure::{Failure, OrFail, Result};
 use crate::lab::{Lab, node};
 use crate::plan::Host;
+use crate::profiles::needs;
 
 /// From where to where.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,6 +24,7 @@ pub struct Options {
 
 /// Copies it.
 pub fn run(lab: &Lab, options: &Options) -> Result<()> {
+    needs::root("copy files to hosts and from them")?;
     let hosts = lab.plan.hosts();
     match (place(&options.from, &hosts)?, place(&options.to, &hosts)?) {
         (Place::Here(from), Place::There(host, to)) => put(lab, &host, &from, &to),
@@ -127,15 +128,10 @@ fn seen_inside(folder: &Path) -> Result<(File, PathBuf)> {
 fn copy(lab: &Lab, host: &Host, from: &Path, to: &Path) -> Result<()> {
     let inside = node::inside(lab, host)?;
     let what = || format!("copy with host {}", host.name);
-    let words: [OsString; 4] = [
-        "cp".into(),
-        "--archive".into(),
-        "--dereference-command-line".into(),
-        "--".into(),
-    ];
     let status = Command::new(&inside[0])
         .args(&inside[1..])
-        .args(words)
+        // As it is (-a), but what a link leads to where the link itself is named (-H).
+        .args(["cp", "-a", "-H", "--"])
         .arg(from)
         .arg(to)
         .status()

@@ -8,6 +8,7 @@ use anstream::{eprintln, print};
 use crate::failure::{Failure, Result};
 use crate::lab::config::CONTAINERD_SOCKET;
 use crate::lab::{Lab, node};
+use crate::profiles::needs;
 
 /// A shell, whose language is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -54,6 +55,7 @@ pub fn run(lab: &Lab, options: &Options) -> Result<()> {
         Failure::new(what, "no host of that name runs pods")
             .way_out(format!("those that do: {}", names.join(", ")))
     })?;
+    needs::root(what)?;
     let process = node::init_pid(lab, &host)
         .ok_or_else(|| Failure::new(what, format!("{} is off", host.name)))?;
     eprintln!(

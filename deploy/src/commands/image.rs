@@ -14,6 +14,7 @@ use crate::images::{archive, from_tar, nodes, program, publish, reference};
 use crate::lab::Lab;
 use crate::lab::config::OWN_IMAGES;
 use crate::output::{Format, table};
+use crate::profiles::needs;
 use crate::progress::Progress;
 use crate::shell;
 
@@ -92,6 +93,7 @@ fn variable(text: &str) -> std::result::Result<String, String> {
 
 /// Does it.
 pub fn run(lab: &Lab, action: &Action) -> Result<()> {
+    needs::root("look after the images of hosts")?;
     match action {
         Action::Load { source, name } => load(lab, source, name.as_deref()),
         Action::Ls { output } => list(lab, *output),
@@ -168,14 +170,13 @@ fn archive_of(source: &str, work: &Path) -> Result<PathBuf> {
         }
         said.push(String::from_utf8_lossy(&output.stderr).trim().to_owned());
     }
-    Err(match said.is_empty() {
-        true => Failure::new(
-            what(),
-            "there is no file of that name, nor docker or podman to ask for an image",
-        )
-        .way_out("load an archive: made with `docker save`, or with `skopeo copy docker://NAME oci-archive:FILE:NAME`"),
-        false => Failure::new(what(), said.join("; ")),
-    })
+    let why = match said.is_empty() {
+        true => "there is no file of that name, nor docker or podman to ask".to_owned(),
+        false => format!("there is no file of that name, and {}", said.join("; ")),
+    };
+    Err(Failure::new(what(), why).way_out(
+        "load an archive: one of `docker save`, or of `skopeo copy docker://NAME oci-archive:FILE:NAME`",
+    ))
 }
 
 fn list(lab: &Lab, format: Format) -> Result<()> {
@@ -188,7 +189,12 @@ fn list(lab: &Lab, format: Format) -> Result<()> {
     let mut rows = vec![["IMAGE", "DIGEST", "SIZE", "NODES"].map(str::to_owned)];
     rows.extend(images.into_iter().map(|image| {
         let digest: String = image.digest.chars().take("sha256:".len() + 12).collect();
-        [image.name, digest, image.size, image.nodes.join(",")]
+        // A digest in the name is in the next column.
+        let name = match image.name.split_once('@') {
+            Some((name, _)) => name.to_owned(),
+            None => image.name,
+        };
+        [name, digest, image.size, image.nodes.join(",")]
     }));
     print!("{}", table(&rows));
     Ok(())

@@ -11,6 +11,7 @@ use anstream::{eprintln, print, println};
 use serde_json::Value;
 
 use crate::api::{Api, text};
+use crate::call;
 use crate::failure::{Failure, Result};
 use crate::lab::Lab;
 use crate::output::table;
@@ -118,7 +119,7 @@ fn open(lab: &Lab, api: &Api, namespace: &str, name: &str, options: &Options) ->
     let path = format!("/api/v1/namespaces/{namespace}/services/{name}");
     let service = api.get(&path)?.ok_or_else(|| {
         Failure::new(what(), "there is no such Service")
-            .way_out("see what there is:  hardway service list")
+            .way_out(format!("see what there is: {} service list", call::tool()))
     })?;
     if service["spec"]["type"] == "ExternalName" {
         let stands_for = text(&service["spec"]["externalName"]);
@@ -132,6 +133,16 @@ fn open(lab: &Lab, api: &Api, namespace: &str, name: &str, options: &Options) ->
     if ports.iter().any(|port| port.url.is_some()) {
         show(&service, &ports, options);
         return Ok(());
+    }
+    if service["spec"]["selector"]
+        .as_object()
+        .is_none_or(serde_json::Map::is_empty)
+    {
+        return Err(Failure::new(
+            what(),
+            "it has neither a port on the nodes nor a selector, so that no pod is known to lead to",
+        )
+        .way_out("reach its endpoints themselves: kubectl get endpointslices"));
     }
     eprintln!(
         "{namespace}/{name} has no port on the nodes: it is for the cluster's own pods. To give it one:
@@ -180,7 +191,8 @@ fn wait_for_endpoints(api: &Api, service: &Value, seconds: u64) -> Result<Value>
             let what = format!("open the Service {namespace}/{name}");
             return Err(
                 Failure::new(what, "no pod behind it is ready").way_out(format!(
-                    "see why:  hardway why service/{name} -n {namespace}"
+                    "see why: {} why service/{name} -n {namespace}",
+                    call::tool()
                 )),
             );
         }

@@ -4,6 +4,7 @@
 use crate::failure::{Failure, Result};
 use crate::lab::config::CONTAINERD_SOCKET;
 use crate::lab::{Lab, node};
+use crate::profiles::needs;
 use crate::shell;
 
 /// Where to, and what to run there.
@@ -19,6 +20,7 @@ pub struct Options {
 
 /// Becomes the command on the host; returns only on failure.
 pub fn run(lab: &Lab, options: &Options) -> Result<Failure> {
+    needs::root("enter a host")?;
     let host = match &options.host {
         Some(name) => lab.host(name)?,
         None => lab.plan.control_plane(),

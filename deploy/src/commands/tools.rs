@@ -3,10 +3,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::compile::{self, Profile};
+use crate::binaries;
 use crate::failure::Failure;
 use crate::lab::Lab;
 use crate::shell;
@@ -82,12 +82,8 @@ pub fn run(tool: Tool, arguments: &Arguments, lab: Option<&Lab>, named: bool) ->
 /// # Errors
 /// If it is at none of these places, with how to get it.
 pub fn find(name: &str, lab: Option<&Lab>) -> Result<PathBuf, Failure> {
-    let beside = std::env::current_exe().ok();
-    let beside = beside.as_deref().and_then(Path::parent);
-    let built = [Profile::Release, Profile::Debug].map(|profile| compile::binaries(profile).ok());
     let folders = lab.map(|lab| lab.binaries.clone()).into_iter();
-    let folders = folders.chain(beside.map(Path::to_owned));
-    let folders = folders.chain(built.into_iter().flatten());
+    let folders = folders.chain(binaries::candidates());
     folders
         .map(|folder| folder.join(name))
         .find(|path| path.is_file())

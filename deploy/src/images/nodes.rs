@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use super::archive;
 use super::oci::Written;
 use super::reference;
+use crate::call;
 use crate::failure::{Failure, OrFail, Result};
+use crate::lab::config::CONTAINERD_SOCKET;
 use crate::lab::{Lab, node};
 use crate::plan::Host;
 use crate::shell;
@@ -101,7 +103,9 @@ fn ctr(lab: &Lab, host: &Host, words: &[&str]) -> Result<Command> {
     let mut command = Command::new(&inside[0]);
     command
         .args(&inside[1..])
-        .args(["ctr", "--namespace", NAMESPACE])
+        // The caller's environment may lead to another host's (`hardway docker-env`).
+        .args(["ctr", "--address", CONTAINERD_SOCKET])
+        .args(["--namespace", NAMESPACE])
         .args(words)
         .stdin(Stdio::null());
     Ok(command)
@@ -229,7 +233,7 @@ pub fn remove(lab: &Lab, names: &[String], force: bool) -> Result<Vec<(String, u
         }
         if count == 0 {
             return Err(Failure::new(format!("remove {name}"), "no node has it")
-                .way_out("see what there is: hardway image ls"));
+                .way_out(format!("see what there is: {} image ls", call::tool())));
         }
         counts.push((name.clone(), count));
     }

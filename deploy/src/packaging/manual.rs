@@ -4,24 +4,29 @@
 use std::io::Write;
 
 use clap::Command;
-use clap_complete::Shell;
 use flate2::{Compression, GzBuilder};
 
 use super::tree::File;
+use crate::commands::completion::{self, Shell};
 use crate::failure::{OrFail, Result};
 
-/// The manual pages of a command and of all below it, and its completions for bash.
+/// The manual pages of a command and of all below it, and its completions.
 ///
 /// # Errors
 /// If a page can't be put together.
 pub fn files(mut command: Command) -> Result<Vec<File>> {
     let name = command.get_name().to_owned();
-    let mut completions = Vec::new();
-    clap_complete::generate(Shell::Bash, &mut command, &name, &mut completions);
-    let mut files = vec![File::bytes(
-        &format!("usr/share/bash-completion/completions/{name}"),
-        completions,
-    )];
+    let mut files: Vec<File> = [
+        (Shell::Bash, "bash-completion/completions/hardway"),
+        (Shell::Zsh, "zsh/vendor-completions/_hardway"),
+        (Shell::Fish, "fish/vendor_completions.d/hardway.fish"),
+    ]
+    .into_iter()
+    .map(|(shell, path)| {
+        let script = completion::script(command.clone(), shell);
+        File::text(&format!("usr/share/{path}"), &script)
+    })
+    .collect();
     command.build();
     pages(&command, &name, &mut files)?;
     Ok(files)
@@ -55,7 +60,7 @@ fn pages(command: &Command, name: &str, files: &mut Vec<File>) -> Result<()> {
 ///
 /// # Errors
 /// None that memory can have.
-pub fn from_help(program: &str, help: &str) -> Result<[File; 2]> {
+pub fn from_help(program: &str, help: &str, section: u8) -> Result<[File; 2]> {
     let summary = help
         .lines()
         .next()
@@ -66,7 +71,7 @@ pub fn from_help(program: &str, help: &str) -> Result<[File; 2]> {
         .map(|line| format!("{}\n", roff(line)))
         .collect();
     let page = format!(
-        ".TH {} 8\n.SH NAME\n{} \\- {}\n.SH DESCRIPTION\n.nf\n{text}.fi\n",
+        ".TH {} {section}\n.SH NAME\n{} \\- {}\n.SH DESCRIPTION\n.nf\n{text}.fi\n",
         program.to_uppercase(),
         roff(program),
         roff(summary),
@@ -75,7 +80,7 @@ pub fn from_help(program: &str, help: &str) -> Result<[File; 2]> {
     let completions = format!("complete -o default -W '{flags}' {program}\n");
     Ok([
         File::bytes(
-            &format!("usr/share/man/man8/{program}.8.gz"),
+            &format!("usr/share/man/man{section}/{program}.{section}.gz"),
             compress(page.as_bytes())?,
         ),
         File::text(

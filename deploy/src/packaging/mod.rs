@@ -55,7 +55,20 @@ impl Package {
                 "hardway-scheduler",
             ],
             Self::Node => &["hardway-flannel-lite", "hardway-kubelet", "hardway-proxy"],
-            Self::Tool => &["hardway"],
+            Self::Tool => &[
+                "hardway",
+                "hardway-dashboard",
+                "hardway-follow",
+                "hardway-why",
+            ],
+        }
+    }
+
+    /// The section of the manual for its programs: 1 for what users call, 8 for what serves.
+    fn section(self) -> u8 {
+        match self {
+            Self::ControlPlane | Self::Node => 8,
+            Self::Tool => 1,
         }
     }
 
@@ -132,7 +145,7 @@ impl Package {
             ),
             Self::Tool => (
                 "tool that sets up and looks after a hardway cluster",
-                "Makes certificates and tokens, starts the units, has hosts join and leave.",
+                "Makes certificates and tokens, has hosts join and leave, shows what a cluster does.",
             ),
         }
     }
@@ -146,9 +159,10 @@ impl Package {
         let mut files = Vec::new();
         for program in self.programs() {
             let from = sources.binaries.join(program);
-            if self != Self::Tool {
+            // The tool's own are made out of its command line, below.
+            if *program != "hardway" {
                 let help = shell::run(&from.display().to_string(), &["--help"])?;
-                files.extend(manual::from_help(program, &help)?);
+                files.extend(manual::from_help(program, &help, self.section())?);
             }
             files.push(File::copy(&format!("usr/bin/{program}"), from, 0o755));
         }

@@ -92,7 +92,8 @@ fn packages_are_what_debian_expects() {
     }
     // Every program is explained, and completed.
     for program in Package::ALL.iter().flat_map(|it| it.programs()) {
-        let section = if *program == "hardway" { 1 } else { 8 };
+        let is_for_users = Package::Tool.programs().contains(program);
+        let section = if is_for_users { 1 } else { 8 };
         let page = format!("usr/share/man/man{section}/{program}.{section}.gz");
         assert!(owners.contains_key(&page), "{page}");
         let completions = format!("usr/share/bash-completion/completions/{program}");
