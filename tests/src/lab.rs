@@ -52,6 +52,11 @@ impl Lab {
         self.folder.join(path)
     }
 
+    /// The tool itself.
+    pub fn tool_path(&self) -> &Path {
+        &self.tool
+    }
+
     /// Runs the tool.
     pub fn try_tool(&self, line: &str) -> Output {
         self.try_tool_within(Duration::from_secs(200), line)
@@ -64,6 +69,13 @@ impl Lab {
         command.args(["--kill-after=5", &patience]).arg(&self.tool);
         command.arg("--dir").arg(&self.folder).args(words(line));
         finish(&mut command, "")
+    }
+
+    /// The tool, to be started by who wants it to go on for a while.
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(&self.tool);
+        command.arg("--dir").arg(&self.folder).args(words(line));
+        command
     }
 
     /// Runs the tool, which must succeed.
