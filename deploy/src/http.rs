@@ -151,6 +151,8 @@ fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
+    // A handshake is of small pieces as well.
+    stream.set_nodelay(true)?;
     Ok(stream)
 }
 
@@ -179,19 +181,20 @@ fn exchange(
     headers: &str,
 ) -> std::io::Result<Answer> {
     let Request { method, path, .. } = request;
+    // Sent in one piece: of several small ones TCP holds back all but the first, until the
+    // other side has answered for that, 40 ms later.
+    let mut sent = Vec::new();
     write!(
-        stream,
+        sent,
         "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{headers}"
     )?;
     if !request.content_type.is_empty() {
         let (kind, length) = (request.content_type, request.body.len());
-        write!(
-            stream,
-            "Content-Type: {kind}\r\nContent-Length: {length}\r\n"
-        )?;
+        write!(sent, "Content-Type: {kind}\r\nContent-Length: {length}\r\n")?;
     }
-    write!(stream, "Connection: close\r\n\r\n")?;
-    stream.write_all(request.body)?;
+    write!(sent, "Connection: close\r\n\r\n")?;
+    sent.extend_from_slice(request.body);
+    stream.write_all(&sent)?;
     stream.flush()?;
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {

@@ -1,34 +1,55 @@
 //! From a lab that is described to processes that do their work and nodes that are Ready.
 
+use std::fs;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::process::Change;
 use super::{Lab, Ready, network, node, numbers, starting};
 use crate::addons;
+use crate::api::Api;
 use crate::components;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, OrFail, Result};
 use crate::host::cluster::Cluster;
 use crate::images::oci::Written;
 use crate::images::publish;
 use crate::plan::Host;
 use crate::progress::{Outcome, Progress};
-use crate::{encryption, health, kubeconfig};
+use crate::{encryption, health, kubeconfig, shell};
 
-/// Which processes start together. Each stage needs those before it: the apiserver the store,
-/// the others the apiserver and the container runtime.
-const STAGES: [&[&str]; 3] = [
-    &["etcd", "registry", "containerd"],
-    &["apiserver"],
-    &[
-        "controller-manager",
-        "scheduler",
-        "kubelet",
-        "flannel-lite",
-        "proxy",
-    ],
+/// Processes that start together, and those that must do their work before the next stage.
+struct Stage {
+    start: &'static [&'static str],
+    wait: &'static [&'static str],
+}
+
+/// The apiserver needs the store, the others the apiserver and the container runtime.
+const STAGES: [Stage; 3] = [
+    Stage {
+        start: &["etcd", "registry", "containerd"],
+        wait: &["etcd"],
+    },
+    Stage {
+        start: &["apiserver"],
+        wait: &["apiserver", "registry", "containerd"],
+    },
+    Stage {
+        start: OTHERS,
+        wait: OTHERS,
+    },
 ];
+
+const OTHERS: &[&str] = &[
+    "controller-manager",
+    "scheduler",
+    "kubelet",
+    "flannel-lite",
+    "proxy",
+];
+
+/// Note in a lab's folder of which objects of add-ons were applied last.
+const APPLIED: &str = "addons-applied";
 
 /// How long nodes may take to be Ready.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,16 +75,16 @@ pub fn run(lab: &Lab, images: &[Written], progress: &Progress) -> Result<()> {
         progress.step("images in the registry", || publish::publish(lab, images))?;
     }
     let [store, apiserver, others] = STAGES;
-    let mut changed = converge(lab, store, progress)?;
-    changed |= converge(lab, apiserver, progress)?;
+    let mut changed = converge(lab, &store, progress)?;
+    changed |= converge(lab, &apiserver, progress)?;
     if !lab.only.is_empty() {
-        converge(lab, others, progress)?;
+        converge(lab, &others, progress)?;
         return Ok(());
     }
     std::thread::scope(|scope| {
         let has_nodes = !lab.plan.nodes().is_empty();
         let addons = has_nodes.then(|| scope.spawn(|| apply_addons(lab, images)));
-        changed |= converge(lab, others, progress)?;
+        changed |= converge(lab, &others, progress)?;
         progress.step("all nodes Ready", || wait_for_nodes(lab))?;
         if changed {
             note_ready(lab, began)?;
@@ -81,9 +102,33 @@ pub fn run(lab: &Lab, images: &[Written], progress: &Progress) -> Result<()> {
     })
 }
 
+/// Brings the add-ons to what they should be. Where the same objects were applied before and
+/// are still there, there is nothing to do.
 fn apply_addons(lab: &Lab, images: &[Written]) -> Result<String> {
     let cluster = Cluster::at(lab.plan.control_plane().address);
-    addons::apply(&mut lab.api(), &cluster, images, &addons::of_lab(lab)?)
+    let mut objects = Vec::new();
+    for addon in addons::of_lab(lab)? {
+        objects.extend(addons::objects::of(addon, &cluster, images)?);
+    }
+    let mut api = lab.api();
+    let note = lab.folder.join(APPLIED);
+    let text = serde_json::to_vec(&objects).or_fail(|| "describe the add-ons")?;
+    if fs::read(&note).is_ok_and(|before| before == text) && are_there(&mut api, &objects)? {
+        return Ok("as they were".to_owned());
+    }
+    let done = addons::apply_all(&mut api, &objects)?;
+    shell::write_file(&note, &text, 0o644)?;
+    Ok(done)
+}
+
+fn are_there(api: &mut Api, objects: &[Value]) -> Result<bool> {
+    for object in objects {
+        let path = api.path(object)?;
+        if api.get(&path)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn switch_on_all(lab: &Lab) -> Result<String> {
@@ -102,36 +147,43 @@ fn switch_on_all(lab: &Lab) -> Result<String> {
     })
 }
 
-/// Starts processes on the hosts that have them, and waits for them; says whether any was not
-/// there yet.
-fn converge(lab: &Lab, processes: &[&'static str], progress: &Progress) -> Result<bool> {
+/// Starts processes on the hosts that have them, and waits for those of the stage; says whether
+/// any was not there yet.
+fn converge(lab: &Lab, stage: &Stage, progress: &Progress) -> Result<bool> {
     let hosts = lab.plan.hosts();
-    let all: Vec<(&Host, &str)> = hosts
-        .iter()
-        .flat_map(|host| {
-            let own = components::of_role(host.role);
-            let is_here = move |name: &&&str| own.contains(name) && lab.wants(name);
-            let here = processes.iter().filter(is_here);
-            here.map(move |name| (host, *name))
-        })
-        .collect();
-    let names: Vec<&str> = processes
-        .iter()
-        .copied()
-        .filter(|name| all.iter().any(|(_, started)| started == name))
-        .collect();
+    let here = |names| here(lab, &hosts, names);
+    let (start, wait) = (here(stage.start), here(stage.wait));
+    let mut names: Vec<&str> = stage.start.to_vec();
+    names.retain(|name| start.iter().any(|(_, started)| started == name));
     if names.is_empty() {
         return Ok(false);
     }
     let done = progress.step(&names.join(", "), || {
-        let start = |(host, process): &(&Host, &str)| starting::start(lab, host, process);
-        let changes: Vec<Change> = all.iter().map(start).collect::<Result<_>>()?;
-        for (host, process) in &all {
+        let each = start.iter();
+        let changes: Vec<Change> = each
+            .map(|(host, process)| starting::start(lab, host, process))
+            .collect::<Result<_>>()?;
+        for (host, process) in &wait {
             starting::wait_healthy(lab, host, process)?;
         }
         Ok(Changes(changes))
     })?;
     Ok(done.0.iter().any(|change| *change != Change::Kept))
+}
+
+/// These processes on the hosts that have them.
+fn here<'a>(lab: &Lab, hosts: &'a [Host], names: &[&'static str]) -> Vec<(&'a Host, &'static str)> {
+    let mut all = Vec::new();
+    for host in hosts {
+        let own = components::of_role(host.role);
+        let names = names.iter().filter(|name| own.contains(name));
+        all.extend(
+            names
+                .filter(|name| lab.wants(name))
+                .map(|name| (host, *name)),
+        );
+    }
+    all
 }
 
 fn wait_for_nodes(lab: &Lab) -> Result<()> {

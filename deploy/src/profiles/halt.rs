@@ -2,7 +2,6 @@
 //! was stored stays.
 
 use std::fs;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,13 @@ use crate::plan::Host;
 /// Who ends first: what would start pods anew or give them up.
 const FIRST: [&str; 3] = ["kubelet", "scheduler", "controller-manager"];
 
+/// What only holds a pod's namespaces: some pods' processes would end with it at once.
+const PAUSE: &str = "pause";
+
+/// The cluster's DNS, which goes on for some seconds for those who have not heard that it ends.
+/// Here nobody goes on.
+const DNS: &str = "hardway-dns";
+
 /// How long containers may take to end when they are asked to; what goes on then is cut off,
 /// as by a machine that is switched off.
 const GRACE: Duration = Duration::from_secs(5);
@@ -28,7 +34,7 @@ pub fn halt(lab: &Lab) -> Result<()> {
     let on: Vec<&Host> = hosts.iter().filter(|host| node::is_on(lab, host)).collect();
     let is_first = |name: &str| FIRST.contains(&name);
     stop(lab, &on, is_first)?;
-    end_containers(lab, &on)?;
+    end_containers(lab, &on);
     // The store is the last that ends: until then whoever ends may write.
     let is_last = |name: &str| name == "etcd";
     stop(lab, &on, |name| !is_first(name) && !is_last(name))?;
@@ -60,33 +66,69 @@ fn stop(lab: &Lab, hosts: &[&Host], is_meant: impl Fn(&str) -> bool) -> Result<(
 }
 
 /// Asks the containers of hosts to end, and waits until they have, but not for ever.
-fn end_containers(lab: &Lab, hosts: &[&Host]) -> Result<()> {
+fn end_containers(lab: &Lab, hosts: &[&Host]) {
     let containers = |hosts: &[&Host]| -> Vec<i32> {
         let inits = hosts.iter().filter_map(|host| node::init_pid(lab, host));
         inits.flat_map(containers_of).collect()
     };
+    let mut ending = containers(hosts);
+    // The kernel keeps a signal from a container's first process that has nothing to do when
+    // it comes: it would be waited for in vain.
+    ending.retain(|pid| heeds_end(*pid) && name_of(*pid) != DNS);
     for pid in containers(hosts) {
         // One that has ended meanwhile needs no signal.
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
     }
     let deadline = Instant::now() + GRACE;
-    while !containers(hosts).is_empty() && Instant::now() < deadline {
+    while Instant::now() < deadline {
+        let left = containers(hosts);
+        if !ending.iter().any(|pid| left.contains(pid)) {
+            break;
+        }
         thread::sleep(Duration::from_millis(20));
     }
-    Ok(())
+}
+
+/// Whether a process does something when it is asked to end.
+fn heeds_end(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    catches(&status, Signal::SIGTERM)
+}
+
+/// Whether a signal is in the mask of those that are caught, proc(5).
+fn catches(status: &str, signal: Signal) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
 }
 
 /// First processes of a host's containers: the children of containerd's shims, but for those
-/// that only hold a pod's namespaces.
+/// that only hold namespaces.
 fn containers_of(init: i32) -> Vec<i32> {
-    let name = |pid: i32| {
-        let text = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("comm"));
-        text.unwrap_or_default().trim().to_owned()
-    };
     process::children(init)
         .into_iter()
-        .filter(|pid| name(*pid).starts_with("containerd-shim"))
+        .filter(|pid| name_of(*pid).starts_with("containerd-shim"))
         .flat_map(process::children)
-        .filter(|pid| name(*pid) != "pause")
+        .filter(|pid| name_of(*pid) != PAUSE)
         .collect()
+}
+
+/// The name of a process, as the kernel has it.
+fn name_of(pid: i32) -> String {
+    let text = fs::read_to_string(format!("/proc/{pid}/comm"));
+    text.unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_catches_the_signal_is_waited_for() {
+        let status = "SigIgn:\t0000000000004000\nSigCgt:\t0000000000000002\n";
+        assert!(!catches(status, Signal::SIGTERM));
+        assert!(catches(status, Signal::SIGINT));
+        assert!(catches("SigCgt:\t0000000180004000\n", Signal::SIGTERM));
+        assert!(!catches("", Signal::SIGTERM));
+    }
 }
