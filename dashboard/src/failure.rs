@@ -9,7 +9,7 @@ use serde::Serialize;
 /// A `Status` that is an error.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct Failure(Status);
+pub struct Failure(Box<Status>);
 
 impl Failure {
     /// With a code, the reason that Kubernetes has for it, and a message.
@@ -27,19 +27,19 @@ impl Failure {
             StatusCode::GATEWAY_TIMEOUT => "Timeout",
             _ => "InternalError",
         };
-        Self(Status {
+        Self(Box::new(Status {
             code: Some(i32::from(code.as_u16())),
             message: Some(message.into()),
             reason: Some(reason.to_owned()),
             status: Some("Failure".to_owned()),
             ..Status::default()
-        })
+        }))
     }
 
     /// What an API server answered that is no success.
     pub fn of_answer(code: StatusCode, body: &[u8]) -> Self {
         match serde_json::from_slice::<Status>(body) {
-            Ok(status) if status.code.is_some() => Self(status),
+            Ok(status) if status.code.is_some() => Self(Box::new(status)),
             _ => {
                 let text = String::from_utf8_lossy(&body[..body.len().min(500)]);
                 Self::new(

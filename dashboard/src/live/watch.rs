@@ -26,6 +26,8 @@ const PAGE: &str = "500";
 const LASTS: (f64, f64) = (300.0, 300.0);
 /// How much longer than it should last a watch is waited for.
 const GRACE: Duration = Duration::from_secs(30);
+/// How long to wait where the API server says no, which seldom changes soon.
+const REFUSED: Duration = Duration::from_secs(60);
 /// The longest event: an object as large as etcd takes it, and some.
 const LONGEST_EVENT: usize = 8 << 20;
 
@@ -66,11 +68,14 @@ pub async fn keep(client: &Client, selection: &Selection, sink: &impl Sink) {
             }
             Ok(None) => break,
             Err(failure) => {
-                let soon = failure.code() == StatusCode::GONE;
-                if !soon {
+                let mut wait = pause.next(random());
+                if failure.code() != StatusCode::GONE {
+                    if failure.code().is_client_error() {
+                        wait = wait.max(REFUSED);
+                    }
                     sink.change(|collection| collection.set_error(Some(failure)));
                 }
-                tokio::time::sleep(pause.next(random())).await;
+                tokio::time::sleep(wait).await;
             }
         }
     }
