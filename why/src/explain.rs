@@ -96,24 +96,13 @@ fn roots<'a>(findings: &mut Findings<'_, 'a>, from: Object<'a>) -> Vec<(Object<'
             }
         }
     }
-    if !roots.is_empty() {
-        // A symptom of which nothing below is the reason stands by itself.
-        let explained: BTreeSet<Subject> = symptoms
-            .iter()
-            .filter(|(object, _)| {
-                let below = reach(findings.cluster, *object);
-                let mut below = below.iter().skip(1);
-                below.any(|it| {
-                    findings
-                        .of(it)
-                        .iter()
-                        .any(|found| !found.finding.is_symptom)
-                })
-            })
-            .map(|(object, _)| object.subject())
-            .collect();
-        symptoms.retain(|(object, _)| !explained.contains(&object.subject()));
-    }
+    // A symptom of which nothing here or below is the reason stands by itself.
+    symptoms.retain(|(object, symptom)| {
+        let needed = symptom.finding.severity.min(Severity::Warning);
+        let explains = |it: &Found| !it.finding.is_symptom && it.finding.severity >= needed;
+        let below = reach(findings.cluster, *object);
+        !below.iter().any(|it| findings.of(it).iter().any(explains))
+    });
     // Of symptoms alone the lowest says most.
     let lowest = symptoms.last().map(|(object, _)| object.subject());
     symptoms.retain(|(object, _)| Some(object.subject()) == lowest);

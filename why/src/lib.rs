@@ -31,6 +31,7 @@ mod object;
 mod relations;
 mod resources;
 mod snapshot;
+mod validity;
 mod words;
 
 #[cfg(test)]

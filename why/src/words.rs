@@ -59,17 +59,24 @@ pub(crate) fn near<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) ->
     near.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
-/// How many letters have to be changed, added or taken away (Levenshtein).
+/// How many letters have to be changed, added, taken away or swapped with the next one.
 fn distance(one: &str, other: &str) -> usize {
+    let one: Vec<char> = one.chars().collect();
     let other: Vec<char> = other.chars().collect();
+    // The rows for the letters up to one before, and up to two before.
     let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+    let mut before = row.clone();
+    for (i, a) in one.iter().enumerate() {
+        let mut next = vec![i + 1];
         for (j, b) in other.iter().enumerate() {
-            let change = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+            let change = row[j] + usize::from(a != b);
+            let mut least = change.min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && *a == other[j - 1] && one[i - 1] == *b {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
         }
+        before = std::mem::replace(&mut row, next);
     }
     row[other.len()]
 }
@@ -81,7 +88,8 @@ mod tests {
     #[test]
     fn near_names_are_found() {
         let names = ["web", "webs", "db", "web-frontend"];
-        assert_eq!(near("wbe", names.into_iter()), Vec::<&str>::new());
+        assert_eq!(near("wbe", names.into_iter()), ["web"]);
+        assert_eq!(near("cache", names.into_iter()), Vec::<&str>::new());
         assert_eq!(near("we", names.into_iter()), ["web"]);
         assert_eq!(
             near("web", names.into_iter()),

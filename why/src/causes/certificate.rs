@@ -3,7 +3,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use x509_parser::pem::Pem;
 
 use crate::causes::Cause;
 use crate::cluster::Cluster;
@@ -11,6 +10,7 @@ use crate::diagnosis::{Diagnosis, Evidence, Remedy, Severity, Source, Subject};
 use crate::finding::Finding;
 use crate::object::{Json, Object};
 use crate::snapshot::Snapshot;
+use crate::validity::of_pem;
 use crate::words::span;
 
 pub(super) const CAUSE: Cause = Cause {
@@ -46,25 +46,13 @@ fn ending(now: Timestamp, end: Timestamp, lifetime: Option<i64>) -> Option<(Seve
     }
 }
 
-/// When a PEM certificate starts and ends.
-fn validity(pem: &[u8]) -> Option<(Timestamp, Timestamp)> {
-    let first = Pem::iter_from_buffer(pem).next()?.ok()?;
-    let certificate = first.parse_x509().ok()?;
-    let validity = certificate.validity();
-    let time = |at: i64| Timestamp::from_second(at).ok();
-    Some((
-        time(validity.not_before.timestamp())?,
-        time(validity.not_after.timestamp())?,
-    ))
-}
-
 fn secret<'a>(cluster: &Cluster<'a>, secret: &Object<'a>) -> Option<Finding> {
     if secret.value.text("/type") != Some("kubernetes.io/tls") {
         return None;
     }
     let data = secret.value.text("/data/tls.crt")?;
     let pem = STANDARD.decode(data).ok()?;
-    let Some((start, end)) = validity(&pem) else {
+    let Some((start, end)) = of_pem(&pem) else {
         let finding = Finding::error("has no certificate that can be read under tls.crt")
             .says([secret.field("/data/tls.crt", "not a certificate in PEM")]);
         return Some(finding);

@@ -270,7 +270,10 @@ mod tests {
             "image nosuch:1 of container web: there is no such image"
         );
         let affected: Vec<String> = told.affected.iter().map(ToString::to_string).collect();
-        assert_eq!(affected, ["deployment/web", "pod/web-b"]);
+        assert_eq!(
+            affected,
+            ["deployment/web", "pod/web-b", "replicaset/web-1"]
+        );
         let told = ask(&objects, "Deployment", "web");
         assert_eq!(
             told.summary,

@@ -5,6 +5,7 @@ mod autoscaler;
 mod budget;
 mod certificate;
 mod claim;
+mod condition;
 mod config;
 mod containers;
 mod crash;
@@ -67,6 +68,7 @@ pub static CAUSES: &[Cause] = &[
     deleting::CAUSE,
     webhook::CAUSE,
     api_service::CAUSE,
+    condition::CAUSE,
     certificate::CAUSE,
 ];
 

@@ -91,7 +91,7 @@ mod tests {
     fn a_server_that_is_away_is_told() {
         let api = (
             "Service",
-            json!({"metadata": {"name": "kubernetes", "namespace": "default"}}),
+            json!({"metadata": {"name": "kubernetes", "namespace": "default", "creationTimestamp": crate::fixtures::NOW}}),
         );
         let told = one(&[configuration("Fail"), api.clone()]);
         assert_eq!(

@@ -1,3 +1,0 @@
-//! The `hardway-why` process.
-
-fn main() {}
