@@ -1,0 +1,359 @@
+//! What a cluster is asked.
+
+use crate::cli::Arguments;
+use crate::line::Object;
+use futures_util::future::join_all;
+use http::Request;
+use kube::Client;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Why a cluster can't be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kubeconfig.
+    #[error("kubeconfig: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// The cluster said no, or nothing.
+    #[error("the cluster: {0}")]
+    Cluster(#[from] kube::Error),
+    /// There is no such kind.
+    #[error("the cluster has no kind {0:?}: `kubectl api-resources` lists those that it has")]
+    Kind(String),
+}
+
+/// A kind of objects, as discovery tells of it.
+#[derive(Clone, Debug, Default)]
+struct Kind {
+    group: String,
+    version: String,
+    plural: String,
+    names: Vec<String>,
+    is_namespaced: bool,
+}
+
+impl Kind {
+    fn resource(&self) -> String {
+        match self.group.as_str() {
+            "" => self.plural.clone(),
+            group => format!("{}.{group}", self.plural),
+        }
+    }
+
+    fn path(&self, namespace: &str, name: &str) -> String {
+        let mut path = match self.group.as_str() {
+            "" => format!("/api/{}", self.version),
+            group => format!("/apis/{group}/{}", self.version),
+        };
+        if self.is_namespaced && !namespace.is_empty() {
+            path.push_str(&format!("/namespaces/{namespace}"));
+        }
+        for part in [&self.plural, name] {
+            if !part.is_empty() {
+                path.push('/');
+                path.push_str(part);
+            }
+        }
+        path
+    }
+
+    /// Whether people may mean it: by name, plural, short name, with or without the group.
+    fn is_called(&self, text: &str) -> bool {
+        let (name, group) = text.split_once('.').unwrap_or((text, ""));
+        let named = self
+            .names
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name));
+        named && (group.is_empty() || group == self.group)
+    }
+}
+
+/// A cluster, as whoever asks.
+pub struct Cluster {
+    client: Client,
+    namespace: String,
+    kinds: Vec<Kind>,
+}
+
+impl Cluster {
+    /// The one that the arguments name.
+    ///
+    /// # Errors
+    /// If there is no such kubeconfig, or the cluster doesn't answer.
+    pub async fn connect(arguments: &Arguments) -> Result<Self, Error> {
+        let options = KubeConfigOptions {
+            context: arguments.context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        let mut config = match &arguments.kubeconfig {
+            Some(file) => {
+                let file = Kubeconfig::read_from(file)?;
+                Config::from_custom_kubeconfig(file, &options).await?
+            }
+            None => Config::from_kubeconfig(&options).await?,
+        };
+        // Nothing may happen for longer than that.
+        config.read_timeout = None;
+        let namespace = arguments.namespace.clone();
+        let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config)?;
+        let kinds = kinds(&client).await?;
+        Ok(Self {
+            client,
+            namespace,
+            kinds,
+        })
+    }
+
+    /// What requests are sent with.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The object of that kind and name.
+    ///
+    /// # Errors
+    /// If there is no such kind.
+    pub fn object(&self, kind: &str, name: &str) -> Result<Object, Error> {
+        let found = self.kinds.iter().find(|known| known.is_called(kind));
+        let kind = found.ok_or_else(|| Error::Kind(kind.to_owned()))?;
+        Ok(Object {
+            resource: kind.resource(),
+            namespace: if kind.is_namespaced {
+                self.namespace.clone()
+            } else {
+                String::new()
+            },
+            name: name.to_owned(),
+        })
+    }
+
+    fn kind(&self, resource: &str) -> Option<&Kind> {
+        self.kinds.iter().find(|kind| kind.resource() == resource)
+    }
+
+    async fn read(&self, path: &str) -> Result<Value, kube::Error> {
+        let request = Request::get(path).body(Vec::new());
+        self.client
+            .request(request.map_err(kube::Error::HttpError)?)
+            .await
+    }
+
+    /// The object as it is; `None` if it isn't there (any more).
+    pub async fn get(&self, object: &Object) -> Result<Option<Value>, Error> {
+        let Some(kind) = self.kind(&object.resource) else {
+            return Ok(None);
+        };
+        match self.read(&kind.path(&object.namespace, &object.name)).await {
+            Ok(value) => Ok(Some(value)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The objects of a resource in a namespace; none of what may not be read.
+    async fn list(&self, resource: &str, namespace: &str, query: &str) -> Vec<Value> {
+        let Some(kind) = self.kind(resource) else {
+            return Vec::new();
+        };
+        let path = format!("{}{query}", kind.path(namespace, ""));
+        let list = self.read(&path).await.unwrap_or_default();
+        list["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// The events of all namespaces; of the one that is asked about where that is not allowed.
+    pub async fn events(&self) -> Vec<Value> {
+        let all = self.read("/api/v1/events").await;
+        match all {
+            Ok(list) => list["items"].as_array().cloned().unwrap_or_default(),
+            Err(_) => self.list("events", &self.namespace, "").await,
+        }
+    }
+
+    /// Who asks, as the cluster knows them.
+    pub async fn user(&self) -> Option<String> {
+        let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+        let request = Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
+            .header("content-type", "application/json")
+            .body(review.to_string().into_bytes());
+        let answer: Value = self.client.request(request.ok()?).await.ok()?;
+        Some(
+            answer["status"]["userInfo"]["username"]
+                .as_str()?
+                .to_owned(),
+        )
+    }
+
+    /// The EndpointSlices of a Service.
+    pub async fn slices(&self, service: &Object) -> Vec<Value> {
+        let query = format!(
+            "?labelSelector=kubernetes.io%2Fservice-name%3D{}",
+            service.name
+        );
+        let resource = "endpointslices.discovery.k8s.io";
+        self.list(resource, &service.namespace, &query).await
+    }
+
+    /// The Services that select a pod.
+    pub async fn services_of(&self, pod: &Object) -> Vec<(Object, String)> {
+        let Ok(Some(value)) = self.get(pod).await else {
+            return Vec::new();
+        };
+        let labels = &value["metadata"]["labels"];
+        let selects = |service: &Value| {
+            let selector = service["spec"]["selector"].as_object();
+            selector.is_some_and(|selector| {
+                !selector.is_empty() && selector.iter().all(|(name, value)| labels[name] == *value)
+            })
+        };
+        let services = self.list("services", &pod.namespace, "").await;
+        let ours = services.iter().filter(|service| selects(service));
+        ours.map(|service| named("services", service)).collect()
+    }
+
+    /// What the objects with these UIDs own, and what that owns, with how many owners are
+    /// between.
+    pub async fn owned(&self, namespace: &str, uid: &str) -> Vec<(Object, String, usize)> {
+        const OWNED: [&str; 4] = [
+            "jobs.batch",
+            "replicasets.apps",
+            "pods",
+            "endpointslices.discovery.k8s.io",
+        ];
+        let lists = OWNED.map(|resource| async move {
+            let list = self.list(resource, namespace, "").await;
+            list.into_iter()
+                .map(|value| (resource, value))
+                .collect::<Vec<_>>()
+        });
+        let all: Vec<_> = join_all(lists).await.into_iter().flatten().collect();
+        let (mut owners, mut found) = (BTreeSet::from([uid.to_owned()]), Vec::new());
+        for depth in 1.. {
+            let is_owned = |value: &Value| owner_uids(value).any(|uid| owners.contains(uid));
+            let children = all.iter().filter(|(_, value)| is_owned(value));
+            let children: Vec<_> = children
+                .map(|(resource, value)| named(resource, value))
+                .collect();
+            owners = children.iter().map(|(_, uid)| uid.clone()).collect();
+            if children.is_empty() {
+                break;
+            }
+            found.extend(
+                children
+                    .into_iter()
+                    .map(|(object, uid)| (object, uid, depth)),
+            );
+        }
+        found
+    }
+
+    /// The object that an event or an owner reference names, by its kind.
+    pub fn referred(&self, reference: &Value) -> Option<Object> {
+        let text = |name: &str| reference[name].as_str().unwrap_or_default();
+        let group = text("apiVersion")
+            .split_once('/')
+            .map_or("", |(group, _)| group);
+        let is_it = |kind: &&Kind| kind.group == group && kind.is_called(text("kind"));
+        let kind = self.kinds.iter().find(is_it)?;
+        Some(Object {
+            resource: kind.resource(),
+            namespace: text("namespace").to_owned(),
+            name: text("name").to_owned(),
+        })
+    }
+}
+
+/// The UIDs of an object's owners.
+pub fn owner_uids(object: &Value) -> impl Iterator<Item = &str> {
+    let owners = object["metadata"]["ownerReferences"].as_array();
+    owners
+        .into_iter()
+        .flatten()
+        .filter_map(|owner| owner["uid"].as_str())
+}
+
+fn named(resource: &str, value: &Value) -> (Object, String) {
+    let text = |name: &str| {
+        value["metadata"][name]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let object = Object {
+        resource: resource.to_owned(),
+        namespace: text("namespace"),
+        name: text("name"),
+    };
+    (object, text("uid"))
+}
+
+/// All kinds, the core group's first; of each group its preferred version.
+async fn kinds(client: &Client) -> Result<Vec<Kind>, kube::Error> {
+    let core = client.list_core_api_resources("v1").await?;
+    let groups = client.list_api_groups().await?;
+    let versions: Vec<String> = groups
+        .groups
+        .into_iter()
+        .filter_map(|group| {
+            group
+                .preferred_version
+                .or(group.versions.into_iter().next())
+        })
+        .map(|version| version.group_version)
+        .collect();
+    let lists = versions
+        .iter()
+        .map(|version| client.list_api_group_resources(version));
+    // What another server serves and can't be asked now is left out.
+    let lists = join_all(lists).await.into_iter().filter_map(Result::ok);
+    let mut kinds = Vec::new();
+    for list in std::iter::once(core).chain(lists) {
+        let (group, version) = match list.group_version.split_once('/') {
+            Some((group, version)) => (group, version),
+            None => ("", list.group_version.as_str()),
+        };
+        for resource in list.resources {
+            if resource.name.contains('/') {
+                continue;
+            }
+            let mut names = vec![resource.name.clone(), resource.kind, resource.singular_name];
+            names.extend(resource.short_names.into_iter().flatten());
+            kinds.push(Kind {
+                group: group.to_owned(),
+                version: version.to_owned(),
+                plural: resource.name,
+                names,
+                is_namespaced: resource.namespaced,
+            });
+        }
+    }
+    Ok(kinds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_have_many_names() {
+        let kind = Kind {
+            group: "apps".into(),
+            version: "v1".into(),
+            plural: "deployments".into(),
+            names: ["deployments", "Deployment", "deployment", "deploy"]
+                .map(Into::into)
+                .into(),
+            is_namespaced: true,
+        };
+        for name in ["deploy", "deployment", "Deployments", "deployment.apps"] {
+            assert!(kind.is_called(name), "{name}");
+        }
+        assert!(!kind.is_called("deployment.extensions") && !kind.is_called("depl"));
+        assert_eq!(
+            kind.path("shop", "web"),
+            "/apis/apps/v1/namespaces/shop/deployments/web"
+        );
+        assert_eq!(kind.path("", ""), "/apis/apps/v1/deployments");
+    }
+}

@@ -1,0 +1,122 @@
+//! Where it is shown: on a terminal, in a file, as JSON.
+
+use crate::cli::{Arguments, Output as Form};
+use crate::follow::End;
+use crate::line::{Step, seconds};
+use crate::story::Entry;
+use crate::words;
+use serde::Serialize;
+use std::io::Write;
+
+/// Shows entries in the order of their times.
+pub struct Output {
+    form: Form,
+    all: bool,
+    begun: Option<f64>,
+    /// The object of the line before.
+    last: String,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    r#type: &'static str,
+    depth: usize,
+    cause: bool,
+    #[serde(flatten)]
+    step: &'a Step,
+}
+
+const DIM: &str = "\x1b[2m";
+const BOLD: &str = "\x1b[1m";
+const PLAIN: &str = "\x1b[0m";
+
+impl Output {
+    /// As the arguments say.
+    pub fn new(arguments: &Arguments) -> Self {
+        Self {
+            form: arguments.output,
+            all: arguments.all,
+            begun: None,
+            last: String::new(),
+        }
+    }
+
+    /// Shows what belongs to the story.
+    pub fn show(&mut self, entry: &Entry) {
+        match self.form {
+            Form::Json => {
+                for step in entry.moment.steps() {
+                    write_json(&Line {
+                        r#type: "STEP",
+                        depth: entry.depth,
+                        cause: entry.is_cause,
+                        step,
+                    });
+                }
+            }
+            Form::Text if self.all || !words::is_routine(entry) => self.show_line(entry),
+            Form::Text => {}
+        }
+    }
+
+    fn show_line(&mut self, entry: &Entry) {
+        let head = entry.moment.head();
+        let at = seconds(head.time);
+        let since = at - *self.begun.get_or_insert(at);
+        let process = match head.host.as_str() {
+            "" => head.process.clone(),
+            host => format!("{}@{host}", head.process),
+        };
+        let indent = "  ".repeat(entry.depth);
+        let object = match head.object.resource.is_empty() {
+            true => String::new(),
+            false => head.object.short(),
+        };
+        // An object is named once for what follows each other.
+        let shown = match object == self.last || object.is_empty() {
+            true => String::new(),
+            false => format!("{BOLD}{object}{PLAIN} "),
+        };
+        if !object.is_empty() {
+            self.last = object;
+        }
+        let text = words::say(entry);
+        write_line(&format!(
+            "{since:>8.3} {DIM}{process:<28}{PLAIN} {indent}{shown}{text}"
+        ));
+    }
+
+    /// Says something about the showing itself.
+    pub fn note(&self, text: &str) {
+        eprintln!("hardway-follow: {text}");
+    }
+
+    /// The end.
+    pub fn end(&self, end: End, message: &str, summary: &[String]) {
+        match self.form {
+            Form::Json => write_json(&serde_json::json!({
+                "type": "END", "result": end.as_str(), "message": message, "summary": summary,
+            })),
+            Form::Text => {
+                write_line("");
+                summary.iter().for_each(|line| write_line(line));
+                write_line(&format!(
+                    "{BOLD}{}{PLAIN}{}{message}",
+                    end.as_str(),
+                    if message.is_empty() { "" } else { ": " }
+                ));
+            }
+        }
+    }
+}
+
+fn write_json(value: &impl Serialize) {
+    if let Ok(line) = serde_json::to_string(value) {
+        write_line(&line);
+    }
+}
+
+/// Colours go to terminals alone. Who doesn't read any more misses nothing.
+fn write_line(line: &str) {
+    let _ = writeln!(anstream::stdout(), "{line}");
+}
