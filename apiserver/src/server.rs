@@ -9,6 +9,7 @@ use crate::policies::{self, PolicyHost};
 use crate::protocols::Protocols;
 use crate::rest::health::{self, Startup};
 use crate::rest::{Documents, Rest};
+use crate::steps::Steps;
 use crate::store::encryption::{Encryption, follow};
 use crate::store::{Store, StoreError, compact_periodically};
 use crate::subresources::Upstreams;
@@ -121,7 +122,7 @@ impl Server {
             registry,
             conversion,
             aggregation: Arc::new(Aggregation::new(cache.clone(), flags.front_proxy())),
-            steps: Arc::default(),
+            steps: Arc::new(Steps::new(flags.advertised().into())),
             cache,
             store,
             authenticator,

@@ -385,7 +385,8 @@ impl Following<'_> {
 
     /// Shows what has waited for so long, and what was before it.
     fn release(&mut self, output: &mut Output, patience: Duration) {
-        self.held.sort_by_key(|(_, entry)| entry.moment.head().time);
+        self.held
+            .sort_by(|(_, one), (_, other)| one.at().total_cmp(&other.at()));
         let last = self
             .held
             .iter()
@@ -393,8 +394,7 @@ impl Following<'_> {
         let Some(last) = last else {
             return;
         };
-        for (_, entry) in self.held.drain(..=last) {
-            output.show(&entry);
-        }
+        let entries: Vec<Entry> = self.held.drain(..=last).map(|(_, entry)| entry).collect();
+        output.show(&entries);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::{Arguments, Output as Form};
 use crate::follow::End;
-use crate::line::{Step, seconds};
+use crate::line::Step;
 use crate::story::Entry;
 use crate::words;
 use serde::Serialize;
@@ -41,32 +41,37 @@ impl Output {
         }
     }
 
-    /// Shows what belongs to the story.
-    pub fn show(&mut self, entry: &Entry) {
+    /// Shows what belongs to the story, in this order.
+    pub fn show(&mut self, entries: &[Entry]) {
         match self.form {
-            Form::Json => {
-                for step in entry.moment.steps() {
-                    write_json(&Line {
-                        r#type: "STEP",
-                        depth: entry.depth,
-                        cause: entry.is_cause,
-                        step,
-                    });
+            Form::Json => entries.iter().for_each(show_json),
+            Form::Text if self.all => {
+                for entry in entries {
+                    self.show_line(entry, &[]);
                 }
             }
-            Form::Text if self.all || !words::is_routine(entry) => self.show_line(entry),
-            Form::Text => {}
+            Form::Text => {
+                let told = entries.iter().filter(|entry| !words::is_routine(entry));
+                // Many processes hear the same at about the same time.
+                let mut lines: Vec<Vec<&Entry>> = Vec::new();
+                for entry in told {
+                    match lines.iter_mut().find(|line| line[0].is_same_news(entry)) {
+                        Some(line) => line.push(entry),
+                        None => lines.push(vec![entry]),
+                    }
+                }
+                for line in lines {
+                    self.show_line(line[0], &line[1..]);
+                }
+            }
         }
     }
 
-    fn show_line(&mut self, entry: &Entry) {
+    /// `others` are told of the same.
+    fn show_line(&mut self, entry: &Entry, others: &[&Entry]) {
         let head = entry.moment.head();
-        let at = seconds(head.time);
-        let since = at - *self.begun.get_or_insert(at);
-        let process = match head.host.as_str() {
-            "" => head.process.clone(),
-            host => format!("{}@{host}", head.process),
-        };
+        let since = entry.at() - *self.begun.get_or_insert(entry.at());
+        let by = process(entry);
         let indent = "  ".repeat(entry.depth);
         let object = match head.object.resource.is_empty() {
             true => String::new(),
@@ -80,9 +85,17 @@ impl Output {
         if !object.is_empty() {
             self.last = object;
         }
-        let text = words::say(entry);
+        let mut text = words::say(entry);
+        if let Some(last) = others.last() {
+            let others: Vec<String> = others.iter().map(|other| process(other)).collect();
+            let within = words::time(last.at() - entry.at());
+            text.push_str(&format!("; within {within} so do {}", others.join(", ")));
+        }
+        if self.all && !head.audit_id.is_empty() {
+            text.push_str(&format!(" {DIM}[{}]{PLAIN}", head.audit_id));
+        }
         write_line(&format!(
-            "{since:>8.3} {DIM}{process:<28}{PLAIN} {indent}{shown}{text}"
+            "{since:>8.3} {DIM}{by:<28}{PLAIN} {indent}{shown}{text}"
         ));
     }
 
@@ -107,6 +120,25 @@ impl Output {
                 ));
             }
         }
+    }
+}
+
+fn process(entry: &Entry) -> String {
+    let head = entry.moment.head();
+    match head.host.as_str() {
+        "" => head.process.clone(),
+        host => format!("{}@{host}", head.process),
+    }
+}
+
+fn show_json(entry: &Entry) {
+    for step in entry.moment.steps() {
+        write_json(&Line {
+            r#type: "STEP",
+            depth: entry.depth,
+            cause: entry.is_cause,
+            step,
+        });
     }
 }
 

@@ -5,7 +5,7 @@
 //! controller's for example, belongs to the requests that were made for it: their audit IDs
 //! begin with its name.
 
-use crate::line::{Object, Step};
+use crate::line::{Object, Step, seconds};
 use crate::moment::Moment;
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -32,6 +32,33 @@ pub struct Entry {
     pub is_cause: bool,
     /// What happened.
     pub moment: Moment,
+}
+
+impl Entry {
+    /// When it is told of, in seconds since 1970: a request when it came, for it is a cause;
+    /// all else when it was done.
+    pub fn at(&self) -> f64 {
+        let head = self.moment.head();
+        match self.moment.is_request() {
+            true => seconds(head.time),
+            false => head.end(),
+        }
+    }
+
+    /// Whether it is news of the same version of an object as the other is.
+    pub fn is_same_news(&self, other: &Self) -> bool {
+        let (one, other) = (self.moment.head(), other.moment.head());
+        let news = |step: &Step| {
+            (
+                step.detail("change").to_owned(),
+                step.detail("revision").to_owned(),
+            )
+        };
+        one.what == "heard"
+            && other.what == "heard"
+            && one.object == other.object
+            && news(one) == news(other)
+    }
 }
 
 /// Which requests are those of the command.
@@ -219,7 +246,7 @@ impl Story {
 }
 
 fn sort(entries: &mut [Entry]) {
-    entries.sort_by_key(|entry| entry.moment.head().time);
+    entries.sort_by(|one, other| one.at().total_cmp(&other.at()));
 }
 
 #[cfg(test)]

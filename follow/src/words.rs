@@ -65,9 +65,11 @@ fn request(moment: &Moment, is_cause: bool) -> String {
             head.detail("code"),
             head.detail("reason")
         ));
-        for part in ["message", "fields"] {
-            if !head.detail(part).is_empty() {
-                text.push_str(&format!(": {}", head.detail(part)));
+        // After a semicolon Kubernetes' messages say what to do, which whoever asked does.
+        let message = head.detail("message").split(';').next().unwrap_or_default();
+        for part in [message, head.detail("fields")] {
+            if !part.is_empty() {
+                text.push_str(&format!(": {part}"));
             }
         }
         return text;
@@ -154,7 +156,10 @@ fn step(step: &Step) -> String {
             of("message"),
             with("nominated", "; others go on ")
         ),
-        "volumes" => format!("{} volumes are there in {took}", of("count")),
+        "volumes" => match of("count") {
+            "1" => format!("1 volume is there in {took}"),
+            count => format!("{count} volumes are there in {took}"),
+        },
         "sandbox" => format!(
             "sandbox and its network in {took}{}",
             with("runtimeHandler", ", by ")

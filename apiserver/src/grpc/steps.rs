@@ -29,7 +29,10 @@ impl Calls {
         let (_, seat) = self.pipeline.seats.take_one(&user, &digest, details).await;
         let objects = self.pipeline.cache.as_ref();
         let reporter = seat.and_then(|_seat| match origin.impersonator {
-            None => Reporter::identify(&user, address, instance, objects),
+            None => self
+                .pipeline
+                .steps
+                .reporter(&user, address, instance, objects),
             Some(_) => Err(Status::forbidden(
                 "",
                 "",

@@ -19,6 +19,7 @@ use hardway_client::steps::{Step, size};
 use hardway_proto::api;
 use parking_lot::Mutex;
 use reporters::Reporters;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
@@ -40,8 +41,10 @@ struct Told {
 
 /// The newest steps of all processes.
 pub struct Steps {
-    /// Where this process runs.
+    /// Where this process runs, …
     host: Arc<str>,
+    /// … and the address of that.
+    address: IpAddr,
     ring: Mutex<Ring<Arc<Told>>>,
     reporters: Mutex<Reporters>,
     /// Changes with every step, and with whatever else readers wait for.
@@ -51,11 +54,13 @@ pub struct Steps {
     stopped: AtomicBool,
 }
 
-impl Default for Steps {
-    fn default() -> Self {
+impl Steps {
+    /// None yet, of an apiserver that others know by this address.
+    pub fn new(address: IpAddr) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
         Self {
             host: host.as_deref().map_or("", str::trim).into(),
+            address,
             ring: Mutex::new(Ring::new(MOST, LARGEST)),
             reporters: Mutex::default(),
             news: watch::Sender::new(()),
@@ -63,9 +68,13 @@ impl Default for Steps {
             stopped: AtomicBool::new(false),
         }
     }
-}
 
-impl Steps {
+    /// The name of the host with that address, if it is this one.
+    fn own_host(&self, address: IpAddr) -> Option<Arc<str>> {
+        let is_here = address == self.address || address.is_loopback();
+        is_here.then(|| self.host.clone())
+    }
+
     /// Adds steps of the apiserver itself.
     pub fn record(&self, steps: impl Iterator<Item = Step>) {
         let told = steps.map(|step| Told {

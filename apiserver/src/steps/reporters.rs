@@ -40,18 +40,19 @@ pub struct Reporter {
     instance: String,
 }
 
-impl Reporter {
-    /// The one with this identity, which calls from this address and has given itself a name.
-    /// Where it runs is said by its identity, or else by the Node that has the address.
+impl Steps {
+    /// Who has this identity, calls from this address and has given itself a name. Where it
+    /// runs is said by its identity, or else by the host or the Node that has the address.
     ///
     /// # Errors
     /// 403 for who is none of hardway's components, 400 for an odd name.
-    pub fn identify(
+    pub fn reporter(
+        &self,
         user: &User,
         address: IpAddr,
         instance: &str,
         objects: &dyn Objects,
-    ) -> Result<Self, Status> {
+    ) -> Result<Reporter, Status> {
         if instance.is_empty() || instance.len() > 64 {
             return Err(Status::bad_request(
                 "the instance must have a name of at most 64 bytes",
@@ -62,13 +63,12 @@ impl Reporter {
             let why = format!("User {who:?} is no component that has steps to report");
             Status::forbidden("", "", "", &why)
         })?;
-        let host = host.unwrap_or_else(|| match node_at(address, objects) {
-            Some(node) => node.into(),
-            None => address.to_string().into(),
-        });
-        Ok(Self {
+        let here = || self.own_host(address);
+        let there = || node_at(address, objects).map(Into::into);
+        let host = host.or_else(here).or_else(there);
+        Ok(Reporter {
             process,
-            host,
+            host: host.unwrap_or_else(|| address.to_string().into()),
             instance: instance.to_owned(),
         })
     }

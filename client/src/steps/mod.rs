@@ -172,6 +172,11 @@ pub fn size(step: &api::Step) -> usize {
     STRUCTS + step.encoded_len()
 }
 
+/// Bytes of all steps that are kept.
+pub fn held() -> usize {
+    STEPS.lock().size()
+}
+
 /// Keeps a step, and has it sent if somebody reads.
 pub fn record(step: Step) {
     let step = step.into_message();
