@@ -225,7 +225,7 @@ impl Following<'_> {
             if let Some(end) = self.progressed(&mut progress, output).await {
                 return Ok(end);
             }
-            if matches!(progress, Progress::Runs(_)) {
+            if matches!(progress, Progress::Runs(_) | Progress::Over(..)) {
                 continue;
             }
             if let Some(end) = self.look().await? {
