@@ -1103,30 +1103,13 @@
   }
 
   // src/logic/quantity.ts
-  var SUFFIXES = {
-    n: 1e-9,
-    u: 1e-6,
-    m: 1e-3,
-    "": 1,
-    k: 1e3,
-    M: 1e6,
-    G: 1e9,
-    T: 1e12,
-    P: 1e15,
-    E: 1e18,
-    Ki: 1024,
-    Mi: 1048576,
-    Gi: 1073741824,
-    Ti: 1099511627776,
-    Pi: 1125899906842624,
-    Ei: 1152921504606847e3
-  };
+  var DECIMAL = { n: -9, u: -6, m: -3, k: 3, M: 6, G: 9, T: 12, P: 15, E: 18 }, BINARY = { Ki: 10, Mi: 20, Gi: 30, Ti: 40, Pi: 50, Ei: 60 };
   function quantity(text2) {
     if (typeof text2 == "number") return text2;
     let match = /^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i))?$/.exec(text2?.trim() ?? "");
     if (match === null) return;
-    let [, number = "", exponent = "", suffix = ""] = match;
-    return Number(number + exponent) * (SUFFIXES[suffix] ?? 1);
+    let [, number = "", exponent = "", suffix = ""] = match, decimal = DECIMAL[suffix];
+    return decimal !== void 0 ? +`${number}e${decimal}` : Number(number + exponent) * 2 ** (BINARY[suffix] ?? 0);
   }
   function cpu(cores) {
     return cores < 5e-4 ? "0" : cores < 1 ? `${Math.round(cores * 1e3)}m` : cores.toFixed(2);
@@ -1265,7 +1248,7 @@
     ] });
   }
   function Meter({ label: label2, value, limit, format }) {
-    let share = value === void 0 || limit === 0 ? 0 : Math.min(1, value / limit), words = value === void 0 ? "not measured" : `${format(value)} of ${format(limit)}`;
+    let share = value === void 0 || limit === 0 ? 0 : Math.min(1, value / limit), words = value === void 0 ? "not measured" : `${format(value)} / ${format(limit)}`;
     return /* @__PURE__ */ u3("div", { class: "meter", children: [
       /* @__PURE__ */ u3("span", { class: "meter-label", children: [
         label2,
@@ -1354,10 +1337,10 @@
       [pods]
     ), perRow = Math.max(1, Math.floor((width + GAP) / STEP)), height = Math.max(1, Math.ceil(sorted.length / perRow)) * STEP - GAP;
     h2(() => {
-      let element = canvas.current;
-      if (element?.parentElement == null) return;
+      let element = canvas.current?.closest(".squares");
+      if (element == null) return;
       let sizes = new ResizeObserver(([entry]) => setWidth(Math.floor(entry?.contentRect.width ?? 0)));
-      sizes.observe(element.parentElement);
+      sizes.observe(element);
       let repaint = () => setScheme2((before) => before + 1), preference = matchMedia("(prefers-color-scheme: dark)");
       return preference.addEventListener("change", repaint), addEventListener("scheme", repaint), () => {
         sizes.disconnect(), preference.removeEventListener("change", repaint), removeEventListener("scheme", repaint);
@@ -1479,7 +1462,7 @@
       ["Ready", of("ready").toLocaleString("en"), "#/pods"],
       ["Starting", of("starting").toLocaleString("en"), "#/pods"],
       ["Failing", of("failing").toLocaleString("en"), "#/pods"],
-      ["Kubernetes", version ?? "unknown", "#/resources"]
+      ["Kubernetes", version?.replace(/\+.*/, "") ?? "unknown", "#/resources"]
     ];
     return /* @__PURE__ */ u3("ul", { class: "figures", "aria-label": "Figures", children: figures.map(([name, value, href]) => /* @__PURE__ */ u3("li", { children: /* @__PURE__ */ u3("a", { href, children: [
       /* @__PURE__ */ u3("strong", { children: value }),
@@ -4835,14 +4818,14 @@ metadata:
   function Timeline({ samples, order }) {
     let now = useNow();
     if (samples.length === 0) return null;
-    let from = Math.max(samples[0]?.at ?? now, now - KEEP2), length = Math.max(3e4, now - from), layers = stack(samples, order, now), top = Math.max(1, ...layers.flatMap((layer) => layer.edges.map(([, , upper]) => upper))), x3 = (at) => Math.max(0, (at - from) / length * WIDTH2), y3 = (value) => HEIGHT2 - value / top * (HEIGHT2 - 4), words = samples.slice(-4).map((sample) => `${clock(sample.at)}: ${order.map((name) => `${name} ${sample.ready[name] ?? 0}`).join(", ")}`);
+    let length = Math.min(KEEP2, Math.max(3e4, now - (samples[0]?.at ?? now))), from = now - length, layers = stack(samples, order, now), top = Math.max(1, ...layers.flatMap((layer) => layer.edges.map(([, , upper]) => upper))), x3 = (at) => Math.max(0, (at - from) / length * WIDTH2), y3 = (value) => HEIGHT2 - value / top * (HEIGHT2 - 4), words = samples.slice(-4).map((sample) => `${clock(sample.at)}: ${order.map((name) => `${name} ${sample.ready[name] ?? 0}`).join(", ")}`);
     return /* @__PURE__ */ u3("figure", { class: "timeline", children: [
       /* @__PURE__ */ u3("figcaption", { children: "Ready pods over time" }),
       /* @__PURE__ */ u3("svg", { viewBox: `0 0 ${WIDTH2} ${HEIGHT2}`, preserveAspectRatio: "none", role: "img", "aria-label": `Ready pods of each revision. ${words.join("; ")}`, children: layers.map(({ name, edges }, index) => /* @__PURE__ */ u3("path", { class: `shade-${Math.min(order.length - 1 - index, 4)}`, d: steps(edges, x3, y3) }, name)) }),
       /* @__PURE__ */ u3("div", { class: "axis", children: [
         /* @__PURE__ */ u3("span", { children: clock(from) }),
         /* @__PURE__ */ u3("span", { children: `at most ${count(top, "pod")}` }),
-        /* @__PURE__ */ u3("span", { children: clock(from + length) })
+        /* @__PURE__ */ u3("span", { children: clock(now) })
       ] })
     ] });
   }
@@ -5497,7 +5480,7 @@ metadata:
           /* @__PURE__ */ u3("button", { type: "button", class: "icon menu", "aria-label": "Menu", "aria-expanded": menu, onClick: () => setMenu(!menu), children: "☰" }),
           /* @__PURE__ */ u3("a", { class: "brand", href: "#/cluster", children: [
             /* @__PURE__ */ u3("i", { "aria-hidden": "true" }),
-            session2.cluster.name ?? "Kubernetes"
+            /* @__PURE__ */ u3("span", { title: session2.cluster.name ?? void 0, children: clusterName(session2) })
           ] }),
           /* @__PURE__ */ u3(NamespaceChoice, { scope }),
           /* @__PURE__ */ u3("button", { type: "button", class: "search", onClick: () => setOpen("search"), children: [
@@ -5522,6 +5505,9 @@ metadata:
       open2 === "help" && /* @__PURE__ */ u3(Help, { onClose: () => setOpen(void 0) }),
       /* @__PURE__ */ u3(Toasts, {})
     ] });
+  }
+  function clusterName({ cluster }) {
+    return cluster.name?.replace(/^.*@/, "") ?? "Kubernetes";
   }
   function NamespaceChoice({ scope }) {
     let listing = useLive({ path: "/api/v1/namespaces", as: "metadata" }), names2 = T2(() => listing.items.map((item) => item.metadata.name).sort(), [listing.items]), { namespace, chooseNamespace } = scope;

@@ -89,7 +89,7 @@ function Frame({ session, onLogout }: { session: Session; onLogout: () => void }
           </button>
           <a class="brand" href="#/cluster">
             <i aria-hidden="true" />
-            {session.cluster.name ?? "Kubernetes"}
+            <span title={session.cluster.name ?? undefined}>{clusterName(session)}</span>
           </a>
           <NamespaceChoice scope={scope} />
           <button type="button" class="search" onClick={() => setOpen("search")}>
@@ -130,6 +130,11 @@ function Frame({ session, onLogout }: { session: Session; onLogout: () => void }
       <Toasts />
     </ScopeProvider>
   );
+}
+
+/** The context's name, without the user before it as in `admin@cluster`. */
+function clusterName({ cluster }: Session): string {
+  return cluster.name?.replace(/^.*@/, "") ?? "Kubernetes";
 }
 
 function NamespaceChoice({ scope }: { scope: Scope }) {

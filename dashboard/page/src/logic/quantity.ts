@@ -1,23 +1,9 @@
 /** Kubernetes' quantities: `250m`, `1Gi`, `12345n`, `1e3`. */
 
-const SUFFIXES: Record<string, number> = {
-  n: 1e-9,
-  u: 1e-6,
-  m: 1e-3,
-  "": 1,
-  k: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  P: 1e15,
-  E: 1e18,
-  Ki: 2 ** 10,
-  Mi: 2 ** 20,
-  Gi: 2 ** 30,
-  Ti: 2 ** 40,
-  Pi: 2 ** 50,
-  Ei: 2 ** 60,
-};
+/** Powers of ten. */
+const DECIMAL: Record<string, number> = { n: -9, u: -6, m: -3, k: 3, M: 6, G: 9, T: 12, P: 15, E: 18 };
+/** Powers of two. */
+const BINARY: Record<string, number> = { Ki: 10, Mi: 20, Gi: 30, Ti: 40, Pi: 50, Ei: 60 };
 
 /** The number a quantity stands for; undefined for what is none. */
 export function quantity(text: string | number | undefined): number | undefined {
@@ -25,7 +11,9 @@ export function quantity(text: string | number | undefined): number | undefined 
   const match = /^([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[KMGTPE]i))?$/.exec(text?.trim() ?? "");
   if (match === null) return undefined;
   const [, number = "", exponent = "", suffix = ""] = match;
-  return Number(number + exponent) * (SUFFIXES[suffix] ?? 1);
+  const decimal = DECIMAL[suffix];
+  if (decimal !== undefined) return Number(`${number}e${decimal}`);
+  return Number(number + exponent) * 2 ** (BINARY[suffix] ?? 0);
 }
 
 /** CPUs: `250m`, `1.50`. */

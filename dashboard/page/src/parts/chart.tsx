@@ -56,7 +56,7 @@ export function Chart({ title, samples, value, format, limit }: Props) {
 /** A share of a whole as a bar. */
 export function Meter({ label, value, limit, format }: { label: string; value?: number; limit: number; format: (value: number) => string }) {
   const share = value === undefined || limit === 0 ? 0 : Math.min(1, value / limit);
-  const words = value === undefined ? "not measured" : `${format(value)} of ${format(limit)}`;
+  const words = value === undefined ? "not measured" : `${format(value)} / ${format(limit)}`;
   return (
     <div class="meter">
       <span class="meter-label">

@@ -61,10 +61,10 @@ export function PodSquares({ pods, label, href }: { pods: Pod[]; label: string; 
   const height = Math.max(1, Math.ceil(sorted.length / perRow)) * STEP - GAP;
 
   useEffect(() => {
-    const element = canvas.current;
-    if (element?.parentElement == null) return;
+    const element = canvas.current?.closest(".squares");
+    if (element == null) return;
     const sizes = new ResizeObserver(([entry]) => setWidth(Math.floor(entry?.contentRect.width ?? 0)));
-    sizes.observe(element.parentElement);
+    sizes.observe(element);
     const repaint = () => setScheme((before) => before + 1);
     const preference = matchMedia("(prefers-color-scheme: dark)");
     preference.addEventListener("change", repaint);

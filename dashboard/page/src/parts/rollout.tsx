@@ -88,8 +88,8 @@ const HEIGHT = 96;
 function Timeline({ samples, order }: { samples: Sample[]; order: string[] }) {
   const now = useNow();
   if (samples.length === 0) return null;
-  const from = Math.max(samples[0]?.at ?? now, now - KEEP);
-  const length = Math.max(30_000, now - from);
+  const length = Math.min(KEEP, Math.max(30_000, now - (samples[0]?.at ?? now)));
+  const from = now - length;
   const layers = stack(samples, order, now);
   const top = Math.max(1, ...layers.flatMap((layer) => layer.edges.map(([, , upper]) => upper)));
   const x = (at: number) => Math.max(0, ((at - from) / length) * WIDTH);
@@ -108,7 +108,7 @@ function Timeline({ samples, order }: { samples: Sample[]; order: string[] }) {
       <div class="axis">
         <span>{clock(from)}</span>
         <span>{`at most ${count(top, "pod")}`}</span>
-        <span>{clock(from + length)}</span>
+        <span>{clock(now)}</span>
       </div>
     </figure>
   );

@@ -99,7 +99,7 @@ function Figures({ nodes, pods, version }: { nodes: Node[]; pods: Pod[]; version
     ["Ready", of("ready").toLocaleString("en"), "#/pods"],
     ["Starting", of("starting").toLocaleString("en"), "#/pods"],
     ["Failing", of("failing").toLocaleString("en"), "#/pods"],
-    ["Kubernetes", version ?? "unknown", "#/resources"],
+    ["Kubernetes", version?.replace(/\+.*/, "") ?? "unknown", "#/resources"],
   ];
   return (
     <ul class="figures" aria-label="Figures">
