@@ -8,7 +8,9 @@ use std::process::Command;
 
 use crate::binaries;
 use crate::failure::Failure;
+use crate::kubeconfig;
 use crate::lab::Lab;
+use crate::person::Person;
 use crate::shell;
 
 /// What is passed on as it is.
@@ -57,23 +59,41 @@ impl Tool {
 /// Becomes the program; returns only on failure. `lab` is the lab that was `named` on the
 /// command line, or else the one that is there, if one is.
 pub fn run(tool: Tool, arguments: &Arguments, lab: Option<&Lab>, named: bool) -> Failure {
-    let program = match find(tool.program(), lab) {
-        Ok(program) => program,
-        Err(failure) => return failure,
-    };
+    match command(tool, arguments, lab, named) {
+        Err(failure) => failure,
+        Ok(mut command) => {
+            let error = command.exec();
+            Failure::new(format!("run {}", tool.program()), error)
+        }
+    }
+}
+
+fn command(
+    tool: Tool,
+    arguments: &Arguments,
+    lab: Option<&Lab>,
+    named: bool,
+) -> Result<Command, Failure> {
     let words = with_separator(std::env::args_os().collect(), &arguments.words);
     let environment = std::env::var_os("KUBECONFIG").is_some_and(|files| !files.is_empty());
-    let kubeconfig = lab
+    let of_lab = lab
         .filter(|_| named || !environment)
-        .filter(|_| !chooses_cluster(&words))
+        .filter(|_| !has_flag(&words, "--kubeconfig") && !has_flag(&words, "--context"))
         .map(|lab| lab.kubeconfigs().join("admin.kubeconfig"));
-    let mut command = Command::new(&program);
+    let kubeconfig = match of_lab {
+        // The others look for the user's own by themselves.
+        None if tool == Tool::Dashboard && !has_flag(&words, "--kubeconfig") => {
+            Some(kubeconfig::file::path(&Person::who_calls()?)?)
+        }
+        other => other,
+    };
+    let mut command = Command::new(find(tool.program(), lab)?);
     command.args(tool.words());
     if let Some(kubeconfig) = kubeconfig {
         command.arg("--kubeconfig").arg(kubeconfig);
     }
-    let error = command.args(words).exec();
-    Failure::new(format!("run {}", program.display()), error)
+    command.args(words);
+    Ok(command)
 }
 
 /// Where a program of hardway is: beside the components' binaries, beside this tool, or in
@@ -99,19 +119,13 @@ pub fn find(name: &str, lab: Option<&Lab>) -> Result<PathBuf, Failure> {
         })
 }
 
-/// Whether the user has said which cluster is meant.
-fn chooses_cluster(words: &[OsString]) -> bool {
-    let own = words.iter().map_while(|word| {
-        let word = word.to_string_lossy();
-        // Behind it are the words of another command.
-        (word != "--").then_some(word)
-    });
-    let mut own = own;
+/// Whether the user gives a flag, before words of another command.
+fn has_flag(words: &[OsString], flag: &str) -> bool {
+    let own = words.iter().take_while(|word| *word != "--");
+    let mut own = own.map(|word| word.to_string_lossy());
     own.any(|word| {
-        ["--kubeconfig", "--context"].iter().any(|flag| {
-            word.strip_prefix(flag)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-        })
+        let rest = word.strip_prefix(flag);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
     })
 }
 
@@ -128,19 +142,50 @@ fn with_separator(called: Vec<OsString>, words: &[OsString]) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::components::tests::lab;
 
     fn words(text: &str) -> Vec<OsString> {
         text.split_whitespace().map(OsString::from).collect()
     }
 
     #[test]
-    fn a_cluster_that_the_user_names_is_left_alone() {
-        for text in ["--kubeconfig f pod/x", "pod/x --context=c", "--context c"] {
-            assert!(chooses_cluster(&words(text)), "{text}");
+    fn flags_are_found_before_another_command() {
+        for text in ["--context c pod/x", "pod/x --context=c", "--context c"] {
+            assert!(has_flag(&words(text), "--context"), "{text}");
         }
         for text in ["pod/x -n a", "-- kubectl --context c", "--contexts", ""] {
-            assert!(!chooses_cluster(&words(text)), "{text}");
+            assert!(!has_flag(&words(text), "--context"), "{text}");
         }
+    }
+
+    fn called(lab: &Lab, tool: Tool, text: &str, named: bool) -> String {
+        let arguments = Arguments { words: words(text) };
+        let command = command(tool, &arguments, Some(lab), named).unwrap();
+        let arguments = command.get_args().map(OsStr::to_string_lossy);
+        arguments.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn the_cluster_is_meant_unless_the_user_names_another() {
+        let folder = tempfile::tempdir().unwrap();
+        for tool in [Tool::Why, Tool::Follow, Tool::Dashboard] {
+            std::fs::write(folder.path().join(tool.program()), "").unwrap();
+        }
+        let lab = Lab {
+            binaries: folder.path().to_owned(),
+            ..lab()
+        };
+        let own = "--kubeconfig /lab/kubeconfig/admin.kubeconfig";
+        let called = |tool, text: &str| called(&lab, tool, text, true);
+        assert_eq!(called(Tool::Why, "pod/x"), format!("{own} pod/x"));
+        assert_eq!(called(Tool::Dashboard, ""), format!("local {own}"));
+        for text in ["--kubeconfig f pod/x", "pod/x --context=c"] {
+            assert_eq!(called(Tool::Follow, text), text);
+        }
+        assert_eq!(
+            called(Tool::Dashboard, "--kubeconfig f"),
+            "local --kubeconfig f"
+        );
     }
 
     #[test]
