@@ -50,13 +50,13 @@ pub fn run(profile: &Profile, options: &Options) -> Result<()> {
     let old = profile.exists().then(|| profile.lab()).transpose()?;
     check(profile, old.as_ref(), options, &settings)?;
     let progress = Progress::new();
+    println!("{} cluster {}", begins(old.as_ref()), profile.name);
+    packages::ensure_to_run()?;
+    let binaries = binaries::ensure(&progress)?;
     home.remove_deleted()?;
     home.person.make_directory(&home.profiles())?;
     crate::shell::make_directory(&profile.folder)?;
     let _lock = lab::lock(&profile.folder)?;
-    println!("{} cluster {}", begins(old.as_ref()), profile.name);
-    packages::ensure_to_run()?;
-    let binaries = binaries::ensure(&progress)?;
     let lab = describe(&home, profile, old.as_ref(), options, &settings, &binaries)?;
     let images = prepare(&lab, &binaries, &progress)?;
     bring_up::run(&lab, &images.all, &progress)?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use anstream::println;
 
 use crate::addons;
+use crate::call;
 use crate::compile::{self, Profile};
 use crate::components;
 use crate::failure::{Failure, Result};
@@ -42,9 +43,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
             "bring up the lab",
             "network namespaces and mounts need root",
         )
-        .way_out(
-            "run it as root:  sudo --preserve-env=PATH,CARGO_HOME,RUSTUP_HOME cargo hardway up",
-        ));
+        .way_out(format!("run it as root:  {}", call::as_root())));
     }
     let known = components::of_role(Role::ControlPlaneAndWorker);
     if let Some(unknown) = options
@@ -98,7 +97,7 @@ fn describe(folder: &Path, options: &Options) -> Result<Lab> {
             "change the lab's number",
             format!("it is {}", lab.plan.index),
         )
-        .way_out("take it down first: cargo hardway down --purge"));
+        .way_out(format!("take it down first: {} down --purge", call::tool())));
     }
     if let Some(other) = numbers::owner(plan.index).filter(|other| other != folder) {
         return Err(Failure::new(
@@ -106,7 +105,8 @@ fn describe(folder: &Path, options: &Options) -> Result<Lab> {
             format!("the lab in {} runs under this number", other.display()),
         )
         .way_out(format!(
-            "take that one down (cargo hardway down --dir {}) or choose a number with --index",
+            "take that one down ({} down --dir {}) or choose a number with --index",
+            call::tool(),
             other.display()
         )));
     }
@@ -165,6 +165,7 @@ fn farewell(lab: &Lab, progress: &Progress) {
     } else {
         format!(" --dir {}", lab.folder.display())
     };
+    let tool = call::tool();
     println!(
         "The cluster is up after {}. Use it:
 
@@ -172,8 +173,8 @@ fn farewell(lab: &Lab, progress: &Progress) {
   kubectl get nodes -o wide
   kubectl create -f deploy/examples/tutorial/busmeme-rc.yml
 
-Look at it with `cargo hardway status{dir}`, `cargo hardway logs apiserver{dir}`;
-take it down with `cargo hardway down{dir}`.",
+Look at it with `{tool} status{dir}`, `{tool} logs apiserver{dir}`;
+take it down with `{tool} down{dir}`.",
         seconds(progress.elapsed()),
         lab.kubeconfigs().join("admin.kubeconfig").display()
     );

@@ -20,6 +20,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Api;
+use crate::call;
 use crate::components::kubernetes::Program;
 use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
@@ -68,7 +69,10 @@ impl Lab {
                 format!("open the lab in {}", folder.display()),
                 "there is none",
             )
-            .way_out("bring one up with `cargo hardway up`, or name another with --dir"));
+            .way_out(format!(
+                "bring one up with `{} up`, or name another with --dir",
+                call::tool()
+            )));
         }
         let text = shell::read_text(&file)?;
         let lab: Self =

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use super::control::{self, Request};
 use super::mount_points::MountPoints;
 use super::{Lab, init, network, process};
+use crate::call;
 use crate::failure::{Failure, OrFail, Result};
 use crate::plan::Host;
 use crate::shell;
@@ -236,12 +237,12 @@ pub fn enter(lab: &Lab, host: &Host, command: &[String]) -> Failure {
 /// # Errors
 /// If the host is off.
 pub fn inside(lab: &Lab, host: &Host) -> Result<Vec<String>> {
-    let init = init_pid(lab, host).ok_or_else(|| {
-        Failure::new(format!("run a program on host {}", host.name), "it is off").way_out(format!(
-            "switch it on: cargo hardway node start {}",
-            host.name
-        ))
-    })?;
+    let init =
+        init_pid(lab, host).ok_or_else(|| {
+            Failure::new(format!("run a program on host {}", host.name), "it is off").way_out(
+                format!("switch it on: {} node start {}", call::tool(), host.name),
+            )
+        })?;
     let words = ["nsenter", "--target", &init.to_string()].map(str::to_owned);
     let spaces = ["--mount", "--net", "--pid", "--uts", "--"].map(str::to_owned);
     Ok(words.into_iter().chain(spaces).collect())
