@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A plugin that takes longer is named.
-const NOTABLE: Duration = Duration::from_micros(100);
+const NOTABLE: Duration = Duration::from_micros(500);
 
 /// By which way a request came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
