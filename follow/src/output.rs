@@ -95,7 +95,7 @@ impl Output {
             text.push_str(&format!(" {DIM}[{}]{PLAIN}", head.audit_id));
         }
         write_line(&format!(
-            "{since:>8.3} {DIM}{by:<28}{PLAIN} {indent}{shown}{text}"
+            "{since:>8.3} {DIM}{by:<32}{PLAIN} {indent}{shown}{text}"
         ));
     }
 
