@@ -133,11 +133,6 @@ impl Selection {
         }
     }
 
-    /// Whether they are Secrets, of which nothing secret is shown.
-    pub fn is_of_secrets(&self) -> bool {
-        self.path.starts_with("/api/v1/") && self.path.ends_with("/secrets")
-    }
-
     fn check(&self) -> Result<(), Failure> {
         let bad = |message: String| Err(Failure::new(StatusCode::BAD_REQUEST, message));
         if !self.path.starts_with("/api/") && !self.path.starts_with("/apis/") {

@@ -103,11 +103,23 @@ pub fn shown(mut value: Value, secret: bool) -> Option<Item> {
     Some(Item { uid, version, text })
 }
 
-/// Leaves of a Secret which keys it has.
-fn hide(object: &mut Map<String, Value>) {
+/// Whether a collection is that of Secrets, of which nothing secret is shown.
+pub fn is_of_secrets(path: &str) -> bool {
+    path.starts_with("/api/v1/") && path.ends_with("/secrets")
+}
+
+/// Leaves of a Secret which keys it has, and the certificate of one that is a certificate and
+/// its key: servers show it to everybody.
+pub fn hide(object: &mut Map<String, Value>) {
     object.remove("stringData");
+    let certificate = object
+        .get("type")
+        .is_some_and(|it| it == "kubernetes.io/tls");
     if let Some(Value::Object(data)) = object.get_mut("data") {
-        data.values_mut().for_each(|value| *value = Value::Null);
+        let hidden = data
+            .iter_mut()
+            .filter(|(name, _)| !(certificate && *name == "tls.crt"));
+        hidden.for_each(|(_, value)| *value = Value::Null);
     }
     let annotations = object
         .get_mut("metadata")
@@ -162,6 +174,13 @@ mod tests {
         );
         assert_eq!(value(&item)["data"], json!({"password": null}));
         assert_eq!(value(&item)["metadata"]["annotations"], json!({"a": "b"}));
+        let pair = json!({"metadata": {"uid": "u"}, "type": "kubernetes.io/tls",
+            "data": {"tls.crt": "cHVibGlj", "tls.key": "c2VjcmV0"}});
+        let item = shown(pair, true).unwrap();
+        assert_eq!(
+            value(&item)["data"],
+            json!({"tls.crt": "cHVibGlj", "tls.key": null})
+        );
     }
 
     #[test]

@@ -95,7 +95,7 @@ async fn list(
     sink: &impl Sink,
 ) -> Result<Option<String>, Failure> {
     metrics::LISTS.inc();
-    let secret = selection.is_of_secrets();
+    let secret = object::is_of_secrets(&selection.path);
     let mut next = String::new();
     loop {
         let uri = selection.uri(&[("limit", PAGE), ("continue", &next)]);
@@ -234,7 +234,7 @@ fn apply(line: &str, selection: &Selection, sink: &impl Sink) -> Result<Applied,
         .unwrap_or_default()
         .to_owned();
     if event.kind != "BOOKMARK" {
-        let Some(item) = object::shown(object, selection.is_of_secrets()) else {
+        let Some(item) = object::shown(object, object::is_of_secrets(&selection.path)) else {
             return Ok(Applied::At(version));
         };
         let Item { uid, .. } = &item;

@@ -1,5 +1,6 @@
 //! What is wrong, as it changes: found anew when what the viewer's watches show has changed.
 
+use super::paths::Paths;
 use super::reading;
 use crate::failure::{Failure, json_text};
 use crate::live::Watch;
@@ -7,7 +8,6 @@ use crate::live::message::{Batch, Problems, Selection};
 use crate::viewer::Viewer;
 use bytes::Bytes;
 use hardway_why::{Listing, Resource, Snapshot, Unread, everything, problems};
-use http::StatusCode;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -38,9 +38,7 @@ struct Latest {
 /// A resource, as it is watched.
 struct Source {
     resource: &'static Resource,
-    namespace: Option<String>,
-    /// Which of its versions.
-    version: usize,
+    paths: Paths,
     watch: Arc<Watch>,
 }
 
@@ -58,7 +56,10 @@ impl Findings {
         let changed = Arc::<Notify>::default();
         let sources = everything()
             .iter()
-            .map(|resource| Source::watch(viewer, resource, namespace.clone(), 0, &changed))
+            .map(|resource| {
+                let paths = Paths::new(resource, namespace.as_deref());
+                Source::watch(viewer, resource, paths, &changed)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let latest = Arc::<Mutex<Latest>>::default();
         let keeper = Keeper {
@@ -96,30 +97,22 @@ impl Source {
     fn watch(
         viewer: &Viewer,
         resource: &'static Resource,
-        namespace: Option<String>,
-        version: usize,
+        paths: Paths,
         changed: &Arc<Notify>,
     ) -> Result<Self, Failure> {
-        let none = || Failure::new(StatusCode::NOT_FOUND, format!("{resource} has no version"));
-        let name = resource.versions.get(version).ok_or_else(none)?;
-        let selection = Selection::all(resource.path(name, namespace.as_deref()));
+        let selection = Selection::all(paths.first().to_owned());
         Ok(Self {
             resource,
             watch: viewer.watches.look(&selection, changed)?,
-            namespace,
-            version,
+            paths,
         })
     }
 
-    /// Another version, if this one is not served.
-    fn next_version(&self, viewer: &Viewer, changed: &Arc<Notify>) -> Option<Self> {
-        let collection = self.watch.collection();
-        let missing = collection.error()?.code() == StatusCode::NOT_FOUND;
-        drop(collection);
-        let (resource, namespace) = (self.resource, self.namespace.clone());
-        let next =
-            missing.then(|| Self::watch(viewer, resource, namespace, self.version + 1, changed))?;
-        next.ok()
+    /// The same elsewhere, if it is not to be had here.
+    fn elsewhere(&self, viewer: &Viewer, changed: &Arc<Notify>) -> Option<Self> {
+        let code = self.watch.collection().error()?.code();
+        let paths = self.paths.after(code)?;
+        Self::watch(viewer, self.resource, paths, changed).ok()
     }
 
     /// What there is to read: the objects in JSON, or why there are none. `None` before either.
@@ -151,7 +144,7 @@ impl Keeper {
             }
             let _ = tokio::time::timeout(AGAIN, self.changed.notified()).await;
             for source in &mut self.sources {
-                if let Some(next) = source.next_version(&self.viewer, &self.changed) {
+                if let Some(next) = source.elsewhere(&self.viewer, &self.changed) {
                     *source = next;
                 }
             }

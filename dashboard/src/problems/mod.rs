@@ -1,6 +1,7 @@
 //! What is wrong, and why, by the engine of `hardway why`, from what the viewer may read.
 
 mod findings;
+mod paths;
 mod reading;
 
 pub use findings::Findings;

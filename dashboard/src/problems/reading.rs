@@ -1,13 +1,16 @@
 //! Reading what the engine asks for, once.
 
+use super::paths::Paths;
 use crate::api;
 use crate::failure::Failure;
+use crate::live::object::{hide, is_of_secrets};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, stream};
 use hardway_why::{FollowUp, Listing, LogRequest, Resource, Snapshot};
 use http::StatusCode;
 use jiff::Timestamp;
 use kube::Client;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::Arc;
@@ -17,7 +20,7 @@ const AT_ONCE: usize = 6;
 /// How many objects a list is read at a time.
 const PAGE: &str = "500";
 
-/// Reads lists: of all namespaces, or, where the viewer may not, of the one that matters.
+/// Reads lists: of all namespaces, or of the one that matters as far as that will do.
 ///
 /// # Errors
 /// If none of them could be read because the API server does not answer, or knows nobody.
@@ -60,13 +63,18 @@ async fn listed(
     resource: &'static Resource,
     namespace: Option<&str>,
 ) -> (&'static Resource, Result<Vec<Arc<Value>>, Failure>) {
-    let mut outcome = list(client, resource, None).await;
-    if let (Err(failure), Some(_)) = (&outcome, namespace.filter(|_| resource.namespaced))
-        && failure.code() == StatusCode::FORBIDDEN
-    {
-        outcome = list(client, resource, namespace).await;
+    let mut paths = Paths::new(resource, namespace);
+    loop {
+        let outcome = pages(client, paths.first()).await;
+        match outcome
+            .as_ref()
+            .err()
+            .and_then(|failure| paths.after(failure.code()))
+        {
+            Some(next) => paths = next,
+            None => return (resource, outcome),
+        }
     }
-    (resource, outcome)
 }
 
 /// What the engine is told of a list that could not be read.
@@ -125,31 +133,20 @@ struct List {
     items: Vec<Value>,
 }
 
-/// All objects of a resource, in the first of its versions that is served.
-async fn list(
-    client: &Client,
-    resource: &Resource,
-    namespace: Option<&str>,
-) -> Result<Vec<Arc<Value>>, Failure> {
-    let mut outcome = Err(Failure::new(StatusCode::NOT_FOUND, "it has no version"));
-    for version in &*resource.versions {
-        outcome = pages(client, &resource.path(version, namespace)).await;
-        match &outcome {
-            Err(failure) if failure.code() == StatusCode::NOT_FOUND => {}
-            _ => break,
-        }
-    }
-    outcome
-}
-
+/// All objects of a list, of Secrets without what is secret.
 async fn pages(client: &Client, path: &str) -> Result<Vec<Arc<Value>>, Failure> {
-    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    let secret = is_of_secrets(path);
     let mut objects = Vec::new();
     let mut next = String::new();
     loop {
         let on = utf8_percent_encode(&next, NON_ALPHANUMERIC);
         let list: List = api::read(client, &format!("{path}?limit={PAGE}&continue={on}")).await?;
-        objects.extend(list.items.into_iter().map(Arc::new));
+        objects.extend(list.items.into_iter().map(|mut object| {
+            if let Some(object) = object.as_object_mut().filter(|_| secret) {
+                hide(object);
+            }
+            Arc::new(object)
+        }));
         next = list.metadata["continue"]
             .as_str()
             .unwrap_or_default()
