@@ -8,9 +8,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::process::Action;
 use crate::commands::{
-    addons, certificates, completion, config, conformance, cp, delete, docker_env, down, image,
-    init as init_host, ip, join, kubectl, logs, node, package, process, profile, reset, service,
-    ssh, start, status, stop, storage, swap, test, token, tools, tunnel, tutorial, up,
+    addons, certificates, completion, config, conformance, cp, delete, docker_env, doctor, down,
+    image, init as init_host, ip, join, kubectl, logs, node, package, process, profile, reset,
+    service, ssh, start, status, stop, storage, swap, test, token, tools, tunnel, tutorial, up,
 };
 use crate::compile;
 use crate::failure::{Failure, Result};
@@ -142,6 +142,8 @@ enum Command {
     Cp(cp::Options),
     /// Print what leads ctr, crictl and nerdctl of this machine to a host's containerd
     DockerEnv(docker_env::Options),
+    /// See how the whole installation is, host by host, and what is wrong in its cluster
+    Doctor(doctor::Options),
     /// Say why something in the cluster is stuck (hardway-why)
     #[command(disable_help_flag = true)]
     Why(tools::Arguments),
@@ -275,6 +277,12 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Ssh(options) => return Err(ssh::run(&lab()?, options)?),
         Command::Cp(options) => cp::run(&lab()?, options)?,
         Command::DockerEnv(options) => docker_env::run(&lab()?, options)?,
+        Command::Doctor(options) if options.only_api() => return doctor::of_cluster(options),
+        Command::Doctor(_) => match lab() {
+            Ok(lab) => return doctor::of_lab(&lab),
+            Err(_) if !is_named && doctor::is_real_host() => return doctor::of_this_host(),
+            Err(failure) => return Err(failure.exit(2)),
+        },
         Command::Why(words) => return Err(run_tool(tools::Tool::Why, words)?),
         Command::Follow(words) => return Err(run_tool(tools::Tool::Follow, words)?),
         Command::Dashboard(words) => return Err(run_tool(tools::Tool::Dashboard, words)?),

@@ -13,6 +13,7 @@ pub mod commands;
 pub mod compile;
 pub mod components;
 pub mod conformance;
+pub mod doctor;
 pub mod encryption;
 pub mod failure;
 pub mod health;

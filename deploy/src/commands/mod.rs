@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod cp;
 pub mod delete;
 pub mod docker_env;
+pub mod doctor;
 pub mod down;
 pub mod image;
 pub mod init;
