@@ -16,7 +16,7 @@ pub(super) const CAUSE: Cause = Cause {
 };
 
 /// Controllers take their finalizers off within seconds.
-const PATIENCE: i64 = 30;
+const PATIENCE: i64 = 10;
 
 /// Finalizers of Kubernetes' own: what they wait for.
 const KNOWN: &[(&str, &str)] = &[
