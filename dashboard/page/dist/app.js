@@ -523,8 +523,8 @@
     return feed.stale && (feed.listing = { ...feed.listing, items: [...feed.items.values()] }, feed.stale = !1), feed.listing;
   }
   function feedOf(key) {
-    let known = feeds.get(key);
-    if (known !== void 0) return known;
+    let known2 = feeds.get(key);
+    if (known2 !== void 0) return known2;
     lastId += 1;
     let feed = {
       id: String(lastId),
@@ -576,8 +576,8 @@
     answers.clear();
   }
   function mayI(wanted) {
-    let key = JSON.stringify(wanted), known = answers.get(key);
-    if (known !== void 0 && Date.now() - known.at < FRESH) return known.allowed;
+    let key = JSON.stringify(wanted), known2 = answers.get(key);
+    if (known2 !== void 0 && Date.now() - known2.at < FRESH) return known2.allowed;
     let allowed = kube("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {
       method: "POST",
       body: {
@@ -847,7 +847,7 @@
     return `#/object/${[kind.group === "" ? "core" : kind.group, kind.version, kind.plural, namespace || "_", name].map(encodeURIComponent).join("/")}${tab === "" ? "" : `?tab=${tab}`}`;
   }
   function linkToReference(reference) {
-    let kind = KINDS.find((known) => known.kind === reference.kind);
+    let kind = KINDS.find((known2) => known2.kind === reference.kind);
     if (!(kind === void 0 || reference.name === void 0))
       return linkTo(kind, kind.namespaced ? reference.namespace : void 0, reference.name);
   }
@@ -1045,8 +1045,8 @@
   }
   var rbacKinds = /* @__PURE__ */ new Map();
   function rbac([plural, kind, namespaced]) {
-    let known = rbacKinds.get(plural) ?? { group: "rbac.authorization.k8s.io", version: "v1", plural, kind, namespaced };
-    return rbacKinds.set(plural, known), known;
+    let known2 = rbacKinds.get(plural) ?? { group: "rbac.authorization.k8s.io", version: "v1", plural, kind, namespaced };
+    return rbacKinds.set(plural, known2), known2;
   }
   function WhoCan() {
     let scope = useScope(), [kinds, setKinds] = d2(KINDS), [verb, setVerb] = d2("get"), [resource, setResource] = d2("secrets"), [namespace, setNamespace] = d2(scope.namespace), [name, setName] = d2(""), [answer, setAnswer] = d2(), [asked, setAsked] = d2(""), [error, setError] = d2();
@@ -1055,9 +1055,9 @@
       });
     }, []);
     let ask2 = async () => {
-      let [plural = "", subresource] = resource.split("/"), [short = "", ...group] = plural.split("."), known = kinds.find((kind) => kind.plural === short && (group.length === 0 || kind.group === group.join("."))), query = {
+      let [plural = "", subresource] = resource.split("/"), [short = "", ...group] = plural.split("."), known2 = kinds.find((kind) => kind.plural === short && (group.length === 0 || kind.group === group.join("."))), query = {
         verb,
-        group: known?.group ?? group.join("."),
+        group: known2?.group ?? group.join("."),
         resource: subresource === void 0 ? short : `${short}/${subresource}`,
         ...namespace === "" ? {} : { namespace },
         ...name === "" ? {} : { name }
@@ -1128,24 +1128,24 @@
   // src/cluster/metrics.ts
   var EVERY = 15e3, KEEP = 120, series = /* @__PURE__ */ new Map();
   async function ask(path) {
-    let now = Date.now(), known = series.get(path) ?? { samples: /* @__PURE__ */ new Map(), absent: !1, asked: 0 };
-    if (series.set(path, known), !(now - known.asked < EVERY - 500)) {
-      known.asked = now;
+    let now = Date.now(), known2 = series.get(path) ?? { samples: /* @__PURE__ */ new Map(), absent: !1, asked: 0 };
+    if (series.set(path, known2), !(now - known2.asked < EVERY - 500)) {
+      known2.asked = now;
       try {
         let list = await kube(path);
         for (let item of list.items ?? []) {
-          let name = item.metadata.namespace ? `${item.metadata.namespace}/${item.metadata.name}` : item.metadata.name, at = item.timestamp ? Date.parse(item.timestamp) : now, before = known.samples.get(name) ?? [];
-          before.at(-1)?.at !== at && known.samples.set(name, [...before, { at, ...usage(item) }].slice(-KEEP));
+          let name = item.metadata.namespace ? `${item.metadata.namespace}/${item.metadata.name}` : item.metadata.name, at = item.timestamp ? Date.parse(item.timestamp) : now, before = known2.samples.get(name) ?? [];
+          before.at(-1)?.at !== at && known2.samples.set(name, [...before, { at, ...usage(item) }].slice(-KEEP));
         }
-        known.error = void 0, known.absent = !1;
+        known2.error = void 0, known2.absent = !1;
       } catch (error) {
-        known.absent = error instanceof ApiError && (error.code === 404 || error.code === 503), known.error = wordsOf(error);
+        known2.absent = error instanceof ApiError && (error.code === 404 || error.code === 503), known2.error = wordsOf(error);
       }
     }
   }
   function useMetrics(of, namespace = "") {
-    let [, redraw] = y2((count2) => count2 + 1, 0), path = `/apis/metrics.k8s.io/v1beta1${namespace === "" ? "" : `/namespaces/${namespace}`}/${of}`;
-    h2(() => {
+    let [version, redraw] = y2((count2) => count2 + 1, 0), path = `/apis/metrics.k8s.io/v1beta1${namespace === "" ? "" : `/namespaces/${namespace}`}/${of}`;
+    return h2(() => {
       let here = !0, round = () => {
         document.hidden || ask(path).then(() => {
           here && redraw(0);
@@ -1156,14 +1156,15 @@
       return () => {
         here = !1, clearInterval(timer);
       };
-    }, [path]);
-    let known = series.get(path);
-    return {
-      of: (name) => known?.samples.get(name) ?? [],
-      latest: (name) => known?.samples.get(name)?.at(-1),
-      error: known?.error,
-      absent: known?.absent ?? !1
-    };
+    }, [path]), T2(() => {
+      let known2 = series.get(path);
+      return {
+        of: (name) => known2?.samples.get(name) ?? [],
+        latest: (name) => known2?.samples.get(name)?.at(-1),
+        error: known2?.error,
+        absent: known2?.absent ?? !1
+      };
+    }, [path, version]);
   }
 
   // src/logic/labels.ts
@@ -1183,8 +1184,14 @@
   }
 
   // src/logic/podstate.ts
-  var PATIENT = /* @__PURE__ */ new Set(["ContainerCreating", "PodInitializing", "Pending", "SchedulingGated"]);
+  var PATIENT = /* @__PURE__ */ new Set(["ContainerCreating", "PodInitializing", "Pending", "SchedulingGated"]), known = /* @__PURE__ */ new WeakMap();
   function podState(pod) {
+    let before = known.get(pod);
+    if (before !== void 0) return before;
+    let state = computed(pod);
+    return known.set(pod, state), state;
+  }
+  function computed(pod) {
     let statuses = pod.status?.containerStatuses ?? [], inits = pod.status?.initContainerStatuses ?? [], sidecars = new Set(
       (pod.spec.initContainers ?? []).filter((init) => init.restartPolicy === "Always").map((init) => init.name)
     ), ready = [...statuses, ...inits.filter((init) => sidecars.has(init.name))].filter((status) => status.ready && status.state?.running !== void 0).length, restarts = [...statuses, ...inits].reduce((sum, status) => sum + status.restartCount, 0), word = wordOf(pod, statuses, inits, sidecars), containers = pod.spec.containers.length + sidecars.size;
@@ -1260,8 +1267,11 @@
   }
 
   // src/parts/diagnosis.tsx
+  function nameOf({ kind, name }) {
+    return `${kind.toLowerCase()}/${name}`;
+  }
   function SubjectLink({ of }) {
-    let name = `${of.kind.toLowerCase()}/${of.name}`, href = linkToReference(of);
+    let name = nameOf(of), href = linkToReference(of);
     return href === void 0 ? /* @__PURE__ */ u3("b", { children: name }) : /* @__PURE__ */ u3("a", { href, children: name });
   }
   function sourceOf({ source }) {
@@ -1273,19 +1283,22 @@
       /* @__PURE__ */ u3("summary", { children: [
         /* @__PURE__ */ u3("span", { class: "severity", children: of.severity }),
         /* @__PURE__ */ u3("span", { class: "what", children: [
-          /* @__PURE__ */ u3(SubjectLink, { of: of.subject }),
+          /* @__PURE__ */ u3("b", { children: nameOf(of.subject) }),
           /* @__PURE__ */ u3("small", { children: place2 }),
           " ",
           of.summary
         ] }),
         of.since !== void 0 && /* @__PURE__ */ u3(Age, { of: of.since })
       ] }),
-      /* @__PURE__ */ u3("ol", { class: "evidence", children: of.evidence.map((evidence, index) => /* @__PURE__ */ u3("li", { children: [
-        /* @__PURE__ */ u3(SubjectLink, { of: evidence.object }),
-        " ",
-        /* @__PURE__ */ u3("span", { class: "source", children: sourceOf(evidence) }),
-        evidence.source.type === "log" ? /* @__PURE__ */ u3("pre", { tabIndex: 0, children: evidence.says }) : /* @__PURE__ */ u3("p", { children: evidence.says })
-      ] }, index)) }),
+      /* @__PURE__ */ u3("ol", { class: "evidence", children: [
+        of.evidence.length === 0 && /* @__PURE__ */ u3("li", { children: /* @__PURE__ */ u3(SubjectLink, { of: of.subject }) }),
+        of.evidence.map((evidence, index) => /* @__PURE__ */ u3("li", { children: [
+          /* @__PURE__ */ u3(SubjectLink, { of: evidence.object }),
+          " ",
+          /* @__PURE__ */ u3("span", { class: "source", children: sourceOf(evidence) }),
+          evidence.source.type === "log" ? /* @__PURE__ */ u3("pre", { tabIndex: 0, children: evidence.says }) : /* @__PURE__ */ u3("p", { children: evidence.says })
+        ] }, index))
+      ] }),
       of.remedies.length > 0 && /* @__PURE__ */ u3("div", { class: "remedies", children: [
         /* @__PURE__ */ u3("h3", { children: "What would help" }),
         /* @__PURE__ */ u3("ul", { children: of.remedies.map((remedy) => /* @__PURE__ */ u3("li", { children: [
@@ -1313,8 +1326,13 @@
     ending: "ending",
     done: "done",
     unknown: "unknown"
-  };
+  }, mixed, forget = () => mixed = void 0;
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", forget);
+  addEventListener("scheme", forget);
   function palette(canvas) {
+    return mixed ??= mix(canvas), mixed;
+  }
+  function mix(canvas) {
     let style = getComputedStyle(canvas), probe = document.createElement("i");
     canvas.parentElement?.append(probe);
     let colours = Object.fromEntries(
@@ -3021,7 +3039,7 @@ metadata:
 
   // src/logic/manifest.ts
   function toYaml(object) {
-    return dump(withoutManagedFields(object), { lineWidth: -1, noRefs: !0 });
+    return dump(withoutManagedFields(object), { lineWidth: -1, noRefs: !0, sortKeys: !0 });
   }
   function withoutManagedFields(object) {
     if (typeof object != "object" || object === null || !("metadata" in object)) return object;
@@ -3114,13 +3132,20 @@ metadata:
   async function tryOne(object, kinds, chosen) {
     let kind = kindOfObject(object, kinds), namespace = kind?.namespaced ? object.metadata.namespace ?? chosen : "", planned = { object, kind, namespace, before: "", after: "", warnings: [], conflict: !1, done: !1 };
     if (kind === void 0) return { ...planned, error: `no matches for kind "${object.kind}" in version "${object.apiVersion}"` };
-    let there = await existing(kind, namespace, object.metadata.name), { path, call } = there === void 0 ? create(kind, object, namespace, !0) : apply2(kind, object, namespace, !0, !1), before = there === void 0 ? "" : toYaml(there);
+    let there = await existing(kind, namespace, object.metadata.name), before = there === void 0 ? "" : toYaml(withoutCounters(there));
     try {
-      return { ...planned, before, ...await answerOf(path, call) };
+      return { ...planned, before, ...await answerOf(send2(kind, object, namespace, !0, !1)) };
     } catch (error) {
-      let conflict = error instanceof ApiError && error.reason === "Conflict";
-      return { ...planned, before, error: wordsOf(error), conflict };
+      let conflict = error instanceof ApiError && error.reason === "Conflict", taken = conflict ? await answerOf(send2(kind, object, namespace, !0, !0)) : void 0;
+      return { ...planned, before, ...taken, error: wordsOf(error), conflict };
     }
+  }
+  function send2(kind, object, namespace, dryRun, force) {
+    return object.metadata.name ? apply2(kind, object, namespace, dryRun, force) : create(kind, object, namespace, dryRun);
+  }
+  function withoutCounters(object) {
+    let { resourceVersion: _version, generation: _generation, ...metadata } = object.metadata;
+    return { ...object, metadata };
   }
   async function existing(kind, namespace, name) {
     if (name)
@@ -3130,9 +3155,9 @@ metadata:
         return;
       }
   }
-  async function answerOf(path, call) {
+  async function answerOf({ path, call }) {
     let { object, warnings } = await kubeWithWarnings(path, call);
-    return { after: toYaml(object), warnings };
+    return { after: toYaml(withoutCounters(object)), warnings };
   }
   function Create({ route }) {
     let scope = useScope(), [namespace, setNamespace] = d2(scope.namespace || scope.session.namespace || "default"), [text2, setText] = d2(example(route.query.kind)), [plan, setPlan] = d2(), [error, setError] = d2(), [force, setForce] = d2(!1), [busy, setBusy] = d2(!1), review = async () => {
@@ -3149,7 +3174,7 @@ metadata:
       let done = [...plan ?? []];
       for (let [index, planned] of done.entries()) {
         if (planned.done || planned.kind === void 0) continue;
-        let { object, kind } = planned, request = planned.before === "" ? create(kind, object, planned.namespace, !1) : apply2(kind, object, planned.namespace, !1, force);
+        let { object, kind } = planned, request = send2(kind, object, planned.namespace, !1, force);
         try {
           let answer = await kube(request.path, request.call);
           done[index] = { ...planned, object: { ...object, metadata: answer.metadata }, error: void 0, done: !0 };
@@ -3267,6 +3292,126 @@ metadata:
           empty: "Nothing has happened in the last hour."
         }
       ) })
+    ] });
+  }
+
+  // src/logic/steps.ts
+  var StepReader = class {
+    rest = "";
+    /** The steps that are whole by now. Other types of lines are ignored, and lines that make no sense. */
+    read(piece) {
+      let lines = (this.rest + piece).split(`
+`);
+      this.rest = lines.pop() ?? "";
+      let read2 = { steps: [], synced: !1, lost: 0 };
+      for (let line of lines) {
+        let step2 = parsed(line);
+        step2?.type === "STEP" ? read2.steps.push(step2) : step2?.type === "SYNCED" ? read2.synced = !0 : step2?.type === "LOST" && (read2.lost += step2.count ?? 0);
+      }
+      return read2;
+    }
+  };
+  function parsed(line) {
+    try {
+      return JSON.parse(line);
+    } catch {
+      return;
+    }
+  }
+  function objectOf({ resource, name }) {
+    return resource === void 0 ? "" : `${resource}/${name ?? ""}`;
+  }
+  function detailsOf({ details }) {
+    return Object.entries(details ?? {}).map(([name, value]) => `${name} ${value}`).join(", ");
+  }
+  function took(seconds) {
+    let milliseconds = seconds * 1e3;
+    return milliseconds >= 1e3 ? `${seconds.toFixed(2)} s` : `${milliseconds < 10 ? milliseconds.toFixed(1) : milliseconds.toFixed(0)} ms`;
+  }
+
+  // src/views/follow.tsx
+  var PATH = "/debug/hardway/steps";
+  function useSteps(uid2, on) {
+    let kept = A2({ rows: [], last: 0 }), [version, redraw] = y2((count2) => count2 + 1, 0), [error, setError] = d2(), [lost, setLost] = d2(0);
+    return h2(() => {
+      if (!on) return;
+      let stop = new AbortController(), reader = new StepReader();
+      kept.current = { rows: [], last: 0 }, setLost(0);
+      let waiting = 0, query = { watch: "true", ...uid2 === "" ? {} : { uid: uid2 } }, onText = (text2) => {
+        let read2 = reader.read(text2), { rows: rows2, last: last2 } = kept.current, fresh = read2.steps.map((step2, index) => ({ ...step2, number: last2 + index }));
+        kept.current = { rows: [...rows2, ...fresh].slice(-5e3), last: last2 + fresh.length }, read2.lost > 0 && setLost((before) => before + read2.lost), waiting ||= requestAnimationFrame(() => {
+          waiting = 0, redraw(0);
+        });
+      };
+      return stream(PATH, query, stop.signal, onText).then(
+        () => setError("The feed has ended."),
+        (failure) => {
+          if (stop.signal.aborted) return;
+          let absent = failure instanceof ApiError && failure.code === 404;
+          setError(absent ? "This API server notes no steps: it is not hardway's." : wordsOf(failure));
+        }
+      ), () => {
+        stop.abort(), cancelAnimationFrame(waiting);
+      };
+    }, [uid2, on]), { rows: T2(() => kept.current.rows, [version]), error, lost };
+  }
+  var TONES = { apiserver: "good", scheduler: "busy", kubelet: "busy" };
+  function hrefOf({ resource, namespace, name }) {
+    let [plural, ...group] = (resource ?? "").split("."), kind = KINDS.find((known2) => known2.plural === plural && known2.group === group.join("."));
+    return kind === void 0 || !name ? void 0 : linkTo(kind, namespace, name);
+  }
+  var COLUMNS2 = [
+    {
+      name: "Time",
+      grow: 1,
+      cell: (row2) => /* @__PURE__ */ u3("time", { dateTime: row2.time, children: row2.time.slice(11, 23) }),
+      // The latest first.
+      sort: (row2) => -row2.number
+    },
+    {
+      name: "Process",
+      grow: 1.6,
+      cell: (row2) => /* @__PURE__ */ u3(Badge, { tone: TONES[row2.process] ?? "quiet", children: [
+        row2.process,
+        row2.host !== void 0 && /* @__PURE__ */ u3("small", { children: row2.host })
+      ] }),
+      sort: (row2) => row2.process
+    },
+    { name: "Step", grow: 1, cell: (row2) => row2.what, sort: (row2) => row2.what },
+    {
+      name: "Object",
+      grow: 2.2,
+      minor: !0,
+      cell: (row2) => {
+        let href = hrefOf(row2);
+        return href === void 0 ? objectOf(row2) : /* @__PURE__ */ u3("a", { href, children: objectOf(row2) });
+      },
+      sort: objectOf
+    },
+    { name: "Took", grow: 0.7, cell: (row2) => row2.seconds === void 0 ? "" : took(row2.seconds), sort: (row2) => -(row2.seconds ?? 0) },
+    { name: "Details", grow: 3, minor: !0, cell: (row2) => /* @__PURE__ */ u3("span", { title: detailsOf(row2), children: detailsOf(row2) }) }
+  ];
+  function Follow({ route }) {
+    let { namespace } = useScope(), [on, setOn] = d2(!0), { uid: uid2 = "", name } = route.query, { rows, error, lost } = useSteps(uid2, on), shown2 = T2(
+      () => uid2 !== "" || namespace === "" ? rows : rows.filter((row2) => row2.namespace === namespace),
+      [rows, uid2, namespace]
+    );
+    return /* @__PURE__ */ u3(S, { children: [
+      /* @__PURE__ */ u3(Heading, { title: name === void 0 ? "Follow" : `Follow ${name}`, children: /* @__PURE__ */ u3("button", { type: "button", onClick: () => setOn(!on), children: on ? "Stop" : "Go on" }) }),
+      /* @__PURE__ */ u3("p", { class: "note lead", children: "What every process of the cluster does, from the request at the API server's door to the packet filter on the nodes. Change something in another window, and watch." }),
+      error !== void 0 && /* @__PURE__ */ u3(Failure, { children: error }),
+      lost > 0 && /* @__PURE__ */ u3("p", { class: "note", children: `${lost} steps came faster than they could be shown` }),
+      /* @__PURE__ */ u3(
+        Table,
+        {
+          label: "Steps",
+          rows: shown2,
+          columns: COLUMNS2,
+          keyOf: (row2) => String(row2.number),
+          textOf: (row2) => `${row2.process} ${row2.host ?? ""} ${row2.what} ${objectOf(row2)} ${row2.namespace ?? ""} ${row2.auditID ?? ""} ${detailsOf(row2)}`,
+          empty: "Nothing has happened yet."
+        }
+      )
     ] });
   }
 
@@ -3411,7 +3556,7 @@ metadata:
     }
   }
   function Confirm({ title, confirm, request, done, danger = !1, onClose, onDone, children }) {
-    let [error, setError] = d2(), [busy, setBusy] = d2(!1), send2 = async () => {
+    let [error, setError] = d2(), [busy, setBusy] = d2(!1), send3 = async () => {
       setBusy(!0);
       try {
         let { path, call } = request();
@@ -3424,7 +3569,7 @@ metadata:
       "form",
       {
         onSubmit: (event) => {
-          event.preventDefault(), send2();
+          event.preventDefault(), send3();
         },
         children: [
           children,
@@ -3489,7 +3634,7 @@ metadata:
   }
 
   // src/actions/drain.tsx
-  var TONES = { evicted: "busy", stays: "quiet", "deleted for good": "bad", waits: "bad" }, AGAIN = 5e3;
+  var TONES2 = { evicted: "busy", stays: "quiet", "deleted for good": "bad", waits: "bad" }, AGAIN = 5e3;
   function Drain({ node, onClose }) {
     let { name } = node.metadata, pods = useLive({ path: pathOf(kindOf("pods")), fieldSelector: `spec.nodeName=${name}` }), budgets = useLive({ path: pathOf(kindOf("poddisruptionbudgets")) }), steps2 = T2(() => previewDrain(node, pods.items, budgets.items), [node, pods.items, budgets.items]), [said, setSaid] = d2(), [error, setError] = d2(), [agreed, setAgreed] = d2(!1), stop = A2(new AbortController());
     h2(() => () => stop.current.abort(), []);
@@ -3513,8 +3658,8 @@ metadata:
           " evicted from it."
         ] }),
         steps2.length === 0 && /* @__PURE__ */ u3(Empty, { children: "No pods are on it." }),
-        /* @__PURE__ */ u3("ul", { class: "drain", "aria-label": "What would happen", children: steps2.map((step2) => /* @__PURE__ */ u3("li", { children: [
-          /* @__PURE__ */ u3(Badge, { tone: TONES[step2.fate], children: step2.fate }),
+        /* @__PURE__ */ u3("ul", { class: "drain", tabIndex: 0, "aria-label": "What would happen", children: steps2.map((step2) => /* @__PURE__ */ u3("li", { children: [
+          /* @__PURE__ */ u3(Badge, { tone: TONES2[step2.fate], children: step2.fate }),
           /* @__PURE__ */ u3("b", { children: `${step2.pod.metadata.namespace}/${step2.pod.metadata.name}` }),
           /* @__PURE__ */ u3("span", { children: said?.[step2.pod.metadata.uid] ?? step2.why })
         ] }, step2.pod.metadata.uid)) })
@@ -3573,16 +3718,16 @@ metadata:
       let hash = pod.metadata.labels?.[REVISION_HASH] ?? "";
       byHash.set(hash, [...byHash.get(hash) ?? [], pod]);
     }
-    let known = history.filter((revision) => ownedBy(revision, workload.metadata.uid)), hashOf = (revision) => revision.metadata.labels?.[REVISION_HASH] ?? revision.metadata.name.slice(workload.metadata.name.length + 1), numbers = new Map(
-      known.flatMap((revision) => [
+    let known2 = history.filter((revision) => ownedBy(revision, workload.metadata.uid)), hashOf = (revision) => revision.metadata.labels?.[REVISION_HASH] ?? revision.metadata.name.slice(workload.metadata.name.length + 1), numbers = new Map(
+      known2.flatMap((revision) => [
         [hashOf(revision), revision.revision],
         [revision.metadata.name, revision.revision]
       ])
-    ), newest = Math.max(0, ...known.map((revision) => revision.revision));
+    ), newest = Math.max(0, ...known2.map((revision) => revision.revision));
     return [...byHash].map(([hash, members]) => ({
       name: hash || workload.metadata.name,
       number: numbers.get(hash) ?? 0,
-      current: known.length === 0 || numbers.get(hash) === newest,
+      current: known2.length === 0 || numbers.get(hash) === newest,
       pods: members,
       ready: members.filter(isReady).length
     })).sort((one, other) => other.number - one.number);
@@ -3786,7 +3931,7 @@ metadata:
         },
         moment2.event.metadata.uid
       )) }),
-      /* @__PURE__ */ u3("ol", { class: "events", children: moments.map(({ event, at, times }) => /* @__PURE__ */ u3("li", { class: event.type === "Warning" ? "warning" : void 0, children: [
+      /* @__PURE__ */ u3("ol", { class: "events", tabIndex: 0, "aria-label": "Events, the latest first", children: moments.map(({ event, at, times }) => /* @__PURE__ */ u3("li", { class: event.type === "Warning" ? "warning" : void 0, children: [
         /* @__PURE__ */ u3(Age, { of: new Date(at).toISOString() }),
         /* @__PURE__ */ u3("b", { children: event.reason }),
         /* @__PURE__ */ u3("span", { children: [
@@ -3847,10 +3992,10 @@ metadata:
   }
 
   // src/views/pods.tsx
-  var TONES2 = { ready: "good", starting: "busy", failing: "bad", ending: "quiet", done: "quiet", unknown: "bad" }, ORDER = ["failing", "unknown", "starting", "ending", "ready", "done"];
+  var TONES3 = { ready: "good", starting: "busy", failing: "bad", ending: "quiet", done: "quiet", unknown: "bad" }, ORDER = ["failing", "unknown", "starting", "ending", "ready", "done"];
   function PodBadge({ pod }) {
     let { word, look } = podState(pod);
-    return /* @__PURE__ */ u3(Badge, { tone: TONES2[look], children: word });
+    return /* @__PURE__ */ u3(Badge, { tone: TONES3[look], children: word });
   }
   function Pods({ route }) {
     let { namespace } = useScope(), pods = useLive({ path: pathOf(kindOf("pods"), namespace) }), metrics = useMetrics("pods", namespace), unplaced = route.query.show === "unplaced", rows = T2(() => unplaced ? pods.items.filter((pod) => !pod.spec.nodeName) : pods.items, [pods.items, unplaced]);
@@ -3913,7 +4058,7 @@ metadata:
     let has = (type2) => job.status?.conditions?.some((condition) => condition.type === type2 && condition.status === "True");
     return has("Failed") ? /* @__PURE__ */ u3(Badge, { tone: "bad", children: "failed" }) : has("Complete") ? /* @__PURE__ */ u3(Badge, { tone: "good", children: "complete" }) : job.spec.suspend ? /* @__PURE__ */ u3(Badge, { tone: "quiet", children: "suspended" }) : /* @__PURE__ */ u3(Badge, { tone: "busy", children: "running" });
   }
-  function took({ status = {} }) {
+  function took2({ status = {} }) {
     if (!(!status.startTime || !status.completionTime))
       return duration(Date.parse(status.completionTime) - Date.parse(status.startTime));
   }
@@ -3929,7 +4074,7 @@ metadata:
             ["Running", String(status.active ?? 0)],
             ["Failed", String(status.failed ?? 0)],
             ["At once", String(spec.parallelism ?? 1)],
-            ["Took", took(job)]
+            ["Took", took2(job)]
           ]
         }
       ) }),
@@ -4676,9 +4821,9 @@ metadata:
     ] });
   }
   function Shell({ pod, container }) {
-    let screen = A2(new Screen(80, 24)).current, socket2 = A2(), element = A2(null), [, redraw] = y2((count2) => count2 + 1, 0), [state, setState] = d2("Connecting…"), { name, namespace } = pod.metadata, send2 = (message) => {
+    let screen = A2(new Screen(80, 24)).current, socket2 = A2(), element = A2(null), [, redraw] = y2((count2) => count2 + 1, 0), [state, setState] = d2("Connecting…"), { name, namespace } = pod.metadata, send3 = (message) => {
       socket2.current?.readyState === WebSocket.OPEN && socket2.current.send(message);
-    }, type2 = (text2) => send2(frame(0 /* Stdin */, new TextEncoder().encode(text2)));
+    }, type2 = (text2) => send3(frame(0 /* Stdin */, new TextEncoder().encode(text2)));
     h2(() => {
       let query = new URLSearchParams({ container, stdin: "true", stdout: "true", tty: "true" });
       for (let word of ["sh", "-c", SHELL]) query.append("command", word);
@@ -4686,7 +4831,7 @@ metadata:
       opened.binaryType = "arraybuffer", socket2.current = opened;
       let decoder = new TextDecoder(), waiting = 0, over = !1;
       return opened.onopen = () => {
-        setState(""), send2(resizeFrame(screen.columns, screen.rows)), element.current?.focus();
+        setState(""), send3(resizeFrame(screen.columns, screen.rows)), element.current?.focus();
       }, opened.onmessage = ({ data }) => {
         let bytes2 = new Uint8Array(data);
         if (bytes2[0] === 3 /* Error */) {
@@ -4708,7 +4853,7 @@ metadata:
         let probe = area.querySelector(".probe")?.getBoundingClientRect();
         if (probe === void 0 || probe.width === 0) return;
         let columns = Math.max(20, Math.floor((area.clientWidth - 16) / (probe.width / 10))), rows = Math.max(6, Math.floor((area.clientHeight - 16) / probe.height));
-        columns === screen.columns && rows === screen.rows || (screen.resize(columns, rows), send2(resizeFrame(columns, rows)), redraw(0));
+        columns === screen.columns && rows === screen.rows || (screen.resize(columns, rows), send3(resizeFrame(columns, rows)), redraw(0));
       }, sizes = new ResizeObserver(fit);
       return sizes.observe(area), () => sizes.disconnect();
     }, []), _2(() => {
@@ -4953,7 +5098,7 @@ metadata:
         /* @__PURE__ */ u3(ActionButton, { needs: [permission("get", kind, namespace, name)], onClick: () => setRevealed(!0), children: "Show values" })
       ] });
     if (object === void 0) return error === void 0 ? /* @__PURE__ */ u3(Empty, { children: "Loading…" }) : /* @__PURE__ */ u3(Failure, { children: error.words });
-    let before = toYaml(object), send2 = async (text2, dryRun) => {
+    let before = toYaml(object), send3 = async (text2, dryRun) => {
       try {
         let changed2 = fromYaml(text2)[0], { path, call } = replace(kind, changed2, namespace, name, dryRun), answer = await kubeWithWarnings(path, call);
         setError(void 0), dryRun ? setStep({ at: "review", text: text2, after: toYaml(answer.object), warnings: answer.warnings }) : (setObject(answer.object), setStep({ at: "read" }), toast(`${kind.kind} ${name} is changed`));
@@ -5007,7 +5152,7 @@ metadata:
               children: "Cancel"
             }
           ),
-          /* @__PURE__ */ u3("button", { type: "button", class: "primary", onClick: () => void send2(step2.text, !0), children: "Review" })
+          /* @__PURE__ */ u3("button", { type: "button", class: "primary", onClick: () => void send3(step2.text, !0), children: "Review" })
         ] })
       ] }),
       step2.at === "review" && /* @__PURE__ */ u3(S, { children: [
@@ -5016,7 +5161,7 @@ metadata:
         /* @__PURE__ */ u3(DiffView, { before, after: step2.after }),
         /* @__PURE__ */ u3("footer", { children: [
           /* @__PURE__ */ u3("button", { type: "button", onClick: () => setStep({ at: "edit", text: step2.text }), children: "Back" }),
-          /* @__PURE__ */ u3("button", { type: "button", class: "primary", onClick: () => void send2(step2.text, !1), children: "Save" })
+          /* @__PURE__ */ u3("button", { type: "button", class: "primary", onClick: () => void send3(step2.text, !1), children: "Save" })
         ] })
       ] })
     ] });
@@ -5049,7 +5194,10 @@ metadata:
         {
           label: `About ${at.name}`,
           current: tab,
-          of: tabs.map(([id = "", text2 = ""]) => ({ id, text: text2, href: linkTo(kind, at.namespace, at.name, id) }))
+          of: [
+            ...tabs.map(([id = "", text2 = ""]) => ({ id, text: text2, href: linkTo(kind, at.namespace, at.name, id) })),
+            { id: "follow", text: "Follow", href: `#/follow?${new URLSearchParams({ uid: object.metadata.uid, name: at.name })}` }
+          ]
         }
       ),
       tab === "logs" && isPod ? /* @__PURE__ */ u3(Logs, { pod: object, container: route.query.container }) : tab === "terminal" && isPod ? /* @__PURE__ */ u3(Terminal, { pod: object, container: route.query.container }) : tab === "yaml" ? /* @__PURE__ */ u3(Yaml, { kind, namespace: at.namespace, name: at.name }) : /* @__PURE__ */ u3(Overview, { kind, object })
@@ -5066,7 +5214,7 @@ metadata:
     ] });
   }
   function Details({ kind, object }) {
-    let inGroup = KINDS.some((known) => known.group === kind.group && known.plural === kind.plural);
+    let inGroup = KINDS.some((known2) => known2.group === kind.group && known2.plural === kind.plural);
     if (inGroup && ROLLED.has(kind.plural)) return /* @__PURE__ */ u3(WorkloadDetails, { kind, workload: object });
     switch (inGroup ? kind.plural : "") {
       case "pods":
@@ -5144,7 +5292,7 @@ metadata:
   function isCustom(kind) {
     return kind.group.includes(".") && !kind.group.endsWith(".k8s.io");
   }
-  var COLUMNS2 = [
+  var COLUMNS3 = [
     { name: "Kind", grow: 2, cell: (kind) => kind.kind, sort: (kind) => kind.kind },
     { name: "Group and version", grow: 2, cell: groupVersion, sort: groupVersion },
     { name: "Resource", grow: 1.5, minor: !0, cell: (kind) => kind.plural, sort: (kind) => kind.plural },
@@ -5172,7 +5320,7 @@ metadata:
         {
           label: "Kinds",
           rows: sorted,
-          columns: COLUMNS2,
+          columns: COLUMNS3,
           keyOf: link2,
           linkOf: link2,
           textOf: (each) => `${each.kind} ${groupVersion(each)} ${each.plural} ${isCustom(each) ? "custom" : ""}`
@@ -5191,6 +5339,7 @@ metadata:
     storage: { component: Kinds, text: "Storage", key: "v" },
     configuration: { component: Kinds, text: "Configuration", key: "c" },
     events: { component: AllEvents, text: "Events", key: "e" },
+    follow: { component: Follow, text: "Follow", key: "f" },
     resources: { component: Resources, text: "Resources", key: "r" },
     access: { component: Access, text: "Access", key: "a" },
     create: { component: Create },
@@ -5399,7 +5548,7 @@ metadata:
 
   // src/views/login.tsx
   function Login({ onLogin }) {
-    let [token, setToken] = d2(""), [error, setError] = d2(), [busy, setBusy] = d2(!1), send2 = async () => {
+    let [token, setToken] = d2(""), [error, setError] = d2(), [busy, setBusy] = d2(!1), send3 = async () => {
       setBusy(!0);
       try {
         onLogin(await login(token.trim()));
@@ -5412,7 +5561,7 @@ metadata:
       {
         class: "panel",
         onSubmit: (event) => {
-          event.preventDefault(), send2();
+          event.preventDefault(), send3();
         },
         children: [
           /* @__PURE__ */ u3("h1", { children: "Kubernetes dashboard" }),

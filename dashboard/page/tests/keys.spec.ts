@@ -27,6 +27,7 @@ test("letters lead to views, unless they are turned off", async ({ page }) => {
   await open(page, "cluster");
   await page.keyboard.type("gp");
   await expect(page.getByRole("heading", { level: 1, name: "Pods" })).toBeFocused();
+  await expect(page.getByLabel("Filter Pods")).toBeVisible();
   await page.keyboard.press("f");
   await expect(page.getByLabel("Filter Pods")).toBeFocused();
   await page.keyboard.type("gw");

@@ -1,6 +1,6 @@
 /** Every view: that it shows what is there, reads well in both schemes, and fits on small and large screens. */
 
-import { accessible, expect, fits, NAMESPACE, NODE, objectPlace, open, test } from "./lab";
+import { accessible, expect, fits, kube, NAMESPACE, NODE, objectPlace, open, test } from "./lab";
 
 /** Views, and a text that each must show. */
 const VIEWS: [string, string | RegExp][] = [
@@ -15,6 +15,7 @@ const VIEWS: [string, string | RegExp][] = [
   ["configuration/configmaps", "settings"],
   ["configuration/secrets", "settings"],
   ["events", "Pulled"],
+  ["follow", "Follow"],
   ["resources", "Deployment"],
   ["access", "Who can"],
   ["create", "Create from YAML"],
@@ -27,6 +28,9 @@ const VIEWS: [string, string | RegExp][] = [
   [objectPlace("batch/v1", "cronjobs", "nightly"), "0 3 * * *"],
 ];
 
+/** The rules whose outcome colours and sizes change. */
+const DEPENDENT = ["color-contrast", "link-in-text-block", "target-size", "scrollable-region-focusable"];
+
 for (const [place, text] of VIEWS) {
   test(`${place.replace(NAMESPACE, "NAMESPACE")} is readable`, async ({ page }) => {
     await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
@@ -36,7 +40,7 @@ for (const [place, text] of VIEWS) {
     await page.emulateMedia({ colorScheme: "dark" });
     await page.setViewportSize({ width: 360, height: 740 });
     await fits(page);
-    await accessible(page);
+    await accessible(page, DEPENDENT);
   });
 }
 
@@ -65,9 +69,19 @@ test("what is wrong is shown with its evidence and a way out", async ({ page }) 
 test("a Service's endpoints lead to its pods", async ({ page }) => {
   await open(page, objectPlace("core/v1", "services", "talker"));
   const forwarding = page.getByRole("region", { name: "Forwarding" });
-  await expect(forwarding.getByRole("row", { name: new RegExp(NODE) })).toContainText("talker here");
+  await expect(forwarding.getByRole("row", { name: new RegExp(`^${NODE}`) })).toContainText("talker here");
   await page.getByRole("link", { name: "talker", exact: true }).click();
   await expect(page).toHaveURL(/\/pods\/.*\/talker/);
+});
+
+test("what the processes do is followed", async ({ page }) => {
+  await open(page, objectPlace("core/v1", "configmaps", "settings"));
+  await page.getByRole("link", { name: "Follow", exact: true }).last().click();
+  const steps = page.getByRole("table", { name: "Steps" });
+  await kube(page, "PATCH", `/api/v1/namespaces/${NAMESPACE}/configmaps/settings`, { metadata: { labels: { seen: "yes" } } }, "application/merge-patch+json");
+  await expect(steps.getByRole("row", { name: /apiserver.*configmaps\/settings/ }).first()).toBeVisible();
+  await page.getByRole("button", { name: "Stop" }).click();
+  await expect(page.getByRole("button", { name: "Go on" })).toBeVisible();
 });
 
 test("who can do what", async ({ page }) => {

@@ -53,11 +53,15 @@ test("it is created from YAML after a dry run", async ({ page }) => {
 });
 
 test("applied again, only the difference is shown", async ({ page }) => {
+  const beside = `/api/v1/namespaces/${NAMESPACE}/configmaps/beside`;
   await open(page, "create");
+  await kube(page, "PATCH", beside, { data: { key: "theirs" } }, "application/merge-patch+json");
   await page.getByLabel("YAML").fill(MANIFEST.replace("key: value", "key: other"));
   await page.getByRole("button", { name: "Review" }).click();
   await expect(page.getByText("+   key: other")).toBeVisible();
-  await expect(page.getByText("-   key: value")).toBeVisible();
+  await expect(page.getByText("-   key: theirs")).toBeVisible();
+  await expect(page.getByText("Nothing would change.")).toBeVisible();
+  await expect(page.getByRole("alert")).toContainText("conflict");
   await page.getByLabel("Take over the fields").check();
   await page.getByRole("button", { name: "Apply" }).click();
   await expect(page.getByText("applied").first()).toBeVisible();

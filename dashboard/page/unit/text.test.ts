@@ -8,6 +8,7 @@ import { diff, fold } from "../src/logic/diff";
 import { LogLines, matching, MOST_LINES, parts } from "../src/logic/logs";
 import { fromYaml, toYaml } from "../src/logic/manifest";
 import { example } from "../src/logic/examples";
+import { detailsOf, objectOf, StepReader, took } from "../src/logic/steps";
 import { warningsOf } from "../src/cluster/api";
 import { inWords } from "../src/cluster/permissions";
 
@@ -119,6 +120,18 @@ test("YAML is read with its mistakes named", () => {
   for (const kind of ["Deployment", "Service", "Job", "CronJob", undefined]) {
     assert.equal(fromYaml(example(kind))[0]?.kind, kind ?? "Deployment");
   }
+});
+
+test("steps come in pieces", () => {
+  const reader = new StepReader();
+  const step = { type: "STEP", time: "2026-01-02T03:04:05.6Z", process: "kubelet", resource: "pods", name: "web", what: "sandbox", details: { attempt: "0", pid: "1" } };
+  const line = `${JSON.stringify(step)}\n`;
+  assert.deepEqual(reader.read(line.slice(0, 20)).steps, []);
+  const read = reader.read(`${line.slice(20)}{"type":"SYNCED"}\nnonsense\n{"type":"LOST","count":3}\n{"type":"NEW"}\n`);
+  assert.deepEqual(read, { steps: [step], synced: true, lost: 3 });
+  assert.equal(objectOf(step), "pods/web");
+  assert.equal(detailsOf(step), "attempt 0, pid 1");
+  assert.deepEqual([took(0.0003), took(0.012), took(1.25)], ["0.3 ms", "12 ms", "1.25 s"]);
 });
 
 test("warnings of the API server", () => {

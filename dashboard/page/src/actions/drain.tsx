@@ -47,7 +47,7 @@ export function Drain({ node, onClose }: { node: Node; onClose: () => void }) {
           The node takes no new pods, and {count(leaving.length, "pod")} {leaving.length === 1 ? "is" : "are"} evicted from it.
         </p>
         {steps.length === 0 && <Empty>No pods are on it.</Empty>}
-        <ul class="drain" aria-label="What would happen">
+        <ul class="drain" tabIndex={0} aria-label="What would happen">
           {steps.map((step) => (
             <li key={step.pod.metadata.uid}>
               <Badge tone={TONES[step.fate]}>{step.fate}</Badge>

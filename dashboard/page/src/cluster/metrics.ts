@@ -1,6 +1,6 @@
 /** CPU and memory from the metrics API, asked for while somebody looks, and kept while the page is open. */
 
-import { useEffect, useReducer } from "preact/hooks";
+import { useEffect, useMemo, useReducer } from "preact/hooks";
 import { usage } from "../logic/quantity";
 import { ApiError, kube, wordsOf } from "./api";
 
@@ -61,7 +61,7 @@ export interface Metrics {
 
 /** Measurements of nodes, or of the pods of a namespace (of all for an empty one). */
 export function useMetrics(of: "nodes" | "pods", namespace = ""): Metrics {
-  const [, redraw] = useReducer((count: number) => count + 1, 0);
+  const [version, redraw] = useReducer((count: number) => count + 1, 0);
   const path = `/apis/metrics.k8s.io/v1beta1${namespace === "" ? "" : `/namespaces/${namespace}`}/${of}`;
   useEffect(() => {
     let here = true;
@@ -78,11 +78,13 @@ export function useMetrics(of: "nodes" | "pods", namespace = ""): Metrics {
       clearInterval(timer);
     };
   }, [path]);
-  const known = series.get(path);
-  return {
-    of: (name) => known?.samples.get(name) ?? [],
-    latest: (name) => known?.samples.get(name)?.at(-1),
-    error: known?.error,
-    absent: known?.absent ?? false,
-  };
+  return useMemo(() => {
+    const known = series.get(path);
+    return {
+      of: (name) => known?.samples.get(name) ?? [],
+      latest: (name) => known?.samples.get(name)?.at(-1),
+      error: known?.error,
+      absent: known?.absent ?? false,
+    };
+  }, [path, version]);
 }

@@ -3,9 +3,12 @@
 import { dump, loadAll } from "js-yaml";
 import type { KubeObject } from "../cluster/objects";
 
-/** An object as people write it: without what only the API server's bookkeeping needs. */
+/**
+ * An object as people write it: without what only the API server's bookkeeping needs. The order of
+ * fields is always the same, so that two of them can be compared.
+ */
 export function toYaml(object: unknown): string {
-  return dump(withoutManagedFields(object), { lineWidth: -1, noRefs: true });
+  return dump(withoutManagedFields(object), { lineWidth: -1, noRefs: true, sortKeys: true });
 }
 
 function withoutManagedFields(object: unknown): unknown {

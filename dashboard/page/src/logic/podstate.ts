@@ -16,7 +16,18 @@ export interface PodState {
 /** Waiting for these is no failure. */
 const PATIENT = new Set(["ContainerCreating", "PodInitializing", "Pending", "SchedulingGated"]);
 
+/** States by pod: an object that changes comes as a new one. */
+const known = new WeakMap<Pod, PodState>();
+
 export function podState(pod: Pod): PodState {
+  const before = known.get(pod);
+  if (before !== undefined) return before;
+  const state = computed(pod);
+  known.set(pod, state);
+  return state;
+}
+
+function computed(pod: Pod): PodState {
   const statuses = pod.status?.containerStatuses ?? [];
   const inits = pod.status?.initContainerStatuses ?? [];
   const sidecars = new Set(

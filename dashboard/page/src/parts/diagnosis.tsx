@@ -4,8 +4,12 @@ import type { Diagnosis, Evidence, Subject } from "../cluster/diagnosis";
 import { linkToReference } from "../cluster/kinds";
 import { Age } from "./basics";
 
+function nameOf({ kind, name }: Subject): string {
+  return `${kind.toLowerCase()}/${name}`;
+}
+
 function SubjectLink({ of }: { of: Subject }) {
-  const name = `${of.kind.toLowerCase()}/${of.name}`;
+  const name = nameOf(of);
   const href = linkToReference(of);
   return href === undefined ? <b>{name}</b> : <a href={href}>{name}</a>;
 }
@@ -21,12 +25,17 @@ export function DiagnosisCard({ of, open = false }: { of: Diagnosis; open?: bool
       <summary>
         <span class="severity">{of.severity}</span>
         <span class="what">
-          <SubjectLink of={of.subject} />
+          <b>{nameOf(of.subject)}</b>
           <small>{place}</small> {of.summary}
         </span>
         {of.since !== undefined && <Age of={of.since} />}
       </summary>
       <ol class="evidence">
+        {of.evidence.length === 0 && (
+          <li>
+            <SubjectLink of={of.subject} />
+          </li>
+        )}
         {of.evidence.map((evidence, index) => (
           <li key={index}>
             <SubjectLink of={evidence.object} /> <span class="source">{sourceOf(evidence)}</span>

@@ -35,7 +35,7 @@ export function Events({ of }: { of: KubeObject }) {
                 ))}
               </div>
             )}
-            <ol class="events">
+            <ol class="events" tabIndex={0} aria-label="Events, the latest first">
               {moments.map(({ event, at, times }) => (
                 <li key={event.metadata.uid} class={event.type === "Warning" ? "warning" : undefined}>
                   <Age of={new Date(at).toISOString()} />

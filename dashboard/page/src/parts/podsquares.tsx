@@ -19,8 +19,19 @@ const WORDS: Record<Look, string> = {
   unknown: "unknown",
 };
 
+let mixed: Record<Look, string> | undefined;
+/** Before the canvases are painted anew, which listen later. */
+const forget = () => (mixed = undefined);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", forget);
+addEventListener("scheme", forget);
+
 /** The colours as the style sheet has them in the scheme of the moment. */
 function palette(canvas: HTMLElement): Record<Look, string> {
+  mixed ??= mix(canvas);
+  return mixed;
+}
+
+function mix(canvas: HTMLElement): Record<Look, string> {
   const style = getComputedStyle(canvas);
   const probe = document.createElement("i");
   canvas.parentElement?.append(probe);

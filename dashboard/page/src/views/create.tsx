@@ -1,12 +1,12 @@
 /** Creating objects from YAML: the API server's dry run and the difference come first. */
 
 import { useState } from "preact/hooks";
-import { ApiError, type Call, kube, kubeWithWarnings, wordsOf } from "../cluster/api";
+import { ApiError, kube, kubeWithWarnings, wordsOf } from "../cluster/api";
 import { discover } from "../cluster/discovery";
 import { type Kind, linkTo, pathOf } from "../cluster/kinds";
 import type { KubeObject } from "../cluster/objects";
 import { useScope } from "../cluster/session";
-import { apply, create, kindOfObject } from "../actions/requests";
+import { apply, create, kindOfObject, type Request } from "../actions/requests";
 import { example } from "../logic/examples";
 import { fromYaml, toYaml } from "../logic/manifest";
 import type { Route } from "../logic/route";
@@ -39,14 +39,26 @@ async function tryOne(object: KubeObject, kinds: Kind[], chosen: string): Promis
   const planned: Planned = { object, kind, namespace, before: "", after: "", warnings: [], conflict: false, done: false };
   if (kind === undefined) return { ...planned, error: `no matches for kind "${object.kind}" in version "${object.apiVersion}"` };
   const there = await existing(kind, namespace, object.metadata.name);
-  const { path, call } = there === undefined ? create(kind, object, namespace, true) : apply(kind, object, namespace, true, false);
-  const before = there === undefined ? "" : toYaml(there);
+  const before = there === undefined ? "" : toYaml(withoutCounters(there));
   try {
-    return { ...planned, before, ...(await answerOf(path, call)) };
+    return { ...planned, before, ...(await answerOf(send(kind, object, namespace, true, false))) };
   } catch (error) {
     const conflict = error instanceof ApiError && error.reason === "Conflict";
-    return { ...planned, before, error: wordsOf(error), conflict };
+    // What it would be if the fields were taken over, to decide by.
+    const taken = conflict ? await answerOf(send(kind, object, namespace, true, true)) : undefined;
+    return { ...planned, before, ...taken, error: wordsOf(error), conflict };
   }
+}
+
+/** Applied, so that it can be applied again; one whose name the API server makes up is always new. */
+function send(kind: Kind, object: KubeObject, namespace: string, dryRun: boolean, force: boolean): Request {
+  return object.metadata.name ? apply(kind, object, namespace, dryRun, force) : create(kind, object, namespace, dryRun);
+}
+
+/** Without what changes with every change. */
+function withoutCounters(object: KubeObject): KubeObject {
+  const { resourceVersion: _version, generation: _generation, ...metadata } = object.metadata;
+  return { ...object, metadata };
 }
 
 async function existing(kind: Kind, namespace: string, name: string | undefined): Promise<KubeObject | undefined> {
@@ -59,9 +71,9 @@ async function existing(kind: Kind, namespace: string, name: string | undefined)
   }
 }
 
-async function answerOf(path: string, call: Call): Promise<{ after: string; warnings: string[] }> {
+async function answerOf({ path, call }: Request): Promise<{ after: string; warnings: string[] }> {
   const { object, warnings } = await kubeWithWarnings<KubeObject>(path, call);
-  return { after: toYaml(object), warnings };
+  return { after: toYaml(withoutCounters(object)), warnings };
 }
 
 export function Create({ route }: { route: Route }) {
@@ -94,7 +106,7 @@ export function Create({ route }: { route: Route }) {
     for (const [index, planned] of done.entries()) {
       if (planned.done || planned.kind === undefined) continue;
       const { object, kind } = planned;
-      const request = planned.before === "" ? create(kind, object, planned.namespace, false) : apply(kind, object, planned.namespace, false, force);
+      const request = send(kind, object, planned.namespace, false, force);
       try {
         const answer = await kube<KubeObject>(request.path, request.call);
         done[index] = { ...planned, object: { ...object, metadata: answer.metadata }, error: undefined, done: true };

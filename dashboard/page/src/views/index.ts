@@ -6,6 +6,7 @@ import { Access } from "./access";
 import { Cluster } from "./cluster";
 import { Create } from "./create";
 import { AllEvents } from "./events";
+import { Follow } from "./follow";
 import { Kinds } from "./kinds";
 import { Nodes } from "./nodes";
 import { ObjectView } from "./object";
@@ -30,6 +31,7 @@ export const VIEWS: Record<string, View> = {
   storage: { component: Kinds, text: "Storage", key: "v" },
   configuration: { component: Kinds, text: "Configuration", key: "c" },
   events: { component: AllEvents, text: "Events", key: "e" },
+  follow: { component: Follow, text: "Follow", key: "f" },
   resources: { component: Resources, text: "Resources", key: "r" },
   access: { component: Access, text: "Access", key: "a" },
   create: { component: Create },

@@ -62,7 +62,10 @@ export function ObjectView({ route }: { route: Route }) {
       <Tabs
         label={`About ${at.name}`}
         current={tab}
-        of={tabs.map(([id = "", text = ""]) => ({ id, text, href: linkTo(kind, at.namespace, at.name, id) }))}
+        of={[
+          ...tabs.map(([id = "", text = ""]) => ({ id, text, href: linkTo(kind, at.namespace, at.name, id) })),
+          { id: "follow", text: "Follow", href: `#/follow?${new URLSearchParams({ uid: object.metadata.uid, name: at.name })}` },
+        ]}
       />
       {tab === "logs" && isPod ? (
         <Logs pod={object as Pod} container={route.query.container} />
