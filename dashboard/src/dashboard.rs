@@ -10,11 +10,15 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// The cookie with the session's identifier. By its name browsers take it over HTTPS alone, from
 /// this host alone, for all paths of it.
 pub const COOKIE: &str = "__Host-hardway-dashboard";
+
+/// How many may log in at once.
+const LOGINS: usize = 8;
 
 /// Who may view.
 pub enum Viewers {
@@ -32,6 +36,8 @@ pub struct Dashboard {
     pub viewers: Viewers,
     /// Under which names it may be asked.
     pub served: Served,
+    /// Turns of those who log in.
+    pub logins: Semaphore,
 }
 
 impl Dashboard {
@@ -45,6 +51,7 @@ impl Dashboard {
             cluster,
             viewers: Viewers::User(viewer),
             served: Served::Locally(port),
+            logins: Semaphore::new(LOGINS),
         }))
     }
 
@@ -54,6 +61,7 @@ impl Dashboard {
             cluster,
             viewers: Viewers::LoggedIn(Mutex::default()),
             served: Served::UnderAnyName,
+            logins: Semaphore::new(LOGINS),
         })
     }
 

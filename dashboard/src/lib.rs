@@ -8,6 +8,7 @@
 pub mod add_on;
 pub mod api;
 pub mod assets;
+pub mod body;
 pub mod cluster;
 pub mod dashboard;
 pub mod failure;

@@ -1,8 +1,10 @@
 //! Who the viewer is; logging in and out.
 
 use crate::api;
+use crate::body;
 use crate::dashboard::{COOKIE, Dashboard, Viewers, session_of};
 use crate::failure::{Failure, json};
+use crate::sessions::LIFE;
 use crate::viewer::Viewer;
 use axum::body::Body;
 use axum::extract::State;
@@ -88,11 +90,14 @@ pub async fn log_in(
         return Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, message));
     };
     let bad = |text: String| Failure::new(StatusCode::BAD_REQUEST, text);
-    let body = axum::body::to_bytes(body, LONGEST)
-        .await
-        .map_err(|error| bad(error.to_string()))?;
+    let body = body::read(body, LONGEST).await?;
     let Login { token } = serde_json::from_slice(&body)
         .map_err(|error| bad(format!("want {{\"token\": …}}: {error}")))?;
+    // Nobody has proven anything yet: strangers are let ask the API server one after another.
+    let _turn = dashboard.logins.try_acquire().map_err(|_| {
+        let message = "too many log in at once: try again in a moment";
+        Failure::new(StatusCode::TOO_MANY_REQUESTS, message)
+    })?;
     let client = dashboard
         .cluster
         .client_of(token.trim())
@@ -117,7 +122,10 @@ pub async fn log_in(
     tracing::info!(user = name, "logged in");
     let described = describe(&dashboard, Some(&viewer), user, false, None).await;
     let mut response = json(StatusCode::OK, &described);
-    set_cookie(&mut response, &format!("{identifier}; Max-Age=43200"));
+    set_cookie(
+        &mut response,
+        &format!("{identifier}; Max-Age={}", LIFE.as_secs()),
+    );
     Ok(response)
 }
 

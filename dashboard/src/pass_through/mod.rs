@@ -5,6 +5,7 @@ pub mod headers;
 pub mod path;
 
 use crate::api::USER_AGENT;
+use crate::body;
 use crate::dashboard::Asking;
 use crate::failure::Failure;
 use crate::headers::Foreign;
@@ -19,12 +20,9 @@ use http_body_util::BodyExt;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The longest body: what API servers take.
 const LONGEST: usize = 3 << 20;
-/// How long a body may take to come.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `ANY /k8s/…`.
 ///
@@ -46,13 +44,7 @@ pub async fn pass(Asking(viewer): Asking, request: Request) -> Result<Response, 
 
 async fn send(viewer: &Arc<Viewer>, target: &str, request: Request) -> Result<Response, Failure> {
     let (head, body) = request.into_parts();
-    let body = tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, LONGEST)).await;
-    let body =
-        body.map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, "the body does not come"))?;
-    let body = body.map_err(|error| {
-        let message = format!("the body can't be read, or is longer than 3 MiB: {error}");
-        Failure::new(StatusCode::PAYLOAD_TOO_LARGE, message)
-    })?;
+    let body = body::read(body, LONGEST).await?;
     let mut onward = http::Request::new(kube::client::Body::from(body));
     *onward.method_mut() = head.method;
     *onward.uri_mut() = parsed(target)?;
