@@ -23,9 +23,8 @@ pub fn is_routine(entry: &Entry) -> bool {
                 && (head.detail("subresource") == "status" || entry.moment.stored().is_none())
                 && is_well(head)
         }
-        "reconciled" => {
-            !head.details.contains_key("error") && head.detail("controller") == "pod-status"
-        }
+        // The scheduler's own step says the same.
+        "warned" => head.detail("reason") == "FailedScheduling",
         _ => false,
     }
 }

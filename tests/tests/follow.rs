@@ -222,7 +222,8 @@ fn the_scheduler_dies(lab: &Lab, namespace: &Namespace) {
     lab.tool("start scheduler");
     let (code, story, errors) = ended(following);
     assert_eq!(code, 0, "{errors}{:#?}", story.0);
-    let stored = story.has("apiserver", "stored", "pods")["time"].to_string();
+    let time = |step: &Value| step["time"].as_str().map(str::to_owned);
+    let stored = story.has("apiserver", "stored", "pods");
     let chosen = story.has("scheduler", "scheduled", "pods");
-    assert!(stored < chosen["time"].to_string());
+    assert!(time(stored) < time(chosen), "{stored} {chosen}");
 }

@@ -1,6 +1,7 @@
 //! Steps of all processes: who hands in which, who sees which, and that all is bounded.
 
-use crate::common::{self, Lab, MAPS, PODS, Watch, config_map, pod};
+use crate::common::requests::Watch;
+use crate::common::{self, Lab, MAPS, PODS, config_map, pod};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use hardway_client::channel::{self, Connection};

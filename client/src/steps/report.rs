@@ -41,7 +41,7 @@ pub fn report(client: Client) {
 
 /// Whether the apiserver has no such call, or none for this process.
 fn is_unknown(status: &Status) -> bool {
-    matches!(status.code, 403 | 404 | 405)
+    matches!(status.code, 403..=405)
 }
 
 /// Reports while the apiserver's stream lasts.

@@ -7,9 +7,7 @@ mod certificates;
 mod etcd;
 pub mod people;
 mod process;
-mod requests;
-
-pub use requests::Watch;
+pub mod requests;
 
 use clap::Parser;
 use etcd::Etcd;
