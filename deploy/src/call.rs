@@ -17,10 +17,22 @@ fn words(by_cargo: bool, typed: &str) -> String {
     }
 }
 
+/// The command that was typed, with sudo if it was.
+pub fn again() -> String {
+    match std::env::var_os("SUDO_UID") {
+        Some(_) => as_root(),
+        None => format!("{} {}", tool(), rest()),
+    }
+}
+
+fn rest() -> String {
+    let rest: Vec<String> = std::env::args().skip(1).collect();
+    rest.join(" ")
+}
+
 /// The command that was typed, as root.
 pub fn as_root() -> String {
-    let rest: Vec<String> = std::env::args().skip(1).collect();
-    let rest = rest.join(" ");
+    let rest = rest();
     match tool().as_str() {
         // Of root's own environment cargo would find no toolchain.
         "cargo hardway" => {

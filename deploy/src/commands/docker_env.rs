@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anstream::{eprintln, print};
 
+use crate::call;
 use crate::failure::{Failure, Result};
 use crate::lab::config::CONTAINERD_SOCKET;
 use crate::lab::{Lab, node};
@@ -64,7 +65,7 @@ to it, to look at images and containers; docker itself finds nothing. Images of 
 go in with `hardway image load`, a shell on the host is `hardway ssh {}`.",
         host.name, host.name
     );
-    print!("{}", exports(shell, process, &host.name));
+    print!("{}", exports(shell, process, &host.name, &call::again()));
     Ok(())
 }
 
@@ -83,7 +84,7 @@ const NAMES: [&str; 4] = [
     "IMAGE_SERVICE_ENDPOINT",
 ];
 
-fn exports(shell: Shell, process: i32, host: &str) -> String {
+fn exports(shell: Shell, process: i32, host: &str, call: &str) -> String {
     // The socket is on a file system of the host's own; its first process leads there.
     let socket = format!("/proc/{process}/root{CONTAINERD_SOCKET}");
     let values = [
@@ -100,8 +101,8 @@ fn exports(shell: Shell, process: i32, host: &str) -> String {
         };
     }
     let how = match shell {
-        Shell::Bash | Shell::Zsh => "eval $(hardway docker-env)",
-        Shell::Fish => "hardway docker-env | source",
+        Shell::Bash | Shell::Zsh => format!("eval $({call})"),
+        Shell::Fish => format!("{call} | source"),
     };
     text + &format!(
         "# containerd of {host}, until the host is switched off. Have the shell take it over:\n# {how}\n"
@@ -122,13 +123,13 @@ mod tests {
 
     #[test]
     fn each_shell_gets_its_own_language() {
-        let text = exports(Shell::Bash, 7, "worker-1");
+        let text = exports(Shell::Bash, 7, "worker-1", "hardway docker-env");
         assert!(text.starts_with(
             "export CONTAINERD_ADDRESS=\"/proc/7/root/run/containerd/containerd.sock\"\n"
         ));
         assert!(text.contains("export CONTAINER_RUNTIME_ENDPOINT=\"unix:///proc/7/root/run"));
         assert!(text.ends_with("# eval $(hardway docker-env)\n"));
-        let text = exports(Shell::Fish, 7, "worker-1");
+        let text = exports(Shell::Fish, 7, "worker-1", "hardway docker-env");
         assert!(text.contains("set -gx CONTAINERD_NAMESPACE \"k8s.io\";\n"));
         assert!(unset(Shell::Fish).starts_with("set -e CONTAINERD_ADDRESS;\n"));
         assert!(unset(Shell::Zsh).starts_with("unset CONTAINERD_ADDRESS\n"));

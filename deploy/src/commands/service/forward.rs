@@ -2,7 +2,7 @@
 //! port-forward.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -11,6 +11,7 @@ use crate::api::text;
 use crate::commands::kubectl;
 use crate::failure::{Failure, OrFail, Result};
 use crate::lab::Lab;
+use crate::shell;
 
 /// Leads free ports of this machine's own address to the Service's, gives them to `ready`,
 /// and goes on until kubectl ends.
@@ -30,7 +31,7 @@ pub fn run(lab: &Lab, service: &Value, https: bool, ready: impl FnOnce(&[Port]))
     if ports.is_empty() {
         return Err(Failure::new(what(), "it has no TCP port"));
     }
-    let mut kubectl = kubectl::command(lab)?;
+    let mut kubectl = until_this_ends(kubectl::command(lab)?);
     kubectl
         .args(["port-forward", "--address=127.0.0.1", "--namespace"])
         .args([namespace, &format!("service/{name}")])
@@ -66,6 +67,23 @@ pub fn run(lab: &Lab, service: &Value, https: bool, ready: impl FnOnce(&[Port]))
     }
 }
 
+/// The command as one that ends with this process, even where that is killed.
+fn until_this_ends(command: Command) -> Command {
+    let Some(setpriv) = shell::find_program("setpriv") else {
+        return command;
+    };
+    let mut tied = Command::new(setpriv);
+    tied.args(["--pdeathsig", "TERM", "--"]);
+    tied.arg(command.get_program());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => tied.env(name, value),
+            None => tied.env_remove(name),
+        };
+    }
+    tied
+}
+
 /// The port in `Forwarding from 127.0.0.1:41234 -> 80`.
 fn local_port(line: &str) -> Option<u16> {
     let rest = line.strip_prefix("Forwarding from 127.0.0.1:")?;
@@ -75,6 +93,15 @@ fn local_port(line: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_tied_to_this_process_is_the_same_command() {
+        let mut command = Command::new("sh");
+        command.env("HARDWAY_TEST", "kept");
+        let mut tied = until_this_ends(command);
+        let output = tied.args(["-c", "echo $HARDWAY_TEST"]).output().unwrap();
+        assert_eq!(output.stdout, b"kept\n");
+    }
 
     #[test]
     fn the_port_is_read_from_what_kubectl_says() {
