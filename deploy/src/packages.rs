@@ -58,6 +58,13 @@ const FOR_HOSTS: &[(&str, Sign)] = &[
     ("vagrant", Sign::Program("vagrant")),
 ];
 
+/// What drives the dashboard's page; only the suite `dashboard` needs it.
+const FOR_BROWSER: &[(&str, Sign)] = &[
+    ("nodejs", Sign::Program("node")),
+    ("npm", Sign::Program("npm")),
+    ("chromium", Sign::Program("chromium")),
+];
+
 /// Programs that Kubernetes' tests call within the image agnhost.
 const FOR_CONFORMANCE: &[(&str, Sign)] = &[
     ("curl", Sign::Program("curl")),
@@ -111,6 +118,11 @@ pub fn ensure_to_run() -> Result<String> {
 /// The same for what boots hosts with systemd.
 pub fn ensure_for_hosts() -> Result<String> {
     install(&[FOR_HOSTS])
+}
+
+/// The same for what drives the dashboard's page.
+pub fn ensure_for_browser() -> Result<String> {
+    install(&[FOR_BROWSER])
 }
 
 /// The same for the images of Kubernetes' tests.

@@ -14,6 +14,11 @@ use crate::commands::{down, status, up};
 use crate::compile;
 use crate::failure::{Failure, OrFail, Result};
 use crate::lab::{Lab, numbers};
+use crate::packages;
+use crate::progress::Progress;
+
+/// The suite that drives the dashboard's page in a browser.
+const IN_A_BROWSER: &str = "dashboard";
 
 /// Runs the suites: in labs, but for the one that boots hosts of its own.
 pub fn run(options: &Options) -> Result<Notes> {
@@ -34,6 +39,10 @@ pub fn run(options: &Options) -> Result<Notes> {
 
 /// Brings up labs, runs suites in them, and takes them down whatever happened.
 fn with_labs(suites: Vec<String>, options: &Options) -> Result<Notes> {
+    if suites.iter().any(|suite| suite == IN_A_BROWSER) {
+        let what = "Debian packages for the browser";
+        Progress::new().step(what, packages::ensure_for_browser)?;
+    }
     build(&suites)?;
     let count = usize::from(options.labs).min(suites.len());
     let folders: Vec<PathBuf> = (1..=count).map(folder).collect::<Result<_>>()?;
