@@ -9,6 +9,8 @@ use hardway_tests::manifest::{BUSYBOX, IDLE, container, pod, service, web_server
 use hardway_tests::{Kubectl, Lab, Namespace, steps, until};
 use serde_json::{Value, json};
 
+const RELEASE: &str = r#"patch configmap held --type=merge -p '{"metadata":{"finalizers":null}}'"#;
+
 /// Everything that is broken, made at once.
 struct Broken {
     lab: Lab,
@@ -87,7 +89,7 @@ impl Broken {
         self.namespace.create(
             &json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
             "metadata": {"name": "door"}, "spec": {"ingressClassName": "no-such-class",
-            "defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}}),
+            "defaultBackend": {"service": {"name": "lost", "port": {"number": 80}}}}}),
         );
         self.namespace
             .create(&json!({"apiVersion": "v1", "kind": "ConfigMap",
@@ -142,6 +144,9 @@ impl Broken {
 #[ignore = "needs a lab: cargo hardway test"]
 fn it_is_told_what_is_wrong() {
     let broken = Broken::new();
+    // Held for ever it would hold its namespace.
+    let release = || drop(broken.namespace.try_run(RELEASE));
+    let _release = cleanup::defer(release);
     let steps: &[steps::Step<Broken>] = &[
         ("a pod that is too large", too_large),
         ("a node selector", node_selector),
@@ -300,9 +305,7 @@ fn finalizer(broken: &Broken) {
         "deleting",
         "held by the finalizer example.com/hold",
     );
-    broken
-        .namespace
-        .run(r#"patch configmap held --type=merge -p '{"metadata":{"finalizers":null}}'"#);
+    broken.namespace.run(RELEASE);
 }
 
 fn webhook(broken: &Broken) {

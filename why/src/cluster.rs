@@ -1,6 +1,6 @@
 //! A snapshot made ready for questions: by name, namespace, owner.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 
 use hardway_proto::labels::Selector;
@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::diagnosis::{Evidence, Source, Subject};
+use crate::finding::Finding;
 use crate::object::{Json, Object};
 use crate::snapshot::{Listing, Snapshot};
 use crate::words;
@@ -57,6 +58,9 @@ pub(crate) struct Cluster<'a> {
     owned: HashMap<&'a str, Vec<Object<'a>>>,
     pods_on: HashMap<&'a str, Vec<Object<'a>>>,
     used: OnceCell<HashMap<&'a str, Amounts>>,
+    /// What was found with the first pending pod of an owner, by its UID: with thousands of
+    /// pods and nodes it is not found again for each.
+    pub pending: RefCell<HashMap<&'a str, Finding>>,
     events: Nested<'a, HashMap<&'a str, Vec<Event<'a>>>>,
 }
 
@@ -71,6 +75,7 @@ impl<'a> Cluster<'a> {
             owned: HashMap::new(),
             pods_on: HashMap::new(),
             used: OnceCell::new(),
+            pending: RefCell::new(HashMap::new()),
             events: HashMap::new(),
         };
         for entry in snapshot.lists.values() {
@@ -211,7 +216,8 @@ impl<'a> Cluster<'a> {
         (owner.uid() == uid).then_some(owner)
     }
 
-    /// What stands at the head of an object's owners: the Deployment of a pod, or itself.
+    /// What stands at the head of an object's owners: the Deployment of a pod, or itself; and of
+    /// all in a namespace that is being deleted the namespace.
     pub fn head(&self, object: Object<'a>) -> Object<'a> {
         let mut head = object;
         // Owners that own each other are told of by nobody, and end here.
@@ -221,7 +227,10 @@ impl<'a> Cluster<'a> {
                 None => break,
             }
         }
-        head
+        // Of a namespace that is being deleted all is one.
+        let namespace = self.get("Namespace", "", head.namespace());
+        let namespace = namespace.filter(|it| it.deleted().is_some());
+        namespace.unwrap_or(head)
     }
 
     /// The events about an object, the newest first.

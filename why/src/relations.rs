@@ -62,7 +62,17 @@ pub(crate) fn below<'a>(cluster: &Cluster<'a>, object: &Object<'a>) -> Vec<Objec
             };
             pods.filter(uses).copied().collect()
         }
-        "Namespace" if object.deleted().is_some() => cluster.all("APIService").to_vec(),
+        "Namespace" if object.deleted().is_some() => {
+            let held = |it: &Object<'_>| {
+                let finalizers = it.value.list("/metadata/finalizers");
+                it.deleted().is_some() && !finalizers.is_empty()
+            };
+            let inside = cluster
+                .objects()
+                .filter(|it| it.namespace() == object.name());
+            let apis = cluster.all("APIService").iter().copied();
+            inside.filter(held).chain(apis).collect()
+        }
         "APIService" => {
             let service = object.value.pointer("/spec/service");
             let service = service.and_then(|it| Some((it.text("/namespace")?, it.text("/name")?)));

@@ -69,6 +69,9 @@ fn meaning(ended: &Ended<'_>) -> String {
     if ended.reason == "OOMKilled" {
         return "was killed for using more memory than its limit (OOMKilled)".to_owned();
     }
+    if lacks_program(ended.message) {
+        return "can't start: its command was not found in the image".to_owned();
+    }
     if ended.reason == "DeadlineExceeded" {
         return "was ended because its time was over".to_owned();
     }
@@ -95,6 +98,12 @@ fn meaning(ended: &Ended<'_>) -> String {
         (127, None) => "ended with code 127: its command was not found".to_owned(),
         (code, None) => format!("ended with code {code}"),
     }
+}
+
+/// Whether a runtime's words say that there is no such program.
+fn lacks_program(words: &str) -> bool {
+    let words = words.to_lowercase();
+    words.contains("no such file or directory") || words.contains("executable file not found")
 }
 
 fn crashed<'a>(
@@ -145,6 +154,9 @@ fn crashed<'a>(
         pod.flag()
     );
     match (ended.reason, ended.code) {
+        _ if lacks_program(ended.message) => finding.advise(
+            "correct the container's command: the first word must be a program of the image",
+        ),
         ("OOMKilled", _) => {
             let limit = container.spec.text("/resources/limits/memory");
             let limit = limit.map_or_else(
@@ -206,8 +218,7 @@ fn not_started<'a>(cluster: &Cluster<'a>, pod: &Object<'a>, container: &Containe
         _ => message,
     };
     let lower = words.to_lowercase();
-    let not_found =
-        lower.contains("no such file or directory") || lower.contains("executable file not found");
+    let not_found = lacks_program(words);
     let means = match reason {
         "PostStartHookError" => "its postStart hook fails".to_owned(),
         _ if not_found => "its command was not found in the image".to_owned(),

@@ -218,11 +218,12 @@ fn namespace<'a>(cluster: &Cluster<'a>, namespace: &Object<'a>) -> Option<Findin
         (None, true) => "is terminating, and nothing tells why it takes so long".to_owned(),
     };
     let finding = Finding::error(summary)
+        .symptom()
         .says(bad.iter().map(|it| namespace.told_by(it)))
         .says(holders);
     let discovery = bad.first().is_some_and(|it| it.kind == STUCK[0]);
     let mut finding = match discovery {
-        true => finding.symptom().run(
+        true => finding.run(
             "an aggregated API does not answer, and may have objects here: mend it, or delete its APIService",
             "kubectl get apiservices",
         ),
@@ -249,7 +250,7 @@ fn namespace<'a>(cluster: &Cluster<'a>, namespace: &Object<'a>) -> Option<Findin
 
 #[cfg(test)]
 mod tests {
-    use crate::fixtures::{NOW, found, one, says};
+    use crate::fixtures::{NOW, ask, found, one, says};
     use serde_json::json;
 
     #[test]
@@ -266,19 +267,19 @@ mod tests {
             "deletionTimestamp": "2025-01-01T00:00:00Z", "finalizers": ["example.com/hold"],
             "managedFields": [{"manager": "widget-operator", "fieldsV1": {"f:metadata":
                 {"f:finalizers": {".": {}, "v:\"example.com/hold\"": {}}}}}]}});
-        let all = found(&[("Namespace", namespace), ("ConfigMap", held)]);
-        let told = all
-            .iter()
-            .find(|it| it.subject.kind == "Namespace")
-            .unwrap();
+        let objects = [("Namespace", namespace), ("ConfigMap", held)];
+        let told = ask(&objects, "Namespace", "gone");
         assert_eq!(
             told.summary,
-            "is terminating: configmap/kept held by finalizers"
+            "configmap/kept: is being deleted, and held by the finalizer example.com/hold"
         );
+        let told = one(&objects);
+        assert_eq!(told.affected[0].to_string(), "namespace/gone");
         says(
-            told,
+            &told,
             "whoever serves example.com; widget-operator has put it there",
         );
+        let told = &ask(&objects, "Namespace", "gone").causes[0];
         says(
             told,
             "Some content in the namespace has finalizers remaining",

@@ -10,7 +10,7 @@ pub(super) const CAUSE: Cause = Cause {
     name: "node",
     about: "a node that is not ready, under pressure, or closed to new pods",
     kinds: &["Node"],
-    reads: &["Lease", "Event"],
+    reads: &["Lease", "Event", "Pod"],
     find,
 };
 

@@ -139,7 +139,7 @@ fn nothing_selected<'a>(
             let pod = pods.first().map(String::as_str).unwrap_or_default();
             finding.run(
                 "correct the selector, or the pods' labels",
-                format!("kubectl get pod {pod}{} --show-labels", service.flag()),
+                format!("kubectl get {pod}{} --show-labels", service.flag()),
             )
         }
         None => finding.run(

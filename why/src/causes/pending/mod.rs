@@ -115,13 +115,26 @@ fn unschedulable<'a>(cluster: &Cluster<'a>, pod: &Object<'a>, message: &str) -> 
     let Some(asked) = Asked::of(pod) else {
         return Finding::error(format!("fits no node: {}", one_line(message)));
     };
+    // Pods of these owners are alike.
+    let owner = pod.controller();
+    let owner =
+        owner.filter(|(kind, ..)| matches!(*kind, "ReplicaSet" | "ReplicationController" | "Job"));
+    let alike = owner.map(|(_, _, uid)| uid);
+    let known = alike.and_then(|uid| cluster.pending.borrow().get(uid).cloned());
+    if let Some(known) = known {
+        return known;
+    }
     let against: Vec<(Object<'a>, Vec<Obstacle>)> = nodes
         .iter()
         .map(|node| (*node, obstacles::of(cluster, &asked, node)))
         .collect();
     let told = summary(&against, message);
     let finding = Finding::error(told).key("nodes").says(evidence(&against));
-    remedies(finding, pod, &against)
+    let finding = remedies(finding, pod, &against);
+    if let Some(uid) = alike {
+        cluster.pending.borrow_mut().insert(uid, finding.clone());
+    }
+    finding
 }
 
 /// Claims that are not there, or not bound though they need no pod for it.
@@ -229,13 +242,18 @@ fn remedies(
         .filter(|n| *n > 0)
         .min();
     let nearest = against.iter().filter(|(_, all)| Some(all.len()) == fewest);
-    let mut helps: Vec<(String, Option<String>)> = Vec::new();
-    for (node, all) in nearest {
-        for obstacle in all {
-            let help = obstacle.help(pod, node.name());
-            if !helps.iter().any(|(advice, _)| *advice == help.0) {
-                helps.push(help);
-            }
+    let mut nearest: Vec<_> = nearest
+        .flat_map(|(node, all)| all.iter().map(move |obstacle| (node.name(), obstacle)))
+        .collect();
+    // Of the nodes that lack the same the one with the most room is told.
+    nearest.sort_by_key(|(_, obstacle)| std::cmp::Reverse(obstacle.free()));
+    let mut kinds: Vec<String> = Vec::new();
+    let mut helps = Vec::new();
+    for (node, obstacle) in nearest {
+        let kind = obstacle.kind();
+        if !kinds.contains(&kind) {
+            helps.push(obstacle.help(pod, node));
+            kinds.push(kind);
         }
     }
     helps

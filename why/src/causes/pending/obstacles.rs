@@ -84,6 +84,14 @@ impl Obstacle {
         }
     }
 
+    /// How much is free of what is too little.
+    pub fn free(&self) -> Option<Quantity> {
+        match self {
+            Self::Resource { free, .. } => Some(*free),
+            _ => None,
+        }
+    }
+
     /// What would take it away, and a command for it.
     pub fn help(&self, pod: &Object<'_>, node: &str) -> (String, Option<String>) {
         let command = |text: String| Some(text);
