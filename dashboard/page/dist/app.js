@@ -746,9 +746,9 @@
   function Dialog({ title, onClose, children, wide = !1 }) {
     let element = A2(null);
     return h2(() => {
-      let before = document.activeElement;
-      return element.current?.showModal(), () => {
-        before instanceof HTMLElement && before.focus();
+      let before = document.activeElement, dialog = element.current;
+      return dialog?.showModal(), () => {
+        dialog?.close(), before instanceof HTMLElement && before.focus();
       };
     }, []), /* @__PURE__ */ u3(
       "dialog",

@@ -12,7 +12,7 @@ test("search finds everything", async ({ page }) => {
   await expect(page.getByRole("option", { name: "Pod talker" })).toBeVisible();
   await accessible(page);
   await search.fill(`pod talker ${NAMESPACE}`);
-  await expect(page.getByRole("option").first()).toContainText("talker");
+  await expect(page.getByRole("listbox", { name: "Found" }).getByRole("option").first()).toContainText("talker");
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("ArrowUp");
   await page.keyboard.press("Enter");
