@@ -92,7 +92,7 @@ impl<'a> Tunnel<'a> {
     fn listen(&mut self, news: &Receiver<News>) {
         let mut state = State::default();
         let mut listed: Vec<Kind> = Vec::new();
-        let mut again = false;
+        let (mut again, mut away) = (false, false);
         loop {
             let next = match again {
                 true => news.recv_timeout(AGAIN),
@@ -105,8 +105,14 @@ impl<'a> Tunnel<'a> {
             for one in all {
                 match one {
                     News::Close => return,
-                    News::Trouble(why) => eprintln!("{why}; trying again"),
-                    News::Over => println!("The apiserver answers again."),
+                    // All that is followed goes silent at once, and comes back so.
+                    News::Trouble(why) if !std::mem::replace(&mut away, true) => {
+                        eprintln!("{why}; trying again");
+                    }
+                    News::Over if std::mem::take(&mut away) => {
+                        println!("The apiserver answers again.");
+                    }
+                    News::Trouble(_) | News::Over => {}
                     News::Changed(kind, object) => state.apply(kind, &object),
                     News::Gone(kind, object) => state.remove(kind, &object),
                     News::Listed(kind, objects) => {
@@ -156,7 +162,8 @@ impl<'a> Tunnel<'a> {
             .cloned()
             .collect();
         for key in gone {
-            println!("{key:<32} no longer");
+            let name = key.to_string();
+            println!("{name:<32} no longer");
             self.told.remove(&key);
         }
         Ok(())
