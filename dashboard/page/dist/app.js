@@ -420,16 +420,22 @@
     strategicPatch: "application/strategic-merge-patch+json",
     jsonPatch: "application/json-patch+json",
     apply: "application/apply-patch+yaml"
-  };
+  }, TRIES = 3, PAUSE = 300;
+  async function reach(url, request) {
+    for (let attempt = 1; ; attempt += 1)
+      try {
+        return await fetch(url, request);
+      } catch (error) {
+        if (request.signal?.aborted) throw error;
+        if (request.method !== "GET" || attempt === TRIES)
+          throw new ApiError(0, "Unreachable", "the dashboard's server does not answer");
+        await new Promise((resolve) => setTimeout(resolve, PAUSE * attempt));
+      }
+  }
   async function send(url, call) {
     let headers = { Accept: call.accept ?? Media.json, "X-Hardway-Dashboard": "1" };
     call.body !== void 0 && (headers["Content-Type"] = call.contentType ?? Media.json);
-    let query = call.query === void 0 ? "" : `?${new URLSearchParams(call.query)}`, body = call.body === void 0 ? void 0 : typeof call.body == "string" ? call.body : JSON.stringify(call.body), response;
-    try {
-      response = await fetch(url + query, { method: call.method ?? "GET", headers, body, signal: call.signal });
-    } catch (error) {
-      throw call.signal?.aborted ? error : new ApiError(0, "Unreachable", "the dashboard's server does not answer");
-    }
+    let query = call.query === void 0 ? "" : `?${new URLSearchParams(call.query)}`, body = call.body === void 0 ? void 0 : typeof call.body == "string" ? call.body : JSON.stringify(call.body), response = await reach(url + query, { method: call.method ?? "GET", headers, body, signal: call.signal });
     if (response.ok) return response;
     response.status === 401 && onLogout();
     let text2 = await response.text();

@@ -24,8 +24,9 @@ export const test = base.extend<{ flawless: void }>({
       const flaws: string[] = [];
       page.on("pageerror", (error) => flaws.push(error.message));
       page.on("console", (message) => {
-        // What the API server refuses is shown by the page, and logged by the browser as well.
-        if (message.type() === "error" && !/status of 4\d\d|status of 503/.test(message.text())) flaws.push(message.text());
+        // What the API server refuses is shown by the page, and logged by the browser as well. The
+        // network of this machine changes with each pod.
+        if (message.type() === "error" && !/status of 4\d\d|status of 503|ERR_NETWORK_CHANGED/.test(message.text())) flaws.push(message.text());
       });
       await use();
       expect(flaws).toEqual([]);
@@ -37,10 +38,13 @@ export const test = base.extend<{ flawless: void }>({
 export { expect };
 
 /** Opens a view, in the tests' namespace. */
-export async function open(page: Page, place: string, base = ""): Promise<void> {
+export async function open(page: Page, place: string): Promise<void> {
   await page.addInitScript((namespace) => localStorage.setItem("dashboard.namespace", namespace), NAMESPACE);
-  await page.goto(`${base}#/${place}`);
-  await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
+  // The browser breaks off a page's loading when the network of the machine changes.
+  await expect(async () => {
+    await page.goto(`#/${place}`);
+    await expect(page.getByRole("heading", { level: 1 })).toBeVisible({ timeout: 8_000 });
+  }).toPass();
 }
 
 export function objectPlace(groupVersion: string, plural: string, name: string, namespace = NAMESPACE): string {

@@ -51,5 +51,5 @@ test("a drain", async ({ page }) => {
   await open(page, objectPlace("core/v1", "nodes", NODE, "_"));
   await page.getByRole("button", { name: "Drain…" }).click();
   await expect(page.getByRole("list", { name: "What would happen" })).toContainText("talker");
-  await page.screenshot({ path: file("drain") });
+  await page.getByRole("dialog").screenshot({ path: file("drain") });
 });

@@ -48,18 +48,34 @@ export interface Call {
   signal?: AbortSignal;
 }
 
+/** How often reading is tried, and how long is waited between, in milliseconds. */
+const TRIES = 3;
+const PAUSE = 300;
+
+/**
+ * Sends a request. Browsers break off what is under way whenever an interface of the machine comes
+ * or goes, which on a node each pod's does: so what only reads is tried again.
+ */
+async function reach(url: string, request: RequestInit): Promise<Response> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await fetch(url, request);
+    } catch (error) {
+      if (request.signal?.aborted) throw error;
+      if (request.method !== "GET" || attempt === TRIES) {
+        throw new ApiError(0, "Unreachable", "the dashboard's server does not answer");
+      }
+      await new Promise((resolve) => setTimeout(resolve, PAUSE * attempt));
+    }
+  }
+}
+
 async function send(url: string, call: Call): Promise<Response> {
   const headers: Record<string, string> = { Accept: call.accept ?? Media.json, "X-Hardway-Dashboard": "1" };
   if (call.body !== undefined) headers["Content-Type"] = call.contentType ?? Media.json;
   const query = call.query === undefined ? "" : `?${new URLSearchParams(call.query)}`;
   const body = call.body === undefined ? undefined : typeof call.body === "string" ? call.body : JSON.stringify(call.body);
-  let response: Response;
-  try {
-    response = await fetch(url + query, { method: call.method ?? "GET", headers, body, signal: call.signal });
-  } catch (error) {
-    if (call.signal?.aborted) throw error;
-    throw new ApiError(0, "Unreachable", "the dashboard's server does not answer");
-  }
+  const response = await reach(url + query, { method: call.method ?? "GET", headers, body, signal: call.signal });
   if (response.ok) return response;
   if (response.status === 401) onLogout();
   const text = await response.text();
