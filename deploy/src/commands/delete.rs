@@ -51,12 +51,16 @@ fn delete(home: &Home, profile: &Profile) -> Result<()> {
     progress.step(&format!("cluster {} deleted", profile.name), || {
         let lock = lab::lock(&profile.folder)?;
         down::take_off(&profile.folder)?;
-        for file in profile.merged_into() {
-            file::change(&file, &home.person, Change::Remove(&profile.name))?;
-        }
         drop(lock);
-        profile.remove_folder()
+        Ok(())
     })?;
+    for file in profile.merged_into() {
+        // A file that somebody broke meanwhile is theirs to mend; the cluster goes nevertheless.
+        if let Err(failure) = file::change(&file, &home.person, Change::Remove(&profile.name)) {
+            println!("  ! its context may still be there: {failure}");
+        }
+    }
+    profile.remove_folder()?;
     // The last one leaves no empty folders.
     let _ = fs::remove_dir(home.profiles());
     let _ = fs::remove_dir(&home.folder);

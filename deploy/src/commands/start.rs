@@ -49,6 +49,10 @@ pub fn run(profile: &Profile, options: &Options) -> Result<()> {
     let settings = Settings::load(&home)?;
     let old = profile.exists().then(|| profile.lab()).transpose()?;
     check(profile, old.as_ref(), options, &settings)?;
+    let merges = !(options.no_kubeconfig || settings.no_kubeconfig.unwrap_or(false));
+    if merges {
+        file::check(&file::path(&home.person)?)?;
+    }
     let progress = Progress::new();
     println!("{} cluster {}", begins(old.as_ref()), profile.name);
     packages::ensure_to_run()?;
@@ -61,7 +65,7 @@ pub fn run(profile: &Profile, options: &Options) -> Result<()> {
     let images = prepare(&lab, &binaries, &progress)?;
     bring_up::run(&lab, &images.all, &progress)?;
     forget_workers(&lab, old.as_ref())?;
-    if !(options.no_kubeconfig || settings.no_kubeconfig.unwrap_or(false)) {
+    if merges {
         let keep = options.keep_context || settings.keep_context.unwrap_or(false);
         let file = merge(&home, profile, &lab, !keep)?;
         println!("  ✓ context {} in {file}", profile.name);

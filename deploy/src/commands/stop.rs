@@ -46,7 +46,10 @@ fn stop(home: &Home, profile: &Profile, keep_context: bool) -> Result<()> {
     })?;
     if !keep_context {
         for file in profile.merged_into() {
-            file::change(&file, &home.person, Change::Leave(&profile.name))?;
+            let left = file::change(&file, &home.person, Change::Leave(&profile.name));
+            if let Err(failure) = left {
+                println!("  ! it may still be the current context: {failure}");
+            }
         }
     }
     println!("What it has stored is kept.");

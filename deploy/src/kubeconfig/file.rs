@@ -44,18 +44,37 @@ pub fn change(path: &Path, person: &Person, what: Change<'_>) -> Result<()> {
         person.make_directory(folder)?;
     }
     let _lock = Lock::take(&path)?;
-    let before = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        other => other.or_fail(|| format!("read {}", path.display()))?,
-    };
-    let after = merge::change(&before, what).map_err(|failure| {
-        Failure::new(format!("change {}", path.display()), failure)
-            .way_out("mend the file, move it away, or leave it alone: --no-kubeconfig")
-    })?;
+    let before = read(&path)?;
+    let after = changed(&path, &before, what)?;
     if after == before {
         return Ok(());
     }
     person.write_file(&path, after.as_bytes(), 0o600)
+}
+
+/// What is in a file; nothing in one that isn't there.
+fn read(path: &Path) -> Result<String> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        other => other.or_fail(|| format!("read {}", path.display())),
+    }
+}
+
+fn changed(path: &Path, before: &str, what: Change<'_>) -> Result<String> {
+    merge::change(before, what).map_err(|failure| {
+        Failure::new(format!("change {}", path.display()), failure)
+            .way_out("mend the file, move it away, or leave it alone: --no-kubeconfig")
+    })
+}
+
+/// Whether a file can be changed later, asked before anything else is done: it is a
+/// kubeconfig, or not there.
+///
+/// # Errors
+/// If it is something else.
+pub fn check(path: &Path) -> Result<()> {
+    let path = target(path)?;
+    changed(&path, &read(&path)?, Change::Leave("")).map(|_| ())
 }
 
 /// Where links lead, also when there is nothing yet.
@@ -188,6 +207,8 @@ mod tests {
         fs::write(&file, "clusters: [").unwrap();
         let failure = change(&file, &somebody(home.path()), Change::Put(&entry(), true));
         assert!(failure.unwrap_err().what.contains("config"));
+        assert!(check(&file).is_err());
+        check(&home.path().join("none")).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "clusters: [");
         assert!(!home.path().join("config.lock").exists());
     }
