@@ -2,8 +2,9 @@
 //! registry, Services' URLs, hosts, add-ons, kubectl, completions.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use hardway_tests::manifest::{pod, service, web_server};
 use hardway_tests::text::assert_has;
@@ -32,6 +33,7 @@ fn a_cluster_is_handy() {
         ("an archive of Docker's becomes an image", load),
         ("a tar becomes an image", build_from_tar),
         ("a Service has a URL", service_url),
+        ("a Service without a node port", forwarded_service),
         ("a command on a host", ssh),
         ("files go to hosts and back", cp),
         ("kubectl finds the cluster", kubectl),
@@ -207,6 +209,39 @@ fn service_url(person: &Person) {
     let idle = lab.try_tool(&format!("service idle -n {name} --url --wait 0"));
     assert!(!idle.success);
     assert_has(&idle.stderr, &["no pod behind it is ready"]);
+}
+
+/// A Service for the cluster's own pods is led to, for as long as the tool runs.
+fn forwarded_service(person: &Person) {
+    let Person { lab, namespace, .. } = person;
+    let spec = json!({"containers": [web_server("led-to")]});
+    namespace.create(&pod("led-to", spec));
+    namespace.create(&service("led-to", "led-to", json!({})));
+    let mut tool = Command::new(lab.tool_path())
+        .arg("--dir")
+        .arg(lab.path(""))
+        .args(["service", "led-to", "--url", "--wait", "60", "-n"])
+        .arg(&namespace.name)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("start the tool");
+    let mut url = String::new();
+    let mut output = BufReader::new(tool.stdout.take().expect("its output"));
+    let read = output.read_line(&mut url);
+    let page = url
+        .trim()
+        .strip_prefix("http://127.0.0.1:")
+        .map(|port| http::get(&format!("127.0.0.1:{port}"), "/"));
+    tool.kill().expect("kill the tool");
+    tool.wait().expect("wait for the tool");
+    read.expect("read what it prints");
+    let page = page.expect("a URL of this machine").expect("a page");
+    assert_eq!(page.body.trim(), "led-to");
+    let address = url.trim().trim_start_matches("http://").to_owned();
+    until("the port is closed again", || {
+        holds(http::get(&address, "/").is_err(), "it answers")
+    });
 }
 
 fn ssh(person: &Person) {
