@@ -59,7 +59,7 @@ pub fn of_lab(lab: &Lab) -> Result<u8> {
     }
     let kubeconfig = lab.kubeconfigs().join("admin.kubeconfig");
     let cluster = cluster(Some(lab), Some(&kubeconfig), None)?;
-    Ok(code(worst).max(cluster))
+    Ok(together(code(worst), cluster))
 }
 
 /// Looks at this host, and the cluster if it is a control plane; gives the exit code.
@@ -74,7 +74,7 @@ pub fn of_this_host() -> Result<u8> {
         true => cluster(None, Some(&kubeconfig), None)?,
         false => 0,
     };
-    Ok(code(worst).max(cluster))
+    Ok(together(code(worst), cluster))
 }
 
 /// Looks at what the API shows; gives the exit code.
@@ -94,6 +94,14 @@ fn code(worst: State) -> u8 {
         State::Good => 0,
         State::Unknown => 2,
         State::Warning | State::Bad => 1,
+    }
+}
+
+/// The code of both: something wrong counts for more than something unseen.
+fn together(hosts: u8, cluster: u8) -> u8 {
+    match hosts == 1 || cluster == 1 {
+        true => 1,
+        false => hosts.max(cluster),
     }
 }
 
@@ -244,4 +252,17 @@ fn of_etcd(address: std::net::SocketAddr, identity: &Identity) -> Vec<Line> {
     let alarms = alarms.filter(|it| it.status == 200);
     let alarms: Option<Value> = alarms.and_then(|it| serde_json::from_slice(&it.body).ok());
     etcd::check(&metrics, alarms.as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_counts_for_more_than_what_is_unseen() {
+        assert_eq!(together(code(State::Good), 0), 0);
+        assert_eq!(together(code(State::Unknown), 1), 1);
+        assert_eq!(together(code(State::Bad), 2), 1);
+        assert_eq!(together(code(State::Good), 2), 2);
+    }
 }
