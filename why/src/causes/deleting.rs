@@ -17,6 +17,8 @@ pub(super) const CAUSE: Cause = Cause {
 
 /// Controllers take their finalizers off within seconds.
 const PATIENCE: i64 = 10;
+/// A namespace has pods in it that take their time to end.
+const PATIENCE_WITH_NAMESPACES: i64 = 30;
 
 /// Finalizers of Kubernetes' own: what they wait for.
 const KNOWN: &[(&str, &str)] = &[
@@ -63,7 +65,11 @@ fn find<'a>(cluster: &Cluster<'a>, object: &Object<'a>) -> Vec<Finding> {
         return Vec::new();
     };
     let age = cluster.seconds_since(deleted);
-    if age < PATIENCE {
+    let patience = match object.kind {
+        "Namespace" => PATIENCE_WITH_NAMESPACES,
+        _ => PATIENCE,
+    };
+    if age < patience {
         return Vec::new();
     }
     let found = match object.kind {

@@ -28,14 +28,17 @@ impl Cluster {
             .map(|resource| async move { (resource, self.list(resource, namespace).await) })
             .buffer_unordered(AT_ONCE);
         let (lists, certificates) = tokio::join!(read.collect::<Vec<_>>(), self.certificates());
-        let is_down = |listing: &Listing| matches!(listing, Listing::Failed(_));
-        if let Some((_, Listing::Failed(why))) = lists.first()
-            && lists.iter().all(|(_, listing)| is_down(listing))
-        {
+        // Where nothing at all could be read, that nothing is wrong can't be said.
+        let reason = lists.iter().find_map(|(_, listing)| match listing {
+            Listing::Failed(why) | Listing::Forbidden(why) => Some(why.clone()),
+            Listing::Read(_) | Listing::NotServed => None,
+        });
+        let is_read = |listing: &Listing| matches!(listing, Listing::Read(_));
+        if let Some(why) = reason.filter(|_| !lists.iter().any(|(_, it)| is_read(it))) {
             return Err(Failure::new(
                 format!("ask {}", self.url()),
                 why,
-                "see whether the API server runs and the way there is free:  kubectl get --raw /readyz",
+                "see whether the API server answers, and what you may read:  kubectl get --raw /readyz; kubectl auth can-i --list",
             ));
         }
         let mut snapshot = Snapshot::new(Timestamp::now());
