@@ -135,16 +135,18 @@ fn terminated(instance: &Instance, notes: &Notes) -> ContainerState {
     };
     let written = notes.messages.get(&instance.id).cloned();
     let said = (!instance.message.is_empty()).then(|| instance.message.clone());
-    // A life that never began has no start; the API wants one all the same.
-    let moment = |nanos: i64| (nanos > 0).then(|| time(nanos));
+    // One that never began is told with the first moment there is, as by Kubernetes. When one
+    // ended that was cut off, as by a host that lost its power, nobody knows.
+    let cut_off = instance.state == State::Unknown || instance.started_at > 0;
+    let moment = |nanos: i64| (nanos > 0 || !cut_off).then(|| time(nanos.max(0)));
     ContainerState {
         terminated: Some(ContainerStateTerminated {
             container_id: Some(container_id(&instance.id)),
             exit_code: instance.exit_code,
             reason: Some(reason.into()),
             message: written.or(said),
-            started_at: moment(instance.started_at).or_else(|| Some(time(0))),
-            finished_at: moment(instance.finished_at).or_else(|| Some(time(0))),
+            started_at: moment(instance.started_at),
+            finished_at: moment(instance.finished_at),
             ..Default::default()
         }),
         ..Default::default()

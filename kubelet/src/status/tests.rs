@@ -113,6 +113,30 @@ fn a_container_in_backoff_tells_its_last_end() {
 }
 
 #[test]
+fn what_was_cut_off_has_no_end_that_anybody_knows() {
+    let pod = pod("Always", &["web"]);
+    let last = |state, started_at| {
+        let mut cut_off = instance("web", state, 255);
+        (cut_off.started_at, cut_off.finished_at) = (started_at, 0);
+        let mut now = instance("web", State::Running, 0);
+        now.restart_count = 1;
+        let status = status(&pod, &observed(vec![now, cut_off]));
+        let last = status.container_statuses.unwrap()[0].last_state.clone();
+        last.unwrap().terminated.unwrap()
+    };
+    for state in [State::Exited, State::Unknown] {
+        assert_eq!(last(state, 1_000_000_000).finished_at, None);
+        assert_eq!(
+            last(state, 1_000_000_000).started_at,
+            Some(time(1_000_000_000))
+        );
+    }
+    assert_eq!(last(State::Unknown, 0).started_at, None);
+    // One that could not be started: kubectl describes it so with Kubernetes, too.
+    assert_eq!(last(State::Exited, 0).started_at, Some(time(0)));
+}
+
+#[test]
 fn readiness_gates_hold_a_pod_back() {
     let mut pod = pod("Always", &["web"]);
     let gate = k8s_openapi::api::core::v1::PodReadinessGate {
