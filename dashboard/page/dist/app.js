@@ -4588,14 +4588,14 @@ metadata:
       this.row === this.bottom ? this.scrollUp(1) : this.row = Math.min(this.rows - 1, this.row + 1);
     }
     scrollUp(count2) {
-      for (let index = 0; index < count2; index += 1) {
+      for (let index = Math.min(count2, this.rows); index > 0; index -= 1) {
         let [gone = []] = this.lines.splice(this.top, 1);
         this.lines.splice(this.bottom, 0, []), this.top === 0 && this.main === void 0 && this.past.push(gone);
       }
       this.past.length > 2e3 && this.past.splice(0, this.past.length - 2e3);
     }
     scrollDown(count2) {
-      for (let index = 0; index < count2; index += 1)
+      for (let index = Math.min(count2, this.rows); index > 0; index -= 1)
         this.lines.splice(this.bottom, 1), this.lines.splice(this.top, 0, []);
     }
     /** Handles one escape sequence; says how long it is, 0 if it has not come whole. */
@@ -4684,7 +4684,7 @@ metadata:
           this.line().splice(this.column, count2);
           break;
         case "@":
-          this.line().splice(this.column, 0, ...spaces(count2)), this.line().splice(this.columns);
+          this.line().splice(this.column, 0, ...spaces(Math.min(count2, this.columns))), this.line().splice(this.columns);
           break;
         case "X":
           this.blankOut(this.column, Math.min(this.columns, this.column + count2));

@@ -68,6 +68,17 @@ test("regions scroll by themselves", () => {
   assert.equal(screen.past.length, 0);
 });
 
+test("numbers without measure do no more than the screen is large", () => {
+  const screen = new Screen(5, 3);
+  for (const final of "ABCDEFGHJKLMPSTX@adefr`") {
+    screen.write(`abc\x1b[2;2H\x1b[999999999999${final}`);
+    screen.write(`\x1b[999999999999;999999999999${final}`);
+    assert.ok(screen.lines.length <= 3 && screen.lines.every((line) => line.length <= 5), final);
+  }
+  assert.ok(screen.past.length <= 2000);
+  assert.ok(screen.row < 3 && screen.column < 5);
+});
+
 test("it says where the cursor is when it is asked", () => {
   const screen = new Screen(10, 3);
   screen.write("ab\x1b[6n");

@@ -132,7 +132,7 @@ export class Screen {
   }
 
   private scrollUp(count: number): void {
-    for (let index = 0; index < count; index += 1) {
+    for (let index = Math.min(count, this.rows); index > 0; index -= 1) {
       const [gone = []] = this.lines.splice(this.top, 1);
       this.lines.splice(this.bottom, 0, []);
       if (this.top === 0 && this.main === undefined) this.past.push(gone);
@@ -141,7 +141,7 @@ export class Screen {
   }
 
   private scrollDown(count: number): void {
-    for (let index = 0; index < count; index += 1) {
+    for (let index = Math.min(count, this.rows); index > 0; index -= 1) {
       this.lines.splice(this.bottom, 1);
       this.lines.splice(this.top, 0, []);
     }
@@ -274,7 +274,7 @@ export class Screen {
         this.line().splice(this.column, count);
         break;
       case "@":
-        this.line().splice(this.column, 0, ...spaces(count));
+        this.line().splice(this.column, 0, ...spaces(Math.min(count, this.columns)));
         this.line().splice(this.columns);
         break;
       case "X":
