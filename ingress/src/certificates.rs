@@ -1,15 +1,17 @@
 //! What is shown to whom asks for a name.
 
-use crate::routes::Host;
+use crate::routes::{Host, Routes};
+use crate::rules::{Claim, Problem};
 use hardway_client::kubeconfig::Pem;
 use hardway_client::tls::{self, ServerKey};
+use hardway_proto::meta::ObjectKey;
 use k8s_openapi::api::core::v1::Secret;
 use parking_lot::RwLock;
 use rustls::client::verify_server_name;
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::ServerName;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Reads a Secret of type `kubernetes.io/tls`.
@@ -41,26 +43,109 @@ pub fn covers(key: &CertifiedKey, host: &Host) -> bool {
     verify_server_name(&leaf, &name).is_ok()
 }
 
-/// Certificates by host.
+/// The certificate that an Ingress has for a host.
+#[derive(Debug)]
+struct Given {
+    ingress: ObjectKey,
+    key: Arc<CertifiedKey>,
+}
+
+/// Certificates by host. Any namespace may name any host and make a certificate for it, so that
+/// those of the namespaces whose rules serve the host go first.
 #[derive(Debug, Default)]
 pub struct Shown {
-    hosts: HashMap<Host, Arc<CertifiedKey>>,
+    /// Those of the oldest Ingresses in front, one of each namespace.
+    hosts: HashMap<Host, Vec<Given>>,
+    /// The namespaces whose rules serve a host.
+    serving: HashMap<Host, HashSet<String>>,
 }
 
 impl Shown {
-    /// Shows a certificate for a host; the first for it stays.
-    pub fn add(&mut self, host: Host, key: Arc<CertifiedKey>) {
-        self.hosts.entry(host).or_insert(key);
+    /// What Ingresses, the oldest first, have certificates for, or why they have none; and what
+    /// of it isn't shown.
+    pub fn new(
+        claims: Vec<(Claim, Result<Arc<CertifiedKey>, String>)>,
+        routes: &Routes,
+    ) -> (Self, Vec<Problem>) {
+        let mut shown = Self {
+            hosts: HashMap::new(),
+            serving: routes.namespaces(),
+        };
+        let mut problems = Vec::new();
+        let mut problem = |claim: &Claim, message: String| {
+            problems.push(Problem {
+                ingress: claim.ingress.clone(),
+                reason: "Certificate",
+                message: format!("Secret {}: {message}", claim.secret),
+            });
+        };
+        let mut usable = Vec::new();
+        for (claim, read) in claims {
+            let host = &claim.host;
+            match read {
+                Err(why) => problem(
+                    &claim,
+                    format!("{why}; {host} gets a certificate that nobody trusts"),
+                ),
+                Ok(key) if !covers(&key, host) => problem(
+                    &claim,
+                    format!("its certificate is not for {host}, and is not shown for it"),
+                ),
+                Ok(key) => {
+                    shown.add(&claim, key.clone());
+                    usable.push((claim, key));
+                }
+            }
+        }
+        for (claim, key) in usable {
+            let first = shown.first(&claim.host);
+            if let Some(other) = first.filter(|first| !Arc::ptr_eq(&first.key, &key)) {
+                let (host, other) = (&claim.host, &other.ingress);
+                problem(
+                    &claim,
+                    format!("it is not shown for {host}: that of Ingress {other} is"),
+                );
+            }
+        }
+        (shown, problems)
     }
 
-    /// What is shown for a name: its own, else that of its wildcard, else that for all.
+    fn add(&mut self, claim: &Claim, key: Arc<CertifiedKey>) {
+        let given = self.hosts.entry(claim.host.clone()).or_default();
+        let namespace = &claim.ingress.namespace;
+        if given.iter().all(|it| it.ingress.namespace != *namespace) {
+            let ingress = claim.ingress.clone();
+            given.push(Given { ingress, key });
+        }
+    }
+
+    /// What is shown for a host: of those for it, or else for its wildcard, one of a namespace
+    /// that serves it, or else the oldest.
+    fn first(&self, host: &Host) -> Option<&Given> {
+        let wildcard = match host {
+            Host::Exact(name) => name.split_once('.'),
+            Host::Wildcard(_) | Host::Any => None,
+        };
+        let wildcard = wildcard.map(|(_, parent)| Host::Wildcard(parent.to_owned()));
+        let hosts = || std::iter::once(host).chain(&wildcard);
+        let given = || hosts().filter_map(|host| self.hosts.get(host)).flatten();
+        let serving = hosts().find_map(|host| self.serving.get(host));
+        let theirs = serving.and_then(|namespaces| {
+            given().find(|given| namespaces.contains(given.ingress.namespace.as_str()))
+        });
+        theirs.or_else(|| given().next())
+    }
+
+    /// What is shown to who asks for a name. That of an Ingress without hosts is for names that
+    /// are in it, and for who names none.
     pub fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
-        let name = name.map(str::to_ascii_lowercase);
-        let exact = name.clone().map(Host::Exact);
-        let parent = name.as_deref().and_then(|name| name.split_once('.'));
-        let wildcard = parent.map(|(_, parent)| Host::Wildcard(parent.to_owned()));
-        let mut hosts = [exact, wildcard, Some(Host::Any)].into_iter().flatten();
-        hosts.find_map(|host| self.hosts.get(&host))
+        let host = name.map(|name| Host::Exact(name.to_ascii_lowercase()));
+        let named = host.as_ref().and_then(|host| self.first(host));
+        let any = || {
+            let any = self.first(&Host::Any);
+            any.filter(|any| host.as_ref().is_none_or(|host| covers(&any.key, host)))
+        };
+        named.or_else(any).map(|given| &given.key)
     }
 }
 
@@ -102,7 +187,11 @@ impl ResolvesServerCert for Resolver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::path::{PathType, RulePath};
+    use crate::routes::Target;
     use k8s_openapi::ByteString;
+
+    type ReadKey = Result<Arc<CertifiedKey>, String>;
 
     fn made(name: &str) -> (Secret, Arc<CertifiedKey>) {
         tls::install_provider();
@@ -129,22 +218,91 @@ mod tests {
         assert_eq!(of_secret(&secret).unwrap_err(), "it has no tls.key");
     }
 
+    /// What the Ingresses `NAMESPACE/web` have for hosts, the oldest first.
+    fn claims(claims: &[(&str, &str, &Arc<CertifiedKey>)]) -> Vec<(Claim, ReadKey)> {
+        let claim = |(namespace, host, key): &(&str, &str, &Arc<CertifiedKey>)| {
+            let claim = Claim {
+                host: Host::new(host),
+                secret: ObjectKey::new(*namespace, "certificate"),
+                ingress: ObjectKey::new(*namespace, "web"),
+            };
+            (claim, Ok(Arc::clone(key)))
+        };
+        claims.iter().map(claim).collect()
+    }
+
+    /// Rules of the Ingresses `NAMESPACE/web` for hosts.
+    fn routes(rules: &[(&str, &str)]) -> Routes {
+        let mut routes = Routes::default();
+        for (namespace, host) in rules {
+            let target = Target {
+                ingress: ObjectKey::new(*namespace, "web"),
+                backend: None,
+                to_https: false,
+            };
+            let path = RulePath::new(PathType::Prefix, &format!("/{namespace}"));
+            routes.add(Host::new(host), path, Arc::new(target));
+        }
+        routes
+    }
+
+    fn is(shown: &Shown, name: Option<&str>, key: &Arc<CertifiedKey>) -> bool {
+        shown
+            .find(name)
+            .is_some_and(|found| Arc::ptr_eq(found, key))
+    }
+
     #[test]
     fn the_most_certain_name_goes_first() {
-        let (exact, wild, any) = (made("x.a.b").1, made("*.a.b").1, made("z").1);
-        let mut shown = Shown::default();
-        shown.add(Host::new("x.a.b"), exact.clone());
-        shown.add(Host::new("*.a.b"), wild.clone());
-        let is = |shown: &Shown, name: Option<&str>, key: &Arc<CertifiedKey>| {
-            shown
-                .find(name)
-                .is_some_and(|found| Arc::ptr_eq(found, key))
-        };
+        let (exact, wild) = (made("x.a.b").1, made("*.a.b").1);
+        let both = [("d", "x.a.b", &exact), ("d", "*.a.b", &wild)];
+        let (shown, problems) = Shown::new(claims(&both), &Routes::default());
+        assert_eq!(problems, []);
         assert!(is(&shown, Some("X.a.b"), &exact));
         assert!(is(&shown, Some("y.a.b"), &wild));
         assert!(shown.find(Some("y.x.a.b")).is_none() && shown.find(None).is_none());
-        shown.add(Host::Any, any.clone());
-        assert!(is(&shown, Some("y.x.a.b"), &any) && is(&shown, None, &any));
+    }
+
+    #[test]
+    fn without_hosts_it_is_for_the_names_in_it() {
+        let (one, late) = (made("one.a").1, made("late.a").1);
+        let both = [("d", "", &one), ("late", "", &late)];
+        let (shown, problems) = Shown::new(claims(&both), &routes(&[("d", ""), ("late", "")]));
+        assert!(is(&shown, Some("one.a"), &one) && is(&shown, None, &one));
+        assert!(shown.find(Some("other.a")).is_none(), "it is not for all");
+        assert_eq!(
+            problems[0].message,
+            "Secret late/certificate: it is not shown for *: that of Ingress d/web is"
+        );
+        assert_eq!(problems[0].ingress.namespace, "late");
+    }
+
+    #[test]
+    fn what_is_for_other_names_is_in_nobodys_way() {
+        let (wrong, right) = (made("else.b").1, made("a.b").1);
+        let both = [("older", "a.b", &wrong), ("younger", "a.b", &right)];
+        let (shown, problems) = Shown::new(claims(&both), &Routes::default());
+        assert!(is(&shown, Some("a.b"), &right));
+        let told: Vec<_> = problems.iter().map(|p| &*p.ingress.namespace).collect();
+        assert_eq!(told, ["older"]);
+    }
+
+    #[test]
+    fn whose_rules_serve_a_host_shows_its_certificate() {
+        let (theirs, own, wild) = (made("x.a.b").1, made("x.a.b").1, made("*.a.b").1);
+        let served = routes(&[("victim", "x.a.b")]);
+        let both = [("older", "x.a.b", &theirs), ("victim", "x.a.b", &own)];
+        let (shown, problems) = Shown::new(claims(&both), &served);
+        assert!(is(&shown, Some("x.a.b"), &own));
+        let told: Vec<_> = problems.iter().map(|p| &*p.ingress.namespace).collect();
+        assert_eq!(told, ["older"]);
+        // Its wildcard goes before what others have for the name.
+        let both = [("older", "x.a.b", &theirs), ("victim", "*.a.b", &wild)];
+        let (shown, _) = Shown::new(claims(&both), &served);
+        assert!(is(&shown, Some("x.a.b"), &wild));
+        // If it has none, that of a namespace which keeps certificates for others will do.
+        let (shown, problems) = Shown::new(claims(&both[..1]), &served);
+        assert!(is(&shown, Some("x.a.b"), &theirs) && problems.is_empty());
     }
 
     #[test]

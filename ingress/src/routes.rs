@@ -2,7 +2,7 @@
 
 use crate::path::RulePath;
 use hardway_proto::meta::ObjectKey;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -93,6 +93,11 @@ impl Paths {
             .find(|(rule, _)| rule.matches(path))
             .map(|(_, target)| target)
     }
+
+    fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
+        let rules = self.rules.iter().map(|(_, target)| target);
+        rules.chain(&self.fallback)
+    }
 }
 
 /// From hosts and paths to targets.
@@ -149,12 +154,19 @@ impl Routes {
             .or(self.default.as_ref())
     }
 
+    /// The namespaces of the Ingresses that serve each host, but for those that serve all.
+    pub fn namespaces(&self) -> HashMap<Host, HashSet<String>> {
+        let named = self.hosts.iter().filter(|(host, _)| **host != Host::Any);
+        let namespaces = named.map(|(host, paths)| {
+            let namespaces = paths.targets().map(|it| it.ingress.namespace.to_string());
+            (host.clone(), namespaces.collect())
+        });
+        namespaces.collect()
+    }
+
     /// All that it leads to.
     pub fn targets(&self) -> impl Iterator<Item = &Arc<Target>> {
-        let hosts = self.hosts.values().flat_map(|paths| {
-            let rules = paths.rules.iter().map(|(_, target)| target);
-            rules.chain(&paths.fallback)
-        });
+        let hosts = self.hosts.values().flat_map(Paths::targets);
         hosts.chain(&self.default)
     }
 }

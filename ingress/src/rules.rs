@@ -28,13 +28,24 @@ pub struct Problem {
     pub message: String,
 }
 
+/// A Secret that an Ingress wants to be shown for a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The host.
+    pub host: Host,
+    /// The Secret.
+    pub secret: ObjectKey,
+    /// The Ingress.
+    pub ingress: ObjectKey,
+}
+
 /// All that is asked for.
 #[derive(Debug, Default)]
 pub struct Rules {
     /// Who is asked what.
     pub routes: Routes,
-    /// Secrets that are to be shown for hosts; none for all hosts.
-    pub certificates: Vec<(Host, ObjectKey, ObjectKey)>,
+    /// What is to be shown for hosts, that of the oldest Ingresses first.
+    pub certificates: Vec<Claim>,
     /// The Ingresses this is from.
     pub ingresses: Vec<Arc<Ingress>>,
     /// What can't be had.
@@ -210,7 +221,11 @@ impl Reader<'_> {
                     .collect();
             }
             let hosts = hosts.into_iter();
-            let certificates = hosts.map(|host| (host, secret.clone(), self.key.clone()));
+            let certificates = hosts.map(|host| Claim {
+                host,
+                secret: secret.clone(),
+                ingress: self.key.clone(),
+            });
             self.rules.certificates.extend(certificates);
         }
     }
@@ -335,7 +350,7 @@ mod tests {
         let rules = read(vec![ingress("a", 0, spec)], &classes());
         let told = rules.certificates.iter();
         let told: Vec<_> = told
-            .map(|(host, secret, _)| (host.to_string(), &*secret.name))
+            .map(|claim| (claim.host.to_string(), &*claim.secret.name))
             .collect();
         assert_eq!(
             told,

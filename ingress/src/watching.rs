@@ -190,33 +190,23 @@ fn make(before: &World, stores: &Stores) -> (World, Shown) {
     }
     world.routes = rules.routes;
 
-    let mut shown = Shown::default();
-    for (host, secret, ingress) in rules.certificates {
-        let read = match stores.secrets.get(&secret) {
+    let mut claims = Vec::new();
+    for claim in rules.certificates {
+        let read = match stores.secrets.get(&claim.secret) {
             None => Err("it isn't there, or not of type kubernetes.io/tls".to_owned()),
             Some(object) => {
-                let version = (secret.clone(), object.resource_version().to_owned());
-                let known = before.certificates.get(&version).cloned();
-                let read = known.unwrap_or_else(|| certificates::of_secret(&object).map(Arc::new));
-                world.certificates.insert(version, read.clone());
-                read
+                let version = (claim.secret.clone(), object.resource_version().to_owned());
+                let read = world.certificates.entry(version);
+                let read = read.or_insert_with_key(|version| {
+                    let known = before.certificates.get(version).cloned();
+                    known.unwrap_or_else(|| certificates::of_secret(&object).map(Arc::new))
+                });
+                read.clone()
             }
         };
-        let complaint = match read {
-            Err(why) => Some(format!(
-                "Secret {secret}: {why}; {host} gets a certificate that nobody trusts"
-            )),
-            Ok(key) => {
-                let fits = certificates::covers(&key, &host);
-                shown.add(host.clone(), key);
-                (!fits).then(|| format!("Secret {secret}: its certificate is not for {host}"))
-            }
-        };
-        world.problems.extend(complaint.map(|message| Problem {
-            ingress,
-            reason: "Certificate",
-            message,
-        }));
+        claims.push((claim, read));
     }
+    let (shown, problems) = Shown::new(claims, &world.routes);
+    world.problems.extend(problems);
     (world, shown)
 }
