@@ -114,6 +114,20 @@ pub fn make_directory(path: &Path) -> Result<()> {
     fs::create_dir_all(path).or_fail(|| format!("create directory {}", path.display()))
 }
 
+/// Removes a file, a link, or a folder with all that is in it; says whether it was there.
+pub fn remove(path: &Path) -> Result<bool> {
+    let what = || format!("remove {}", path.display());
+    let done = match path.is_dir() && !path.is_symlink() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+    match done {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).or_fail(what),
+    }
+}
+
 /// Reads a text file.
 pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).or_fail(|| format!("read {}", path.display()))

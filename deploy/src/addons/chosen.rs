@@ -11,7 +11,7 @@ use crate::failure::{OrFail, Result};
 use crate::shell;
 
 /// In the lab's folder.
-const FILE: &str = "addons.json";
+pub const FILE: &str = "addons.json";
 
 /// What was enabled (true) and disabled (false), by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::fs;
 
 use anstream::println;
 
-use crate::failure::{OrFail, Result};
+use crate::failure::Result;
 use crate::kubeconfig::file;
 use crate::kubeconfig::merge::Change;
 use crate::lab;
@@ -37,11 +37,11 @@ pub fn run(profile: &Profile, options: &Options) -> Result<()> {
         delete(&home, &profile)?;
     }
     if options.purge {
-        let folder = &home.folder;
-        if folder.exists() {
-            fs::remove_dir_all(folder).or_fail(|| format!("remove {}", folder.display()))?;
+        let folder = home.folder.display();
+        match home.purge()? {
+            true => println!("{folder} is gone"),
+            false => println!("{folder} stays: there is more in it than hardway's"),
         }
-        println!("{} is gone", folder.display());
     }
     Ok(())
 }

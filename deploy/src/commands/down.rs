@@ -1,13 +1,13 @@
 //! `hardway down`: takes everything of the lab off the machine.
 
-use std::fs;
 use std::path::Path;
 
 use anstream::println;
 
-use crate::failure::{OrFail, Result};
+use crate::failure::Result;
 use crate::lab::mount_points::MountPoints;
-use crate::lab::{self, Lab, network, node, numbers};
+use crate::lab::{self, Lab, network, node, numbers, purge};
+use crate::shell;
 
 /// Takes the lab down. Certificates and images stay for the next `up`, unless
 /// `purge` asks for nothing to stay.
@@ -20,7 +20,9 @@ pub fn run(folder: &Path, purge: bool) -> Result<()> {
     take_off(folder)?;
     if purge {
         drop(lock);
-        remove(folder)?;
+        if !purge::purge(folder)? {
+            println!("{} stays: there is more in it than a lab", folder.display());
+        }
     }
     println!("the lab in {} is down", folder.display());
     Ok(())
@@ -37,18 +39,9 @@ pub fn take_off(folder: &Path) -> Result<()> {
         if results.iter().all(Result::is_ok) {
             results.push(MountPoints::lock().and_then(|points| points.remove_unused()));
             numbers::disown(lab.plan.index);
-            results.push(remove(&folder.join("nodes")));
+            results.push(shell::remove(&folder.join("nodes")).map(drop));
         }
     }
     let done: Result<Vec<()>> = results.into_iter().collect();
     done.map(|_| ())
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).or_fail(|| format!("remove {}", folder.display()))
-        }
-        _ => Ok(()),
-    }
 }

@@ -2,7 +2,7 @@
 //! installed.
 
 use std::fs;
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -131,7 +131,7 @@ fn steps(layout: &Layout) -> Steps<'_> {
     steps.add(format!("remove {}", FILES.join(", ")), move || {
         let mut removed = 0;
         for path in FILES {
-            removed += u32::from(remove(&layout.path(path))?);
+            removed += u32::from(shell::remove(&layout.path(path))?);
         }
         for path in FOLDERS {
             let _ = fs::remove_dir(layout.path(path));
@@ -250,20 +250,6 @@ fn for_pods(mounts: &str) -> Vec<String> {
     points.dedup();
     points.reverse();
     points
-}
-
-/// Removes a file, or a folder with all that is in it; says whether it was there.
-fn remove(path: &Path) -> Result<bool> {
-    let what = || format!("remove {}", path.display());
-    let done = match path.is_dir() && !path.is_symlink() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
-    };
-    match done {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).or_fail(what),
-    }
 }
 
 #[cfg(test)]

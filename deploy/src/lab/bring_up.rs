@@ -49,7 +49,7 @@ const OTHERS: &[&str] = &[
 ];
 
 /// Note in a lab's folder of which objects of add-ons were applied last.
-const APPLIED: &str = "addons-applied";
+pub(super) const APPLIED: &str = "addons-applied";
 
 /// How long nodes may take to be Ready.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -9,6 +9,7 @@ pub mod network;
 pub mod node;
 pub mod numbers;
 pub mod process;
+pub mod purge;
 pub mod starting;
 
 use std::collections::BTreeMap;

@@ -14,6 +14,7 @@ use crate::call;
 use crate::failure::{Failure, OrFail, Result};
 use crate::lab::Lab;
 use crate::person::Person;
+use crate::shell;
 
 /// Name of the cluster that is meant when nobody says which.
 pub const DEFAULT: &str = "hardway";
@@ -91,6 +92,33 @@ impl Home {
             }
         }
         Ok(())
+    }
+
+    /// Removes what is there beside the clusters, and the folder if nothing else is in it: it
+    /// may be one that somebody has other things in. Says whether it is gone.
+    ///
+    /// # Errors
+    /// If something can't be removed.
+    pub fn purge(&self) -> Result<bool> {
+        for entry in fs::read_dir(self.profiles())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let folder = entry.path();
+            let inside = fs::read_dir(&folder).into_iter().flatten().flatten();
+            // A start that was interrupted before it described its cluster leaves no more.
+            if inside.map(|entry| entry.file_name()).eq(["lock"]) {
+                shell::remove(&folder)?;
+            }
+        }
+        shell::remove(&settings::file(self))?;
+        shell::remove(&self.cache().join("images"))?;
+        for folder in [self.cache(), self.profiles(), self.folder.clone()] {
+            // One that isn't empty stays.
+            let _ = fs::remove_dir(folder);
+        }
+        Ok(!self.folder.exists())
     }
 
     /// Folder of the clusters' folders.
@@ -182,7 +210,7 @@ impl Profile {
             .iter()
             .map(|file| format!("{}\n", file.display()))
             .collect();
-        crate::shell::write_file(&self.merged_note(), lines.as_bytes(), 0o644)
+        shell::write_file(&self.merged_note(), lines.as_bytes(), 0o644)
     }
 }
 
@@ -258,6 +286,33 @@ mod tests {
         assert!(!home.profiles().join(".deleted-x").exists());
         let missing = one.lab().unwrap_err();
         assert_eq!(missing.exit, NOT_FOUND);
+    }
+
+    #[test]
+    fn purging_leaves_what_others_have() {
+        let (_folder, home) = home();
+        let write = |path: &str| {
+            let path = home.folder.join(path);
+            shell::write_file(&path, b"x", 0o644).unwrap();
+            path
+        };
+        // As somebody has it whose HARDWAY_HOME is their home.
+        let theirs = [
+            "documents/thesis.tex",
+            "cache/browser/x",
+            "profiles/work/lock",
+            "profiles/work/notes",
+        ];
+        let theirs = theirs.map(write);
+        let ours = ["config.json", "cache/images/dns.json", "profiles/half/lock"].map(write);
+        assert!(!home.purge().unwrap());
+        assert!(theirs.iter().all(|path| path.exists()), "{theirs:?}");
+        assert!(!ours.iter().any(|path| path.exists()), "{ours:?}");
+        assert!(!home.profiles().join("half").exists());
+        for folder in ["documents", "cache", "profiles"] {
+            fs::remove_dir_all(home.folder.join(folder)).unwrap();
+        }
+        assert!(home.purge().unwrap());
     }
 
     #[test]

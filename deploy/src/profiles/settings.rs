@@ -128,7 +128,8 @@ fn told(value: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn file(home: &Home) -> PathBuf {
+/// The file they are in.
+pub fn file(home: &Home) -> PathBuf {
     home.folder.join("config.json")
 }
 
