@@ -45,7 +45,13 @@ impl Place {
     }
 
     fn ways(&self) -> Result<Ways> {
-        Ok(read(&self.ip(&["route", "show", "proto", MAKER])?))
+        // On the machine other labs have tunnels as well, over bridges of their own.
+        match self.ip(&["route", "show", "proto", MAKER, "dev", &self.link]) {
+            Ok(routes) => Ok(read(&routes)),
+            // With its link a place has lost its ways.
+            Err(failure) if failure.why.contains("Cannot find device") => Ok(Ways::new()),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Makes the ways what they should be.
@@ -117,8 +123,10 @@ fn difference(there: &Ways, ways: &Ways, own: Ipv4Addr, link: &str) -> Vec<Vec<S
         .collect();
     let command = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let gone = there.keys().filter(|address| !here.contains_key(address));
-    let gone =
-        gone.map(|address| command(&["route", "delete", &format!("{address}/32"), "proto", MAKER]));
+    let gone = gone.map(|address| {
+        let address = format!("{address}/32");
+        command(&["route", "delete", &address, "dev", link, "proto", MAKER])
+    });
     let new = here
         .iter()
         .filter(|(address, node)| there.get(address) != Some(node));
@@ -157,9 +165,57 @@ mod tests {
         assert_eq!(
             commands,
             [
-                "route delete 10.88.0.202/32 proto 88",
+                "route delete 10.88.0.202/32 dev eth0 proto 88",
                 "route replace 10.88.0.201/32 via 10.88.0.12 dev eth0 proto 88",
             ]
         );
+    }
+
+    /// A network namespace, which goes with this value.
+    struct Space(String);
+
+    impl Drop for Space {
+        fn drop(&mut self) {
+            let _ = run("ip", &["netns", "delete", &self.0]);
+        }
+    }
+
+    #[test]
+    fn tunnels_of_several_labs_leave_each_other_alone() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let space = Space(format!("hardway-routes-{}", std::process::id()));
+        run("ip", &["netns", "add", &space.0]).unwrap();
+        let lab = |third: u8| {
+            let address = |last| Ipv4Addr::new(10, 88, third, last);
+            let place = Place {
+                namespace: Some(space.0.clone()),
+                link: format!("lab{third}"),
+                address: address(1),
+            };
+            assert_eq!(
+                place.ways().unwrap(),
+                Ways::new(),
+                "its link isn't there yet"
+            );
+            let network = format!("{}/24", address(1));
+            for line in [
+                format!("link add {} type bridge", place.link),
+                format!("address add {network} dev {}", place.link),
+                format!("link set {} up", place.link),
+            ] {
+                let words: Vec<&str> = line.split(' ').collect();
+                place.ip(&words).unwrap();
+            }
+            (place, Ways::from([(address(200), address(11))]))
+        };
+        let ((one, ways_of_one), (two, ways_of_two)) = (lab(1), lab(2));
+        one.set(&ways_of_one).unwrap();
+        two.set(&ways_of_two).unwrap();
+        assert_eq!(one.ways().unwrap(), ways_of_one);
+        two.set(&Ways::new()).unwrap();
+        assert_eq!(one.ways().unwrap(), ways_of_one);
+        assert_eq!(two.ways().unwrap(), Ways::new());
     }
 }
