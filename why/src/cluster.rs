@@ -49,6 +49,9 @@ impl Event<'_> {
 /// By kind and namespace.
 type Nested<'a, T> = HashMap<&'a str, HashMap<&'a str, T>>;
 
+/// A kind, a namespace and a name.
+type Name<'a> = (&'static str, &'a str, String);
+
 pub(crate) struct Cluster<'a> {
     pub snapshot: &'a Snapshot,
     pub now: Timestamp,
@@ -58,9 +61,10 @@ pub(crate) struct Cluster<'a> {
     owned: HashMap<&'a str, Vec<Object<'a>>>,
     pods_on: HashMap<&'a str, Vec<Object<'a>>>,
     used: OnceCell<HashMap<&'a str, Amounts>>,
-    /// What was found with the first pending pod of an owner, by its UID: with thousands of
-    /// pods and nodes it is not found again for each.
-    pub pending: RefCell<HashMap<&'a str, Finding>>,
+    /// What was found with the first of the pending pods that ask for the same: with thousands
+    /// of pods and nodes it is not found again for each.
+    pub pending: RefCell<HashMap<String, Finding>>,
+    near: RefCell<HashMap<Name<'a>, Vec<&'a str>>>,
     events: Nested<'a, HashMap<&'a str, Vec<Event<'a>>>>,
 }
 
@@ -75,7 +79,8 @@ impl<'a> Cluster<'a> {
             owned: HashMap::new(),
             pods_on: HashMap::new(),
             used: OnceCell::new(),
-            pending: RefCell::new(HashMap::new()),
+            pending: RefCell::default(),
+            near: RefCell::default(),
             events: HashMap::new(),
         };
         for entry in snapshot.lists.values() {
@@ -158,6 +163,15 @@ impl<'a> Cluster<'a> {
         let namespaces = self.by_namespace.get(kind);
         let there = namespaces.and_then(|it| it.get(namespace));
         there.map_or(&[], Vec::as_slice)
+    }
+
+    /// Names of objects of a kind in a namespace that somebody may have meant by a name that is
+    /// none. All pods of a set ask for the same one: it is looked for once.
+    pub fn near(&self, kind: &'static str, namespace: &'a str, name: &str) -> Vec<&'a str> {
+        let mut known = self.near.borrow_mut();
+        let near = known.entry((kind, namespace, name.to_owned()));
+        let others = || self.within(kind, namespace).iter().map(Object::name);
+        near.or_insert_with(|| words::near(name, others())).clone()
     }
 
     /// All objects but events.

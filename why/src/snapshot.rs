@@ -1,6 +1,6 @@
 //! What was read of a cluster, and what was not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::diagnosis::Unread;
+use crate::object::Json;
 use crate::resources::Resource;
 
 /// What came of listing a resource.
@@ -82,12 +83,10 @@ impl Snapshot {
         let entry = self.lists.get_mut(&resource.to_string());
         match (entry.map(|it| &mut it.listing), listing) {
             (Some(Listing::Read(there)), Listing::Read(more)) => {
-                let known = |object: &Arc<Value>| {
-                    let uid = object.pointer("/metadata/uid");
-                    uid.is_some() && there.iter().any(|it| it.pointer("/metadata/uid") == uid)
-                };
-                let more: Vec<_> = more.into_iter().filter(|it| !known(it)).collect();
-                there.extend(more);
+                let uid = |object: &Arc<Value>| object.text("/metadata/uid").map(str::to_owned);
+                let known: HashSet<String> = there.iter().filter_map(uid).collect();
+                let is_new = |it: &Arc<Value>| uid(it).is_none_or(|uid| !known.contains(&uid));
+                there.extend(more.into_iter().filter(is_new));
             }
             (_, listing) => {
                 let resource = resource.clone();
@@ -121,5 +120,29 @@ impl Snapshot {
                 Some(Unread { resource, reason })
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn many_objects_are_put_twice_and_kept_once() {
+        let pods = crate::resource("Pod").unwrap();
+        let of = |range: std::ops::Range<u32>| {
+            let object = |n: u32| Arc::new(json!({"metadata": {"uid": n.to_string()}}));
+            Listing::Read(range.map(object).collect())
+        };
+        let mut snapshot = Snapshot::new(Timestamp::UNIX_EPOCH);
+        snapshot.put(pods, of(0..20_000));
+        // Compared one with another these would take minutes.
+        snapshot.put(pods, of(10_000..30_000));
+        snapshot.put(pods, Listing::Read(vec![Arc::new(json!({"metadata": {}}))]));
+        let Listing::Read(all) = &snapshot.lists["pods"].listing else {
+            panic!("they were read");
+        };
+        assert_eq!(all.len(), 30_001);
     }
 }

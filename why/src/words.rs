@@ -41,17 +41,18 @@ pub(crate) fn span(seconds: i64) -> String {
 
 /// Names that somebody may have meant, the nearest first, three at most.
 pub(crate) fn near<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let limit = (name.chars().count() / 3).max(1);
+    let letters = name.chars().count();
+    let limit = (letters / 3).max(1);
     let mut near: Vec<(usize, &str)> = candidates
         .filter_map(|other| {
-            let apart = distance(name, other);
+            // Each letter that one has more is one step: most names are too long or too short.
+            let may_be_near = other.chars().count().abs_diff(letters) <= limit;
+            let is_near = |apart: &usize| *apart <= limit;
+            let apart = may_be_near.then(|| distance(name, other)).filter(is_near);
             let longer = other.starts_with(&format!("{name}-"));
             let shorter = name.starts_with(&format!("{other}-"));
-            match () {
-                () if apart <= limit => Some((apart, other)),
-                () if longer || shorter => Some((limit + 1, other)),
-                () => None,
-            }
+            let apart = apart.or_else(|| (longer || shorter).then_some(limit + 1));
+            apart.map(|apart| (apart, other))
         })
         .collect();
     near.sort_unstable();

@@ -27,9 +27,8 @@ fn find<'a>(cluster: &Cluster<'a>, pod: &Object<'a>) -> Vec<Finding> {
         it.waiting()
             .is_some_and(|it| it.0 == "CreateContainerConfigError")
     });
-    let missing = missing(cluster, pod);
     if let Some(container) = refused {
-        return vec![config_error(pod, container, &missing)];
+        return vec![config_error(pod, container, &missing(cluster, pod))];
     }
     let is_pending = pod.value.text("/status/phase") == Some("Pending");
     let is_bound = pod.value.text("/spec/nodeName").is_some();
@@ -45,6 +44,7 @@ fn find<'a>(cluster: &Cluster<'a>, pod: &Object<'a>) -> Vec<Finding> {
         return Vec::new();
     }
     let since = pod.value.time("/status/startTime").or(pod.created());
+    let missing = missing(cluster, pod);
     let found = volumes(cluster, pod, &missing).or_else(|| sandbox(cluster, pod));
     let found = found.filter(|_| lasts(cluster, since, PATIENCE) || !missing.is_empty());
     found.map(|it| it.since(since)).into_iter().collect()
@@ -91,13 +91,7 @@ fn missing<'a>(cluster: &Cluster<'a>, pod: &Object<'a>) -> Vec<Missing> {
         };
         let near_names = |near: Vec<&str>| near.into_iter().map(str::to_owned).collect();
         let missing = match (cluster.get(kind, pod.namespace(), name), key) {
-            (None, _) => {
-                let others = cluster
-                    .within(kind, pod.namespace())
-                    .iter()
-                    .map(Object::name);
-                (None, near_names(near(name, others)))
-            }
+            (None, _) => (None, near_names(cluster.near(kind, pod.namespace(), name))),
             (Some(there), Some(key)) => {
                 let keys = ["data", "binaryData", "stringData"].iter();
                 let keys: Vec<&String> = keys

@@ -6,6 +6,7 @@ use crate::diagnosis::Evidence;
 use crate::finding::Finding;
 use crate::object::{Json, Object};
 use crate::words::{few, one_line, span};
+use hardway_proto::references::claim;
 
 pub(super) const CAUSE: Cause = Cause {
     name: "deleting",
@@ -119,51 +120,81 @@ fn held<'a>(cluster: &Cluster<'a>, object: &Object<'a>) -> Option<Finding> {
             format!("{it}: to be taken off by {}", whose(object, it)),
         )
     });
-    let force = format!(
-        "kubectl patch {} {}{} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}'",
-        object.kind.to_lowercase(),
-        object.name(),
-        object.flag()
-    );
     let finding = Finding::error(format!(
         "is being deleted, and held by the finalizer {}",
         few(&finalizers, 2)
     ))
     .key(*first)
-    .says(evidence)
-    .says(users(cluster, object, first));
-    let finding = match KNOWN.iter().any(|(name, _)| name == first) {
-        true => finding.advise("remove what it waits for; nothing else is lost then"),
-        false => finding.advise("see that the controller that takes it off runs"),
+    .says(evidence);
+    let users = match *first {
+        "kubernetes.io/pvc-protection" => users(cluster, object),
+        _ => Vec::new(),
     };
-    Some(finding.run(
-        "if that controller is gone for good, take the finalizer off: what it would have cleaned up stays",
-        force,
+    let uses = format!("uses pvc/{}", object.name());
+    let uses = users
+        .iter()
+        .map(|pod| pod.field("/spec/volumes", uses.as_str()));
+    let finding = finding.says(uses).says(bound_to(object, first));
+    let finding = users.iter().take(3).fold(finding, |finding, pod| {
+        finding.run(
+            format!("end {}, if the claim's data may go", again(cluster, pod)),
+            pod.kubectl("delete"),
+        )
+    });
+    Some(match take_off(object) {
+        Some(command) => finding
+            .advise("see that the controller that takes it off runs")
+            .run(
+                "if that controller is gone for good, take the finalizer off: what it would have cleaned up stays",
+                command,
+            ),
+        None => finding.advise("leave the finalizer to who takes it off: without it what it protects is lost, or is never cleaned up"),
+    })
+}
+
+/// The command that takes all finalizers off. None if one is Kubernetes' own: these protect
+/// what is in use, and somebody who takes them off is there.
+fn take_off(object: &Object<'_>) -> Option<String> {
+    let is_known = |finalizer: &str| KNOWN.iter().any(|(name, _)| *name == finalizer);
+    if finalizers(object).into_iter().any(is_known) {
+        return None;
+    }
+    Some(format!(
+        "{} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}'",
+        object.kubectl("patch")
     ))
 }
 
-/// Who still uses what is protected while it is used.
-fn users<'a>(cluster: &Cluster<'a>, object: &Object<'a>, finalizer: &str) -> Vec<Evidence> {
-    match finalizer {
-        "kubernetes.io/pvc-protection" => {
-            let pods = cluster.within("Pod", object.namespace()).iter();
-            let uses = |pod: &&Object<'a>| {
-                let mut volumes = pod.value.list("/spec/volumes").iter();
-                volumes.any(|it| it.text("/persistentVolumeClaim/claimName") == Some(object.name()))
-            };
-            pods.filter(uses)
-                .map(|pod| pod.field("/spec/volumes", format!("uses pvc/{}", object.name())))
-                .collect()
-        }
-        "kubernetes.io/pv-protection" => {
-            let claim = object.value.text("/spec/claimRef/name");
-            claim
-                .map(|name| object.field("/spec/claimRef", format!("bound to pvc/{name}")))
-                .into_iter()
-                .collect()
-        }
-        _ => Vec::new(),
+/// The pods that keep a claim, as its protection counts them: those that have a node, also
+/// ended ones (`pkg/controller/volume/pvcprotection/pvc_protection_controller.go`).
+fn users<'a>(cluster: &Cluster<'a>, object: &Object<'a>) -> Vec<Object<'a>> {
+    let pods = cluster.within("Pod", object.namespace()).iter();
+    let uses = |pod: &&Object<'a>| {
+        let volumes = pod.value.list("/spec/volumes").iter();
+        let mut claims = volumes.filter_map(|volume| claim(pod.value, volume));
+        pod.value.text("/spec/nodeName").is_some() && claims.any(|name| name == object.name())
+    };
+    pods.filter(uses).copied().collect()
+}
+
+/// A pod, and who would make it again.
+fn again(cluster: &Cluster<'_>, pod: &Object<'_>) -> String {
+    let own = pod.subject();
+    let head = cluster.find(&own).map(|it| cluster.head(it).subject());
+    match head.filter(|it| *it != own) {
+        Some(head) => format!("{own} ({head} makes another)"),
+        None => own.to_string(),
     }
+}
+
+/// The claim that a volume is protected for.
+fn bound_to(object: &Object<'_>, finalizer: &str) -> Option<Evidence> {
+    let protected = finalizer == "kubernetes.io/pv-protection";
+    let claim = object
+        .value
+        .text("/spec/claimRef/name")
+        .filter(|_| protected);
+    claim.map(|name| object.field("/spec/claimRef", format!("bound to pvc/{name}")))
 }
 
 /// A pod without finalizers goes when its kubelet says that nothing of it runs any more.
@@ -236,14 +267,17 @@ fn namespace<'a>(cluster: &Cluster<'a>, namespace: &Object<'a>) -> Option<Findin
         false => finding,
     };
     for object in left.iter().take(3) {
-        finding = finding.run(
-            format!("let {} go: see that the finalizer's controller runs, or, if it is gone for good, take it off", object.subject()),
-            format!(
-                "kubectl patch {} {} -n {name} --type=merge -p '{{\"metadata\":{{\"finalizers\":null}}}}'",
-                object.kind.to_lowercase(),
-                object.name()
+        let subject = object.subject();
+        finding = match take_off(object) {
+            Some(command) => finding.run(
+                format!("let {subject} go: see that the finalizer's controller runs, or, if it is gone for good, take it off"),
+                command,
             ),
-        );
+            None => finding.run(
+                format!("see what {subject} waits for"),
+                format!("hardway why {subject} -n {name}"),
+            ),
+        };
     }
     if left.is_empty() && !discovery {
         finding = finding.run(
@@ -310,13 +344,41 @@ mod tests {
     }
 
     #[test]
+    fn only_finalizers_that_nobody_of_kubernetes_takes_off_are_offered_to_be_taken_off() {
+        let commands = |finalizers: &[&str]| {
+            let namespace =
+                json!({"metadata": {"name": "gone", "deletionTimestamp": "2025-01-01T00:00:00Z"}});
+            let held = json!({"metadata": {"name": "data", "namespace": "gone",
+                "deletionTimestamp": "2025-01-01T00:00:00Z", "finalizers": finalizers}});
+            let objects = [("Namespace", namespace), ("PersistentVolumeClaim", held)];
+            let told = ask(&objects, "Namespace", "gone").causes;
+            let remedies = told.into_iter().flat_map(|it| it.remedies);
+            remedies.filter_map(|it| it.command).collect::<Vec<_>>()
+        };
+        let patch = "kubectl patch persistentvolumeclaim data -n gone --type=merge -p '{\"metadata\":{\"finalizers\":null}}'";
+        assert!(commands(&["example.com/hold"]).iter().all(|it| it == patch));
+        assert!(!commands(&["example.com/hold"]).is_empty());
+        for known in [
+            &["kubernetes.io/pvc-protection"][..],
+            &["example.com/hold", "kubernetes.io/pvc-protection"],
+            &["batch.kubernetes.io/job-tracking"],
+        ] {
+            let commands = commands(known);
+            assert!(
+                !commands.iter().any(|it| it.contains("patch")),
+                "{commands:?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_claim_is_held_by_the_pod_that_uses_it() {
         let claim = |deleted: &str| {
             json!({"metadata": {"name": "data", "namespace": "default",
             "deletionTimestamp": deleted, "finalizers": ["kubernetes.io/pvc-protection"]},
             "status": {"phase": "Bound"}})
         };
-        let pod = json!({"metadata": {"name": "db", "namespace": "default"}, "spec": {"volumes": [
+        let pod = json!({"metadata": {"name": "db", "namespace": "default"}, "spec": {"nodeName": "a", "volumes": [
             {"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]},
             "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
         let told = one(&[
@@ -325,6 +387,12 @@ mod tests {
         ]);
         says(&told, "until no pod uses the claim");
         says(&told, "uses pvc/data");
+        let commands: Vec<_> = told
+            .remedies
+            .iter()
+            .filter_map(|it| it.command.as_deref())
+            .collect();
+        assert_eq!(commands, ["kubectl delete pod db -n default"]);
         assert_eq!(
             found(&[("PersistentVolumeClaim", claim(NOW)), ("Pod", pod)]),
             []

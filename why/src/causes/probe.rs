@@ -1,7 +1,7 @@
 //! A probe that fails, with what it said last.
 
-use crate::causes::Cause;
 use crate::causes::containers::{self, Container};
+use crate::causes::{Cause, lasts};
 use crate::cluster::{Cluster, Event};
 use crate::finding::Finding;
 use crate::object::{Json, Object};
@@ -58,7 +58,10 @@ fn failing<'a>(
         };
         let event = last(begins);
         let fails = match *field {
-            "readinessProbe" => !is_ready && container.status.get("started") != Some(&false.into()),
+            "readinessProbe" => {
+                let is_started = container.status.get("started") != Some(&false.into());
+                !is_ready && is_started && (event.is_some() || is_late(cluster, container))
+            }
             "startupProbe" => {
                 container.status.get("started") == Some(&false.into()) && event.is_some()
             }
@@ -115,6 +118,22 @@ fn failing<'a>(
         });
     }
     None
+}
+
+/// Whether a container has run for longer than its probes let it be without an answer.
+fn is_late(cluster: &Cluster<'_>, container: &Container<'_>) -> bool {
+    let probes = ["startupProbe", "readinessProbe"].into_iter();
+    let probes = probes.filter_map(|it| container.spec.get(it));
+    let since = container.status.time("/state/running/startedAt");
+    lasts(cluster, since, probes.map(allowed).sum())
+}
+
+/// How many seconds pass until a probe that never succeeds counts as failed, with the API's
+/// defaults for what it does not say.
+fn allowed(probe: &serde_json::Value) -> i64 {
+    let number = |field: &str, default| probe.number(field).unwrap_or(default).max(0);
+    let tries = number("/periodSeconds", 10).saturating_mul(number("/failureThreshold", 3));
+    number("/initialDelaySeconds", 0).saturating_add(tries)
 }
 
 /// What follows the words of the kubelet: `Readiness probe failed: HTTP probe failed with …`.
@@ -238,6 +257,26 @@ mod tests {
         );
         let ready = json!({"name": "web", "ready": true, "state": {"running": {}}});
         assert_eq!(found(&[pod(container, ready)]), []);
+    }
+
+    #[test]
+    fn a_container_that_has_just_started_has_time_to_be_ready() {
+        let container = json!({"name": "web", "readinessProbe":
+            {"tcpSocket": {"port": 80}, "initialDelaySeconds": 20, "periodSeconds": 5, "failureThreshold": 2}});
+        let at = |started: &str| {
+            let status = json!({"name": "web", "ready": false, "started": true,
+                "state": {"running": {"startedAt": started}}});
+            pod(container.clone(), status)
+        };
+        // Of the 30 s that it has 29 are over.
+        assert_eq!(found(&[at("2025-01-01T00:09:31Z")]), []);
+        let told = one(&[at("2025-01-01T00:09:30Z")]);
+        assert!(told.summary.ends_with("has not succeeded yet"), "{told:?}");
+        let said = event("Pod", "web", "Unhealthy", "Readiness probe failed: refused");
+        let told = one(&[at("2025-01-01T00:09:59Z"), said]);
+        assert!(told.summary.ends_with("fails: refused"), "{told:?}");
+        let plain = json!({"httpGet": {"port": 80}});
+        assert_eq!(super::allowed(&plain), 30);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::causes::{Cause, lasts};
+use crate::causes::{Cause, containers, lasts};
 use crate::cluster::Cluster;
 use crate::finding::Finding;
 use crate::object::{Json, Object};
@@ -16,6 +16,9 @@ pub(super) const CAUSE: Cause = Cause {
     reads: &["Pod", "EndpointSlice", "Event"],
     find,
 };
+
+/// Pods need a while to start; until then nothing is wrong.
+const PATIENCE: i64 = 60;
 
 fn find<'a>(cluster: &Cluster<'a>, service: &Object<'a>) -> Vec<Finding> {
     let mut all: Vec<Finding> = address(cluster, service).into_iter().collect();
@@ -49,14 +52,18 @@ fn find<'a>(cluster: &Cluster<'a>, service: &Object<'a>) -> Vec<Finding> {
         "{ready} of {} behind it are ready",
         count(pods.len(), "pod")
     );
-    let unready: Vec<String> = pods
-        .iter()
-        .filter(|it| !is_well(it))
-        .map(|it| it.name().to_owned())
-        .collect();
-    let finding = match ready {
-        0 => Finding::error(format!("{}has no endpoints: {summary}", dns(service))),
-        _ => Finding::warning(summary),
+    let unready: Vec<_> = pods.iter().filter(|it| !is_well(it)).collect();
+    let is_late = |pod: &&Object<'_>| lasts(cluster, pod.created(), PATIENCE);
+    let is_late = unready.iter().any(is_late);
+    let unready: Vec<&str> = unready.iter().map(|it| it.name()).collect();
+    let summary = match ready {
+        0 => format!("{}has no endpoints: {summary}", dns(service)),
+        _ => summary,
+    };
+    let finding = match (is_late, ready) {
+        (false, _) => Finding::info(summary),
+        (true, 0) => Finding::error(summary),
+        (true, _) => Finding::warning(summary),
     };
     let finding = finding
         .symptom()
@@ -213,10 +220,11 @@ fn misspelt<'a>(pod: &Object<'a>, key: &str, value: &str) -> Option<&'a str> {
 /// Ports of the Service that lead to no port of a container. By name that is an error; by
 /// number only a hint, since containers need not declare what they listen on.
 fn ports<'a>(service: &Object<'a>, pods: &[Object<'a>]) -> Vec<Finding> {
-    let declared: Vec<_> = pods
-        .iter()
-        .flat_map(|pod| pod.value.list("/spec/containers"))
-        .flat_map(|container| container.list("/ports"))
+    // Sidecars among the init containers have ports as well.
+    let containers = pods.iter().flat_map(containers::all);
+    let declared: Vec<_> = containers
+        .filter(|it| !it.is_init)
+        .flat_map(|it| it.spec.list("/ports"))
         .collect();
     let shown: Vec<String> = declared
         .iter()
@@ -385,6 +393,20 @@ mod tests {
         );
         let told = one(&[ports(json!(80)), pod(labels.clone(), "True")]);
         assert_eq!(told.severity, crate::Severity::Warning);
+        let (kind, mut meshed) = pod(labels.clone(), "True");
+        meshed["spec"]["initContainers"] = json!([
+            {"name": "proxy", "restartPolicy": "Always", "ports": [{"name": "mesh", "containerPort": 15001}]},
+            {"name": "setup", "ports": [{"name": "once", "containerPort": 1}]}]);
+        let told = found(&[ports(json!("mesh")), (kind, meshed.clone())]);
+        assert_eq!(told, []);
+        let told = one(&[ports(json!("once")), (kind, meshed)]);
+        assert!(told.summary.contains("which no container has"), "{told:?}");
+        let (kind, mut starting) = pod(labels.clone(), "False");
+        starting["metadata"]["creationTimestamp"] = json!("2025-01-01T00:09:30Z");
+        assert_eq!(found(&[ports(json!("http")), (kind, starting.clone())]), []);
+        starting["metadata"]["creationTimestamp"] = json!("2025-01-01T00:09:00Z");
+        let told = one(&[ports(json!("http")), (kind, starting)]);
+        assert_eq!(told.severity, crate::Severity::Error);
         let told = ask(
             &[ports(json!(8080)), pod(labels, "False")],
             "Service",

@@ -3,6 +3,7 @@
 mod connection;
 mod kinds;
 mod options;
+mod printable;
 mod reading;
 mod report;
 
@@ -15,6 +16,7 @@ use hardway_why::{NotExplained, Resource, Subject, explain, needs, problems, res
 
 use connection::Cluster;
 use options::{Options, Output};
+use printable::Printable;
 
 /// Something is wrong.
 const WRONG: u8 = 1;
@@ -53,7 +55,7 @@ async fn main() -> ExitCode {
         )),
     };
     told.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+        eprintln!("error: {}", Printable(failure));
         ExitCode::from(UNKNOWN)
     })
 }

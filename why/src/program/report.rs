@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::Failure;
+use crate::printable::Printable;
 
 // Colours are taken out again where the output is no terminal, or NO_COLOR is set.
 const BOLD: &str = "\x1b[1m";
@@ -21,8 +22,22 @@ const PLAIN: &str = "\x1b[0m";
 pub fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value);
     let text = text.map_err(|error| Failure::new("write JSON", error, "ask for text:  -o text"))?;
-    println!("{text}");
+    println!("{}", escaped(&text));
     Ok(())
+}
+
+/// JSON whose strings have no control characters: most are escaped already, and DEL and those
+/// above it here.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_control() && character != '\n' {
+            let _ = write!(out, "\\u{:04x}", u32::from(character));
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 /// The answer about one object: a line, then a chain for each cause.
@@ -36,9 +51,9 @@ pub fn explanation(told: &Explanation) -> String {
     let _ = writeln!(
         out,
         "{BOLD}{}{PLAIN}{}: {colour}{}{PLAIN}",
-        told.subject,
+        Printable(&told.subject),
         within(namespace),
-        told.summary
+        Printable(&told.summary)
     );
     for (position, cause) in told.causes.iter().enumerate() {
         out.push('\n');
@@ -46,9 +61,9 @@ pub fn explanation(told: &Explanation) -> String {
             let _ = writeln!(
                 out,
                 "also {}: {}{}{PLAIN}",
-                cause.subject,
+                Printable(&cause.subject),
                 self::colour(cause.severity),
-                cause.summary
+                Printable(&cause.summary)
             );
         }
         chain(&mut out, cause);
@@ -71,10 +86,10 @@ pub fn problems(found: &[Diagnosis], not_read: &[Unread], namespace: Option<&str
         let _ = writeln!(
             out,
             "\n{BOLD}{}{PLAIN}{}: {}{}{PLAIN}",
-            cause.subject,
+            Printable(&cause.subject),
             within(its_own.filter(|it| Some(*it) != namespace)),
             colour(cause.severity),
-            cause.summary
+            Printable(&cause.summary)
         );
         chain(&mut out, cause);
     }
@@ -91,7 +106,7 @@ fn colour(severity: Severity) -> &'static str {
 }
 
 fn within(namespace: Option<&str>) -> String {
-    namespace.map_or_else(String::new, |it| format!(" in {it}"))
+    namespace.map_or_else(String::new, |it| format!(" in {}", Printable(it)))
 }
 
 fn chain(out: &mut String, cause: &Diagnosis) {
@@ -99,12 +114,12 @@ fn chain(out: &mut String, cause: &Diagnosis) {
         let _ = writeln!(
             out,
             "  {}  {FAINT}{}{}{PLAIN}",
-            evidence.object,
-            place(&evidence.source),
+            Printable(&evidence.object),
+            Printable(place(&evidence.source)),
             age(evidence)
         );
         for line in evidence.says.lines() {
-            let _ = writeln!(out, "      {line}");
+            let _ = writeln!(out, "      {}", Printable(line));
         }
     }
     if !cause.affected.is_empty() {
@@ -122,13 +137,13 @@ fn chain(out: &mut String, cause: &Diagnosis) {
         let _ = writeln!(
             out,
             "  because of this not well: {}{more}",
-            names.join(", ")
+            Printable(names.join(", "))
         );
     }
     for remedy in &cause.remedies {
-        let _ = writeln!(out, "  → {}", remedy.advice);
+        let _ = writeln!(out, "  → {}", Printable(&remedy.advice));
         if let Some(command) = &remedy.command {
-            let _ = writeln!(out, "      {BOLD}{command}{PLAIN}");
+            let _ = writeln!(out, "      {BOLD}{}{PLAIN}", Printable(command));
         }
     }
 }
@@ -163,7 +178,7 @@ fn unread(out: &mut String, unread: &[Unread]) {
     }
     let _ = writeln!(out, "\nnot seen, and might say more:");
     for it in unread {
-        let _ = writeln!(out, "  {}: {}", it.resource, it.reason);
+        let _ = writeln!(out, "  {}: {}", it.resource, Printable(&it.reason));
     }
 }
 
@@ -171,6 +186,55 @@ fn unread(out: &mut String, unread: &[Unread]) {
 mod tests {
     use super::*;
     use hardway_why::{Remedy, Subject};
+
+    #[test]
+    fn what_pods_and_events_say_does_not_reach_the_terminal_as_commands() {
+        let evil = "a\x1b]0;title\x07\u{9b}2Jb\rc\x7f";
+        let subject = Subject::new("Pod", Some(evil), evil);
+        let source = [Source::Log(evil.into()), Source::Event(evil.into())];
+        let evidence = source.map(|source| Evidence {
+            object: subject.clone(),
+            source,
+            says: evil.into(),
+            since: None,
+        });
+        let cause = Diagnosis {
+            cause: "crash".into(),
+            subject: subject.clone(),
+            severity: Severity::Info,
+            summary: evil.into(),
+            since: None,
+            evidence: evidence.into(),
+            remedies: vec![Remedy {
+                advice: evil.into(),
+                command: Some(evil.into()),
+            }],
+            affected: vec![subject.clone()],
+        };
+        let unread = [Unread {
+            resource: "nodes".into(),
+            reason: evil.into(),
+        }];
+        let told = Explanation {
+            subject,
+            summary: evil.into(),
+            causes: vec![cause.clone(), cause],
+            unread: unread.to_vec(),
+        };
+        let is_ours = |text: &str| {
+            let colours = [BOLD, RED, YELLOW, GREEN, FAINT, PLAIN];
+            let rest = colours
+                .iter()
+                .fold(text.to_owned(), |it, colour| it.replace(colour, ""));
+            !rest.replace('\n', "").contains(char::is_control)
+        };
+        assert!(is_ours(&explanation(&told)));
+        assert!(is_ours(&problems(&told.causes, &unread, None)));
+        let json = escaped(&serde_json::to_string_pretty(&told).unwrap());
+        assert!(is_ours(&json));
+        let again: Explanation = serde_json::from_str(&json).unwrap();
+        assert_eq!(again, told);
+    }
 
     #[test]
     fn the_line_comes_first_and_the_chain_below() {

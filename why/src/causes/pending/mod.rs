@@ -30,6 +30,9 @@ pub(super) const CAUSE: Cause = Cause {
     find,
 };
 
+/// How many pods that ask for different things are compared with all nodes. Of more pods the
+/// scheduler's words are told.
+const COMPARED: usize = 20;
 /// A scheduler looks at a pod at once; after this there is none, or it is in trouble.
 const UNSEEN: i64 = 10;
 
@@ -112,18 +115,18 @@ fn unschedulable<'a>(cluster: &Cluster<'a>, pod: &Object<'a>, message: &str) -> 
         return Finding::error("fits no node: the cluster has none")
             .advise("have a node join the cluster");
     }
-    let Some(asked) = Asked::of(pod) else {
-        return Finding::error(format!("fits no node: {}", one_line(message)));
-    };
-    // Pods of these owners are alike.
-    let owner = pod.controller();
-    let owner =
-        owner.filter(|(kind, ..)| matches!(*kind, "ReplicaSet" | "ReplicationController" | "Job"));
-    let alike = owner.map(|(_, _, uid)| uid);
-    let known = alike.and_then(|uid| cluster.pending.borrow().get(uid).cloned());
-    if let Some(known) = known {
-        return known;
+    let scheduler_says =
+        || Finding::error(format!("fits no node: {}", one_line(message))).key("nodes");
+    let alike = obstacles::what_is_asked(pod);
+    if let Some(known) = cluster.pending.borrow().get(&alike) {
+        return known.clone();
     }
+    if cluster.pending.borrow().len() >= COMPARED {
+        return scheduler_says();
+    }
+    let Some(asked) = Asked::of(cluster, pod) else {
+        return scheduler_says();
+    };
     let against: Vec<(Object<'a>, Vec<Obstacle>)> = nodes
         .iter()
         .map(|node| (*node, obstacles::of(cluster, &asked, node)))
@@ -131,9 +134,7 @@ fn unschedulable<'a>(cluster: &Cluster<'a>, pod: &Object<'a>, message: &str) -> 
     let told = summary(&against, message);
     let finding = Finding::error(told).key("nodes").says(evidence(&against));
     let finding = remedies(finding, pod, &against);
-    if let Some(uid) = alike {
-        cluster.pending.borrow_mut().insert(uid, finding.clone());
-    }
+    cluster.pending.borrow_mut().insert(alike, finding.clone());
     finding
 }
 
@@ -144,10 +145,7 @@ fn claims<'a>(cluster: &Cluster<'a>, pod: &Object<'a>, message: &str) -> Option<
         let there = cluster.get("PersistentVolumeClaim", pod.namespace(), &name);
         match there {
             None if cluster.can_read("PersistentVolumeClaim") => {
-                let others = cluster
-                    .within("PersistentVolumeClaim", pod.namespace())
-                    .iter();
-                let near = crate::words::near(&name, others.map(Object::name));
+                let near = cluster.near("PersistentVolumeClaim", pod.namespace(), &name);
                 let meant = match near.first() {
                     Some(near) => format!("; there is {near}"),
                     None => String::new(),

@@ -1,6 +1,6 @@
 //! What stands against a pod on a node, computed as the scheduler's filters have it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use hardway_proto::labels::Selector;
@@ -20,16 +20,99 @@ pub(super) struct Asked<'a> {
     spec: PodSpec,
     requests: Amounts,
     ports: Vec<HostPort>,
+    /// Terms of anti-affinity.
+    apart: Vec<Neighbours<'a>>,
+    /// Terms of affinity that the pod itself does not match.
+    beside: Vec<Neighbours<'a>>,
+}
+
+/// Pods that a term of affinity names.
+struct Neighbours<'a> {
+    topology: &'a str,
+    /// One of them for each value of the topology's label.
+    there: HashMap<&'a str, Object<'a>>,
+}
+
+impl<'a> Neighbours<'a> {
+    /// Of the namespaces that the term names, or the pod's own. Selectors of namespaces, and what
+    /// other pods have against this one, the scheduler's message tells.
+    fn of(cluster: &Cluster<'a>, pod: &Object<'a>, term: &'a Value) -> Option<Self> {
+        let topology = term.text("/topologyKey")?;
+        let selector = Selector::from_json(term.get("labelSelector")?).ok()?;
+        let named = term.list("/namespaces").iter().filter_map(Value::as_str);
+        let mut namespaces: Vec<&str> = named.collect();
+        if namespaces.is_empty() {
+            namespaces.push(pod.namespace());
+        }
+        let mut there = HashMap::new();
+        let selected = namespaces
+            .iter()
+            .flat_map(|it| cluster.selected(it, &selector));
+        for other in selected.filter(|it| it.name() != pod.name()) {
+            let node = other.value.text("/spec/nodeName");
+            let node = node.and_then(|name| cluster.get("Node", "", name));
+            if let Some(domain) = node.and_then(|it| it.label(topology)) {
+                there.entry(domain).or_insert(other);
+            }
+        }
+        Some(Self { topology, there })
+    }
+
+    /// One that is in the same domain as the node.
+    fn near(&self, node: &Object<'_>) -> Option<&Object<'a>> {
+        self.there.get(node.label(self.topology)?)
+    }
+}
+
+/// All that a node is asked for, in writing: the same for pods that are alike, whatever their
+/// names and owners are.
+pub(super) fn what_is_asked(pod: &Object<'_>) -> String {
+    let spec = |field: &str| pod.value.get("spec").and_then(|it| it.get(field));
+    let volumes = pod.value.list("/spec/volumes").iter();
+    let claims: Vec<_> = volumes.filter_map(|it| claim(pod.value, it)).collect();
+    let parts = |list: &str| {
+        let containers = pod.value.list(list).iter();
+        let parts = containers.map(|it| ["ports", "resources", "restartPolicy"].map(|p| it.get(p)));
+        parts.collect::<Vec<_>>()
+    };
+    let fields = [
+        "nodeName",
+        "nodeSelector",
+        "affinity",
+        "tolerations",
+        "overhead",
+        "resources",
+    ];
+    let fields = fields.map(spec);
+    // By its labels a pod is the first of a group that wants to be together.
+    let labels = fields[2].and_then(|_| pod.value.pointer("/metadata/labels"));
+    let (containers, first) = (parts("/spec/containers"), parts("/spec/initContainers"));
+    serde_json::json!([pod.namespace(), fields, labels, containers, first, claims]).to_string()
 }
 
 impl<'a> Asked<'a> {
     /// Nothing if the spec can't be read.
-    pub fn of(pod: &Object<'a>) -> Option<Self> {
+    pub fn of(cluster: &Cluster<'a>, pod: &Object<'a>) -> Option<Self> {
+        const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+        let terms = |kind: &str| pod.value.list(&format!("/spec/affinity/{kind}/{REQUIRED}"));
+        // The first of a group that wants to be together is let in anywhere.
+        let is_own = |term: &Value| {
+            let selector = term.get("labelSelector").map(Selector::from_json);
+            selector.is_some_and(|it| it.is_ok_and(|it| it.matches_with(|key| pod.label(key))))
+        };
+        let apart = terms("podAntiAffinity").iter();
+        let beside = terms("podAffinity").iter().filter(|it| !is_own(it));
         let spec: PodSpec = serde_json::from_value(pod.value.get("spec")?.clone()).ok()?;
         Some(Self {
             pod: *pod,
             requests: pod_total(pod.value, "requests"),
             ports: placement::host_ports(&spec),
+            apart: apart
+                .filter_map(|it| Neighbours::of(cluster, pod, it))
+                .collect(),
+            beside: beside
+                .filter_map(|it| Neighbours::of(cluster, pod, it))
+                .collect(),
             spec,
         })
     }
@@ -225,7 +308,7 @@ pub(super) fn of<'a>(cluster: &Cluster<'a>, asked: &Asked<'a>, node: &Object<'a>
     all.extend(resources(cluster, asked, node));
     all.extend(ports(cluster, asked, node));
     all.extend(volumes(cluster, asked, node));
-    all.extend(neighbours(cluster, asked, node));
+    all.extend(neighbours(asked, node));
     all
 }
 
@@ -310,7 +393,13 @@ fn ports<'a>(cluster: &Cluster<'a>, asked: &Asked<'a>, node: &Object<'a>) -> Vec
         return Vec::new();
     }
     let mut all = Vec::new();
-    for other in cluster.on_node(node.name()) {
+    let has_ports = |other: &&Object<'_>| {
+        let lists = ["/spec/containers", "/spec/initContainers"].iter();
+        let containers = lists.flat_map(|it| other.value.list(it));
+        let mut ports = containers.flat_map(|it| it.list("/ports"));
+        ports.any(|it| it.number("/hostPort").is_some())
+    };
+    for other in cluster.on_node(node.name()).iter().filter(has_ports) {
         let spec = other.value.get("spec").cloned().unwrap_or_default();
         let Ok(spec) = serde_json::from_value::<PodSpec>(spec) else {
             continue;
@@ -358,52 +447,17 @@ fn volumes<'a>(cluster: &Cluster<'a>, asked: &Asked<'a>, node: &Object<'a>) -> V
         .collect()
 }
 
-/// Required affinity and anti-affinity to pods of the namespaces that a term names, or its own.
-/// Selectors of namespaces, and what other pods have against this one, the scheduler's message
-/// tells.
-fn neighbours<'a>(cluster: &Cluster<'a>, asked: &Asked<'a>, node: &Object<'a>) -> Vec<Obstacle> {
-    const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
-    let pod = asked.pod;
-    let in_domain = |key: &str, term: &Value| -> Option<Object<'a>> {
-        let domain = node.label(key)?;
-        let selector = Selector::from_json(term.get("labelSelector")?).ok()?;
-        let named: Vec<&str> = term
-            .list("/namespaces")
-            .iter()
-            .filter_map(Value::as_str)
-            .collect();
-        let namespaces = if named.is_empty() {
-            vec![pod.namespace()]
-        } else {
-            named
-        };
-        let selected = namespaces
-            .iter()
-            .flat_map(|it| cluster.selected(it, &selector));
-        let mut there = selected.filter(|other| {
-            let theirs = other.value.text("/spec/nodeName");
-            let theirs = theirs.and_then(|name| cluster.get("Node", "", name));
-            theirs.is_some_and(|it| it.label(key) == Some(domain)) && other.name() != pod.name()
-        });
-        there.next()
-    };
-    let terms = |kind: &str| pod.value.list(&format!("/spec/affinity/{kind}/{REQUIRED}"));
-    let against = terms("podAntiAffinity").iter().filter_map(|term| {
-        let key = term.text("/topologyKey")?;
-        let other = in_domain(key, term)?;
+/// What required affinity and anti-affinity to pods say of a node.
+fn neighbours(asked: &Asked<'_>, node: &Object<'_>) -> Vec<Obstacle> {
+    let against = asked.apart.iter().filter_map(|term| {
         Some(Obstacle::AntiAffinity {
-            other: other.subject().to_string(),
-            topology: key.to_owned(),
+            other: term.near(node)?.subject().to_string(),
+            topology: term.topology.to_owned(),
         })
     });
-    let beside = terms("podAffinity").iter().filter_map(|term| {
-        let key = term.text("/topologyKey")?;
-        // The first of a group that wants to be together is let in anywhere.
-        let selector = Selector::from_json(term.get("labelSelector")?).ok()?;
-        let own = selector.matches_with(|key| pod.label(key));
-        (!own && in_domain(key, term).is_none()).then(|| Obstacle::PodAffinity {
-            topology: key.to_owned(),
-        })
+    let beside = asked.beside.iter().filter(|it| it.near(node).is_none());
+    let beside = beside.map(|term| Obstacle::PodAffinity {
+        topology: term.topology.to_owned(),
     });
     against.chain(beside).collect()
 }

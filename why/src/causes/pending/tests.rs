@@ -169,3 +169,57 @@ fn gates_schedulers_and_claims_are_told() {
     assert_eq!(told.causes[0].cause, "claim");
     crate::fixtures::cites(&told.causes[0], &Source::Condition("PodScheduled".into()));
 }
+
+/// The same pod under another name, with another token's volume.
+fn named(name: &str, pod: &Value) -> (&'static str, Value) {
+    let mut pod = pod.clone();
+    pod["metadata"]["name"] = json!(name);
+    pod["spec"]["volumes"] = json!([{"name": format!("kube-api-access-{name}"), "projected": {}}]);
+    ("Pod", pod)
+}
+
+#[test]
+fn pods_that_ask_for_the_same_are_compared_with_the_nodes_once() {
+    let of = |cpu: usize| pod(json!({"containers": containers(json!({"cpu": cpu.to_string()}))})).1;
+    let nodes = [node("a", "2"), node("b", "4")];
+    let alike = (0..super::COMPARED * 2).map(|n| named(&format!("web-{n}"), &of(9)));
+    let objects: Vec<_> = nodes.iter().cloned().chain(alike).collect();
+    let told = crate::fixtures::found(&objects);
+    let is_compared = |it: &&Diagnosis| it.summary == "fits none of 2 nodes: 2 with too little cpu";
+    assert_eq!(told.iter().filter(is_compared).count(), super::COMPARED * 2);
+
+    let different = (0..super::COMPARED * 2).map(|n| named(&format!("web-{n}"), &of(9 + n)));
+    let objects: Vec<_> = nodes.into_iter().chain(different).collect();
+    let told = crate::fixtures::found(&objects);
+    assert_eq!(told.iter().filter(is_compared).count(), super::COMPARED);
+    let rest = told.iter().filter(|it| !is_compared(it));
+    assert!(
+        rest.clone()
+            .all(|it| it.summary.starts_with("fits no node: 0/2 nodes"))
+    );
+    assert_eq!(rest.count(), super::COMPARED);
+}
+
+#[test]
+fn a_pod_that_must_be_beside_another_is_told_where_none_is() {
+    let front = json!({"metadata": {"name": "front", "namespace": "default", "labels": {"app": "web"}},
+        "spec": {"nodeName": "b", "containers": []},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}});
+    let affinity = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "kubernetes.io/hostname"}]}});
+    let asks = json!({"containers": containers(json!({"cpu": "3"})), "affinity": affinity});
+    let objects = [node("a", "9"), node("b", "2"), ("Pod", front), pod(asks)];
+    let found = one(&objects);
+    says(
+        &found,
+        "no pod that it must be beside is in the same kubernetes.io/hostname",
+    );
+    let says = |it: &str| {
+        found
+            .evidence
+            .iter()
+            .filter(|line| line.says.contains(it))
+            .count()
+    };
+    assert_eq!((says("must be beside"), says("cpu: 3 asked for")), (1, 1));
+}
