@@ -3,7 +3,7 @@
 use crate::routes::{Backend, Port};
 use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +25,13 @@ pub enum Missing {
     #[error("the Service's port is not one of TCP")]
     Protocol,
 }
+
+/// What a Service's port says that it speaks, where that is nothing this controller speaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the port's appProtocol is {0:?}, and this controller asks in HTTP/1.1 in the clear all the same"
+)]
+pub struct ForeignProtocol(String);
 
 /// The addresses behind a backend, asked in turn.
 #[derive(Debug, Default)]
@@ -65,17 +72,7 @@ pub fn find(
     service: Option<&Service>,
     slices: &[Arc<EndpointSlice>],
 ) -> Result<Vec<SocketAddr>, Missing> {
-    let spec = service.and_then(|service| service.spec.as_ref());
-    let spec = spec.ok_or(Missing::Service)?;
-    if spec.type_.as_deref() == Some("ExternalName") {
-        return Err(Missing::ExternalName);
-    }
-    let mut ports = spec.ports.iter().flatten();
-    let port = ports.find(|port| match &backend.port {
-        Port::Name(name) => port.name.as_ref() == Some(name),
-        Port::Number(number) => port.port == i32::from(*number),
-    });
-    let port = port.ok_or(Missing::Port)?;
+    let port = port(backend, service)?;
     if port.protocol.as_deref().unwrap_or("TCP") != "TCP" {
         return Err(Missing::Protocol);
     }
@@ -98,6 +95,30 @@ pub fn find(
     chosen.sort_unstable();
     chosen.dedup();
     Ok(chosen)
+}
+
+/// Whether a backend's port says that it speaks something else than is spoken to it: HTTP/1.1,
+/// and WebSockets by way of it (KEP-3726 has the names with `kubernetes.io/`).
+pub fn foreign_protocol(backend: &Backend, service: Option<&Service>) -> Option<ForeignProtocol> {
+    let named = port(backend, service).ok()?.app_protocol.as_deref()?;
+    let known = ["http", "ws", "kubernetes.io/ws"];
+    let is_known = known.iter().any(|known| named.eq_ignore_ascii_case(known));
+    (!is_known).then(|| ForeignProtocol(named.to_owned()))
+}
+
+/// The Service's port that is meant.
+fn port<'a>(backend: &Backend, service: Option<&'a Service>) -> Result<&'a ServicePort, Missing> {
+    let spec = service.and_then(|service| service.spec.as_ref());
+    let spec = spec.ok_or(Missing::Service)?;
+    if spec.type_.as_deref() == Some("ExternalName") {
+        return Err(Missing::ExternalName);
+    }
+    let mut ports = spec.ports.iter().flatten();
+    let port = ports.find(|port| match &backend.port {
+        Port::Name(name) => port.name.as_ref() == Some(name),
+        Port::Number(number) => port.port == i32::from(*number),
+    });
+    port.ok_or(Missing::Port)
 }
 
 /// 0 for ready ones, 1 for those that leave and still serve.
@@ -180,6 +201,25 @@ mod tests {
         assert_eq!(last(json!([ready, leaving, late])), [1]);
         assert_eq!(last(json!([leaving, late])), [2]);
         assert_eq!(last(json!([late])), [0u8; 0]);
+    }
+
+    #[test]
+    fn ports_that_speak_something_else_are_told() {
+        for (protocol, is_foreign) in [
+            (None, false),
+            (Some("http"), false),
+            (Some("kubernetes.io/ws"), false),
+            (Some("https"), true),
+            (Some("kubernetes.io/h2c"), true),
+            (Some("kubernetes.io/wss"), true),
+            (Some("example.com/own"), true),
+        ] {
+            let service = service(json!({"ports": [{"port": 80, "appProtocol": protocol}]}));
+            let foreign = foreign_protocol(&backend(Port::Number(80)), Some(&service));
+            let expected = protocol.filter(|_| is_foreign);
+            let expected = expected.map(|name| ForeignProtocol(name.to_owned()));
+            assert_eq!(foreign, expected, "{protocol:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use rustls::sign::CertifiedKey;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -176,16 +177,22 @@ fn make(before: &World, stores: &Stores) -> (World, Shown) {
         world.backends.insert(backend.clone(), found);
     }
     for target in rules.routes.targets() {
-        let found = target
-            .backend
-            .as_ref()
-            .map(|it| (it, world.backends.get(it)));
-        if let Some((backend, Some(Err(missing)))) = found {
+        let Some(backend) = &target.backend else {
+            continue;
+        };
+        let mut problem = |reason, message: &dyn Display| {
             world.problems.insert(Problem {
                 ingress: target.ingress.clone(),
-                reason: "BackendUnusable",
-                message: format!("backend {backend}: {missing}"),
+                reason,
+                message: format!("backend {backend}: {message}"),
             });
+        };
+        if let Some(Err(missing)) = world.backends.get(backend) {
+            problem("BackendUnusable", missing);
+        }
+        let service = stores.services.get(&backend.service);
+        if let Some(foreign) = backends::foreign_protocol(backend, service.as_deref()) {
+            problem("Unsupported", &foreign);
         }
     }
     world.routes = rules.routes;
