@@ -7,8 +7,8 @@ use crate::watching::World;
 use crate::{metrics, path, tunnel};
 use bytes::Bytes;
 use hardway_client::serving::BoxError;
-use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use http::{Method, Request, Response, StatusCode, request};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, TRANSFER_ENCODING};
+use http::{Method, Request, Response, StatusCode, Uri, request};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -95,13 +95,15 @@ impl Forwarder {
             ));
         }
         let addresses = self.find(&head, &authority, scheme)?;
-        let upgrades = headers::upgrade(&head).is_some();
-        headers::forward(&mut head, &authority, client, scheme);
-        let target = head
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
-        head.uri = target.parse().unwrap_or_default();
+        let websocket = headers::asks_for_websocket(&head) && body.is_end_stream();
+        headers::forward(&mut head, &authority, client, scheme, websocket);
+        if !body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
+            // Of methods that seldom have a body it would be left out.
+            let chunked = HeaderValue::from_static("chunked");
+            head.headers.insert(TRANSFER_ENCODING, chunked);
+        }
+        let target = head.uri.into_parts().path_and_query;
+        head.uri = target.map(Uri::from).unwrap_or_default();
 
         let again = Again::of(&head, &body);
         let progress = Progress::new();
@@ -112,7 +114,7 @@ impl Forwarder {
         let request = Request::from_parts(head, body);
         let response = self.ask(&addresses, request, &again, &progress).await;
         let response = response.map_err(|error| failed(&error))?;
-        Ok(answered(response, upgrades.then_some(upgraded)))
+        Ok(answered(response, websocket.then_some(upgraded)))
     }
 
     /// The addresses that a request may go to, in their turn.
@@ -123,7 +125,12 @@ impl Forwarder {
         scheme: Scheme,
     ) -> Result<Vec<SocketAddr>, Response<Body>> {
         let world = self.world.borrow().clone();
-        let asked = path::asked(head.uri.path());
+        let asked = path::asked(head.uri.path()).ok_or_else(|| {
+            own(
+                StatusCode::BAD_REQUEST,
+                "the path can be read in several ways",
+            )
+        })?;
         let target = world.routes.find(&headers::host(authority), &asked);
         let target = target.ok_or_else(|| {
             own(
@@ -226,17 +233,17 @@ fn failed(error: &Error) -> Response<Body> {
 /// A backend's answer, as the client gets it.
 fn answered(mut response: Response<Incoming>, client: Option<OnUpgrade>) -> Response<Body> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        let protocol = response.headers().get(http::header::UPGRADE).cloned();
-        let (Some(client), Some(protocol)) = (client, protocol) else {
+        let client = client.filter(|_| headers::names_websocket(response.headers()));
+        let Some(client) = client else {
             return own(
                 StatusCode::BAD_GATEWAY,
                 "the endpoint goes on with a protocol that nobody asked for",
             );
         };
         tokio::spawn(tunnel::carry(client, hyper::upgrade::on(&mut response)));
-        headers::strip(response.headers_mut(), Some(protocol));
+        headers::strip(response.headers_mut(), true);
         return response.map(|_| empty());
     }
-    headers::strip(response.headers_mut(), None);
+    headers::strip(response.headers_mut(), false);
     response.map(|body| Timed::new(body, RESPONSE, Progress::new()).boxed_unsync())
 }

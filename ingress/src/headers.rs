@@ -4,7 +4,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, HeaderValue, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, Version, request, uri};
+use http::{HeaderMap, Method, Version, request, uri};
 use std::net::IpAddr;
 
 const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
@@ -13,9 +13,13 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// The one protocol that may be gone on with instead of HTTP (RFC 6455). In others, HTTP/2 in
+/// the clear for one, there may be more requests, which would get past the rules.
+const WEBSOCKET: &str = "websocket";
 /// What is for the next hop alone (RFC 9110, 7.6.1), beside what `Connection` names.
-const HOP_BY_HOP: [HeaderName; 7] = [
+const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
+    HeaderName::from_static("http2-settings"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     TE,
@@ -42,15 +46,24 @@ impl Scheme {
     }
 }
 
-/// The host that a request is for, as it was named: with its port, if it has one.
+/// The host that a request is for, as it was named: with its port, if it has one. None if it
+/// can't be a host, or there are several.
 pub fn authority(head: &request::Parts) -> Option<String> {
-    let named = head.headers.get(HOST);
-    let named = named.and_then(|host| host.to_str().ok());
+    let mut fields = head.headers.get_all(HOST).iter();
+    let named = fields.next().and_then(|host| host.to_str().ok());
+    if fields.next().is_some() {
+        return None;
+    }
     // HTTP/2 has it in the target, and so have requests made for proxies.
     let target = head.uri.authority().map(uri::Authority::as_str);
     let named = target.or(named)?;
-    named.parse::<uri::Authority>().ok()?;
-    (!named.contains('@')).then(|| named.to_owned())
+    let authority: uri::Authority = named.parse().ok()?;
+    if named.contains('@') || host(named).is_empty() {
+        return None;
+    }
+    let port = named.strip_prefix(authority.host())?.strip_prefix(':');
+    let is_port = |port: &str| port.is_empty() || authority.port_u16().is_some();
+    port.is_none_or(is_port).then(|| named.to_owned())
 }
 
 /// The name alone, in small letters.
@@ -63,30 +76,32 @@ pub fn host(authority: &str) -> String {
     name.trim_end_matches('.').to_ascii_lowercase()
 }
 
-/// The protocol that a client wants to go on with instead of HTTP/1.1.
-pub fn upgrade(head: &request::Parts) -> Option<HeaderValue> {
-    let asked = head.version == Version::HTTP_11 && names(&head.headers, "upgrade");
-    asked.then(|| head.headers.get(UPGRADE).cloned()).flatten()
+/// Whether a client wants to go on with a WebSocket instead of HTTP/1.1.
+pub fn asks_for_websocket(head: &request::Parts) -> bool {
+    let may = head.version == Version::HTTP_11 && head.method == Method::GET;
+    let mut named = list(&head.headers, CONNECTION);
+    may && named.any(|name| name.eq_ignore_ascii_case("upgrade")) && names_websocket(&head.headers)
 }
 
-/// Whether `Connection` names a header.
-fn names(headers: &HeaderMap, name: &str) -> bool {
-    connection(headers).any(|named| named.eq_ignore_ascii_case(name))
+/// Whether `Upgrade` names the WebSocket.
+pub fn names_websocket(headers: &HeaderMap) -> bool {
+    list(headers, UPGRADE).any(|protocol| protocol.eq_ignore_ascii_case(WEBSOCKET))
 }
 
-fn connection(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(CONNECTION).into_iter();
+/// What a header lists.
+fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter();
     let values = values.filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// Takes away what is for this hop alone, and says where to go on if a protocol is agreed upon.
-pub fn strip(headers: &mut HeaderMap, upgrade: Option<HeaderValue>) {
+/// Takes away what is for this hop alone, and says that a WebSocket follows, if one does.
+pub fn strip(headers: &mut HeaderMap, websocket: bool) {
     // A length beside another coding is how requests are smuggled.
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
-    let named: Vec<HeaderName> = connection(headers)
+    let named: Vec<HeaderName> = list(headers, CONNECTION)
         .filter_map(|name| name.parse().ok())
         // These say how a message is to be read, and for whom it is.
         .filter(|name| ![CONTENT_LENGTH, HOST].contains(name))
@@ -94,18 +109,23 @@ pub fn strip(headers: &mut HeaderMap, upgrade: Option<HeaderValue>) {
     for name in named.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
-    if let Some(protocol) = upgrade {
+    if websocket {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol);
+        headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
     }
 }
 
 /// Makes a request's headers those that a backend is sent. What a client says of where it
 /// comes from is not believed.
-pub fn forward(head: &mut request::Parts, authority: &str, client: IpAddr, scheme: Scheme) {
-    let upgrade = upgrade(head);
+pub fn forward(
+    head: &mut request::Parts,
+    authority: &str,
+    client: IpAddr,
+    scheme: Scheme,
+    websocket: bool,
+) {
     let headers = &mut head.headers;
-    strip(headers, upgrade);
+    strip(headers, websocket);
     // The server has asked the client to go on, or will.
     headers.remove(EXPECT);
     headers.remove(FORWARDED);
@@ -165,7 +185,9 @@ mod tests {
 
     fn forwarded(headers: &[(&str, &str)]) -> request::Parts {
         let mut head = head(headers);
-        forward(&mut head, "a.b:80", [192, 0, 2, 1].into(), Scheme::Http);
+        let websocket = asks_for_websocket(&head);
+        let client = [192, 0, 2, 1].into();
+        forward(&mut head, "a.b:80", client, Scheme::Http, websocket);
         head
     }
 
@@ -183,8 +205,21 @@ mod tests {
             authority(&head(&[("host", "a.b:1")])).as_deref(),
             Some("a.b:1")
         );
-        assert_eq!(authority(&head(&[("host", "u@a.b")])), None);
-        assert_eq!(authority(&head(&[("host", "a b")])), None);
+        for no_host in [
+            "u@a.b",
+            "a b",
+            "",
+            ":80",
+            ".",
+            "a.b:x",
+            "a.b:80:80",
+            "a.b:65536",
+            "a/b",
+        ] {
+            assert_eq!(authority(&head(&[("host", no_host)])), None, "{no_host:?}");
+        }
+        let two = head(&[("host", "a.b"), ("host", "a.b")]);
+        assert_eq!(authority(&two), None, "RFC 9112, 3.2");
         assert_eq!(authority(&head(&[])), None);
         let mut full = head(&[("host", "other")]);
         full.uri = "http://a.b/x".parse().unwrap();
@@ -199,6 +234,7 @@ mod tests {
             ("keep-alive", "timeout=5"),
             ("te", "trailers"),
             ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABkAAQAAP__"),
             ("transfer-encoding", "chunked"),
             ("content-length", "5"),
             ("expect", "100-continue"),
@@ -210,6 +246,7 @@ mod tests {
             "keep-alive",
             "te",
             "upgrade",
+            "http2-settings",
             "expect",
         ] {
             assert_eq!(told(&head, gone), [""; 0], "{gone}");
@@ -221,13 +258,27 @@ mod tests {
     }
 
     #[test]
-    fn upgrades_go_through() {
-        let head = forwarded(&[
-            ("connection", "keep-alive, Upgrade"),
-            ("upgrade", "websocket"),
-        ]);
-        assert_eq!(told(&head, "connection"), ["upgrade"]);
-        assert_eq!(told(&head, "upgrade"), ["websocket"]);
+    fn websockets_alone_go_through() {
+        for (protocol, expected) in [
+            ("WebSocket", &["websocket"][..]),
+            ("h2c, websocket", &["websocket"]),
+            ("h2c", &[]),
+            ("SPDY/3.1", &[]),
+        ] {
+            let head = forwarded(&[
+                ("connection", "keep-alive, Upgrade, HTTP2-Settings"),
+                ("upgrade", protocol),
+                ("http2-settings", "AAMAAABkAAQAAP__"),
+            ]);
+            assert_eq!(told(&head, "upgrade"), expected, "{protocol}");
+            let is_one = !expected.is_empty();
+            assert_eq!(told(&head, "connection").len(), usize::from(is_one));
+            assert_eq!(told(&head, "http2-settings"), [""; 0]);
+        }
+        let mut post = head(&[("connection", "upgrade"), ("upgrade", "websocket")]);
+        assert!(asks_for_websocket(&post));
+        post.method = Method::POST;
+        assert!(!asks_for_websocket(&post), "RFC 6455, 4.1");
     }
 
     #[test]

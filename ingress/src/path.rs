@@ -21,16 +21,13 @@ pub struct RulePath {
 }
 
 impl RulePath {
-    /// A path of this type.
+    /// A path of this type, spelled in whichever way.
     pub fn new(kind: PathType, path: &str) -> Self {
-        let path = match kind {
-            PathType::Exact => path,
-            PathType::Prefix => path.trim_end_matches('/'),
-        };
-        Self {
-            kind,
-            path: path.to_owned(),
+        let mut path = asked(path).unwrap_or_else(|| path.to_owned());
+        if kind == PathType::Prefix {
+            path.truncate(path.trim_end_matches('/').len());
         }
+        Self { kind, path }
     }
 
     /// Whether it means a path, which is one of [`asked`].
@@ -50,31 +47,44 @@ impl RulePath {
     }
 }
 
-/// The path that is asked for, as rules are compared with it: decoded, and without `.` and
-/// `..`, so that nobody gets past a rule by another spelling. The backend is sent what was
-/// asked for.
-pub fn asked(path: &str) -> String {
+/// The path that is asked for, as rules are compared with it: decoded, with one slash where
+/// there are several, and without `.` and `..`, so that nobody gets past a rule by another
+/// spelling. The backend is sent what was asked for.
+///
+/// None where a backend might well read another path than this: with a `..` beside an encoded
+/// slash or several slashes, which not all take for one; with parameters at a `.` or `..`
+/// (`..;x`), which some drop; and with a zero byte, at which some end.
+pub fn asked(path: &str) -> Option<String> {
     let decoded = percent_decode_str(path).decode_utf8_lossy();
-    if !decoded.contains("/.") {
-        return decoded.into_owned();
+    if decoded.contains('\0') {
+        return None;
     }
+    let Some(elements) = decoded.strip_prefix('/') else {
+        // The `*` of OPTIONS.
+        return Some(decoded.into_owned());
+    };
+    let encoded = decoded.matches('/').count() > path.matches('/').count();
+    let is_plain = !encoded && !decoded.contains("//");
     let mut kept: Vec<&str> = Vec::new();
-    let mut elements = decoded.split('/').skip(1).peekable();
+    let mut elements = elements.split('/').peekable();
     while let Some(element) = elements.next() {
-        let is_last = elements.peek().is_none();
         match element {
-            "." if is_last => kept.push(""),
-            "." => {}
-            ".." => {
+            "" | "." => {}
+            ".." if is_plain => {
                 kept.pop();
-                if is_last {
-                    kept.push("");
-                }
             }
-            other => kept.push(other),
+            ".." => return None,
+            other if other.starts_with(".;") || other.starts_with("..;") => return None,
+            other => {
+                kept.push(other);
+                continue;
+            }
+        }
+        if elements.peek().is_none() {
+            kept.push("");
         }
     }
-    format!("/{}", kept.join("/"))
+    Some(format!("/{}", kept.join("/")))
 }
 
 #[cfg(test)]
@@ -120,9 +130,32 @@ mod tests {
             ("/a/b/..", "/a/"),
             ("/../../a", "/a"),
             ("/.well-known/x", "/.well-known/x"),
-            ("/a//b", "/a//b"),
+            ("/a//b", "/a/b"),
+            ("//admin//", "/admin/"),
+            ("/a%2Fb", "/a/b"),
+            ("/a%252Fb", "/a%2Fb"),
+            ("/..a/b;c", "/..a/b;c"),
+            ("*", "*"),
         ] {
-            assert_eq!(asked(path), expected, "{path}");
+            assert_eq!(asked(path).as_deref(), Some(expected), "{path}");
+        }
+        let rule = RulePath::new(PathType::Prefix, "/a%20b/");
+        assert!(rule.matches("/a b/c"));
+    }
+
+    /// Whether they are `/admin` or `/public` depends on who reads them.
+    #[test]
+    fn what_can_be_read_in_several_ways_is_nobodys() {
+        for path in [
+            "/admin/x%2F..%2F..%2Fpublic",
+            "/public%2f..%2fadmin",
+            "/public/x//../../admin",
+            "/public/..;/admin",
+            "/public/%2e%2e;x=1/admin",
+            "/.;/admin",
+            "/admin%00",
+        ] {
+            assert_eq!(asked(path), None, "{path}");
         }
     }
 }

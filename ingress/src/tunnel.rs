@@ -1,4 +1,4 @@
-//! What two sides have agreed to go on with instead of HTTP, WebSockets for one.
+//! WebSockets: what two sides have agreed to go on with instead of HTTP.
 
 use crate::bodies::Progress;
 use hyper::upgrade::OnUpgrade;

@@ -37,8 +37,10 @@ enum Manner {
     Breaks,
     /// Reads, and says nothing.
     Silent,
-    /// Goes on with another protocol, in which it repeats what it hears.
-    Upgrades,
+    /// Goes on with this protocol, in which it repeats what it hears.
+    Upgrades(&'static str),
+    /// Answers with what it got, of requests whose bodies end with a line `end`.
+    Tells,
     /// Sends back each chunk of a body when it comes.
     Repeats,
 }
@@ -79,12 +81,25 @@ async fn talk(stream: TcpStream, manner: Manner, asked: Arc<AtomicUsize>) -> Opt
             Manner::AnswersOnce => return stream.write_all(answer.as_bytes()).await.ok(),
             Manner::Breaks => return None,
             Manner::Silent => std::future::pending().await,
-            Manner::Upgrades => {
-                let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+            Manner::Upgrades(protocol) => {
+                let answer = format!(
+                    "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\r\n"
+                );
                 stream.write_all(answer.as_bytes()).await.ok()?;
                 let mut heard = [0; 5];
                 stream.read_exact(&mut heard).await.ok()?;
                 return stream.write_all(&heard).await.ok();
+            }
+            Manner::Tells => {
+                let mut got = head.to_ascii_lowercase();
+                if got.contains("content-length: ") || got.contains("transfer-encoding: ") {
+                    while !got.ends_with("end\r\n") {
+                        stream.read_line(&mut got).await.ok()?;
+                    }
+                }
+                let length = got.len();
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{got}");
+                return stream.write_all(answer.as_bytes()).await.ok();
             }
             Manner::Repeats => {
                 let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -110,7 +125,8 @@ async fn head(stream: &mut BufReader<TcpStream>) -> Option<String> {
     Some(head)
 }
 
-/// The controller, with a Service `web` behind the host `web`.
+/// The controller, with a Service `web` behind the host `web`, and `admin` behind its path
+/// `/admin`.
 struct Controller {
     http: SocketAddr,
     stop: CancellationToken,
@@ -120,24 +136,34 @@ struct Controller {
 
 impl Controller {
     async fn start(endpoints: Vec<SocketAddr>) -> Self {
+        Self::start_with(endpoints, vec![]).await
+    }
+
+    async fn start_with(web: Vec<SocketAddr>, admin: Vec<SocketAddr>) -> Self {
         tls::install_provider();
-        let backend = Backend {
-            service: ObjectKey::new("d", "web"),
+        let backend = |service: &str| Backend {
+            service: ObjectKey::new("d", service),
             port: Port::Number(80),
         };
-        let target = |to_https| {
-            Arc::new(Target {
-                ingress: ObjectKey::new("d", "web"),
-                backend: Some(backend.clone()),
-                to_https,
-            })
-        };
         let mut world = World::default();
-        let all = || RulePath::new(PathType::Prefix, "/");
-        world.routes.add(Host::new("web"), all(), target(false));
-        world.routes.add(Host::new("safe"), all(), target(true));
-        let endpoints = Endpoints::new(endpoints, None);
-        world.backends.insert(backend.clone(), Ok(endpoints));
+        for (host, path, service, to_https) in [
+            ("web", "/", "web", false),
+            ("web", "/admin", "admin", false),
+            ("", "/any", "web", false),
+            ("safe", "/", "web", true),
+        ] {
+            let target = Arc::new(Target {
+                ingress: ObjectKey::new("d", "web"),
+                backend: Some(backend(service)),
+                to_https,
+            });
+            let path = RulePath::new(PathType::Prefix, path);
+            world.routes.add(Host::new(host), path, target);
+        }
+        for (service, endpoints) in [("web", web), ("admin", admin)] {
+            let endpoints = Endpoints::new(endpoints, None);
+            world.backends.insert(backend(service), Ok(endpoints));
+        }
         let (sender, world) = watch::channel(Arc::new(world));
         let forwarder = Arc::new(Forwarder::new(world, Upstream::new(RESPONSE)));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -254,19 +280,198 @@ async fn connections_that_ended_unseen_cost_nobody_an_answer() {
 }
 
 #[tokio::test]
-async fn other_protocols_are_carried() {
-    let pod = pod(Manner::Upgrades).await;
+async fn websockets_are_carried() {
+    let pod = pod(Manner::Upgrades("websocket")).await;
     let controller = Controller::start(vec![pod.address]).await;
     let mut stream = controller.connect().await;
-    let asked = "GET / HTTP/1.1\r\nhost: web\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    let asked = "GET / HTTP/1.1\r\nhost: web\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
     stream.write_all(asked.as_bytes()).await.unwrap();
     let answer = answer(&mut stream).await;
     assert_eq!(status(&answer), 101);
-    assert!(answer.0.contains("upgrade: echo\r\n"), "{}", answer.0);
+    assert!(answer.0.contains("upgrade: websocket\r\n"), "{}", answer.0);
     stream.write_all(b"hello").await.unwrap();
     let mut heard = [0; 5];
     stream.read_exact(&mut heard).await.unwrap();
     assert_eq!(&heard, b"hello");
+}
+
+/// In HTTP/2 there may be requests for which nobody has looked at the rules.
+#[tokio::test]
+async fn nothing_else_is_gone_on_with() {
+    let asking = |protocol: &str| {
+        format!(
+            "GET / HTTP/1.1\r\nhost: web\r\nconnection: upgrade, http2-settings\r\nupgrade: {protocol}\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n"
+        )
+    };
+    let tells = pod(Manner::Tells).await;
+    let controller = Controller::start(vec![tells.address]).await;
+    let told = controller.ask(&asking("h2c")).await;
+    assert_eq!(status(&told), 200);
+    for gone in ["h2c", "upgrade", "http2-settings"] {
+        assert!(!told.1.contains(gone), "{}", told.1);
+    }
+    // Neither if the pod says so by itself.
+    let upgrades = pod(Manner::Upgrades("h2c")).await;
+    let controller = Controller::start(vec![upgrades.address]).await;
+    for protocol in ["h2c", "websocket"] {
+        let answer = controller.ask(&asking(protocol)).await;
+        assert_eq!(status(&answer), 502, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_ends_where_all_say_it_ends() {
+    let pod = pod(Manner::Tells).await;
+    let controller = Controller::start(vec![pod.address]).await;
+    let chunks = "5\r\nend\r\n\r\n0\r\n\r\n";
+    for framing in [
+        "content-length: 5\r\ntransfer-encoding: chunked, identity",
+        "content-length: 5\r\ntransfer-encoding: xchunked",
+        "transfer-encoding : chunked",
+        "transfer-encoding:\r\n chunked",
+        "content-length: 5\r\ncontent-length: 6",
+        "content-length: 5, 6",
+        "content-length: +5",
+        "content-length: 0x5",
+        "content-length: -1",
+    ] {
+        let asked = format!("POST / HTTP/1.1\r\nhost: web\r\n{framing}\r\n\r\n{chunks}");
+        assert_eq!(status(&controller.ask(&asked).await), 400, "{framing}");
+    }
+    let old = "POST / HTTP/1.0\r\nhost: web\r\ntransfer-encoding: chunked\r\n\r\n";
+    assert_eq!(status(&controller.ask(old).await), 400);
+    assert_eq!(pod.asked.load(Ordering::SeqCst), 0);
+    // Of two that don't fit the coding counts, and the pod hears of that alone.
+    for framing in [
+        "content-length: 3\r\ntransfer-encoding: chunked",
+        "transfer-encoding: chunked\r\ncontent-length: 3",
+    ] {
+        let asked = format!("POST / HTTP/1.1\r\nhost: web\r\n{framing}\r\n\r\n{chunks}");
+        let told = controller.ask(&asked).await.1;
+        assert!(told.contains("transfer-encoding: chunked\r\n"), "{told}");
+        assert!(!told.contains("content-length"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_reach_the_pod_whatever_the_method() {
+    let pod = pod(Manner::Tells).await;
+    let controller = Controller::start(vec![pod.address]).await;
+    for method in ["GET", "DELETE", "POST"] {
+        let asked = format!(
+            "{method} / HTTP/1.1\r\nhost: web\r\ntransfer-encoding: chunked\r\n\r\n5\r\nend\r\n\r\n0\r\n\r\n"
+        );
+        let told = controller.ask(&asked).await.1;
+        assert!(told.ends_with("\r\n\r\n5\r\nend\r\n"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_is_the_same_however_it_is_named() {
+    let pod = pod(Manner::Tells).await;
+    let controller = Controller::start(vec![pod.address]).await;
+    for (target, host) in [
+        ("/any", "web"),
+        ("/any", "WEB:80"),
+        ("/any", "web."),
+        ("/any", "web.:8080"),
+        ("http://web/any", "other"),
+        ("HTTP://WEB:80/any", ""),
+    ] {
+        let told = controller.get(host, target).await;
+        assert_eq!(status(&told), 200, "{host} {target}");
+        assert!(told.1.starts_with("get /any http/1.1\r\n"), "{}", told.1);
+        let named = if target.starts_with('/') { host } else { "web" };
+        let named = format!("\r\nhost: {}", named.to_ascii_lowercase());
+        assert!(told.1.contains(&named), "{named}: {}", told.1);
+        assert_eq!(told.1.matches("\r\nhost: ").count(), 1);
+    }
+    let old = "GET /any HTTP/1.0\r\nhost: web\r\n\r\n";
+    assert_eq!(status(&controller.ask(old).await), 200);
+}
+
+#[tokio::test]
+async fn who_names_no_host_or_several_is_refused() {
+    let pod = pod(Manner::Answers).await;
+    let controller = Controller::start(vec![pod.address]).await;
+    for lines in [
+        "",
+        "host:\r\n",
+        "host: :80\r\n",
+        "host: .\r\n",
+        "host: web:x\r\n",
+        "host: user@web\r\n",
+        "host: web/any\r\n",
+        "host: web\r\nhost: web\r\n",
+        "host: web\r\nhost: other\r\n",
+    ] {
+        for version in ["1.0", "1.1"] {
+            let asked = format!("GET /any HTTP/{version}\r\n{lines}\r\n");
+            assert_eq!(status(&controller.ask(&asked).await), 400, "{lines:?}");
+        }
+    }
+    assert_eq!(pod.asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn nobody_gets_past_a_path_by_another_spelling() {
+    let (web, admin) = (pod(Manner::Answers).await, pod(Manner::Answers).await);
+    let controller = Controller::start_with(vec![web.address], vec![admin.address]).await;
+    let asked = || {
+        let asked = [&web, &admin].map(|pod| pod.asked.load(Ordering::SeqCst));
+        (asked[0], asked[1])
+    };
+    let to_admin = [
+        "/admin",
+        "/admin/",
+        "/admin?/../x",
+        "//admin",
+        "/./admin",
+        "/x/../admin",
+        "/%61dmin",
+        "/x/%2e%2E/admin",
+        "/admin%2Fx",
+        "/%2Fadmin",
+        "http://web//admin",
+    ];
+    for path in to_admin {
+        let before = asked();
+        assert_eq!(status(&controller.get("web", path).await), 200, "{path}");
+        assert_eq!(asked(), (before.0, before.1 + 1), "{path}");
+    }
+    for path in ["/administrator", "/ADMIN", "/admin/../x", "/x/admin"] {
+        let before = asked();
+        assert_eq!(status(&controller.get("web", path).await), 200, "{path}");
+        assert_eq!(asked(), (before.0 + 1, before.1), "{path}");
+    }
+    let before = asked();
+    for path in [
+        "/admin/x%2F..%2F..%2Fpublic",
+        "/x//../admin",
+        "/x/..;/admin",
+        "/admin%00",
+        "%2Fadmin",
+    ] {
+        assert_eq!(status(&controller.get("web", path).await), 400, "{path}");
+    }
+    assert_eq!(asked(), before);
+}
+
+#[tokio::test]
+async fn heads_have_an_end() {
+    let pod = pod(Manner::Answers).await;
+    let controller = Controller::start(vec![pod.address]).await;
+    let many = "x: y\r\n".repeat(200);
+    let large = format!("x: {}\r\n", "y".repeat(1 << 20));
+    for lines in [many, large] {
+        let mut stream = controller.connect().await;
+        let asked = format!("GET / HTTP/1.1\r\nhost: web\r\n{lines}\r\n");
+        // It may be refused before its end.
+        let _ = stream.write_all(asked.as_bytes()).await;
+        let head = head(&mut stream).await.unwrap();
+        assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
+    }
+    assert_eq!(pod.asked.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
