@@ -2,12 +2,12 @@
 
 use crate::cli::Arguments;
 use crate::line::Object;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use http::Request;
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
 
 /// Why a cluster can't be asked.
 #[derive(Debug, thiserror::Error)]
@@ -195,24 +195,31 @@ impl Cluster {
         self.list(resource, &service.namespace, &query).await
     }
 
-    /// The Services that select a pod.
-    pub async fn services_of(&self, pod: &Object) -> Vec<(Object, String)> {
-        let Ok(Some(value)) = self.get(pod).await else {
-            return Vec::new();
+    /// The Services of a namespace that select one of these pods of it. That takes two
+    /// requests, however many pods they are.
+    pub async fn services_of(&self, namespace: &str, pods: &[&Object]) -> Vec<(Object, String)> {
+        let found = async {
+            match pods {
+                [pod] => self.get(pod).await.ok().flatten().into_iter().collect(),
+                _ => self.list("pods", namespace, "").await,
+            }
         };
-        let labels = &value["metadata"]["labels"];
-        let selects = |service: &Value| {
+        let (services, mut found) = join(self.list("services", namespace, ""), found).await;
+        found.retain(|pod| pods.iter().any(|one| pod["metadata"]["name"] == *one.name));
+        let selects = |service: &Value, pod: &Value| {
+            let labels = &pod["metadata"]["labels"];
             let selector = service["spec"]["selector"].as_object();
             selector.is_some_and(|selector| {
                 !selector.is_empty() && selector.iter().all(|(name, value)| labels[name] == *value)
             })
         };
-        let services = self.list("services", &pod.namespace, "").await;
-        let ours = services.iter().filter(|service| selects(service));
+        let ours = services
+            .iter()
+            .filter(|service| found.iter().any(|pod| selects(service, pod)));
         ours.map(|service| named("services", service)).collect()
     }
 
-    /// What the objects with these UIDs own, and what that owns, with how many owners are
+    /// What the object with this UID owns, and what that owns, with how many owners are
     /// between.
     pub async fn owned(&self, namespace: &str, uid: &str) -> Vec<(Object, String, usize)> {
         const OWNED: [&str; 4] = [
@@ -228,24 +235,7 @@ impl Cluster {
                 .collect::<Vec<_>>()
         });
         let all: Vec<_> = join_all(lists).await.into_iter().flatten().collect();
-        let (mut owners, mut found) = (BTreeSet::from([uid.to_owned()]), Vec::new());
-        for depth in 1.. {
-            let is_owned = |value: &Value| owner_uids(value).any(|uid| owners.contains(uid));
-            let children = all.iter().filter(|(_, value)| is_owned(value));
-            let children: Vec<_> = children
-                .map(|(resource, value)| named(resource, value))
-                .collect();
-            owners = children.iter().map(|(_, uid)| uid.clone()).collect();
-            if children.is_empty() {
-                break;
-            }
-            found.extend(
-                children
-                    .into_iter()
-                    .map(|(object, uid)| (object, uid, depth)),
-            );
-        }
-        found
+        descendants(&all, uid)
     }
 
     /// The object that an event or an owner reference names, by its kind.
@@ -262,6 +252,36 @@ impl Cluster {
             name: text("name").to_owned(),
         })
     }
+}
+
+/// Those of the objects that the one with this UID owns, and what these own, with how many
+/// owners are between. Each is met once, for objects may own each other.
+fn descendants(all: &[(&str, Value)], uid: &str) -> Vec<(Object, String, usize)> {
+    let mut owned: HashMap<&str, Vec<&(&str, Value)>> = HashMap::new();
+    for object in all {
+        for owner in owner_uids(&object.1) {
+            owned.entry(owner).or_default().push(object);
+        }
+    }
+    let mut met = HashSet::from([uid.to_owned()]);
+    let (mut owners, mut found) = (vec![uid.to_owned()], Vec::new());
+    for depth in 1.. {
+        let mut children = Vec::new();
+        for owner in &owners {
+            for (resource, value) in owned.get(owner.as_str()).into_iter().flatten() {
+                let (object, uid) = named(resource, value);
+                if met.insert(uid.clone()) {
+                    children.push(uid.clone());
+                    found.push((object, uid, depth));
+                }
+            }
+        }
+        if children.is_empty() {
+            break;
+        }
+        owners = children;
+    }
+    found
 }
 
 /// The UIDs of an object's owners.
@@ -355,5 +375,27 @@ mod tests {
             "/apis/apps/v1/namespaces/shop/deployments/web"
         );
         assert_eq!(kind.path("", ""), "/apis/apps/v1/deployments");
+    }
+
+    #[test]
+    fn objects_that_own_each_other_are_met_once() {
+        let object = |name: &str, owners: &[&str]| {
+            let owners: Vec<Value> = owners.iter().map(|uid| json!({"uid": uid})).collect();
+            let metadata = json!({"name": name, "uid": name, "ownerReferences": owners});
+            ("pods", json!({"metadata": metadata}))
+        };
+        let all = [
+            object("a", &["root", "b"]),
+            object("b", &["a"]),
+            object("self", &["self", "b"]),
+            object("root", &["b"]),
+            object("other", &["nobody"]),
+        ];
+        let found = descendants(&all, "root");
+        let found: Vec<(&str, usize)> = found
+            .iter()
+            .map(|(object, _, depth)| (object.name.as_str(), *depth))
+            .collect();
+        assert_eq!(found, [("a", 1), ("b", 2), ("self", 3)]);
     }
 }

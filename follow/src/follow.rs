@@ -12,8 +12,9 @@ use crate::output::Output;
 use crate::readiness::{self, Readiness};
 use crate::story::{Cause, Entry, Story};
 use crate::summary::Times;
+use futures_util::future::join_all;
 use futures_util::stream::StreamExt;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::process::ExitStatus;
 use std::time::Duration;
 use tokio::process::Child;
@@ -99,6 +100,7 @@ pub async fn follow(arguments: &Arguments) -> Result<End, Error> {
         times: Times::default(),
         held: Vec::new(),
         seen: HashSet::new(),
+        sought: None,
         has_steps,
         news: Instant::now(),
         looked: None,
@@ -132,6 +134,8 @@ struct Following<'a> {
     held: Vec<(Instant, Entry)>,
     /// Pods whose Services are known.
     seen: HashSet<Object>,
+    /// When Services were asked for last.
+    sought: Option<Instant>,
     has_steps: bool,
     /// When something came last.
     news: Instant,
@@ -303,21 +307,35 @@ impl Following<'_> {
         Ok(())
     }
 
-    /// Follows the Services that select pods which are followed since a moment ago.
+    /// Follows the Services that select pods which are followed since a moment ago. Pods that
+    /// come at about the same time are asked about together.
     async fn find_services(&mut self) {
+        if self.sought.is_some_and(|at| at.elapsed() < TICK) {
+            return;
+        }
         let all = self.story.followed().iter();
         let pods: Vec<Object> = all
             .filter(|followed| followed.object.resource == "pods")
             .map(|followed| followed.object.clone())
             .filter(|pod| !self.seen.contains(pod))
             .collect();
-        for pod in pods {
-            for (service, uid) in self.cluster.services_of(&pod).await {
-                let entries = self.story.follow(service, &uid, 0);
-                self.hold(entries);
-            }
-            self.seen.insert(pod);
+        if pods.is_empty() {
+            return;
         }
+        let mut namespaces: BTreeMap<&str, Vec<&Object>> = BTreeMap::new();
+        for pod in &pods {
+            namespaces.entry(&pod.namespace).or_default().push(pod);
+        }
+        let cluster = self.cluster;
+        let found = namespaces
+            .iter()
+            .map(|(namespace, pods)| cluster.services_of(namespace, pods));
+        for (service, uid) in join_all(found).await.into_iter().flatten() {
+            let entries = self.story.follow(service, &uid, 0);
+            self.hold(entries);
+        }
+        self.seen.extend(pods);
+        self.sought = Some(Instant::now());
     }
 
     /// Looks whether all is ready, when it is time for that.

@@ -14,7 +14,7 @@ mod feed;
 pub mod follow;
 pub mod line;
 pub mod moment;
-mod output;
+pub mod output;
 pub mod readiness;
 pub mod story;
 pub mod summary;

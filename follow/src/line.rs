@@ -64,8 +64,11 @@ pub struct Object {
 }
 
 impl Object {
-    /// As people name it: `pod/web`, `deployment.apps/web`.
+    /// As people name it: `pod/web`, `deployment.apps/web`; `pods`, if it is about many.
     pub fn short(&self) -> String {
+        if self.name.is_empty() {
+            return self.resource.clone();
+        }
         let (plural, group) = match self.resource.split_once('.') {
             Some((plural, group)) => (plural, format!(".{group}")),
             None => (self.resource.as_str(), String::new()),
@@ -149,5 +152,10 @@ mod tests {
             };
             assert_eq!(object.short(), expected);
         }
+        let many = Object {
+            resource: "pods".into(),
+            ..Object::default()
+        };
+        assert_eq!(many.short(), "pods");
     }
 }

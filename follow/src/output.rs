@@ -6,6 +6,7 @@ use crate::line::Step;
 use crate::story::Entry;
 use crate::words;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::io::Write;
 
 /// Shows entries in the order of their times.
@@ -75,7 +76,7 @@ impl Output {
         let indent = "  ".repeat(entry.depth);
         let object = match head.object.resource.is_empty() {
             true => String::new(),
-            false => head.object.short(),
+            false => printable(&head.object.short()).into_owned(),
         };
         // An object is named once for what follows each other.
         let shown = match object == self.last || object.is_empty() {
@@ -85,14 +86,15 @@ impl Output {
         if !object.is_empty() {
             self.last = object;
         }
-        let mut text = words::say(entry);
+        let mut text = printable(&words::say(entry)).into_owned();
         if let Some(last) = others.last() {
             let others: Vec<String> = others.iter().map(|other| process(other)).collect();
             let within = words::time(last.at() - entry.at());
             text.push_str(&format!("; within {within} so do {}", others.join(", ")));
         }
         if self.all && !head.audit_id.is_empty() {
-            text.push_str(&format!(" {DIM}[{}]{PLAIN}", head.audit_id));
+            let audit_id = printable(&head.audit_id);
+            text.push_str(&format!(" {DIM}[{audit_id}]{PLAIN}"));
         }
         write_line(&format!(
             "{since:>8.3} {DIM}{by:<32}{PLAIN} {indent}{shown}{text}"
@@ -101,7 +103,7 @@ impl Output {
 
     /// Says something about the showing itself.
     pub fn note(&self, text: &str) {
-        eprintln!("hardway-follow: {text}");
+        eprintln!("hardway-follow: {}", printable(text));
     }
 
     /// The end.
@@ -112,11 +114,12 @@ impl Output {
             })),
             Form::Text => {
                 write_line("");
-                summary.iter().for_each(|line| write_line(line));
+                summary.iter().for_each(|line| write_line(&printable(line)));
                 write_line(&format!(
-                    "{BOLD}{}{PLAIN}{}{message}",
+                    "{BOLD}{}{PLAIN}{}{}",
                     end.as_str(),
-                    if message.is_empty() { "" } else { ": " }
+                    if message.is_empty() { "" } else { ": " },
+                    printable(message)
                 ));
             }
         }
@@ -125,10 +128,25 @@ impl Output {
 
 fn process(entry: &Entry) -> String {
     let head = entry.moment.head();
+    let process = printable(&head.process);
     match head.host.as_str() {
-        "" => head.process.clone(),
-        host => format!("{}@{host}", head.process),
+        "" => process.into_owned(),
+        host => format!("{process}@{}", printable(host)),
     }
+}
+
+/// Text from the cluster, without what a terminal takes for commands: whoever may write an
+/// event or run a pod could move the cursor, or change what was shown before.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let shown = text.chars().map(|char| match char {
+        _ if char.is_whitespace() && char.is_ascii() => ' ',
+        _ if char.is_control() => char::REPLACEMENT_CHARACTER,
+        _ => char,
+    });
+    shown.collect()
 }
 
 fn show_json(entry: &Entry) {
@@ -151,4 +169,21 @@ fn write_json(value: &impl Serialize) {
 /// Colours go to terminals alone. Who doesn't read any more misses nothing.
 fn write_line(line: &str) {
     let _ = writeln!(anstream::stdout(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_commands_no_terminal() {
+        for (text, expected) in [
+            ("pulls image größe", "pulls image größe"),
+            ("a\x1b[2Jb\x07", "a\u{fffd}[2Jb\u{fffd}"),
+            ("one\r\ntwo\tthree", "one  two three"),
+            ("\u{9b}31m", "\u{fffd}31m"),
+        ] {
+            assert_eq!(printable(text), expected);
+        }
+    }
 }

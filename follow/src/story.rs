@@ -203,6 +203,10 @@ impl Story {
     /// How far the object of a moment is from what was asked for; it is followed from now on.
     fn depth_of(&mut self, moment: &Moment, is_cause: bool) -> Option<usize> {
         let head = moment.head();
+        // Of many objects, or of one that has got no name: those have their own moments.
+        if head.object.name.is_empty() {
+            return is_cause.then_some(0);
+        }
         if let Some(at) = self.known(head) {
             if self.followed[at].uid.is_empty() && !head.uid.is_empty() {
                 self.followed[at].uid.clone_from(&head.uid);
@@ -222,9 +226,12 @@ impl Story {
     }
 
     /// The object that a step is about, if it is followed. One that came in the place of
-    /// another of its name is followed as that was.
+    /// another of its name is followed as that was. A UID is that of one kind of objects:
+    /// whoever reports it for others is mistaken.
     fn known(&self, step: &Step) -> Option<usize> {
-        let by_uid = self.by_uid.get(&step.uid).filter(|_| !step.uid.is_empty());
+        let by_uid = self.by_uid.get(&step.uid).filter(|at| {
+            !step.uid.is_empty() && self.followed[**at].object.resource == step.object.resource
+        });
         by_uid.or_else(|| self.by_object.get(&step.object)).copied()
     }
 
@@ -384,5 +391,29 @@ mod tests {
             story.take(Moment::of(step(at, "heard", "pods", "other", "")));
         }
         assert_eq!(story.others.len(), MOST_OTHERS);
+    }
+
+    #[test]
+    fn a_uid_is_that_of_one_kind_of_objects() {
+        let mut story = Story::new(Cause::Nothing);
+        story.follow(object("pods", "web"), "uid-web", 0);
+        let mut odd = step(1, "status", "services", "odd", "a");
+        odd.uid = "uid-web".into();
+        assert_eq!(story.take(Moment::of(odd)), []);
+        let own = step(2, "status", "pods", "web", "a");
+        assert_eq!(story.take(Moment::of(own)).len(), 1);
+    }
+
+    #[test]
+    fn a_request_about_many_is_shown_and_its_objects_are_followed() {
+        let mut story = Story::new(Cause::Agent("me".into()));
+        for (at, name) in ["a", "b", ""].into_iter().enumerate() {
+            let mut request = step(at as i64, "request", "configmaps", name, "many");
+            request.details.insert("agent".into(), "me/v1".into());
+            assert_eq!(story.take(Moment::of(request)).len(), 1, "{name:?}");
+        }
+        let followed = story.followed().iter();
+        let names: Vec<&str> = followed.map(|one| one.object.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
     }
 }
