@@ -10,11 +10,15 @@ use hardway_proto::api::{self, StepReaders};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// First and longest pause after the apiserver went away.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// An apiserver that has no steps is asked again after this: it may have been replaced.
 const ASK_AGAIN: Duration = Duration::from_secs(600);
+/// For so long steps are gathered before they are handed in together.
+const GATHER: Duration = Duration::from_millis(50);
+
 /// Starts to report what this process [records](super::record). Costs nothing while nobody
 /// reads: a stream of the client's connection on which nothing comes.
 pub fn report(client: Client) {
@@ -72,21 +76,32 @@ async fn send(
     mut readers: impl Stream<Item = Result<StepReaders, Status>> + Unpin,
 ) -> Result<Option<StepReaders>, Status> {
     READING.store(true, Ordering::Relaxed);
+    // An empty one, at first, says that this is all.
+    let mut is_due = true;
     let outcome = loop {
         let batch = batch(&STEPS.lock(), instance, next);
         let (first, count) = (batch.first, batch.steps.len());
-        client.report_steps(batch).await?;
         next = first + count as u64;
-        if count == MOST_AT_ONCE {
+        if is_due || count > 0 {
+            client.report_steps(batch).await?;
+        }
+        is_due = count == MOST_AT_ONCE;
+        if is_due {
             continue;
         }
         tokio::select! {
             news = readers.next() => break news.transpose()?,
-            () = NEWS.notified() => {}
+            () = gathered(&NEWS) => {}
         }
     };
     READING.store(false, Ordering::Relaxed);
     Ok(outcome)
+}
+
+/// Waits for a step, and a moment longer for those that come with it.
+async fn gathered(news: &Notify) {
+    news.notified().await;
+    tokio::time::sleep(GATHER).await;
 }
 
 fn batch(ring: &Ring<api::Step>, instance: &str, next: u64) -> api::ReportStepsRequest {
@@ -103,6 +118,15 @@ fn batch(ring: &Ring<api::Step>, instance: &str, next: u64) -> api::ReportStepsR
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true)]
+    async fn steps_that_come_together_are_handed_in_together() {
+        let (news, begun) = (Notify::new(), Instant::now());
+        news.notify_one();
+        gathered(&news).await;
+        assert!(begun.elapsed() >= GATHER);
+    }
 
     #[test]
     fn what_is_not_known_yet_is_handed_in() {
