@@ -287,8 +287,11 @@ impl api_server::Api for Calls {
         let (reporter, record) = self
             .reporter(&call, steps::WATCH_READERS, &instance)
             .await?;
+        let (steps, objects) = (&self.pipeline.steps, self.pipeline.cache.as_ref());
+        let readers = steps.readers(reporter, objects);
+        let readers = readers.inspect_err(|status| record.failed(status))?;
         let running = (metrics::long_running("WATCH"), record.started(200));
-        let readers = self.pipeline.steps.readers(reporter).map(move |readers| {
+        let readers = readers.map(move |readers| {
             let _until_its_end = &running;
             Ok(readers)
         });

@@ -27,12 +27,8 @@ impl Calls {
         let (user, origin, record) = self.caller(call, path.into(), asked)?;
         let (digest, details) = fairness::path_digest(&user, "post", path);
         let (_, seat) = self.pipeline.seats.take_one(&user, &digest, details).await;
-        let objects = self.pipeline.cache.as_ref();
         let reporter = seat.and_then(|_seat| match origin.impersonator {
-            None => self
-                .pipeline
-                .steps
-                .reporter(&user, address, instance, objects),
+            None => Reporter::of(&user, address, instance),
             Some(_) => Err(Status::forbidden(
                 "",
                 "",

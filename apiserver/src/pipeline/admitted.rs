@@ -70,7 +70,7 @@ impl Pipeline {
             let seat = self.seats.take_plain(&request).await;
             let status = seat.err().unwrap_or(why);
             record.failed(&status);
-            request.story.end(&self.steps, &request, Err(&status));
+            request.story.turned_away(&self.steps, &request, &status);
             return Err(Box::new(Refused { request, status }));
         }
         let target = &request.target;
@@ -113,7 +113,7 @@ impl Pipeline {
             Err(status) => {
                 admitted.record.failed(&status);
                 let request = &admitted.request;
-                request.story.end(&self.steps, request, Err(&status));
+                request.story.turned_away(&self.steps, request, &status);
                 return respond(admitted.request, Err(status)).await;
             }
         };

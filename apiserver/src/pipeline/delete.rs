@@ -3,7 +3,7 @@
 use super::admission::Sent;
 use super::options::{DeleteOptions, Propagation};
 use super::write::Change;
-use super::{Object, Options, Pipeline, Request, Target, Verb, metadata, modify, present};
+use super::{Answer, Object, Options, Pipeline, Request, Target, Verb, metadata, modify, present};
 use crate::store::{StoreError, Write};
 use hardway_access::Operation;
 use hardway_proto::Status;
@@ -134,10 +134,14 @@ impl Pipeline {
                     delete: request.options.delete.clone(),
                     ..Options::default()
                 },
+                story: request.story.of_one(),
                 ..request.with(Verb::Delete, one)
             };
-            let outcome = self.delete(&one).await;
+            let outcome = self.delete(&one).await.map(Answer::Object);
             request.tell_of(&one);
+            if !outcome.as_ref().is_err_and(Status::is_not_found) {
+                one.story.end(&self.steps, &one, outcome.as_ref());
+            }
             match outcome {
                 Ok(_) => items.push(present::to_served(target, entry.value())),
                 Err(status) if status.is_not_found() => {}

@@ -33,13 +33,16 @@ pub struct Story(Option<Arc<Kept>>);
 
 struct Kept {
     audit_id: String,
+    /// That the request came in.
+    door: Step,
     so_far: Mutex<SoFar>,
 }
 
 #[derive(Default)]
 struct SoFar {
-    /// The first one is that of the request itself.
+    /// What it has met so far.
     steps: Vec<Step>,
+    is_over: bool,
     /// Name and UID of what was written, once they are known.
     object: Option<(String, String)>,
 }
@@ -72,11 +75,20 @@ impl Story {
         };
         Self(Some(Arc::new(Kept {
             audit_id: origin.audit_id.0.clone(),
-            so_far: Mutex::new(SoFar {
-                steps: vec![step],
-                object: None,
-            }),
+            door: step,
+            so_far: Mutex::default(),
         })))
+    }
+
+    /// The story of one object of the many that the request is about.
+    pub(super) fn of_one(&self) -> Self {
+        Self(self.0.as_ref().map(|kept| {
+            Arc::new(Kept {
+                audit_id: kept.audit_id.clone(),
+                door: kept.door.clone(),
+                so_far: Mutex::default(),
+            })
+        }))
     }
 
     fn note(&self, step: impl FnOnce() -> Step) {
@@ -150,21 +162,29 @@ impl Story {
 
     /// The request is answered: hands its story over.
     pub(super) fn end(&self, steps: &Steps, request: &Request, outcome: Result<&Answer, &Status>) {
+        steps.record(self.told(request, outcome).into_iter());
+    }
+
+    /// The same, for a request that was not let in.
+    pub(super) fn turned_away(&self, steps: &Steps, request: &Request, why: &Status) {
+        steps.record_refused(self.told(request, Err(why)).into_iter());
+    }
+
+    /// All its steps; none if they were told already, by who has the story, too.
+    fn told(&self, request: &Request, outcome: Result<&Answer, &Status>) -> Vec<Step> {
         let Some(kept) = &self.0 else {
-            return;
+            return Vec::new();
         };
-        let SoFar {
-            steps: noted,
-            object,
-        } = std::mem::take(&mut *kept.so_far.lock());
-        let mut noted = noted.into_iter();
-        // Told already, by who has the story, too.
-        let Some(door) = noted.next() else {
-            return;
+        let (noted, object) = {
+            let mut so_far = kept.so_far.lock();
+            if std::mem::replace(&mut so_far.is_over, true) {
+                return Vec::new();
+            }
+            (std::mem::take(&mut so_far.steps), so_far.object.take())
         };
         let target = &request.target;
         let (name, uid) = object.unwrap_or_else(|| (target.name.clone(), String::new()));
-        let door = door.ended(request.begun.elapsed());
+        let door = kept.door.clone().ended(request.begun.elapsed());
         let mut door = match outcome {
             Ok(Answer::Object(object)) if object.created => door.with("code", 201),
             Ok(_) => door.with("code", 200),
@@ -176,10 +196,11 @@ impl Story {
         let resource = qualified(target.resource.kept_group(), target.plural());
         let key = ObjectKey::new(&target.namespace, name);
         let all = std::iter::once(door).chain(noted);
-        steps.record(all.map(|step| {
+        all.map(|step| {
             step.of_object(&resource, &key, &uid)
                 .for_audit_id(&kept.audit_id)
-        }));
+        })
+        .collect()
     }
 }
 

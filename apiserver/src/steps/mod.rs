@@ -4,21 +4,25 @@
 //! ([`story`](crate::pipeline)). The other processes hand theirs in over gRPC while somebody
 //! reads ([`reporters`]); people read them as lines of JSON at [`PATH`] ([`reader`]).
 //!
-//! All that is kept is the newest steps, in one ring. A reader is a place in it, as a watcher
+//! All that is kept is the newest steps ([`rings`]). A reader is a place in them, as a watcher
 //! is in the watch cache's history: who falls behind is told how many steps were missed.
 
+mod hosts;
 mod line;
+mod pods;
 mod reader;
 mod reporters;
+mod rings;
 
 pub use reader::{Filter, Reader};
 pub use reporters::Reporter;
 
-use hardway_client::steps::ring::Ring;
-use hardway_client::steps::{Step, size};
+use hardway_client::steps::Step;
 use hardway_proto::api;
+use hosts::Hosts;
 use parking_lot::Mutex;
 use reporters::Reporters;
+use rings::{Rings, Share};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,12 +31,8 @@ use tokio::sync::watch;
 /// Where people read steps. Who may is said by RBAC, as for any path that is no resource.
 pub const PATH: &str = "/debug/hardway/steps";
 
-/// So many steps of all processes are kept …
-const MOST: usize = 8192;
-/// … of so many bytes together.
-const LARGEST: usize = 4 << 20;
-
 /// A step, and whose it is.
+#[derive(Debug)]
 struct Told {
     process: &'static str,
     host: Arc<str>,
@@ -45,8 +45,9 @@ pub struct Steps {
     host: Arc<str>,
     /// … and the address of that.
     address: IpAddr,
-    ring: Mutex<Ring<Arc<Told>>>,
+    rings: Mutex<Rings>,
     reporters: Mutex<Reporters>,
+    hosts: Hosts,
     /// Changes with every step, and with whatever else readers wait for.
     news: watch::Sender<()>,
     /// How many read.
@@ -61,8 +62,9 @@ impl Steps {
         Self {
             host: host.as_deref().map_or("", str::trim).into(),
             address,
-            ring: Mutex::new(Ring::new(MOST, LARGEST)),
+            rings: Mutex::new(Rings::new()),
             reporters: Mutex::default(),
+            hosts: Hosts::default(),
             news: watch::Sender::new(()),
             readers: watch::Sender::new(0),
             stopped: AtomicBool::new(false),
@@ -75,22 +77,32 @@ impl Steps {
         is_here.then(|| self.host.clone())
     }
 
-    /// Adds steps of the apiserver itself.
+    /// Adds steps of the apiserver itself, for a request that was let in.
     pub fn record(&self, steps: impl Iterator<Item = Step>) {
-        let told = steps.map(|step| Told {
+        self.add(Share::Own, self.told(steps));
+    }
+
+    /// The same, for one that was refused. They displace one another alone, for whoever is
+    /// refused may come again as often as they like.
+    pub fn record_refused(&self, steps: impl Iterator<Item = Step>) {
+        self.add(Share::Refused, self.told(steps));
+    }
+
+    fn told(&self, steps: impl Iterator<Item = Step>) -> impl Iterator<Item = Told> {
+        steps.map(|step| Told {
             process: "apiserver",
             host: self.host.clone(),
             step: step.into_message(),
-        });
-        self.add(told);
+        })
     }
 
-    fn add(&self, told: impl Iterator<Item = Told>) {
+    fn add(&self, share: Share, told: impl Iterator<Item = Told>) {
+        // Steps are made before the lock is taken.
+        let told: Vec<_> = told.map(rings::sized).collect();
         {
-            let mut ring = self.ring.lock();
-            for told in told {
-                let size = size(&told.step);
-                ring.push(Arc::new(told), size);
+            let mut rings = self.rings.lock();
+            for (told, size) in told {
+                rings.push(share, told, size);
             }
         }
         self.wake();

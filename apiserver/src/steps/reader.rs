@@ -1,5 +1,6 @@
 //! Who reads steps, and which.
 
+use super::rings::Place;
 use super::{Reading, Steps, Told, line};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, Stream};
@@ -115,7 +116,7 @@ pub struct Reader {
     user: User,
     filter: Filter,
     names: Names,
-    next: u64,
+    place: Place,
     news: watch::Receiver<()>,
     /// Until when the past is waited for; none once it is here.
     past: Option<Instant>,
@@ -133,14 +134,14 @@ impl Reader {
     ) -> Self {
         let news = steps.news.subscribe();
         let reading = Reading::begin(steps);
-        let next = steps.ring.lock().first();
+        let place = steps.rings.lock().oldest();
         Self {
             steps: steps.clone(),
             authorizer,
             user,
             filter,
             names: Names::default(),
-            next,
+            place,
             news,
             past: Some(Instant::now() + PATIENCE),
             over: false,
@@ -163,8 +164,8 @@ impl Reader {
                 return None;
             }
             self.news.borrow_and_update();
-            let complete = self.steps.reporters.lock().are_complete();
-            let (lost, told) = self.take();
+            let complete = self.past.is_some() && self.steps.reporters.lock().are_complete();
+            let (lost, told) = self.steps.rings.lock().take(&mut self.place, AT_ONCE);
             let mut bytes = BytesMut::new();
             if lost > 0 {
                 bytes.extend_from_slice(&line::lost(lost));
@@ -196,16 +197,6 @@ impl Reader {
                 None => self.news.changed().await.ok()?,
             }
         }
-    }
-
-    /// The next steps, and how many before them are gone.
-    fn take(&mut self) -> (u64, Vec<Arc<Told>>) {
-        let ring = self.steps.ring.lock();
-        let lost = ring.first().saturating_sub(self.next);
-        self.next += lost;
-        let told: Vec<_> = ring.since(self.next).take(AT_ONCE).cloned().collect();
-        self.next += told.len() as u64;
-        (lost, told)
     }
 
     /// Whether a step is wanted, and its object one that the reader may get. What is about no

@@ -10,6 +10,7 @@ use hardway_proto::api::api_client::ApiClient;
 use hardway_proto::api::{self, Step, StepDetail};
 use http::Method;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 const STEPS: &str = "/debug/hardway/steps";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
@@ -154,6 +155,35 @@ async fn a_write_is_told_from_the_door_to_etcd() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_object_of_a_collection_has_its_own_steps() {
+    let lab = Lab::start().await;
+    let mut uids = Vec::new();
+    for name in ["a", "b"] {
+        let map = lab.create(MAPS, &config_map(name)).await;
+        uids.push(map["metadata"]["uid"].as_str().unwrap().to_owned());
+    }
+    let (code, _) = lab
+        .send_as("admin", Method::DELETE, MAPS, &Value::Null)
+        .await;
+    assert_eq!(code, 200);
+    let mut audit_ids = HashSet::new();
+    for (name, uid) in ["a", "b"].into_iter().zip(&uids) {
+        let steps = all(&lab, "admin", &format!("uid={uid}")).await;
+        let removed: Vec<&Value> = steps
+            .iter()
+            .filter(|step| step["what"] == "removed")
+            .collect();
+        assert_eq!(removed.len(), 1, "{name}: {steps:?}");
+        assert_eq!(removed[0]["name"], name);
+        audit_ids.insert(removed[0]["auditID"].as_str().unwrap().to_owned());
+        let requests = steps.iter().filter(|step| step["what"] == "request");
+        let verbs: Vec<&Value> = requests.map(|step| &step["details"]["verb"]).collect();
+        assert_eq!(verbs, ["create", "deletecollection"]);
+    }
+    assert_eq!(audit_ids.len(), 1, "one request: {audit_ids:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_reads_sees_steps_of_what_they_may_get() {
     let lab = Lab::start().await;
     let refused = lab.send_as("jane", Method::GET, STEPS, &Value::Null).await;
@@ -245,6 +275,8 @@ async fn a_component_speaks_for_itself_alone() {
     assert_eq!(told(&mut stream).await, (true, 0));
     let steps = vec![
         step("pods", "default", "other", "sandbox"),
+        step("pods.", "default", "other", "sandbox"),
+        step("pods", "default", "nobody", "sandbox"),
         step("pods", "default", "own", "sandbox"),
     ];
     report(&mut node, 0, steps.clone()).await.unwrap();
@@ -252,7 +284,7 @@ async fn a_component_speaks_for_itself_alone() {
     report(&mut node, 0, steps).await.unwrap();
     report(
         &mut node,
-        2,
+        4,
         vec![step("pods", "default", "own", "started")],
     )
     .await
@@ -274,19 +306,21 @@ async fn a_component_speaks_for_itself_alone() {
     assert_eq!(seen, ["sandbox", "started"]);
     // Nobody reads any more; the next reader finds what is here.
     drop(reader);
-    assert_eq!(told(&mut stream).await, (false, 3));
+    assert_eq!(told(&mut stream).await, (false, 5));
+    let unread = vec![step("pods", "default", "own", "unread")];
+    report(&mut node, 5, unread).await.unwrap();
     let again = lab.watch(&format!("{STEPS}?watch=true")).await;
-    assert_eq!(told(&mut stream).await, (true, 3));
+    assert_eq!(told(&mut stream).await, (true, 5));
     drop(again);
 
     let mut long = step("pods", "default", "own", "x");
     long.name = "n".repeat(10_000);
     assert_eq!(
-        report(&mut node, 3, vec![long]).await.unwrap_err().code,
+        report(&mut node, 5, vec![long]).await.unwrap_err().code,
         400
     );
     let many = vec![step("pods", "default", "own", "x"); 2000];
-    assert_eq!(report(&mut node, 3, many).await.unwrap_err().code, 400);
+    assert_eq!(report(&mut node, 5, many).await.unwrap_err().code, 400);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
