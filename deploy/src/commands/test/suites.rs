@@ -11,7 +11,16 @@ const BY_NAME: &[&str] = &["certificates", "chaos", hosts::SUITE, "panics"];
 
 /// Suites that take more than a minute, the longest first.
 const LONG: &[&str] = &[
-    "faults", "tutorial", "clients", "storage", "jobs", "pods", "sets", "network",
+    "dashboard",
+    "faults",
+    "tutorial",
+    "command",
+    "clients",
+    "storage",
+    "jobs",
+    "pods",
+    "sets",
+    "network",
 ];
 
 /// Names of the suites: the files in a folder.
