@@ -16,6 +16,8 @@ pub const KUBERNETES_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 pub const CLUSTER_DNS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 /// Name of the control plane's host.
 pub const CONTROL_PLANE: &str = "control-plane";
+/// Most hosts that only run pods.
+pub const MOST_WORKERS: u8 = 99;
 /// Port of the API.
 pub const API_PORT: u16 = 6443;
 /// Port of the image registry.

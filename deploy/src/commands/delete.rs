@@ -5,9 +5,9 @@ use std::fs;
 use anstream::println;
 
 use crate::failure::Result;
-use crate::kubeconfig::file;
-use crate::kubeconfig::merge::Change;
-use crate::lab;
+use crate::kubeconfig::merge::{Change, Known};
+use crate::kubeconfig::{self, file};
+use crate::lab::{self, Lab};
 use crate::profiles::{Home, Profile, needs};
 use crate::progress::Progress;
 
@@ -30,7 +30,10 @@ pub fn run(profile: &Profile, options: &Options) -> Result<()> {
     let home = Home::find()?;
     home.remove_deleted()?;
     if !options.all {
-        profile.lab()?;
+        if !profile.exists() {
+            // With the way out.
+            profile.lab()?;
+        }
         return delete(&home, profile);
     }
     for profile in home.all()? {
@@ -48,19 +51,29 @@ pub fn run(profile: &Profile, options: &Options) -> Result<()> {
 
 fn delete(home: &Home, profile: &Profile) -> Result<()> {
     let progress = Progress::new();
+    let lock = lab::lock(&profile.folder)?;
+    let lab = Lab::find_to_remove(&profile.folder)?;
     progress.step(&format!("cluster {} deleted", profile.name), || {
-        let lock = lab::lock(&profile.folder)?;
-        down::take_off(&profile.folder)?;
-        drop(lock);
-        Ok(())
+        lab.as_ref().map_or(Ok(()), down::take_off)
     })?;
     for file in profile.merged_into() {
+        let Some(lab) = &lab else {
+            let file = file.display();
+            println!("  ! its context may still be there, in {file}: nobody knows its address");
+            continue;
+        };
+        let known = Known {
+            name: &profile.name,
+            server: &kubeconfig::server(&lab.plan.control_plane()),
+        };
         // A file that somebody broke meanwhile is theirs to mend; the cluster goes nevertheless.
-        if let Err(failure) = file::change(&file, &home.person, Change::Remove(&profile.name)) {
+        if let Err(failure) = file::change(&file, &home.person, Change::Remove(known)) {
             println!("  ! its context may still be there: {failure}");
         }
     }
     profile.remove_folder()?;
+    // Held until the folder is gone: a `start` that comes in between would lose its cluster.
+    drop(lock);
     // The last one leaves no empty folders.
     let _ = fs::remove_dir(home.profiles());
     let _ = fs::remove_dir(&home.folder);

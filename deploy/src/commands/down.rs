@@ -17,7 +17,9 @@ pub fn run(folder: &Path, purge: bool) -> Result<()> {
         return Ok(());
     }
     let lock = lab::lock(folder)?;
-    take_off(folder)?;
+    if let Some(lab) = Lab::find_to_remove(folder)? {
+        take_off(&lab)?;
+    }
     if purge {
         drop(lock);
         if !purge::purge(folder)? {
@@ -30,18 +32,15 @@ pub fn run(folder: &Path, purge: bool) -> Result<()> {
 
 /// Takes a lab's hosts off the machine, with their disks. Goes on after failures and tells the
 /// first.
-pub fn take_off(folder: &Path) -> Result<()> {
-    let mut results = Vec::new();
-    if let Ok(lab) = Lab::open(folder) {
-        let hosts = lab.plan.hosts();
-        results.extend(hosts.iter().rev().map(|host| node::switch_off(&lab, host)));
-        results.push(network::remove_bridge(&lab.plan));
-        if results.iter().all(Result::is_ok) {
-            results.push(MountPoints::lock().and_then(|points| points.remove_unused()));
-            numbers::disown(lab.plan.index);
-            results.push(shell::remove(&folder.join("nodes")).map(drop));
-        }
+pub fn take_off(lab: &Lab) -> Result<()> {
+    let hosts = lab.plan.hosts();
+    let off = hosts.iter().rev().map(|host| node::switch_off(lab, host));
+    let mut results: Vec<Result<()>> = off.collect();
+    results.push(network::remove_bridge(&lab.plan));
+    if results.iter().all(Result::is_ok) {
+        results.push(MountPoints::lock().and_then(|points| points.remove_unused()));
+        numbers::disown(lab.plan.index);
+        results.push(shell::remove(&lab.folder.join("nodes")).map(drop));
     }
-    let done: Result<Vec<()>> = results.into_iter().collect();
-    done.map(|_| ())
+    results.into_iter().collect()
 }

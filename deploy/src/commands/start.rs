@@ -13,11 +13,12 @@ use crate::kubeconfig::{self, file};
 use crate::lab::numbers::{self, Numbers};
 use crate::lab::{self, Lab, bring_up, node};
 use crate::packages;
-use crate::plan::{Host, Plan};
+use crate::plan::{Host, MOST_WORKERS, Plan};
 use crate::profiles::needs::{self, Machine};
 use crate::profiles::settings::Settings;
 use crate::profiles::{Home, Profile};
 use crate::progress::{Progress, seconds};
+use crate::shell;
 
 /// What `start` may be told.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,7 +27,7 @@ pub struct Options {
     #[arg(conflicts_with_all = ["nodes", "internet", "keep_context", "no_kubeconfig", "wait"])]
     pub process: Option<String>,
     /// How many hosts; the first is the control plane and a worker [default: as before, or 1]
-    #[arg(short, long, value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(short, long, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_WORKERS) + 1))]
     pub nodes: Option<u8>,
     /// Get images from the internet that the cluster's registry lacks
     #[arg(long)]
@@ -47,11 +48,15 @@ pub fn run(profile: &Profile, options: &Options) -> Result<()> {
     needs::root("start a cluster")?;
     let home = Home::find()?;
     let settings = Settings::load(&home)?;
-    let old = profile.exists().then(|| profile.lab()).transpose()?;
+    let found = || profile.exists().then(|| profile.lab()).transpose();
+    let old = found()?;
     check(profile, old.as_ref(), options, &settings)?;
     let merges = !(options.no_kubeconfig || settings.no_kubeconfig.unwrap_or(false));
     if merges {
-        file::check(&file::path(&home.person)?)?;
+        let server = old
+            .as_ref()
+            .map(|lab| kubeconfig::server(&lab.plan.control_plane()));
+        file::check(&file::path(&home.person)?, &profile.name, server.as_deref())?;
     }
     let progress = Progress::new();
     println!("{} cluster {}", begins(old.as_ref()), profile.name);
@@ -59,12 +64,14 @@ pub fn run(profile: &Profile, options: &Options) -> Result<()> {
     let binaries = binaries::ensure(&progress)?;
     home.remove_deleted()?;
     home.person.make_directory(&home.profiles())?;
-    crate::shell::make_directory(&profile.folder)?;
+    shell::make_directory(&profile.folder)?;
     let _lock = lab::lock(&profile.folder)?;
+    // Another `start` may have made it since it was looked for.
+    let old = found()?;
     let lab = describe(&home, profile, old.as_ref(), options, &settings, &binaries)?;
     let images = prepare(&lab, &binaries, &progress)?;
     bring_up::run(&lab, &images.all, &progress)?;
-    forget_workers(&lab, old.as_ref())?;
+    forget_workers(&lab)?;
     if merges {
         let keep = options.keep_context || settings.keep_context.unwrap_or(false);
         let file = merge(&home, profile, &lab, !keep)?;
@@ -169,7 +176,7 @@ fn describe(
         plan,
     };
     // Hosts that are wanted no longer go before their names are forgotten.
-    for host in removed(&lab, old) {
+    for host in removed(&lab) {
         node::switch_off(&lab, &host)?;
     }
     lab.save()?;
@@ -177,22 +184,25 @@ fn describe(
     Ok(lab)
 }
 
-/// Hosts that the cluster had and has no longer.
-fn removed(lab: &Lab, old: Option<&Lab>) -> Vec<Host> {
-    let before = old.map(|lab| lab.plan.workers()).unwrap_or_default();
-    let after = usize::from(lab.plan.workers);
-    before.into_iter().skip(after).collect()
+/// Hosts that the cluster had and has no longer: their disks are the last of them to go, so
+/// that what was interrupted is finished the next time.
+fn removed(lab: &Lab) -> Vec<Host> {
+    let all = Plan {
+        workers: MOST_WORKERS,
+        ..lab.plan.clone()
+    };
+    let beyond = all
+        .workers()
+        .into_iter()
+        .skip(usize::from(lab.plan.workers));
+    beyond.filter(|host| lab.disk(host).exists()).collect()
 }
 
 /// Takes the nodes of hosts that went from the cluster, and their disks from the machine.
-fn forget_workers(lab: &Lab, old: Option<&Lab>) -> Result<()> {
-    for host in removed(lab, old) {
+fn forget_workers(lab: &Lab) -> Result<()> {
+    for host in removed(lab) {
         lab.api().delete(&format!("/api/v1/nodes/{}", host.name))?;
-        let disk = lab.disk(&host);
-        if disk.exists() {
-            std::fs::remove_dir_all(&disk)
-                .map_err(|error| Failure::new(format!("remove {}", disk.display()), error))?;
-        }
+        shell::remove(&lab.disk(&host))?;
     }
     Ok(())
 }
@@ -217,4 +227,26 @@ fn merge(home: &Home, profile: &Profile, lab: &Lab, make_current: bool) -> Resul
     let entry = kubeconfig::entry(&lab.pki(), &lab.plan.control_plane(), &profile.name)?;
     file::change(&path, &home.person, Change::Put(&entry, make_current))?;
     Ok(path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_went_are_known_by_their_disks() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lab = crate::components::tests::lab();
+        lab.folder = folder.path().to_owned();
+        lab.plan = Plan {
+            cluster: Some("dev".to_owned()),
+            ..Plan::of_lab(10, 1)
+        };
+        for name in ["dev", "dev-m02", "dev-m03", "dev-m05", "other"] {
+            shell::make_directory(&folder.path().join("nodes").join(name)).unwrap();
+        }
+        // Whatever was noted of it: the description has the smaller number already.
+        let names: Vec<String> = removed(&lab).into_iter().map(|host| host.name).collect();
+        assert_eq!(names, ["dev-m03", "dev-m05"]);
+    }
 }

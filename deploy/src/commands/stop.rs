@@ -3,8 +3,8 @@
 use anstream::println;
 
 use crate::failure::Result;
-use crate::kubeconfig::file;
-use crate::kubeconfig::merge::Change;
+use crate::kubeconfig::merge::{Change, Known};
+use crate::kubeconfig::{self, file};
 use crate::lab;
 use crate::profiles::{Home, Profile, halt, needs};
 use crate::progress::Progress;
@@ -45,8 +45,12 @@ fn stop(home: &Home, profile: &Profile, keep_context: bool) -> Result<()> {
         halt::halt(&lab)
     })?;
     if !keep_context {
+        let known = Known {
+            name: &profile.name,
+            server: &kubeconfig::server(&lab.plan.control_plane()),
+        };
         for file in profile.merged_into() {
-            let left = file::change(&file, &home.person, Change::Leave(&profile.name));
+            let left = file::change(&file, &home.person, Change::Leave(known));
             if let Err(failure) = left {
                 println!("  ! it may still be the current context: {failure}");
             }

@@ -82,7 +82,7 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
 
 /// The lab as asked for; what isn't asked for stays as it was.
 fn describe(folder: &Path, options: &Options) -> Result<Lab> {
-    let old = Lab::open(folder).ok();
+    let old = Lab::find(folder)?;
     let before = old.as_ref().map(|lab| &lab.plan);
     let plan = Plan {
         index: options.index.or(before.map(|plan| plan.index)).unwrap_or(0),

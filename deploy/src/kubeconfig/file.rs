@@ -61,20 +61,26 @@ fn read(path: &Path) -> Result<String> {
 }
 
 fn changed(path: &Path, before: &str, what: Change<'_>) -> Result<String> {
-    merge::change(before, what).map_err(|failure| {
-        Failure::new(format!("change {}", path.display()), failure)
-            .way_out("mend the file, move it away, or leave it alone: --no-kubeconfig")
-    })
+    merge::change(before, what).map_err(|failure| in_file(path, failure))
 }
 
-/// Whether a file can be changed later, asked before anything else is done: it is a
-/// kubeconfig, or not there.
+fn in_file(path: &Path, failure: Failure) -> Failure {
+    let way_out = failure.way_out.clone();
+    let way_out = way_out.unwrap_or_else(|| "mend the file, or move it away".to_owned());
+    Failure::new(format!("change {}", path.display()), failure).way_out(format!(
+        "{way_out}; or leave the file alone: --no-kubeconfig"
+    ))
+}
+
+/// Whether a cluster can be put into a file later, asked before anything else is done: it is
+/// a kubeconfig without another of this name, or not there. A cluster that is still to be made
+/// has no server.
 ///
 /// # Errors
-/// If it is something else.
-pub fn check(path: &Path) -> Result<()> {
+/// If it is something else, or the name is another cluster's.
+pub fn check(path: &Path, name: &str, server: Option<&str>) -> Result<()> {
     let path = target(path)?;
-    changed(&path, &read(&path)?, Change::Leave("")).map(|_| ())
+    merge::check(&read(&path)?, name, server).map_err(|failure| in_file(&path, failure))
 }
 
 /// Where links lead, also when there is nothing yet.
@@ -117,8 +123,7 @@ impl Lock {
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Failure::new(format!("lock {}", path.display()), error)),
             }
-            if is_abandoned(&lock) {
-                let _ = fs::remove_file(&lock);
+            if is_abandoned(&lock) && take_away(&lock) {
                 continue;
             }
             if Instant::now() > deadline {
@@ -152,12 +157,35 @@ fn is_abandoned(lock: &Path) -> bool {
         .is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
 }
 
+/// Takes an abandoned lock away; says whether it did. Another of us may have done so since it
+/// was looked at, and hold a new one under the name: what is removed is looked at again.
+fn take_away(lock: &Path) -> bool {
+    let mut name = lock.as_os_str().to_owned();
+    name.push(format!(".{}", std::process::id()));
+    let away = PathBuf::from(name);
+    if fs::rename(lock, &away).is_err() {
+        return false;
+    }
+    let is_abandoned = is_abandoned(&away);
+    if !is_abandoned {
+        // Given back, unless there is another one by now.
+        let _ = fs::hard_link(&away, lock);
+    }
+    let _ = fs::remove_file(&away);
+    is_abandoned
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
-    use crate::kubeconfig::merge::Entry;
+    use crate::kubeconfig::merge::{Entry, Known};
+
+    const DEV: Known<'static> = Known {
+        name: "dev",
+        server: "https://10.88.10.10:6443",
+    };
 
     fn entry() -> Entry {
         Entry {
@@ -181,7 +209,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let somebody = somebody(home.path());
         let file = home.path().join(".kube/config");
-        change(&file, &somebody, Change::Remove("dev")).unwrap();
+        change(&file, &somebody, Change::Remove(DEV)).unwrap();
         assert!(!file.exists(), "nothing to remove is nothing to write");
         change(&file, &somebody, Change::Put(&entry(), true)).unwrap();
         let mode = file.metadata().unwrap().permissions().mode();
@@ -207,8 +235,8 @@ mod tests {
         fs::write(&file, "clusters: [").unwrap();
         let failure = change(&file, &somebody(home.path()), Change::Put(&entry(), true));
         assert!(failure.unwrap_err().what.contains("config"));
-        assert!(check(&file).is_err());
-        check(&home.path().join("none")).unwrap();
+        assert!(check(&file, "dev", None).is_err());
+        check(&home.path().join("none"), "dev", None).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "clusters: [");
         assert!(!home.path().join("config.lock").exists());
     }
@@ -228,5 +256,31 @@ mod tests {
         fs::write(&lock, format!("{OURS}4294967295\n")).unwrap();
         change(&file, &somebody(home.path()), Change::Put(&entry(), true)).unwrap();
         assert!(!lock.exists() && file.exists());
+    }
+
+    #[test]
+    fn a_lock_that_is_held_again_is_given_back() {
+        let home = tempfile::tempdir().unwrap();
+        let lock = home.path().join("config.lock");
+        // Between the look at it and the removal somebody else has replaced it.
+        let held = format!("{OURS}{}\n", std::process::id());
+        fs::write(&lock, &held).unwrap();
+        assert!(!take_away(&lock));
+        assert_eq!(fs::read_to_string(&lock).unwrap(), held);
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn another_cluster_of_the_name_is_seen_before_anything_is_done() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("config");
+        let user = somebody(home.path());
+        change(&file, &user, Change::Put(&entry(), true)).unwrap();
+        check(&file, "dev", Some(DEV.server)).unwrap();
+        check(&file, "two", None).unwrap();
+        // One that is to be made has nothing in it yet.
+        let failure = check(&file, "dev", None).unwrap_err();
+        assert!(failure.way_out.unwrap().contains("kubectl config delete-"));
+        assert!(check(&file, "dev", Some("https://10.88.11.10:6443")).is_err());
     }
 }

@@ -2,23 +2,30 @@
 //! result may be wrong where the file is written in another way than kubectl and people
 //! write it; who asks looks whether it says what it should.
 
-use super::merge::{Change, LISTS};
+use super::merge::{Edit, LISTS};
 use crate::failure::{OrFail, Result};
 
-/// The text with the lines of a change.
-pub fn edit(text: &str, change: Change<'_>) -> Result<String> {
+/// The text with the lines of some edits.
+pub fn edit(text: &str, edits: &[Edit<'_>]) -> Result<String> {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    match change {
-        Change::Put(entry, make_current) => {
+    for edit in edits {
+        apply(&mut lines, *edit)?;
+    }
+    Ok(lines.iter().map(|line| format!("{line}\n")).collect())
+}
+
+fn apply(lines: &mut Vec<String>, edit: Edit<'_>) -> Result<()> {
+    match edit {
+        Edit::Put(entry, make_current) => {
             for (key, value) in [("apiVersion", "v1"), ("kind", "Config")] {
-                if find(&lines, key).is_none() {
+                if find(lines, key).is_none() {
                     lines.push(format!("{key}: {value}"));
                 }
             }
             for list in LISTS {
-                put(&mut lines, list, &entry.name, &entry.item(list))?;
+                put(lines, list, &entry.name, &entry.item(list))?;
             }
-            let current = find(&lines, "current-context");
+            let current = find(lines, "current-context");
             match (current, make_current) {
                 (Some(at), true) => lines[at] = format!("current-context: {}", entry.name),
                 (None, true) => lines.push(format!("current-context: {}", entry.name)),
@@ -26,15 +33,10 @@ pub fn edit(text: &str, change: Change<'_>) -> Result<String> {
                 (Some(_), false) => {}
             }
         }
-        Change::Remove(name) => {
-            for list in LISTS {
-                remove(&mut lines, list, name)?;
-            }
-            leave(&mut lines, name);
-        }
-        Change::Leave(name) => leave(&mut lines, name),
+        Edit::Remove(list, name) => remove(lines, list, name)?,
+        Edit::Leave(name) => leave(lines, name),
     }
-    Ok(lines.iter().map(|line| format!("{line}\n")).collect())
+    Ok(())
 }
 
 /// The line of a key of the whole.

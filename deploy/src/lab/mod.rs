@@ -13,8 +13,10 @@ pub mod purge;
 pub mod starting;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -27,7 +29,7 @@ use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
 use crate::http::Identity;
 use crate::pki::{CLUSTER_CA, ETCD_CA, Pki};
-use crate::plan::{API_PORT, Host, Plan};
+use crate::plan::{API_PORT, Host, MOST_WORKERS, Plan};
 use crate::shell;
 
 /// A lab and where its things are.
@@ -64,24 +66,77 @@ pub struct Ready {
 impl Lab {
     /// The lab in a folder, as the last `up` left it.
     pub fn open(folder: &Path) -> Result<Self> {
-        let file = folder.join("lab.json");
-        if !file.exists() {
-            return Err(Failure::new(
+        Self::find(folder)?.ok_or_else(|| {
+            Failure::new(
                 format!("open the lab in {}", folder.display()),
                 "there is none",
             )
             .way_out(format!(
                 "bring one up with `{} up`, or name another with --dir",
                 call::tool()
-            )));
-        }
-        let text = shell::read_text(&file)?;
-        let lab: Self =
-            serde_json::from_str(&text).or_fail(|| format!("read {}", file.display()))?;
-        Ok(Self {
+            ))
+        })
+    }
+
+    /// The lab in a folder, if there is one.
+    ///
+    /// # Errors
+    /// If there is one whose description can't be read.
+    pub fn find(folder: &Path) -> Result<Option<Self>> {
+        let file = folder.join("lab.json");
+        let what = || format!("read {}", file.display());
+        let text = match fs::read_to_string(&file) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            other => other.or_fail(what)?,
+        };
+        let lab: Self = serde_json::from_str(&text).or_fail(what)?;
+        Ok(Some(Self {
             folder: folder.to_owned(),
             ..lab
-        })
+        }))
+    }
+
+    /// A lab that is to be taken off the machine, if there is one. Of one whose description is
+    /// broken the machine knows which number it has, and its disks say which hosts; of one that
+    /// the machine doesn't know, nothing runs.
+    ///
+    /// # Errors
+    /// If it can't be found out.
+    pub fn find_to_remove(folder: &Path) -> Result<Option<Self>> {
+        Self::find(folder).or_else(|_| Self::rebuild(folder, numbers::of_folder(folder)))
+    }
+
+    fn rebuild(folder: &Path, index: Option<u8>) -> Result<Option<Self>> {
+        let Some(index) = index else {
+            return Ok(None);
+        };
+        let name = folder.file_name().and_then(|name| name.to_str());
+        let is_cluster = |name: &&str| folder.join("nodes").join(name).exists();
+        let plan = Plan {
+            index,
+            workers: MOST_WORKERS,
+            cluster: name.filter(is_cluster).map(str::to_owned),
+        };
+        let lab = Self {
+            folder: folder.to_owned(),
+            plan,
+            binaries: PathBuf::new(),
+            internet: false,
+            only: Vec::new(),
+            swapped: BTreeMap::new(),
+            ready: None,
+        };
+        let disks = lab.plan.workers();
+        let last = disks.iter().rposition(|host| lab.disk(host).exists());
+        let workers = last.map_or(0, |last| last + 1);
+        let workers = u8::try_from(workers).unwrap_or(MOST_WORKERS);
+        Ok(Some(Self {
+            plan: Plan {
+                workers,
+                ..lab.plan
+            },
+            ..lab
+        }))
     }
 
     /// Remembers the lab's description in its folder.
@@ -200,11 +255,45 @@ fn lock_file(folder: &Path) -> Result<File> {
 
 /// Only one tool at a time changes a lab.
 pub fn lock(folder: &Path) -> Result<Flock<File>> {
-    Flock::lock(lock_file(folder)?, FlockArg::LockExclusiveNonblock).map_err(|_| {
+    let busy = || {
         Failure::new(
             format!("change the lab in {}", folder.display()),
             "another `hardway` is at it",
         )
         .way_out("wait until it is done")
-    })
+    };
+    let lock = Flock::lock(lock_file(folder)?, FlockArg::LockExclusiveNonblock);
+    let lock = lock.map_err(|_| busy())?;
+    // One that was removed with its folder keeps nobody off.
+    let there = fs::metadata(folder.join("lock")).map_err(|_| busy())?;
+    let held = lock.metadata().map_err(|_| busy())?;
+    match (there.dev(), there.ino()) == (held.dev(), held.ino()) {
+        true => Ok(lock),
+        false => Err(busy()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_description_is_not_a_lab_that_is_not_there() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("dev");
+        assert!(Lab::find(&folder).unwrap().is_none());
+        shell::write_file(&folder.join("lab.json"), b"{", 0o644).unwrap();
+        assert!(Lab::find(&folder).is_err() && Lab::open(&folder).is_err());
+        for name in ["dev", "dev-m03"] {
+            shell::make_directory(&folder.join("nodes").join(name)).unwrap();
+        }
+        let lab = Lab::rebuild(&folder, Some(12)).unwrap().unwrap();
+        let names: Vec<String> = lab.plan.hosts().into_iter().map(|it| it.name).collect();
+        assert_eq!(
+            (lab.plan.index, names.join(" ")),
+            (12, "dev dev-m02 dev-m03".to_owned())
+        );
+        // Of one that has no number nothing runs.
+        assert!(Lab::find_to_remove(&folder).unwrap().is_none());
+    }
 }

@@ -27,6 +27,11 @@ pub fn owner(index: u8) -> Option<PathBuf> {
     folder.join("lab.json").exists().then_some(folder)
 }
 
+/// The number that the lab in a folder has.
+pub fn of_folder(folder: &Path) -> Option<u8> {
+    (0..=99).find(|index| owner(*index).is_some_and(|owner| owner == folder))
+}
+
 /// Notes that the lab in a folder has this number.
 pub fn own(index: u8, folder: &Path) -> Result<()> {
     let text = folder.display().to_string();

@@ -10,6 +10,13 @@ fn entry(name: &str) -> Entry {
     }
 }
 
+fn known(name: &str) -> Known<'_> {
+    Known {
+        name,
+        server: "https://10.88.10.10:6443",
+    }
+}
+
 /// As kubectl writes it, with what a person added.
 const OTHERS: &str = "apiVersion: v1
 clusters:
@@ -90,25 +97,28 @@ fn what_others_have_stays_as_it_was_written() {
     let renewed = change(&with, Change::Put(&newer, true)).unwrap();
     assert_eq!(renewed, with.replace("Y3J0", "bmV3"));
     // Taken out again, all is as before but for the context that was left.
-    let without = change(&with, Change::Remove("dev")).unwrap();
+    let without = change(&with, Change::Remove(known("dev"))).unwrap();
     let left = OTHERS.replace("current-context: work", "current-context: \"\"");
     assert_eq!(without, left);
-    assert_eq!(change(&without, Change::Remove("dev")).unwrap(), without);
+    assert_eq!(
+        change(&without, Change::Remove(known("dev"))).unwrap(),
+        without
+    );
 }
 
 #[test]
 fn the_current_context_is_only_ours_when_asked_for() {
     let kept = change(OTHERS, Change::Put(&entry("dev"), false)).unwrap();
     assert_eq!(value(&kept)["current-context"], "work");
-    let without = change(&kept, Change::Remove("dev")).unwrap();
+    let without = change(&kept, Change::Remove(known("dev"))).unwrap();
     assert_eq!(without, OTHERS, "another's context stays the current one");
     let none = change("", Change::Put(&entry("dev"), false)).unwrap();
     assert_eq!(value(&none)["current-context"], "");
     let ours = put(OTHERS, "dev");
-    let left = change(&ours, Change::Leave("dev")).unwrap();
+    let left = change(&ours, Change::Leave(known("dev"))).unwrap();
     assert_eq!(value(&left)["current-context"], "");
     assert_eq!(value(&left)["contexts"], value(&ours)["contexts"]);
-    assert_eq!(change(&ours, Change::Leave("work")).unwrap(), ours);
+    assert_eq!(change(&ours, Change::Leave(known("work"))).unwrap(), ours);
 }
 
 #[test]
@@ -132,7 +142,7 @@ fn however_it_is_written_it_says_what_it_should() {
         );
         assert_eq!(config["clusters"][1]["name"], "dev", "{with}");
         assert!(leads_to(&with, "dev", "https://10.88.10.10:6443"), "{with}");
-        let without = value(&change(&with, Change::Remove("dev")).unwrap());
+        let without = value(&change(&with, Change::Remove(known("dev"))).unwrap());
         assert_eq!(without["clusters"].as_sequence().unwrap().len(), 1);
         assert_eq!(without["users"].as_sequence().unwrap().len(), 0);
         assert_eq!(value(text).get("extensions"), without.get("extensions"));
@@ -156,7 +166,43 @@ fn a_broken_file_is_refused() {
             change(text, Change::Put(&entry("dev"), true)).is_err(),
             "{text}"
         );
-        assert!(change(text, Change::Remove("dev")).is_err(), "{text}");
+        assert!(
+            change(text, Change::Remove(known("dev"))).is_err(),
+            "{text}"
+        );
         assert!(!leads_to(text, "dev", "https://10.88.10.10:6443"));
     }
+}
+
+#[test]
+fn another_cluster_of_the_name_stays() {
+    // Put in by somebody else.
+    for name in ["work", "me"] {
+        let refused = change(OTHERS, Change::Put(&entry(name), true)).unwrap_err();
+        assert!(refused.way_out.unwrap().contains(name));
+    }
+    for change_of in [Change::Remove, Change::Leave] {
+        assert_eq!(change(OTHERS, change_of(known("work"))).unwrap(), OTHERS);
+    }
+    // Put in by us, and pointed elsewhere since: the cluster, or the context alone.
+    let ours = put(OTHERS, "dev");
+    let moved = ours.replace("10.88.10.10", "10.0.0.1");
+    assert!(change(&moved, Change::Put(&entry("dev"), true)).is_err());
+    for change_of in [Change::Remove, Change::Leave] {
+        assert_eq!(change(&moved, change_of(known("dev"))).unwrap(), moved);
+    }
+    let led = ours.replace("    cluster: dev\n", "    cluster: work\n");
+    assert!(change(&led, Change::Put(&entry("dev"), true)).is_err());
+    assert_eq!(change(&led, Change::Leave(known("dev"))).unwrap(), led);
+    let without = value(&change(&led, Change::Remove(known("dev"))).unwrap());
+    assert_eq!(without["contexts"], value(&led)["contexts"]);
+    assert_eq!(without["users"], value(&led)["users"]);
+    assert_eq!(without["clusters"].as_sequence().unwrap().len(), 1);
+    assert_eq!(without["current-context"], "dev");
+    // A context that was deleted is made again.
+    let alone = change("", Change::Put(&entry("dev"), true)).unwrap();
+    let mut parts = value(&alone);
+    parts["contexts"] = Value::Sequence(Vec::new());
+    let lacking = serde_yaml::to_string(&parts).unwrap();
+    assert!(leads_to(&put(&lacking, "dev"), "dev", known("dev").server));
 }
