@@ -2,7 +2,7 @@
 //! nobody can get more out of it than they brought.
 
 use crate::cluster;
-use crate::dashboard::{Dashboard, Viewers};
+use crate::dashboard::{Dashboard, Viewers, session_of};
 use crate::flags;
 use crate::metrics;
 use crate::router;
@@ -44,7 +44,7 @@ pub async fn run(flags: flags::Serve) -> Result<(), Box<dyn std::error::Error>> 
     let name = &flags.server_name;
     let health = pod_health::serve(name, flags.health_address(), &ca, Checks::default()).await?;
     tracing::info!(address = %listener.local_addr()?, %health, server, "answering");
-    let service = AddOn(router::router(dashboard.clone()));
+    let service = AddOn::new(dashboard.clone());
     task::spawn_critical("server", async move {
         let listening = Server::new(listener, tls, Bounds::of_descriptors(descriptors()));
         listening.run(service, std::future::pending()).await;
@@ -71,13 +71,40 @@ async fn end_sessions(dashboard: Arc<Dashboard>) {
 
 /// Answers whoever comes; what they may do is their token's affair.
 #[derive(Clone)]
-pub struct AddOn(pub Router);
+pub struct AddOn {
+    router: Router,
+    dashboard: Arc<Dashboard>,
+}
+
+impl AddOn {
+    /// Answers what the dashboard has to say.
+    pub fn new(dashboard: Arc<Dashboard>) -> Self {
+        Self {
+            router: router::router(dashboard.clone()),
+            dashboard,
+        }
+    }
+
+    /// Whose session a request names.
+    fn user(&self, request: &Request<Incoming>) -> Option<String> {
+        let Viewers::LoggedIn(sessions) = &self.dashboard.viewers else {
+            return None;
+        };
+        let identifier = session_of(request.headers())?;
+        let sessions = sessions.lock();
+        sessions.user(identifier, Instant::now()).map(str::to_owned)
+    }
+}
 
 impl Service for AddOn {
     type Body = Body;
 
-    async fn answer(&self, _peer: Peer, request: Request<Incoming>) -> Response<Body> {
-        let answer = self.0.clone().oneshot(request.map(Body::new)).await;
+    async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+        // Where connections are scarce, those of strangers are closed first.
+        if let Some(user) = self.user(&request) {
+            peer.prove(&user);
+        }
+        let answer = self.router.clone().oneshot(request.map(Body::new)).await;
         answer.unwrap_or_else(|never| match never {})
     }
 }

@@ -13,10 +13,14 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 /// Tokens are a few kilobytes.
 const LONGEST: usize = 64 << 10;
+/// How long somebody who logs in waits for others who do.
+const TURN: Duration = Duration::from_secs(10);
 
 /// `GET /session`.
 pub async fn show(State(dashboard): State<Arc<Dashboard>>, headers: HeaderMap) -> Response {
@@ -71,6 +75,15 @@ async fn describe(
     })
 }
 
+/// A turn to ask the API server about a token.
+async fn turn(logins: &Semaphore) -> Result<SemaphorePermit<'_>, Failure> {
+    let turn = tokio::time::timeout(TURN, logins.acquire()).await;
+    turn.ok().and_then(Result::ok).ok_or_else(|| {
+        let message = "too many log in at once: try again in a moment";
+        Failure::new(StatusCode::TOO_MANY_REQUESTS, message)
+    })
+}
+
 #[derive(Deserialize)]
 struct Login {
     token: String,
@@ -93,16 +106,14 @@ pub async fn log_in(
     let body = body::read(body, LONGEST).await?;
     let Login { token } = serde_json::from_slice(&body)
         .map_err(|error| bad(format!("want {{\"token\": …}}: {error}")))?;
-    // Nobody has proven anything yet: strangers are let ask the API server one after another.
-    let _turn = dashboard.logins.try_acquire().map_err(|_| {
-        let message = "too many log in at once: try again in a moment";
-        Failure::new(StatusCode::TOO_MANY_REQUESTS, message)
-    })?;
+    // Nobody has proven anything yet: strangers are let ask the API server a few at a time.
+    let turn = turn(&dashboard.logins).await?;
     let client = dashboard
         .cluster
         .client_of(token.trim())
         .map_err(|error| Failure::new(StatusCode::UNAUTHORIZED, error.to_string()))?;
     let user = api::who_am_i(&client).await?;
+    drop(turn);
     let name = user["username"].as_str().unwrap_or_default();
     if name.is_empty() || name == "system:anonymous" {
         let message = "the API server does not know this token";
@@ -145,5 +156,24 @@ fn set_cookie(response: &mut Response, value: &str) {
     let cookie = format!("{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Strict");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_logs_in_waits_for_others_but_not_for_ever() {
+        let logins = Semaphore::new(1);
+        let first = turn(&logins).await.unwrap();
+        let (second, ()) = tokio::join!(turn(&logins), async move {
+            tokio::time::sleep(TURN / 2).await;
+            drop(first);
+        });
+        let second = second.unwrap();
+        let late = turn(&logins).await.unwrap_err();
+        assert_eq!(late.code(), StatusCode::TOO_MANY_REQUESTS);
+        drop(second);
     }
 }

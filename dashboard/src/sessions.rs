@@ -89,6 +89,12 @@ impl Sessions {
         Some(session.viewer.clone())
     }
 
+    /// Whose session that is by name. It has not been used by that.
+    pub fn user(&self, identifier: &str, now: Instant) -> Option<&str> {
+        let session = self.by_key.get(&key(identifier))?;
+        (!session.is_over(now)).then_some(session.user.as_str())
+    }
+
     /// Ends a session.
     pub fn end(&mut self, identifier: &str) {
         self.remove(&key(identifier));
@@ -146,6 +152,9 @@ mod tests {
         let first = viewer();
         let identifier = sessions.begin("a", first.clone(), start).unwrap();
         assert!(sessions.viewer("other", start).is_none());
+        assert_eq!(sessions.user("other", start), None);
+        assert_eq!(sessions.user(&identifier, start), Some("a"));
+        assert_eq!(sessions.user(&identifier, start + IDLE), None);
         let later = start + IDLE - Duration::from_secs(1);
         assert!(sessions.viewer(&identifier, later).is_some());
         assert!(sessions.viewer(&identifier, later + IDLE).is_none());

@@ -2,10 +2,12 @@
 
 use crate::failure::Failure;
 use crate::live::Watches;
+use crate::problems::Looks;
 use http::StatusCode;
 use kube::Client;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// How many live pages and tunnels one viewer may have open.
@@ -17,6 +19,10 @@ pub struct Viewer {
     pub client: Client,
     /// What their pages look at.
     pub watches: Watches,
+    /// What is being found out for their pages.
+    pub looks: Looks,
+    /// Their turn to have something found out.
+    pub looking: Semaphore,
     left: CancellationToken,
     open: Arc<AtomicUsize>,
 }
@@ -36,6 +42,8 @@ impl Viewer {
         Arc::new(Self {
             watches: Watches::new(client.clone()),
             client,
+            looks: Looks::default(),
+            looking: Semaphore::new(1),
             left: CancellationToken::new(),
             open: Arc::default(),
         })

@@ -7,6 +7,7 @@
 //! page, and what changed twice meanwhile is sent once.
 
 pub mod collection;
+mod lookers;
 pub mod message;
 pub mod object;
 mod page;
@@ -14,6 +15,7 @@ pub mod pause;
 pub mod watch;
 mod watches;
 
+pub use lookers::Lookers;
 pub use watches::{Watch, Watches};
 
 use crate::dashboard::Asking;

@@ -1,6 +1,7 @@
 //! What a viewer's pages look at: each selection is watched once.
 
 use super::collection::Collection;
+use super::lookers::Lookers;
 use super::message::Selection;
 use super::watch::{self, Sink};
 use crate::failure::Failure;
@@ -31,19 +32,13 @@ pub struct Watch {
 #[derive(Default)]
 struct Shared {
     collection: Mutex<Collection>,
-    lookers: Mutex<Vec<Weak<Notify>>>,
+    lookers: Lookers,
 }
 
 impl Sink for Shared {
     fn change<T>(&self, change: impl FnOnce(&mut Collection) -> T) -> T {
         let changed = change(&mut self.collection.lock());
-        self.lookers.lock().retain(|looker| match looker.upgrade() {
-            Some(looker) => {
-                looker.notify_one();
-                true
-            }
-            None => false,
-        });
+        self.lookers.notify();
         changed
     }
 }
@@ -76,8 +71,7 @@ impl Watches {
                 watch
             }
         };
-        watch.shared.lookers.lock().push(Arc::downgrade(looker));
-        looker.notify_one();
+        watch.shared.lookers.add(looker);
         Ok(watch)
     }
 }

@@ -2,16 +2,18 @@
 
 use super::paths::Paths;
 use super::reading;
+use super::turn::Turn;
 use crate::failure::{Failure, json_text};
-use crate::live::Watch;
 use crate::live::message::{Batch, Problems, Selection};
+use crate::live::{Lookers, Watch};
 use crate::viewer::Viewer;
 use bytes::Bytes;
 use hardway_why::{Listing, Resource, Snapshot, Unread, everything, problems};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::Value;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
@@ -21,10 +23,20 @@ const GATHER: Duration = Duration::from_secs(2);
 /// Some things are wrong because nothing has changed for a time.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// What is wrong in one namespace or in all, for one page.
+/// What is being found out for a viewer, by namespace; empty for all of them.
+#[derive(Default)]
+pub struct Looks(Mutex<HashMap<String, Weak<Findings>>>);
+
+/// What is wrong in one namespace or in all, for all pages of a viewer that ask for it.
 pub struct Findings {
-    latest: Arc<Mutex<Latest>>,
+    shared: Arc<Shared>,
     _task: AbortOnDropHandle<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    latest: Mutex<Latest>,
+    lookers: Lookers,
 }
 
 #[derive(Default)]
@@ -43,7 +55,8 @@ struct Source {
 }
 
 impl Findings {
-    /// Begins to look; `looker` is notified of news.
+    /// Looks, as long as what this gives is kept: once for all pages of a viewer. `looker` is
+    /// notified of news.
     ///
     /// # Errors
     /// If the viewer has too many watches.
@@ -52,7 +65,23 @@ impl Findings {
         place: &Problems,
         looker: &Arc<Notify>,
     ) -> Result<Arc<Self>, Failure> {
-        let namespace = Some(place.namespace.clone()).filter(|it| !it.is_empty());
+        let mut looks = viewer.looks.0.lock();
+        looks.retain(|_, findings| findings.strong_count() > 0);
+        let there = looks.get(&place.namespace).and_then(Weak::upgrade);
+        let findings = match there {
+            Some(findings) => findings,
+            None => {
+                let findings = Arc::new(Self::begin(viewer, &place.namespace)?);
+                looks.insert(place.namespace.clone(), Arc::downgrade(&findings));
+                findings
+            }
+        };
+        findings.shared.lookers.add(looker);
+        Ok(findings)
+    }
+
+    fn begin(viewer: &Arc<Viewer>, namespace: &str) -> Result<Self, Failure> {
+        let namespace = Some(namespace.to_owned()).filter(|it| !it.is_empty());
         let changed = Arc::<Notify>::default();
         let sources = everything()
             .iter()
@@ -61,24 +90,23 @@ impl Findings {
                 Source::watch(viewer, resource, paths, &changed)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let latest = Arc::<Mutex<Latest>>::default();
+        let shared = Arc::<Shared>::default();
         let keeper = Keeper {
             viewer: viewer.clone(),
             namespace,
             sources,
             changed,
-            latest: latest.clone(),
-            looker: looker.clone(),
+            shared: shared.clone(),
         };
-        Ok(Arc::new(Self {
-            latest,
+        Ok(Self {
+            shared,
             _task: AbortOnDropHandle::new(tokio::spawn(keeper.keep())),
-        }))
+        })
     }
 
     /// What a page has not been sent that has `seen` so much.
     pub fn news(&self, seen: &mut u64) -> Option<Batch> {
-        let latest = self.latest.lock();
+        let latest = self.shared.latest.lock();
         if latest.number == *seen {
             return None;
         }
@@ -131,15 +159,14 @@ struct Keeper {
     namespace: Option<String>,
     sources: Vec<Source>,
     changed: Arc<Notify>,
-    latest: Arc<Mutex<Latest>>,
-    looker: Arc<Notify>,
+    shared: Arc<Shared>,
 }
 
 impl Keeper {
     async fn keep(mut self) {
         loop {
             // Quickly the first time.
-            if self.latest.lock().number > 0 {
+            if self.shared.latest.lock().number > 0 {
                 tokio::time::sleep(GATHER).await;
             }
             let _ = tokio::time::timeout(AGAIN, self.changed.notified()).await;
@@ -148,6 +175,9 @@ impl Keeper {
                     *source = next;
                 }
             }
+            let Ok(_turn) = Turn::wait(&self.viewer).await else {
+                return;
+            };
             let states = self.sources.iter();
             let states = states.map(|source| Some((source.resource, source.state()?)));
             let Some(states) = states.collect::<Option<Vec<_>>>() else {
@@ -164,7 +194,7 @@ impl Keeper {
     }
 
     fn publish(&self, problems: Vec<Bytes>, unread: Vec<Unread>) {
-        let mut latest = self.latest.lock();
+        let mut latest = self.shared.latest.lock();
         if latest.number > 0 && latest.problems == problems && latest.unread == unread {
             return;
         }
@@ -174,7 +204,7 @@ impl Keeper {
             unread,
         };
         drop(latest);
-        self.looker.notify_one();
+        self.shared.lookers.notify();
     }
 }
 
@@ -196,4 +226,34 @@ fn find(states: Vec<State>, namespace: Option<&str>) -> (Vec<Bytes>, Vec<Unread>
     let found = problems(&snapshot, namespace);
     let texts = found.iter().map(|problem| Bytes::from(json_text(problem)));
     (texts.collect(), snapshot.unread(everything()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::viewer::tests::viewer;
+
+    #[tokio::test]
+    async fn pages_of_a_viewer_share_what_is_found_and_all_hear_of_it() {
+        let viewer = viewer();
+        let place = |namespace: &str| Problems {
+            namespace: namespace.to_owned(),
+        };
+        let (one, other) = (Arc::<Notify>::default(), Arc::<Notify>::default());
+        let first = Findings::look(&viewer, &place("a"), &one).unwrap();
+        let second = Findings::look(&viewer, &place("a"), &other).unwrap();
+        assert!(Arc::ptr_eq(&first, &second));
+        let elsewhere = Findings::look(&viewer, &place(""), &one).unwrap();
+        assert!(!Arc::ptr_eq(&first, &elsewhere));
+        // Each hears at once that there is something to look at, and then of news.
+        for _ in 0..2 {
+            one.notified().await;
+            other.notified().await;
+            first.shared.lookers.notify();
+        }
+        drop((first, second));
+        let again = Findings::look(&viewer, &place("a"), &one).unwrap();
+        assert_eq!(viewer.looks.0.lock().len(), 2);
+        drop((again, elsewhere));
+    }
 }

@@ -3,19 +3,21 @@
 mod findings;
 mod paths;
 mod reading;
+mod turn;
 
-pub use findings::Findings;
+pub use findings::{Findings, Looks};
 
 use crate::dashboard::Asking;
 use crate::failure::{Failure, json};
 use axum::extract::Query;
 use axum::response::Response;
 use hardway_why::{
-    Diagnosis, NotExplained, Subject, Unread, everything, explain, follow_ups, needs, problems,
-    resource,
+    Diagnosis, NotExplained, Snapshot, Subject, Unread, everything, explain, follow_ups, needs,
+    problems, resource,
 };
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use turn::{Turn, think};
 
 /// Where to look.
 #[derive(Deserialize)]
@@ -34,16 +36,18 @@ struct Found {
 /// `GET /problems`.
 ///
 /// # Errors
-/// If nothing could be read at all.
+/// If nothing could be read at all; 429 if too much is being looked for.
 pub async fn all(Asking(viewer): Asking, Query(asked): Query<Where>) -> Result<Response, Failure> {
-    let namespace = Some(asked.namespace.as_str()).filter(|it| !it.is_empty());
-    let mut snapshot = reading::lists(&viewer.client, everything(), namespace).await?;
-    let further = follow_ups(&snapshot, None);
+    let _turn = Turn::soon(&viewer).await?;
+    let namespace = Some(asked.namespace).filter(|it| !it.is_empty());
+    let read = reading::lists(&viewer.client, everything(), namespace.as_deref());
+    let (mut snapshot, further) = think(read.await?, |it| follow_ups(it, None)).await?;
     reading::further(&viewer.client, &mut snapshot, further).await;
-    let found = Found {
-        problems: problems(&snapshot, namespace),
+    let find = move |snapshot: &Snapshot| Found {
+        problems: problems(snapshot, namespace.as_deref()),
         unread: snapshot.unread(everything()),
     };
+    let (_, found) = think(snapshot, find).await?;
     Ok(json(StatusCode::OK, &found))
 }
 
@@ -59,7 +63,8 @@ pub struct Which {
 /// `GET /why`.
 ///
 /// # Errors
-/// 404 if there is no such object, 403 if it can't be read, 400 if nothing is known of its kind.
+/// 404 if there is no such object, 403 if it can't be read, 400 if nothing is known of its kind,
+/// 429 if too much is being looked for.
 pub async fn why(Asking(viewer): Asking, Query(asked): Query<Which>) -> Result<Response, Failure> {
     let subject = Subject::new(&asked.kind, Some(&asked.namespace), &asked.name);
     if resource(&asked.kind).is_none() {
@@ -70,11 +75,13 @@ pub async fn why(Asking(viewer): Asking, Query(asked): Query<Which>) -> Result<R
         return Err(Failure::new(StatusCode::BAD_REQUEST, message));
     }
     let namespace = subject.namespace.as_deref();
+    let _turn = Turn::soon(&viewer).await?;
     let read = reading::lists(&viewer.client, needs(&asked.kind), namespace);
-    let mut snapshot = read.await?;
-    let further = follow_ups(&snapshot, Some(&subject));
+    let of = subject.clone();
+    let (mut snapshot, further) = think(read.await?, move |it| follow_ups(it, Some(&of))).await?;
     reading::further(&viewer.client, &mut snapshot, further).await;
-    match explain(&snapshot, &subject) {
+    let (_, explained) = think(snapshot, move |it| explain(it, &subject)).await?;
+    match explained {
         Ok(explanation) => Ok(json(StatusCode::OK, &explanation)),
         Err(error) => {
             let code = match error {

@@ -83,12 +83,12 @@ impl Running {
         let cluster = cluster::of_server(&api_server.url, &ca).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let router = router::router(Dashboard::add_on(cluster));
+        let dashboard = Dashboard::add_on(cluster);
         Self {
             address,
             origin: format!("https://{address}"),
             cookie: None,
-            _task: start(listener, AddOn(router)),
+            _task: start(listener, AddOn::new(dashboard)),
             _folder: folder,
         }
     }
