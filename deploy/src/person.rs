@@ -1,7 +1,7 @@
 //! The person at the keyboard. Who calls the tool with sudo is meant, not root: the kubeconfig
 //! and the folder of clusters are theirs.
 
-use std::os::unix::fs::chown;
+use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Uid, User};
@@ -70,7 +70,8 @@ impl Person {
         let Some((uid, gid)) = self.behind_sudo else {
             return Ok(());
         };
-        chown(path, Some(uid.as_raw()), Some(gid.as_raw()))
+        // The path itself: a link that they put there meanwhile may lead to anybody's file.
+        lchown(path, Some(uid.as_raw()), Some(gid.as_raw()))
             .or_fail(|| format!("give {} to user {uid}", path.display()))
     }
 }
@@ -115,8 +116,14 @@ mod tests {
             assert_eq!((is.uid(), is.gid()), (1234, 1235), "{}", path.display());
         }
         // What was there stays whose it was.
-        chown(&file, Some(7), Some(7)).unwrap();
+        lchown(&file, Some(7), Some(7)).unwrap();
         somebody.write_file(&file, b"y", 0o600).unwrap();
         assert_eq!(file.metadata().unwrap().uid(), 7);
+        // Of a link only the link is given away.
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        somebody.give(&link).unwrap();
+        assert_eq!(file.metadata().unwrap().uid(), 7);
+        assert_eq!(link.symlink_metadata().unwrap().uid(), 1234);
     }
 }
