@@ -4,6 +4,7 @@
 pub mod availability;
 pub mod chosen;
 pub mod objects;
+pub mod ownership;
 pub mod removal;
 
 use std::path::Path;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Addon, availability, objects};
-use crate::api::{Api, MANAGER, text};
+use super::{Addon, availability, objects, ownership};
+use crate::api::{Api, text};
 use crate::failure::{Failure, Result};
 
 /// How long the objects may take to be gone, and the pods to have ended.
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Removed {
     /// How many were deleted.
     pub deleted: usize,
-    /// Those that were left because somebody else made them.
+    /// Those that were left, and why.
     pub left: Vec<String>,
 }
 
@@ -39,8 +39,14 @@ pub fn remove(api: &mut Api, addon: &Addon) -> Result<Removed> {
             text(&object["kind"]),
             text(&object["metadata"]["name"])
         );
-        if !is_ours(&there) {
-            removed.left.push(name);
+        if !ownership::is_ours(&there) {
+            removed
+                .left
+                .push(format!("{name}: somebody else has made it"));
+        } else if let Some(things) = inside(api, object)? {
+            removed
+                .left
+                .push(format!("{name}: somebody else has things in it, {things}"));
         } else if api.delete(&path)? {
             removed.deleted += 1;
             waiting.push((name, path));
@@ -59,13 +65,13 @@ pub fn remove(api: &mut Api, addon: &Addon) -> Result<Removed> {
     Ok(removed)
 }
 
-/// Whether this tool has made an object, or taken it over, by applying it.
-fn is_ours(object: &Value) -> bool {
-    let managers = object.pointer("/metadata/managedFields");
-    let managers = managers.and_then(Value::as_array).into_iter().flatten();
-    managers
-        .filter(|entry| entry["operation"] == "Apply")
-        .any(|entry| entry["manager"] == MANAGER)
+/// What others have made in a namespace; nothing if the object is none.
+fn inside(api: &Api, object: &Value) -> Result<Option<String>> {
+    if object["kind"] != "Namespace" {
+        return Ok(None);
+    }
+    let things = ownership::of_others(api, text(&object["metadata"]["name"]))?;
+    Ok((!things.is_empty()).then(|| things.join(", ")))
 }
 
 fn wait(name: &str, deadline: Instant, is_gone: impl Fn() -> Result<bool>) -> Result<()> {
@@ -80,24 +86,4 @@ fn wait(name: &str, deadline: Instant, is_gone: impl Fn() -> Result<bool>) -> Re
         std::thread::sleep(Duration::from_millis(100));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn what_others_have_made_is_left_alone() {
-        let by = |manager: &str, operation: &str| {
-            let entry = json!({"manager": manager, "operation": operation});
-            json!({"metadata": {"managedFields": [entry]}})
-        };
-        assert!(is_ours(&by("hardway-up", "Apply")));
-        assert!(!is_ours(&by("kubectl", "Apply")));
-        // Who patches an object has not made it.
-        assert!(!is_ours(&by("hardway-up", "Update")));
-        assert!(!is_ours(&json!({"metadata": {}})));
-    }
 }

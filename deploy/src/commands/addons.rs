@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::addons::availability::State;
 use crate::addons::chosen::Chosen;
-use crate::addons::{self, ADDONS, Addon, availability, removal};
+use crate::addons::{self, ADDONS, Addon, availability, ownership, removal};
 use crate::call;
 use crate::compile::{self, Profile};
 use crate::failure::{Failure, Result};
@@ -82,6 +82,10 @@ fn refuse_needed(addons: &[&'static Addon], force: bool) -> Result<()> {
 }
 
 fn enable(lab: &Lab, addons: &[&'static Addon]) -> Result<()> {
+    let mut api = lab.api();
+    for addon in addons {
+        ownership::refuse_others(&mut api, addon)?;
+    }
     let progress = Progress::new();
     let missing: Vec<&str> = addons
         .iter()
@@ -107,7 +111,6 @@ fn enable(lab: &Lab, addons: &[&'static Addon]) -> Result<()> {
         publish::publish(lab, &images)?;
         Ok(Built(images))
     })?;
-    let mut api = lab.api();
     let cluster = Cluster::at(lab.plan.control_plane().address);
     progress.step("objects", || {
         addons::apply(&mut api, &cluster, &images.0, addons)
@@ -140,7 +143,7 @@ fn disable(lab: &Lab, addons: &[&'static Addon]) -> Result<()> {
             Ok(Gone(removed))
         })?;
         for object in removed.0.left {
-            println!("    {object} was left: somebody else has made it");
+            println!("    left {object}");
         }
     }
     Ok(())
