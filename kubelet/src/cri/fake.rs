@@ -36,6 +36,8 @@ pub struct Fake {
     pub starts_begun: watch::Sender<usize>,
     /// The containers whose starts were not given up.
     pub started: Mutex<Vec<String>>,
+    /// Attempts whose names a runtime keeps that was left while it made them.
+    pub names_held: Mutex<HashSet<u32>>,
     pub world: World,
 }
 
@@ -87,6 +89,15 @@ impl Runtime for Fake {
         ready(self.info.lock().clone())
     }
     fn run_pod_sandbox(&self, config: PodSandboxConfig, _: String) -> Call<'_, String> {
+        let attempt = config.metadata.as_ref().map_or(0, |m| m.attempt);
+        if self.names_held.lock().contains(&attempt) {
+            // containerd's words.
+            let message = format!(
+                "failed to reserve sandbox name \"web_ns_u1_{attempt}\": name \"web_ns_u1_{attempt}\" is reserved for \"68729d\""
+            );
+            let code = tonic::Code::Unknown;
+            return async move { Err(Error { code, message }) }.boxed();
+        }
         ready(self.world.run_sandbox(config))
     }
     fn stop_pod_sandbox(&self, id: &str) -> Call<'_, ()> {

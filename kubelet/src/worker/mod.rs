@@ -77,6 +77,8 @@ pub struct Worker {
     /// Which back-offs were told as events, and when: by name.
     told: BTreeMap<String, (i64, Instant)>,
     failures: u32,
+    /// How many sandboxes in succession had names that the runtime keeps for others.
+    names_refused: u32,
     /// What the pod's cgroup was given last.
     cgroup: Option<LinuxContainerResources>,
     /// Volumes and cgroups are gone.
@@ -110,6 +112,7 @@ impl Worker {
             volumes: None,
             told: BTreeMap::new(),
             failures: 0,
+            names_refused: 0,
             cgroup: None,
             cleaned: false,
             calls: Calls::default(),

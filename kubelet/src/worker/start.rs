@@ -16,6 +16,17 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use std::path::Path;
 use std::time::Instant;
 
+/// So often a name is tried that the runtime keeps for another sandbox, before the next number:
+/// it may be at work on that one still.
+const NAME_TRIES: u32 = 2;
+
+/// Whether a sandbox's name is taken by one that isn't listed. containerd keeps it when the
+/// kubelet dies while a sandbox is made and what there was of it can't be cleared away; only its
+/// restart would give the name back (`failed to reserve sandbox name … is reserved for …`).
+fn is_name_kept(error: &cri::Error) -> bool {
+    error.message.contains("failed to reserve sandbox name")
+}
+
 /// A container that can't be started: reason and message for its status.
 struct Trouble {
     reason: String,
@@ -104,6 +115,7 @@ impl Worker {
             return Err(self.no_sandbox(pod, &why));
         }
         self.mount(pod).await?;
+        let attempt = attempt + self.names_refused / NAME_TRIES;
         let config = self.sandbox_config(pod, attempt);
         let context = &self.context;
         let prepared = context
@@ -119,6 +131,10 @@ impl Worker {
         let (begun, runtime_handler) = (Instant::now(), handler.clone());
         let call = async move { runtime.run_pod_sandbox(config, handler).await };
         let made = self.calls.whole(call).await;
+        self.names_refused = match &made {
+            Err(error) if is_name_kept(error) => self.names_refused + 1,
+            _ => 0,
+        };
         made.map_err(|e| self.no_sandbox(pod, &e))?;
         // The runtime has CNI plugins connect it, meanwhile.
         let step = Step::about(pod, "sandbox").since(begun);

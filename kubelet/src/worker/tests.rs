@@ -85,6 +85,19 @@ impl Setup {
 }
 
 #[tokio::test]
+async fn a_sandbox_name_that_the_runtime_lost_is_passed_by() {
+    let runtime = Fake::default();
+    runtime.names_held.lock().insert(0);
+    let spec = json!({"containers": [{"name": "a", "image": "image:1"}]});
+    let setup = setup_with(pod(spec), runtime);
+    let world = &setup.runtime.world;
+    world.until(|running| running == ["a"]).await;
+    let made = &world.sandboxes(&BTreeMap::new())[0];
+    let made = world.sandbox(&made.id).unwrap();
+    assert_eq!(made.metadata.unwrap().attempt, 1);
+}
+
+#[tokio::test]
 async fn a_pod_comes_up_is_restarted_and_vanishes() {
     let spec = json!({
         "initContainers": [{"name": "i", "image": "image:1"}],
