@@ -59,6 +59,7 @@ pub fn of(group: &str, kind: &str) -> Value {
         "VolumeAttachment" => json!({"spec": {"attacher": "example.com", "nodeName": "n",
             "source": {"persistentVolumeName": "v"}}}),
         "StorageClass" => json!({"provisioner": "example.com/x"}),
+        "IngressClass" => json!({"spec": {"controller": "example.com/x"}}),
         _ => json!({}),
     }
 }
