@@ -1,6 +1,6 @@
 //! Shows live what a request becomes, across the processes.
 //!
-//! The apiserver serves the steps of all processes as lines ([`line`]). Those of one request
+//! The apiserver serves the steps of all processes as lines ([`mod@line`]). Those of one request
 //! belong together ([`moment`]); which belong to what is followed is found out from audit IDs,
 //! UIDs and owners ([`story`]), without asking anybody. [`words`] and [`summary`] say it to
 //! people. All of that is pure. What asks a cluster is [`cluster`] and [`feed`], what runs the
