@@ -2,12 +2,13 @@
 
 use super::message::Batch;
 use super::object::Item;
+use super::room::Share;
 use crate::failure::Failure;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-/// How many bytes of objects are kept.
+/// How many bytes of objects one keeps, if the process has room for them.
 pub const LARGEST: usize = 64 << 20;
 /// How many deletions are remembered for pages that have not heard of them.
 const DELETIONS: usize = 4096;
@@ -34,7 +35,7 @@ pub struct Collection {
     objects: HashMap<Arc<str>, Entry>,
     changes: BTreeMap<u64, Change>,
     last: u64,
-    bytes: usize,
+    bytes: Share,
     deletions: usize,
     /// The last deletion that is not remembered any more.
     forgotten: u64,
@@ -69,14 +70,13 @@ impl Collection {
         if before.is_some_and(|it| it.version == item.version && it.text == item.text) {
             return Ok(());
         }
-        let bytes = self.bytes - before.map_or(0, |it| it.text.len()) + item.text.len();
-        if bytes > LARGEST {
+        let bytes = self.bytes.bytes() - before.map_or(0, |it| it.text.len()) + item.text.len();
+        if bytes > LARGEST || !self.bytes.resize(bytes) {
             return Err(TooLarge);
         }
         if let Some(before) = before {
             self.changes.remove(&before.changed);
         }
-        self.bytes = bytes;
         self.last += 1;
         self.changes
             .insert(self.last, Change::Set(item.uid.clone()));
@@ -94,7 +94,7 @@ impl Collection {
         let Some((uid, entry)) = self.objects.remove_entry(uid) else {
             return;
         };
-        self.bytes -= entry.text.len();
+        self.bytes.resize(self.bytes.bytes() - entry.text.len());
         self.changes.remove(&entry.changed);
         self.last += 1;
         self.changes.insert(self.last, Change::Gone(uid));

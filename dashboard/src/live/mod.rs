@@ -12,6 +12,7 @@ pub mod message;
 pub mod object;
 mod page;
 pub mod pause;
+mod room;
 pub mod watch;
 mod watches;
 
