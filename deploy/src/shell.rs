@@ -144,6 +144,16 @@ pub fn last_lines(path: &Path, count: usize) -> Vec<String> {
         .collect()
 }
 
+/// Writes a program that a test then runs, by another process: a file that is open for writing
+/// anywhere can't be run (`ETXTBSY`), and a child that another test starts at that moment holds
+/// all that is open in this process until it has become another program.
+#[cfg(test)]
+pub fn write_program(path: &Path, script: &str) {
+    let path = path.display().to_string();
+    let write = ["-c", "cat > \"$0\" && chmod 0755 \"$0\"", &path];
+    run_with_input("sh", &write, script).unwrap();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -258,7 +258,7 @@ mod tests {
              [ $2 = create ] || mv {0}.part {0} ;;\nesac\n",
             said.display()
         );
-        shell::write_file(&kubectl, script.as_bytes(), 0o755).unwrap();
+        shell::write_program(&kubectl, &script);
         let maker = Maker::start(&kubectl, Path::new("kubeconfig")).unwrap();
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while !said.exists() && std::time::Instant::now() < deadline {

@@ -15,11 +15,8 @@ fn sources(folder: &Path) -> Sources {
     fs::create_dir_all(&binaries).unwrap();
     for program in Package::ALL.iter().flat_map(|it| it.programs()) {
         let path = binaries.join(program);
-        fs::write(
-            &path,
-            "#!/bin/sh\necho Does nothing.\necho '      --flag <X>  With it'\n",
-        )
-        .unwrap();
+        let script = "#!/bin/sh\necho Does nothing.\necho '      --flag <X>  With it'\n";
+        shell::write_program(&path, script);
         // Whatever the build left: the package's modes are its own.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
     }
