@@ -9,8 +9,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::commands::process::Action;
 use crate::commands::{
     addons, certificates, completion, config, conformance, cp, delete, docker_env, doctor, down,
-    image, init as init_host, ip, join, kubectl, logs, node, package, process, profile, reset,
-    service, ssh, start, status, stop, storage, swap, test, token, tools, tunnel, tutorial, up,
+    etcd, image, init as init_host, ip, join, kubectl, logs, node, package, process, profile,
+    reset, service, ssh, start, status, stop, storage, swap, test, token, tools, tunnel, tutorial,
+    up,
 };
 use crate::compile;
 use crate::failure::{Failure, Result};
@@ -104,7 +105,7 @@ enum Command {
         #[command(subcommand)]
         action: token::Action,
     },
-    /// Make this host a node of a cluster; repeat it to repair
+    /// Make this host a node of a cluster, or one more control plane; repeat it to repair
     Join(join::Options),
     /// Have this host leave its cluster; what was installed stays
     Reset(reset::Options),
@@ -112,6 +113,11 @@ enum Command {
     Certificates {
         #[command(subcommand)]
         action: certificates::Action,
+    },
+    /// Members of the cluster's store, on the host of a control plane
+    Etcd {
+        #[command(subcommand)]
+        action: etcd::Action,
     },
     /// Store objects anew, after another storage version or encryption key: in the lab that
     /// `--dir` names, or on the host of the control plane
@@ -260,6 +266,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Token { action } => token::run(action)?,
         Command::Join(options) => join::run(options)?,
         Command::Reset(options) => reset::run(options)?,
+        Command::Etcd { action } => return etcd::run(action).map(code),
         Command::Certificates { action } => {
             // On a control plane's host there is no lab unless it is named.
             let named = is_named.then(lab).transpose()?;

@@ -15,6 +15,7 @@ pub mod components;
 pub mod conformance;
 pub mod doctor;
 pub mod encryption;
+pub mod etcd;
 pub mod failure;
 pub mod health;
 pub mod host;

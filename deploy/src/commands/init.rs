@@ -11,9 +11,12 @@ use ipnetwork::Ipv4Network;
 use jiff::Timestamp;
 
 use crate::api::Api;
-use crate::failure::{Failure, Result};
+use crate::etcd::{self, member};
+use crate::failure::{Failure, OrFail, Result};
 use crate::host::cluster::{self, Cluster};
+use crate::host::etcd_env::{self, State};
 use crate::host::facts::{self, Facts};
+use crate::host::shared_keys::secret;
 use crate::host::steps::Steps;
 use crate::host::token::{self, Token};
 use crate::host::{Layout, env, kubernetes, preflight, systemd};
@@ -54,6 +57,10 @@ pub struct Options {
     /// Another name or address by which the API is reached; repeatable
     #[arg(long = "extra-san", value_name = "NAME")]
     pub extra_sans: Vec<String>,
+    /// Have the keys that control planes share uploaded, for two hours, and print what to type on
+    /// a host that is to join as a control plane
+    #[arg(long)]
+    pub upload_certs: bool,
     /// Go on in spite of what is wrong with this host
     #[arg(long)]
     pub ignore_preflight_errors: bool,
@@ -85,12 +92,20 @@ pub fn run(options: &Options) -> Result<()> {
     if !layout.is_running() || options.dry_run {
         return Ok(());
     }
-    let token = ensure_token(&administrator(&layout, &cluster), Timestamp::now())?;
+    let (api, now) = (administrator(&layout, &cluster), Timestamp::now());
+    let token = ensure_token(&api, now)?;
     let ca = shell::read_text(&layout.pki().certificate(CLUSTER_CA))?;
+    let control_plane = if options.upload_certs {
+        let key = secret::upload(&api, &layout.etc(), now)?;
+        token::control_plane_join_command(&cluster.server(), &token, &ca, &key)?
+    } else {
+        "hardway token create --control-plane    (here; it prints what to type there)".to_owned()
+    };
     println!(
         "
-kubectl:   export KUBECONFIG={}
-a node:    {}",
+kubectl:          export KUBECONFIG={}
+a node:           {}
+a control plane:  {control_plane}",
         layout.kubeconfigs().join("admin.kubeconfig").display(),
         token::join_command(&cluster.server(), &token, &ca)?
     );
@@ -151,6 +166,7 @@ fn decide(layout: &Layout, options: &Options) -> Result<Cluster> {
         }
     };
     asked.validate()?;
+    is_not_half_joined(layout)?;
     let differences = old.map(|old| old.fixed_differences(&asked));
     match differences.unwrap_or_default().as_slice() {
         [] => Ok(asked),
@@ -160,6 +176,21 @@ fn decide(layout: &Layout, options: &Options) -> Result<Cluster> {
         )
         .way_out("nodes and pods have it already; for another cluster remove this one first:  hardway reset")),
     }
+}
+
+/// A host whose etcd is to be one of several must not begin a cluster of its own, in which all
+/// that is stored would be missing.
+fn is_not_half_joined(layout: &Layout) -> Result<()> {
+    let state = etcd_env::read(&layout.etc());
+    if state != Some(State::Existing) || etcd::has_data(layout) {
+        return Ok(());
+    }
+    let folder = layout.path(etcd::DATA);
+    Err(Failure::new(
+        "make this host a control plane",
+        format!("its cluster is there already, but {} is empty", folder.display()),
+    )
+    .way_out("with other control planes go on with the line that  hardway token create --control-plane  prints on one of them; without, restore a copy; for a new cluster have this host leave the old one first:  hardway reset"))
 }
 
 /// A cluster with what the flags say.
@@ -233,6 +264,15 @@ fn steps<'a>(layout: &'a Layout, cluster: &'a Cluster, name: &str) -> Steps<'a> 
         changed.set(anew);
         Ok(if anew { "changed" } else { "kept" }.to_owned())
     });
+    let folder = etc.clone();
+    steps.add("how etcd starts", move || {
+        let state = match etcd::has_data(layout) {
+            true => State::Existing,
+            false => State::New,
+        };
+        etcd_env::write(&folder, state, None)?;
+        Ok(String::new())
+    });
     steps.add("owners of the keys", move || {
         systemd::apply_owners(layout, "hardway-control-plane.conf")
     });
@@ -243,6 +283,10 @@ fn steps<'a>(layout: &'a Layout, cluster: &'a Cluster, name: &str) -> Steps<'a> 
     if layout.is_running() {
         steps.add("start them, and wait until they are ready", move || {
             systemd::start(units, has_changed.get(), PATIENCE)
+        });
+        steps.add("etcd can be found by other control planes", move || {
+            etcd_env::write(&etc, State::Existing, None)?;
+            announce(layout, cluster)
         });
         steps.add("the API answers", move || wait_ready(layout, cluster));
         steps.add("add-ons, and what nodes need to join", move || {
@@ -255,8 +299,29 @@ fn steps<'a>(layout: &'a Layout, cluster: &'a Cluster, name: &str) -> Steps<'a> 
     steps
 }
 
+/// Has etcd know its member by this host's address: one that was made before there could be
+/// several knows itself as 127.0.0.1, and a host may have another address than before.
+fn announce(layout: &Layout, cluster: &Cluster) -> Result<String> {
+    let what = || "say where etcd's member is";
+    let client = etcd::Client::of_host(layout);
+    let peer_url = member::peer_url(cluster.address);
+    let own = client.status().or_fail(what)?.member;
+    let members = client.members().or_fail(what)?;
+    let is_known = members
+        .iter()
+        .any(|member| member.id == own && member.peer_urls == [peer_url.as_str()]);
+    if is_known {
+        return Ok(peer_url);
+    }
+    client.update_peer(own, &peer_url).or_fail(what)?;
+    Ok(format!("now {peer_url}"))
+}
+
 /// Waits until the apiserver says it is ready, to the administrator under its address.
-fn wait_ready(layout: &Layout, cluster: &Cluster) -> Result<String> {
+///
+/// # Errors
+/// If it isn't in time, in its own words.
+pub fn wait_ready(layout: &Layout, cluster: &Cluster) -> Result<String> {
     let address = SocketAddr::new(IpAddr::V4(cluster.address), API_PORT);
     let identity = layout.pki().identity(CLUSTER_CA, "admin");
     let began = Instant::now();

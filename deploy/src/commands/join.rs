@@ -1,5 +1,5 @@
-//! `hardway join`: makes this host a node of a cluster that is there. Done again, it
-//! repairs.
+//! `hardway join`: makes this host a node of a cluster that is there, or one more of its
+//! control planes. Done again, it repairs, or goes on where it was interrupted.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
@@ -13,14 +13,17 @@ use serde_json::Value;
 use crate::failure::{Failure, OrFail, Result};
 use crate::host::discovery::{self, Found};
 use crate::host::facts::{self, Facts};
+use crate::host::shared_keys::CertificateKey;
 use crate::host::steps::Steps;
 use crate::host::token::{self, Token};
-use crate::host::{Layout, env, kubernetes, preflight, systemd};
+use crate::host::{Layout, clock, env, kubernetes, preflight, systemd};
 use crate::http::{self, Identity};
 use crate::packaging::Package;
 use crate::pki::CLUSTER_CA;
 use crate::plan::API_PORT;
 use crate::{api, shell};
+
+mod control_plane;
 
 /// How long the processes may take to be ready, and the node after them.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -33,7 +36,7 @@ const FIRST: &[&str] = &[
     "/var/lib/hardway/agents/flannel-lite/kubeconfig",
 ];
 
-/// What `join` must be told; `hardway token create` on the control plane says it.
+/// What `join` must be told; `hardway token create` on a control plane says it.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// The control plane: ADDRESS or ADDRESS:PORT
@@ -45,6 +48,14 @@ pub struct Options {
     /// Hash of the cluster's CA, so that nobody else can pass for the cluster; repeatable
     #[arg(long = "ca-cert-hash", value_name = "sha256:HASH", value_parser = token::parse_hash)]
     pub ca_cert_hashes: Vec<String>,
+    /// Make this host a control plane instead of a node: etcd, apiserver, controller manager and
+    /// scheduler beside those that are there
+    #[arg(long)]
+    pub control_plane: bool,
+    /// Key to the files that control planes share; `hardway token create --control-plane`
+    /// prints it
+    #[arg(long, value_name = "KEY", requires = "control_plane")]
+    pub certificate_key: Option<CertificateKey>,
     /// Address of this host for other hosts [default: the one it has towards the control plane]
     #[arg(long, value_name = "IP")]
     pub address: Option<Ipv4Addr>,
@@ -63,24 +74,50 @@ pub struct Options {
 /// Makes it one.
 pub fn run(options: &Options) -> Result<()> {
     let layout = Layout::new(&options.root);
+    if options.control_plane && !layout.is_running() {
+        let why = "its etcd has to run to become a member";
+        return Err(Failure::new("join as a control plane", why)
+            .way_out("leave --root out, and join when the host runs"));
+    }
     let server = resolve(&options.server)?;
     let address = match options.address {
         Some(address) => address,
         None => facts::address_towards(server)
             .map_err(|failure| failure.way_out("name it with --address"))?,
     };
-    let units = Package::Node.units();
+    let package = match options.control_plane {
+        true => Package::ControlPlane,
+        false => Package::Node,
+    };
+    let units = package.units();
     if layout.is_running() {
         let facts = Facts::gather(&layout, address, units)?;
-        let findings = preflight::findings(&facts, Package::Node);
+        let findings = preflight::findings(&facts, package);
         preflight::check(
             &findings,
             options.ignore_preflight_errors || options.dry_run,
         )?;
     }
-    let found = discovery::discover(server, &options.token, &options.ca_cert_hashes)?;
-    let config = configuration(server, &found, &options.token)?;
+    let found = discovery::discover(server, &options.token, &options.ca_cert_hashes)?.at(server);
     same_cluster(&layout, &found)?;
+    if layout.is_running() {
+        let findings: Vec<_> = clock::finding(server, &found).into_iter().collect();
+        preflight::check(
+            &findings,
+            options.ignore_preflight_errors || options.dry_run,
+        )?;
+    }
+    if options.control_plane {
+        let host = control_plane::Joining {
+            layout: &layout,
+            server,
+            address,
+            found: &found,
+            options,
+        };
+        return host.run();
+    }
+    let config = configuration(server, &found, &options.token)?;
     let name = facts::host_name()?.to_lowercase();
     println!(
         "node {name} at {address}, of the cluster at {}",

@@ -10,6 +10,7 @@ pub mod delete;
 pub mod docker_env;
 pub mod doctor;
 pub mod down;
+pub mod etcd;
 pub mod image;
 pub mod init;
 pub mod ip;

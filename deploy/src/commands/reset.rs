@@ -3,15 +3,19 @@
 
 use std::fs;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anstream::print;
+use anstream::{print, println};
 
+use super::init::{administrator, here};
+use crate::etcd;
 use crate::failure::{Failure, OrFail, Result};
+use crate::host::departure::{self, Departure};
 use crate::host::steps::Steps;
-use crate::host::{Layout, host_ports, systemd};
+use crate::host::{Layout, cluster, host_ports, systemd};
 use crate::packaging::Package;
 use crate::shell;
 
@@ -21,7 +25,13 @@ const FILES: &[&str] = &[
     "/etc/hardway",
     "/var/lib/cni",
     "/var/lib/hardway/agents",
+    "/var/lib/hardway/apiserver",
+    "/var/lib/hardway/controller-manager",
     "/var/lib/hardway/etcd",
+    "/var/lib/hardway/flannel-lite",
+    "/var/lib/hardway/kubelet",
+    "/var/lib/hardway/proxy",
+    "/var/lib/hardway/scheduler",
     "/var/lib/kubelet",
     "/var/log/containers",
     "/var/log/hardway",
@@ -35,6 +45,8 @@ const LINKS: &[&str] = &["flannel.1", "cni0"];
 const TABLES: &[&str] = &["hardway-proxy", "hardway-flannel-lite"];
 /// The CNI network of pods, as flannel-lite calls it.
 const NETWORK: &str = "cbr0";
+/// Stopped after its member was taken out.
+const ETCD: &str = "hardway-etcd.service";
 /// Where the kernel shows cgroups.
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// How long processes that were killed may take to be gone.
@@ -48,6 +60,9 @@ pub struct Options {
     /// Don't ask
     #[arg(long)]
     pub force: bool,
+    /// Leave even if the other control planes can't write any more without this one
+    #[arg(long)]
+    pub lose_majority: bool,
     /// Only say what would be done
     #[arg(long)]
     pub dry_run: bool,
@@ -59,22 +74,41 @@ pub struct Options {
 /// Has it leave.
 pub fn run(options: &Options) -> Result<()> {
     let layout = Layout::new(&options.root);
+    let departure = departure(&layout, options)?;
     if !options.dry_run && !options.force {
-        confirm(&layout)?;
+        confirm(&layout, &departure)?;
     }
-    steps(&layout).run(options.dry_run)
+    if let Departure::Unknown(why) = &departure {
+        println!(
+            "warning: this host's member stays in etcd, and counts: {why}\n  if there are other control planes, on one of them:  hardway etcd remove NAME"
+        );
+    }
+    steps(&layout, departure).run(options.dry_run)
 }
 
-fn confirm(layout: &Layout) -> Result<()> {
+/// What becomes of etcd's members without this host.
+fn departure(layout: &Layout, options: &Options) -> Result<Departure> {
+    let is_control_plane = layout.etc().join(cluster::FILE).exists();
+    if !layout.is_running() || !is_control_plane {
+        return Ok(Departure::None);
+    }
+    match here(layout) {
+        Ok(cluster) => departure::find(layout, cluster.address.into(), options.lose_majority),
+        Err(failure) => Ok(Departure::Unknown(failure.to_string())),
+    }
+}
+
+fn confirm(layout: &Layout, departure: &Departure) -> Result<()> {
     let refuse = |why: &str| {
         Err(Failure::new("reset this host", why).way_out("if you mean it:  hardway reset --force"))
     };
     if !std::io::stdin().is_terminal() {
         return refuse("nobody can be asked whether to");
     }
-    let lost = match layout.path("var/lib/hardway/etcd").exists() {
-        true => "all objects and keys of the cluster, for good",
-        false => "all pods of this host, and its certificates",
+    let lost = match departure {
+        Departure::Member { .. } => "this host from the control plane, which goes on without it",
+        _ if layout.path(etcd::DATA).exists() => "all objects and keys of the cluster, for good",
+        _ => "all pods of this host, and its certificates",
     };
     print!("This removes {lost}. Go on? [y/N] ");
     let _ = std::io::stdout().flush();
@@ -89,18 +123,34 @@ fn confirm(layout: &Layout) -> Result<()> {
 }
 
 /// What has a host leave its cluster, in order.
-fn steps(layout: &Layout) -> Steps<'_> {
+fn steps(layout: &Layout, departure: Departure) -> Steps<'_> {
     let mut steps = Steps::default();
     // Those that depend on others first.
-    let units: Vec<&str> = [Package::Node, Package::ControlPlane]
+    let (units, etcd): (Vec<&str>, Vec<&str>) = [Package::Node, Package::ControlPlane]
         .iter()
         .flat_map(|package| package.units().iter().rev())
         .copied()
-        .collect();
+        .partition(|unit| *unit != ETCD);
+    if let Departure::Member { others, .. } = &departure
+        && let Some((_, other)) = others.first().copied()
+    {
+        steps.add("who joins is sent to another control plane", move || {
+            point_to(layout, other)
+        });
+    }
     steps.add(
         format!("stop and disable {}", units.join(", ")),
         move || systemd::stop(layout, &units),
     );
+    if let Departure::Member { id, leads, others } = departure {
+        steps.add("take this host's member out of etcd", move || {
+            departure::leave(layout, id, leads, &others)?;
+            Ok(String::new())
+        });
+    }
+    steps.add(format!("stop and disable {}", etcd.join(", ")), move || {
+        systemd::stop(layout, &etcd)
+    });
     if layout.is_running() {
         steps.add("end all pods", end_pods);
         steps.add("remove cgroups of pods", || {
@@ -139,6 +189,20 @@ fn steps(layout: &Layout) -> Steps<'_> {
         Ok(format!("{removed} were there"))
     });
     steps
+}
+
+/// Those who join are told of another control plane's address, should this one's be what
+/// they are told. That the API can't be asked is no reason to stay.
+fn point_to(layout: &Layout, other: SocketAddr) -> Result<String> {
+    let cluster = here(layout)?;
+    let api = administrator(layout, &cluster);
+    let server = departure::server_of(other);
+    let done = departure::point_elsewhere(&api, |it| it == cluster.address, &server);
+    Ok(match done {
+        Ok(true) => server,
+        Ok(false) => "it is already".to_owned(),
+        Err(failure) => format!("not done: {failure}"),
+    })
 }
 
 /// Ends all containers of pods, and has containerd forget them.
@@ -310,6 +374,7 @@ tmpfs /var/lib/kubelet-other/x tmpfs rw 0 0
         }
         let options = |force, dry_run| Options {
             force,
+            lose_majority: false,
             dry_run,
             root: root.path().to_owned(),
         };

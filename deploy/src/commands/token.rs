@@ -1,4 +1,4 @@
-//! `hardway token`: bootstrap tokens, with which nodes join.
+//! `hardway token`: bootstrap tokens, with which hosts join.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::init::{administrator, here};
 use crate::failure::{Failure, Result};
 use crate::host::Layout;
+use crate::host::shared_keys::secret;
 use crate::host::token::{self, Token};
 use crate::pki::CLUSTER_CA;
 use crate::shell;
@@ -24,6 +25,10 @@ pub enum Action {
         /// What it is for, in your words
         #[arg(long, value_name = "TEXT", default_value = "")]
         description: String,
+        /// For a control plane: uploads the keys that control planes share as well, for two
+        /// hours, and encrypted by a key that is only printed
+        #[arg(long)]
+        control_plane: bool,
     },
     /// Show all tokens
     List,
@@ -41,13 +46,23 @@ pub fn run(action: &Action) -> Result<()> {
     let cluster = here(&layout)?;
     let api = administrator(&layout, &cluster);
     match action {
-        Action::Create { ttl, description } => {
+        Action::Create {
+            ttl,
+            description,
+            control_plane,
+        } => {
             let token = Token::random()?;
             let life = (!ttl.is_zero()).then_some(*ttl);
             let secret = token.secret(Timestamp::now(), life, description);
             api.create(token::PATH, &secret)?;
             let ca = shell::read_text(&layout.pki().certificate(CLUSTER_CA))?;
-            println!("{}", token::join_command(&cluster.server(), &token, &ca)?);
+            let line = if *control_plane {
+                let key = secret::upload(&api, &layout.etc(), Timestamp::now())?;
+                token::control_plane_join_command(&cluster.server(), &token, &ca, &key)?
+            } else {
+                token::join_command(&cluster.server(), &token, &ca)?
+            };
+            println!("{line}");
         }
         Action::List => {
             let secrets = api.get(token::PATH)?.unwrap_or_default();

@@ -30,6 +30,23 @@ pub struct Found {
     pub ca: String,
 }
 
+impl Found {
+    /// The address of its API; none where it has a name, which may be of several hosts.
+    pub fn address(&self) -> Option<SocketAddr> {
+        let (_, host) = self.server.split_once("://")?;
+        host.trim_end_matches('/').parse().ok()
+    }
+
+    /// The same cluster, asked where it has answered: what it says of itself may be the
+    /// address of a control plane that is down. A name stays.
+    pub fn at(mut self, answered: SocketAddr) -> Self {
+        if self.address().is_some() {
+            self.server = format!("https://{answered}");
+        }
+        self
+    }
+}
+
 /// Asks the apiserver at an address, and believes only what the token, and the hashes of
 /// CAs if there are any, vouch for.
 ///
@@ -113,7 +130,10 @@ fn is_signature(signature: &str, text: &str, token: &Token) -> bool {
 }
 
 /// The cluster in a kubeconfig.
-fn read(kubeconfig: &str) -> Result<Found> {
+///
+/// # Errors
+/// If it names none.
+pub fn read(kubeconfig: &str) -> Result<Found> {
     let what = || "read the kubeconfig in cluster-info";
     let value: Value = serde_yaml::from_str(kubeconfig).or_fail(what)?;
     let cluster = &value["clusters"][0]["cluster"];
@@ -228,6 +248,21 @@ mod tests {
         };
         assert_eq!(once_signed(ask, &token()).unwrap(), "hello");
         assert_eq!(asked.get(), 2);
+    }
+
+    #[test]
+    fn a_cluster_is_asked_where_it_has_answered_unless_it_has_a_name() {
+        let answered = "10.0.0.2:6443".parse().unwrap();
+        let asked = |server: &str| {
+            let found = Found {
+                server: server.to_owned(),
+                ca: String::new(),
+            };
+            found.at(answered).server
+        };
+        assert_eq!(asked("https://10.0.0.1:6443"), "https://10.0.0.2:6443");
+        let name = "https://api.example.com:6443";
+        assert_eq!(asked(name), name);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub fn write_cluster(folder: &Path, variables: &Variables) -> Result<bool> {
 }
 
 /// A file's text in which a variable has this value, and all else is as it was.
-fn with(text: &str, name: &str, value: &str) -> String {
+pub(super) fn with(text: &str, name: &str, value: &str) -> String {
     let line = format!("{name}={value}");
     let is_it = |line: &&str| line.split('=').next().map(str::trim) == Some(name);
     if text.is_empty() {

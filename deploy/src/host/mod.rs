@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 
 use crate::pki::Pki;
 
+pub mod clock;
 pub mod cluster;
+pub mod departure;
 pub mod discovery;
 pub mod env;
+pub mod etcd_env;
 pub mod facts;
 pub mod host_ports;
 pub mod kubernetes;
 pub mod preflight;
+pub mod shared_keys;
 pub mod steps;
 pub mod systemd;
 pub mod token;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::shared_keys::CertificateKey;
 use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
 use crate::pki;
@@ -143,7 +144,7 @@ fn tokens(secrets: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// A field of a token's Secret.
-fn field(secret: &Value, name: &str) -> String {
+pub fn field(secret: &Value, name: &str) -> String {
     let bytes = secret["data"][name]
         .as_str()
         .and_then(|it| BASE64_STANDARD.decode(it).ok());
@@ -283,6 +284,20 @@ pub fn join_command(server: &str, token: &Token, ca: &str) -> Result<String> {
     Ok(format!(
         "hardway join {address} --token {token} --ca-cert-hash {hash}"
     ))
+}
+
+/// What to type on a host that is to join as a control plane.
+///
+/// # Errors
+/// If the CA can't be read.
+pub fn control_plane_join_command(
+    server: &str,
+    token: &Token,
+    ca: &str,
+    key: &CertificateKey,
+) -> Result<String> {
+    let as_node = join_command(server, token, ca)?;
+    Ok(format!("{as_node} --control-plane --certificate-key {key}"))
 }
 
 #[cfg(test)]
@@ -449,5 +464,11 @@ mod tests {
         assert!(command.starts_with(
             "hardway join 10.0.0.1:6443 --token abcdef.0123456789abcdef --ca-cert-hash sha256:"
         ));
+        let key = CertificateKey::random().unwrap();
+        let whole = control_plane_join_command("https://10.0.0.1:6443", &token, &ca, &key).unwrap();
+        assert_eq!(
+            whole,
+            format!("{command} --control-plane --certificate-key {key}")
+        );
     }
 }

@@ -1,0 +1,104 @@
+//! `hardway etcd force-new-cluster`: when most members are lost for good, the one of this
+//! host goes on alone with what it has stored.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anstream::println;
+
+use crate::commands::init::{self, here};
+use crate::etcd::{self, Client, Member};
+use crate::failure::{Failure, Result};
+use crate::host::etcd_env::{self, State};
+use crate::host::steps::Steps;
+use crate::host::{Layout, departure, systemd};
+use crate::shell;
+
+/// How long the processes may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What tells etcd, for this one start: it is gone after a reboot.
+const DROP_IN: &str = "/run/systemd/system/hardway-etcd.service.d/force-new-cluster.conf";
+const UNIT: &str = "hardway-etcd.service";
+
+/// Whether it is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Really do it: what the others had agreed on without this member is lost
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Makes it the only one.
+pub fn run(layout: &Layout, client: &Client, options: &Options) -> Result<()> {
+    let what = "make this host's member the only one";
+    if !etcd::has_data(layout) {
+        return Err(Failure::new(what, "it has stored nothing")
+            .way_out("type it on a control plane that has, or restore a copy:  hardway restore"));
+    }
+    let members = client.members().unwrap_or_default();
+    if let Ok(status) = client.status()
+        && status.is_healthy()
+    {
+        return if members.len() == 1 {
+            // The time before was interrupted after the deed.
+            finish(layout)
+        } else {
+            Err(
+                Failure::new(what, "most members are healthy, and nothing is lost")
+                    .way_out("take out those that are:  hardway etcd remove NAME"),
+            )
+        };
+    }
+    if !options.force {
+        return Err(Failure::new(what, warning(&members))
+            .way_out("if they are lost for good:  hardway etcd force-new-cluster --force"));
+    }
+    let mut steps = Steps::default();
+    steps.add("stop the apiserver", || {
+        shell::run("systemctl", &["stop", "hardway-apiserver.service"])
+    });
+    steps.add("etcd starts with its member alone", || {
+        let text = "[Service]\nEnvironment=ETCD_FORCE_NEW_CLUSTER=true\n";
+        shell::write_file(Path::new(DROP_IN), text.as_bytes(), 0o644)?;
+        systemd::start(&[UNIT], true, PATIENCE)
+    });
+    steps.add("the next time it starts as ever", || {
+        finish(layout)?;
+        Ok(String::new())
+    });
+    steps.add("start the apiserver", || {
+        systemd::start(&["hardway-apiserver.service"], true, PATIENCE)
+    });
+    steps.add("who joins looks for the API here", || {
+        let cluster = here(layout)?;
+        init::wait_ready(layout, &cluster)?;
+        let api = init::administrator(layout, &cluster);
+        departure::point_elsewhere(&api, |it| it != cluster.address, &cluster.server())?;
+        Ok(String::new())
+    });
+    steps.run(false)?;
+    println!(
+        "etcd has one member. The other hosts must not come back as they are: on each  hardway reset --force --lose-majority, then have it join:  hardway token create --control-plane"
+    );
+    Ok(())
+}
+
+/// Has it not happen again.
+fn finish(layout: &Layout) -> Result<()> {
+    shell::remove(Path::new(DROP_IN))?;
+    shell::run("systemctl", &["daemon-reload"])?;
+    etcd_env::write(&layout.etc(), State::Existing, None)?;
+    Ok(())
+}
+
+/// What is lost with it.
+fn warning(members: &[Member]) -> String {
+    let names: Vec<String> = members.iter().map(Member::label).collect();
+    let of = match names.is_empty() {
+        true => String::new(),
+        false => format!(" of {}", names.join(", ")),
+    };
+    format!(
+        "the other members{of} would be none any more; what they had agreed on and this one hasn't heard of is lost, and hosts that come back with their old data would be a second cluster"
+    )
+}
