@@ -8,7 +8,7 @@ use crate::lab::Lab;
 use crate::lab::config::CONTAINERD_SOCKET;
 use crate::lab::control::Spec;
 use crate::lab::process;
-use crate::pki::{CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA};
+use crate::pki::{CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA, Pki};
 use crate::plan::{API_PORT, CLUSTER_DNS, CLUSTER_DOMAIN, Host, POD_CIDR, Role, SERVICE_CIDR};
 use crate::shell;
 
@@ -40,7 +40,7 @@ pub fn packages() -> Vec<&'static str> {
     packages
 }
 
-/// Processes of the control plane's host in the order they start.
+/// Processes of a host of the control plane in the order they start.
 pub const CONTROL_PLANE: &[&str] = &[
     "etcd",
     "registry",
@@ -75,7 +75,12 @@ pub fn spec(lab: &Lab, host: &Host, name: &str) -> Spec {
         Some(program) => kubernetes::parts(lab, host, name, program),
         None => parts(lab, host, name),
     };
-    let mut environment = BTreeMap::from([("PATH".to_owned(), path_with_administrators())]);
+    // What systemd gives a unit with a StateDirectory: there it keeps what it has learned.
+    let state = lab.state(host, name).display().to_string();
+    let mut environment = BTreeMap::from([
+        ("PATH".to_owned(), path_with_administrators()),
+        ("STATE_DIRECTORY".to_owned(), state),
+    ]);
     if lab.has_faults() {
         let folder = lab.faults(host, name).display().to_string();
         environment.insert("HARDWAY_FAULTS".to_owned(), folder);
@@ -95,7 +100,7 @@ fn parts(lab: &Lab, host: &Host, name: &str) -> Parts {
         "registry" => registry(lab, host),
         "apiserver" => apiserver(lab, host),
         "controller-manager" => controller_manager(lab, host),
-        "scheduler" => component(lab, name, "hardway-scheduler", name, 10259),
+        "scheduler" => scheduler(lab, host),
         "containerd" => containerd(lab, host),
         "kubelet" => kubelet(lab, host),
         "proxy" => proxy(lab, host),
@@ -163,9 +168,12 @@ fn program(name: &str) -> PathBuf {
 }
 
 fn etcd(lab: &Lab, host: &Host) -> Parts {
-    let pki = lab.pki();
+    let pki = lab.control_plane_pki(host);
     let clients = format!("https://127.0.0.1:2379,https://{}:2379", host.address);
-    let peers = "https://127.0.0.1:2380";
+    let members = lab.plan.control_planes();
+    let peers = peer_url(lab, host);
+    let of_member = |it: &Host| format!("{}={}", it.name, peer_url(lab, it));
+    let cluster: Vec<String> = members.iter().map(of_member).collect();
     let (certificate, key, ca) = (
         pki.certificate("etcd-server"),
         pki.key("etcd-server"),
@@ -176,9 +184,10 @@ fn etcd(lab: &Lab, host: &Host) -> Parts {
         .path("data-dir", &lab.disk(host).join("etcd"))
         .flag("listen-client-urls", &clients)
         .flag("advertise-client-urls", &clients)
-        .flag("listen-peer-urls", peers)
-        .flag("initial-advertise-peer-urls", peers)
-        .flag("initial-cluster", format!("{}={peers}", host.name))
+        .flag("listen-peer-urls", &peers)
+        .flag("initial-advertise-peer-urls", &peers)
+        .flag("initial-cluster", cluster.join(","))
+        .flag("initial-cluster-state", "new")
         // Who comes back from a cut doesn't have the others elect anew.
         .flag("pre-vote", true)
         .flag("client-cert-auth", true)
@@ -195,6 +204,23 @@ fn etcd(lab: &Lab, host: &Host) -> Parts {
         .flag("log-outputs", "stderr")
 }
 
+/// Where a member hears the others. One alone needs not be reached.
+fn peer_url(lab: &Lab, host: &Host) -> String {
+    match lab.plan.control_planes {
+        1 => "https://127.0.0.1:2380".to_owned(),
+        _ => format!("https://{}:2380", host.address),
+    }
+}
+
+/// The store's members, the host's own first: the others are for when that is down.
+fn etcd_servers(lab: &Lab, host: &Host) -> String {
+    let others = lab.plan.control_planes().into_iter();
+    let others = others.filter(|other| other != host);
+    let mut all = vec!["https://127.0.0.1:2379".to_owned()];
+    all.extend(others.map(|other| format!("https://{}:2379", other.address)));
+    all.join(",")
+}
+
 fn registry(lab: &Lab, host: &Host) -> Parts {
     let config = lab.disk(host).join("registry.yml");
     let mut parts = Parts::new(&program("docker-registry"))
@@ -205,10 +231,10 @@ fn registry(lab: &Lab, host: &Host) -> Parts {
 }
 
 fn apiserver(lab: &Lab, host: &Host) -> Parts {
-    let pki = lab.pki();
+    let pki = lab.control_plane_pki(host);
     let folder = pki.certificate("sa").with_file_name("sa.pub");
     Parts::new(&lab.binaries.join("hardway-apiserver"))
-        .flag("etcd-servers", "https://127.0.0.1:2379")
+        .flag("etcd-servers", etcd_servers(lab, host))
         .path("etcd-cafile", &pki.certificate(ETCD_CA))
         .path("etcd-certfile", &pki.certificate("apiserver-etcd-client"))
         .path("etcd-keyfile", &pki.key("apiserver-etcd-client"))
@@ -250,18 +276,38 @@ fn apiserver(lab: &Lab, host: &Host) -> Parts {
         .path("audit-log-path", &lab.disk(host).join("log/audit.log"))
 }
 
-/// What all components but the apiserver have in common.
-fn component(lab: &Lab, name: &str, binary: &str, certificate: &str, port: u16) -> Parts {
-    let pki = lab.pki();
+/// What a component of the control plane is started with.
+fn of_control_plane(lab: &Lab, host: &Host, name: &str, port: u16) -> Parts {
+    let folders = (
+        lab.control_plane_pki(host),
+        lab.control_plane_kubeconfigs(host),
+    );
+    component(lab, folders, name, name, port)
+}
+
+/// What a component of a node is started with.
+fn of_node(lab: &Lab, name: &str, certificate: &str, port: u16) -> Parts {
+    component(lab, (lab.pki(), lab.kubeconfigs()), name, certificate, port)
+}
+
+/// What all components but the apiserver have in common, with the folders of their certificates
+/// and kubeconfigs.
+fn component(
+    lab: &Lab,
+    (pki, kubeconfigs): (Pki, PathBuf),
+    name: &str,
+    certificate: &str,
+    port: u16,
+) -> Parts {
     let identity = certificate.trim_end_matches("-serving");
     debug_assert!(
         health_port(name) == Some(port),
         "the health check asks the port served"
     );
-    Parts::new(&lab.binaries.join(binary))
+    Parts::new(&lab.binaries.join(format!("hardway-{name}")))
         .file(
             "kubeconfig",
-            lab.kubeconfigs().join(format!("{identity}.kubeconfig")),
+            kubeconfigs.join(format!("{identity}.kubeconfig")),
         )
         .flag("secure-port", port)
         .path("tls-cert-file", &pki.certificate(certificate))
@@ -269,20 +315,18 @@ fn component(lab: &Lab, name: &str, binary: &str, certificate: &str, port: u16) 
         .path("client-ca-file", &pki.certificate(CLUSTER_CA))
 }
 
-fn controller_manager(lab: &Lab, _host: &Host) -> Parts {
-    let pki = lab.pki();
-    component(
-        lab,
-        "controller-manager",
-        "hardway-controller-manager",
-        "controller-manager",
-        10257,
-    )
-    .flag("cluster-cidr", POD_CIDR)
-    .path("root-ca-file", &pki.certificate(CLUSTER_CA))
-    .file("service-account-private-key-file", pki.key("sa"))
-    .path("cluster-signing-cert-file", &pki.certificate(CLUSTER_CA))
-    .path("cluster-signing-key-file", &pki.key(CLUSTER_CA))
+fn scheduler(lab: &Lab, host: &Host) -> Parts {
+    of_control_plane(lab, host, "scheduler", 10259)
+}
+
+fn controller_manager(lab: &Lab, host: &Host) -> Parts {
+    let pki = lab.control_plane_pki(host);
+    of_control_plane(lab, host, "controller-manager", 10257)
+        .flag("cluster-cidr", POD_CIDR)
+        .path("root-ca-file", &pki.certificate(CLUSTER_CA))
+        .file("service-account-private-key-file", pki.key("sa"))
+        .path("cluster-signing-cert-file", &pki.certificate(CLUSTER_CA))
+        .path("cluster-signing-key-file", &pki.key(CLUSTER_CA))
 }
 
 fn containerd(lab: &Lab, host: &Host) -> Parts {
@@ -292,7 +336,7 @@ fn containerd(lab: &Lab, host: &Host) -> Parts {
 fn kubelet(lab: &Lab, host: &Host) -> Parts {
     let disk = lab.disk(host);
     let certificate = format!("kubelet-{}-serving", host.name);
-    component(lab, "kubelet", "hardway-kubelet", &certificate, 10250)
+    of_node(lab, "kubelet", &certificate, 10250)
         .flag("hostname-override", &host.name)
         .flag("node-ip", host.address)
         .flag(
@@ -315,22 +359,15 @@ fn kubelet(lab: &Lab, host: &Host) -> Parts {
 }
 
 fn proxy(lab: &Lab, host: &Host) -> Parts {
-    component(
-        lab,
-        "proxy",
-        "hardway-proxy",
-        &format!("kube-proxy-{}", host.name),
-        10256,
-    )
-    .flag("hostname-override", &host.name)
-    .flag("cluster-cidr", POD_CIDR)
+    of_node(lab, "proxy", &format!("kube-proxy-{}", host.name), 10256)
+        .flag("hostname-override", &host.name)
+        .flag("cluster-cidr", POD_CIDR)
 }
 
 fn flannel_lite(lab: &Lab, host: &Host) -> Parts {
-    component(
+    of_node(
         lab,
         "flannel-lite",
-        "hardway-flannel-lite",
         &format!("flannel-lite-{}", host.name),
         10258,
     )
@@ -415,6 +452,39 @@ pub(crate) mod tests {
             assert!(etcd.command.iter().any(|word| word == flag), "{flag}");
         }
         assert!(!etcd.command.iter().any(|word| word.contains("http://")));
+    }
+
+    #[test]
+    fn members_of_a_control_plane_know_each_other_and_themselves_first() {
+        let mut lab = lab();
+        lab.plan.control_planes = 3;
+        let hosts = lab.plan.control_planes();
+        let has = |name: &str, flag: &str| {
+            let command = spec(&lab, &hosts[1], name).command;
+            assert!(
+                command.iter().any(|word| word == flag),
+                "{flag}\n{command:#?}"
+            );
+        };
+        has(
+            "etcd",
+            "--initial-cluster=control-plane=https://10.88.0.10:2380,\
+             control-plane-2=https://10.88.0.202:2380,control-plane-3=https://10.88.0.203:2380",
+        );
+        has("etcd", "--listen-peer-urls=https://10.88.0.202:2380");
+        has(
+            "etcd",
+            "--key-file=/lab/pki/control-plane-2/etcd-server.key",
+        );
+        has(
+            "apiserver",
+            "--etcd-servers=https://127.0.0.1:2379,https://10.88.0.10:2379,https://10.88.0.203:2379",
+        );
+        has("apiserver", "--advertise-address=10.88.0.202");
+        has(
+            "scheduler",
+            "--kubeconfig=/lab/kubeconfig/control-plane-2/scheduler.kubeconfig",
+        );
     }
 
     #[test]

@@ -92,9 +92,7 @@ pub struct Node {
 
 /// The nodes of the cluster.
 pub fn nodes(lab: &Lab) -> Result<Vec<Node>> {
-    let host = lab.plan.control_plane();
-    let address = SocketAddr::from((host.address, crate::plan::API_PORT));
-    let answer = http::get_tls(address, "/api/v1/nodes", &lab.administrator())?;
+    let answer = http::get_tls(lab.apiserver(), "/api/v1/nodes", &lab.administrator())?;
     if answer.status != 200 {
         return Err(unhealthy("list the nodes".to_owned(), &answer));
     }

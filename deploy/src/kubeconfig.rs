@@ -19,6 +19,9 @@ use crate::shell;
 /// Name of the cluster in kubeconfigs, where it has no other.
 pub const CLUSTER_NAME: &str = "hardway";
 
+/// The components of the control plane that talk to the API, named as their certificates.
+pub const OF_CONTROL_PLANE: [&str; 2] = ["controller-manager", "scheduler"];
+
 /// Writes the kubeconfigs of a cluster with these hosts into a folder. The
 /// components' ones name the certificates where they are `installed`.
 pub fn ensure(
@@ -34,25 +37,68 @@ pub fn ensure(
         .map(server)
         .ok_or_else(|| Failure::new("write kubeconfigs", "no host is the control plane"))?;
     for name in hosts.iter().flat_map(components) {
-        let path = |path: PathBuf| format!(": {}", quoted(&path.display().to_string()));
-        let text = document(
-            cluster,
-            &server,
-            &name,
-            &path(installed.certificate(CLUSTER_CA)),
-            &path(installed.certificate(&name)),
-            &path(installed.key(&name)),
-        );
-        let file = folder.join(format!("{name}.kubeconfig"));
-        shell::write_file(&file, text.as_bytes(), 0o600)?;
+        write_component(folder, installed, cluster, &server, &name)?;
     }
+    let is_control_plane = |host: &&Host| host.role.is_control_plane();
+    let control_planes: Vec<Host> = hosts.iter().filter(is_control_plane).cloned().collect();
+    write_administrator(folder, pki, cluster, &control_planes)
+}
+
+/// Writes a component's kubeconfig into a folder. It names the certificates where they are
+/// `installed`.
+pub fn write_component(
+    folder: &Path,
+    installed: &Pki,
+    cluster: &str,
+    server: &str,
+    name: &str,
+) -> Result<()> {
+    let path = |path: PathBuf| format!(": {}", quoted(&path.display().to_string()));
+    let text = document(
+        &[Context {
+            name: format!("{name}@{cluster}"),
+            cluster: cluster.to_owned(),
+            server: server.to_owned(),
+        }],
+        name,
+        &path(installed.certificate(CLUSTER_CA)),
+        &path(installed.certificate(name)),
+        &path(installed.key(name)),
+    );
+    let file = folder.join(format!("{name}.kubeconfig"));
+    shell::write_file(&file, text.as_bytes(), 0o600)
+}
+
+/// Writes the administrator's kubeconfig into a folder. Its current context leads to the first
+/// of the control plane's hosts; each of the others has a context of its name.
+pub fn write_administrator(
+    folder: &Path,
+    pki: &Pki,
+    cluster: &str,
+    control_planes: &[Host],
+) -> Result<()> {
     let data = |path: PathBuf| {
         let content = std::fs::read(&path).or_fail(|| format!("read {}", path.display()))?;
         Ok(format!("-data: {}", STANDARD.encode(content)))
     };
+    let contexts: Vec<Context> = control_planes
+        .iter()
+        .enumerate()
+        .map(|(at, host)| {
+            let (name, cluster) = match at {
+                0 => (format!("kubernetes-admin@{cluster}"), cluster.to_owned()),
+                _ => (host.name.clone(), format!("{cluster}-{}", host.name)),
+            };
+            let server = server(host);
+            Context {
+                name,
+                cluster,
+                server,
+            }
+        })
+        .collect();
     let text = document(
-        cluster,
-        &server,
+        &contexts,
         "kubernetes-admin",
         &data(pki.certificate(CLUSTER_CA))?,
         &data(pki.certificate("admin"))?,
@@ -86,7 +132,7 @@ pub fn server(control_plane: &Host) -> String {
 pub fn components(host: &Host) -> Vec<String> {
     let mut names = Vec::new();
     if host.role.is_control_plane() {
-        names.extend(["controller-manager", "scheduler"].map(str::to_owned));
+        names.extend(OF_CONTROL_PLANE.map(str::to_owned));
     }
     if host.role.runs_pods() {
         let of_node = ["kubelet", "kube-proxy", "flannel-lite"];
@@ -95,34 +141,56 @@ pub fn components(host: &Host) -> Vec<String> {
     names
 }
 
-/// A kubeconfig; the last three arguments follow the names of their fields.
-fn document(
-    cluster: &str,
-    server: &str,
-    user: &str,
-    ca: &str,
-    certificate: &str,
-    key: &str,
-) -> String {
+/// A way to a cluster.
+struct Context {
+    name: String,
+    cluster: String,
+    server: String,
+}
+
+/// A kubeconfig whose first context is the current one; the last three arguments follow the
+/// names of their fields.
+fn document(contexts: &[Context], user: &str, ca: &str, certificate: &str, key: &str) -> String {
+    let clusters: String = contexts
+        .iter()
+        .map(
+            |Context {
+                 cluster, server, ..
+             }| {
+                format!(
+                    "- name: {cluster}
+  cluster:
+    server: {server}
+    certificate-authority{ca}
+"
+                )
+            },
+        )
+        .collect();
+    let lines: String = contexts
+        .iter()
+        .map(|Context { name, cluster, .. }| {
+            format!(
+                "- name: {name}
+  context:
+    cluster: {cluster}
+    user: {user}
+"
+            )
+        })
+        .collect();
+    let current = contexts.first().map_or("", |context| &context.name);
     format!(
         "apiVersion: v1
 kind: Config
 clusters:
-- name: {cluster}
-  cluster:
-    server: {server}
-    certificate-authority{ca}
-users:
+{clusters}users:
 - name: {user}
   user:
     client-certificate{certificate}
     client-key{key}
 contexts:
-- name: {user}@{cluster}
-  context:
-    cluster: {cluster}
-    user: {user}
-current-context: {user}@{cluster}
+{lines}current-context: {current}
 "
     )
 }

@@ -14,8 +14,12 @@ pub const SERVICE_CIDR: &str = "10.96.0.0/16";
 pub const KUBERNETES_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 /// Address the cluster's DNS service has.
 pub const CLUSTER_DNS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
-/// Name of the control plane's host.
+/// Name of the control plane's host, of the first one where there are several.
 pub const CONTROL_PLANE: &str = "control-plane";
+/// Most hosts that the control plane may have: more members make etcd slower, not safer.
+pub const MOST_CONTROL_PLANES: u8 = 7;
+/// Where the addresses of further control planes begin, beyond those of all workers.
+const FURTHER_CONTROL_PLANES: u8 = 200;
 /// Most hosts that only run pods.
 pub const MOST_WORKERS: u8 = 99;
 /// Port of the API.
@@ -78,11 +82,14 @@ pub struct Host {
     pub cgroup: String,
 }
 
-/// The whole lab's plan; everything in it follows from two numbers and a name.
+/// The whole lab's plan; everything in it follows from three numbers and a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// Number of this lab, so that several fit on one machine.
     pub index: u8,
+    /// Number of hosts that the control plane has.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub control_planes: u8,
     /// Number of hosts that only run pods.
     pub workers: u8,
     /// Name of a cluster whose control plane runs pods as well. Its hosts are called after
@@ -91,16 +98,46 @@ pub struct Plan {
     pub cluster: Option<String>,
 }
 
+fn one() -> u8 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_one(count: &u8) -> bool {
+    *count == 1
+}
+
+/// Reads how many hosts the control plane is to have, for the command line.
+///
+/// # Errors
+/// If that is no odd number from 1 to [`MOST_CONTROL_PLANES`].
+pub fn control_planes(text: &str) -> Result<u8, String> {
+    match text.parse::<u8>() {
+        Ok(count) if count % 2 == 1 && count <= MOST_CONTROL_PLANES => Ok(count),
+        Ok(count) if count > 0 && count <= MOST_CONTROL_PLANES => Err(format!(
+            "most of etcd's members must agree: {count} survive the loss of no more hosts than {}",
+            count - 1
+        )),
+        _ => Err(format!(
+            "it must be an odd number from 1 to {MOST_CONTROL_PLANES}"
+        )),
+    }
+}
+
 /// Name of the bridge of the lab with this number.
 pub fn bridge(index: u8) -> String {
     format!("hardway{index}")
 }
 
 impl Plan {
-    /// A lab whose control plane's host is no node.
+    /// A lab with one control plane, whose host is no node.
     pub fn of_lab(index: u8, workers: u8) -> Self {
         Self {
             index,
+            control_planes: 1,
             workers,
             cluster: None,
         }
@@ -127,7 +164,7 @@ impl Plan {
         format!("{}/24", self.address(0))
     }
 
-    /// The control plane's host.
+    /// The control plane's host, the first one where there are several.
     pub fn control_plane(&self) -> Host {
         let (name, role) = match &self.cluster {
             Some(cluster) => (cluster.as_str(), Role::ControlPlaneAndWorker),
@@ -136,10 +173,26 @@ impl Plan {
         self.make(name.to_owned(), role, "cp".to_owned(), 10)
     }
 
+    /// All hosts of the control plane.
+    pub fn control_planes(&self) -> Vec<Host> {
+        let first = self.control_plane();
+        let further = |n| {
+            let name = match &self.cluster {
+                Some(cluster) => format!("{cluster}-m{n:02}"),
+                None => format!("{CONTROL_PLANE}-{n}"),
+            };
+            let address = FURTHER_CONTROL_PLANES + n;
+            self.make(name, first.role, format!("cp{n}"), address)
+        };
+        let mut all: Vec<Host> = (2..=self.control_planes).map(further).collect();
+        all.insert(0, first.clone());
+        all
+    }
+
     /// The hosts that only run pods.
     pub fn workers(&self) -> Vec<Host> {
         let name = |n| match &self.cluster {
-            Some(cluster) => format!("{cluster}-m{:02}", n + 1),
+            Some(cluster) => format!("{cluster}-m{:02}", n + self.control_planes),
             None => format!("worker-{n}"),
         };
         let worker = |n| self.make(name(n), Role::Worker, format!("w{n}"), 10 + n);
@@ -152,16 +205,19 @@ impl Plan {
         self.hosts().into_iter().filter(runs_pods).collect()
     }
 
-    /// All hosts, the control plane's first.
+    /// All hosts, those of the control plane first.
     pub fn hosts(&self) -> Vec<Host> {
-        let mut hosts = vec![self.control_plane()];
+        let mut hosts = self.control_planes();
         hosts.extend(self.workers());
         hosts
     }
 
-    /// Address and port of the registry.
-    pub fn registry(&self) -> String {
-        format!("{}:{REGISTRY_PORT}", self.control_plane().address)
+    /// Addresses and ports of the registries: each host of the control plane has one, and all
+    /// have the same images.
+    pub fn registries(&self) -> Vec<String> {
+        let all = self.control_planes().into_iter();
+        all.map(|host| format!("{}:{REGISTRY_PORT}", host.address))
+            .collect()
     }
 
     /// A hardware address that no vendor gives (the bit 02), in the place of an address.
@@ -231,7 +287,16 @@ mod tests {
 
     #[test]
     fn labs_share_nothing_and_link_names_fit_the_kernel() {
-        let (one, two) = (Plan::of_lab(0, 100), Plan::of_lab(1, 100));
+        let plan = |index| Plan {
+            control_planes: MOST_CONTROL_PLANES,
+            ..Plan::of_lab(index, MOST_WORKERS)
+        };
+        let (one, two) = (plan(0), plan(1));
+        let hosts = one.hosts();
+        for (at, host) in hosts.iter().enumerate() {
+            let is_same = |other: &Host| other.address == host.address || other.link == host.link;
+            assert!(!hosts[..at].iter().any(is_same), "{host:?}");
+        }
         for (a, b) in one.hosts().iter().zip(two.hosts()) {
             assert_eq!(a.name, b.name);
             assert_ne!(a.namespace, b.namespace);
@@ -254,11 +319,39 @@ mod tests {
         assert!(plan.control_plane().role.is_control_plane());
         assert_eq!(plan.hosts()[1].namespace, "hw12-dev-m02");
         assert_eq!(plan.hosts()[1].cgroup, "lab-12-dev-m02");
+        // The first ones are the control plane, where that has several hosts.
+        let plan = Plan {
+            control_planes: 3,
+            ..plan
+        };
+        let names =
+            |hosts: Vec<Host>| -> Vec<String> { hosts.into_iter().map(|host| host.name).collect() };
+        assert_eq!(names(plan.control_planes()), ["dev", "dev-m02", "dev-m03"]);
+        assert_eq!(names(plan.workers()), ["dev-m04", "dev-m05"]);
+        assert_eq!(plan.nodes().len(), 5);
         // Of a lab the control plane's host is no node.
         let lab = Plan::of_lab(0, 2);
         assert_eq!(lab.nodes(), lab.workers());
         // What was stored before clusters had names is a lab.
         let stored: Plan = serde_json::from_str(r#"{"index": 0, "workers": 2}"#).unwrap();
         assert_eq!(stored, lab);
+    }
+
+    #[test]
+    fn a_control_plane_has_an_odd_number_of_hosts() {
+        for good in ["1", "3", "7"] {
+            assert_eq!(
+                control_planes(good),
+                good.parse().map_err(|_| String::new())
+            );
+        }
+        assert!(
+            control_planes("2")
+                .unwrap_err()
+                .contains("no more hosts than 1")
+        );
+        for bad in ["0", "8", "9", "-1", "x"] {
+            assert!(control_planes(bad).unwrap_err().contains("1 to 7"), "{bad}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use anstream::println;
 
 use crate::failure::Result;
 use crate::lab::{Lab, network, node, starting};
+use crate::plan::Host;
 
 /// What happens to a host.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -18,12 +19,18 @@ pub enum Action {
         /// Its name
         name: String,
     },
-    /// Pull a host's network plug
+    /// Pull a host's network plug, or cut it off from some other hosts only
     Cut {
         /// Its name
         name: String,
+        /// Drop packets between it and this host; repeat it for more
+        #[arg(long, value_name = "HOST")]
+        from: Vec<String>,
+        /// Drop only what the others send to it: they hear it, and it doesn't hear them
+        #[arg(long, requires = "from")]
+        one_way: bool,
     },
-    /// Put a host's network plug back
+    /// Put a host's network plug back, and undo what `cut` did to it
     Join {
         /// Its name
         name: String,
@@ -51,12 +58,30 @@ pub fn run(lab: &Lab, action: &Action) -> Result<()> {
             starting::start_all(lab, &host)?;
             println!("{name} is on");
         }
-        Action::Cut { name } => {
-            network::set_link(&lab.host(name)?, false)?;
-            println!("{name} is cut off");
+        Action::Cut {
+            name,
+            from,
+            one_way,
+        } => {
+            let host = lab.host(name)?;
+            let others: Vec<Host> = from
+                .iter()
+                .map(|other| lab.host(other))
+                .collect::<Result<_>>()?;
+            match others.as_slice() {
+                [] => network::set_link(&host, false)?,
+                others => network::cut(&host, others, *one_way)?,
+            }
+            match (from.join(", "), one_way) {
+                (others, _) if others.is_empty() => println!("{name} is cut off"),
+                (others, true) => println!("{name} doesn't hear {others}"),
+                (others, false) => println!("{name} is cut off from {others}"),
+            }
         }
         Action::Join { name } => {
-            network::set_link(&lab.host(name)?, true)?;
+            let host = lab.host(name)?;
+            network::set_link(&host, true)?;
+            network::undo_cuts(&host)?;
             println!("{name} is connected");
         }
         Action::Exec { name, command } => {

@@ -11,9 +11,9 @@ use crate::images::publish::{self, Images};
 use crate::kubeconfig::merge::Change;
 use crate::kubeconfig::{self, file};
 use crate::lab::numbers::{self, Numbers};
-use crate::lab::{self, Lab, bring_up, node};
+use crate::lab::{self, Lab, bring_up, identities, node};
 use crate::packages;
-use crate::plan::{Host, MOST_WORKERS, Plan};
+use crate::plan::{self, Host, MOST_WORKERS, Plan};
 use crate::profiles::needs::{self, Machine};
 use crate::profiles::settings::Settings;
 use crate::profiles::{Home, Profile};
@@ -24,11 +24,14 @@ use crate::shell;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// Start this process of a cluster that runs, and nothing else: PROCESS or PROCESS@HOST
-    #[arg(conflicts_with_all = ["nodes", "internet", "keep_context", "no_kubeconfig", "wait"])]
+    #[arg(conflicts_with_all = ["nodes", "control_planes", "internet", "keep_context", "no_kubeconfig", "wait"])]
     pub process: Option<String>,
-    /// How many hosts; the first is the control plane and a worker [default: as before, or 1]
+    /// How many hosts; those of the control plane are workers, too [default: as before, or 1]
     #[arg(short, long, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_WORKERS) + 1))]
     pub nodes: Option<u8>,
+    /// How many of the hosts are the control plane: 1, 3, 5 or 7 [default: as before, or 1]
+    #[arg(long, value_name = "NUMBER", value_parser = plan::control_planes)]
+    pub control_planes: Option<u8>,
     /// Get images from the internet that the cluster's registry lacks
     #[arg(long)]
     pub internet: bool,
@@ -112,11 +115,15 @@ fn check(
     options: &Options,
     settings: &Settings,
 ) -> Result<()> {
-    let nodes = count(old, options, settings);
+    let plan = counts(old, options, settings)?;
+    if let Some(lab) = old {
+        let way_out = format!("make it anew: {} delete, then start", call::tool());
+        lab.check_control_planes(plan.control_planes, way_out)?;
+    }
     let before = old.map(|lab| lab.plan.hosts()).unwrap_or_default();
     let is_on = |host: &&Host| old.is_some_and(|lab| node::is_on(lab, host));
     let running = before.iter().filter(is_on).count() as u64;
-    let to_start = u64::from(nodes).saturating_sub(running);
+    let to_start = (plan.hosts().len() as u64).saturating_sub(running);
     if to_start > 0 {
         let machine = Machine::look(&profile.folder)?;
         needs::room(machine, to_start, old.is_none(), &profile.folder)?;
@@ -136,10 +143,30 @@ fn check(
     Ok(())
 }
 
-/// How many hosts the cluster has.
-fn count(old: Option<&Lab>, options: &Options, settings: &Settings) -> u8 {
-    let before = old.map(|lab| lab.plan.workers + 1);
-    options.nodes.or(before).or(settings.nodes).unwrap_or(1)
+/// How many hosts of which kind the cluster has.
+fn counts(old: Option<&Lab>, options: &Options, settings: &Settings) -> Result<Plan> {
+    let before = old.map(|lab| &lab.plan);
+    let control_planes = options
+        .control_planes
+        .or(before.map(|plan| plan.control_planes))
+        .unwrap_or(1);
+    let workers = match options.nodes {
+        Some(nodes) => nodes.checked_sub(control_planes).ok_or_else(|| {
+            Failure::new(
+                format!("make {nodes} hosts"),
+                format!("{control_planes} of them would be the control plane"),
+            )
+            .way_out(format!("leave --nodes out, or say {control_planes} or more"))
+        })?,
+        None => before.map_or_else(
+            || settings.nodes.unwrap_or(1).saturating_sub(control_planes),
+            |plan| plan.workers,
+        ),
+    };
+    Ok(Plan {
+        control_planes,
+        ..Plan::of_lab(0, workers)
+    })
 }
 
 /// The cluster as asked for; what isn't asked for stays as it was. A new one gets a number
@@ -163,8 +190,8 @@ fn describe(
     };
     let plan = Plan {
         index,
-        workers: count(old, options, settings) - 1,
         cluster: Some(profile.name.clone()),
+        ..counts(old, options, settings)?
     };
     let lab = Lab {
         folder: profile.folder.clone(),
@@ -211,7 +238,7 @@ fn forget_workers(lab: &Lab) -> Result<()> {
 fn prepare(lab: &Lab, binaries: &Binaries, progress: &Progress) -> Result<Images> {
     std::thread::scope(|scope| {
         let images = scope.spawn(|| publish::build(lab, &binaries.image_programs));
-        progress.step("certificates", || bring_up::ensure_identities(lab))?;
+        progress.step("certificates", || identities::ensure(lab))?;
         progress.step("images", || {
             let panicked = |_| Err(Failure::new("build the images", "it panicked"));
             images.join().unwrap_or_else(panicked)
@@ -232,6 +259,48 @@ fn merge(home: &Home, profile: &Profile, lab: &Lab, make_current: bool) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_control_plane_is_a_part_of_the_hosts() {
+        let options = |nodes, control_planes| Options {
+            process: None,
+            nodes,
+            control_planes,
+            internet: false,
+            keep_context: false,
+            no_kubeconfig: false,
+            wait: false,
+        };
+        let settings = Settings {
+            nodes: Some(2),
+            ..Settings::default()
+        };
+        let counted = |old, nodes, control_planes| {
+            let plan = counts(old, &options(nodes, control_planes), &settings)?;
+            Ok::<_, Failure>((plan.control_planes, plan.workers))
+        };
+        assert_eq!(counted(None, None, None).unwrap(), (1, 1));
+        assert_eq!(counted(None, None, Some(3)).unwrap(), (3, 0));
+        assert_eq!(counted(None, Some(5), Some(3)).unwrap(), (3, 2));
+        let refused = counted(None, Some(2), Some(3)).unwrap_err();
+        assert!(refused.why.contains("3 of them"), "{refused}");
+        let mut lab = crate::components::tests::lab();
+        lab.plan.control_planes = 3;
+        assert_eq!(counted(Some(&lab), None, None).unwrap(), (3, 2));
+        assert_eq!(counted(Some(&lab), Some(4), None).unwrap(), (3, 1));
+    }
+
+    #[test]
+    fn another_number_for_the_control_plane_is_refused_once_etcd_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lab = crate::components::tests::lab();
+        lab.folder = folder.path().to_owned();
+        let change = |lab: &Lab| lab.check_control_planes(3, "way out".to_owned());
+        change(&lab).unwrap();
+        shell::make_directory(&lab.disk(&lab.plan.control_plane()).join("etcd")).unwrap();
+        assert!(change(&lab).unwrap_err().why.contains("made with 1"));
+        lab.check_control_planes(1, String::new()).unwrap();
+    }
 
     #[test]
     fn hosts_that_went_are_known_by_their_disks() {

@@ -9,16 +9,19 @@ use crate::call;
 use crate::compile::{self, Profile};
 use crate::components;
 use crate::failure::{Failure, Result};
-use crate::images::publish;
-use crate::lab::{self, Lab, bring_up, node, numbers};
+use crate::images::publish::{self, Images};
+use crate::lab::{self, Lab, bring_up, identities, node, numbers};
 use crate::packages;
-use crate::plan::{Plan, Role};
+use crate::plan::{self, Plan, Role};
 use crate::progress::{Progress, seconds};
 use crate::shell;
 
 /// What `up` may be told.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
+    /// Number of hosts of the control plane: 1, 3, 5 or 7 [default: as before, or 1]
+    #[arg(long, value_name = "NUMBER", value_parser = plan::control_planes)]
+    pub control_planes: Option<u8>,
     /// Number of worker hosts [default: as before, or 2]
     #[arg(long, value_parser = clap::value_parser!(u8).range(0..=99))]
     pub workers: Option<u8>,
@@ -64,10 +67,14 @@ pub fn run(folder: &Path, options: &Options) -> Result<()> {
 
     progress.step("Debian packages", packages::ensure)?;
     build(&lab, &progress)?;
-    progress.step("certificates", || bring_up::ensure_identities(&lab))?;
-    let images = progress.step("images", || {
-        publish::build(&lab, &compile::image_programs()?)
-    })?;
+    progress.step("certificates", || identities::ensure(&lab))?;
+    let images = match lab.wants("registry") {
+        true => progress.step("images", || {
+            publish::build(&lab, &compile::image_programs()?)
+        })?,
+        // Nobody would be given them.
+        false => Images::default(),
+    };
     bring_up::run(&lab, &images.all, &progress)?;
     if lab.only.is_empty() {
         if !lab.plan.nodes().is_empty() {
@@ -86,6 +93,10 @@ fn describe(folder: &Path, options: &Options) -> Result<Lab> {
     let before = old.as_ref().map(|lab| &lab.plan);
     let plan = Plan {
         index: options.index.or(before.map(|plan| plan.index)).unwrap_or(0),
+        control_planes: options
+            .control_planes
+            .or(before.map(|plan| plan.control_planes))
+            .unwrap_or(1),
         workers: options
             .workers
             .or(before.map(|plan| plan.workers))
@@ -98,6 +109,10 @@ fn describe(folder: &Path, options: &Options) -> Result<Lab> {
             format!("it is {}", lab.plan.index),
         )
         .way_out(format!("take it down first: {} down --purge", call::tool())));
+    }
+    if let Some(lab) = &old {
+        let way_out = format!("take it down first: {} down", call::tool());
+        lab.check_control_planes(plan.control_planes, way_out)?;
     }
     if let Some(other) = numbers::owner(plan.index).filter(|other| other != folder) {
         return Err(Failure::new(

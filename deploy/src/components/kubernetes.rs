@@ -59,17 +59,18 @@ fn minor_version(said: &str) -> Option<u32> {
 pub(super) fn parts(lab: &Lab, host: &Host, name: &str, program: &Program) -> Parts {
     let start = Parts::new(&program.file);
     match name {
-        "scheduler" => control_plane(start, lab, "scheduler", 10259),
-        "controller-manager" => controller_manager(start, lab),
+        "scheduler" => control_plane(start, lab, host, "scheduler", 10259),
+        "controller-manager" => controller_manager(start, lab, host),
         "kubelet" => kubelet(start, lab, host, program),
         _ => proxy(start, lab, host),
     }
 }
 
 /// What scheduler and controller manager have in common.
-fn control_plane(start: Parts, lab: &Lab, name: &str, port: u16) -> Parts {
-    let pki = lab.pki();
-    let kubeconfig = lab.kubeconfigs().join(format!("{name}.kubeconfig"));
+fn control_plane(start: Parts, lab: &Lab, host: &Host, name: &str, port: u16) -> Parts {
+    let pki = lab.control_plane_pki(host);
+    let folder = lab.control_plane_kubeconfigs(host);
+    let kubeconfig = folder.join(format!("{name}.kubeconfig"));
     start
         .file("kubeconfig", kubeconfig.clone())
         .path("authentication-kubeconfig", &kubeconfig)
@@ -82,9 +83,9 @@ fn control_plane(start: Parts, lab: &Lab, name: &str, port: u16) -> Parts {
         .flag("leader-elect", true)
 }
 
-fn controller_manager(start: Parts, lab: &Lab) -> Parts {
-    let pki = lab.pki();
-    control_plane(start, lab, "controller-manager", 10257)
+fn controller_manager(start: Parts, lab: &Lab, host: &Host) -> Parts {
+    let pki = lab.control_plane_pki(host);
+    control_plane(start, lab, host, "controller-manager", 10257)
         .flag("controllers", "*,bootstrapsigner,tokencleaner")
         .flag("use-service-account-credentials", true)
         .flag("allocate-node-cidrs", true)

@@ -13,7 +13,7 @@ use crate::progress::Outcome;
 use crate::shell;
 
 /// Images on disk.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Images {
     /// All of them.
     pub all: Vec<Written>,

@@ -16,7 +16,7 @@ use crate::images::oci::Written;
 use crate::images::publish;
 use crate::plan::Host;
 use crate::progress::{Outcome, Progress};
-use crate::{encryption, health, kubeconfig, shell};
+use crate::{health, shell};
 
 /// Processes that start together, and those that must do their work before the next stage.
 struct Stage {
@@ -54,16 +54,6 @@ pub(super) const APPLIED: &str = "addons-applied";
 /// How long nodes may take to be Ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Makes the lab's certificates, keys and kubeconfigs exist; tells how many were issued.
-pub fn ensure_identities(lab: &Lab) -> Result<String> {
-    let hosts = lab.plan.hosts();
-    let issued = lab.pki().ensure(&hosts, SystemTime::now())?;
-    encryption::ensure(&lab.encryption())?;
-    let name = kubeconfig::CLUSTER_NAME;
-    kubeconfig::ensure(&lab.kubeconfigs(), &lab.pki(), &lab.pki(), &hosts, name)?;
-    Ok(issued)
-}
-
 /// Switches the hosts on, starts what doesn't run in its current form, and waits until all
 /// nodes are Ready. The add-ons are applied meanwhile, and may take longer.
 pub fn run(lab: &Lab, images: &[Written], progress: &Progress) -> Result<()> {
@@ -89,9 +79,11 @@ pub fn run(lab: &Lab, images: &[Written], progress: &Progress) -> Result<()> {
         if changed {
             note_ready(lab, began)?;
         }
-        match lab.plan.control_plane().role.runs_pods() {
-            true => label_control_plane(lab)?,
-            false => route_to_pods(lab)?,
+        for host in lab.plan.control_planes() {
+            match host.role.runs_pods() {
+                true => label_control_plane(lab, &host)?,
+                false => route_to_pods(lab, &host)?,
+            }
         }
         let Some(addons) = addons else { return Ok(()) };
         progress.step("add-ons", || {
@@ -219,22 +211,22 @@ fn note_ready(lab: &Lab, began: Instant) -> Result<()> {
     .save()
 }
 
-/// Where the control plane's host is no node, no overlay reaches it: it gets a route to each
+/// Where a host of the control plane is no node, no overlay reaches it: it gets a route to each
 /// worker's pods, for the apiserver to proxy to them.
-fn route_to_pods(lab: &Lab) -> Result<()> {
+fn route_to_pods(lab: &Lab, control_plane: &Host) -> Result<()> {
     let workers = lab.plan.workers();
     for node in health::nodes(lab)? {
         let worker = workers.iter().find(|host| host.name == node.name);
         if let (Some(worker), Some(subnet)) = (worker, &node.pod_cidr) {
-            network::ensure_route(&lab.plan.control_plane(), subnet, worker)?;
+            network::ensure_route(control_plane, subnet, worker)?;
         }
     }
     Ok(())
 }
 
 /// The role that `kubectl get nodes` shows. A kubelet may not give it to itself.
-fn label_control_plane(lab: &Lab) -> Result<()> {
-    let path = format!("/api/v1/nodes/{}", lab.plan.control_plane().name);
+fn label_control_plane(lab: &Lab, host: &Host) -> Result<()> {
+    let path = format!("/api/v1/nodes/{}", host.name);
     let labels = json!({"node-role.kubernetes.io/control-plane": ""});
     let patch = json!({"metadata": {"labels": labels}});
     lab.api().patch(&path, &patch).map(|_| ())

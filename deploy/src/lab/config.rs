@@ -1,6 +1,7 @@
 //! Configuration files of the programs that are not ours: containerd, the image
 //! registry, and where containerd finds which images.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use super::Lab;
@@ -33,22 +34,17 @@ pub fn ensure_worker(lab: &Lab, host: &Host) -> Result<()> {
     // Pods that take the node's DNS settings get these.
     let resolv = std::fs::read("/etc/resolv.conf").unwrap_or_default();
     shell::write_file(&disk.join("resolv.conf"), &resolv, 0o644)?;
-    let mirror = lab.plan.registry();
+    let mirrors = lab.plan.registries();
     for (name, upstream) in MIRRORED.iter().copied().chain([(OWN_IMAGES, "")]) {
-        let server = if lab.internet && !upstream.is_empty() {
-            upstream.to_owned()
-        } else {
-            format!("http://{mirror}/v2/{name}")
-        };
+        let beyond = (lab.internet && !upstream.is_empty()).then_some(upstream);
         let file = disk.join("certs.d").join(name).join("hosts.toml");
-        shell::write_file(&file, mirror_of(name, &mirror, &server).as_bytes(), 0o644)?;
+        shell::write_file(&file, mirrors_of(name, &mirrors, beyond).as_bytes(), 0o644)?;
     }
     Ok(())
 }
 
-/// Writes the configuration of the image registry.
-pub fn ensure_registry(lab: &Lab) -> Result<()> {
-    let host = lab.plan.control_plane();
+/// Writes the configuration of a host's image registry.
+pub fn ensure_registry(lab: &Lab, host: &Host) -> Result<()> {
     let text = format!(
         "version: 0.1
 log:
@@ -62,30 +58,31 @@ http:
         serde_json::Value::from(lab.registry().display().to_string()),
         host.address
     );
-    shell::write_file(
-        &lab.disk(&host).join("registry.yml"),
-        text.as_bytes(),
-        0o644,
-    )
+    shell::write_file(&lab.disk(host).join("registry.yml"), text.as_bytes(), 0o644)
 }
 
-/// How containerd reaches an image host: the mirror first. `server` is asked for
-/// what the mirror lacks; without internet it must be the mirror as well, or a
+/// How containerd reaches an image host: the mirrors first, one after the other. What lies
+/// `beyond` is asked for what they lack; without it that must be a mirror as well, or a
 /// misspelt image costs a DNS timeout.
-fn mirror_of(name: &str, mirror: &str, server: &str) -> String {
-    let override_path = if server.starts_with("http:") {
-        "override_path = true\n"
-    } else {
-        ""
+fn mirrors_of(name: &str, mirrors: &[String], beyond: Option<&str>) -> String {
+    let url = |mirror: &String| format!("http://{mirror}/v2/{name}");
+    let (server, override_path) = match (beyond, mirrors.first()) {
+        (None, Some(first)) => (url(first), "override_path = true\n"),
+        (beyond, _) => (beyond.unwrap_or_default().to_owned(), ""),
     };
-    format!(
-        "server = \"{server}\"
-{override_path}
-[host.\"http://{mirror}/v2/{name}\"]
+    let mut text = format!("server = \"{server}\"\n{override_path}");
+    for mirror in mirrors {
+        let _ = write!(
+            text,
+            "
+[host.\"{}\"]
   capabilities = [\"pull\", \"resolve\"]
   override_path = true
-"
-    )
+",
+            url(mirror)
+        );
+    }
+    text
 }
 
 /// Kind of the file system that holds a path, from the longest mount point.
@@ -195,19 +192,17 @@ mod tests {
 
     #[test]
     fn a_mirror_names_a_server_so_that_misses_are_quick() {
-        let here = mirror_of(
-            "docker.io",
-            "10.88.0.10:5000",
-            "http://10.88.0.10:5000/v2/docker.io",
-        );
+        let mirrors = ["10.88.0.10:5000".to_owned(), "10.88.0.202:5000".to_owned()];
+        let here = mirrors_of("docker.io", &mirrors, None);
         assert!(here.starts_with(
             "server = \"http://10.88.0.10:5000/v2/docker.io\"\noverride_path = true\n"
         ));
-        let there = mirror_of(
-            "docker.io",
-            "10.88.0.10:5000",
-            "https://registry-1.docker.io",
+        assert_eq!(
+            here.matches("\n[host.\"http://10.88.0.").count(),
+            2,
+            "{here}"
         );
+        let there = mirrors_of("docker.io", &mirrors, Some("https://registry-1.docker.io"));
         assert!(there.starts_with("server = \"https://registry-1.docker.io\"\n\n[host."));
     }
 

@@ -3,6 +3,7 @@
 pub mod bring_up;
 pub mod config;
 pub mod control;
+pub mod identities;
 pub mod init;
 pub mod mount_points;
 pub mod network;
@@ -15,9 +16,10 @@ pub mod starting;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -27,10 +29,14 @@ use crate::call;
 use crate::components::kubernetes::Program;
 use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
+use crate::health;
 use crate::http::Identity;
 use crate::pki::{CLUSTER_CA, ETCD_CA, Pki};
-use crate::plan::{API_PORT, Host, MOST_WORKERS, Plan};
+use crate::plan::{API_PORT, Host, MOST_CONTROL_PLANES, MOST_WORKERS, Plan};
 use crate::shell;
+
+/// How long a host of the control plane may take to be reached before another one is asked.
+const REACHED_WITHIN: Duration = Duration::from_millis(500);
 
 /// A lab and where its things are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -114,6 +120,7 @@ impl Lab {
         let is_cluster = |name: &&str| folder.join("nodes").join(name).exists();
         let plan = Plan {
             index,
+            control_planes: MOST_CONTROL_PLANES,
             workers: MOST_WORKERS,
             cluster: name.filter(is_cluster).map(str::to_owned),
         };
@@ -126,15 +133,18 @@ impl Lab {
             swapped: BTreeMap::new(),
             ready: None,
         };
-        let disks = lab.plan.workers();
-        let last = disks.iter().rposition(|host| lab.disk(host).exists());
-        let workers = last.map_or(0, |last| last + 1);
-        let workers = u8::try_from(workers).unwrap_or(MOST_WORKERS);
+        let count = |hosts: Vec<Host>| {
+            let last = hosts.iter().rposition(|host| lab.disk(host).exists());
+            u8::try_from(last.map_or(0, |last| last + 1)).unwrap_or(u8::MAX)
+        };
+        let control_planes = count(lab.plan.control_planes()).max(1);
+        let plan = Plan {
+            control_planes,
+            ..lab.plan.clone()
+        };
+        let workers = count(plan.workers());
         Ok(Some(Self {
-            plan: Plan {
-                workers,
-                ..lab.plan
-            },
+            plan: Plan { workers, ..plan },
             ..lab
         }))
     }
@@ -194,6 +204,11 @@ impl Lab {
         self.disk(host).join("log").join(format!("{process}.log"))
     }
 
+    /// Folder in which a host's process keeps what it has learned.
+    pub fn state(&self, host: &Host, process: &str) -> PathBuf {
+        self.disk(host).join("state").join(process)
+    }
+
     /// Whether the components do as they are asked in the folders of [`Self::faults`]: those
     /// built without optimisation do (`client/src/faults.rs`).
     pub fn has_faults(&self) -> bool {
@@ -219,10 +234,45 @@ impl Lab {
             })
     }
 
-    /// The administrator, asking the apiserver.
+    /// Refuses another number of hosts for the control plane than the one that etcd's members
+    /// were made with.
+    ///
+    /// # Errors
+    /// If they are there, with the way out that is given.
+    pub fn check_control_planes(&self, count: u8, way_out: String) -> Result<()> {
+        let before = self.plan.control_planes;
+        let mut hosts = self.plan.control_planes().into_iter();
+        let is_made = hosts.any(|host| self.disk(&host).join("etcd").exists());
+        match is_made && before != count {
+            true => Err(Failure::new(
+                format!("give the control plane {count} hosts"),
+                format!("its etcd was made with {before}"),
+            )
+            .way_out(way_out)),
+            false => Ok(()),
+        }
+    }
+
+    /// The administrator, asking an apiserver that answers.
     pub fn api(&self) -> Api {
-        let address = SocketAddr::from((self.plan.control_plane().address, API_PORT));
-        Api::new(address, self.administrator())
+        Api::new(self.apiserver(), self.administrator())
+    }
+
+    /// Where the API is: at the first of the control plane's hosts that answers, or at the first
+    /// of all, so that a failure tells of that.
+    pub fn apiserver(&self) -> SocketAddr {
+        let all = self.plan.control_planes();
+        let address = |host: &Host| SocketAddr::from((host.address, API_PORT));
+        let answers = |host: &&Host| {
+            // Of a host that is cut off nothing comes back for long.
+            TcpStream::connect_timeout(&address(host), REACHED_WITHIN).is_ok()
+                && health::check(self, host, "apiserver", "/readyz").is_ok()
+        };
+        let found = match all.len() {
+            1 => None,
+            _ => all.iter().find(answers),
+        };
+        address(found.unwrap_or(&all[0]))
     }
 
     /// The administrator, asking components.
@@ -289,6 +339,7 @@ mod tests {
         }
         let lab = Lab::rebuild(&folder, Some(12)).unwrap().unwrap();
         let names: Vec<String> = lab.plan.hosts().into_iter().map(|it| it.name).collect();
+        // The second may have been of the control plane or not: it is switched off as the same host.
         assert_eq!(
             (lab.plan.index, names.join(" ")),
             (12, "dev dev-m02 dev-m03".to_owned())

@@ -1,11 +1,12 @@
 //! The wires: a bridge in the root namespace, which plays the outside world, and
 //! for every host a network namespace with one link to the bridge.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use crate::failure::{Failure, Result};
 use crate::plan::{Host, Plan};
-use crate::shell::{run, succeeds};
+use crate::shell::{run, run_with_input, succeeds};
 
 /// Makes the bridge exist and pass packets between hosts.
 pub fn ensure_bridge(plan: &Plan) -> Result<()> {
@@ -156,4 +157,62 @@ pub fn set_link(host: &Host, up: bool) -> Result<()> {
         &["link", "set", &host.link, if up { "up" } else { "down" }],
     )
     .map(|_| ())
+}
+
+/// What cuts a host off from some others, in its own namespace.
+const CUTS: &str = "inet hardway-cuts";
+
+/// Drops packets between a host and some others without a word to either: both ways, or only
+/// what the others send.
+pub fn cut(host: &Host, others: &[Host], one_way: bool) -> Result<()> {
+    nft(host, &cut_rules(others, one_way))
+}
+
+/// Lets packets through again that [`cut`] has dropped.
+pub fn undo_cuts(host: &Host) -> Result<()> {
+    // What isn't there can't be deleted; what is there may be added.
+    nft(host, &format!("add table {CUTS}\ndelete table {CUTS}\n"))
+}
+
+fn cut_rules(others: &[Host], one_way: bool) -> String {
+    // Before anything else has seen the packet, and after everything else has.
+    let mut text = format!("add table {CUTS}\n");
+    let ways: &[_] = match one_way {
+        true => &[("prerouting", "saddr")],
+        false => &[("prerouting", "saddr"), ("postrouting", "daddr")],
+    };
+    for (hook, end) in ways {
+        let chain = format!("{CUTS} {hook}");
+        let _ = writeln!(
+            text,
+            "add chain {chain} {{ type filter hook {hook} priority -300 ; }}"
+        );
+        for other in others {
+            let _ = writeln!(text, "add rule {chain} ip {end} {} drop", other.address);
+        }
+    }
+    text
+}
+
+fn nft(host: &Host, rules: &str) -> Result<()> {
+    let space = format!("--net=/run/netns/{}", host.namespace);
+    run_with_input("nsenter", &[&space, "nft", "-f", "-"], rules).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_is_both_ways_unless_it_is_to_be_one() {
+        let others = Plan::of_lab(0, 2).workers();
+        let both = cut_rules(&others, false);
+        for line in [
+            "add rule inet hardway-cuts prerouting ip saddr 10.88.0.12 drop",
+            "add rule inet hardway-cuts postrouting ip daddr 10.88.0.11 drop",
+        ] {
+            assert!(both.lines().any(|found| found == line), "{both}");
+        }
+        assert!(!cut_rules(&others, true).contains("postrouting"));
+    }
 }

@@ -17,13 +17,14 @@ const LOG_LINES: usize = 20;
 /// Switches a host on with its configuration in place; says whether it was off.
 pub fn switch_on(lab: &Lab, host: &Host) -> Result<bool> {
     if host.role.is_control_plane() {
-        config::ensure_registry(lab)?;
+        config::ensure_registry(lab, host)?;
     }
     if host.role.runs_pods() {
         config::ensure_worker(lab, host)?;
     }
-    if lab.has_faults() {
-        for spec in components::specs(lab, host) {
+    for spec in components::specs(lab, host) {
+        shell::make_directory(&lab.state(host, &spec.name))?;
+        if lab.has_faults() {
             shell::make_directory(&lab.faults(host, &spec.name))?;
         }
     }

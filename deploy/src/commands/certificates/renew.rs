@@ -10,8 +10,7 @@ use jiff::Timestamp;
 use crate::commands::init;
 use crate::failure::Result;
 use crate::host::{Layout, facts, systemd, token};
-use crate::kubeconfig;
-use crate::lab::Lab;
+use crate::lab::{Lab, identities};
 use crate::pki::{self, Renewed, YEAR};
 
 /// How certificates are to be renewed.
@@ -64,7 +63,11 @@ pub fn run(options: &Options, lab: Option<&Lab>) -> Result<()> {
     Ok(())
 }
 
-fn of_host(layout: &Layout, options: &Options, now: SystemTime) -> Result<Vec<Renewed>> {
+/// Renews those of this host.
+///
+/// # Errors
+/// If it is no control plane, or a CA can't sign.
+pub fn of_host(layout: &Layout, options: &Options, now: SystemTime) -> Result<Vec<Renewed>> {
     let cluster = init::here(layout)?;
     let host = init::host(&cluster, &facts::host_name()?);
     let leaves = pki::of_control_plane(&host, &cluster.api_names());
@@ -79,12 +82,7 @@ fn of_host(layout: &Layout, options: &Options, now: SystemTime) -> Result<Vec<Re
 }
 
 fn of_lab(lab: &Lab, options: &Options, now: SystemTime) -> Result<Vec<Renewed>> {
-    let (pki, hosts) = (lab.pki(), lab.plan.hosts());
-    let life = options.valid_for.unwrap_or(YEAR);
-    let done = pki.renew(&pki::leaves(&hosts), now, life, options.all)?;
-    let name = kubeconfig::CLUSTER_NAME;
-    kubeconfig::ensure(&lab.kubeconfigs(), &pki, &pki, &hosts, name)?;
-    Ok(done)
+    identities::renew(lab, now, options.valid_for.unwrap_or(YEAR), options.all)
 }
 
 #[cfg(test)]

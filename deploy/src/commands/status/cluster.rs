@@ -52,7 +52,7 @@ fn of_host(lab: &Lab, host: &Host, kubeconfig: State) -> HostState {
         true => of_process(lab, host, name),
         false => State::Stopped,
     };
-    let is_first = host.role.is_control_plane();
+    let is_control_plane = host.role.is_control_plane();
     HostState {
         name: host.name.clone(),
         host: if is_on {
@@ -61,16 +61,16 @@ fn of_host(lab: &Lab, host: &Host, kubeconfig: State) -> HostState {
             State::Stopped
         },
         kubelet: process("kubelet"),
-        api_server: match is_first {
+        api_server: match is_control_plane {
             true => process("apiserver"),
             false => State::Irrelevant,
         },
-        kubeconfig: match (is_first, is_on) {
+        kubeconfig: match (is_control_plane, is_on) {
             (true, true) => kubeconfig,
             (true, false) => State::Stopped,
             (false, _) => State::Irrelevant,
         },
-        worker: !is_first,
+        worker: !is_control_plane,
     }
 }
 

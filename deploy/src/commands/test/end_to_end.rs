@@ -133,6 +133,7 @@ fn in_labs(folders: &[PathBuf], suites: Vec<String>, asked: &Options) -> Result<
 fn bring_up(folder: &Path, debug: bool) -> Result<()> {
     let is_free = |&index: &u8| numbers::owner(index).is_none();
     let options = up::Options {
+        control_planes: Some(1),
         workers: Some(2),
         index: (0..100).rev().find(is_free),
         internet: false,
