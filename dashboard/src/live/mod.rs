@@ -7,6 +7,7 @@
 //! page, and what changed twice meanwhile is sent once.
 
 pub mod collection;
+mod fields;
 mod lookers;
 pub mod message;
 pub mod object;

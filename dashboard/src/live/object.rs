@@ -1,10 +1,16 @@
 //! What is kept and shown of an object. Pure.
+//!
+//! Thousands of them come in a list. What is shown as it is is copied as it is written, and only
+//! what is looked at or left out is taken apart.
 
+use super::fields::Fields;
 use super::message::Form;
+use crate::failure::json_text;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Where kubectl keeps a copy of the object, values and all.
@@ -62,45 +68,85 @@ impl List<'_> {
     /// say it.
     pub fn shown(&self, form: Form, secret: bool) -> Vec<Item> {
         let kind = self.kind.strip_suffix("List").unwrap_or(&self.kind);
+        let said = [
+            ("kind", json_text(kind)),
+            ("apiVersion", json_text(&self.api_version)),
+        ];
+        let says = match form {
+            Form::Object => said.as_slice(),
+            Form::Metadata | Form::Table => &[],
+        };
         let items = self.items.iter().chain(&self.rows);
-        let items = items.filter_map(|item| {
-            let mut value: Value = serde_json::from_str(item.get()).ok()?;
-            if form == Form::Object
-                && let Some(object) = value.as_object_mut()
-            {
-                object
-                    .entry("apiVersion")
-                    .or_insert(json!(self.api_version));
-                object.entry("kind").or_insert(json!(kind));
-            }
-            shown(value, secret)
-        });
-        items.collect()
+        items
+            .filter_map(|item| shown(item.get(), says, secret))
+            .collect()
     }
 }
 
-/// An object or row as it is shown. `None` for what has no UID, by which it would be known.
-pub fn shown(mut value: Value, secret: bool) -> Option<Item> {
-    let item = value.as_object_mut()?;
-    let row = item.contains_key("cells");
-    if row {
-        // Conditions only colour rows; the object has metadata alone.
-        item.retain(|name, _| matches!(name.as_str(), "cells" | "object"));
-    }
-    let object = match row {
-        true => item.get_mut("object")?.as_object_mut()?,
-        false => item,
+/// An object or row as it is shown, with what it is to say besides, in JSON. `None` for what has
+/// no UID, by which it would be known.
+pub fn shown(text: &str, says: &[(&'static str, String)], secret: bool) -> Option<Item> {
+    let mut item = Fields::of(text)?;
+    let (uid, version) = match item.get("cells") {
+        Some(_) => {
+            // Conditions only colour rows; the object has metadata alone.
+            item.retain(|name| matches!(name, "cells" | "object"));
+            let row = item.get("object")?.clone();
+            let mut object = Fields::of(&row)?;
+            let known = show(&mut object, secret)?;
+            item.replace("object", object.json());
+            known
+        }
+        None => {
+            for (name, value) in says {
+                item.or_insert(*name, value.as_str());
+            }
+            show(&mut item, secret)?
+        }
     };
-    if secret {
-        hide(object);
-    }
-    let metadata = object.get_mut("metadata")?.as_object_mut()?;
-    metadata.remove("managedFields");
-    let field = |name: &str| metadata.get(name).and_then(Value::as_str);
-    let uid = field("uid").filter(|uid| !uid.is_empty())?.into();
-    let version = field("resourceVersion").unwrap_or_default().into();
-    let text = serde_json::to_vec(&value).ok()?.into();
+    // Without room to grow, which nobody needs.
+    let text = item.json().into_boxed_str().into_boxed_bytes().into();
     Some(Item { uid, version, text })
+}
+
+/// Leaves of an object what is shown of it; says how it is known, and which state of it this is.
+fn show(object: &mut Fields<'_>, secret: bool) -> Option<(Arc<str>, Box<str>)> {
+    if secret {
+        let mut value: Map<String, Value> = serde_json::from_str(&object.json()).ok()?;
+        hide(&mut value);
+        for name in ["data", "stringData", "metadata"] {
+            match value.get(name) {
+                Some(value) => object.replace(name, value.to_string()),
+                None => object.remove(name),
+            }
+        }
+    }
+    let text = object.get("metadata")?.clone();
+    let mut metadata = Fields::of(&text)?;
+    metadata.remove("managedFields");
+    let uid = metadata.text("uid").filter(|uid| !uid.is_empty())?;
+    let version = metadata.text("resourceVersion").unwrap_or_default();
+    let known = (uid.into(), version.into());
+    object.replace("metadata", metadata.json());
+    Some(known)
+}
+
+/// Which state an object, or the object of a row, is in; empty where it doesn't say.
+pub fn version(text: &str) -> String {
+    fn of(text: &str) -> Option<String> {
+        let object = Fields::of(text)?;
+        let row = object
+            .get("object")
+            .filter(|_| object.get("cells").is_some());
+        match row {
+            Some(row) => of(row),
+            None => {
+                let metadata = Fields::of(object.get("metadata")?)?;
+                metadata.text("resourceVersion").map(Cow::into_owned)
+            }
+        }
+    }
+    of(text).unwrap_or_default()
 }
 
 /// Whether a collection is that of Secrets, of which nothing secret is shown.
@@ -132,6 +178,7 @@ pub fn hide(object: &mut Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn value(item: &Item) -> Value {
         serde_json::from_slice(&item.text).unwrap()
@@ -166,7 +213,7 @@ mod tests {
         let secret = json!({"kind": "Secret", "type": "Opaque",
             "metadata": {"uid": "u", "annotations": {LAST_APPLIED: "c2VjcmV0", "a": "b"}},
             "data": {"password": "c2VjcmV0"}, "stringData": {"x": "secret"}});
-        let item = shown(secret, true).unwrap();
+        let item = shown(&secret.to_string(), &[], true).unwrap();
         let text = String::from_utf8_lossy(&item.text).into_owned();
         assert!(
             !text.contains("c2VjcmV0") && !text.contains("\"secret\""),
@@ -176,7 +223,7 @@ mod tests {
         assert_eq!(value(&item)["metadata"]["annotations"], json!({"a": "b"}));
         let pair = json!({"metadata": {"uid": "u"}, "type": "kubernetes.io/tls",
             "data": {"tls.crt": "cHVibGlj", "tls.key": "c2VjcmV0"}});
-        let item = shown(pair, true).unwrap();
+        let item = shown(&pair.to_string(), &[], true).unwrap();
         assert_eq!(
             value(&item)["data"],
             json!({"tls.crt": "cHVibGlj", "tls.key": null})
@@ -197,5 +244,11 @@ mod tests {
             json!({"cells": ["a", 1], "object": {"kind": "PartialObjectMetadata",
                 "metadata": {"name": "a", "uid": "u", "resourceVersion": "5"}}})
         );
+        assert_eq!(version(list.rows[0].get()), "5");
+        assert_eq!(
+            version(r#"{"kind":"Pod","metadata":{"resourceVersion":"9"}}"#),
+            "9"
+        );
+        assert_eq!(version("{}"), "");
     }
 }

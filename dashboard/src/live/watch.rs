@@ -1,7 +1,7 @@
 //! Keeping a collection as the cluster has it: list, then watch from there.
 
 use super::collection::{Collection, TooLarge};
-use super::message::Selection;
+use super::message::{Form, Selection};
 use super::object::{self, Item, List};
 use super::pause::Pause;
 use crate::api;
@@ -14,7 +14,6 @@ use http_body_util::BodyExt;
 use kube::Client;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use std::time::Duration;
 use tokio_util::codec::{FramedRead, LinesCodec};
@@ -220,21 +219,15 @@ fn apply(line: &str, selection: &Selection, sink: &impl Sink) -> Result<Applied,
         let code = StatusCode::INTERNAL_SERVER_ERROR;
         return Err(Failure::of_answer(code, event.object.get().as_bytes()));
     }
-    let mut object: Value = serde_json::from_str(event.object.get()).map_err(nonsense)?;
-    if object["kind"] == "Table" {
-        object = object["rows"][0].take();
+    let mut object = event.object.get();
+    if selection.form == Form::Table {
+        let table: List = serde_json::from_str(object).map_err(nonsense)?;
+        object = table.rows.first().map_or(object, |row| row.get());
     }
-    let inner = if object["cells"].is_array() {
-        &object["object"]
-    } else {
-        &object
-    };
-    let version = inner["metadata"]["resourceVersion"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned();
+    let version = object::version(object);
     if event.kind != "BOOKMARK" {
-        let Some(item) = object::shown(object, object::is_of_secrets(&selection.path)) else {
+        let secret = object::is_of_secrets(&selection.path);
+        let Some(item) = object::shown(object, &[], secret) else {
             return Ok(Applied::At(version));
         };
         let Item { uid, .. } = &item;
