@@ -1,6 +1,7 @@
-//! How a pod reaches the apiserver: by what its kubelet gives every pod.
+//! How a pod reaches the apiserver: by what its kubelet gives every pod, or by a kubeconfig where
+//! it is told of one.
 
-use crate::kubeconfig::{Credentials, Kubeconfig, Pem};
+use crate::kubeconfig::{self, Credentials, Kubeconfig, Pem};
 use std::path::Path;
 
 /// Where every pod finds its service account.
@@ -15,9 +16,26 @@ pub enum Error {
     /// It has no service account.
     #[error("{0} is missing: give the pod a service account and let its token be mounted")]
     NoAccount(String),
+    /// The kubeconfig that it is told of can't be used.
+    #[error(transparent)]
+    Kubeconfig(#[from] kubeconfig::Error),
+}
+
+/// The way of a process that runs as a pod unless it is told of a kubeconfig.
+///
+/// # Errors
+/// If the file can't be used, or this is no pod.
+pub fn or_kubeconfig(file: Option<&Path>) -> Result<Kubeconfig, Error> {
+    match file {
+        Some(file) => Ok(Kubeconfig::load(file)?),
+        None => config(),
+    }
 }
 
 /// The way of the pod this process runs in.
+///
+/// # Errors
+/// If it is no pod, or has no service account.
 pub fn config() -> Result<Kubeconfig, Error> {
     let variable = |name| {
         let value = std::env::var(name).ok().filter(|value| !value.is_empty());

@@ -82,6 +82,7 @@ pub mod task;
 pub mod tls;
 pub mod trace;
 mod transport;
+pub mod turns;
 pub mod unreadable;
 pub mod vital;
 pub mod watchdog;

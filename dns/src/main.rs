@@ -1,7 +1,9 @@
 //! The `hardway-dns` process.
 
 use clap::Parser;
-use hardway_client::{Client, health::Checks, logging, pod_health, signals, steps, task, watchdog};
+use hardway_client::{
+    Client, health::Checks, in_cluster, logging, pod_health, signals, steps, task, watchdog,
+};
 use hardway_dns::authority::Authority;
 use hardway_dns::forward::Forwarder;
 use hardway_dns::metrics;
@@ -31,7 +33,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     watchdog::start()?;
     let zone = flags.zone()?;
     let (scope, servers) = flags.scope()?;
-    let kubeconfig = flags.kubeconfig()?;
+    let kubeconfig = in_cluster::or_kubeconfig(flags.kubeconfig.as_deref())?;
     let client = Client::new(&kubeconfig, "hardway-dns")?;
     steps::report(client.clone());
     let server = Server::bind(flags.listen).await?;

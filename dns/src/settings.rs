@@ -3,8 +3,7 @@
 use crate::authority::Scope;
 use crate::forward::from_resolv_conf;
 use crate::names;
-use hardway_client::kubeconfig::{self, Kubeconfig};
-use hardway_client::{in_cluster, logging};
+use hardway_client::logging;
 use hardway_proto::meta::ObjectKey;
 use hickory_proto::rr::Name;
 use ipnetwork::IpNetwork;
@@ -86,12 +85,6 @@ pub enum Error {
         /// Why it can't be read.
         source: std::io::Error,
     },
-    /// The kubeconfig.
-    #[error(transparent)]
-    Kubeconfig(#[from] kubeconfig::Error),
-    /// What the pod should have got.
-    #[error(transparent)]
-    InCluster(#[from] in_cluster::Error),
 }
 
 fn invalid(flag: &'static str, value: &str, reason: &'static str) -> Error {
@@ -144,14 +137,6 @@ impl Flags {
             service: ObjectKey::new(namespace, name),
         };
         Ok((scope, servers))
-    }
-
-    /// How to reach the apiserver.
-    pub fn kubeconfig(&self) -> Result<Kubeconfig, Error> {
-        match &self.kubeconfig {
-            Some(path) => Ok(Kubeconfig::load(path)?),
-            None => Ok(in_cluster::config()?),
-        }
     }
 
     /// How long to go on when asked to stop.

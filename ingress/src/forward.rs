@@ -1,13 +1,16 @@
 //! One request: to whom it goes, and what comes back.
 
 use crate::bodies::{Body, Progress, Timed, empty, text};
+use crate::endpoint_turns::{EndpointTurns, Place};
 use crate::headers::{self, Scheme};
 use crate::upstream::{Error, Failed, Upstream};
 use crate::watching::World;
 use crate::{metrics, path, tunnel};
 use bytes::Bytes;
 use hardway_client::serving::BoxError;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, TRANSFER_ENCODING};
+use http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
+};
 use http::{Method, Request, Response, StatusCode, Uri, request};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
@@ -29,6 +32,7 @@ const ATTEMPTS: usize = 4;
 pub struct Forwarder {
     world: watch::Receiver<Arc<World>>,
     upstream: Arc<Upstream>,
+    turns: EndpointTurns,
 }
 
 /// An answer that this controller gives by itself.
@@ -42,8 +46,16 @@ fn own(status: StatusCode, message: &str) -> Response<Body> {
 
 impl Forwarder {
     /// By what the world is like at the time.
-    pub fn new(world: watch::Receiver<Arc<World>>, upstream: Arc<Upstream>) -> Self {
-        Self { world, upstream }
+    pub fn new(
+        world: watch::Receiver<Arc<World>>,
+        upstream: Arc<Upstream>,
+        turns: EndpointTurns,
+    ) -> Self {
+        Self {
+            world,
+            upstream,
+            turns,
+        }
     }
 
     /// Answers a request of a client.
@@ -165,15 +177,20 @@ impl Forwarder {
         progress: &Progress,
     ) -> Result<Response<Incoming>, Error> {
         let mut request = Some(request);
+        let mut left = addresses.to_vec();
         let mut last = Error::ConnectTimeout;
-        for address in addresses {
+        while !left.is_empty() {
             let Some(next) = request.take().or_else(|| again.request(&last)) else {
                 break;
             };
+            let (address, place) = self.turns.take(&left).await?;
+            left.retain(|other| *other != address);
+            // Its turn has come: what it waited before is not the endpoint's silence.
+            progress.mark();
             let Failed {
                 request: unsent,
                 error,
-            } = match self.upstream.send(*address, next, progress).await {
+            } = match self.upstream.send(address, place, next, progress).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
@@ -217,6 +234,14 @@ fn to_https(head: &request::Parts, authority: &str) -> Response<Body> {
 
 fn failed(error: &Error) -> Response<Body> {
     match error {
+        Error::Busy(_) => {
+            metrics::BUSY.inc();
+            let message = "the endpoints have as many requests as they are given: try again";
+            let mut response = own(StatusCode::SERVICE_UNAVAILABLE, message);
+            let soon = HeaderValue::from_static("1");
+            response.headers_mut().insert(RETRY_AFTER, soon);
+            response
+        }
         Error::Connect(_) => own(StatusCode::BAD_GATEWAY, "no endpoint can be reached"),
         Error::Broken(_) => own(StatusCode::BAD_GATEWAY, "the endpoint broke off"),
         Error::ConnectTimeout | Error::Timeout => own(
@@ -240,7 +265,12 @@ fn answered(mut response: Response<Incoming>, client: Option<OnUpgrade>) -> Resp
                 "the endpoint goes on with a protocol that nobody asked for",
             );
         };
-        tokio::spawn(tunnel::carry(client, hyper::upgrade::on(&mut response)));
+        let place = response.extensions_mut().remove::<Place>();
+        let backend = hyper::upgrade::on(&mut response);
+        tokio::spawn(async move {
+            tunnel::carry(client, backend).await;
+            drop(place);
+        });
         headers::strip(response.headers_mut(), true);
         return response.map(|_| empty());
     }

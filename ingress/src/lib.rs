@@ -6,13 +6,15 @@
 //! pure. [`watching`] makes it of the API's objects whenever they change.
 //!
 //! [`server`] answers: [`forward`] finds who is meant, with [`headers`] and [`bodies`] made fit,
-//! over connections that [`upstream`] keeps, and [`tunnel`] carries what is no HTTP any more.
+//! when it is its turn ([`endpoint_turns`]), over connections that [`upstream`] keeps, and
+//! [`tunnel`] carries what is no HTTP any more.
 //! One of the replicas writes into the Ingresses where they are reached, and records events of
 //! what can't be had ([`status`]).
 
 pub mod backends;
 pub mod bodies;
 pub mod certificates;
+pub mod endpoint_turns;
 pub mod forward;
 pub mod headers;
 pub mod metrics;

@@ -3,9 +3,10 @@
 use clap::Parser;
 use hardway_client::leader::Elector;
 use hardway_client::{
-    Client, health::Checks, logging, pod_health, serving, signals, task, watchdog,
+    Client, health::Checks, in_cluster, logging, pod_health, serving, signals, task, watchdog,
 };
 use hardway_ingress::certificates::Resolver;
+use hardway_ingress::endpoint_turns::EndpointTurns;
 use hardway_ingress::forward::Forwarder;
 use hardway_ingress::server::Server;
 use hardway_ingress::settings::Flags;
@@ -32,7 +33,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     logging::init(&flags.log_level, flags.log_format)?;
     watchdog::start()?;
     serving::raise_descriptors();
-    let kubeconfig = flags.kubeconfig()?;
+    let kubeconfig = in_cluster::or_kubeconfig(flags.kubeconfig.as_deref())?;
     let client = Client::new(&kubeconfig, "hardway-ingress")?;
     let resolver = Resolver::new()?;
     let watching = Watching::start(&client, resolver.clone());
@@ -54,6 +55,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     let forwarder = Arc::new(Forwarder::new(
         world.clone(),
         Upstream::new(flags.response_timeout()),
+        EndpointTurns::new(flags.limits()),
     ));
     // Who knows no rules yet would answer that there are none.
     tokio::select! {

@@ -37,6 +37,15 @@ pub static RETRIES: Metric<IntCounter> = LazyLock::new(|| {
     .expect("the name is registered once")
 });
 
+/// Requests that no endpoint had a place for.
+pub static BUSY: Metric<IntCounter> = LazyLock::new(|| {
+    register_int_counter!(
+        "hardway_ingress_busy_total",
+        "Requests refused since no endpoint had a place for them in time."
+    )
+    .expect("the name is registered once")
+});
+
 /// Ingresses of this controller.
 pub static INGRESSES: Metric<IntGauge> = LazyLock::new(|| {
     register_int_gauge!(

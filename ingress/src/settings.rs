@@ -1,7 +1,8 @@
 //! Flags, and what they mean.
 
-use hardway_client::kubeconfig::{self, Kubeconfig};
-use hardway_client::{in_cluster, logging};
+use crate::endpoint_turns::Limits;
+use hardway_client::logging;
+use hardway_client::serving::descriptors;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,13 @@ pub struct Flags {
     /// For how many seconds a backend may say nothing before its answer begins.
     #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub response_timeout: u64,
+    /// How many requests an endpoint of a Service is given at the same time. As many more wait
+    /// for their turn.
+    #[arg(long, default_value_t = 512, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    pub requests_per_endpoint: u16,
+    /// For how many seconds a request waits for its turn at an endpoint.
+    #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=600))]
+    pub queue_timeout: u64,
     /// For how many seconds to go on taking connections when asked to stop, so that clients
     /// can find another replica.
     #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=600))]
@@ -54,32 +62,20 @@ pub struct Flags {
     pub log_format: logging::Format,
 }
 
-/// Why the flags can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The kubeconfig.
-    #[error(transparent)]
-    Kubeconfig(#[from] kubeconfig::Error),
-    /// What the pod should have got.
-    #[error(transparent)]
-    InCluster(#[from] in_cluster::Error),
-}
-
 impl Flags {
-    /// How to reach the apiserver.
-    ///
-    /// # Errors
-    /// If nothing says how.
-    pub fn kubeconfig(&self) -> Result<Kubeconfig, Error> {
-        match &self.kubeconfig {
-            Some(path) => Ok(Kubeconfig::load(path)?),
-            None => Ok(in_cluster::config()?),
-        }
-    }
-
     /// How long a backend may say nothing before its answer begins.
     pub fn response_timeout(&self) -> Duration {
         Duration::from_secs(self.response_timeout)
+    }
+
+    /// What endpoints are given at most.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            at_once: usize::from(self.requests_per_endpoint),
+            // Clients' connections may have half of the descriptors.
+            in_all: descriptors() * 3 / 8,
+            wait: Duration::from_secs(self.queue_timeout),
+        }
     }
 
     /// How long to go on when asked to stop.

@@ -1,7 +1,8 @@
 //! Connections to backends, kept for the next request.
 
 use crate::bodies::{Body, Progress, is_late};
-use http::{Request, Response};
+use crate::endpoint_turns::Place;
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -22,6 +23,9 @@ const IDLE: (Duration, usize) = (Duration::from_secs(30), 64);
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// No endpoint has a place for it.
+    #[error(transparent)]
+    Busy(#[from] crate::endpoint_turns::Busy),
     /// No connection.
     #[error("cannot be reached: {0}")]
     Connect(#[from] io::Error),
@@ -76,13 +80,16 @@ impl Upstream {
         })
     }
 
-    /// Sends a request to an address; `progress` is that of its body.
+    /// Sends a request to an address, where it has a place until its answer has been read;
+    /// `progress` is that of its body. An answer that goes on with another protocol has the
+    /// place among its extensions.
     ///
     /// # Errors
     /// With the request, where it may be sent to another.
     pub async fn send(
         self: &Arc<Self>,
         address: SocketAddr,
+        place: Place,
         mut request: Request<Body>,
         progress: &Progress,
     ) -> Result<Response<Incoming>, Failed> {
@@ -107,8 +114,12 @@ impl Upstream {
                 }
             };
             let mut error = match answer {
-                Ok(response) => {
-                    self.keep(address, sender);
+                Ok(mut response) => {
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                        response.extensions_mut().insert(place);
+                    } else {
+                        self.keep(address, sender, place);
+                    }
                     return Ok(response);
                 }
                 Err(error) => error,
@@ -140,10 +151,12 @@ impl Upstream {
     }
 
     /// Keeps a connection once the answer on it has been read.
-    fn keep(self: &Arc<Self>, address: SocketAddr, mut sender: SendRequest<Body>) {
+    fn keep(self: &Arc<Self>, address: SocketAddr, mut sender: SendRequest<Body>, place: Place) {
         let upstream = self.clone();
         tokio::spawn(async move {
-            if sender.ready().await.is_err() {
+            let ready = sender.ready().await;
+            drop(place);
+            if ready.is_err() {
                 return;
             }
             let mut connections = upstream.connections.lock();

@@ -4,6 +4,7 @@
 use hardway_client::tls;
 use hardway_ingress::backends::Endpoints;
 use hardway_ingress::certificates::Resolver;
+use hardway_ingress::endpoint_turns::{EndpointTurns, Limits};
 use hardway_ingress::forward::Forwarder;
 use hardway_ingress::path::{PathType, RulePath};
 use hardway_ingress::routes::{Backend, Host, Port, Target};
@@ -25,6 +26,9 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a backend may say nothing.
 const RESPONSE: Duration = Duration::from_millis(400);
+/// How many requests an endpoint is given at the same time, and how long one waits for its turn.
+const AT_ONCE: usize = 4;
+const WAIT: Duration = Duration::from_millis(300);
 
 /// What a backend does with each connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -165,7 +169,12 @@ impl Controller {
             world.backends.insert(backend(service), Ok(endpoints));
         }
         let (sender, world) = watch::channel(Arc::new(world));
-        let forwarder = Arc::new(Forwarder::new(world, Upstream::new(RESPONSE)));
+        let turns = EndpointTurns::new(Limits {
+            at_once: AT_ONCE,
+            in_all: 64,
+            wait: WAIT,
+        });
+        let forwarder = Arc::new(Forwarder::new(world, Upstream::new(RESPONSE), turns));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::bind(any, any, Resolver::new().unwrap())
             .await
@@ -268,6 +277,66 @@ async fn each_failure_has_its_status() {
         "{}",
         redirect.0
     );
+}
+
+#[tokio::test]
+async fn a_pod_is_given_no_more_than_it_may_have() {
+    let silent = pod(Manner::Silent).await;
+    let controller = Controller::start(vec![silent.address]).await;
+    // As many again as have their turn may wait for it; all others are refused at once.
+    let asked = (0..AT_ONCE * 2 + 3).map(|_| controller.get("web", "/"));
+    let mut answers = futures_util::future::join_all(asked).await;
+    answers.sort_by_key(status);
+    let statuses: Vec<u16> = answers.iter().map(status).collect();
+    // The pod says nothing for longer than anybody waits.
+    let expected = [vec![503; AT_ONCE + 3], vec![504; AT_ONCE]].concat();
+    assert_eq!(statuses, expected);
+    assert!(
+        answers[0].0.contains("retry-after: 1\r\n"),
+        "{}",
+        answers[0].0
+    );
+    assert_eq!(silent.asked.load(Ordering::SeqCst), AT_ONCE);
+    // What has ended has left its place.
+    assert_eq!(status(&controller.get("web", "/").await), 504);
+}
+
+#[tokio::test]
+async fn who_waits_for_a_busy_pod_is_given_to_it_or_to_another() {
+    let (silent, answers) = (pod(Manner::Silent).await, pod(Manner::Answers).await);
+    let upgraded = pod(Manner::Upgrades("websocket")).await;
+    let controller = Controller::start_with(
+        vec![silent.address, answers.address],
+        vec![upgraded.address],
+    )
+    .await;
+    // All places are taken, and as many wait as may.
+    let asked = (0..AT_ONCE * 3).map(|_| controller.get("web", "/"));
+    let all = futures_util::future::join_all(asked).await;
+    let statuses: Vec<u16> = all.iter().map(status).collect();
+    let answered = statuses.iter().filter(|it| **it == 200).count();
+    assert!(!statuses.contains(&503), "{statuses:?}");
+    assert!(
+        answered >= AT_ONCE * 2,
+        "the other takes more: {statuses:?}"
+    );
+    // A WebSocket has its place until it ends.
+    let asked =
+        "GET /admin HTTP/1.1\r\nhost: web\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    let mut open = Vec::new();
+    for _ in 0..AT_ONCE {
+        let mut stream = controller.connect().await;
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        assert_eq!(status(&answer(&mut stream).await), 101);
+        open.push(stream);
+    }
+    assert_eq!(status(&controller.ask(asked).await), 503);
+    let mut first = open.remove(0);
+    first.write_all(b"hello").await.unwrap();
+    let mut heard = Vec::new();
+    first.read_to_end(&mut heard).await.unwrap();
+    drop(first);
+    assert_eq!(status(&controller.ask(asked).await), 101);
 }
 
 #[tokio::test]

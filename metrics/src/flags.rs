@@ -1,7 +1,7 @@
 //! Flags, under metrics-server's names where it has them.
 
-use hardway_client::kubeconfig::{self, Credentials, Kubeconfig};
-use hardway_client::{in_cluster, logging};
+use hardway_client::kubeconfig::{Credentials, Kubeconfig};
+use hardway_client::logging;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,27 +52,8 @@ fn resolution(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Why there is no way to the apiserver.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The kubeconfig.
-    #[error(transparent)]
-    Kubeconfig(#[from] kubeconfig::Error),
-    /// What the pod should have got.
-    #[error(transparent)]
-    InCluster(#[from] in_cluster::Error),
-}
-
 impl Flags {
-    /// How to reach the apiserver, and whose certificates to believe.
-    pub fn kubeconfig(&self) -> Result<Kubeconfig, Error> {
-        match &self.kubeconfig {
-            Some(path) => Ok(Kubeconfig::load(path)?),
-            None => Ok(in_cluster::config()?),
-        }
-    }
-
-    /// The same, as whoever may change the APIService. Every kubelet gets the token of the
+    /// The way to the apiserver of whoever may change the APIService. Every kubelet gets the token of the
     /// other one, and whoever has a kubelet's key could send all who ask for metrics elsewhere
     /// with it, if that were enough.
     pub fn registration(&self, kubeconfig: &Kubeconfig) -> Kubeconfig {
@@ -113,6 +94,7 @@ mod tests {
             servers: vec!["https://10.96.0.1:443".into()],
             certificate_authority: Pem::File("ca.crt".into()),
             credentials: Credentials::Token(Token("shown-to-kubelets".into())),
+            behind_service: true,
         };
         let of = |arguments: &[&str]| {
             let arguments = std::iter::once(&"hardway-metrics").chain(arguments);

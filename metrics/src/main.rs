@@ -5,7 +5,7 @@ use hardway_client::delegation::{Reviews, Tokens};
 use hardway_client::health::Checks;
 use hardway_client::serving::{self, Bounds, descriptors};
 use hardway_client::tls::{self, ServerKey};
-use hardway_client::{Client, Informer, logging, signals, steps, task, watchdog};
+use hardway_client::{Client, Informer, in_cluster, logging, signals, steps, task, watchdog};
 use hardway_metrics::api::Metrics;
 use hardway_metrics::authentication::{Authentication, Configuration, NAME, NAMESPACE};
 use hardway_metrics::flags::Flags;
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
 async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     logging::init(&flags.log_level, flags.log_format)?;
     watchdog::start()?;
-    let kubeconfig = flags.kubeconfig()?;
+    let kubeconfig = in_cluster::or_kubeconfig(flags.kubeconfig.as_deref())?;
     let client = Client::new(&kubeconfig, "hardway-metrics")?;
     steps::report(client.clone());
     let registrar = Client::new(&flags.registration(&kubeconfig), "hardway-metrics")?;

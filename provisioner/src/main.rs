@@ -1,7 +1,9 @@
 //! The `hardway-provisioner` process.
 
 use clap::Parser;
-use hardway_client::{Client, health::Checks, logging, pod_health, signals, steps, task, watchdog};
+use hardway_client::{
+    Client, health::Checks, in_cluster, logging, pod_health, signals, steps, task, watchdog,
+};
 use hardway_provisioner::controller::Provisioner;
 use hardway_provisioner::settings::Flags;
 use std::net::SocketAddr;
@@ -23,7 +25,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     logging::init(&flags.log_level, flags.log_format)?;
     watchdog::start()?;
     flags.check()?;
-    let kubeconfig = flags.kubeconfig()?;
+    let kubeconfig = in_cluster::or_kubeconfig(flags.kubeconfig.as_deref())?;
     let client = Client::new(&kubeconfig, "hardway-provisioner")?;
     steps::report(client.clone());
     let provisioner = Provisioner::start(client, &flags);

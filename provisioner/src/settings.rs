@@ -1,7 +1,6 @@
 //! Flags, and what they mean.
 
-use hardway_client::kubeconfig::{self, Kubeconfig};
-use hardway_client::{in_cluster, logging};
+use hardway_client::logging;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -45,12 +44,6 @@ pub enum Error {
     /// No folder for volumes.
     #[error("--root {0}: want the absolute path of a folder that is there")]
     Root(PathBuf),
-    /// The kubeconfig.
-    #[error(transparent)]
-    Kubeconfig(#[from] kubeconfig::Error),
-    /// What the pod should have got.
-    #[error(transparent)]
-    InCluster(#[from] in_cluster::Error),
 }
 
 impl Flags {
@@ -62,17 +55,6 @@ impl Flags {
         match self.root.is_absolute() && self.root.is_dir() {
             true => Ok(()),
             false => Err(Error::Root(self.root.clone())),
-        }
-    }
-
-    /// How to reach the apiserver.
-    ///
-    /// # Errors
-    /// If nothing says how.
-    pub fn kubeconfig(&self) -> Result<Kubeconfig, Error> {
-        match &self.kubeconfig {
-            Some(path) => Ok(Kubeconfig::load(path)?),
-            None => Ok(in_cluster::config()?),
         }
     }
 }
