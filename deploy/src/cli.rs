@@ -8,10 +8,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::process::Action;
 use crate::commands::{
-    addons, certificates, completion, config, conformance, cp, delete, docker_env, doctor, down,
-    etcd, image, init as init_host, ip, join, kubectl, logs, node, package, process, profile,
-    reset, service, ssh, start, status, stop, storage, swap, test, token, tools, tunnel, tutorial,
-    up,
+    addons, backup, certificates, completion, config, conformance, cp, delete, docker_env, doctor,
+    down, etcd, image, init as init_host, ip, join, kubectl, logs, node, package, process, profile,
+    reset, restore, service, ssh, start, status, stop, storage, swap, test, token, tools, tunnel,
+    tutorial, up,
 };
 use crate::compile;
 use crate::failure::{Failure, Result};
@@ -114,6 +114,10 @@ enum Command {
         #[command(subcommand)]
         action: certificates::Action,
     },
+    /// Put all that the cluster goes on from into a file: etcd's snapshot, keys, settings
+    Backup(backup::Options),
+    /// Have this host go on from a backup, as the first control plane of its cluster
+    Restore(restore::Options),
     /// Members of the cluster's store, on the host of a control plane
     Etcd {
         #[command(subcommand)]
@@ -266,6 +270,8 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Token { action } => token::run(action)?,
         Command::Join(options) => join::run(options)?,
         Command::Reset(options) => reset::run(options)?,
+        Command::Backup(options) => backup::run(options)?,
+        Command::Restore(options) => restore::run(options)?,
         Command::Etcd { action } => return etcd::run(action).map(code),
         Command::Certificates { action } => {
             // On a control plane's host there is no lab unless it is named.

@@ -19,7 +19,8 @@ mod lines;
 
 pub use lines::Lines;
 
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process may take to answer, unless it is said otherwise.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who asks, and whom to believe.
 #[derive(Debug, Clone)]
@@ -85,11 +86,22 @@ pub fn get_tls(address: SocketAddr, path: &str, identity: &Identity) -> Result<A
 
 /// Any request over TLS.
 pub fn send_tls(address: SocketAddr, request: &Request<'_>, identity: &Identity) -> Result<Answer> {
+    send_tls_within(address, request, identity, PATIENCE)
+}
+
+/// The same with this much time between request and answer, and between parts of it.
+pub fn send_tls_within(
+    address: SocketAddr,
+    request: &Request<'_>,
+    identity: &Identity,
+    patience: Duration,
+) -> Result<Answer> {
     let what = || format!("{} https://{address}{}", request.method, request.path);
     let config = client_config(identity)?;
     let name = ServerName::from(address.ip());
     let connection = ClientConnection::new(Arc::new(config), name).or_fail(what)?;
     let stream = connect(address).or_fail(what)?;
+    stream.set_read_timeout(Some(patience)).or_fail(what)?;
     exchange(
         StreamOwned::new(connection, stream),
         &address.to_string(),
@@ -113,12 +125,7 @@ pub fn get_without_certificate(
         .with_safe_default_protocol_versions()
         .or_fail(what)?;
     let config = match ca {
-        Some(pem) => {
-            let mut roots = RootCertStore::empty();
-            let ca = CertificateDer::from_pem_slice(pem.as_bytes()).or_fail(|| "read the CA")?;
-            roots.add(ca).or_fail(|| "read the CA")?;
-            builder.with_root_certificates(roots)
-        }
+        Some(pem) => builder.with_root_certificates(roots(pem).or_fail(|| "read the CA")?),
         None => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(anybody::Anybody(provider))),
@@ -158,9 +165,8 @@ fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
 
 fn client_config(identity: &Identity) -> Result<ClientConfig> {
     let what = |path: &Path| format!("read {}", path.display());
-    let mut roots = RootCertStore::empty();
-    let ca = CertificateDer::from_pem_file(&identity.ca).or_fail(|| what(&identity.ca))?;
-    roots.add(ca).or_fail(|| what(&identity.ca))?;
+    let ca = std::fs::read_to_string(&identity.ca).or_fail(|| what(&identity.ca))?;
+    let roots = roots(&ca).or_fail(|| what(&identity.ca))?;
     let certificate = CertificateDer::from_pem_file(&identity.certificate)
         .or_fail(|| what(&identity.certificate))?;
     let key = PrivateKeyDer::from_pem_file(&identity.key).or_fail(|| what(&identity.key))?;
@@ -173,28 +179,51 @@ fn client_config(identity: &Identity) -> Result<ClientConfig> {
         .or_fail(|| what(&identity.certificate))
 }
 
-/// One request, one answer, and the connection ends; HTTP/1.0 keeps chunking out.
+/// A request as it is sent, in one piece: of several small ones TCP holds back all but the
+/// first, until the other side has answered for that, 40 ms later. HTTP/1.0 keeps chunking out.
+fn to_bytes(request: &Request<'_>, host: &str, headers: &str) -> std::io::Result<Vec<u8>> {
+    let Request { method, path, .. } = request;
+    let mut bytes = Vec::new();
+    write!(
+        bytes,
+        "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{headers}"
+    )?;
+    if !request.content_type.is_empty() {
+        let (kind, length) = (request.content_type, request.body.len());
+        write!(
+            bytes,
+            "Content-Type: {kind}\r\nContent-Length: {length}\r\n"
+        )?;
+    }
+    write!(bytes, "Connection: close\r\n\r\n")?;
+    bytes.extend_from_slice(request.body);
+    Ok(bytes)
+}
+
+/// Who is believed: all certificates of a PEM text. While a CA is replaced there are two.
+///
+/// # Errors
+/// If there is none, or one can't be a CA's.
+pub fn roots(pem: &str) -> std::result::Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+    }
+    match roots.is_empty() {
+        true => Err("there is no certificate in it".to_owned()),
+        false => Ok(roots),
+    }
+}
+
+/// One request, one answer, and the connection ends.
 fn exchange(
     mut stream: impl Read + Write,
     host: &str,
     request: &Request<'_>,
     headers: &str,
 ) -> std::io::Result<Answer> {
-    let Request { method, path, .. } = request;
-    // Sent in one piece: of several small ones TCP holds back all but the first, until the
-    // other side has answered for that, 40 ms later.
-    let mut sent = Vec::new();
-    write!(
-        sent,
-        "{method} {path} HTTP/1.0\r\nHost: {host}\r\n{headers}"
-    )?;
-    if !request.content_type.is_empty() {
-        let (kind, length) = (request.content_type, request.body.len());
-        write!(sent, "Content-Type: {kind}\r\nContent-Length: {length}\r\n")?;
-    }
-    write!(sent, "Connection: close\r\n\r\n")?;
-    sent.extend_from_slice(request.body);
-    stream.write_all(&sent)?;
+    stream.write_all(&to_bytes(request, host, headers)?)?;
     stream.flush()?;
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {

@@ -6,6 +6,7 @@
 
 pub mod addons;
 pub mod api;
+pub mod backup;
 pub mod binaries;
 pub mod call;
 pub mod cli;

@@ -1,6 +1,7 @@
 //! What the tool can be told to do, one file each.
 
 pub mod addons;
+pub mod backup;
 pub mod certificates;
 pub mod completion;
 pub mod config;
@@ -22,6 +23,7 @@ pub mod package;
 pub mod process;
 pub mod profile;
 pub mod reset;
+pub mod restore;
 pub mod service;
 pub mod ssh;
 pub mod start;

@@ -3,6 +3,7 @@
 //! are strings in its JSON.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -11,9 +12,11 @@ use crate::http::{self, Identity, Request};
 use crate::pki::ETCD_CA;
 
 pub mod join;
+pub mod maintenance;
 pub mod member;
 pub mod next;
 pub mod removal;
+pub mod snapshot;
 
 pub use member::{Member, Status};
 
@@ -42,6 +45,9 @@ impl Error {
     }
 }
 
+/// A member, and what it says of itself.
+pub type Surveyed = (Member, Result<Status, Error>);
+
 /// What etcd says when a member that isn't a full one yet is asked.
 const NOT_OF_LEARNERS: &str = "etcdserver: rpc not supported for learner";
 
@@ -50,6 +56,7 @@ const NOT_OF_LEARNERS: &str = "etcdserver: rpc not supported for learner";
 pub struct Client {
     endpoints: Vec<SocketAddr>,
     identity: Identity,
+    patience: Duration,
 }
 
 impl Client {
@@ -58,7 +65,23 @@ impl Client {
         Self {
             endpoints,
             identity,
+            patience: http::PATIENCE,
         }
+    }
+
+    /// The same with this much time for an answer.
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Where the members are that it asks.
+    pub fn endpoints(&self) -> &[SocketAddr] {
+        &self.endpoints
+    }
+
+    /// As whom it asks.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// A client of the member of this host, with the apiserver's certificate.
@@ -85,7 +108,7 @@ impl Client {
                 content_type: "application/json",
                 body: text.as_bytes(),
             };
-            let answer = match http::send_tls(*endpoint, &request, &self.identity) {
+            let answer = match http::send_tls_within(*endpoint, &request, &self.identity, self.patience) {
                 Ok(answer) => answer,
                 Err(failure) => {
                     unreachable.push(failure.to_string());
@@ -178,7 +201,7 @@ impl Client {
     ///
     /// # Errors
     /// If nobody can say who they are.
-    pub fn survey(&self) -> Result<Vec<(Member, Result<Status, Error>)>, Error> {
+    pub fn survey(&self) -> Result<Vec<Surveyed>, Error> {
         let ask = |member: Member| {
             let status = self
                 .at(member.client_address().into_iter().collect())

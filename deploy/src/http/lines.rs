@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::{ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;
 
-use super::{Identity, client_config, connect, parse};
+use super::{Identity, Request, client_config, connect, parse, to_bytes};
 use crate::failure::{Failure, OrFail, Result};
 
 /// The lines of an answer's body.
@@ -29,14 +29,26 @@ impl Lines {
         identity: &Identity,
         silence: Duration,
     ) -> Result<Self> {
-        let what = format!("GET https://{address}{path}");
+        Self::of(address, &Request::get(path), identity, silence)
+    }
+
+    /// The same of any request.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn of(
+        address: SocketAddr,
+        request: &Request<'_>,
+        identity: &Identity,
+        silence: Duration,
+    ) -> Result<Self> {
+        let what = format!("{} https://{address}{}", request.method, request.path);
         let config = client_config(identity)?;
         let name = ServerName::from(address.ip());
         let connection = ClientConnection::new(Arc::new(config), name).or_fail(|| &what)?;
         let mut stream = StreamOwned::new(connection, connect(address).or_fail(|| &what)?);
-        // HTTP/1.0 keeps chunking out.
-        let head = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-        let sent = stream.write_all(head.as_bytes());
+        let sent =
+            stream.write_all(&to_bytes(request, &address.to_string(), "").or_fail(|| &what)?);
         sent.and_then(|()| stream.flush()).or_fail(|| &what)?;
         let mut reader = BufReader::new(stream);
         let mut head = Vec::new();

@@ -116,7 +116,7 @@ impl Package {
     /// Debian packages it needs, besides the libraries its programs are linked with.
     fn depends(self) -> &'static [&'static str] {
         match self {
-            Self::ControlPlane => &["etcd-server", "systemd (>= 252)"],
+            Self::ControlPlane => &["etcd-client", "etcd-server", "systemd (>= 252)"],
             Self::Node => &[
                 "conntrack",
                 "containerd (>= 1.6)",

@@ -7,8 +7,10 @@ use crate::etcd::{Client, Error};
 use crate::failure::{Failure, Result};
 use crate::host::Layout;
 
+pub mod defrag;
 pub mod force_new_cluster;
 pub mod members;
+pub mod recover_space;
 pub mod remove;
 
 /// What can be done with etcd.
@@ -20,6 +22,11 @@ pub enum Action {
     Remove(remove::Options),
     /// Make this host's member the only one, when most of the others are lost for good
     ForceNewCluster(force_new_cluster::Options),
+    /// Give back to the disk what the members' files have no use for, one at a time; who does it
+    /// answers nobody meanwhile
+    Defrag(defrag::Options),
+    /// Forget history, defragment, and take back an alarm about space
+    RecoverSpace(recover_space::Options),
 }
 
 /// Does it; says whether all is well.
@@ -33,6 +40,8 @@ pub fn run(action: &Action) -> Result<bool> {
         Action::ForceNewCluster(options) => {
             force_new_cluster::run(&layout, &client, options).map(|()| true)
         }
+        Action::Defrag(options) => defrag::run(&client, options).map(|()| true),
+        Action::RecoverSpace(options) => recover_space::run(&client, options).map(|()| true),
     }
 }
 
