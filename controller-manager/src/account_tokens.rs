@@ -3,6 +3,7 @@
 //! whose account is gone go, too, and an account does not go on naming one that is gone.
 
 use crate::Work;
+use crate::changed_file;
 use crate::context::Context;
 use crate::informers::{BY_ACCOUNT, Informers};
 use hardway_client::api::DeleteParams;
@@ -179,6 +180,7 @@ pub fn register(informers: &mut Informers, context: &Context) -> Option<Work> {
             on_account.add(ObjectKey::of(secret.as_ref()));
         }
     });
+    let on_ca = queue.clone();
     Some(Box::pin(async move {
         controller.secrets.wait_synced().await;
         controller.accounts.wait_synced().await;
@@ -188,7 +190,17 @@ pub fn register(informers: &mut Informers, context: &Context) -> Option<Work> {
         let references = controller::run("serviceaccount-token-reference", gone, 1, |gone| {
             controller.drop_reference(gone)
         });
-        tokio::join!(tokens, references);
+        // A CA that is replaced gets into every Secret that has the former one.
+        let follow = async {
+            let Some(file) = &controller.ca else { return };
+            changed_file::follow(file, || {
+                for secret in controller.secrets.list() {
+                    on_ca.add(ObjectKey::of(secret.as_ref()));
+                }
+            })
+            .await;
+        };
+        tokio::join!(tokens, references, follow);
     }))
 }
 

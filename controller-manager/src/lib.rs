@@ -12,6 +12,7 @@ mod attach_detach;
 mod bootstrap_signer;
 mod bootstrap_tokens;
 mod certificates;
+mod changed_file;
 mod cluster_role_aggregation;
 mod conflicts;
 mod controller_revision;

@@ -1,11 +1,11 @@
 //! Publishes the cluster's CA in every namespace, where pods mount it from.
 
 use crate::Work;
+use crate::changed_file;
 use crate::context::Context;
 use crate::informers::{Informers, ROOT_CA};
 use crate::service_account::is_active;
 use hardway_client::controller::{self, Next};
-use hardway_client::notify::Watch;
 use hardway_client::queue::WorkQueue;
 use hardway_client::{Client, Store};
 use hardway_proto::meta::ObjectKey;
@@ -13,8 +13,7 @@ use hardway_proto::status::NAMESPACE_TERMINATING;
 use hardway_proto::{Kind, Status};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 struct Controller {
     client: Client,
@@ -51,27 +50,16 @@ pub fn register(informers: &mut Informers, context: &Context) -> Option<Work> {
     }))
 }
 
-/// How often the file is looked at in any case: what it is a link to may be in
-/// a folder that isn't watched.
-const LOOK: Duration = Duration::from_secs(60);
-
 impl Controller {
     /// Has every namespace looked at when the file changes.
     async fn follow_file(&self, queue: &WorkQueue<String>) {
-        let folder = self.file.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let watch = Watch::new(folder.unwrap_or(Path::new(".")));
-        let mut seen = std::fs::read(&self.file).ok();
-        loop {
-            let _ = tokio::time::timeout(LOOK, watch.changed()).await;
-            let now = std::fs::read(&self.file).ok();
-            if now.is_some() && now != seen {
-                tracing::info!(file = %self.file.display(), "the CA has changed and is published");
-                seen = now;
-                for namespace in self.namespaces.list() {
-                    queue.add(namespace.name().to_owned());
-                }
+        changed_file::follow(&self.file, || {
+            tracing::info!(file = %self.file.display(), "the CA has changed and is published");
+            for namespace in self.namespaces.list() {
+                queue.add(namespace.name().to_owned());
             }
-        }
+        })
+        .await;
     }
 
     async fn reconcile(&self, namespace: String) -> Result<Next, Status> {
@@ -135,6 +123,7 @@ mod tests {
     use hardway_client::task;
     use serde_json::json;
     use std::sync::Arc;
+    use std::time::Duration;
 
     #[tokio::test]
     async fn what_is_published_follows_the_file() {

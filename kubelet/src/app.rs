@@ -25,8 +25,8 @@ use crate::volumes::csi::csi_node::Announcer;
 use crate::volumes::csi::registration::Registrar;
 use crate::volumes::csi::{Csi, Drivers, OwnNode};
 use crate::{
-    apparmor, certificates, dns, kernel, leftovers, mirrors, pleg, probes, requirements, shutdown,
-    static_pods, sysctls, volumes,
+    apparmor, certificates, cluster_ca, dns, kernel, leftovers, mirrors, pleg, probes,
+    requirements, shutdown, static_pods, sysctls, volumes,
 };
 use hardway_client::api::Client;
 use hardway_client::events::Recorder;
@@ -182,6 +182,9 @@ pub async fn run(flags: Flags) -> Result<(), Error> {
         expiry::Use::Serving,
     );
     certificates::keep(&flags, &name);
+    let _ca = flags
+        .rotate_ca_file
+        .then(|| cluster_ca::follow(&client, flags.common.client_ca_file.clone()));
     let pods = Pods::default();
     let manager = Manager::new(context.clone(), pods.clone(), node.clone(), events.clone());
     task::spawn_critical("manager", manager.run(inbox));

@@ -25,11 +25,18 @@ fn client(flags: &Flags, node: &str) -> Own {
             subject: Subject::node(node),
             serving: false,
         },
+        authorities: authorities(flags),
     }
 }
 
+/// The file with the cluster's CA, if it follows what the cluster publishes.
+fn authorities(flags: &Flags) -> Option<PathBuf> {
+    let file = &flags.common.client_ca_file;
+    flags.rotate_ca_file.then(|| file.clone())
+}
+
 /// The other agents of the node, each in a folder of its own.
-fn agents(dir: &Path, node: &str) -> [(&'static str, Own); 2] {
+fn agents(dir: &Path, node: &str, authorities: Option<PathBuf>) -> [(&'static str, Own); 2] {
     let own = |name: &'static str, subject: Subject| {
         let folder = dir.join(name);
         // The agents run as users of their own: their folders' groups.
@@ -43,6 +50,7 @@ fn agents(dir: &Path, node: &str) -> [(&'static str, Own); 2] {
                 subject,
                 serving: false,
             },
+            authorities: authorities.clone(),
         };
         (name, own)
     };
@@ -66,7 +74,9 @@ fn identities(flags: &Flags, kubeconfigs: impl IntoIterator<Item = PathBuf>) -> 
 /// Returns once the kubelet can connect; it may have to join first.
 pub async fn join(flags: &Flags, node: &str) {
     if let Some(with) = &flags.bootstrap_kubeconfig {
-        first_certificate(&identities(flags, [with.clone()]), &client(flags, node)).await;
+        // With its own, where that is good and only to be written anew.
+        let with = [with.clone(), flags.common.kubeconfig.clone()];
+        first_certificate(&identities(flags, with), &client(flags, node)).await;
     }
 }
 
@@ -83,7 +93,7 @@ pub fn keep(flags: &Flags, node: &str) {
     let Some(dir) = &flags.agent_cert_dir else {
         return;
     };
-    for (name, agent) in agents(dir, node) {
+    for (name, agent) in agents(dir, node, authorities(flags)) {
         let identities = identities(flags, [own.clone()]);
         task::spawn_critical(format!("certificate of {name}"), async move {
             first_certificate(&identities, &agent).await;
@@ -109,6 +119,7 @@ pub fn serving(
                 serving: true,
                 subject,
                 identities: identities(flags, [flags.common.kubeconfig.clone()]),
+                authorities: authorities(flags),
             };
             task::spawn_critical("serving-certificate", renewal.run());
             Ok(key)
@@ -189,7 +200,7 @@ mod tests {
 
     #[test]
     fn agents_have_folders_and_names_of_their_own() {
-        let [(_, proxy), (_, overlay)] = agents(Path::new("/a"), "n1");
+        let [(_, proxy), (_, overlay)] = agents(Path::new("/a"), "n1", None);
         assert_eq!(proxy.kubeconfig, Path::new("/a/kube-proxy/kubeconfig"));
         assert_eq!(
             proxy.file.current(),

@@ -36,6 +36,11 @@ pub struct Flags {
     /// addresses change; instead of --tls-cert-file.
     #[arg(long)]
     pub rotate_server_certificates: bool,
+    /// Keeps --client-ca-file as the cluster publishes its CA (ConfigMap kube-root-ca.crt of
+    /// kube-system), has the kubeconfigs that are asked for name this file, and renews certificates
+    /// when another CA signs.
+    #[arg(long, requires = "rotate_certificates")]
+    pub rotate_ca_file: bool,
     /// Folder in which this node's kube-proxy and flannel-lite find kubeconfigs and certificates that
     /// the kubelet asks for: DIR/kube-proxy/kubeconfig, DIR/flannel-lite/kubeconfig.
     #[arg(long, value_name = "DIR")]

@@ -12,6 +12,7 @@ pub mod app;
 pub mod apparmor;
 pub mod certificates;
 pub mod cgroups;
+mod cluster_ca;
 pub mod container;
 pub mod context;
 pub mod cri;

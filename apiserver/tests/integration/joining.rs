@@ -53,6 +53,7 @@ async fn lab() -> (Lab, Identities, Own) {
             subject: Subject::node("n1"),
             serving: false,
         },
+        authorities: None,
     };
     (lab, identities, own)
 }

@@ -10,6 +10,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
 
 /// How many former certificates are kept, to be looked at when something is wrong.
 const KEPT: usize = 1;
@@ -33,6 +35,8 @@ pub enum FileError {
 pub struct Held {
     /// Whom it is for.
     pub subject: Subject,
+    /// The key id of who has signed it (RFC 5280, 4.2.1.1), if it says so.
+    pub authority: Option<Vec<u8>>,
     /// How long it is good.
     pub life: Life,
 }
@@ -65,6 +69,7 @@ impl Held {
         let to = time(validity.not_after.timestamp());
         Ok(Self {
             subject: Subject::of(&parsed),
+            authority: authority(&parsed),
             life: Life {
                 from: written
                     .filter(|at| *at < to)
@@ -74,6 +79,14 @@ impl Held {
             },
         })
     }
+}
+
+fn authority(certificate: &X509Certificate<'_>) -> Option<Vec<u8>> {
+    let mut extensions = certificate.extensions().iter();
+    extensions.find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(id) => Some(id.key_identifier.as_ref()?.0.to_vec()),
+        _ => None,
+    })
 }
 
 /// Who may read a file beside its owner.
@@ -228,6 +241,11 @@ pub(super) fn write_private(path: &Path, content: &[u8], readers: Readers) -> io
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         make_dir(dir)?;
     }
+    write_atomically(path, content, readers.mode())
+}
+
+/// Writes a file with this mode: all of it, or nothing.
+pub(super) fn write_atomically(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".tmp");
     let unfinished = PathBuf::from(unfinished);
@@ -239,7 +257,7 @@ pub(super) fn write_private(path: &Path, content: &[u8], readers: Readers) -> io
         .open(&unfinished)?;
     file.write_all(content)?;
     // Whatever the umask is.
-    file.set_permissions(Permissions::from_mode(readers.mode()))?;
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()?;
     fs::rename(&unfinished, path)
 }

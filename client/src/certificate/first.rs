@@ -30,6 +30,9 @@ pub struct Own {
     pub readers: Readers,
     /// The certificate.
     pub request: Request,
+    /// The file with the cluster's CA, if it follows what the cluster publishes: then the
+    /// kubeconfig names it, rather than have today's CA inside.
+    pub authorities: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -80,13 +83,21 @@ pub async fn first_certificate(identities: &Identities, own: &Own) {
 /// Why the kubeconfig can't be used.
 fn missing(own: &Own) -> Option<String> {
     match Kubeconfig::load(&own.kubeconfig) {
-        Ok(config) => complaint(&config, SystemTime::now()),
+        Ok(config) => match &own.authorities {
+            Some(file) if config.certificate_authority != Pem::File(file.clone()) => {
+                Some(format!("it doesn't name {} as its CA", file.display()))
+            }
+            _ => complaint(&config, SystemTime::now()),
+        },
         Err(error) => Some(error.to_string()),
     }
 }
 
 async fn attempt(identities: &Identities, own: &Own) -> Result<(), Error> {
-    let config = identities.kubeconfig(SystemTime::now())?;
+    let mut config = identities.kubeconfig(SystemTime::now())?;
+    if let Some(file) = &own.authorities {
+        config.certificate_authority = Pem::File(file.clone());
+    }
     // One that was got, but whose kubeconfig wasn't written any more, or has gone.
     let held = own.file.read().ok().flatten();
     let is_good = held.is_some_and(|held| {
@@ -136,6 +147,7 @@ impl Own {
             serving: self.request.serving,
             subject: watch::channel(Some(self.request.subject.clone())).1,
             identities,
+            authorities: self.authorities.clone(),
         }
     }
 }
@@ -183,6 +195,7 @@ mod tests {
                 subject: Subject::node("n1"),
                 serving: false,
             },
+            authorities: None,
         };
         first_certificate(&identities, &own).await;
         let written = Kubeconfig::load(&kubeconfig).unwrap();
@@ -197,5 +210,15 @@ mod tests {
         let mode = std::fs::metadata(&kubeconfig).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(missing(&own), None);
+        // A file that follows the cluster's CA gets into one that had the CA inside.
+        let file = path("ca.crt");
+        let own = Own {
+            authorities: Some(file.clone()),
+            ..own
+        };
+        assert!(missing(&own).unwrap().contains("ca.crt"));
+        first_certificate(&identities, &own).await;
+        let written = Kubeconfig::load(&kubeconfig).unwrap();
+        assert_eq!(written.certificate_authority, Pem::File(file));
     }
 }

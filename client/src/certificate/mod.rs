@@ -7,6 +7,7 @@
 //! write files ([`CertificateFile`]); who uses these follows them
 //! ([`crate::tls`]).
 
+mod authorities;
 mod file;
 mod first;
 mod identities;
@@ -15,6 +16,7 @@ mod renewal;
 mod request;
 mod subject;
 
+pub use authorities::{Authorities, BundleError, take_up};
 pub use file::{CertificateFile, FileError, Held, Readers};
 pub use first::{Own, first_certificate};
 pub use identities::{Identities, IdentityError};

@@ -78,8 +78,9 @@ impl Signer {
             std::fs::read_to_string(path)
                 .map_err(|e| authority(&format!("{}: {e}", path.display())))
         };
-        let (ca, key) = (read(&self.certificate)?, read(&self.key)?);
+        let (bundle, key) = (read(&self.certificate)?, read(&self.key)?);
         let key = KeyPair::from_pem(&key).map_err(|e| authority(&e))?;
+        let ca = certificate_of(&bundle, &key).map_err(|e| authority(&e))?;
         let end = end_of(&ca).map_err(|e| authority(&e))?;
         if end <= now {
             return Err(authority(&"the CA's certificate has expired"));
@@ -101,6 +102,20 @@ impl Signer {
         let named = with_subject(certificate.der(), spec, issuer.key()).map_err(|e| unfit(&e))?;
         Ok(encode(&named))
     }
+}
+
+/// The certificate of a bundle that this key belongs to, as PEM. While a CA is replaced the file
+/// has both, and the key alone says which of them signs.
+fn certificate_of(bundle: &str, key: &KeyPair) -> Result<String, String> {
+    for pem in Pem::iter_from_buffer(bundle.as_bytes()) {
+        let pem = pem.map_err(|e| e.to_string())?;
+        let certificate = pem.parse_x509().map_err(|e| e.to_string())?;
+        let public = &certificate.public_key().subject_public_key.data;
+        if public.as_ref() == key.public_key_raw() {
+            return Ok(encode(&pem.contents));
+        }
+    }
+    Err("none of the CA's certificates has this key".into())
 }
 
 /// When a CA's certificate ends.
@@ -327,6 +342,31 @@ mod tests {
             assert!(!certificate.is_ca());
             assert_eq!(certificate.issuer().as_raw(), ca.subject().as_raw());
         }
+    }
+
+    #[test]
+    fn of_several_certificates_the_one_of_the_key_signs() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (signer, other) = (signer(old.path()), signer(new.path()));
+        let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap();
+        let (one, two) = (read(&signer.certificate), read(&other.certificate));
+        let signed_by = |ca: &str| {
+            let pem = signer.sign(&request(&[]), SystemTime::now()).unwrap();
+            let (_, pem) = parse_x509_pem(pem.as_bytes()).unwrap();
+            let (_, ca) = parse_x509_pem(ca.as_bytes()).unwrap();
+            let (leaf, ca) = (pem.parse_x509().unwrap(), ca.parse_x509().unwrap());
+            leaf.verify_signature(Some(ca.public_key())).is_ok()
+        };
+        for bundle in [format!("{one}{two}"), format!("{two}{one}")] {
+            std::fs::write(&signer.certificate, bundle).unwrap();
+            assert!(signed_by(&one) && !signed_by(&two));
+        }
+        // Nothing is signed by a key that none of them has.
+        std::fs::write(&signer.certificate, &two).unwrap();
+        let error = signer.sign(&request(&[]), SystemTime::now()).unwrap_err();
+        assert!(matches!(error, SignError::Authority(_)), "{error}");
+        std::fs::copy(&other.key, &signer.key).unwrap();
+        assert!(signed_by(&two));
     }
 
     #[test]

@@ -95,19 +95,33 @@ pub fn claims<T: serde::de::DeserializeOwned>(token: &str) -> Option<T> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }
 
+/// What says of a token how to verify it.
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default)]
+    kid: String,
+}
+
+impl Header {
+    /// Of a token with the JSON of which nothing is trusted yet.
+    fn of(token: &str) -> Option<Self> {
+        let header = token.split('.').next()?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()
+    }
+}
+
+/// The id of the key that a token says it is signed with; nothing if it names none.
+pub fn key_id(token: &str) -> Option<String> {
+    let header = Header::of(token)?;
+    (!header.kid.is_empty()).then_some(header.kid)
+}
+
 /// Whether a token is signed by one of the keys (each with its id).
 pub fn is_signed(token: &str, keys: &[(String, VerifyingKey)]) -> bool {
-    #[derive(Deserialize)]
-    struct Header {
-        alg: String,
-        #[serde(default)]
-        kid: String,
-    }
     let read = || {
         let (message, signature) = token.rsplit_once('.')?;
-        let (header, _) = message.split_once('.')?;
-        let header = URL_SAFE_NO_PAD.decode(header).ok()?;
-        let header: Header = serde_json::from_slice(&header).ok()?;
+        let header = Header::of(token)?;
         Some((message, header, URL_SAFE_NO_PAD.decode(signature).ok()?))
     };
     read().is_some_and(|(message, header, signature)| {

@@ -10,6 +10,7 @@ pub use x509::{VerifierError, client_verifier};
 use crate::{Objects, TokenVerifier, User, tokens};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hardway_proto::Status;
+use hardway_tokens::jwt;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
@@ -23,11 +24,22 @@ const WEBSOCKET_TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
 /// and by default says nothing.
 const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 
+/// Hears with what requests prove who sends them. While a CA or a key is replaced this says who
+/// still counts on the former one.
+pub trait Witness: Send + Sync {
+    /// A user has shown a certificate that the authority with this key id has signed.
+    fn certificate(&self, user: &str, authority: &[u8]);
+
+    /// Somebody has shown a good token that is signed with the key of this id.
+    fn token(&self, key: &str);
+}
+
 /// All ways to prove an identity.
 pub struct Authenticator {
     objects: Arc<dyn Objects>,
     tokens: Option<Arc<TokenVerifier>>,
     bootstrap_tokens: bool,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl Authenticator {
@@ -38,6 +50,15 @@ impl Authenticator {
             objects,
             tokens,
             bootstrap_tokens: false,
+            witness: None,
+        }
+    }
+
+    /// The same, with somebody who hears of it.
+    pub fn with_witness(self, witness: Arc<dyn Witness>) -> Self {
+        Self {
+            witness: Some(witness),
+            ..self
         }
     }
 
@@ -57,12 +78,20 @@ impl Authenticator {
         headers: &HeaderMap,
         peer: Option<&CertificateDer>,
     ) -> Result<User, Status> {
-        if let Some(user) = peer.and_then(|certificate| x509::user(certificate)) {
-            return Ok(user);
+        if let Some(named) = peer.and_then(|certificate| x509::user(certificate)) {
+            if let (Some(witness), Some(authority)) = (&self.witness, &named.authority) {
+                witness.certificate(&named.user.name, authority);
+            }
+            return Ok(named.user);
         }
         let token = bearer(headers).ok_or_else(Status::unauthorized)?;
         match self.token(&token, &[]) {
-            Ok((user, _)) => Ok(user),
+            Ok((user, _)) => {
+                if let (Some(witness), Some(key)) = (&self.witness, jwt::key_id(&token)) {
+                    witness.token(&key);
+                }
+                Ok(user)
+            }
             Err(reason) => {
                 tracing::debug!(reason, "a bearer token was refused");
                 Err(Status::unauthorized())

@@ -5,6 +5,7 @@ use rustls::RootCertStore;
 use rustls::server::{WebPkiClientVerifier, danger::ClientCertVerifier};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::sync::Arc;
+use x509_parser::extensions::ParsedExtension;
 
 /// A client CA that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +28,17 @@ pub fn client_verifier(ca_pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, Ver
         .map_err(|error| wrong(&error))
 }
 
+/// Whom a verified certificate names, and who says so.
+pub struct Named {
+    /// The user.
+    pub user: User,
+    /// The key id of the authority that has signed the certificate (RFC 5280, 4.2.1.1), if it
+    /// says so.
+    pub authority: Option<Vec<u8>>,
+}
+
 /// The user a verified certificate names; `None` without a common name.
-pub fn user(certificate: &CertificateDer) -> Option<User> {
+pub fn user(certificate: &CertificateDer) -> Option<Named> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let subject = parsed.subject();
     let name = subject.iter_common_name().next()?.as_str().ok()?;
@@ -45,7 +55,16 @@ pub fn user(certificate: &CertificateDer) -> Option<User> {
         "authentication.kubernetes.io/credential-id".into(),
         vec![format!("X509SHA256={hex}")],
     );
-    Some(user)
+    let authority = parsed.extensions().iter().find_map(|extension| {
+        match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(id) => Some(id.key_identifier.as_ref()?.0),
+            _ => None,
+        }
+    });
+    Some(Named {
+        user,
+        authority: authority.map(<[u8]>::to_vec),
+    })
 }
 
 #[cfg(test)]
@@ -63,8 +82,11 @@ mod tests {
         params
             .distinguished_name
             .push(DnType::OrganizationName, "system:nodes");
-        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let user = user(certificate.der()).unwrap();
+        params.use_authority_key_identifier_extension = true;
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let Named { user, authority } = user(certificate.der()).unwrap();
+        assert_eq!(authority, Some(params.key_identifier(&key)));
         assert_eq!(user.as_node(), Some("worker-1"));
         assert_eq!(user.groups, ["system:nodes", "system:authenticated"]);
         assert!(client_verifier(certificate.pem().as_bytes()).is_ok());

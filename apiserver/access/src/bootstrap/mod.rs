@@ -208,6 +208,17 @@ mod tests {
             let may = may_as(group, "create", "certificates.k8s.io", &resource);
             assert_eq!(may, expected, "{group} {sub}");
         }
+        let node = User::new("system:node:n1", ["system:nodes"]);
+        let reads = |verb: &str, namespace: &str, name: &str| {
+            let asked = Attributes::resource(&node, verb, "", "configmaps", namespace, name);
+            authorizer.authorize(&asked).is_allowed()
+        };
+        for verb in ["get", "list", "watch"] {
+            assert!(reads(verb, "kube-system", "kube-root-ca.crt"), "{verb}");
+        }
+        assert!(!reads("update", "kube-system", "kube-root-ca.crt"));
+        assert!(!reads("get", "kube-system", "other") && !reads("list", "kube-system", ""));
+        assert!(!reads("get", "shop", "kube-root-ca.crt"));
         let kubelets_client = "kube-apiserver-kubelet-client";
         assert!(may(kubelets_client, "create", "", "nodes/proxy", ""));
         assert!(may(kubelets_client, "get", "", "nodes/stats", ""));

@@ -352,6 +352,9 @@ pub const BINDINGS: &[(&str, &str, &[&str])] = &[
 
 const MANAGER: &str = "user:system:kube-controller-manager";
 const SCHEDULER: &str = "user:system:kube-scheduler";
+const NODES: &str = "group:system:nodes";
+const PROXY: &str = "user:system:kube-proxy";
+const OVERLAY: &str = "group:system:flannel-lite";
 
 /// Roles with their bindings.
 pub const ROLES: &[Role] = &[
@@ -379,6 +382,20 @@ pub const ROLES: &[Role] = &[
             "get,update core configmaps kube-scheduler",
         ],
         &[SCHEDULER, "kube-system/kube-scheduler"],
+    ),
+    // A node follows the cluster's CA when it is replaced.
+    Role(
+        "kube-system",
+        "hardway:root-ca-reader",
+        &["read core configmaps kube-root-ca.crt"],
+        &["group:system:nodes"],
+    ),
+    // Whoever speaks with apiservers knows all of them.
+    Role(
+        "default",
+        "hardway:apiservers-reader",
+        &["read discovery.k8s.io endpointslices kubernetes"],
+        &[NODES, PROXY, OVERLAY, MANAGER, SCHEDULER],
     ),
     Role(
         "kube-system",

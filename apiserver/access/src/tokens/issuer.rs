@@ -7,6 +7,7 @@ use hardway_proto::{Status, status::Cause};
 use hardway_tokens::jwt::{self, Claims, Private, Ref};
 use hardway_tokens::{KeyError, SigningKey};
 use jiff::Timestamp;
+use parking_lot::RwLock;
 use serde_json::{Value, json};
 
 const DEFAULT_SECONDS: i64 = 3600;
@@ -20,7 +21,7 @@ const EXTENDED_SECONDS: i64 = 365 * 24 * 3600;
 /// Signs tokens.
 pub struct TokenIssuer {
     issuer: String,
-    key: SigningKey,
+    key: RwLock<SigningKey>,
     audiences: Vec<String>,
 }
 
@@ -30,9 +31,14 @@ impl TokenIssuer {
     pub fn new(issuer: &str, pem: &str, audiences: Vec<String>) -> Result<Self, KeyError> {
         Ok(Self {
             issuer: issuer.into(),
-            key: SigningKey::from_pem(pem)?,
+            key: RwLock::new(SigningKey::from_pem(pem)?),
             audiences,
         })
+    }
+
+    /// Signs with this key from now on.
+    pub fn replace_key(&self, key: SigningKey) {
+        *self.key.write() = key;
     }
 
     /// Answers a TokenRequest for a service account.
@@ -97,7 +103,7 @@ impl TokenIssuer {
             nbf: issued,
             sub: format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}"),
         };
-        let token = jwt::encode(&claims, &self.key)
+        let token = jwt::encode(&claims, &self.key.read())
             .map_err(|_| Status::internal("failed to generate token: the key can't sign"))?;
         let time = |second| Timestamp::from_second(second).unwrap_or(now).to_string();
         Ok(json!({

@@ -3,7 +3,7 @@
 mod issuer;
 mod verifier;
 
-pub use hardway_tokens::KeyError;
+pub use hardway_tokens::{KeyError, SigningKey};
 pub use issuer::TokenIssuer;
 pub use verifier::TokenVerifier;
 pub(crate) use verifier::shared;

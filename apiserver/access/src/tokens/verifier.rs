@@ -7,16 +7,20 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hardway_tokens::jwt::{self, Claims, Ref};
 use hardway_tokens::{KeyError, VerifyingKey, secret};
 use jiff::Timestamp;
+use parking_lot::RwLock;
 use serde_json::{Value, json};
 
 /// How long the token of a deleted object is still accepted, and how far
 /// clocks may differ.
 const LEEWAY_SECONDS: i64 = 60;
 
+/// Keys, each with its id.
+type Keys = Vec<(String, VerifyingKey)>;
+
 /// Verifies tokens.
 pub struct TokenVerifier {
     issuer: String,
-    keys: Vec<(String, VerifyingKey)>,
+    keys: RwLock<Keys>,
     audiences: Vec<String>,
 }
 
@@ -24,19 +28,26 @@ impl TokenVerifier {
     /// Accepts tokens of `issuer` signed by any of the keys in the PEM texts
     /// (public or private keys) for any of the `audiences`.
     pub fn new(issuer: &str, pems: &[String], audiences: Vec<String>) -> Result<Self, KeyError> {
-        let mut keys: Vec<(String, VerifyingKey)> = Vec::new();
-        for pem in pems {
-            for key in VerifyingKey::all_from_pem(pem)? {
-                keys.push((key.id(), key));
-            }
-        }
-        keys.sort_by(|a, b| a.0.cmp(&b.0));
-        keys.dedup_by(|a, b| a.0 == b.0);
         Ok(Self {
             issuer: issuer.into(),
-            keys,
+            keys: RwLock::new(keys(pems)?),
             audiences,
         })
+    }
+
+    /// From now on tokens are accepted that one of these keys has signed, and no others.
+    ///
+    /// # Errors
+    /// If there is a key that can't be used; those before stay.
+    pub fn replace_keys(&self, pems: &[String]) -> Result<(), KeyError> {
+        let keys = keys(pems)?;
+        *self.keys.write() = keys;
+        Ok(())
+    }
+
+    /// Whether tokens are accepted that the key with this id has signed.
+    pub fn knows(&self, id: &str) -> bool {
+        self.keys.read().iter().any(|(known, _)| known == id)
     }
 
     /// Audiences of the apiserver itself.
@@ -46,12 +57,13 @@ impl TokenVerifier {
 
     /// The JWKS document at `/openid/v1/jwks`.
     pub fn jwks(&self) -> Value {
-        json!({"keys": self.keys.iter().map(|(_, key)| key.jwk()).collect::<Vec<_>>()})
+        json!({"keys": self.keys.read().iter().map(|(_, key)| key.jwk()).collect::<Vec<_>>()})
     }
 
     /// The document at `/.well-known/openid-configuration`.
     pub fn discovery(&self, jwks_uri: &str) -> Value {
-        let mut algorithms: Vec<&str> = self.keys.iter().map(|(_, key)| key.algorithm()).collect();
+        let keys = self.keys.read();
+        let mut algorithms: Vec<&str> = keys.iter().map(|(_, key)| key.algorithm()).collect();
         algorithms.sort_unstable();
         algorithms.dedup();
         json!({
@@ -81,7 +93,7 @@ impl TokenVerifier {
         audiences: &[String],
         now: Timestamp,
     ) -> Result<(User, Vec<String>), String> {
-        if !jwt::is_signed(token, &self.keys) {
+        if !jwt::is_signed(token, &self.keys.read()) {
             return Err("invalid bearer token: no known key has signed it".into());
         }
         let wanted = match audiences.is_empty() {
@@ -155,6 +167,19 @@ impl TokenVerifier {
         }
         Ok(user)
     }
+}
+
+/// All keys in PEM texts, each once.
+fn keys(pems: &[String]) -> Result<Keys, KeyError> {
+    let mut keys = Keys::new();
+    for pem in pems {
+        for key in VerifyingKey::all_from_pem(pem)? {
+            keys.push((key.id(), key));
+        }
+    }
+    keys.sort_by(|a, b| a.0.cmp(&b.0));
+    keys.dedup_by(|a, b| a.0 == b.0);
+    Ok(keys)
 }
 
 /// Whether an object is the one meant and not long deleted.
@@ -248,6 +273,26 @@ mod tests {
         assert!(verify(&[]).unwrap_err().contains("does not match claim"));
         fake.put("", "secrets", kept("another"));
         assert!(verify(&[]).unwrap_err().contains("server's copy"));
+    }
+
+    #[test]
+    fn keys_are_replaced_as_a_whole_or_not_at_all() {
+        let pem = || rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let id = |pem: &str| {
+            hardway_tokens::SigningKey::from_pem(pem)
+                .unwrap()
+                .public()
+                .id()
+        };
+        let (old, new) = (pem(), pem());
+        let verifier = TokenVerifier::new("https://k", &[old.clone()], vec![]).unwrap();
+        let both = format!("{old}{new}");
+        verifier.replace_keys(&[both]).unwrap();
+        assert!(verifier.knows(&id(&old)) && verifier.knows(&id(&new)));
+        verifier.replace_keys(&["nonsense".into()]).unwrap_err();
+        assert!(verifier.knows(&id(&old)));
+        verifier.replace_keys(&[new.clone()]).unwrap();
+        assert!(!verifier.knows(&id(&old)) && verifier.knows(&id(&new)));
     }
 
     #[test]
