@@ -36,6 +36,14 @@ impl Lab {
         Self { folder, tool }
     }
 
+    /// The lab in a folder, by this tool.
+    pub(crate) fn at(folder: &Path, tool: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            tool: tool.to_owned(),
+        }
+    }
+
     /// Notes that a test was left out, and why: the summary of `hardway test` names it.
     pub fn leave_out(&self, what: &str, why: &str) {
         let note = format!("{what}: {}\n", why.replace('\n', " "));
@@ -104,19 +112,26 @@ impl Lab {
     /// Asks etcd, past the apiserver.
     #[track_caller]
     pub fn etcdctl(&self, line: &str) -> String {
+        let output = self.try_etcdctl(&format!("--endpoints=https://127.0.0.1:2379 {line}"));
+        let Output { success, .. } = output;
+        assert!(
+            success,
+            "etcdctl {line}\n{}{}",
+            output.stdout, output.stderr
+        );
+        output.stdout
+    }
+
+    /// Asks members of etcd that the line names.
+    pub fn try_etcdctl(&self, line: &str) -> Output {
         let file = |name: &str| self.path("pki").join(name).display().to_string();
         let (ca, certificate, key) = (
             file("etcd-ca.crt"),
             file("apiserver-etcd-client.crt"),
             file("apiserver-etcd-client.key"),
         );
-        self.on(
-            "control-plane",
-            &format!(
-                "etcdctl --endpoints=https://127.0.0.1:2379 --cacert={ca} --cert={certificate} \
-                 --key={key} {line}"
-            ),
-        )
+        let line = format!("etcdctl --cacert={ca} --cert={certificate} --key={key} {line}");
+        self.try_on("control-plane", &line)
     }
 
     /// The workers, by name.

@@ -8,12 +8,16 @@
 
 pub mod attacks;
 pub mod cleanup;
+pub mod dice;
+pub mod history;
 pub mod host;
 pub mod http;
 pub mod kubectl;
 pub mod lab;
+pub mod load;
 pub mod manifest;
 pub mod metrics_server;
+pub mod own_lab;
 pub mod page;
 pub mod pods;
 pub mod program;

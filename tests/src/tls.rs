@@ -79,6 +79,12 @@ impl Client {
         })
     }
 
+    /// The same client with another patience.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// Sends a request and waits for the answer.
     pub fn send(&self, request: &Request<'_>) -> Result<Answer, Failure> {
         let mut stream = self.connect().map_err(Failure::Unsent)?;
@@ -109,7 +115,10 @@ fn config(
 ) -> Result<ClientConfig, Box<dyn std::error::Error + Send + Sync>> {
     let file = |name: &str, ending: &str| lab.path(&format!("pki/{name}.{ending}"));
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(file(ca, "crt"))?)?;
+    // While a CA is replaced there are two.
+    for authority in CertificateDer::pem_file_iter(file(ca, "crt"))? {
+        roots.add(authority?)?;
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hardway_tests::{Lab, within};
 
-use crate::dice::Dice;
+use hardway_tests::dice::Dice;
 
 /// The longest that a process stands still. Leaders lose their leases meanwhile, nodes
 /// don't become NotReady.

@@ -10,8 +10,8 @@ use hardway_tests::http::Request;
 use hardway_tests::tls::{Client, Failure};
 use serde_json::{Value, json};
 
-use crate::dice::Dice;
 use crate::ledger::{Found, Ledger, Outcome};
+use hardway_tests::dice::Dice;
 
 /// Longer than the server takes to give up.
 const PATIENCE: Duration = Duration::from_secs(70);
