@@ -285,7 +285,7 @@ fn steps<'a>(layout: &'a Layout, cluster: &'a Cluster, name: &str) -> Steps<'a> 
             systemd::start(units, has_changed.get(), PATIENCE)
         });
         steps.add("etcd can be found by other control planes", move || {
-            etcd_env::write(&etc, State::Existing, None)?;
+            etcd_env::settle(&etc)?;
             announce(layout, cluster)
         });
         steps.add("the API answers", move || wait_ready(layout, cluster));

@@ -200,7 +200,7 @@ fn point_to(layout: &Layout, other: SocketAddr) -> Result<String> {
     let done = departure::point_elsewhere(&api, |it| it == cluster.address, &server);
     Ok(match done {
         Ok(true) => server,
-        Ok(false) => "it is already".to_owned(),
+        Ok(false) => "nobody is sent here".to_owned(),
         Err(failure) => format!("not done: {failure}"),
     })
 }

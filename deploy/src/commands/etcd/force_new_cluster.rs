@@ -9,7 +9,7 @@ use anstream::println;
 use crate::commands::init::{self, here};
 use crate::etcd::{self, Client, Member};
 use crate::failure::{Failure, Result};
-use crate::host::etcd_env::{self, State};
+use crate::host::etcd_env;
 use crate::host::steps::Steps;
 use crate::host::{Layout, departure, systemd};
 use crate::shell;
@@ -87,8 +87,7 @@ pub fn run(layout: &Layout, client: &Client, options: &Options) -> Result<()> {
 fn finish(layout: &Layout) -> Result<()> {
     shell::remove(Path::new(DROP_IN))?;
     shell::run("systemctl", &["daemon-reload"])?;
-    etcd_env::write(&layout.etc(), State::Existing, None)?;
-    Ok(())
+    etcd_env::settle(&layout.etc())
 }
 
 /// What is lost with it.

@@ -2,7 +2,7 @@
 
 use anstream::println;
 
-use crate::etcd::{Client, Error, Member, Status};
+use crate::etcd::{Client, Error, Member, Status, Surveyed};
 use crate::failure::Result;
 
 /// Shows them; says whether all are healthy.
@@ -51,7 +51,7 @@ struct Row {
     is_healthy: bool,
 }
 
-fn rows(survey: &[(Member, std::result::Result<Status, Error>)]) -> Vec<Row> {
+fn rows(survey: &[Surveyed]) -> Vec<Row> {
     let answers = survey.iter().filter_map(|(_, status)| status.as_ref().ok());
     // The leader's own, where there is one.
     let latest = answers.map(|status| status.raft_index).max().unwrap_or(0);

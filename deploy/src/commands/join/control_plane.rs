@@ -222,14 +222,19 @@ impl Local for OfHost<'_> {
     }
 
     fn run(&self, initial_cluster: Option<&str>) -> Result<()> {
-        if initial_cluster.is_none() && systemd::is_active(ETCD) {
-            return Ok(());
-        }
         let etc = self.layout.etc();
+        if initial_cluster.is_none() && systemd::is_active(ETCD) {
+            return etcd_env::settle(&etc);
+        }
         // One that has failed to start with another list is started anew.
         let anew =
-            etcd_env::write(&etc, State::Existing, initial_cluster)? && initial_cluster.is_some();
-        systemd::start(&[ETCD], anew, PATIENCE).map(|_| ())
+            initial_cluster.is_some() && etcd_env::write(&etc, State::Existing, initial_cluster)?;
+        systemd::start(&[ETCD], anew, PATIENCE).map_err(|failure| {
+            failure.way_out(format!(
+                "see all of it:  journalctl --unit {ETCD}; if what it has stored is damaged, have this host begin anew:  hardway reset --force, then join again"
+            ))
+        })?;
+        etcd_env::settle(&etc)
     }
 
     fn client(&self) -> &Client {
