@@ -158,7 +158,12 @@ fn only_old_reads(three: &ControlPlane, load: &Load, last: &str) {
         let is_error = answer.status >= 500 && answer.body.contains("\"kind\":\"Status\"");
         holds(is_error, format!("{} {}", answer.status, answer.body)).map(|()| answer)
     });
-    eprintln!("   told after {:.1?}: {} {}", began.elapsed(), told.status, told.body);
+    eprintln!(
+        "   told after {:.1?}: {} {}",
+        began.elapsed(),
+        told.status,
+        told.body
+    );
     let old = load.ask(at, "?resourceVersion=0", Duration::from_secs(5));
     let old = old.expect("a list that may be old");
     assert_eq!(old.status, 200, "{}", old.body);
