@@ -1,0 +1,150 @@
+//! What an upgrade has done on a host so far: who runs it again after an interruption goes on
+//! from there, and who wants to go back knows what was there before.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::steps::{Direction, Step};
+use crate::failure::{OrFail, Result};
+use crate::shell;
+
+/// Where it is, and what goes with it.
+pub const FOLDER: &str = "/var/lib/hardway/upgrade";
+
+/// The record of an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Journal {
+    /// Version of the packages that were there before.
+    pub from: String,
+    /// Version of those that are to take their place.
+    pub to: String,
+    /// Whether it goes there, or back.
+    pub direction: Direction,
+    /// Steps that are done.
+    pub done: Vec<Step>,
+    /// Whether that was all.
+    pub is_finished: bool,
+    /// The unit of etcd before anything was installed: if it is the same after that, etcd runs on.
+    pub etcd_unit: String,
+    /// Where the backup from before is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<PathBuf>,
+}
+
+impl Journal {
+    /// One of which nothing is done yet.
+    pub fn new(from: &str, to: &str, etcd_unit: String) -> Self {
+        Self {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            direction: Direction::There,
+            done: Vec::new(),
+            is_finished: false,
+            etcd_unit,
+            backup: None,
+        }
+    }
+
+    /// The one of the host, if there is one.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn open(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join("journal.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = shell::read_text(&path)?;
+        serde_json::from_str(&text)
+            .or_fail(|| format!("read {}", path.display()))
+            .map(Some)
+            .map_err(|failure| failure.way_out("remove it if no upgrade of this host is under way"))
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).or_fail(|| "write the journal")?;
+        shell::write_file(&folder.join("journal.json"), text.as_bytes(), 0o600)
+    }
+
+    /// Notes that a step is done.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn note(&mut self, step: Step, folder: &Path) -> Result<()> {
+        if !self.done.contains(&step) {
+            self.done.push(step);
+        }
+        self.save(folder)
+    }
+
+    /// Turns round: nothing of the way back is done yet.
+    pub fn turn(&mut self) {
+        self.direction = Direction::Back;
+        self.done.clear();
+        self.is_finished = false;
+    }
+}
+
+/// What is wrong with beginning, or going on with, an upgrade to a version.
+pub fn in_the_way(journal: Option<&Journal>, to: &str) -> Option<String> {
+    let journal = journal.filter(|it| !it.is_finished)?;
+    match journal.direction {
+        Direction::Back => Some(format!(
+            "the way back to version {} is not at its end: go on with  hardway upgrade --rollback",
+            journal.from
+        )),
+        Direction::There if journal.to != to => Some(format!(
+            "an upgrade to version {} is not at its end: go on with its packages, or go back with  hardway upgrade --rollback",
+            journal.to
+        )),
+        Direction::There => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_kept_step_by_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("upgrade");
+        assert_eq!(Journal::open(&folder).unwrap(), None);
+        let mut journal = Journal::new("0.1.0", "0.2.0", "[Service]".to_owned());
+        let restart = Step::Restart("hardway-etcd.service".to_owned());
+        for step in [Step::Backup, Step::Keep, restart.clone(), Step::Keep] {
+            journal.note(step, &folder).unwrap();
+        }
+        assert_eq!(journal.done, [Step::Backup, Step::Keep, restart]);
+        assert_eq!(Journal::open(&folder).unwrap(), Some(journal.clone()));
+        journal.turn();
+        assert!(journal.done.is_empty());
+        std::fs::write(folder.join("journal.json"), "{").unwrap();
+        assert!(Journal::open(&folder).unwrap_err().way_out.is_some());
+    }
+
+    #[test]
+    fn one_upgrade_ends_before_another_begins() {
+        let mut journal = Journal::new("0.1.0", "0.2.0", String::new());
+        assert_eq!(in_the_way(None, "0.2.0"), None);
+        assert_eq!(in_the_way(Some(&journal), "0.2.0"), None);
+        assert!(
+            in_the_way(Some(&journal), "0.3.0")
+                .unwrap()
+                .contains("0.2.0")
+        );
+        journal.turn();
+        assert!(
+            in_the_way(Some(&journal), "0.2.0")
+                .unwrap()
+                .contains("--rollback")
+        );
+        journal.is_finished = true;
+        assert_eq!(in_the_way(Some(&journal), "0.3.0"), None);
+    }
+}
