@@ -476,7 +476,7 @@
   }
 
   // src/cluster/live.ts
-  var LINGER = 5e3, EMPTY = { items: [], ready: !1, columns: [] }, feeds = /* @__PURE__ */ new Map(), socket, lastId = 0, attempts = 0, changed = /* @__PURE__ */ new Set(), connected, watchers = /* @__PURE__ */ new Set();
+  var LINGER = 5e3, PIECES = 200, EMPTY = { items: [], ready: !1, columns: [] }, feeds = /* @__PURE__ */ new Map(), socket, lastId = 0, attempts = 0, changed = /* @__PURE__ */ new Set(), scheduled = !1, connected, watchers = /* @__PURE__ */ new Set();
   function setConnected(value) {
     connected = value;
     for (let watcher of watchers) watcher();
@@ -493,7 +493,7 @@
   }
   function closeLive() {
     let closing = socket;
-    socket = void 0, closing?.close(), feeds.clear();
+    socket = void 0, closing?.close(), feeds.clear(), changed.clear();
   }
   function say(message) {
     socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
@@ -516,14 +516,20 @@
         ready: batch.ready ?? feed.listing.ready,
         columns: batch.columns ?? feed.listing.columns,
         error: batch.error ? errorOf(batch.error).message : void 0
-      }, feed.stale = !0, changed.size === 0 && requestAnimationFrame(announce), changed.add(feed);
+      }, feed.stale = !0, changed.add(feed), schedule();
     }
   }
-  function announce() {
-    let now = changed;
-    changed = /* @__PURE__ */ new Set();
-    for (let feed of now)
-      for (let listener of feed.listeners) listener();
+  function schedule() {
+    scheduled || (scheduled = !0, requestAnimationFrame(announce));
+  }
+  function announce(now) {
+    scheduled = !1;
+    for (let feed of [...changed])
+      if (!(!feed.listing.ready && now - feed.drawn < PIECES)) {
+        changed.delete(feed), feed.drawn = now;
+        for (let listener of feed.listeners) listener();
+      }
+    changed.size > 0 && (scheduled = !0, setTimeout(() => requestAnimationFrame(announce), PIECES / 4));
   }
   function current(feed) {
     return feed.stale && (feed.listing = { ...feed.listing, items: [...feed.items.values()] }, feed.stale = !1), feed.listing;
@@ -538,6 +544,7 @@
       items: /* @__PURE__ */ new Map(),
       listing: EMPTY,
       stale: !1,
+      drawn: -PIECES,
       listeners: /* @__PURE__ */ new Set()
     };
     return feeds.set(key, feed), open(), subscribe(feed), feed;
@@ -894,6 +901,20 @@
     return filter.toLowerCase().split(/\s+/).every((word) => target2.includes(word));
   }
 
+  // src/parts/memo.tsx
+  function memo(draw) {
+    class Kept extends C {
+      shouldComponentUpdate(next) {
+        let [before, after] = [Object.entries(this.props), next];
+        return before.length !== Object.keys(next).length || before.some(([name, value]) => value !== after[name]);
+      }
+      render() {
+        return k(draw, this.props);
+      }
+    }
+    return (props) => k(Kept, props);
+  }
+
   // src/parts/table.tsx
   var ROW = 36, MORE = 8;
   function Table({ label: label2, rows, columns, keyOf, linkOf, textOf: textOf2, empty = "There are none.", children }) {
@@ -943,21 +964,19 @@
       shown2.length === 0 && /* @__PURE__ */ u3("p", { class: "empty", children: rows.length === 0 ? empty : "Nothing matches the filter." })
     ] });
   }
-  function Row({ row: row2, columns, index, href }) {
-    return /* @__PURE__ */ u3(
-      "div",
-      {
-        role: "row",
-        class: href === void 0 ? "tr" : "tr link",
-        "aria-rowindex": index + 2,
-        style: { transform: `translateY(${index * ROW}px)` },
-        onClick: (event) => {
-          href !== void 0 && !event.target.closest("a, button, input") && (location.hash = href);
-        },
-        children: columns.map((column, place2) => /* @__PURE__ */ u3("span", { role: "cell", class: column.minor ? "td minor" : "td", children: place2 === 0 && href !== void 0 ? /* @__PURE__ */ u3("a", { href, children: column.cell(row2) }) : column.cell(row2) }, column.name))
-      }
-    );
-  }
+  var Row = memo(({ row: row2, columns, index, href }) => /* @__PURE__ */ u3(
+    "div",
+    {
+      role: "row",
+      class: href === void 0 ? "tr" : "tr link",
+      "aria-rowindex": index + 2,
+      style: { transform: `translateY(${index * ROW}px)` },
+      onClick: (event) => {
+        href !== void 0 && !event.target.closest("a, button, input") && (location.hash = href);
+      },
+      children: columns.map((column, place2) => /* @__PURE__ */ u3("span", { role: "cell", class: column.minor ? "td minor" : "td", children: place2 === 0 && href !== void 0 ? /* @__PURE__ */ u3("a", { href, children: column.cell(row2) }) : column.cell(row2) }, column.name))
+    }
+  ));
   function compare(one, other) {
     return typeof one == "number" && typeof other == "number" ? one - other : String(one) < String(other) ? -1 : String(one) > String(other) ? 1 : 0;
   }
@@ -1197,6 +1216,14 @@
     let state = computed(pod);
     return known.set(pod, state), state;
   }
+  function countLooks(pods) {
+    let counts = /* @__PURE__ */ new Map();
+    for (let pod of pods) {
+      let { look } = podState(pod);
+      counts.set(look, (counts.get(look) ?? 0) + 1);
+    }
+    return counts;
+  }
   function computed(pod) {
     let statuses = pod.status?.containerStatuses ?? [], inits = pod.status?.initContainerStatuses ?? [], sidecars = new Set(
       (pod.spec.initContainers ?? []).filter((init) => init.restartPolicy === "Always").map((init) => init.name)
@@ -1283,9 +1310,9 @@
   function sourceOf({ source }) {
     return source.type === "comparison" ? "compared" : `${source.type} ${source.at}`;
   }
-  function DiagnosisCard({ of, open: open2 = !1 }) {
-    let place2 = of.subject.namespace === void 0 ? "" : ` in ${of.subject.namespace}`;
-    return /* @__PURE__ */ u3("details", { class: `diagnosis ${of.severity}`, open: open2, children: [
+  function DiagnosisCard({ of, open: openAtFirst = !1 }) {
+    let [open2, setOpen] = d2(openAtFirst), place2 = of.subject.namespace === void 0 ? "" : ` in ${of.subject.namespace}`;
+    return /* @__PURE__ */ u3("details", { class: `diagnosis ${of.severity}`, open: open2, onToggle: (event) => setOpen(event.currentTarget.open), children: [
       /* @__PURE__ */ u3("summary", { children: [
         /* @__PURE__ */ u3("span", { class: "severity", children: of.severity }),
         /* @__PURE__ */ u3("span", { class: "what", children: [
@@ -1296,6 +1323,11 @@
         ] }),
         of.since !== void 0 && /* @__PURE__ */ u3(Age, { of: of.since })
       ] }),
+      open2 && /* @__PURE__ */ u3(Details, { of })
+    ] });
+  }
+  function Details({ of }) {
+    return /* @__PURE__ */ u3(S, { children: [
       /* @__PURE__ */ u3("ol", { class: "evidence", children: [
         of.evidence.length === 0 && /* @__PURE__ */ u3("li", { children: /* @__PURE__ */ u3(SubjectLink, { of: of.subject }) }),
         of.evidence.map((evidence, index) => /* @__PURE__ */ u3("li", { children: [
@@ -1324,15 +1356,13 @@
     ] });
   }
 
-  // src/parts/podsquares.tsx
-  var SIZE = 11, GAP = 3, STEP = SIZE + GAP, LOOKS = ["ready", "starting", "failing", "ending", "done", "unknown"], WORDS = {
-    ready: "ready",
-    starting: "starting",
-    failing: "failing",
-    ending: "ending",
-    done: "done",
-    unknown: "unknown"
-  }, mixed, forget = () => mixed = void 0;
+  // src/logic/squares.ts
+  function different(next, before) {
+    return before !== void 0 && before.looks.length === next.looks.length && ["width", "height", "perRow", "scheme"].every((name) => before[name] === next[name]) ? [...next.looks.keys()].filter((index) => next.looks[index] !== before.looks[index]) : "all";
+  }
+
+  // src/parts/squares.ts
+  var SIZE = 11, GAP = 3, STEP = SIZE + GAP, LOOKS = ["ready", "starting", "failing", "ending", "done", "unknown"], mixed, forget = () => mixed = void 0;
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", forget);
   addEventListener("scheme", forget);
   function palette(canvas) {
@@ -1346,17 +1376,44 @@
     );
     return probe.remove(), colours;
   }
-  function summary(pods) {
-    let counts = /* @__PURE__ */ new Map();
-    for (let pod of pods) {
-      let { look } = podState(pod);
-      counts.set(look, (counts.get(look) ?? 0) + 1);
+  function paint(canvas, next, before) {
+    let context = canvas.getContext("2d");
+    if (context === null) return;
+    let changed2 = different(next, before);
+    if (changed2 === "all") {
+      let scale2 = devicePixelRatio || 1;
+      canvas.width = next.width * scale2, canvas.height = next.height * scale2, canvas.style.height = `${next.height}px`, context.scale(scale2, scale2);
     }
-    let parts2 = LOOKS.filter((look) => counts.has(look)).map((look) => `${counts.get(look)} ${WORDS[look]}`);
+    let colours = palette(canvas);
+    for (let index of changed2 === "all" ? next.looks.keys() : changed2) {
+      let look = next.looks[index], [x3, y3] = [index % next.perRow * STEP, Math.floor(index / next.perRow) * STEP];
+      changed2 !== "all" && context.clearRect(x3 - 1, y3 - 1, SIZE + 2, SIZE + 2), look !== void 0 && square(context, look, colours[look], x3, y3);
+    }
+    return next;
+  }
+  function square(context, look, colour, x3, y3) {
+    if (context.beginPath(), look === "starting" || look === "ending") {
+      context.strokeStyle = colour, context.lineWidth = 1.5, context.roundRect(x3 + 1, y3 + 1, SIZE - 2, SIZE - 2, 2), context.stroke();
+      return;
+    }
+    context.fillStyle = colour, look === "failing" ? (context.moveTo(x3 + SIZE / 2, y3), context.lineTo(x3 + SIZE, y3 + SIZE / 2), context.lineTo(x3 + SIZE / 2, y3 + SIZE), context.lineTo(x3, y3 + SIZE / 2), context.closePath()) : context.roundRect(x3, y3, SIZE, SIZE, 2.5), context.fill();
+  }
+
+  // src/parts/podsquares.tsx
+  var WORDS = {
+    ready: "ready",
+    starting: "starting",
+    failing: "failing",
+    ending: "ending",
+    done: "done",
+    unknown: "unknown"
+  };
+  function summary(pods) {
+    let counts = countLooks(pods), parts2 = LOOKS.filter((look) => counts.has(look)).map((look) => `${counts.get(look)} ${WORDS[look]}`);
     return pods.length === 0 ? "no pods" : `${count(pods.length, "pod")}: ${parts2.join(", ")}`;
   }
   function PodSquares({ pods, label: label2, href }) {
-    let canvas = A2(null), [width, setWidth] = d2(0), [scheme2, setScheme2] = d2(0), [hover, setHover] = d2(), sorted = T2(
+    let canvas = A2(null), [width, setWidth] = d2(0), [scheme2, setScheme2] = d2(0), words = T2(() => summary(pods), [pods]), [hover, setHover] = d2(), sorted = T2(
       () => pods.map((pod) => ({ pod, look: podState(pod).look, name: `${pod.metadata.namespace}/${pod.metadata.name}` })).sort((one, other) => one.name < other.name ? -1 : 1),
       [pods]
     ), perRow = Math.max(1, Math.floor((width + GAP) / STEP)), height = Math.max(1, Math.ceil(sorted.length / perRow)) * STEP - GAP;
@@ -1369,22 +1426,10 @@
       return preference.addEventListener("change", repaint), addEventListener("scheme", repaint), () => {
         sizes.disconnect(), preference.removeEventListener("change", repaint), removeEventListener("scheme", repaint);
       };
-    }, []), h2(() => {
-      let element = canvas.current, context = element?.getContext("2d");
-      if (element === null || !context || width === 0) return;
-      let scale2 = devicePixelRatio || 1;
-      element.width = width * scale2, element.height = height * scale2, element.style.height = `${height}px`, context.scale(scale2, scale2);
-      let colours = palette(element);
-      for (let look of LOOKS) {
-        context.fillStyle = colours[look], context.strokeStyle = colours[look], context.lineWidth = 1.5, context.beginPath();
-        let hollow = look === "starting" || look === "ending";
-        for (let [index, square] of sorted.entries()) {
-          if (square.look !== look) continue;
-          let [x3, y3] = [index % perRow * STEP, Math.floor(index / perRow) * STEP];
-          hollow ? context.roundRect(x3 + 1, y3 + 1, SIZE - 2, SIZE - 2, 2) : look === "failing" ? (context.moveTo(x3 + SIZE / 2, y3), context.lineTo(x3 + SIZE, y3 + SIZE / 2), context.lineTo(x3 + SIZE / 2, y3 + SIZE), context.lineTo(x3, y3 + SIZE / 2), context.closePath()) : context.roundRect(x3, y3, SIZE, SIZE, 2.5);
-        }
-        hollow ? context.stroke() : context.fill();
-      }
+    }, []);
+    let painted = A2();
+    h2(() => {
+      canvas.current === null || width === 0 || (painted.current = paint(canvas.current, { looks: sorted.map(({ look }) => look), width, height, perRow, scheme: scheme2 }, painted.current));
     }, [sorted, width, height, perRow, scheme2]);
     let podAt = (event) => {
       let [column, row2] = [Math.floor(event.offsetX / STEP), Math.floor(event.offsetY / STEP)];
@@ -1394,7 +1439,7 @@
       {
         ref: canvas,
         role: "img",
-        "aria-label": `${label2}: ${summary(pods)}`,
+        "aria-label": `${label2}: ${words}`,
         onMouseMove: (event) => {
           let pod = podAt(event);
           setHover(pod === void 0 ? void 0 : { pod, x: event.offsetX, y: event.offsetY });
@@ -1480,7 +1525,7 @@
     return rank(one) - rank(other) || (one.metadata.name < other.metadata.name ? -1 : 1);
   }
   function Figures({ nodes, pods, version }) {
-    let ready = nodes.filter((node) => nodeState(node).ready).length, looks = T2(() => pods.map((pod) => podState(pod).look), [pods]), of = (look) => looks.filter((each) => each === look).length, figures = [
+    let ready = nodes.filter((node) => nodeState(node).ready).length, looks = T2(() => countLooks(pods), [pods]), of = (look) => looks.get(look) ?? 0, figures = [
       ["Nodes ready", `${ready}/${nodes.length}`, "#/nodes"],
       ["Pods", pods.length.toLocaleString("en"), "#/pods"],
       ["Ready", of("ready").toLocaleString("en"), "#/pods"],
@@ -1493,11 +1538,15 @@
       /* @__PURE__ */ u3("span", { children: name })
     ] }) }, name)) });
   }
+  var AT_A_TIME = 50;
   function Problems({ namespace }) {
-    let problems = useLive({ problems: namespace === "" ? {} : { namespace } });
-    return /* @__PURE__ */ u3(Panel, { title: "What is wrong", aside: problems.items.length > 0 ? /* @__PURE__ */ u3("span", { class: "amount", children: problems.items.length }) : void 0, children: /* @__PURE__ */ u3(ListState, { listing: problems, children: problems.items.length === 0 ? /* @__PURE__ */ u3(Empty, { children: "Nothing that can be seen." }) : problems.items.map((problem) => /* @__PURE__ */ u3(DiagnosisCard, { of: problem }, `${problem.cause}/${problem.subject.kind}/${problem.subject.namespace}/${problem.subject.name}`)) }) });
+    let problems = useLive({ problems: namespace === "" ? {} : { namespace } }), [most, setMost] = d2(AT_A_TIME);
+    return /* @__PURE__ */ u3(Panel, { title: "What is wrong", aside: problems.items.length > 0 ? /* @__PURE__ */ u3("span", { class: "amount", children: problems.items.length }) : void 0, children: /* @__PURE__ */ u3(ListState, { listing: problems, children: [
+      problems.items.length === 0 ? /* @__PURE__ */ u3(Empty, { children: "Nothing that can be seen." }) : problems.items.slice(0, most).map((problem) => /* @__PURE__ */ u3(DiagnosisCard, { of: problem }, `${problem.cause}/${problem.subject.kind}/${problem.subject.namespace}/${problem.subject.name}`)),
+      problems.items.length > most && /* @__PURE__ */ u3("button", { type: "button", onClick: () => setMost(most + AT_A_TIME), children: "Show more" })
+    ] }) });
   }
-  function NodeBox({ node, pods, metrics }) {
+  var NodeBox = memo(({ node, pods, metrics }) => {
     let { name } = node.metadata, state = nodeState(node), used = metrics.latest(name), allocatable = node.status?.allocatable ?? {};
     return /* @__PURE__ */ u3("article", { class: state.ready ? "node" : "node trouble", children: [
       /* @__PURE__ */ u3("header", { children: [
@@ -1516,7 +1565,7 @@
         allocatable.pods === void 0 ? "" : ` of ${allocatable.pods}`
       ] })
     ] });
-  }
+  });
 
   // src/actions/requests.ts
   var MANAGER = "hardway-dashboard";
@@ -5213,13 +5262,13 @@ metadata:
     let conditions = object.status?.conditions;
     return /* @__PURE__ */ u3("div", { class: "panels", children: [
       /* @__PURE__ */ u3(Why, { object }),
-      /* @__PURE__ */ u3(Details, { kind, object }),
+      /* @__PURE__ */ u3(Details2, { kind, object }),
       /* @__PURE__ */ u3(About, { object }),
       conditions !== void 0 && conditions.length > 0 && /* @__PURE__ */ u3(Conditions, { of: conditions }),
       kind.plural !== "events" && /* @__PURE__ */ u3(Events, { of: object })
     ] });
   }
-  function Details({ kind, object }) {
+  function Details2({ kind, object }) {
     let inGroup = KINDS.some((known2) => known2.group === kind.group && known2.plural === kind.plural);
     if (inGroup && ROLLED.has(kind.plural)) return /* @__PURE__ */ u3(WorkloadDetails, { kind, workload: object });
     switch (inGroup ? kind.plural : "") {
@@ -5600,7 +5649,7 @@ metadata:
       whenLoggedOut(() => {
         closeLive(), forgetPermissions(), setSession((before) => before && { ...before, loginNeeded: !0, user: null });
       }), session().then(setSession, (failure) => setError(wordsOf(failure)));
-    }, []), error !== void 0 ? /* @__PURE__ */ u3("main", { class: "login", children: /* @__PURE__ */ u3(Failure, { children: error }) }) : session2 === void 0 ? /* @__PURE__ */ u3("div", { class: "frame waiting", "aria-busy": "true" }) : session2.loginNeeded ? /* @__PURE__ */ u3(Login, { onLogin: setSession }) : /* @__PURE__ */ u3(Frame, { session: session2, onLogout: () => void logout().then(() => location.reload()) });
+    }, []), error !== void 0 ? /* @__PURE__ */ u3("main", { class: "login", children: /* @__PURE__ */ u3(Failure, { children: error }) }) : session2?.loginNeeded ? /* @__PURE__ */ u3(Login, { onLogin: setSession }) : /* @__PURE__ */ u3(Frame, { session: session2, onLogout: () => void logout().then(() => location.reload()) });
   }
   function useRoute() {
     let [route, setRoute] = d2(() => parseRoute(location.hash));
@@ -5611,13 +5660,13 @@ metadata:
   }
   function Frame({ session: session2, onLogout: onLogout2 }) {
     let route = useRoute(), [namespace, setNamespace] = d2(keptNamespace() ?? ""), [open2, setOpen] = d2(), [menu, setMenu] = d2(!1), scope = T2(
-      () => ({
+      () => session2 && {
         session: session2,
         namespace,
         chooseNamespace: (chosen) => {
           keepNamespace(chosen), setNamespace(chosen);
         }
-      }),
+      },
       [session2, namespace]
     );
     useKeys({ search: () => setOpen("search"), help: () => setOpen("help") });
@@ -5635,34 +5684,37 @@ metadata:
           /* @__PURE__ */ u3("button", { type: "button", class: "icon menu", "aria-label": "Menu", "aria-expanded": menu, onClick: () => setMenu(!menu), children: "☰" }),
           /* @__PURE__ */ u3("a", { class: "brand", href: "#/cluster", children: [
             /* @__PURE__ */ u3("i", { "aria-hidden": "true" }),
-            /* @__PURE__ */ u3("span", { title: session2.cluster.name ?? void 0, children: clusterName(session2) })
+            /* @__PURE__ */ u3("span", { title: session2?.cluster.name ?? void 0, children: clusterName(session2) })
           ] }),
-          /* @__PURE__ */ u3(NamespaceChoice, { scope }),
+          scope === void 0 ? /* @__PURE__ */ u3(NoChoice, { namespace }) : /* @__PURE__ */ u3(NamespaceChoice, { scope }),
           /* @__PURE__ */ u3("button", { type: "button", class: "search", onClick: () => setOpen("search"), children: [
             /* @__PURE__ */ u3("span", { children: "Search" }),
             /* @__PURE__ */ u3("kbd", { children: "Ctrl K" })
           ] }),
           /* @__PURE__ */ u3(Connection, {}),
-          /* @__PURE__ */ u3("span", { class: "user", title: session2.user?.groups?.join(", "), children: session2.user?.username }),
+          /* @__PURE__ */ u3("span", { class: "user", title: session2?.user?.groups?.join(", "), children: session2?.user?.username }),
           /* @__PURE__ */ u3(SchemeChoice, {}),
           /* @__PURE__ */ u3("button", { type: "button", class: "icon", "aria-label": "Keys", onClick: () => setOpen("help"), children: "?" }),
-          session2.mode === "serve" && /* @__PURE__ */ u3("button", { type: "button", onClick: onLogout2, children: "Log out" })
+          session2?.mode === "serve" && /* @__PURE__ */ u3("button", { type: "button", onClick: onLogout2, children: "Log out" })
         ] }),
         /* @__PURE__ */ u3("nav", { class: menu ? "side open" : "side", "aria-label": "Views", children: Object.entries(VIEWS).map(
           ([view, { text: text2 }]) => text2 !== void 0 && /* @__PURE__ */ u3("a", { href: `#/${view}`, "aria-current": route.view === view ? "page" : void 0, children: text2 }, view)
         ) }),
-        /* @__PURE__ */ u3("main", { id: "main", tabIndex: -1, children: [
-          session2.error !== null && /* @__PURE__ */ u3(Failure, { children: session2.error.message }),
-          View === void 0 ? /* @__PURE__ */ u3(Heading, { title: "There is no such view" }) : /* @__PURE__ */ u3(View, { route }, route.view === "object" ? place2 : route.view)
+        /* @__PURE__ */ u3("main", { id: "main", tabIndex: -1, "aria-busy": session2 === void 0, children: [
+          session2?.error && /* @__PURE__ */ u3(Failure, { children: session2.error.message }),
+          session2 !== void 0 && (View === void 0 ? /* @__PURE__ */ u3(Heading, { title: "There is no such view" }) : /* @__PURE__ */ u3(View, { route }, route.view === "object" ? place2 : route.view))
         ] })
       ] }),
-      open2 === "search" && /* @__PURE__ */ u3(Palette, { onClose: () => setOpen(void 0) }),
+      open2 === "search" && session2 !== void 0 && /* @__PURE__ */ u3(Palette, { onClose: () => setOpen(void 0) }),
       open2 === "help" && /* @__PURE__ */ u3(Help, { onClose: () => setOpen(void 0) }),
       /* @__PURE__ */ u3(Toasts, {})
     ] });
   }
-  function clusterName({ cluster }) {
-    return cluster.name?.replace(/^.*@/, "") ?? "Kubernetes";
+  function clusterName(session2) {
+    return session2?.cluster.name?.replace(/^.*@/, "") ?? "Kubernetes";
+  }
+  function NoChoice({ namespace }) {
+    return /* @__PURE__ */ u3("select", { id: "namespace", "aria-label": "Namespace", disabled: !0, children: /* @__PURE__ */ u3("option", { children: namespace || "All namespaces" }) });
   }
   function NamespaceChoice({ scope }) {
     let listing = useLive({ path: "/api/v1/namespaces", as: "metadata" }), names2 = T2(() => listing.items.map((item) => item.metadata.name).sort(), [listing.items]), { namespace, chooseNamespace } = scope;

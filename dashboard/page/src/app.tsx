@@ -32,8 +32,7 @@ export function App() {
       </main>
     );
   }
-  if (session === undefined) return <div class="frame waiting" aria-busy="true" />;
-  if (session.loginNeeded) return <Login onLogin={setSession} />;
+  if (session?.loginNeeded) return <Login onLogin={setSession} />;
   return <Frame session={session} onLogout={() => void logout().then(() => location.reload())} />;
 }
 
@@ -47,20 +46,22 @@ function useRoute(): Route {
   return route;
 }
 
-function Frame({ session, onLogout }: { session: Session; onLogout: () => void }) {
+/** What is around the views. It is there at once; what needs to know who looks follows. */
+function Frame({ session, onLogout }: { session: Session | undefined; onLogout: () => void }) {
   const route = useRoute();
   const [namespace, setNamespace] = useState(keptNamespace() ?? "");
   const [open, setOpen] = useState<"search" | "help" | undefined>();
   const [menu, setMenu] = useState(false);
-  const scope = useMemo<Scope>(
-    () => ({
-      session,
-      namespace,
-      chooseNamespace: (chosen) => {
-        keepNamespace(chosen);
-        setNamespace(chosen);
+  const scope = useMemo<Scope | undefined>(
+    () =>
+      session && {
+        session,
+        namespace,
+        chooseNamespace: (chosen) => {
+          keepNamespace(chosen);
+          setNamespace(chosen);
+        },
       },
-    }),
     [session, namespace],
   );
   useKeys({ search: () => setOpen("search"), help: () => setOpen("help") });
@@ -89,22 +90,22 @@ function Frame({ session, onLogout }: { session: Session; onLogout: () => void }
           </button>
           <a class="brand" href="#/cluster">
             <i aria-hidden="true" />
-            <span title={session.cluster.name ?? undefined}>{clusterName(session)}</span>
+            <span title={session?.cluster.name ?? undefined}>{clusterName(session)}</span>
           </a>
-          <NamespaceChoice scope={scope} />
+          {scope === undefined ? <NoChoice namespace={namespace} /> : <NamespaceChoice scope={scope} />}
           <button type="button" class="search" onClick={() => setOpen("search")}>
             <span>Search</span>
             <kbd>Ctrl K</kbd>
           </button>
           <Connection />
-          <span class="user" title={session.user?.groups?.join(", ")}>
-            {session.user?.username}
+          <span class="user" title={session?.user?.groups?.join(", ")}>
+            {session?.user?.username}
           </span>
           <SchemeChoice />
           <button type="button" class="icon" aria-label="Keys" onClick={() => setOpen("help")}>
             ?
           </button>
-          {session.mode === "serve" && (
+          {session?.mode === "serve" && (
             <button type="button" onClick={onLogout}>
               Log out
             </button>
@@ -120,12 +121,13 @@ function Frame({ session, onLogout }: { session: Session; onLogout: () => void }
               ),
           )}
         </nav>
-        <main id="main" tabIndex={-1}>
-          {session.error !== null && <Failure>{session.error.message}</Failure>}
-          {View === undefined ? <Heading title="There is no such view" /> : <View key={route.view === "object" ? place : route.view} route={route} />}
+        <main id="main" tabIndex={-1} aria-busy={session === undefined}>
+          {session?.error && <Failure>{session.error.message}</Failure>}
+          {session !== undefined &&
+            (View === undefined ? <Heading title="There is no such view" /> : <View key={route.view === "object" ? place : route.view} route={route} />)}
         </main>
       </div>
-      {open === "search" && <Palette onClose={() => setOpen(undefined)} />}
+      {open === "search" && session !== undefined && <Palette onClose={() => setOpen(undefined)} />}
       {open === "help" && <Help onClose={() => setOpen(undefined)} />}
       <Toasts />
     </ScopeProvider>
@@ -133,8 +135,17 @@ function Frame({ session, onLogout }: { session: Session; onLogout: () => void }
 }
 
 /** The context's name, without the user before it as in `admin@cluster`. */
-function clusterName({ cluster }: Session): string {
-  return cluster.name?.replace(/^.*@/, "") ?? "Kubernetes";
+function clusterName(session: Session | undefined): string {
+  return session?.cluster.name?.replace(/^.*@/, "") ?? "Kubernetes";
+}
+
+/** In its place while nobody knows yet who looks. */
+function NoChoice({ namespace }: { namespace: string }) {
+  return (
+    <select id="namespace" aria-label="Namespace" disabled>
+      <option>{namespace || "All namespaces"}</option>
+    </select>
+  );
 }
 
 function NamespaceChoice({ scope }: { scope: Scope }) {

@@ -5,6 +5,7 @@ import { expect, type Page, test } from "@playwright/test";
 
 const NODES = 50;
 const PODS = 5_000;
+const PROBLEMS = 2_000;
 /** Pods that change, ten times a second. */
 const CHANGES = 20;
 
@@ -27,6 +28,12 @@ function pod(index: number, ready: boolean) {
       containerStatuses: [{ name: "main", ready, restartCount: 0, image: "i", state: { running: {} } }],
     },
   };
+}
+
+/** One that has a subject of its own, as pods have that belong to nothing. */
+function problem(index: number) {
+  const subject = { kind: "Pod", namespace: "many", name: `web-${index}` };
+  return { cause: "crash", subject, severity: "error", summary: "ended with code 1", evidence: [{ object: subject, source: { type: "field", at: "status" }, says: "exit code 1" }], remedies: [], affected: [] };
 }
 
 const SESSION = {
@@ -52,12 +59,13 @@ async function pretend(page: Page): Promise<void> {
   await page.routeWebSocket("ws://dashboard.test/live", (socket) => {
     const timers = new Map<string, ReturnType<typeof setInterval>>();
     socket.onMessage((text) => {
-      const { subscribe, unsubscribe } = JSON.parse(String(text)) as { subscribe?: { id: string; path?: string }; unsubscribe?: string };
+      const { subscribe, unsubscribe } = JSON.parse(String(text)) as { subscribe?: { id: string; path?: string; problems?: object }; unsubscribe?: string };
       clearInterval(timers.get(unsubscribe ?? ""));
       if (subscribe === undefined) return;
-      const { id, path } = subscribe;
+      const { id, path, problems } = subscribe;
       const send = (set: unknown[], reset = false) => socket.send(JSON.stringify({ id, reset, set, gone: [], ready: true, columns: null, error: null }));
-      if (path === "/api/v1/nodes") send(Array.from({ length: NODES }, (_, index) => node(index)), true);
+      if (problems !== undefined) send(Array.from({ length: PROBLEMS }, (_, index) => problem(index)), true);
+      else if (path === "/api/v1/nodes") send(Array.from({ length: NODES }, (_, index) => node(index)), true);
       else if (path === "/api/v1/pods") {
         send(Array.from({ length: PODS }, (_, index) => pod(index, true)), true);
         let turn = 0;

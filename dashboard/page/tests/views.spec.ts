@@ -2,6 +2,8 @@
 
 import { accessible, expect, fits, kube, NAMESPACE, NODE, objectPlace, open, test } from "./lab";
 
+test.describe.configure({ mode: "parallel" });
+
 /** Views, and a text that each must show. */
 const VIEWS: [string, string | RegExp][] = [
   ["cluster", NODE],

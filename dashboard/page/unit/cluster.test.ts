@@ -5,9 +5,10 @@ import type { ControllerRevision, EndpointSlice, KubeEvent, Node, Pod, PodDisrup
 import { previewDrain } from "../src/logic/drain";
 import { endpointsOf, forwarding } from "../src/logic/forwarding";
 import { nodeState, roles } from "../src/logic/labels";
-import { podState } from "../src/logic/podstate";
+import { countLooks, podState } from "../src/logic/podstate";
 import { KEEP, progress, record, type Revision, revisions, stack } from "../src/logic/rollout";
 import { matches } from "../src/logic/selector";
+import { different } from "../src/logic/squares";
 import { along, latestFirst } from "../src/logic/timeline";
 import { evict, kindOfObject, remove, rollBackDeployment, scale } from "../src/actions/requests";
 
@@ -26,6 +27,15 @@ function pod(name: string, more: { metadata?: object; spec?: object; status?: ob
 const owner = (kind: string, name: string) => ({ ownerReferences: [{ apiVersion: "apps/v1", kind, name, uid: `uid-${name}`, controller: true }] });
 const running = { name: "main", ready: true, restartCount: 2, image: "i", state: { running: {} } };
 const READY = { conditions: [{ type: "Ready", status: "True" }] };
+
+test("only squares that look different are painted anew", () => {
+  const before = { looks: ["ready", "ready", "failing"] as ("ready" | "failing")[], width: 100, height: 11, perRow: 7, scheme: 0 };
+  assert.equal(different(before, undefined), "all");
+  assert.deepEqual(different({ ...before, looks: ["ready", "failing", "failing"] }, before), [1]);
+  assert.deepEqual(different({ ...before }, before), []);
+  assert.equal(different({ ...before, looks: ["ready", "ready"] }, before), "all");
+  for (const change of [{ width: 99 }, { height: 25 }, { perRow: 6 }, { scheme: 1 }]) assert.equal(different({ ...before, ...change }, before), "all");
+});
 
 test("a pod's state is the word that kubectl prints", () => {
   const waiting = (reason: string) => ({ ...running, ready: false, state: { waiting: { reason } } });
@@ -245,4 +255,10 @@ test("what actions send", () => {
   assert.deepEqual((remove(kindOf("pods"), pod("a")).call.body as { preconditions: object }).preconditions, { uid: "uid-a" });
   const object = { apiVersion: "apps/v1", kind: "Deployment", metadata: meta("web") };
   assert.equal(kindOfObject(object, [kindOf("pods"), kindOf("deployments")])?.plural, "deployments");
+});
+
+test("pods are counted by how they look", () => {
+  const ready = { conditions: [{ type: "Ready", status: "True" }], containerStatuses: [running] };
+  const pods = [pod("a", { status: ready }), pod("b", { status: ready }), pod("c", { status: { phase: "Failed" } })];
+  assert.deepEqual([...countLooks(pods)], [["ready", 2], ["failing", 1]]);
 });

@@ -45,19 +45,24 @@ interface Feed {
   items: Map<string, unknown>;
   listing: Listing<unknown>;
   stale: boolean;
+  /** When it was drawn last, as frames count time. */
+  drawn: number;
   listeners: Set<() => void>;
   parting?: ReturnType<typeof setTimeout>;
 }
 
 /** How long a list that nobody looks at is kept, so that going back and forth costs nothing. */
 const LINGER = 5_000;
+/** How often a long list is drawn at most while it comes in pieces, in milliseconds. */
+const PIECES = 200;
 const EMPTY: Listing<never> = { items: [], ready: false, columns: [] };
 
 const feeds = new Map<string, Feed>();
 let socket: WebSocket | undefined;
 let lastId = 0;
 let attempts = 0;
-let changed = new Set<Feed>();
+const changed = new Set<Feed>();
+let scheduled = false;
 
 /** Whether changes arrive at the moment; `undefined` before the first connection. */
 export let connected: boolean | undefined;
@@ -93,6 +98,7 @@ export function closeLive(): void {
   socket = undefined;
   closing?.close();
   feeds.clear();
+  changed.clear();
 }
 
 function say(message: object): void {
@@ -121,16 +127,28 @@ function apply(batch: Batch): void {
     error: batch.error ? errorOf(batch.error).message : undefined,
   };
   feed.stale = true;
-  if (changed.size === 0) requestAnimationFrame(announce);
   changed.add(feed);
+  schedule();
 }
 
-/** Tells of all changes since the last frame at once. */
-function announce(): void {
-  const now = changed;
-  changed = new Set();
-  for (const feed of now) {
+function schedule(): void {
+  if (scheduled) return;
+  scheduled = true;
+  requestAnimationFrame(announce);
+}
+
+/** Tells of all changes since the last frame at once; of each piece of a long list, that would draw all before it anew. */
+function announce(now: number): void {
+  scheduled = false;
+  for (const feed of [...changed]) {
+    if (!feed.listing.ready && now - feed.drawn < PIECES) continue;
+    changed.delete(feed);
+    feed.drawn = now;
     for (const listener of feed.listeners) listener();
+  }
+  if (changed.size > 0) {
+    scheduled = true;
+    setTimeout(() => requestAnimationFrame(announce), PIECES / 4);
   }
 }
 
@@ -152,6 +170,7 @@ function feedOf(key: string): Feed {
     items: new Map(),
     listing: EMPTY,
     stale: false,
+    drawn: -PIECES,
     listeners: new Set(),
   };
   feeds.set(key, feed);

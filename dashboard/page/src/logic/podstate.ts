@@ -27,6 +27,16 @@ export function podState(pod: Pod): PodState {
   return state;
 }
 
+/** How many pods look how. */
+export function countLooks(pods: Pod[]): Map<Look, number> {
+  const counts = new Map<Look, number>();
+  for (const pod of pods) {
+    const { look } = podState(pod);
+    counts.set(look, (counts.get(look) ?? 0) + 1);
+  }
+  return counts;
+}
+
 function computed(pod: Pod): PodState {
   const statuses = pod.status?.containerStatuses ?? [];
   const inits = pod.status?.initContainerStatuses ?? [];

@@ -1,5 +1,6 @@
 /** What is wrong with something, the evidence for it, and what would help. */
 
+import { useState } from "preact/hooks";
 import type { Diagnosis, Evidence, Subject } from "../cluster/diagnosis";
 import { linkToReference } from "../cluster/kinds";
 import { Age } from "./basics";
@@ -18,10 +19,11 @@ function sourceOf({ source }: Evidence): string {
   return source.type === "comparison" ? "compared" : `${source.type} ${source.at}`;
 }
 
-export function DiagnosisCard({ of, open = false }: { of: Diagnosis; open?: boolean }) {
+export function DiagnosisCard({ of, open: openAtFirst = false }: { of: Diagnosis; open?: boolean }) {
+  const [open, setOpen] = useState(openAtFirst);
   const place = of.subject.namespace === undefined ? "" : ` in ${of.subject.namespace}`;
   return (
-    <details class={`diagnosis ${of.severity}`} open={open}>
+    <details class={`diagnosis ${of.severity}`} open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>
         <span class="severity">{of.severity}</span>
         <span class="what">
@@ -30,6 +32,14 @@ export function DiagnosisCard({ of, open = false }: { of: Diagnosis; open?: bool
         </span>
         {of.since !== undefined && <Age of={of.since} />}
       </summary>
+      {open && <Details of={of} />}
+    </details>
+  );
+}
+
+function Details({ of }: { of: Diagnosis }) {
+  return (
+    <>
       <ol class="evidence">
         {of.evidence.length === 0 && (
           <li>
@@ -67,6 +77,6 @@ export function DiagnosisCard({ of, open = false }: { of: Diagnosis; open?: bool
           {of.affected.length > 12 && `and ${of.affected.length - 12} more`}
         </p>
       )}
-    </details>
+    </>
   );
 }

@@ -4,12 +4,10 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { linkTo, kindOf } from "../cluster/kinds";
 import type { Pod } from "../cluster/objects";
 import { count } from "../logic/labels";
-import { type Look, podState } from "../logic/podstate";
+import { countLooks, type Look, podState } from "../logic/podstate";
+import type { Painted } from "../logic/squares";
+import { GAP, LOOKS, paint, STEP } from "./squares";
 
-const SIZE = 11;
-const GAP = 3;
-const STEP = SIZE + GAP;
-const LOOKS: Look[] = ["ready", "starting", "failing", "ending", "done", "unknown"];
 const WORDS: Record<Look, string> = {
   ready: "ready",
   starting: "starting",
@@ -19,39 +17,9 @@ const WORDS: Record<Look, string> = {
   unknown: "unknown",
 };
 
-let mixed: Record<Look, string> | undefined;
-/** Before the canvases are painted anew, which listen later. */
-const forget = () => (mixed = undefined);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", forget);
-addEventListener("scheme", forget);
-
-/** The colours as the style sheet has them in the scheme of the moment. */
-function palette(canvas: HTMLElement): Record<Look, string> {
-  mixed ??= mix(canvas);
-  return mixed;
-}
-
-function mix(canvas: HTMLElement): Record<Look, string> {
-  const style = getComputedStyle(canvas);
-  const probe = document.createElement("i");
-  canvas.parentElement?.append(probe);
-  const colours = Object.fromEntries(
-    LOOKS.map((look) => {
-      probe.style.color = style.getPropertyValue(`--look-${look}`);
-      return [look, getComputedStyle(probe).color];
-    }),
-  );
-  probe.remove();
-  return colours as Record<Look, string>;
-}
-
 /** What the squares show, in words. */
 export function summary(pods: Pod[]): string {
-  const counts = new Map<Look, number>();
-  for (const pod of pods) {
-    const { look } = podState(pod);
-    counts.set(look, (counts.get(look) ?? 0) + 1);
-  }
+  const counts = countLooks(pods);
   const parts = LOOKS.filter((look) => counts.has(look)).map((look) => `${counts.get(look)} ${WORDS[look]}`);
   return pods.length === 0 ? "no pods" : `${count(pods.length, "pod")}: ${parts.join(", ")}`;
 }
@@ -60,6 +28,7 @@ export function PodSquares({ pods, label, href }: { pods: Pod[]; label: string; 
   const canvas = useRef<HTMLCanvasElement>(null);
   const [width, setWidth] = useState(0);
   const [scheme, setScheme] = useState(0);
+  const words = useMemo(() => summary(pods), [pods]);
   const [hover, setHover] = useState<{ pod: Pod; x: number; y: number } | undefined>();
   const sorted = useMemo(
     () =>
@@ -87,38 +56,10 @@ export function PodSquares({ pods, label, href }: { pods: Pod[]; label: string; 
     };
   }, []);
 
+  const painted = useRef<Painted>();
   useEffect(() => {
-    const element = canvas.current;
-    const context = element?.getContext("2d");
-    if (element === null || !context || width === 0) return;
-    const scale = devicePixelRatio || 1;
-    element.width = width * scale;
-    element.height = height * scale;
-    element.style.height = `${height}px`;
-    context.scale(scale, scale);
-    const colours = palette(element);
-    for (const look of LOOKS) {
-      context.fillStyle = colours[look];
-      context.strokeStyle = colours[look];
-      context.lineWidth = 1.5;
-      context.beginPath();
-      const hollow = look === "starting" || look === "ending";
-      for (const [index, square] of sorted.entries()) {
-        if (square.look !== look) continue;
-        const [x, y] = [(index % perRow) * STEP, Math.floor(index / perRow) * STEP];
-        // Shape says it too, for whom colours don't.
-        if (hollow) context.roundRect(x + 1, y + 1, SIZE - 2, SIZE - 2, 2);
-        else if (look === "failing") {
-          context.moveTo(x + SIZE / 2, y);
-          context.lineTo(x + SIZE, y + SIZE / 2);
-          context.lineTo(x + SIZE / 2, y + SIZE);
-          context.lineTo(x, y + SIZE / 2);
-          context.closePath();
-        } else context.roundRect(x, y, SIZE, SIZE, 2.5);
-      }
-      if (hollow) context.stroke();
-      else context.fill();
-    }
+    if (canvas.current === null || width === 0) return;
+    painted.current = paint(canvas.current, { looks: sorted.map(({ look }) => look), width, height, perRow, scheme }, painted.current);
   }, [sorted, width, height, perRow, scheme]);
 
   const podAt = (event: MouseEvent): Pod | undefined => {
@@ -129,7 +70,7 @@ export function PodSquares({ pods, label, href }: { pods: Pod[]; label: string; 
     <canvas
       ref={canvas}
       role="img"
-      aria-label={`${label}: ${summary(pods)}`}
+      aria-label={`${label}: ${words}`}
       onMouseMove={(event) => {
         const pod = podAt(event);
         setHover(pod === undefined ? undefined : { pod, x: event.offsetX, y: event.offsetY });

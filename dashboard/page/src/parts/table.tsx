@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { keeps } from "../logic/search";
+import { memo } from "./memo";
 
 export interface Column<T> {
   name: string;
@@ -106,7 +107,7 @@ export function Table<T>({ label, rows, columns, keyOf, linkOf, textOf, empty = 
         </div>
         <div role="rowgroup" class="table-body" ref={body} style={{ height: `${shown.length * ROW}px` }} onKeyDown={moveFocus}>
           {shown.slice(from, to).map((row, index) => (
-            <Row key={keyOf(row)} row={row} columns={columns} index={from + index} href={linkOf?.(row)} />
+            <Row key={keyOf(row)} row={row} columns={columns as Column<never>[]} index={from + index} href={linkOf?.(row)} />
           ))}
         </div>
       </div>
@@ -115,7 +116,14 @@ export function Table<T>({ label, rows, columns, keyOf, linkOf, textOf, empty = 
   );
 }
 
-function Row<T>({ row, columns, index, href }: { row: T; columns: Column<T>[]; index: number; href?: string }) {
+interface RowProps {
+  row: unknown;
+  columns: Column<never>[];
+  index: number;
+  href?: string;
+}
+
+const Row = memo(({ row, columns, index, href }: RowProps) => {
   return (
     <div
       role="row"
@@ -128,12 +136,12 @@ function Row<T>({ row, columns, index, href }: { row: T; columns: Column<T>[]; i
     >
       {columns.map((column, place) => (
         <span key={column.name} role="cell" class={column.minor ? "td minor" : "td"}>
-          {place === 0 && href !== undefined ? <a href={href}>{column.cell(row)}</a> : column.cell(row)}
+          {place === 0 && href !== undefined ? <a href={href}>{column.cell(row as never)}</a> : column.cell(row as never)}
         </span>
       ))}
     </div>
   );
-}
+});
 
 function compare(one: string | number, other: string | number): number {
   if (typeof one === "number" && typeof other === "number") return one - other;

@@ -1,6 +1,6 @@
 /** The cluster at a glance: nodes with their pods, what they are short of, and what is wrong. */
 
-import { useMemo } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import type { Diagnosis } from "../cluster/diagnosis";
 import { kindOf, linkTo } from "../cluster/kinds";
 import { useLive } from "../cluster/live";
@@ -8,11 +8,12 @@ import { type Metrics, useMetrics } from "../cluster/metrics";
 import type { Node, Pod } from "../cluster/objects";
 import { useScope } from "../cluster/session";
 import { count, nodeState, roles } from "../logic/labels";
-import { podState } from "../logic/podstate";
+import { countLooks, type Look } from "../logic/podstate";
 import { bytes, cpu, quantity } from "../logic/quantity";
 import { Badge, Empty, Failure, Heading, ListState, Panel } from "../parts/basics";
 import { Meter } from "../parts/chart";
 import { DiagnosisCard } from "../parts/diagnosis";
+import { memo } from "../parts/memo";
 import { Legend, PodSquares } from "../parts/podsquares";
 
 const NO_PODS: Pod[] = [];
@@ -91,8 +92,8 @@ function controlPlaneFirst(one: Node, other: Node): number {
 
 function Figures({ nodes, pods, version }: { nodes: Node[]; pods: Pod[]; version: string | null }) {
   const ready = nodes.filter((node) => nodeState(node).ready).length;
-  const looks = useMemo(() => pods.map((pod) => podState(pod).look), [pods]);
-  const of = (look: string) => looks.filter((each) => each === look).length;
+  const looks = useMemo(() => countLooks(pods), [pods]);
+  const of = (look: Look) => looks.get(look) ?? 0;
   const figures: [string, string, string][] = [
     ["Nodes ready", `${ready}/${nodes.length}`, "#/nodes"],
     ["Pods", pods.length.toLocaleString("en"), "#/pods"],
@@ -115,24 +116,35 @@ function Figures({ nodes, pods, version }: { nodes: Node[]; pods: Pod[]; version
   );
 }
 
+/** How many problems are shown at a time. The worst come first, and thousands are no more help than some. */
+const AT_A_TIME = 50;
+
 function Problems({ namespace }: { namespace: string }) {
   const problems = useLive<Diagnosis>({ problems: namespace === "" ? {} : { namespace } });
+  const [most, setMost] = useState(AT_A_TIME);
   return (
     <Panel title="What is wrong" aside={problems.items.length > 0 ? <span class="amount">{problems.items.length}</span> : undefined}>
       <ListState listing={problems}>
         {problems.items.length === 0 ? (
           <Empty>Nothing that can be seen.</Empty>
         ) : (
-          problems.items.map((problem) => (
-            <DiagnosisCard key={`${problem.cause}/${problem.subject.kind}/${problem.subject.namespace}/${problem.subject.name}`} of={problem} />
-          ))
+          problems.items
+            .slice(0, most)
+            .map((problem) => (
+              <DiagnosisCard key={`${problem.cause}/${problem.subject.kind}/${problem.subject.namespace}/${problem.subject.name}`} of={problem} />
+            ))
+        )}
+        {problems.items.length > most && (
+          <button type="button" onClick={() => setMost(most + AT_A_TIME)}>
+            Show more
+          </button>
         )}
       </ListState>
     </Panel>
   );
 }
 
-function NodeBox({ node, pods, metrics }: { node: Node; pods: Pod[]; metrics: Metrics }) {
+const NodeBox = memo(({ node, pods, metrics }: { node: Node; pods: Pod[]; metrics: Metrics }) => {
   const { name } = node.metadata;
   const state = nodeState(node);
   const used = metrics.latest(name);
@@ -161,4 +173,4 @@ function NodeBox({ node, pods, metrics }: { node: Node; pods: Pod[]; metrics: Me
       <p class="node-foot">{count(pods.length, "pod")}{allocatable.pods === undefined ? "" : ` of ${allocatable.pods}`}</p>
     </article>
   );
-}
+});
