@@ -35,3 +35,4 @@ pub mod progress;
 pub mod shell;
 pub mod tunnel;
 pub mod tutorial;
+pub mod watch;

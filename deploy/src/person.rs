@@ -1,10 +1,11 @@
 //! The person at the keyboard. Who calls the tool with sudo is meant, not root: the kubeconfig
 //! and the folder of clusters are theirs.
 
+use std::ffi::CString;
 use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Uid, User};
+use nix::unistd::{Gid, Uid, User, getgrouplist, setfsgid, setfsuid, setgroups};
 
 use crate::failure::{Failure, OrFail, Result};
 use crate::shell;
@@ -46,6 +47,34 @@ impl Person {
         })
     }
 
+    /// Does something with files as this person may: of a file of theirs they say where it is,
+    /// and a link may lead to where root alone may write.
+    ///
+    /// # Errors
+    /// Those of the work, or if the tool can't act as them.
+    pub fn act<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let Some((uid, gid)) = self.behind_sudo else {
+            return work();
+        };
+        let what = || format!("act as user {uid}");
+        // Root needs none of its own, and they are those of all threads.
+        setgroups(&groups(uid, gid)).or_fail(what)?;
+        std::thread::scope(|scope| {
+            let acting = scope.spawn(|| {
+                // Of this thread alone; it ends with it (setfsuid(2)). Neither call says whether
+                // it has worked: called again they say what is.
+                setfsgid(gid);
+                setfsuid(uid);
+                if setfsgid(gid) != gid || setfsuid(uid) != uid {
+                    return Err(Failure::new(what(), "the kernel doesn't let root do it"));
+                }
+                work()
+            });
+            let panicked = |_| Err(Failure::new(what(), "it panicked"));
+            acting.join().unwrap_or_else(panicked)
+        })
+    }
+
     /// Makes a folder exist; what had to be made is theirs.
     pub fn make_directory(&self, folder: &Path) -> Result<()> {
         let missing: Vec<&Path> = folder
@@ -76,6 +105,14 @@ impl Person {
     }
 }
 
+/// The groups that a user is in.
+fn groups(uid: Uid, gid: Gid) -> Vec<Gid> {
+    let user = User::from_uid(uid).ok().flatten();
+    let name = user.and_then(|user| CString::new(user.name).ok());
+    let groups = name.and_then(|name| getgrouplist(&name, gid).ok());
+    groups.unwrap_or_else(|| vec![gid])
+}
+
 /// The user who called sudo, if one did and isn't root.
 fn behind_sudo() -> Result<Option<User>> {
     if !Uid::effective().is_root() {
@@ -97,7 +134,8 @@ fn behind_sudo() -> Result<Option<User>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     #[test]
     fn what_is_made_belongs_to_whoever_called_sudo() {
@@ -125,5 +163,38 @@ mod tests {
         somebody.give(&link).unwrap();
         assert_eq!(file.metadata().unwrap().uid(), 7);
         assert_eq!(link.symlink_metadata().unwrap().uid(), 1234);
+    }
+
+    #[test]
+    fn what_only_root_may_write_is_not_written_for_others() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        fs::write(&root, "secret").unwrap();
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o600)).unwrap();
+        let theirs = folder.path().join("theirs");
+        fs::create_dir(&theirs).unwrap();
+        lchown(&theirs, Some(1234), Some(1235)).unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let somebody = Person {
+            home: theirs.clone(),
+            behind_sudo: Some((Uid::from_raw(1234), Gid::from_raw(1235))),
+        };
+        let acts = |path: PathBuf| {
+            somebody.act(move || {
+                let read = fs::read(&path).is_ok();
+                let written = fs::write(&path, "x").is_ok();
+                Ok((read, written))
+            })
+        };
+        assert_eq!(acts(root.clone()).unwrap(), (false, false));
+        assert_eq!(acts(folder.path().join("new")).unwrap(), (false, false));
+        assert_eq!(acts(theirs.join("new")).unwrap(), (false, true));
+        let made = theirs.join("new").metadata().unwrap();
+        assert_eq!((made.uid(), made.gid()), (1234, 1235));
+        // Root is root afterwards.
+        assert_eq!(fs::read_to_string(&root).unwrap(), "secret");
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Addon;
 use crate::api::{Api, text};
 use crate::failure::{Failure, Result};
+use crate::watch;
 
 /// How long an add-on may take to be available.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,32 +28,37 @@ pub fn wait(api: &mut Api, addons: &[&'static Addon]) -> Result<String> {
 }
 
 fn wait_for(api: &mut Api, object: &Value, deadline: Instant) -> Result<()> {
-    let path = api.path(object)?;
-    loop {
-        let complaint = match api.get(&path)? {
-            Some(workload) => match lacking(&workload) {
-                None => return Ok(()),
-                Some(complaint) => complaint,
-            },
+    let path = watch::of_object(&api.path(object)?);
+    let mut complaint = String::new();
+    let waited = watch::until(api, &path, deadline, |workloads| {
+        complaint = match workloads.first() {
+            Some(workload) => lacking(object, workload).unwrap_or_default(),
             None => "it is gone".to_owned(),
         };
-        if Instant::now() > deadline {
-            let name = text(&object["metadata"]["name"]);
-            let namespace = text(&object["metadata"]["namespace"]);
-            let pods = api.get(&format!("/api/v1/namespaces/{namespace}/pods"))?;
-            let why = pods
-                .and_then(|pods| reason(object, &pods))
-                .unwrap_or_default();
-            return Err(
-                Failure::new(format!("wait for {name}"), format!("{complaint}{why}")).way_out(
-                    format!(
-                        "see what its pods say:  kubectl --namespace {namespace} describe pods"
-                    ),
-                ),
-            );
-        }
-        std::thread::sleep(Duration::from_millis(100));
+        complaint.is_empty().then_some(())
+    })?;
+    if waited.is_some() {
+        return Ok(());
     }
+    let name = text(&object["metadata"]["name"]);
+    let namespace = text(&object["metadata"]["namespace"]);
+    let pods = api.get(&pods_path(object))?.unwrap_or_default();
+    let why = reason(object, items(&pods)).unwrap_or_default();
+    Err(
+        Failure::new(format!("wait for {name}"), format!("{complaint}{why}")).way_out(format!(
+            "see what its pods say:  kubectl --namespace {namespace} describe pods"
+        )),
+    )
+}
+
+/// The pods of a workload's namespace.
+fn pods_path(workload: &Value) -> String {
+    let namespace = text(&workload["metadata"]["namespace"]);
+    format!("/api/v1/namespaces/{namespace}/pods")
+}
+
+fn items(list: &Value) -> &[Value] {
+    list["items"].as_array().map_or(&[], Vec::as_slice)
 }
 
 /// How an add-on is in the cluster.
@@ -74,7 +80,7 @@ pub fn state(api: &mut Api, addon: &Addon) -> Result<State> {
         let path = api.path(&object)?;
         match (api.get(&path)?, &state) {
             (Some(workload), State::Absent | State::Present(None)) => {
-                state = State::Present(lacking(&workload));
+                state = State::Present(lacking(&object, &workload));
             }
             (None, State::Present(None)) => {
                 let name = text(&object["metadata"]["name"]);
@@ -86,34 +92,35 @@ pub fn state(api: &mut Api, addon: &Addon) -> Result<State> {
     Ok(state)
 }
 
-/// Of an add-on's pods that are there, how many its workloads select.
+/// Waits until there are no pods any more that a workload selects; says whether that is so.
 ///
 /// # Errors
 /// If the apiserver can't be asked.
-pub fn pods(api: &Api, workload: &Value) -> Result<usize> {
-    let namespace = text(&workload["metadata"]["namespace"]);
-    let pods = api.get(&format!("/api/v1/namespaces/{namespace}/pods"))?;
-    Ok(pods.map_or(0, |pods| selected(workload, &pods).count()))
+pub fn wait_for_end(api: &Api, workload: &Value, deadline: Instant) -> Result<bool> {
+    let none = watch::until(api, &pods_path(workload), deadline, |pods| {
+        selected(workload, pods).next().is_none().then_some(())
+    });
+    Ok(none?.is_some())
 }
 
 /// The pods that a workload selects.
-fn selected<'a>(workload: &'a Value, pods: &'a Value) -> impl Iterator<Item = &'a Value> {
+fn selected<'a>(workload: &'a Value, pods: &'a [Value]) -> impl Iterator<Item = &'a Value> {
     let labels = workload
         .pointer("/spec/selector/matchLabels")
         .and_then(Value::as_object)
         .filter(|labels| !labels.is_empty());
-    let pods = pods["items"].as_array().into_iter().flatten();
-    pods.filter(move |pod| {
+    pods.iter().filter(move |pod| {
         let own = &pod["metadata"]["labels"];
         labels.is_some_and(|labels| labels.iter().all(|(key, value)| own[key] == *value))
     })
 }
 
-/// What a Deployment or DaemonSet still lacks.
-fn lacking(workload: &Value) -> Option<String> {
+/// What a Deployment or DaemonSet still lacks. Which of them it is, the manifest's object says:
+/// those of lists don't.
+fn lacking(object: &Value, workload: &Value) -> Option<String> {
     let number = |pointer: &str| workload.pointer(pointer).and_then(Value::as_i64);
     let status = |field: &str| number(&format!("/status/{field}")).unwrap_or(0);
-    let (wanted, updated, available, all) = match workload["kind"] == "DaemonSet" {
+    let (wanted, updated, available, all) = match object["kind"] == "DaemonSet" {
         true => (
             status("desiredNumberScheduled"),
             status("updatedNumberScheduled"),
@@ -142,7 +149,7 @@ fn lacking(workload: &Value) -> Option<String> {
 }
 
 /// Why a pod of an add-on doesn't run, in the scheduler's or the kubelet's words.
-fn reason(workload: &Value, pods: &Value) -> Option<String> {
+fn reason(workload: &Value, pods: &[Value]) -> Option<String> {
     let pods = selected(workload, pods);
     let says = |pod: &Value| {
         let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
@@ -195,7 +202,10 @@ mod tests {
             json!({"containerStatuses": [
             {"state": {"waiting": {"reason": "ErrImagePull", "message": "not found"}}}]}),
         );
-        let of = |pods: &[&Value]| reason(&dns(), &json!({"items": pods}));
+        let of = |pods: &[&Value]| {
+            let pods: Vec<Value> = pods.iter().map(|pod| (*pod).clone()).collect();
+            reason(&dns(), &pods)
+        };
         assert_eq!(of(&[&other, &running]), None);
         let told = of(&[&running, &pending, &waiting]).unwrap();
         assert_eq!(told, "; b: 0/2 nodes are available");
@@ -206,6 +216,7 @@ mod tests {
     fn a_deployment_is_there_when_all_its_pods_are() {
         let with = |status: Value| json!({"metadata": {"generation": 2}, "spec": {"replicas": 2}, "status": status});
         let good = json!({"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2});
+        let lacking = |workload: &Value| super::lacking(&dns(), workload);
         assert_eq!(lacking(&with(good.clone())), None);
         let said = |field: &str, value: i64| {
             let mut status = good.clone();
@@ -219,14 +230,11 @@ mod tests {
         assert_eq!(said("replicas", 3), "1 old replicas are still there");
         assert!(said("observedGeneration", 1).starts_with("the controller manager"));
         let on_nodes = |available: i64| {
-            json!({"kind": "DaemonSet", "status": {"desiredNumberScheduled": 2,
-                "currentNumberScheduled": 2, "updatedNumberScheduled": 2,
-                "numberAvailable": available}})
+            let status = json!({"desiredNumberScheduled": 2, "currentNumberScheduled": 2,
+                "updatedNumberScheduled": 2, "numberAvailable": available});
+            super::lacking(&json!({"kind": "DaemonSet"}), &json!({"status": status}))
         };
-        assert_eq!(lacking(&on_nodes(2)), None);
-        assert_eq!(
-            lacking(&on_nodes(1)).unwrap(),
-            "1 of 2 replicas are available"
-        );
+        assert_eq!(on_nodes(2), None);
+        assert_eq!(on_nodes(1).unwrap(), "1 of 2 replicas are available");
     }
 }

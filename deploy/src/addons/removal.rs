@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Addon, availability, objects, ownership};
 use crate::api::{Api, text};
 use crate::failure::{Failure, Result};
+use crate::watch;
 
 /// How long the objects may take to be gone, and the pods to have ended.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,13 +55,13 @@ pub fn remove(api: &mut Api, addon: &Addon) -> Result<Removed> {
     }
     let deadline = Instant::now() + PATIENCE;
     for (name, path) in waiting {
-        wait(&name, deadline, || Ok(api.get(&path)?.is_none()))?;
+        let list = watch::of_object(&path);
+        let gone = watch::until(api, &list, deadline, |there| there.is_empty().then_some(()))?;
+        expect(&name, gone.is_some())?;
     }
     for workload in addon.workloads()? {
         let name = format!("the pods of {}", text(&workload["metadata"]["name"]));
-        wait(&name, deadline, || {
-            Ok(availability::pods(api, &workload)? == 0)
-        })?;
+        expect(&name, availability::wait_for_end(api, &workload, deadline)?)?;
     }
     Ok(removed)
 }
@@ -74,16 +75,13 @@ fn inside(api: &Api, object: &Value) -> Result<Option<String>> {
     Ok((!things.is_empty()).then(|| things.join(", ")))
 }
 
-fn wait(name: &str, deadline: Instant, is_gone: impl Fn() -> Result<bool>) -> Result<()> {
-    while !is_gone()? {
-        if Instant::now() > deadline {
-            return Err(Failure::new(
-                format!("remove {name}"),
-                "still there after a minute",
-            )
-            .way_out("see why:  kubectl get --all-namespaces pods; what has finalizers waits for whoever set them"));
-        }
-        std::thread::sleep(Duration::from_millis(100));
+fn expect(name: &str, is_gone: bool) -> Result<()> {
+    match is_gone {
+        true => Ok(()),
+        false => Err(Failure::new(
+            format!("remove {name}"),
+            "still there after a minute",
+        )
+        .way_out("see why:  kubectl get --all-namespaces pods; what has finalizers waits for whoever set them")),
     }
-    Ok(())
 }

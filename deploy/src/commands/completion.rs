@@ -101,8 +101,7 @@ pub fn script(mut command: clap::Command, shell: Shell) -> String {
     match shell {
         Shell::Bash => script += &bash(),
         Shell::Fish => script += &fish(),
-        // Its own script completes the words of the command line.
-        Shell::Zsh => {}
+        Shell::Zsh => script += &zsh(),
     }
     script
 }
@@ -113,22 +112,62 @@ fn word(kind: Kind) -> String {
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
+/// The branches of a `case` that sets `kind` by the commands among the words.
+fn cases() -> String {
+    let case = |(kind, commands): &(Kind, &[&str])| {
+        let commands: Vec<String> = commands
+            .iter()
+            .map(|name| format!("*' {name} '*"))
+            .collect();
+        format!(
+            "            {}) kind={} ;;\n",
+            commands.join("|"),
+            word(*kind)
+        )
+    };
+    NAMED.iter().map(case).collect()
+}
+
+/// For zsh: names are asked for first, as what completes the words changes the array of
+/// them.
+fn zsh() -> String {
+    format!(
+        r#"
+_hardway_names() {{
+    local tool="${{words[1]}}" kind="" at found
+    local -a cluster names
+    if [[ "$PREFIX" != -* ]]; then
+        case " ${{(j: :)words[2,CURRENT-1]}} " in
+{cases}        esac
+    fi
+    for ((at = 2; at < CURRENT; at++)); do
+        case "${{words[at]}}" in
+            -p|--profile|--dir)
+                if ((at + 1 == CURRENT)); then
+                    [[ "${{words[at]}}" == --dir ]] && kind="" || kind={profiles}
+                else
+                    cluster=("${{words[at]}}" "${{words[at + 1]}}")
+                fi ;;
+        esac
+    done
+    if [[ -n "$kind" ]]; then
+        names=(${{(f)"$("$tool" "${{cluster[@]}}" names "$kind" 2>/dev/null)"}})
+    fi
+    _hardway "$@"
+    found=$?
+    (($#names)) && compadd -a names && found=0
+    return found
+}}
+compdef _hardway_names hardway
+"#,
+        cases = cases(),
+        profiles = word(Kind::Profiles),
+    )
+}
+
 /// Where a word is a name, the tool is asked; elsewhere the script above knows.
 fn bash() -> String {
-    let cases: String = NAMED
-        .iter()
-        .map(|(kind, commands)| {
-            let commands: Vec<String> = commands
-                .iter()
-                .map(|name| format!("*' {name} '*"))
-                .collect();
-            format!(
-                "            {}) kind={} ;;\n",
-                commands.join("|"),
-                word(*kind)
-            )
-        })
-        .collect();
+    let cases = cases();
     format!(
         r#"
 _hardway_names() {{

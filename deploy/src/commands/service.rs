@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anstream::{eprintln, print, println};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::{Api, text};
 use crate::call;
@@ -16,6 +16,7 @@ use crate::failure::{Failure, Result};
 use crate::lab::Lab;
 use crate::output::table;
 use crate::shell;
+use crate::watch;
 use urls::Port;
 
 /// Which Service, and what to do with it.
@@ -105,13 +106,16 @@ fn services(api: &Api, namespace: Option<&str>) -> Result<Vec<Value>> {
 }
 
 fn slices(api: &Api, service: &Value) -> Result<Value> {
+    Ok(api.get(&slices_path(service))?.unwrap_or_default())
+}
+
+fn slices_path(service: &Value) -> String {
     let metadata = &service["metadata"];
-    let path = format!(
+    format!(
         "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3D{}",
         text(&metadata["namespace"]),
         text(&metadata["name"])
-    );
-    Ok(api.get(&path)?.unwrap_or_default())
+    )
 }
 
 fn open(lab: &Lab, api: &Api, namespace: &str, name: &str, options: &Options) -> Result<()> {
@@ -180,24 +184,20 @@ fn open_all(api: &Api, namespace: &str, options: &Options) -> Result<()> {
 /// Waits until traffic has somewhere to go; gives the endpoints.
 fn wait_for_endpoints(api: &Api, service: &Value, seconds: u64) -> Result<Value> {
     let deadline = Instant::now() + Duration::from_secs(seconds);
-    loop {
-        let slices = slices(api, service)?;
-        if urls::ready_endpoints(&slices).next().is_some() {
-            return Ok(slices);
-        }
-        if Instant::now() >= deadline {
-            let metadata = &service["metadata"];
-            let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
-            let what = format!("open the Service {namespace}/{name}");
-            return Err(
-                Failure::new(what, "no pod behind it is ready").way_out(format!(
-                    "see why: {} why service/{name} -n {namespace}",
-                    call::tool()
-                )),
-            );
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    let slices = watch::until(api, &slices_path(service), deadline, |slices| {
+        let slices = json!({"items": slices});
+        let is_ready = urls::ready_endpoints(&slices).next().is_some();
+        is_ready.then_some(slices)
+    })?;
+    slices.ok_or_else(|| {
+        let metadata = &service["metadata"];
+        let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
+        let what = format!("open the Service {namespace}/{name}");
+        Failure::new(what, "no pod behind it is ready").way_out(format!(
+            "see why: {} why service/{name} -n {namespace}",
+            call::tool()
+        ))
+    })
 }
 
 /// Prints the URLs, and has a browser open what it can, where a person looks at a screen.
@@ -241,8 +241,6 @@ fn open_browser(url: &str) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -59,7 +59,8 @@ pub fn run(profile: &Profile, options: &Options) -> Result<()> {
         let server = old
             .as_ref()
             .map(|lab| kubeconfig::server(&lab.plan.control_plane()));
-        file::check(&file::path(&home.person)?, &profile.name, server.as_deref())?;
+        let path = file::path(&home.person)?;
+        file::check(&path, &home.person, &profile.name, server.as_deref())?;
     }
     let progress = Progress::new();
     println!("{} cluster {}", begins(old.as_ref()), profile.name);
@@ -71,10 +72,23 @@ pub fn run(profile: &Profile, options: &Options) -> Result<()> {
     let _lock = lab::lock(&profile.folder)?;
     // Another `start` may have made it since it was looked for.
     let old = found()?;
-    let lab = describe(&home, profile, old.as_ref(), options, &settings, &binaries)?;
-    let images = prepare(&lab, &binaries, &progress)?;
-    bring_up::run(&lab, &images.all, &progress)?;
-    forget_workers(&lab)?;
+    let make = |old: Option<&Lab>, options: &Options| -> Result<Lab> {
+        let lab = describe(&home, profile, old, options, &settings, &binaries)?;
+        let images = prepare(&lab, &binaries, &progress)?;
+        bring_up::run(&lab, &images.all, &progress)?;
+        forget_workers(&lab)?;
+        Ok(lab)
+    };
+    if let Some(old) = &old
+        && has_hosts_to_forget(old, &counts(Some(old), options, &settings)?)
+    {
+        let as_before = Options {
+            nodes: None,
+            ..options.clone()
+        };
+        make(Some(old), &as_before)?;
+    }
+    let lab = make(old.as_ref(), options)?;
     if merges {
         let keep = options.keep_context || settings.keep_context.unwrap_or(false);
         let file = merge(&home, profile, &lab, !keep)?;
@@ -156,7 +170,9 @@ fn counts(old: Option<&Lab>, options: &Options, settings: &Settings) -> Result<P
                 format!("make {nodes} hosts"),
                 format!("{control_planes} of them would be the control plane"),
             )
-            .way_out(format!("leave --nodes out, or say {control_planes} or more"))
+            .way_out(format!(
+                "leave --nodes out, or say {control_planes} or more"
+            ))
         })?,
         None => before.map_or_else(
             || settings.nodes.unwrap_or(1).saturating_sub(control_planes),
@@ -223,6 +239,12 @@ fn removed(lab: &Lab) -> Vec<Host> {
         .into_iter()
         .skip(usize::from(lab.plan.workers));
     beyond.filter(|host| lab.disk(host).exists()).collect()
+}
+
+/// Whether hosts that an interrupted `start` was to take away would come back with what is on
+/// their disks, among those that are wanted now.
+fn has_hosts_to_forget(old: &Lab, wanted: &Plan) -> bool {
+    wanted.workers > old.plan.workers && !removed(old).is_empty()
 }
 
 /// Takes the nodes of hosts that went from the cluster, and their disks from the machine.
@@ -317,5 +339,13 @@ mod tests {
         // Whatever was noted of it: the description has the smaller number already.
         let names: Vec<String> = removed(&lab).into_iter().map(|host| host.name).collect();
         assert_eq!(names, ["dev-m03", "dev-m05"]);
+        // Who asks for more hosts again doesn't get these disks.
+        let wanted = |workers| Plan::of_lab(10, workers);
+        assert!(has_hosts_to_forget(&lab, &wanted(2)));
+        assert!(!has_hosts_to_forget(&lab, &wanted(1)) && !has_hosts_to_forget(&lab, &wanted(0)));
+        for host in removed(&lab) {
+            shell::remove(&lab.disk(&host)).unwrap();
+        }
+        assert!(!has_hosts_to_forget(&lab, &wanted(2)));
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::merge::{self, Change};
 use crate::failure::{Failure, OrFail, Result};
 use crate::person::Person;
+use crate::shell;
 
 /// How long another program may have the file.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -29,19 +30,35 @@ pub fn path(person: &Person) -> Result<PathBuf> {
     }
 }
 
-/// Changes a kubeconfig; a missing one is made when there is something to put into it. Others
-/// see the old file or the new one.
+/// Changes a kubeconfig, as the person whose it is; a missing one is made when there is something
+/// to put into it. Others see the old file or the new one.
 ///
 /// # Errors
-/// If it is no kubeconfig, or another program doesn't let go of it. Then it is as before.
+/// If it is no kubeconfig, the person may not write it, or another program doesn't let go of it.
+/// Then it is as before.
 pub fn change(path: &Path, person: &Person, what: Change<'_>) -> Result<()> {
+    let changed = person.act(|| change_now(path, what));
+    changed.map_err(|failure| of_person(failure, person))
+}
+
+/// A failure that may come from what a person may do, with the way out.
+fn of_person(failure: Failure, person: &Person) -> Failure {
+    match (person.behind_sudo, &failure.way_out) {
+        (Some((uid, _)), None) => failure.way_out(format!(
+            "it is read and written with the rights of user {uid}, who called sudo: give it to them (chown), name another with KUBECONFIG, or leave it alone: --no-kubeconfig"
+        )),
+        _ => failure,
+    }
+}
+
+fn change_now(path: &Path, what: Change<'_>) -> Result<()> {
     let path = target(path)?;
     let is_put = matches!(what, Change::Put(..));
     if !is_put && !path.exists() {
         return Ok(());
     }
     if let Some(folder) = path.parent() {
-        person.make_directory(folder)?;
+        shell::make_directory(folder)?;
     }
     let _lock = Lock::take(&path)?;
     let before = read(&path)?;
@@ -49,7 +66,7 @@ pub fn change(path: &Path, person: &Person, what: Change<'_>) -> Result<()> {
     if after == before {
         return Ok(());
     }
-    person.write_file(&path, after.as_bytes(), 0o600)
+    shell::write_file(&path, after.as_bytes(), 0o600)
 }
 
 /// What is in a file; nothing in one that isn't there.
@@ -77,10 +94,13 @@ fn in_file(path: &Path, failure: Failure) -> Failure {
 /// has no server.
 ///
 /// # Errors
-/// If it is something else, or the name is another cluster's.
-pub fn check(path: &Path, name: &str, server: Option<&str>) -> Result<()> {
-    let path = target(path)?;
-    merge::check(&read(&path)?, name, server).map_err(|failure| in_file(&path, failure))
+/// If it is something else, the person may not read it, or the name is another cluster's.
+pub fn check(path: &Path, person: &Person, name: &str, server: Option<&str>) -> Result<()> {
+    let checked = person.act(|| {
+        let path = target(path)?;
+        merge::check(&read(&path)?, name, server).map_err(|failure| in_file(&path, failure))
+    });
+    checked.map_err(|failure| of_person(failure, person))
 }
 
 /// Where links lead, also when there is nothing yet.
@@ -177,7 +197,9 @@ fn take_away(lock: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use nix::unistd::{Gid, Uid};
 
     use super::*;
     use crate::kubeconfig::merge::{Entry, Known};
@@ -229,14 +251,52 @@ mod tests {
     }
 
     #[test]
+    fn a_link_leads_root_nowhere() {
+        if !Uid::effective().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let home = folder.path().join("home");
+        fs::create_dir(&home).unwrap();
+        std::os::unix::fs::chown(&home, Some(1234), Some(1234)).unwrap();
+        let them = Person {
+            home: home.clone(),
+            behind_sudo: Some((Uid::from_raw(1234), Gid::from_raw(1234))),
+        };
+        let roots = folder.path().join("roots");
+        fs::create_dir(&roots).unwrap();
+        fs::write(roots.join("there"), "clusters: []").unwrap();
+        for name in ["nothing-yet", "there"] {
+            let link = home.join(name);
+            symlink(roots.join(name), &link).unwrap();
+            let failure = change(&link, &them, Change::Put(&entry(), true)).unwrap_err();
+            assert!(failure.way_out.unwrap().contains("user 1234"));
+        }
+        assert_eq!(fs::read_dir(&roots).unwrap().count(), 1);
+        assert_eq!(
+            fs::read_to_string(roots.join("there")).unwrap(),
+            "clusters: []"
+        );
+        // Where they may write, links are followed, and what is made is theirs.
+        symlink("real/config", home.join("link")).unwrap();
+        change(&home.join("link"), &them, Change::Put(&entry(), true)).unwrap();
+        for made in ["real", "real/config"] {
+            let made = home.join(made).metadata().unwrap();
+            assert_eq!((made.uid(), made.gid()), (1234, 1234));
+        }
+    }
+
+    #[test]
     fn a_broken_file_stays_as_it_is() {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("config");
         fs::write(&file, "clusters: [").unwrap();
         let failure = change(&file, &somebody(home.path()), Change::Put(&entry(), true));
         assert!(failure.unwrap_err().what.contains("config"));
-        assert!(check(&file, "dev", None).is_err());
-        check(&home.path().join("none"), "dev", None).unwrap();
+        let user = somebody(home.path());
+        assert!(check(&file, &user, "dev", None).is_err());
+        check(&home.path().join("none"), &user, "dev", None).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "clusters: [");
         assert!(!home.path().join("config.lock").exists());
     }
@@ -276,11 +336,11 @@ mod tests {
         let file = home.path().join("config");
         let user = somebody(home.path());
         change(&file, &user, Change::Put(&entry(), true)).unwrap();
-        check(&file, "dev", Some(DEV.server)).unwrap();
-        check(&file, "two", None).unwrap();
+        check(&file, &user, "dev", Some(DEV.server)).unwrap();
+        check(&file, &user, "two", None).unwrap();
         // One that is to be made has nothing in it yet.
-        let failure = check(&file, "dev", None).unwrap_err();
+        let failure = check(&file, &user, "dev", None).unwrap_err();
         assert!(failure.way_out.unwrap().contains("kubectl config delete-"));
-        assert!(check(&file, "dev", Some("https://10.88.11.10:6443")).is_err());
+        assert!(check(&file, &user, "dev", Some("https://10.88.11.10:6443")).is_err());
     }
 }

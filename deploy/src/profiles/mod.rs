@@ -14,6 +14,7 @@ use crate::call;
 use crate::failure::{Failure, OrFail, Result};
 use crate::lab::Lab;
 use crate::person::Person;
+use crate::plan::Plan;
 use crate::shell;
 
 /// Name of the cluster that is meant when nobody says which.
@@ -76,9 +77,11 @@ impl Home {
     }
 
     /// The numbers that clusters have, whether they run or not.
+    ///
+    /// # Errors
+    /// If one is not known: another cluster would be given it.
     pub fn numbers(&self) -> Result<Vec<u8>> {
-        let labs = self.all()?.into_iter().filter_map(|it| it.lab().ok());
-        Ok(labs.map(|lab| lab.plan.index).collect())
+        self.all()?.iter().map(Profile::number).collect()
     }
 
     /// Removes what an interrupted `delete` left.
@@ -172,6 +175,26 @@ impl Profile {
         )
     }
 
+    /// Its number. Where its description can't be read, its administrator's kubeconfig says it, by
+    /// the address that it leads to.
+    fn number(&self) -> Result<u8> {
+        let failure = match self.lab() {
+            Ok(lab) => return Ok(lab.plan.index),
+            Err(failure) => failure,
+        };
+        let kubeconfig = self.folder.join("kubeconfig/admin.kubeconfig");
+        let text = fs::read_to_string(kubeconfig).unwrap_or_default();
+        number_in(&text).ok_or_else(|| {
+            let why = format!(
+                "the description of cluster {} can't be read, so that its number might be taken: {}",
+                self.name, failure.why
+            );
+            let tool = call::tool();
+            Failure::new("choose a number", why)
+                .way_out(format!("delete it: {tool} delete --profile {}", self.name))
+        })
+    }
+
     /// Removes its folder. Whoever is interrupted leaves it under a name that is no cluster's.
     pub fn remove_folder(&self) -> Result<()> {
         let what = || format!("remove {}", self.folder.display());
@@ -214,6 +237,14 @@ impl Profile {
     }
 }
 
+/// The number of the cluster that a kubeconfig leads to.
+fn number_in(kubeconfig: &str) -> Option<u8> {
+    (0..=u8::MAX).find(|index| {
+        let address = Plan::of_lab(*index, 0).control_plane().address;
+        kubeconfig.contains(&format!("https://{address}:"))
+    })
+}
+
 /// A cluster's first host and node are called after it: the name is a label of DNS.
 fn check_name(name: &str) -> Result<()> {
     let is_good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -233,7 +264,6 @@ fn check_name(name: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Plan;
 
     fn home() -> (tempfile::TempDir, Home) {
         let folder = tempfile::tempdir().unwrap();
@@ -286,6 +316,20 @@ mod tests {
         assert!(!home.profiles().join(".deleted-x").exists());
         let missing = one.lab().unwrap_err();
         assert_eq!(missing.exit, NOT_FOUND);
+    }
+
+    #[test]
+    fn a_broken_description_gives_no_number_away() {
+        let (_folder, home) = home();
+        make(&home, "one", 10);
+        let two = make(&home, "two", 11);
+        fs::write(two.folder.join("lab.json"), "{\"plan\": {").unwrap();
+        let failure = home.numbers().unwrap_err();
+        assert!(failure.way_out.unwrap().ends_with("delete --profile two"));
+        let kubeconfig = "clusters:\n- cluster:\n    server: https://10.88.11.10:6443\n";
+        let file = two.folder.join("kubeconfig/admin.kubeconfig");
+        shell::write_file(&file, kubeconfig.as_bytes(), 0o600).unwrap();
+        assert_eq!(home.numbers().unwrap(), [10, 11]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Hears of every change of what the tunnel depends on.
 
+use std::ops::ControlFlow;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
@@ -7,11 +8,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::state::Kind;
-use crate::api::{Api, text};
+use crate::api::Api;
 use crate::failure::Result;
+use crate::watch::{self, Event};
 
-/// The apiserver has something to say at least every minute, if only that there is nothing new.
-const SILENCE: Duration = Duration::from_secs(150);
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -52,45 +52,19 @@ pub fn follow(api: Api, kind: Kind, news: Sender<News>) {
 
 /// Lists and watches; ends well when nobody listens any more.
 fn listen(api: &Api, kind: Kind, news: &Sender<News>, troubled: &mut bool) -> Result<()> {
-    loop {
-        let mut list = api.get(kind.path())?.unwrap_or_default();
-        let mut version = text(&list["metadata"]["resourceVersion"]).to_owned();
-        let objects = list["items"].take();
-        let objects = objects.as_array().cloned().unwrap_or_default();
-        if news.send(News::Listed(kind, objects)).is_err() {
-            return Ok(());
+    watch::watch(api, kind.path(), None, |event| {
+        let over = matches!(event, Event::Listed(_)) && std::mem::take(troubled);
+        let event = match event {
+            Event::Listed(objects) => News::Listed(kind, objects),
+            Event::Changed(object) => News::Changed(kind, object),
+            Event::Gone(object) => News::Gone(kind, object),
+        };
+        let all = std::iter::once(event).chain(over.then_some(News::Over));
+        let sent: std::result::Result<Vec<()>, _> = all.map(|event| news.send(event)).collect();
+        match sent {
+            Ok(_) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
         }
-        if std::mem::take(troubled) && news.send(News::Over).is_err() {
-            return Ok(());
-        }
-        // A watch ends by itself now and then, and goes on where it was.
-        while !version.is_empty() {
-            let path = format!(
-                "{}?watch=1&allowWatchBookmarks=true&resourceVersion={version}",
-                kind.path()
-            );
-            for line in api.lines(&path, SILENCE)? {
-                let Ok(mut event) = serde_json::from_str::<Value>(&line?) else {
-                    // It broke off in the middle of a line.
-                    break;
-                };
-                let object = event["object"].take();
-                let news = match text(&event["type"]) {
-                    "ADDED" | "MODIFIED" => Some(News::Changed(kind, object.clone())),
-                    "DELETED" => Some(News::Gone(kind, object.clone())),
-                    "BOOKMARK" => None,
-                    // Too old, most likely: from the start.
-                    _ => {
-                        version.clear();
-                        break;
-                    }
-                }
-                .map_or(Ok(()), |change| news.send(change));
-                if news.is_err() {
-                    return Ok(());
-                }
-                version = text(&object["metadata"]["resourceVersion"]).to_owned();
-            }
-        }
-    }
+    })
+    .map(|_| ())
 }
