@@ -4,6 +4,7 @@
 use crate::cluster;
 use crate::dashboard::{Dashboard, Viewers, session_of};
 use crate::flags;
+use crate::logins::Source;
 use crate::metrics;
 use crate::router;
 use axum::Router;
@@ -99,11 +100,13 @@ impl AddOn {
 impl Service for AddOn {
     type Body = Body;
 
-    async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, peer: Peer, mut request: Request<Incoming>) -> Response<Body> {
         // Where connections are scarce, those of strangers are closed first.
         if let Some(user) = self.user(&request) {
             peer.prove(&user);
         }
+        let source = Source::of(peer.address.ip());
+        request.extensions_mut().insert(source);
         let answer = self.router.clone().oneshot(request.map(Body::new)).await;
         answer.unwrap_or_else(|never| match never {})
     }

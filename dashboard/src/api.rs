@@ -34,16 +34,32 @@ pub async fn read<T: DeserializeOwned>(client: &Client, uri: &str) -> Result<T, 
     parsed(&get(client, uri, JSON).await?)
 }
 
-/// Who the API server says the viewer is: `username`, `groups` and more.
+/// Who the API server says the viewer is: `username`, `groups` and more. One that does not say
+/// (Kubernetes before 1.27) knows them at least.
 ///
 /// # Errors
 /// 401 if it does not know them.
 pub async fn who_am_i(client: &Client) -> Result<Value, Failure> {
-    let body = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-    let answer = ask(client, Method::POST, path, JSON, body.to_string().into()).await?;
-    let review: Value = parsed(&answer)?;
-    Ok(review["status"]["userInfo"].clone())
+    for version in ["v1", "v1beta1"] {
+        let group = format!("authentication.k8s.io/{version}");
+        let body = json!({"apiVersion": group, "kind": "SelfSubjectReview"});
+        let path = format!("/apis/{group}/selfsubjectreviews");
+        match create(client, &path, &body).await {
+            Err(failure) if failure.code() == StatusCode::NOT_FOUND => {}
+            review => return Ok(review?["status"]["userInfo"].clone()),
+        }
+    }
+    // Whoever is authenticated may ask that, and nobody else.
+    let body = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": "default"}});
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews";
+    create(client, path, &body).await?;
+    Ok(json!({"username": "(this Kubernetes does not say)", "groups": ["system:authenticated"]}))
+}
+
+async fn create(client: &Client, path: &str, object: &Value) -> Result<Value, Failure> {
+    let body = object.to_string().into();
+    parsed(&ask(client, Method::POST, path, JSON, body).await?)
 }
 
 /// Begins to read what is at a path: the answer's head is there, its body comes.

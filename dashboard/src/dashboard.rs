@@ -2,6 +2,7 @@
 
 use crate::cluster::{self, Cluster};
 use crate::failure::Failure;
+use crate::logins::Logins;
 use crate::origin::Served;
 use crate::sessions::Sessions;
 use crate::viewer::Viewer;
@@ -10,15 +11,11 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode, header};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// The cookie with the session's identifier. By its name browsers take it over HTTPS alone, from
 /// this host alone, for all paths of it.
 pub const COOKIE: &str = "__Host-hardway-dashboard";
-
-/// How many may log in at once.
-const LOGINS: usize = 8;
 
 /// Who may view.
 pub enum Viewers {
@@ -37,7 +34,7 @@ pub struct Dashboard {
     /// Under which names it may be asked.
     pub served: Served,
     /// Turns of those who log in.
-    pub logins: Semaphore,
+    pub logins: Logins,
 }
 
 impl Dashboard {
@@ -51,7 +48,7 @@ impl Dashboard {
             cluster,
             viewers: Viewers::User(viewer),
             served: Served::Locally(port),
-            logins: Semaphore::new(LOGINS),
+            logins: Logins::default(),
         }))
     }
 
@@ -61,7 +58,7 @@ impl Dashboard {
             cluster,
             viewers: Viewers::LoggedIn(Mutex::default()),
             served: Served::UnderAnyName,
-            logins: Semaphore::new(LOGINS),
+            logins: Logins::default(),
         })
     }
 

@@ -17,6 +17,7 @@ pub mod headers;
 pub mod live;
 pub mod local;
 mod local_health;
+pub mod logins;
 pub mod metrics;
 pub mod origin;
 pub mod pass_through;

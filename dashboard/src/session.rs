@@ -4,8 +4,10 @@ use crate::api;
 use crate::body;
 use crate::dashboard::{COOKIE, Dashboard, Viewers, session_of};
 use crate::failure::{Failure, json};
+use crate::logins::Source;
 use crate::sessions::LIFE;
 use crate::viewer::Viewer;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -13,14 +15,10 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 /// Tokens are a few kilobytes.
 const LONGEST: usize = 64 << 10;
-/// How long somebody who logs in waits for others who do.
-const TURN: Duration = Duration::from_secs(10);
 
 /// `GET /session`.
 pub async fn show(State(dashboard): State<Arc<Dashboard>>, headers: HeaderMap) -> Response {
@@ -75,15 +73,6 @@ async fn describe(
     })
 }
 
-/// A turn to ask the API server about a token.
-async fn turn(logins: &Semaphore) -> Result<SemaphorePermit<'_>, Failure> {
-    let turn = tokio::time::timeout(TURN, logins.acquire()).await;
-    turn.ok().and_then(Result::ok).ok_or_else(|| {
-        let message = "too many log in at once: try again in a moment";
-        Failure::new(StatusCode::TOO_MANY_REQUESTS, message)
-    })
-}
-
 #[derive(Deserialize)]
 struct Login {
     token: String,
@@ -92,13 +81,15 @@ struct Login {
 /// `POST /session`.
 ///
 /// # Errors
-/// 401 if the API server does not know the token; 405 where nobody logs in.
+/// 401 if the API server does not know the token; 405 where nobody logs in; 429 if too many do.
 pub async fn log_in(
     State(dashboard): State<Arc<Dashboard>>,
+    source: Option<Extension<Source>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
-    let Viewers::LoggedIn(sessions) = &dashboard.viewers else {
+    let (Viewers::LoggedIn(sessions), Some(Extension(source))) = (&dashboard.viewers, source)
+    else {
         let message = "this dashboard has its user's credentials: nobody logs in";
         return Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, message));
     };
@@ -106,8 +97,7 @@ pub async fn log_in(
     let body = body::read(body, LONGEST).await?;
     let Login { token } = serde_json::from_slice(&body)
         .map_err(|error| bad(format!("want {{\"token\": …}}: {error}")))?;
-    // Nobody has proven anything yet: strangers are let ask the API server a few at a time.
-    let turn = turn(&dashboard.logins).await?;
+    let turn = dashboard.logins.turn(source).await?;
     let client = dashboard
         .cluster
         .client_of(token.trim())
@@ -156,24 +146,5 @@ fn set_cookie(response: &mut Response, value: &str) {
     let cookie = format!("{COOKIE}={value}; Path=/; Secure; HttpOnly; SameSite=Strict");
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn who_logs_in_waits_for_others_but_not_for_ever() {
-        let logins = Semaphore::new(1);
-        let first = turn(&logins).await.unwrap();
-        let (second, ()) = tokio::join!(turn(&logins), async move {
-            tokio::time::sleep(TURN / 2).await;
-            drop(first);
-        });
-        let second = second.unwrap();
-        let late = turn(&logins).await.unwrap_err();
-        assert_eq!(late.code(), StatusCode::TOO_MANY_REQUESTS);
-        drop(second);
     }
 }

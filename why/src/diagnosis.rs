@@ -58,6 +58,8 @@ pub enum Source {
     Event(String),
     /// The log of a container.
     Log(String),
+    /// What a server answered to a question, by what was asked for.
+    Answer(String),
     /// Found by comparing several objects.
     Comparison,
 }

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::causes::dns;
 use crate::cluster::Cluster;
 use crate::diagnosis::Subject;
 use crate::explain::reach;
 use crate::object::{Json, Object};
-use crate::snapshot::{LogRequest, Snapshot};
+use crate::snapshot::{DnsRequest, LogRequest, Snapshot};
 
 /// A further request; its answer is put into the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub enum FollowUp {
         /// The namespace.
         namespace: String,
     },
+    /// What a DNS server answers, for [`Snapshot::put_dns`].
+    Dns(DnsRequest),
 }
 
 /// What is worth being asked for one subject, or for all; at most 20 requests.
@@ -41,6 +44,10 @@ pub fn follow_ups(snapshot: &Snapshot, subject: Option<&Subject>) -> Vec<FollowU
         .flat_map(|object| match object.kind {
             "Pod" => logs(object),
             "Namespace" => remaining(object),
+            "Service" => dns::requests(&cluster, object)
+                .into_iter()
+                .map(FollowUp::Dns)
+                .collect(),
             _ => Vec::new(),
         })
         .collect();

@@ -2,8 +2,9 @@
 //!
 //! The engine does no I/O. Who uses it reads the lists that [`needs`] (or [`everything`]) names
 //! into a [`Snapshot`], says there also what could not be read, asks [`follow_ups`] what else
-//! is worth a request (logs of containers that crash, objects that hold a namespace), and then
-//! calls [`explain`] for one object or [`problems`] for all.
+//! is worth a request (logs of containers that crash, objects that hold a namespace, answers of DNS
+//! servers), and then calls [`explain`] for one object or [`problems`] for all. [`reading`] does
+//! the reading for whoever can ask an API server for a path.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -23,11 +24,13 @@
 
 mod causes;
 mod cluster;
+mod condense;
 mod diagnosis;
 mod explain;
 mod finding;
 mod follow_up;
 mod object;
+pub mod reading;
 mod relations;
 mod resources;
 mod snapshot;
@@ -38,8 +41,9 @@ mod words;
 mod fixtures;
 
 pub use causes::{CAUSES, Cause};
+pub use condense::condense;
 pub use diagnosis::{Diagnosis, Evidence, Explanation, Remedy, Severity, Source, Subject, Unread};
 pub use explain::{NotExplained, explain, problems};
 pub use follow_up::{FollowUp, follow_ups};
 pub use resources::{Resource, everything, needs, resource};
-pub use snapshot::{Certificate, Listing, LogRequest, Snapshot};
+pub use snapshot::{Certificate, DnsAnswer, DnsOutcome, DnsRequest, Listing, LogRequest, Snapshot};

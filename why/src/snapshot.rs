@@ -1,6 +1,7 @@
 //! What was read of a cluster, and what was not.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -42,6 +43,42 @@ impl LogRequest {
     pub const LINES: i64 = 10;
 }
 
+/// A DNS server of the cluster that is worth being asked itself, for [`DnsRequest::NAME`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DnsRequest {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The port of the pod at which it answers over TCP.
+    pub port: u16,
+}
+
+impl DnsRequest {
+    /// The name that every cluster has, in the domain that most have.
+    pub const NAME: &str = "kubernetes.default.svc.cluster.local";
+}
+
+/// What a DNS server answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsAnswer {
+    /// The response code (RFC 1035, 4.1.1): 0 without an error, 3 for a name that isn't there.
+    pub code: u16,
+    /// The addresses of the name.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// What came of asking a DNS server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DnsOutcome {
+    /// It answered.
+    Answered(DnsAnswer),
+    /// It was reached, or should have been, and did not answer.
+    Silent(String),
+    /// It could not be asked, for reasons that are not its own.
+    NotAsked(String),
+}
+
 /// A certificate that the cluster or its user depends on and that is in no API object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
@@ -64,6 +101,7 @@ pub struct Snapshot {
     pub(crate) lists: BTreeMap<String, Entry>,
     pub(crate) logs: BTreeMap<LogRequest, Result<String, String>>,
     pub(crate) certificates: Vec<Certificate>,
+    pub(crate) dns: BTreeMap<DnsRequest, DnsOutcome>,
 }
 
 impl Snapshot {
@@ -74,6 +112,7 @@ impl Snapshot {
             lists: BTreeMap::new(),
             logs: BTreeMap::new(),
             certificates: Vec::new(),
+            dns: BTreeMap::new(),
         }
     }
 
@@ -101,25 +140,50 @@ impl Snapshot {
         self.logs.insert(request, lines);
     }
 
+    /// Says what came of asking a DNS server.
+    pub fn put_dns(&mut self, request: DnsRequest, outcome: DnsOutcome) {
+        self.dns.insert(request, outcome);
+    }
+
+    /// Why nothing at all was read; nothing where a list was.
+    pub fn reads_nothing(&self) -> Option<&str> {
+        let mut reason = None;
+        for entry in self.lists.values() {
+            match &entry.listing {
+                Listing::Read(_) => return None,
+                Listing::Forbidden(why) | Listing::Failed(why) => reason = Some(why.as_str()),
+                Listing::NotServed => {}
+            }
+        }
+        reason
+    }
+
     /// Says when a certificate ends that is in no API object.
     pub fn put_certificate(&mut self, certificate: Certificate) {
         self.certificates.push(certificate);
     }
 
-    /// Which of these resources could not be read, and why.
+    /// Which of these resources could not be read, and why; and the DNS servers, if one could not
+    /// be asked.
     pub fn unread<'a>(&self, resources: impl IntoIterator<Item = &'a Resource>) -> Vec<Unread> {
         let why = |name: &str| match &self.lists.get(name)?.listing {
             Listing::Forbidden(reason) | Listing::Failed(reason) => Some(reason.clone()),
             Listing::Read(_) | Listing::NotServed => None,
         };
-        resources
-            .into_iter()
-            .filter_map(|resource| {
-                let resource = resource.to_string();
-                let reason = why(&resource)?;
-                Some(Unread { resource, reason })
-            })
-            .collect()
+        let lists = resources.into_iter().filter_map(|resource| {
+            let resource = resource.to_string();
+            let reason = why(&resource)?;
+            Some(Unread { resource, reason })
+        });
+        // One for all of them.
+        let dns = self.dns.values().find_map(|outcome| match outcome {
+            DnsOutcome::NotAsked(reason) => Some(Unread {
+                resource: "answers of the cluster's DNS".to_owned(),
+                reason: reason.clone(),
+            }),
+            DnsOutcome::Answered(_) | DnsOutcome::Silent(_) => None,
+        });
+        lists.chain(dns).collect()
     }
 }
 

@@ -1,6 +1,5 @@
 //! What is wrong, as it changes: found anew when what the viewer's watches show has changed.
 
-use super::paths::Paths;
 use super::reading;
 use super::turn::Turn;
 use crate::failure::{Failure, json_text};
@@ -8,7 +7,8 @@ use crate::live::message::{Batch, Problems, Selection};
 use crate::live::{Lookers, Watch};
 use crate::viewer::Viewer;
 use bytes::Bytes;
-use hardway_why::{Listing, Resource, Snapshot, Unread, everything, problems};
+use hardway_why::reading::Paths;
+use hardway_why::{Listing, Resource, Snapshot, Unread, condense, everything, problems};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -16,10 +16,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long changes are gathered before all is looked at again.
 const GATHER: Duration = Duration::from_secs(2);
+/// How much longer than it took to look one rests before looking again: in a large cluster that
+/// changes all the time the search takes no more than a tenth of a core.
+const REST: u32 = 9;
 /// Some things are wrong because nothing has changed for a time.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -139,7 +143,7 @@ impl Source {
     /// The same elsewhere, if it is not to be had here.
     fn elsewhere(&self, viewer: &Viewer, changed: &Arc<Notify>) -> Option<Self> {
         let code = self.watch.collection().error()?.code();
-        let paths = self.paths.after(code)?;
+        let paths = self.paths.after(code.as_u16())?;
         Self::watch(viewer, self.resource, paths, changed).ok()
     }
 
@@ -164,10 +168,11 @@ struct Keeper {
 
 impl Keeper {
     async fn keep(mut self) {
+        let mut took = Duration::ZERO;
         loop {
             // Quickly the first time.
             if self.shared.latest.lock().number > 0 {
-                tokio::time::sleep(GATHER).await;
+                tokio::time::sleep(GATHER.max(took * REST)).await;
             }
             let _ = tokio::time::timeout(AGAIN, self.changed.notified()).await;
             for source in &mut self.sources {
@@ -184,12 +189,14 @@ impl Keeper {
                 continue;
             };
             let namespace = self.namespace.clone();
+            let began = Instant::now();
             // Thousands of objects take their time, and pages are not to wait for it.
             let found = tokio::task::spawn_blocking(move || find(states, namespace.as_deref()));
             match found.await {
                 Ok((problems, unread)) => self.publish(problems, unread),
                 Err(error) => tracing::error!(%error, "looking for problems failed"),
             }
+            took = began.elapsed();
         }
     }
 
@@ -217,6 +224,7 @@ fn find(states: Vec<State>, namespace: Option<&str>) -> (Vec<Bytes>, Vec<Unread>
             Ok(texts) => {
                 let objects = texts.iter();
                 let objects = objects.filter_map(|text| serde_json::from_slice::<Value>(text).ok());
+                let objects = objects.map(|object| condense(&resource.kind, object));
                 Listing::Read(objects.map(Arc::new).collect())
             }
             Err(failure) => reading::unread(&failure),

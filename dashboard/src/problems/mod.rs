@@ -1,7 +1,6 @@
 //! What is wrong, and why, by the engine of `hardway why`, from what the viewer may read.
 
 mod findings;
-mod paths;
 mod reading;
 mod turn;
 
@@ -11,11 +10,13 @@ use crate::dashboard::Asking;
 use crate::failure::{Failure, json};
 use axum::extract::Query;
 use axum::response::Response;
+use hardway_why::reading::{further, lists, whole};
 use hardway_why::{
-    Diagnosis, NotExplained, Snapshot, Subject, Unread, everything, explain, follow_ups, needs,
-    problems, resource,
+    Diagnosis, NotExplained, Snapshot, Subject, Unread, condense, everything, explain, follow_ups,
+    needs, problems, resource,
 };
 use http::StatusCode;
+use reading::AsViewer;
 use serde::{Deserialize, Serialize};
 use turn::{Turn, think};
 
@@ -40,9 +41,11 @@ struct Found {
 pub async fn all(Asking(viewer): Asking, Query(asked): Query<Where>) -> Result<Response, Failure> {
     let _turn = Turn::soon(&viewer).await?;
     let namespace = Some(asked.namespace).filter(|it| !it.is_empty());
-    let read = reading::lists(&viewer.client, everything(), namespace.as_deref());
-    let (mut snapshot, further) = think(read.await?, |it| follow_ups(it, None)).await?;
-    reading::further(&viewer.client, &mut snapshot, further).await;
+    let api = AsViewer(&viewer.client);
+    let read = lists(&api, everything(), namespace.as_deref(), condense).await;
+    let read = read.map_err(|refusal| reading::failure(&refusal))?;
+    let (mut snapshot, requests) = think(read, |it| follow_ups(it, None)).await?;
+    further(&api, &mut snapshot, requests).await;
     let find = move |snapshot: &Snapshot| Found {
         problems: problems(snapshot, namespace.as_deref()),
         unread: snapshot.unread(everything()),
@@ -76,10 +79,12 @@ pub async fn why(Asking(viewer): Asking, Query(asked): Query<Which>) -> Result<R
     }
     let namespace = subject.namespace.as_deref();
     let _turn = Turn::soon(&viewer).await?;
-    let read = reading::lists(&viewer.client, needs(&asked.kind), namespace);
+    let api = AsViewer(&viewer.client);
+    let read = lists(&api, needs(&asked.kind), namespace, whole).await;
+    let read = read.map_err(|refusal| reading::failure(&refusal))?;
     let of = subject.clone();
-    let (mut snapshot, further) = think(read.await?, move |it| follow_ups(it, Some(&of))).await?;
-    reading::further(&viewer.client, &mut snapshot, further).await;
+    let (mut snapshot, requests) = think(read, move |it| follow_ups(it, Some(&of))).await?;
+    further(&api, &mut snapshot, requests).await;
     let (_, explained) = think(snapshot, move |it| explain(it, &subject)).await?;
     match explained {
         Ok(explanation) => Ok(json(StatusCode::OK, &explanation)),

@@ -11,6 +11,7 @@ mod containers;
 mod crash;
 mod create;
 mod deleting;
+pub(crate) mod dns;
 mod image;
 mod ingress;
 mod job;
@@ -59,6 +60,7 @@ pub static CAUSES: &[Cause] = &[
     create::CAUSE,
     job::CAUSE,
     service::CAUSE,
+    dns::CAUSE,
     ingress::CAUSE,
     claim::CAUSE,
     quota::CAUSE,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hardway_why::Certificate;
+use hardway_why::reading::{Api, Refusal};
+use hardway_why::{Certificate, DnsOutcome, DnsRequest};
 use kube::client::ConfigExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -13,6 +14,7 @@ use rustls_pki_types::ServerName;
 use serde_json::Value;
 
 use crate::Failure;
+use crate::dns;
 use crate::options::Options;
 
 /// A cluster that answers.
@@ -21,13 +23,16 @@ pub struct Cluster {
     config: Config,
 }
 
-/// An answer that is no success.
-#[derive(Debug)]
-pub struct Refusal {
-    /// The HTTP status, if there was an answer.
-    pub code: Option<u16>,
-    /// The API server's words, or those of the connection.
-    pub why: String,
+impl Api for Cluster {
+    async fn get(&self, path: &str, accept: &'static str) -> Result<Vec<u8>, Refusal> {
+        let request = request(path, accept)?;
+        let text = self.client.request_text(request).await.map_err(refusal)?;
+        Ok(text.into_bytes())
+    }
+
+    async fn ask_dns(&self, request: &DnsRequest) -> Option<DnsOutcome> {
+        Some(dns::ask(&self.client, request).await)
+    }
 }
 
 impl Cluster {
@@ -68,15 +73,9 @@ impl Cluster {
     }
 
     /// Asks for a path; the answer is JSON.
-    pub async fn get(&self, path: &str, accept: &str) -> Result<Value, Refusal> {
+    pub async fn json(&self, path: &str, accept: &str) -> Result<Value, Refusal> {
         let request = request(path, accept)?;
         self.client.request(request).await.map_err(refusal)
-    }
-
-    /// Asks for a path; the answer is text.
-    pub async fn text(&self, path: &str) -> Result<String, Refusal> {
-        let request = request(path, "*/*")?;
-        self.client.request_text(request).await.map_err(refusal)
     }
 
     /// Certificates on the way: the user's own and the API server's.
@@ -137,18 +136,23 @@ fn refusal(error: kube::Error) -> Refusal {
             code: Some(status.code),
             why: status.message.clone(),
         },
-        error => {
-            // The chain ends with what really happened.
-            let mut why = error.to_string();
-            let mut source = std::error::Error::source(&error);
-            while let Some(next) = source {
-                let text = next.to_string();
-                if !why.contains(&text) {
-                    why = format!("{why}: {text}");
-                }
-                source = next.source();
-            }
-            Refusal { code: None, why }
-        }
+        error => Refusal {
+            code: None,
+            why: with_causes(&error),
+        },
     }
+}
+
+/// An error with its causes: the chain ends with what really happened.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut why = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        let text = next.to_string();
+        if !why.contains(&text) {
+            why = format!("{why}: {text}");
+        }
+        source = next.source();
+    }
+    why
 }

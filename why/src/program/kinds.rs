@@ -64,7 +64,7 @@ pub async fn find(cluster: &Cluster, word: &str) -> Result<Resource, Failure> {
 async fn discover(cluster: &Cluster) -> Result<Vec<Served>, Failure> {
     let mut all = Vec::new();
     for path in ["/api", "/apis"] {
-        let document = cluster.get(path, AGGREGATED).await.map_err(|refusal| {
+        let document = cluster.json(path, AGGREGATED).await.map_err(|refusal| {
             Failure::new(
                 format!("ask {} what it serves", cluster.url()),
                 refusal.why,
@@ -81,7 +81,7 @@ async fn discover(cluster: &Cluster) -> Result<Vec<Served>, Failure> {
                         group => format!("/apis/{group}/{version}"),
                     };
                     // A group whose server is away is left out.
-                    let list = cluster.get(&path, "application/json").await;
+                    let list = cluster.json(&path, "application/json").await;
                     all.extend(list.iter().flat_map(|list| plain(&group, &version, list)));
                 }
             }

@@ -1,6 +1,7 @@
 //! The `hardway-why` process: reads what the engine needs, and shows what it finds.
 
 mod connection;
+mod dns;
 mod kinds;
 mod options;
 mod printable;
@@ -83,8 +84,7 @@ async fn all(
     output: Output,
 ) -> Result<ExitCode, Failure> {
     let resources: Vec<Resource> = hardway_why::everything().to_vec();
-    let mut snapshot = cluster.snapshot(&resources, namespace).await?;
-    reading::follow_up(cluster, &mut snapshot, None).await;
+    let snapshot = reading::read(cluster, &resources, namespace, None).await?;
     let found = problems(&snapshot, namespace);
     let unread = snapshot.all_unread();
     match output {
@@ -110,8 +110,7 @@ async fn one(
     if resource(&kind.kind).is_none() {
         resources.push(kind.clone());
     }
-    let mut snapshot = cluster.snapshot(&resources, namespace).await?;
-    reading::follow_up(cluster, &mut snapshot, Some(&subject)).await;
+    let snapshot = reading::read(cluster, &resources, namespace, Some(&subject)).await?;
     let told = explain(&snapshot, &subject).map_err(|error| match &error {
         NotExplained::Missing { .. } => {
             let list = format!("kubectl get {}", kind.plural);

@@ -154,6 +154,7 @@ fn place(source: &Source) -> String {
         Source::Condition(kind) => format!("condition {kind}"),
         Source::Event(reason) => format!("event {reason}"),
         Source::Log(container) => format!("log of {container}"),
+        Source::Answer(question) => format!("answer to {question}"),
         Source::Comparison => "compared".to_owned(),
     }
 }

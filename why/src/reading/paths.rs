@@ -1,7 +1,6 @@
 //! Where a list is that the engine asks for. Pure.
 
-use hardway_why::Resource;
-use http::StatusCode;
+use crate::resources::Resource;
 
 /// Kinds of which those of all namespaces matter even if one is asked about: everybody's pods
 /// take what nodes have, and others' Services stand behind webhooks and APIs.
@@ -41,14 +40,14 @@ impl Paths {
         self.paths.first().map_or("", String::as_str)
     }
 
-    /// What is left to try when the first one was refused with a code; none if that was the last
+    /// What is left to try when the first one was refused with an HTTP status; none if that was the last
     /// word.
-    pub fn after(&self, code: StatusCode) -> Option<Self> {
+    pub fn after(&self, code: u16) -> Option<Self> {
         let again = match code {
             // Another version of it may be served.
-            StatusCode::NOT_FOUND => true,
+            404 => true,
             // Who may not read all may still read those of the namespace.
-            StatusCode::FORBIDDEN => self.everywhere,
+            403 => self.everywhere,
             _ => false,
         };
         (again && self.paths.len() > 1).then(|| Self {
@@ -61,25 +60,25 @@ impl Paths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hardway_why::resource;
+    use crate::resources::resource;
 
     #[test]
     fn pods_are_everybodys_and_may_be_ones_own() {
         let pods = Paths::new(resource("Pod").unwrap(), Some("a"));
         assert_eq!(pods.first(), "/api/v1/pods");
-        let own = pods.after(StatusCode::FORBIDDEN).unwrap();
+        let own = pods.after(403).unwrap();
         assert_eq!(own.first(), "/api/v1/namespaces/a/pods");
-        assert_eq!(own.after(StatusCode::FORBIDDEN), None);
-        assert_eq!(pods.after(StatusCode::SERVICE_UNAVAILABLE), None);
+        assert_eq!(own.after(403), None);
+        assert_eq!(pods.after(503), None);
     }
 
     #[test]
     fn older_versions_are_tried_where_the_newer_is_not_served() {
         let jobs = Paths::new(resource("CronJob").unwrap(), Some("a"));
         assert_eq!(jobs.first(), "/apis/batch/v1/namespaces/a/cronjobs");
-        let beta = jobs.after(StatusCode::NOT_FOUND).unwrap();
+        let beta = jobs.after(404).unwrap();
         assert_eq!(beta.first(), "/apis/batch/v1beta1/namespaces/a/cronjobs");
-        assert_eq!(jobs.after(StatusCode::FORBIDDEN), None);
+        assert_eq!(jobs.after(403), None);
     }
 
     #[test]
