@@ -8,6 +8,7 @@ use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 /// Why a cluster can't be asked.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,9 @@ pub enum Error {
     #[error("the cluster has no kind {0:?}: `kubectl api-resources` lists those that it has")]
     Kind(String),
 }
+
+/// How long a connection to one of several apiservers may take.
+const CONNECT: Duration = Duration::from_secs(3);
 
 /// A kind of objects, as discovery tells of it.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +76,7 @@ impl Kind {
 /// A cluster, as whoever asks.
 pub struct Cluster {
     client: Client,
+    config: Config,
     namespace: String,
     kinds: Vec<Kind>,
 }
@@ -97,10 +102,11 @@ impl Cluster {
         config.read_timeout = None;
         let namespace = arguments.namespace.clone();
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config)?;
+        let client = Client::try_from(config.clone())?;
         let kinds = kinds(&client).await?;
         Ok(Self {
             client,
+            config,
             namespace,
             kinds,
         })
@@ -109,6 +115,39 @@ impl Cluster {
     /// What requests are sent with.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// All apiservers: their addresses, as the endpoints of the Service `kubernetes` in the
+    /// namespace `default` name them, and what requests are sent to them with. None where these
+    /// can't be read.
+    pub async fn apiservers(&self) -> Vec<(String, Result<Client, kube::Error>)> {
+        let kubernetes = Object {
+            resource: "services".to_owned(),
+            namespace: "default".to_owned(),
+            name: "kubernetes".to_owned(),
+        };
+        let slices = self.slices(&kubernetes).await;
+        let addresses = addresses(&slices).into_iter();
+        addresses
+            .map(|address| {
+                let client = self.client_of(&address);
+                (address, client)
+            })
+            .collect()
+    }
+
+    /// What requests are sent with to the apiserver at an address.
+    fn client_of(&self, address: &str) -> Result<Client, kube::Error> {
+        let url = format!("https://{address}/").parse();
+        let mut config = self.config.clone();
+        config.cluster_url = url.map_err(|error: http::uri::InvalidUri| {
+            kube::Error::HttpError(http::Error::from(error))
+        })?;
+        config.connect_timeout = Some(CONNECT);
+        // Every apiserver has it, whatever its address.
+        let name = || "kubernetes.default.svc".to_owned();
+        config.tls_server_name.get_or_insert_with(name);
+        Client::try_from(config)
     }
 
     /// The object of that kind and name.
@@ -254,6 +293,31 @@ impl Cluster {
     }
 }
 
+/// The addresses of endpoints with the port that is called `https`.
+fn addresses(slices: &[Value]) -> Vec<String> {
+    let mut all = Vec::new();
+    for slice in slices {
+        let ports = slice["ports"].as_array().into_iter().flatten();
+        let mut ports = ports.filter(|port| port["name"] == "https");
+        let Some(port) = ports.find_map(|port| port["port"].as_u64()) else {
+            continue;
+        };
+        let endpoints = slice["endpoints"].as_array().into_iter().flatten();
+        let texts = endpoints.flat_map(|it| it["addresses"].as_array().into_iter().flatten());
+        all.extend(
+            texts
+                .filter_map(Value::as_str)
+                .map(|address| match address.contains(':') {
+                    true => format!("[{address}]:{port}"),
+                    false => format!("{address}:{port}"),
+                }),
+        );
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
 /// Those of the objects that the one with this UID owns, and what these own, with how many
 /// owners are between. Each is met once, for objects may own each other.
 fn descendants(all: &[(&str, Value)], uid: &str) -> Vec<(Object, String, usize)> {
@@ -375,6 +439,24 @@ mod tests {
             "/apis/apps/v1/namespaces/shop/deployments/web"
         );
         assert_eq!(kind.path("", ""), "/apis/apps/v1/deployments");
+    }
+
+    #[test]
+    fn apiservers_are_where_the_slices_say() {
+        let slice = |addresses: &[&str], port: &str| {
+            json!({"ports": [{"name": port, "port": 6443}],
+                "endpoints": [{"addresses": addresses}]})
+        };
+        let slices = [
+            slice(&["10.0.0.2"], "https"),
+            slice(&["10.0.0.1", "fd00::1"], "https"),
+            slice(&["10.0.0.9"], "other"),
+            json!({"endpoints": null}),
+        ];
+        assert_eq!(
+            addresses(&slices),
+            ["10.0.0.1:6443", "10.0.0.2:6443", "[fd00::1]:6443"]
+        );
     }
 
     #[test]

@@ -84,8 +84,13 @@ pub async fn follow(arguments: &Arguments) -> Result<End, Error> {
     };
     let command = Followed::of(arguments)?;
     let mut output = Output::new(arguments);
-    let (lines, has_steps) = match feed::steps(cluster.client()).await {
-        Ok(lines) => (lines, true),
+    let (lines, has_steps) = match feed::steps(&cluster).await {
+        Ok(feed) => {
+            for note in &feed.notes {
+                output.note(note);
+            }
+            (feed.lines, true)
+        }
         Err(missing) => {
             output.note(&missing_steps(missing)?);
             (events::lines(&cluster), false)
@@ -196,6 +201,10 @@ impl Following<'_> {
                     }
                     Some(Ok(Line::Lost { count })) => {
                         output.note(&format!("{count} steps came too fast and are missing"));
+                        None
+                    }
+                    Some(Ok(Line::Away { address, why })) => {
+                        output.note(&format!("the apiserver at {address} tells no more: {why}"));
                         None
                     }
                     Some(Ok(Line::Unknown)) => None,

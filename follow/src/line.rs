@@ -20,6 +20,14 @@ pub enum Line {
         /// How many.
         count: u64,
     },
+    /// One of several apiservers says no more: nobody sends this.
+    #[serde(skip)]
+    Away {
+        /// Which.
+        address: String,
+        /// Why.
+        why: String,
+    },
     /// What a later version sends.
     #[serde(other)]
     Unknown,
