@@ -143,10 +143,12 @@ fn lock(marker: File) -> io::Result<Flock<File>> {
     Flock::lock(marker, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error.into())
 }
 
+/// Writes over what is there, which takes no room: after a reboot the kubelet must come up on a
+/// disk that is full, or nobody would empty it.
 fn rewrite(marker: &mut File, text: &str) -> io::Result<()> {
     marker.rewind()?;
-    marker.set_len(0)?;
     marker.write_all(text.as_bytes())?;
+    marker.set_len(text.len() as u64)?;
     marker.sync_all()
 }
 
@@ -195,6 +197,28 @@ mod tests {
         assert!(again.check().is_ok());
         let marker = fs::read_to_string(path.join(MARKER)).unwrap();
         assert_eq!(marker, "node=worker-1\nboot=boot-2\n");
+    }
+
+    #[test]
+    fn a_full_disk_keeps_no_kubelet_from_starting() {
+        use nix::mount::{MsFlags, mount, umount};
+        let disk = tempfile::tempdir().unwrap();
+        let disk = disk.path();
+        let small = Some("size=64k,mode=0755");
+        match mount(Some("disk"), disk, Some("tmpfs"), MsFlags::empty(), small) {
+            // Only root may mount.
+            Err(nix::errno::Errno::EPERM) => return,
+            outcome => outcome.unwrap(),
+        }
+        let path = disk.join("kubelet");
+        drop(RootDir::claim(&path, "worker-1", "boot-1").unwrap());
+        let mut filler = File::create(disk.join("filler")).unwrap();
+        let full = std::iter::repeat_with(|| filler.write_all(&[1; 512])).find_map(Result::err);
+        let claimed = RootDir::claim(&path, "worker-1", "boot-2").map(|it| it.check().is_ok());
+        drop(filler);
+        umount(disk).unwrap();
+        assert_eq!(full.unwrap().kind(), io::ErrorKind::StorageFull);
+        assert!(claimed.unwrap());
     }
 
     #[test]

@@ -168,10 +168,23 @@ fn tidy_up(path: &Path, keep: usize) -> io::Result<()> {
     }
     for log in logs {
         if log.extension().is_none_or(|e| e != "gz") {
-            compress(&log)?;
+            match compress(&log) {
+                // It stays as it is: a log that isn't put aside for want of room would go on
+                // growing.
+                Err(error) if is_full(&error) => {
+                    tracing::warn!(log = %log.display(), %error, "not compressed");
+                }
+                outcome => outcome?,
+            }
         }
     }
     Ok(())
+}
+
+/// Whether a disk has no room, or its user's share of it is used up.
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 fn compress(log: &Path) -> io::Result<()> {
@@ -190,11 +203,20 @@ fn compress(log: &Path) -> io::Result<()> {
         .create_new(true)
         .mode(0o640)
         .open(&unfinished)?;
+    match pack(&mut source, target).and_then(|()| fs::rename(&unfinished, finished)) {
+        Ok(()) => fs::remove_file(log),
+        Err(error) => {
+            // Where there is no room it would take what is left.
+            let _ = fs::remove_file(unfinished);
+            Err(error)
+        }
+    }
+}
+
+fn pack(source: &mut impl io::Read, target: impl io::Write) -> io::Result<()> {
     let mut encoder = GzEncoder::new(target, Compression::default());
-    io::copy(&mut source, &mut encoder)?;
-    encoder.finish()?;
-    fs::rename(unfinished, finished)?;
-    fs::remove_file(log)
+    io::copy(source, &mut encoder)?;
+    encoder.finish().map(drop)
 }
 
 #[cfg(test)]
@@ -236,6 +258,21 @@ mod tests {
         let packed = File::open(dir.path().join(&left[0])).unwrap();
         GzDecoder::new(packed).read_to_string(&mut text).unwrap();
         assert_eq!(text, "text");
+    }
+
+    #[test]
+    fn what_could_not_be_compressed_is_not_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("0.log.20260102-000000");
+        fs::write(&log, "text").unwrap();
+        // Nothing can be put where a folder is.
+        fs::create_dir_all(with_suffix(&log, "gz").join("full")).unwrap();
+        assert!(compress(&log).is_err());
+        assert_eq!(names(dir.path()).len(), 2, "{:?}", names(dir.path()));
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let error = pack(&mut [1; 100_000].as_slice(), full).unwrap_err();
+        assert!(is_full(&error), "{error}");
+        assert!(!is_full(&io::ErrorKind::NotFound.into()));
     }
 
     #[tokio::test]

@@ -57,8 +57,13 @@ pub(super) fn write(
             .strftime("..%Y_%m_%d_%H_%M_%S.%9f")
             .to_string();
         let new = dir.join(&name);
-        write_files(&new, payload)?;
-        prepare(&new)?;
+        let made = write_files(&new, payload).and_then(|()| prepare(&new));
+        if made.is_err() {
+            // It is tried again; on a full disk, what was begun each time would fill what
+            // others free.
+            let _ = fs::remove_dir_all(&new);
+        }
+        made?;
         let link = dir.join(NEW_DATA);
         remove_file_if_any(&link)?;
         symlink(&name, &link)?;
@@ -205,6 +210,20 @@ mod tests {
         assert!(version(dir.path()).to_string_lossy().starts_with("..20"));
         let mode = fs::metadata(dir.path().join("a")).unwrap().mode();
         assert_eq!(mode & 0o777, 0o640);
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_not_left_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), &[("a", "1")]).unwrap();
+        let entries = || fs::read_dir(dir.path()).unwrap().count();
+        let before = entries();
+        let full = |_: &Path| Err(io::Error::from(ErrorKind::StorageFull));
+        assert!(write(dir.path(), &payload(&[("a", "2")]), full).is_err());
+        // A file where a folder has to be.
+        assert!(put(dir.path(), &[("a", "2"), ("a/b", "3")]).is_err());
+        assert_eq!(entries(), before);
+        assert_eq!(fs::read_to_string(dir.path().join("a")).unwrap(), "1");
     }
 
     #[test]

@@ -80,8 +80,11 @@ impl Output {
         if self.rotation.max_size > 0
             && self.size > 0
             && self.size + length > self.rotation.max_size
+            && let Err(error) = self.rotate()
         {
-            self.rotate()?;
+            // A longer log is better than none. It is tried again after as much.
+            tracing::warn!(path = %self.path.display(), %error, "the audit log is not put aside");
+            self.size = 0;
         }
         if self.torn {
             self.file.write_all(b"\n")?;
@@ -96,7 +99,11 @@ impl Output {
     /// `audit.log` becomes `audit-TIME.log`.
     fn rotate(&mut self) -> io::Result<()> {
         let now = Timestamp::now();
-        std::fs::rename(&self.path, self.rotated(now))?;
+        match std::fs::rename(&self.path, self.rotated(now)) {
+            // The last attempt came so far, and there was no room for a new one.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            outcome => outcome?,
+        }
         *self = Self {
             failing: self.failing,
             ..Self::open(&self.path, self.rotation)?
@@ -173,6 +180,31 @@ mod tests {
         output.file = Output::open(&path, Rotation::default()).unwrap().file;
         assert!(output.write("c\n") && output.write("d\n"));
         assert_eq!(std::fs::read_to_string(path).unwrap(), "\nc\nd\n");
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_put_aside_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("logs/audit.log");
+        std::fs::create_dir(folder.path().join("logs")).unwrap();
+        let rotation = Rotation {
+            max_size: 4,
+            ..Rotation::default()
+        };
+        let mut output = Output::open(&path, rotation).unwrap();
+        assert!(output.write("one\n"));
+        // No file can be made where its folder is missing, as on a disk without inodes.
+        let away = folder.path().join("away");
+        std::fs::rename(folder.path().join("logs"), &away).unwrap();
+        assert!(
+            output.write("two\n"),
+            "it is written into the file that is open"
+        );
+        let log = std::fs::read_to_string(away.join("audit.log")).unwrap();
+        assert_eq!(log, "one\ntwo\n");
+        std::fs::create_dir(folder.path().join("logs")).unwrap();
+        assert!(output.write("three\n"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
     }
 
     #[test]
