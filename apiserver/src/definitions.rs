@@ -72,8 +72,9 @@ pub async fn run(pipeline: Arc<Pipeline>, startup: Arc<Startup>) {
     let mut definitions = Definitions::default();
     let mut retry = RETRY;
     loop {
-        changes.borrow_and_update();
+        let seen = *changes.borrow_and_update();
         let clean = definitions.reconcile(&pipeline, &of).await;
+        pipeline.defined.send_replace(seen);
         let generation = pipeline.registry.snapshot().generation();
         pipeline.aggregation.table_is(generation);
         startup

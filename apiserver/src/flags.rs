@@ -7,8 +7,10 @@ use crate::client_ca::Published;
 use crate::pipeline::{Network, Seats};
 use crate::store::encryption::{Configuration, Encryption};
 use hardway_access::{Admission, audit};
+use hardway_client::channel::Kept;
 use hardway_client::kubeconfig::Pem;
 use hardway_client::{logging, tls};
+use hardway_proto::duration;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -19,9 +21,14 @@ use std::time::Duration;
 #[derive(Clone, Debug, clap::Parser)]
 #[command(name = "hardway-apiserver", version, args_override_self = true, about)]
 pub struct Flags {
-    /// URLs of the etcd servers, with commas between them.
+    /// URLs of the etcd servers, with commas between them; the first one is asked as long as it
+    /// answers. Other members are learned from them.
     #[arg(long, required = true, value_delimiter = ',', value_name = "URL")]
     pub etcd_servers: Vec<String>,
+    /// File to keep the URLs of etcd's members in, so that it can be started with any of them;
+    /// `etcd-servers` in systemd's STATE_DIRECTORY, if that is set.
+    #[arg(long, value_name = "FILE")]
+    pub etcd_servers_file: Option<PathBuf>,
     /// CA that signed etcd's certificate.
     #[arg(long, value_name = "FILE")]
     pub etcd_cafile: Option<PathBuf>,
@@ -84,6 +91,13 @@ pub struct Flags {
     /// Address that other members of the cluster reach this server at.
     #[arg(long, value_name = "IP")]
     pub advertise_address: Option<Ipv4Addr>,
+    /// CA that has signed the certificates of the other apiservers; by default --client-ca-file.
+    #[arg(long, value_name = "FILE")]
+    pub peer_ca_file: Option<PathBuf>,
+    /// For how long requests are still taken after it was told to stop, while clients and
+    /// balancers go elsewhere, e.g. 5s. It is not ready meanwhile.
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = go_duration)]
+    pub shutdown_delay_duration: Duration,
     /// Address to listen on.
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind_address: IpAddr,
@@ -212,6 +226,11 @@ fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
         true => Ok(from..=to),
         false => Err(invalid()),
     }
+}
+
+fn go_duration(text: &str) -> Result<Duration, String> {
+    let duration = duration::parse(text).map_err(|error| error.to_string())?;
+    Duration::try_from(duration).map_err(|_| format!("{text:?} is less than nothing"))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -343,13 +362,22 @@ impl Flags {
             url.parse::<http::Uri>()
                 .map_err(|error| invalid("etcd-servers", format!("{url:?}: {error}")))?;
         }
-        let servers = crate::store::servers(self.etcd_servers.clone(), ca, identity);
+        let servers = crate::store::Servers::new(&self.etcd_servers, ca, identity);
         Ok(crate::store::Options {
             servers: servers
                 .map_err(|error| invalid("etcd-cafile, --etcd-certfile, --etcd-keyfile", error))?,
             event_ttl: self.event_ttl,
             encryption,
+            servers_file: self
+                .etcd_servers_file
+                .clone()
+                .or_else(|| Kept::in_state_directory("etcd-servers")),
         })
+    }
+
+    /// Who has signed the certificates of the other apiservers.
+    pub fn peer_ca(&self) -> &Path {
+        self.peer_ca_file.as_ref().unwrap_or(&self.client_ca_file)
     }
 
     /// What requests take before they are worked on.

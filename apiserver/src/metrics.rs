@@ -175,6 +175,28 @@ static RELOADED: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     )
 });
 
+static CONFIGURATION: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauge(
+        "apiserver_encryption_config_controller_last_config_info",
+        "Which encryption configuration is in effect: the SHA-256 of its file.",
+        &["hash"],
+    )
+});
+static FORMER_CLIENTS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauge(
+        "hardway_apiserver_former_ca_last_request_timestamp_seconds",
+        "When a user last showed a certificate of a CA (by its key id) that doesn't sign any more.",
+        &["user", "authority"],
+    )
+});
+static TOKEN_KEYS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauge(
+        "hardway_apiserver_service_account_key_last_use_timestamp_seconds",
+        "When somebody last showed a token that is signed with a key (by its id).",
+        &["key"],
+    )
+});
+
 static ADMISSION: LazyLock<HistogramVec> = LazyLock::new(|| {
     histogram_of(
         "apiserver_admission_step_admission_duration_seconds",
@@ -319,4 +341,33 @@ pub fn encryption_reload(well: bool) {
     RELOADS.with_label_values(&[status]).inc();
     let now = jiff::Timestamp::now().as_second();
     RELOADED.with_label_values(&[status]).set(now);
+}
+
+/// The encryption configuration with this digest is in effect.
+pub fn encryption_configuration(digest: &[u8]) {
+    CONFIGURATION.reset();
+    let hash = format!("sha256:{}", hex(digest));
+    CONFIGURATION.with_label_values(&[&hash]).set(1);
+}
+
+/// A user has shown a certificate of an authority that doesn't sign any more.
+pub fn former_client(user: &str, authority: &[u8]) {
+    let now = jiff::Timestamp::now().as_second();
+    let gauge = FORMER_CLIENTS.with_label_values(&[user, &hex(authority)]);
+    gauge.set(now);
+}
+
+/// Another authority signs: who is of a former one is noted from now on.
+pub fn forget_former_clients() {
+    FORMER_CLIENTS.reset();
+}
+
+/// Somebody has shown a token that is signed with this key.
+pub fn token_key_used(key: &str) {
+    let now = jiff::Timestamp::now().as_second();
+    TOKEN_KEYS.with_label_values(&[key]).set(now);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,15 +9,16 @@ use crate::policies::{self, PolicyHost};
 use crate::protocols::Protocols;
 use crate::rest::health::{self, Startup};
 use crate::rest::{Documents, Rest};
+use crate::service_account_keys::ServiceAccountKeys;
 use crate::steps::Steps;
 use crate::store::encryption::{Encryption, follow};
 use crate::store::{Store, StoreError, compact_periodically};
 use crate::subresources::Upstreams;
 use crate::webhooks::Webhooks;
-use crate::{bootstrap, client_ca, definitions, fairness, grpc, kubernetes_service};
-use hardway_access::{
-    Admission, Authenticator, Authorizer, Reviews, TokenIssuer, TokenVerifier, audit,
-};
+use crate::witness::Witness;
+use crate::kubernetes_service::Member;
+use crate::{bootstrap, client_ca, definitions, fairness, grpc, space};
+use hardway_access::{Admission, Authenticator, Authorizer, Reviews, audit};
 use hardway_client::expiry::{self, Use};
 use hardway_client::kubeconfig::Pem;
 use hardway_client::serving::{self, Bounds, descriptors};
@@ -55,6 +56,8 @@ pub enum Error {
 pub struct Server {
     listening: serving::Server,
     protocols: Protocols,
+    member: Arc<Member>,
+    shutdown_delay: Duration,
 }
 
 impl Server {
@@ -70,8 +73,8 @@ impl Server {
         let digest = encryption.digest.clone();
         let encryption = Arc::new(Encryption::new(encryption, prefixes(&registry)));
         let etcd = flags.etcd(encryption.clone())?;
-        let verifier = verifier(flags)?.map(Arc::new);
-        let tokens = issuer(flags)?.map(Arc::new);
+        let keys = ServiceAccountKeys::load(flags)?;
+        let (verifier, tokens) = (keys.verifier.clone(), keys.issuer.clone());
         let audit = audit_log(flags)?;
         let seats = flags.seats()?;
         let address = flags.address();
@@ -82,6 +85,7 @@ impl Server {
             .local_addr()
             .map_or(address.port(), |bound| bound.port());
 
+        let servers = etcd.servers.clone();
         let store = Store::open(etcd).await?;
         let stored = registry
             .iter()
@@ -96,8 +100,13 @@ impl Server {
                 follow(&path, digest, encryption, || cache.try_unreadable()).await;
             });
         }
+        task::spawn_critical("service-account-keys", keys.follow());
+        let client_ca = flags.client_ca_file.clone();
+        let witness = Arc::new(Witness::new(&client_ca));
         let authenticator = Authenticator::new(cache.clone(), verifier.clone())
-            .with_bootstrap_tokens(flags.enable_bootstrap_token_auth);
+            .with_bootstrap_tokens(flags.enable_bootstrap_token_auth)
+            .with_witness(witness.clone());
+        task::spawn_critical("witness", async move { witness.follow(&client_ca).await });
         let authenticator = Arc::new(authenticator);
         let authorizer = Arc::new(Authorizer::new(cache.clone()));
         let webhooks = Arc::new(Webhooks::new(cache.clone()));
@@ -123,8 +132,10 @@ impl Server {
             conversion,
             aggregation: Arc::new(Aggregation::new(cache.clone(), flags.front_proxy())),
             steps: Arc::new(Steps::new(flags.advertised().into())),
+            defined: tokio::sync::watch::Sender::new(0),
             cache,
             store,
+            space: Arc::default(),
             authenticator,
             authorizer,
             tokens,
@@ -148,15 +159,18 @@ impl Server {
             }
             None => startup.fairness.store(true, Ordering::Release),
         }
+        task::spawn_critical("etcd-space", space::run(pipeline.clone(), servers));
         watch_certificates(flags);
         let service_ip = flags.service_cluster_ip_range.nth(1);
-        let (behind, ready) = (pipeline.clone(), startup.clone());
+        let peer_ca = Pem::File(flags.peer_ca().to_owned());
+        let member = Arc::new(Member::new(service_ip, advertised, port, peer_ca));
+        let (behind, ready, of) = (pipeline.clone(), startup.clone(), member.clone());
         let published = flags.published();
         task::spawn_critical("bootstrap", async move {
             let missing = bootstrap::run(&behind, &ready).await;
             tokio::join!(
                 bootstrap::retry(&behind, missing),
-                kubernetes_service::run(&behind, service_ip, advertised, port),
+                of.run(&behind),
                 client_ca::run(&behind, &published),
             );
         });
@@ -168,6 +182,8 @@ impl Server {
         let bounds = Bounds::of_descriptors(descriptors());
         Ok(Self {
             listening: serving::Server::new(listener, tls, bounds),
+            member,
+            shutdown_delay: flags.shutdown_delay_duration,
             protocols: Protocols {
                 grpc: grpc::GrpcService::new(pipeline.clone()),
                 rest: Arc::new(Rest {
@@ -185,12 +201,19 @@ impl Server {
         self.listening.address()
     }
 
-    /// Serves until `stop`, then lets what is under way finish.
+    /// Serves until `stop`, and for the delay that flags give it: from then on it is not ready,
+    /// and others take it out of the endpoints. Then it lets what is under way finish.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let rest = self.protocols.rest.clone();
-        let leftovers = self.listening.run(self.protocols, stop).await;
-        rest.startup.stopping.store(true, Ordering::Release);
-        tracing::info!("stopping");
+        let behind = rest.clone();
+        let stopped = async move {
+            stop.await;
+            behind.startup.stopping.store(true, Ordering::Release);
+            tracing::info!("stopping");
+            self.member.leave(&behind.pipeline).await;
+            tokio::time::sleep(self.shutdown_delay).await;
+        };
+        let leftovers = self.listening.run(self.protocols, stopped).await;
         rest.pipeline.cache.stop_watches();
         rest.pipeline.steps.stop();
         if !leftovers.finish(DRAIN).await {
@@ -225,38 +248,6 @@ fn watch_certificates(flags: &Flags) {
 
 fn text(flag: &'static str, path: &std::path::Path) -> Result<String, FlagError> {
     String::from_utf8(read(flag, path)?).map_err(|_| invalid(flag, "the file is no PEM text"))
-}
-
-fn verifier(flags: &Flags) -> Result<Option<TokenVerifier>, FlagError> {
-    let flag = "service-account-key-file";
-    let mut files = flags.service_account_key_file.clone();
-    if files.is_empty() {
-        files.extend(flags.service_account_signing_key_file.clone());
-    }
-    if files.is_empty() {
-        return Ok(None);
-    }
-    let keys: Vec<String> = files
-        .iter()
-        .map(|path| text(flag, path))
-        .collect::<Result<_, _>>()?;
-    TokenVerifier::new(&flags.service_account_issuer, &keys, flags.audiences())
-        .map(Some)
-        .map_err(|error| invalid(flag, error))
-}
-
-fn issuer(flags: &Flags) -> Result<Option<TokenIssuer>, FlagError> {
-    let flag = "service-account-signing-key-file";
-    let Some(path) = &flags.service_account_signing_key_file else {
-        return Ok(None);
-    };
-    TokenIssuer::new(
-        &flags.service_account_issuer,
-        &text(flag, path)?,
-        flags.audiences(),
-    )
-    .map(Some)
-    .map_err(|error| invalid(flag, error))
 }
 
 fn audit_log(flags: &Flags) -> Result<Option<Arc<audit::Log>>, FlagError> {

@@ -1,7 +1,7 @@
 //! The apiserver's verbs, typed ([`Api`]) and untyped ([`DynamicApi`]).
 
 use crate::bearer::Bearer;
-use crate::channel::{self, Connection};
+use crate::channel::{self, Connection, Servers};
 use crate::kubeconfig::Kubeconfig;
 use crate::rest::{LARGEST, Location, Version, raw};
 use crate::tls;
@@ -30,28 +30,45 @@ pub struct Client {
     rest: Sender,
     field_manager: String,
     /// What it was made of; nothing if it was given its channel.
-    config: Option<Arc<Kubeconfig>>,
+    made_of: Option<(Arc<Kubeconfig>, Arc<Servers>)>,
 }
 
 impl Client {
     /// Connects lazily as the kubeconfig's user. `field_manager` is the name
     /// under which writes appear in managedFields.
     pub fn new(config: &Kubeconfig, field_manager: &str) -> Result<Self, tls::Error> {
+        let servers = channel::servers(config)?;
+        Self::of(Arc::new(config.clone()), servers, field_manager)
+    }
+
+    fn of(
+        config: Arc<Kubeconfig>,
+        servers: Arc<Servers>,
+        field_manager: &str,
+    ) -> Result<Self, tls::Error> {
         let bearer = Bearer::of(&config.credentials);
-        let mut client = Self::over(channel::connect(config)?, bearer, field_manager);
-        client.config = Some(Arc::new(config.clone()));
+        let connection = channel::connect_to(servers.clone(), &config)?;
+        let mut client = Self::over(connection, bearer, field_manager);
+        client.made_of = Some((config, servers));
         Ok(client)
     }
 
-    /// The same on a connection of its own, which that runtime keeps going. One
+    /// The apiservers it knows of; `None` if it was given its channel.
+    pub fn servers(&self) -> Option<&Arc<Servers>> {
+        self.made_of.as_ref().map(|(_, servers)| servers)
+    }
+
+    /// The same on a connection of its own, to the same apiservers, which that runtime keeps going. One
     /// that was given its channel stays on it.
     ///
     /// # Errors
     /// If the certificates can't be read any more.
     pub fn on_runtime(&self, runtime: &Handle) -> Result<Self, tls::Error> {
         let _on_it = runtime.enter();
-        match &self.config {
-            Some(config) => Self::new(config, &self.field_manager),
+        match &self.made_of {
+            Some((config, servers)) => {
+                Self::of(config.clone(), servers.clone(), &self.field_manager)
+            }
             None => Ok(self.clone()),
         }
     }
@@ -59,6 +76,12 @@ impl Client {
     /// On a channel made elsewhere (tests).
     pub fn from_channel(channel: Channel, field_manager: &str) -> Self {
         Self::over(channel.into(), Bearer::default(), field_manager)
+    }
+
+    /// Over a connection made elsewhere (tests).
+    #[cfg(test)]
+    pub(crate) fn from_connection(connection: Connection) -> Self {
+        Self::over(connection, Bearer::default(), "test")
     }
 
     /// Over Kubernetes' REST API, also with an apiserver of hardway's (tests).
@@ -82,7 +105,7 @@ impl Client {
             sender: InterceptedService::new(transport, bearer.clone()),
             rest: InterceptedService::new(rest, bearer),
             field_manager: field_manager.into(),
-            config: None,
+            made_of: None,
         }
     }
 

@@ -11,6 +11,7 @@ use hardway_proto::api::{self, EventType, Object, ResourceInfo, Target, WatchEve
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -44,6 +45,7 @@ struct State {
 }
 
 struct Shared {
+    address: SocketAddr,
     state: Mutex<State>,
     /// Revision, and how many times all watches were broken.
     news: watch::Sender<(i64, u32)>,
@@ -192,13 +194,14 @@ impl Fake {
             revision: 1,
             ..State::default()
         };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("the loopback");
+        let address = listener.local_addr().expect("a bound port");
         let fake = Self(Arc::new(Shared {
+            address,
             state: Mutex::new(state),
             news: watch::Sender::new((1, 0)),
             up: watch::Sender::new(true),
         }));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("the loopback");
-        let address = listener.local_addr().expect("a bound port");
         listener.set_nonblocking(true).expect("a socket");
         let _on_it = vital::runtime().enter();
         let listener = TcpListener::from_std(listener).expect("a listener");
@@ -208,6 +211,11 @@ impl Fake {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
         let client = Client::from_channel(endpoint.connect_lazy(), "test");
         (fake, client)
+    }
+
+    /// Where it listens, without TLS.
+    pub fn address(&self) -> SocketAddr {
+        self.0.address
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {

@@ -1,9 +1,10 @@
 //! Command-line flags that every component but the apiserver shares.
 
 use crate::api::Client;
+use crate::channel::Kept;
 use crate::health;
 use crate::kubeconfig::{self, Kubeconfig, Pem};
-use crate::{expiry, logging, steps, task, tls, vital};
+use crate::{apiservers, expiry, logging, steps, task, tls, vital};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,9 +15,13 @@ pub struct Common {
     /// Kubeconfig file with the apiserver's address, its CA and this component's certificate.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: PathBuf,
-    /// Apiservers to use instead of the kubeconfig's one; repeatable, tried in turn.
+    /// Apiservers to use instead of the kubeconfig's one; repeatable.
     #[arg(long = "server", value_name = "URL")]
     pub servers: Vec<String>,
+    /// File to keep the addresses of all apiservers in, as the cluster tells them, so that it can
+    /// be started with any of them; `apiservers` in systemd's STATE_DIRECTORY, if that is set.
+    #[arg(long, value_name = "FILE")]
+    pub apiservers_file: Option<PathBuf>,
     /// Address to serve health and metrics on.
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind_address: IpAddr,
@@ -78,8 +83,14 @@ impl Common {
         let config = self.kubeconfig()?;
         let client = Client::new(&config, field_manager)?;
         expiry::watch_client(&config);
+        apiservers::follow(&client, self.apiservers_file());
         steps::report(client.clone());
         Ok(client)
+    }
+
+    fn apiservers_file(&self) -> Option<PathBuf> {
+        let kept = self.apiservers_file.clone();
+        kept.or_else(|| Kept::in_state_directory("apiservers"))
     }
 
     /// What to serve with, if the flags say so.

@@ -65,6 +65,7 @@ fn config_of(host: &str, port: &str, account: &Path) -> Result<Kubeconfig, Error
         servers: vec![format!("https://{host}:{port}")],
         certificate_authority: Pem::File(file("ca.crt")?),
         credentials: Credentials::TokenFile(file("token")?),
+        behind_service: true,
     })
 }
 

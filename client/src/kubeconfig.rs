@@ -56,6 +56,8 @@ pub struct Kubeconfig {
     pub certificate_authority: Pem,
     /// How the client shows who it is.
     pub credentials: Credentials,
+    /// The one server is the address of a Service, with any number of apiservers behind it.
+    pub behind_service: bool,
 }
 
 /// How a client shows who it is.
@@ -239,6 +241,7 @@ impl Kubeconfig {
                 &cluster.certificate_authority_data,
             )?,
             credentials: credentials(base, user)?,
+            behind_service: false,
         })
     }
 }

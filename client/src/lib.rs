@@ -46,6 +46,7 @@
 //! ```
 
 pub mod api;
+pub mod apiservers;
 mod bearer;
 pub mod certificate;
 pub mod channel;

@@ -1,36 +1,50 @@
-//! Requests that a connection did not take. A server that is about to restart, or that doesn't
-//! know who asks, says goodbye; what comes after that it doesn't look at, so that it may be sent
-//! again over another connection, whatever it asks.
+//! Requests that got no answer. What a connection did not take (a server that is about to restart,
+//! or that doesn't know who asks, says goodbye; what comes after that it doesn't look at) is sent
+//! again over another one, whatever it asks. So is what makes no difference however often it is
+//! asked, when its answer is lost.
 
-use crate::channel::Connection;
+use crate::channel::{Connection, Error};
 use bytes::Bytes;
 use http_body_util::Full;
 use std::time::Duration;
 use tonic::body::Body;
-use tonic::transport::Error;
 use tower::{Service, ServiceExt};
 
 /// Milliseconds before a request that no connection took is sent again.
 const PAUSES: [u64; 4] = [1, 4, 16, 64];
+/// How often a request is sent again whose answer was lost: one that ends every server that sees
+/// it must not go through all of them.
+const LOST: u32 = 2;
 
-/// Sends a request until a connection takes it. That one is closing is known only when its own
-/// task has run: until then one is given the same connection again.
+/// Sends a request until a connection takes it, and, if it `is_repeatable`, answers it. That one
+/// is closing is known only when its own task has run: until then one is given the same
+/// connection again.
 ///
 /// # Errors
 /// If there is no connection, or no answer to what was taken.
 pub(crate) async fn send(
     connection: &mut Connection,
     request: http::Request<Bytes>,
+    is_repeatable: bool,
 ) -> Result<http::Response<Body>, Error> {
-    for pause in PAUSES {
-        match send_once(connection, request.clone()).await {
-            Err(error) if was_not_taken(&error) => {
-                tokio::time::sleep(Duration::from_millis(pause)).await;
+    let mut pauses = PAUSES.into_iter();
+    let mut lost = 0;
+    loop {
+        let error = match send_once(connection, request.clone()).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        if error.was_not_taken() {
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(Duration::from_millis(pause)).await,
+                None => return Err(error),
             }
-            answer => return answer,
+        } else if is_repeatable && error.was_lost() && lost < LOST {
+            lost += 1;
+        } else {
+            return Err(error);
         }
     }
-    send_once(connection, request).await
 }
 
 async fn send_once(
@@ -39,22 +53,6 @@ async fn send_once(
 ) -> Result<http::Response<Body>, Error> {
     let request = request.map(|content| Body::new(Full::new(content)));
     connection.ready().await?.call(request).await
-}
-
-/// Whether the server has not looked at a request: it was not sent any more, or it came after
-/// the last of which the server said, with its goodbye, that it sees to it (RFC 9113, 6.8).
-fn was_not_taken(error: &Error) -> bool {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
-    causes.into_iter().any(|cause| {
-        if let Some(cause) = cause.downcast_ref::<hyper::Error>() {
-            return cause.is_canceled();
-        }
-        let cause = cause.downcast_ref::<h2::Error>();
-        cause.is_some_and(|cause| {
-            let is_goodbye = cause.is_go_away() && cause.is_remote();
-            is_goodbye && cause.reason() == Some(h2::Reason::NO_ERROR)
-        })
-    })
 }
 
 #[cfg(test)]
@@ -123,7 +121,7 @@ mod tests {
             let _ = served.await;
         })
         .await;
-        let answer = send(&mut connection, request).await;
+        let answer = send(&mut connection, request, false).await;
         assert!(answer.is_ok(), "{:?}", answer.err());
     }
 
@@ -150,7 +148,7 @@ mod tests {
         })
         .await;
         for _ in 0..50 {
-            let answer = send(&mut connection, request.clone()).await;
+            let answer = send(&mut connection, request.clone(), false).await;
             assert!(answer.is_ok(), "{:?}", answer.err());
         }
     }

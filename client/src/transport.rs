@@ -84,6 +84,16 @@ fn is_grpc(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
+/// Whether a call of the service `hardway.v1.Api` changes nothing, so that it may be made again
+/// when its answer is lost.
+fn is_read(path: &str) -> bool {
+    let call = path.rsplit('/').next().unwrap_or_default();
+    matches!(
+        call,
+        "Get" | "List" | "Watch" | "Discover" | "WatchStepReaders"
+    )
+}
+
 /// Whether a call was answered by somebody who has no such calls. One who is busy or
 /// about to start says nothing of what it is.
 fn is_foreign(answer: &Response<Body>) -> bool {
@@ -124,7 +134,9 @@ impl Service<Request<Body>> for Transport {
             let (head, body) = request.into_parts();
             let message = body.collect().await?.to_bytes();
             let call = Request::from_parts(head.clone(), message);
-            let answer = send(&mut connection, call.clone()).await?;
+            let is_repeatable = is_read(call.uri().path());
+            let answer = send(&mut connection, call.clone(), is_repeatable).await;
+            let answer = answer.map_err(|error| error.to_status(is_repeatable).to_grpc())?;
             if is_foreign(&answer) {
                 this.note_rest(&connection, &head.headers).await;
                 let call = call.map(|message| Body::new(Full::new(message)));
@@ -260,6 +272,22 @@ mod tests {
         assert!(asked.lock().last().unwrap().starts_with("GET /api/v1"));
     }
 
+    #[test]
+    fn only_reads_are_made_again() {
+        for (call, expected) in [
+            ("Get", true),
+            ("Watch", true),
+            ("Create", false),
+            ("Patch", false),
+        ] {
+            assert_eq!(
+                is_read(&format!("/hardway.v1.Api/{call}")),
+                expected,
+                "{call}"
+            );
+        }
+    }
+
     #[tokio::test]
     async fn who_is_not_ready_is_neither() {
         let answers = Arc::new(Mutex::new(starting as Answers));
@@ -278,7 +306,7 @@ mod tests {
         let answers = Arc::new(Mutex::new(kubernetes as Answers));
         let (asked, channel) = server(answers.clone()).await;
         let connection = Connection::from(channel);
-        let made = connection.made.clone();
+        let made = connection.made();
         let transport = Transport::over(connection);
         let mut client = hardway_proto::api::api_client::ApiClient::new(transport);
         let target = hardway_proto::api::Target {

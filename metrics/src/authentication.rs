@@ -191,6 +191,7 @@ mod tests {
             credentials: hardway_client::kubeconfig::Credentials::Token(
                 hardway_client::kubeconfig::Token("x".into()),
             ),
+            behind_service: false,
         };
         Client::new(&config, "test").unwrap()
     }

@@ -48,6 +48,7 @@ pub(super) async fn run(cache: Arc<Cache>, mut commands: mpsc::UnboundedReceiver
                 continue;
             }
         }
+        let mut broken_at = 0;
         loop {
             let next = cache.revision() + 1;
             let ended = match cache.store.watch(next).await {
@@ -62,7 +63,10 @@ pub(super) async fn run(cache: Arc<Cache>, mut commands: mpsc::UnboundedReceiver
                 Ended::Readable => break,
                 Ended::Broken(error) => {
                     tracing::warn!(from = next, error, "the watch on etcd broke, resuming");
-                    tokio::time::sleep(RETRY).await;
+                    // At once, unless it is the same again.
+                    if std::mem::replace(&mut broken_at, next) == next {
+                        tokio::time::sleep(RETRY).await;
+                    }
                 }
             }
         }

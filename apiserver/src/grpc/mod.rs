@@ -163,7 +163,12 @@ impl Calls {
         let nobody = User::default();
         let asked = asked(&nobody, verb, wanted);
         let (user, origin, record) = self.caller(call, uri(wanted), asked)?;
-        let target = self.target(target, verb);
+        let target = match self.target(target, verb) {
+            Err(status) if status.code == 404 && self.pipeline.defines_more().await => {
+                self.target(Some(wanted), verb)
+            }
+            found => found,
+        };
         let target = target.inspect_err(|status| record.failed(status))?;
         let start = std::time::Instant::now();
         let request = Request {

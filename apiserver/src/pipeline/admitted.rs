@@ -11,7 +11,12 @@ use hardway_proto::Status;
 use hardway_proto::fields::FieldSelector;
 use serde_json::Value;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// Group and resource of definitions.
+const DEFINITIONS: (&str, &str) = ("apiextensions.k8s.io", "customresourcedefinitions");
+/// How long a refusal waits for what may have been written through other apiservers.
+const CATCH_UP: Duration = Duration::from_secs(1);
 
 /// A request that was let in: its sender may do this, and its target knows the verb. Made
 /// by [`Pipeline::admit`] alone, so who has one need not ask again.
@@ -65,7 +70,10 @@ impl Pipeline {
     /// target knows the verb. A refusal is no way past the queues of others: it is
     /// answered in its turn.
     pub async fn admit(&self, request: Request, record: &Record) -> Result<Admitted, Box<Refused>> {
-        let permitted = self.permit_selected(&request, record);
+        let mut permitted = self.permit_selected(&request, record);
+        if permitted.is_err() && self.sees_more().await {
+            permitted = self.permit_selected(&request, record);
+        }
         if let Err(why) = permitted.and_then(|()| allows(&request)) {
             let seat = self.seats.take_plain(&request).await;
             let status = seat.err().unwrap_or(why);
@@ -89,6 +97,35 @@ impl Pipeline {
             record: record.clone(),
             seat: None,
         })
+    }
+
+    /// Catches up with what was written through other apiservers, if there may be any: who was
+    /// given a permission through one of them has it here. Says whether there was something.
+    async fn sees_more(&self) -> bool {
+        if !self.store.has_other_members() {
+            return false;
+        }
+        let seen = self.cache.revision();
+        let caught_up = tokio::time::timeout(CATCH_UP, self.cache.fresh()).await;
+        matches!(caught_up, Ok(Ok(now)) if now > seen)
+    }
+
+    /// The same for a resource that there is not. Says whether there are other ones by now.
+    pub async fn defines_more(&self) -> bool {
+        if !self.store.has_other_members() {
+            return false;
+        }
+        let before = self.registry.snapshot().generation();
+        let defined = async {
+            self.cache.fresh().await.ok()?;
+            let definitions = self.cache.of(DEFINITIONS.0, DEFINITIONS.1)?;
+            let latest = *definitions.changes().borrow();
+            let mut defined = self.defined.subscribe();
+            defined.wait_for(|defined| *defined >= latest).await.ok()?;
+            Some(())
+        };
+        let defined = tokio::time::timeout(CATCH_UP, defined).await;
+        matches!(defined, Ok(Some(()))) && self.registry.snapshot().generation() != before
     }
 
     /// Does what an admitted request asks for, with what it brought, as soon as it has a

@@ -49,6 +49,7 @@ pub use watch::{Watch, WatchItem, bookmark};
 use crate::aggregation::Aggregation;
 use crate::cache::Cache;
 use crate::conversion::Conversion;
+use crate::space::Space;
 use crate::steps::Steps;
 use crate::store::Store;
 use hardway_access::{
@@ -72,6 +73,8 @@ pub struct Pipeline {
     pub cache: Arc<Cache>,
     /// etcd.
     pub store: Store,
+    /// How much room there is in it.
+    pub space: Arc<Space>,
     /// Who sends a request.
     pub authenticator: Arc<Authenticator>,
     /// Who may do what.
@@ -96,6 +99,8 @@ pub struct Pipeline {
     pub aggregation: Arc<Aggregation>,
     /// What all processes do.
     pub steps: Arc<Steps>,
+    /// Up to which revision custom resources are served as their definitions say.
+    pub defined: tokio::sync::watch::Sender<i64>,
 }
 
 /// Whether the pipeline itself does what is asked. A stream is opened by who brought the

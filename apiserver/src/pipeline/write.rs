@@ -2,6 +2,7 @@
 
 use super::versions::in_versions;
 use super::{Object, Pipeline, Request, Target, metadata, present};
+use crate::space::Growth;
 use crate::store::splice::{self, Versioned};
 use crate::store::{StoreError, Write};
 use hardway_access::admission::matching::REGISTRATION_GROUP;
@@ -60,10 +61,38 @@ impl Pipeline {
         write: Write,
     ) -> Result<i64, StoreError> {
         let (is_removed, begun) = (write.value.is_none(), Instant::now());
-        let revision = self.store.commit(write).await?;
+        let bytes = write.key.len() + write.value.as_ref().map_or(0, Vec::len);
+        self.space.check(|| self.growth(target, object, &write))?;
+        let committed = self.store.commit(write).await;
+        if let Err(StoreError::NoSpace(_)) = &committed {
+            self.space.look_again();
+        }
+        let revision = committed?;
+        self.space.wrote(bytes);
         request.story.stored(object, is_removed, revision, begun);
         self.put_in_force(target, revision).await;
         Ok(revision)
+    }
+
+    /// What a write means for the space in etcd.
+    fn growth(&self, target: &Target, object: &Value, write: &Write) -> Growth {
+        let Some(value) = &write.value else {
+            return Growth::Removal;
+        };
+        if metadata::is_terminating(object) {
+            return Growth::Leaving;
+        }
+        if target.group() == "coordination.k8s.io" && target.plural() == "leases" {
+            return Growth::Lease;
+        }
+        if write.expected == 0 {
+            return Growth::New;
+        }
+        let length = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let found = self.cache_of(target).ok().and_then(|of| of.get(&target.key()));
+        // With its version, which is stored elsewhere: some bytes too many.
+        let before = found.map_or(value.len(), |entry| entry.bytes().len());
+        Growth::By(length(value.len()) - length(before))
     }
 
     /// What configures admission holds for every request that comes after it was written: the

@@ -107,6 +107,7 @@ pub async fn respond(
         // No reason to take the server out of service: the rest is served.
         report.push_str(&unreadable::report());
         report.push_str(&expiry::report());
+        report.push_str(&pipeline.space.report());
     }
     Some(match (healthy, verbose) {
         (true, false) => body::text(200, "ok"),

@@ -300,7 +300,11 @@ impl Rest {
     ) -> Result<Response<Body>, Status> {
         let start = Instant::now();
         let query = request.uri().query().unwrap_or_default().to_owned();
-        let Some(target) = self.target(&path) else {
+        let target = match self.target(&path) {
+            None if self.pipeline.defines_more().await => self.target(&path),
+            found => found,
+        };
+        let Some(target) = target else {
             return self.unknown(request.method(), &query, &path, &caller);
         };
         let accept = header_text(request.headers(), header::ACCEPT);

@@ -2,7 +2,11 @@
 
 use super::{ROOT, Stored, TIMEOUT};
 use etcd_client::Error;
+use hardway_client::channel;
 use hardway_proto::Status;
+
+/// What etcd says where there is no quorum (`ErrGRPCNoLeader` of go.etcd.io/etcd).
+const NO_LEADER: &str = "etcdserver: no leader";
 
 /// Why a request to etcd failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -55,6 +59,15 @@ pub enum StoreError {
         /// The key, below [`ROOT`].
         key: String,
     },
+    /// etcd can't be reached, or has no leader: it was not asked to do anything.
+    #[error("etcd is not available: {0}")]
+    NotBegun(String),
+    /// There is too little space for it. The words are etcd's (`ErrGRPCNoSpace`), which other
+    /// programs look for.
+    #[error(
+        "etcdserver: mvcc: database space exceeded ({0}): only what makes room is written; delete what is not needed, or see: hardway etcd recover-space"
+    )]
+    NoSpace(String),
     /// etcd is there and does not do it.
     #[error("{0}")]
     Refused(String),
@@ -72,7 +85,14 @@ impl From<StoreError> for Status {
             )),
             StoreError::Unknown { .. } => Status::outcome_unknown(message),
             StoreError::Refused(_) => Status::failure(500, "", message),
-            StoreError::Unavailable(_) => Status::unavailable(message),
+            // Kubernetes has 500 for it, as for what it can't explain. By itself nobody repeats
+            // either before long.
+            StoreError::NoSpace(_) => Status::failure(507, "InsufficientStorage", message),
+            StoreError::Unavailable(_) | StoreError::NotBegun(_) => {
+                let mut status = Status::unavailable(message);
+                status.details.get_or_insert_default().retry_after_seconds = 1;
+                status
+            }
             StoreError::TooLarge(_) => Status::too_large(message),
             StoreError::Unreadable { .. }
             | StoreError::Malformed { .. }
@@ -113,11 +133,32 @@ pub(super) fn classify(error: &Error) -> StoreError {
         StoreError::TooLarge(text)
     } else if text.contains("request timed out") || text.contains("Timeout expired") {
         StoreError::Timeout
+    } else if was_not_begun(error, &text) {
+        StoreError::NotBegun(text)
+    } else if text.contains("database space exceeded") {
+        StoreError::NoSpace("etcd has raised its alarm NOSPACE".to_owned())
     } else if is_refusal(error) {
         StoreError::Refused(text)
     } else {
         StoreError::Unavailable(text)
     }
+}
+
+/// Whether a request was not sent, or turned away before etcd looked at it: who asks for a leader
+/// is told in the beginning that there is none.
+fn was_not_begun(error: &Error, text: &str) -> bool {
+    let Error::GRpcStatus(status) = error else {
+        return false;
+    };
+    let first: &dyn std::error::Error = status;
+    let mut causes = std::iter::successors(Some(first), |error| error.source());
+    let was_not_sent = causes.any(|cause| {
+        let cause = cause.downcast_ref::<channel::Error>();
+        cause.is_some_and(|cause| {
+            matches!(cause, channel::Error::Unreachable(_)) || cause.was_not_taken()
+        })
+    });
+    was_not_sent || text == NO_LEADER
 }
 
 /// Whether etcd has understood a request and declines it: it is full, busy,

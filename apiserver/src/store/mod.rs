@@ -10,28 +10,32 @@ mod connection;
 pub mod encryption;
 mod error;
 mod leases;
+mod members;
 mod outcome;
+mod patience;
 mod slots;
 pub mod splice;
 mod write;
 
 pub use compact::compact_periodically;
-pub use connection::{Servers, servers};
+pub use connection::Servers;
 pub use error::{StoreError, too_large_resource_version};
 pub use slots::Slots;
 pub use write::Write;
 
 use crate::background::{Lane, OTHERS};
-use crate::metrics;
 use bytes::Bytes;
 use encryption::Encryption;
-use error::{classify, describe};
-use etcd_client::{Error, GetOptions, KvClient, WatchClient, WatchOptions, WatchStream};
+use error::describe;
+use etcd_client::{GetOptions, KvClient, WatchClient, WatchOptions, WatchStream};
+use hardway_client::channel::Connection;
+use hardway_client::task;
 use leases::Leases;
 use serde_json::Value;
 use slots::Turn;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where every object lives.
 pub const ROOT: &str = "/registry/";
@@ -99,11 +103,14 @@ pub struct Options {
     pub event_ttl: Duration,
     /// How values are encrypted.
     pub encryption: Arc<Encryption>,
+    /// Where to keep which members there are.
+    pub servers_file: Option<PathBuf>,
 }
 
 /// A connection to etcd; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
+    connection: Connection,
     kv: KvClient,
     watch: WatchClient,
     leases: Leases,
@@ -113,15 +120,25 @@ pub struct Store {
 impl Store {
     /// Prepares the connection; etcd need not be up.
     pub async fn open(options: Options) -> Result<Self, StoreError> {
-        let client = connection::connect(options.servers)
-            .await
-            .map_err(|error| StoreError::Unavailable(describe(&error)))?;
-        Ok(Self {
+        let kept = options.servers.remember(options.servers_file);
+        let connection = connection::connect(&options.servers);
+        let client = connection::client(connection.clone()).await;
+        let client = client.map_err(|error| StoreError::Unavailable(describe(&error)))?;
+        let store = Self {
+            connection,
             kv: client.kv_client().max_decoding_message_size(usize::MAX),
             watch: client.watch_client().max_decoding_message_size(usize::MAX),
             leases: Leases::new(client.lease_client(), options.event_ttl),
             encryption: options.encryption,
-        })
+        };
+        let following = members::follow(store.connection.clone(), client, options.servers, kept);
+        task::spawn_critical("etcd-members", following);
+        Ok(store)
+    }
+
+    /// Whether etcd has several members, so that there may be several apiservers as well.
+    pub fn has_other_members(&self) -> bool {
+        self.connection.has_others()
     }
 
     /// Waits for the turn of a request that gives way to others; no other waits.
@@ -133,15 +150,13 @@ impl Store {
     /// etcd's current revision, confirmed with a quorum.
     pub async fn revision(&self) -> Result<i64, StoreError> {
         let options = GetOptions::new().with_count_only();
-        let mut kv = self.kv.clone();
-        let response = timed("revision", kv.get(ROOT, Some(options))).await?;
+        let response = self.read_again("revision", ROOT.into(), options).await?;
         Ok(response.header().map_or(0, |header| header.revision()))
     }
 
     /// One object, as it is now.
     pub async fn get(&self, key: &str) -> Result<Option<Stored>, StoreError> {
-        let mut kv = self.kv.clone();
-        let mut response = timed("get", kv.get(full(key), None)).await?;
+        let mut response = self.read_again("get", full(key), GetOptions::new()).await?;
         let found = response.take_kvs().into_iter().next();
         found.map(|pair| self.stored(pair)).transpose()
     }
@@ -185,8 +200,7 @@ impl Store {
             .with_limit(limit)
             .with_revision(revision);
         let _turn = self.turn().await;
-        let mut kv = self.kv.clone();
-        let result = timed("list", kv.get(full(from), Some(options))).await;
+        let result = self.read_again("list", full(from), options).await;
         let mut response = result.map_err(|error| match error {
             StoreError::Compacted(_) => StoreError::Compacted(revision),
             StoreError::Future(_) => StoreError::Future(revision),
@@ -213,13 +227,16 @@ impl Store {
             .with_all_keys()
             .with_start_revision(from);
         let mut watch = self.watch.clone();
-        timed("watch", watch.watch("\0", Some(options))).await
+        self.timed("watch", watch.watch("\0", Some(options))).await
     }
 
     /// Forgets all revisions before `revision`.
-    async fn compact(&self, revision: i64) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// If etcd doesn't, or has done so already.
+    pub async fn compact(&self, revision: i64) -> Result<(), StoreError> {
         let mut kv = self.kv.clone();
-        timed("compact", kv.compact(revision, None)).await?;
+        self.timed("compact", kv.compact(revision, None)).await?;
         Ok(())
     }
 }
@@ -232,17 +249,4 @@ fn full(key: &str) -> Vec<u8> {
 pub fn below_root(key: &[u8]) -> String {
     let key = key.strip_prefix(ROOT.as_bytes()).unwrap_or(key);
     String::from_utf8_lossy(key).into_owned()
-}
-
-async fn timed<T>(
-    operation: &str,
-    call: impl Future<Output = Result<T, Error>>,
-) -> Result<T, StoreError> {
-    let start = Instant::now();
-    let result = match tokio::time::timeout(TIMEOUT, call).await {
-        Ok(result) => result.map_err(|error| classify(&error)),
-        Err(_) => Err(StoreError::Timeout),
-    };
-    metrics::etcd_request(operation, start.elapsed(), result.is_ok());
-    result
 }

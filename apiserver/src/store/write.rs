@@ -2,7 +2,7 @@
 //! answered.
 
 use super::outcome::{Sent, Verdict, Version};
-use super::{Store, StoreError, TIMEOUT, below_root, full, timed};
+use super::{Store, StoreError, TIMEOUT, below_root, full};
 use etcd_client::{
     Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse,
 };
@@ -72,8 +72,7 @@ impl Store {
             lookups,
         };
         let _turn = self.turn().await;
-        let mut kv = self.kv.clone();
-        match timed("txn", kv.txn(transaction.build())).await {
+        match self.send(&transaction).await {
             Ok(response) => self.answered(&write.key, &transaction.sent(), response),
             // Whether it was done is another question than whether it was
             // answered.
@@ -81,6 +80,20 @@ impl Store {
                 self.settle(&write.key, &transaction).await
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a transaction until a member begins with it: whatever it is, that is safe.
+    async fn send(&self, transaction: &Transaction) -> Result<TxnResponse, StoreError> {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let mut kv = self.kv.clone();
+            match self.timed("txn", kv.txn(transaction.build())).await {
+                Err(StoreError::NotBegun(why)) if Instant::now() < deadline => {
+                    self.elsewhere(&why).await;
+                }
+                answer => return answer,
+            }
         }
     }
 
@@ -143,7 +156,7 @@ impl Store {
                 Verdict::Again => {}
             }
             let mut kv = self.kv.clone();
-            match timed("txn", kv.txn(transaction.build())).await {
+            match self.timed("txn", kv.txn(transaction.build())).await {
                 // The first one may have come meanwhile: look again.
                 Ok(response) => match self.answered(key, sent, response) {
                     Err(StoreError::Changed(_)) => {}
@@ -186,8 +199,7 @@ impl Store {
         revision: i64,
     ) -> Result<(i64, Option<Version>), StoreError> {
         let options = GetOptions::new().with_revision(revision);
-        let mut kv = self.kv.clone();
-        let mut response = timed("get", kv.get(full(key), Some(options))).await?;
+        let mut response = self.read_again("get", full(key), options).await?;
         let at = response.header().map_or(0, |header| header.revision());
         let found = response.take_kvs().into_iter().next();
         Ok((at, found.map(Version::from)))

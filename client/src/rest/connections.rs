@@ -61,8 +61,10 @@ impl Http for Connections {
             true => self.for_watch(),
             false => (self.first.clone(), None),
         };
+        let is_repeatable = request.method().is_safe();
         Box::pin(async move {
-            let response = send(&mut connection, request).await.map_err(unreachable)?;
+            let response = send(&mut connection, request, is_repeatable).await;
+            let response = response.map_err(|error| error.to_status(is_repeatable))?;
             Ok(response.map(|body| {
                 // Counted until the body is read or dropped.
                 Body::new(body.map_err(move |error| {
@@ -72,11 +74,6 @@ impl Http for Connections {
             }))
         })
     }
-}
-
-/// What a gRPC call would say.
-fn unreachable(error: tonic::transport::Error) -> Status {
-    tonic::Status::from_error(error.into()).into()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub async fn follow(
     encryption: Arc<Encryption>,
     replaced: impl Fn(),
 ) {
+    metrics::encryption_configuration(&digest);
     let mut seen = Ok(digest);
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let watch = Watch::new(folder.unwrap_or(Path::new(".")));
@@ -35,7 +36,9 @@ pub async fn follow(
             metrics::encryption_reload(loaded.is_ok());
             match loaded {
                 Ok(configuration) => {
+                    let digest = configuration.digest.clone();
                     encryption.replace(configuration);
+                    metrics::encryption_configuration(&digest);
                     tracing::info!(path = %path.display(), "the encryption configuration has changed");
                     replaced();
                 }
