@@ -12,6 +12,12 @@ use crate::shell;
 /// Name of the file in a lab's folder, and in /etc/hardway.
 pub const FILE: &str = "encryption.yaml";
 
+/// What stands above the configuration.
+pub const HEADER: &str =
+    "# How the apiserver encrypts what it stores. Who has the keys can read it all.
+# The first key writes, all of them read: a new one is put in place by `hardway storage rotate-key`.
+";
+
 /// Makes the configuration exist. One that exists is left alone: without its
 /// keys nobody could read what was stored with them.
 pub fn ensure(path: &Path) -> Result<String> {
@@ -24,11 +30,7 @@ pub fn ensure(path: &Path) -> Result<String> {
 
 /// Secrets are encrypted; what was stored before stays readable.
 fn configuration(secret: &[u8; 32]) -> String {
-    let mut text = String::from(
-        "# How the apiserver encrypts what it stores. Who has the keys can read it all.
-# The first key writes, all of them read: a new one goes to the front.
-",
-    );
+    let mut text = String::from(HEADER);
     let secret = BASE64_STANDARD.encode(secret);
     let _ = write!(
         text,

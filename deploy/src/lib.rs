@@ -32,6 +32,7 @@ pub mod pki;
 pub mod plan;
 pub mod profiles;
 pub mod progress;
+pub mod rotation;
 pub mod shell;
 pub mod tunnel;
 pub mod tutorial;

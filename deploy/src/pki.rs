@@ -1,7 +1,8 @@
 //! Certificates: a CA for the cluster, one for etcd, one for the apiserver as a proxy in
 //! front of others, and a certificate for every identity. What exists and is good is kept; certificates past two thirds of their
 //! life are renewed. A CA is good to its end: with another one nothing that it has
-//! signed would be.
+//! signed would be. One is replaced step by step ([`crate::rotation`]); meanwhile its file has
+//! both certificates, and its key says which of them signs.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -22,14 +23,14 @@ mod leaves;
 mod reading;
 
 pub use leaves::{ApiNames, Leaf, leaves, of_control_plane};
-pub use reading::der_of;
+pub use reading::{all_of, begins, der_of, have_ended, is_issued_by};
 use reading::{describe, is_due, issued_by, validity};
 
 /// How long certificates are good.
 pub const YEAR: Duration = Duration::from_secs(365 * 86400);
 const CA_LIFE: Duration = Duration::from_secs(10 * 365 * 86400);
 /// Clocks of hosts differ a little; a new certificate must be valid everywhere.
-const BACKDATED: Duration = Duration::from_secs(300);
+pub const BACKDATED: Duration = Duration::from_secs(300);
 /// Of those that live short no more than this part, as a divisor, has passed when
 /// they are new.
 const SHORTENED: u32 = 10;
@@ -92,9 +93,9 @@ impl Pki {
     pub fn ensure_leaves(&self, all: &[Leaf], now: SystemTime) -> Result<String> {
         let mut issued = 0;
         let mut authorities = Vec::new();
-        for (name, title) in AUTHORITIES {
+        for (name, _) in AUTHORITIES {
             if self.authority(name, now).is_err() {
-                self.create_authority(name, title, now)?;
+                self.create_authority(name, now)?;
                 issued += 1;
             }
             authorities.push((name, self.authority(name, now)?));
@@ -110,13 +111,9 @@ impl Pki {
             }
         }
         if KeyPair::from_pem(&shell::read_text(&self.key("sa")).unwrap_or_default()).is_err() {
-            let pair = generate()?;
-            shell::write_file(&self.key("sa"), pair.serialize_pem().as_bytes(), 0o600)?;
-            shell::write_file(
-                &self.folder.join("sa.pub"),
-                pair.public_key_pem().as_bytes(),
-                0o644,
-            )?;
+            let (public, key) = new_key()?;
+            shell::write_file(&self.key("sa"), key.as_bytes(), 0o600)?;
+            shell::write_file(&self.folder.join("sa.pub"), public.as_bytes(), 0o644)?;
             issued += 1;
         }
         Ok(if issued == 0 {
@@ -139,16 +136,17 @@ impl Pki {
         every: bool,
     ) -> Result<Vec<Renewed>> {
         let authority = |name: &str| {
-            self.authority(name, now).map_err(|failure| {
-                failure.way_out(
-                    "certificates are renewed where the CAs' keys are, on the host where `hardway init` was done; bring the key back from where you keep it",
-                )
+            self.authority(name, now).map_err(|failure| match failure.way_out {
+                Some(_) => failure,
+                None => failure.way_out(
+                    "certificates are renewed where the CAs' keys are, on the hosts of the control plane; bring the key back from where you keep it",
+                ),
             })
         };
         // Clusters made before there were aggregated API servers have none.
         let front_proxy = [self.certificate(FRONT_PROXY_CA), self.key(FRONT_PROXY_CA)];
         if front_proxy.iter().all(|file| !file.exists()) {
-            self.create_authority(FRONT_PROXY_CA, FRONT_PROXY_CA, now)?;
+            self.create_authority(FRONT_PROXY_CA, now)?;
         }
         let authorities = [
             (CLUSTER_CA, authority(CLUSTER_CA)?),
@@ -182,20 +180,14 @@ impl Pki {
     }
 
     fn authority(&self, name: &str, now: SystemTime) -> Result<Authority> {
-        let pem = shell::read_text(&self.certificate(name))?;
-        let key = shell::read_text(&self.key(name))?;
         let what = || format!("use CA {}", self.certificate(name).display());
-        let pair = KeyPair::from_pem(&key).or_fail(what)?;
-        let der = der_of(&pem)?;
-        let (_, parsed) = X509Certificate::from_der(&der).or_fail(what)?;
-        let ends = parsed.validity().not_after.timestamp();
+        let (der, pair) = self.authority_at_any_time(name)?;
+        let (_, ends) = validity(&der)?;
         if seconds(now) > ends {
-            return Err(Failure::new(what(), "it has expired"));
+            return Err(Failure::new(what(), "it has expired")
+                .way_out("replace it:  hardway certificates recover, on the control plane"));
         }
-        if parsed.public_key().subject_public_key.data.as_ref() != pair.public_key_raw() {
-            return Err(Failure::new(what(), "its key does not belong to it"));
-        }
-        let issuer = Issuer::from_ca_cert_pem(&pem, pair).or_fail(what)?;
+        let issuer = Issuer::from_ca_cert_der(&der.as_slice().into(), pair).or_fail(what)?;
         Ok(Authority {
             certificate: der,
             ends,
@@ -203,21 +195,44 @@ impl Pki {
         })
     }
 
-    fn create_authority(&self, name: &str, title: &str, now: SystemTime) -> Result<()> {
-        let what = || format!("create CA {name}");
-        let pair = generate()?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, title);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![
-            KeyUsagePurpose::DigitalSignature,
-            KeyUsagePurpose::KeyCertSign,
-            KeyUsagePurpose::CrlSign,
-        ];
-        set_life(&mut params, now, CA_LIFE, i64::MAX);
-        let certificate = params.self_signed(&pair).or_fail(what)?;
-        self.store(name, &certificate.pem(), &pair)
+    /// The CA's key, and its certificate among those in the file.
+    fn authority_at_any_time(&self, name: &str) -> Result<(Vec<u8>, KeyPair)> {
+        let bundle = shell::read_text(&self.certificate(name))?;
+        let key = shell::read_text(&self.key(name))?;
+        let what = || format!("use CA {}", self.certificate(name).display());
+        let pair = KeyPair::from_pem(&key).or_fail(what)?;
+        let own = |der: &Vec<u8>| {
+            X509Certificate::from_der(der).is_ok_and(|(_, parsed)| {
+                parsed.public_key().subject_public_key.data.as_ref() == pair.public_key_raw()
+            })
+        };
+        match all_of(&bundle)?.into_iter().find(own) {
+            Some(der) => Ok((der, pair)),
+            None => Err(Failure::new(what(), "its key does not belong to it")),
+        }
+    }
+
+    /// Makes those CAs anew that have ended, and gives their names. Nothing that they have signed
+    /// is good any more, so there is nothing to keep.
+    ///
+    /// # Errors
+    /// If the key of one isn't here, or a file can't be written.
+    pub fn replace_ended(&self, now: SystemTime) -> Result<Vec<&'static str>> {
+        let mut replaced = Vec::new();
+        for (name, _) in AUTHORITIES {
+            let (der, _) = self.authority_at_any_time(name)?;
+            let (_, ends) = validity(&der)?;
+            if seconds(now) > ends {
+                self.create_authority(name, now)?;
+                replaced.push(name);
+            }
+        }
+        Ok(replaced)
+    }
+
+    fn create_authority(&self, name: &str, now: SystemTime) -> Result<()> {
+        let (certificate, key) = new_authority(name, now)?;
+        self.store(name, &certificate, &key)
     }
 
     fn issue(
@@ -259,11 +274,10 @@ impl Pki {
         params.use_authority_key_identifier_extension = true;
         set_life(&mut params, now, life, authority.ends);
         let certificate = params.signed_by(&pair, &authority.issuer).or_fail(what)?;
-        self.store(&leaf.file, &certificate.pem(), &pair)
+        self.store(&leaf.file, &certificate.pem(), &pair.serialize_pem())
     }
 
-    fn store(&self, name: &str, certificate: &str, pair: &KeyPair) -> Result<()> {
-        let key = pair.serialize_pem();
+    fn store(&self, name: &str, certificate: &str, key: &str) -> Result<()> {
         // One after the other: for this moment they don't fit together.
         shell::write_files(&[
             (&self.key(name), key.as_bytes(), 0o600),
@@ -309,6 +323,61 @@ struct Authority {
     /// Its last second, since 1970.
     ends: i64,
     issuer: Issuer<'static, KeyPair>,
+}
+
+/// A new CA of this name: its certificate and its key, as PEM.
+///
+/// # Errors
+/// If the system has no random numbers.
+pub fn new_authority(name: &str, now: SystemTime) -> Result<(String, String)> {
+    let what = || format!("create CA {name}");
+    let known = AUTHORITIES.iter().find(|(known, _)| *known == name);
+    let title = known.map_or(name, |(_, title)| title);
+    let pair = generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, title);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![
+        KeyUsagePurpose::DigitalSignature,
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+    ];
+    set_life(&mut params, now, CA_LIFE, i64::MAX);
+    let certificate = params.self_signed(&pair).or_fail(what)?;
+    Ok((certificate.pem(), pair.serialize_pem()))
+}
+
+/// A new key: its public half and itself, as PEM.
+///
+/// # Errors
+/// If the system has no random numbers.
+pub fn new_key() -> Result<(String, String)> {
+    let pair = generate()?;
+    Ok((pair.public_key_pem(), pair.serialize_pem()))
+}
+
+/// A client's certificate by a CA, good for ten minutes, that is nobody's: with it one sees
+/// whether a server believes the CA. Gives the certificate and its key, as PEM.
+///
+/// # Errors
+/// If the CA can't sign.
+pub fn of_nobody(ca: &str, key: &str, now: SystemTime) -> Result<(String, String)> {
+    let what = || "issue a certificate to ask with";
+    let issuer =
+        Issuer::from_ca_cert_pem(ca, KeyPair::from_pem(key).or_fail(what)?).or_fail(what)?;
+    let pair = generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "hardway:nobody");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    set_life(&mut params, now, Duration::from_secs(600), i64::MAX);
+    let certificate = params.signed_by(&pair, &issuer).or_fail(what)?;
+    Ok((certificate.pem(), pair.serialize_pem()))
 }
 
 fn generate() -> Result<KeyPair> {

@@ -12,14 +12,14 @@ use crate::components;
 use crate::doctor::facts::{Facts, SCRIPT};
 use crate::doctor::leaks::{self, Pods};
 use crate::doctor::processes::{self, Health};
-use crate::doctor::{Line, State, certificates, etcd, kernel, room};
+use crate::doctor::{Line, State, certificates, etcd, kernel, room, rotation};
 use crate::failure::{OrFail, Result};
 use crate::health;
 use crate::host::{Layout, systemd};
 use crate::http::{self, Identity, Request};
 use crate::lab::{Lab, node};
 use crate::packaging::Package;
-use crate::pki::ETCD_CA;
+use crate::pki::{CLUSTER_CA, ETCD_CA};
 use crate::plan::Host;
 use crate::shell;
 
@@ -168,9 +168,11 @@ fn lab_host(lab: &Lab, host: &Host) -> Vec<Line> {
     lines.push(processes::ports(&facts, &names));
     lines.extend(common(&facts, host.role.runs_pods()));
     if host.role.is_control_plane() {
-        // All of them are made here, also those of other hosts.
-        let lives = certificates::read(&lab.folder.join("pki"));
+        // All of the nodes are made here, too, where there are no more hosts of the control plane.
+        let folder = lab.control_plane_pki(host).certificate(CLUSTER_CA);
+        let lives = certificates::read(folder.parent().unwrap_or(&lab.folder));
         lines.push(certificates::check(&lives, now().cast_signed()));
+        lines.extend(rotation::look(&lab.control_plane_pki(host)));
         lines.extend(of_etcd((host.address, 2379).into(), &lab.etcd_client()));
     }
     if host.role.runs_pods() {
@@ -224,6 +226,7 @@ fn real_host(layout: &Layout) -> Vec<Line> {
     lines.extend(common(&facts, !nodes.is_empty()));
     let lives = certificates::read(&layout.etc().join("pki"));
     lines.push(certificates::check(&lives, now().cast_signed()));
+    lines.extend(rotation::look(&layout.pki()));
     if !control.is_empty() {
         let identity = layout.pki().identity(ETCD_CA, "apiserver-etcd-client");
         lines.extend(of_etcd(([127, 0, 0, 1], 2379).into(), &identity));

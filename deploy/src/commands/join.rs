@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anstream::println;
 use serde_json::Value;
@@ -19,7 +19,7 @@ use crate::host::token::{self, Token};
 use crate::host::{Layout, clock, env, kubernetes, preflight, systemd};
 use crate::http::{self, Identity};
 use crate::packaging::Package;
-use crate::pki::CLUSTER_CA;
+use crate::pki::{self, CLUSTER_CA};
 use crate::plan::API_PORT;
 use crate::{api, shell};
 
@@ -99,7 +99,7 @@ pub fn run(options: &Options) -> Result<()> {
         )?;
     }
     let found = discovery::discover(server, &options.token, &options.ca_cert_hashes)?.at(server);
-    same_cluster(&layout, &found)?;
+    same_cluster(&layout, &found, !options.ca_cert_hashes.is_empty())?;
     if layout.is_running() {
         let findings: Vec<_> = clock::finding(server, &found).into_iter().collect();
         preflight::check(
@@ -188,20 +188,26 @@ fn configuration(server: SocketAddr, found: &Found, token: &Token) -> Result<Val
     })
 }
 
-/// A host belongs to one cluster: keys and pods of another would be in the way.
-fn same_cluster(layout: &Layout, found: &Found) -> Result<()> {
+/// A host belongs to one cluster: keys and pods of another would be in the way. One whose CA has
+/// ended may have had to make another: whoever names that one's hash says that it is the same.
+fn same_cluster(layout: &Layout, found: &Found, is_named: bool) -> Result<()> {
     let path = layout.pki().certificate(CLUSTER_CA);
-    match fs::read_to_string(&path) {
-        Ok(ca) if token::ca_hash(&ca)? != token::ca_hash(&found.ca)? => Err(Failure::new(
-            "join",
-            format!(
-                "this host belongs to another cluster, that of {}",
-                path.display()
-            ),
-        )
-        .way_out("have it leave that one first:  hardway reset")),
-        _ => Ok(()),
+    let Ok(ca) = fs::read_to_string(&path) else {
+        return Ok(());
+    };
+    let (own, theirs) = (token::ca_hashes(&ca)?, token::ca_hashes(&found.ca)?);
+    let has_ended = is_named && pki::have_ended(&ca, SystemTime::now())?;
+    if has_ended || own.iter().any(|hash| theirs.contains(hash)) {
+        return Ok(());
     }
+    Err(Failure::new(
+        "join",
+        format!(
+            "this host belongs to another cluster, that of {}",
+            path.display()
+        ),
+    )
+    .way_out("have it leave that one first:  hardway reset"))
 }
 
 /// Waits until the node is Ready, as the node itself is told by the apiserver.
@@ -225,7 +231,7 @@ fn wait_ready(layout: &Layout, server: SocketAddr, name: &str) -> Result<String>
 }
 
 /// The node, as which the kubelet asks.
-fn identity(layout: &Layout) -> Identity {
+pub fn identity(layout: &Layout) -> Identity {
     Identity {
         ca: layout.pki().certificate(CLUSTER_CA),
         certificate: layout.path(CERTIFICATE),
@@ -327,7 +333,6 @@ mod tests {
 
     use super::*;
     use crate::pki::Pki;
-    use std::time::SystemTime;
 
     #[test]
     fn the_port_may_be_left_out() {
@@ -354,11 +359,20 @@ mod tests {
         };
         let (ours, theirs) = (found("ours"), found("theirs"));
         let layout = Layout::new(folder.path());
-        same_cluster(&layout, &ours).unwrap();
+        same_cluster(&layout, &ours, false).unwrap();
         let ca = layout.pki().certificate(CLUSTER_CA);
         shell::write_file(&ca, ours.ca.as_bytes(), 0o644).unwrap();
-        same_cluster(&layout, &ours).unwrap();
-        let failure = same_cluster(&layout, &theirs).unwrap_err();
+        same_cluster(&layout, &ours, false).unwrap();
+        // One that has ended may have had to be replaced: who names the new one says so.
+        let past = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400);
+        let pki = Pki::new(&folder.path().join("ended"));
+        pki.ensure(&[], past).unwrap();
+        let ended = shell::read_text(&pki.certificate(CLUSTER_CA)).unwrap();
+        shell::write_file(&ca, ended.as_bytes(), 0o644).unwrap();
+        same_cluster(&layout, &theirs, true).unwrap();
+        same_cluster(&layout, &theirs, false).unwrap_err();
+        shell::write_file(&ca, ours.ca.as_bytes(), 0o644).unwrap();
+        let failure = same_cluster(&layout, &theirs, true).unwrap_err();
         assert!(failure.way_out.unwrap().contains("hardway reset"));
     }
 

@@ -1,5 +1,5 @@
 //! `hardway storage migrate`: every object is written as it is, so that it is stored in today's
-//! version and with today's key.
+//! version and with today's key. `rotate-key` replaces that key.
 
 use std::path::PathBuf;
 
@@ -11,6 +11,8 @@ use crate::api::Api;
 use crate::failure::{Failure, Result};
 use crate::host::Layout;
 use crate::lab::Lab;
+
+mod rotate_key;
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 /// Objects listed at a time.
@@ -28,6 +30,9 @@ pub enum Action {
         #[arg(value_name = "RESOURCE")]
         resources: Vec<String>,
     },
+    /// Replace the key that encrypts what is stored, and store everything anew with it; typed
+    /// again, also on another control plane, it goes on where it was
+    RotateKey(rotate_key::Options),
 }
 
 /// Does it: in a lab, or on the host of the control plane. Whether all objects moved.
@@ -40,12 +45,22 @@ pub fn run(action: &Action, lab: Option<&Lab>) -> Result<bool> {
             administrator(&layout, &cluster)
         }
     };
-    let Action::Migrate { resources } = action;
-    let found = chosen(discover(&api)?, resources)?;
+    match action {
+        Action::Migrate { resources } => migrate_all(&api, resources),
+        Action::RotateKey(options) => rotate_key::run(options, lab),
+    }
+}
+
+/// Stores all objects of these resources anew, or of all. Whether all objects moved.
+///
+/// # Errors
+/// If there is no such resource, or the apiserver can't be asked.
+fn migrate_all(api: &Api, resources: &[String]) -> Result<bool> {
+    let found = chosen(discover(api)?, resources)?;
     let mut all_moved = true;
     for resource in &found {
-        let storage = storage_version(&api, resource)?;
-        let Moved { count, failures } = migrate(&api, resource);
+        let storage = storage_version(api, resource)?;
+        let Moved { count, failures } = migrate(api, resource);
         println!("{}: {count} objects", resource.name);
         for failure in failures.iter().take(TOLD) {
             println!("  {failure}");
@@ -55,7 +70,7 @@ pub fn run(action: &Action, lab: Option<&Lab>) -> Result<bool> {
         }
         match (failures.is_empty(), storage) {
             (false, _) => all_moved = false,
-            (true, Some(storage)) => prune(&api, resource, &storage)?,
+            (true, Some(storage)) => prune(api, resource, &storage)?,
             (true, None) => {}
         }
     }

@@ -8,6 +8,7 @@ pub mod kernel;
 pub mod leaks;
 pub mod processes;
 pub mod room;
+pub mod rotation;
 
 use std::fmt;
 

@@ -60,11 +60,12 @@ pub fn discover(address: SocketAddr, token: &Token, hashes: &[String]) -> Result
     };
     let text = once_signed(|| ask(None), token)?;
     let found = read(&text)?;
-    let hash = token::ca_hash(&found.ca)?;
-    if !hashes.is_empty() && !hashes.contains(&hash) {
+    // Any of them, as in kubeadm: while a CA is replaced there are two.
+    let own = token::ca_hashes(&found.ca)?;
+    if !hashes.is_empty() && !own.iter().any(|hash| hashes.contains(hash)) {
         return Err(Failure::new(
             what(),
-            format!("its CA is {hash}, which isn't the one that was named"),
+            format!("its CA is {}, which isn't the one that was named", own.join(" or ")),
         )
         .way_out("somebody may be between this host and the cluster; compare with `hardway token create` on the control plane"));
     }

@@ -252,9 +252,20 @@ pub fn life(text: &str) -> std::result::Result<Duration, String> {
 /// # Errors
 /// If the PEM has no certificate.
 pub fn ca_hash(pem: &str) -> Result<String> {
-    let der = pki::der_of(pem)?;
+    hash(&pki::der_of(pem)?)
+}
+
+/// The hashes of all certificates in a PEM text.
+///
+/// # Errors
+/// If the PEM has no certificate.
+pub fn ca_hashes(pem: &str) -> Result<Vec<String>> {
+    pki::all_of(pem)?.iter().map(|der| hash(der)).collect()
+}
+
+fn hash(der: &[u8]) -> Result<String> {
     let (_, certificate) =
-        X509Certificate::from_der(&der).or_fail(|| "read the CA's certificate")?;
+        X509Certificate::from_der(der).or_fail(|| "read the CA's certificate")?;
     let hash = Sha256::digest(certificate.public_key().raw);
     let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("sha256:{hex}"))

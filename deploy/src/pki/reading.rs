@@ -1,12 +1,13 @@
 //! What a certificate that is there says.
 
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::Leaf;
-use crate::failure::{OrFail, Result};
+use super::{Leaf, seconds};
+use crate::failure::{Failure, OrFail, Result};
 
 /// The certificate in a PEM text.
 pub fn der_of(pem: &str) -> Result<Vec<u8>> {
@@ -14,6 +15,22 @@ pub fn der_of(pem: &str) -> Result<Vec<u8>> {
     let der = rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes())
         .or_fail(|| "read a certificate")?;
     Ok(der.as_ref().to_vec())
+}
+
+/// All certificates in a PEM text.
+///
+/// # Errors
+/// If it has none, or one makes no sense.
+pub fn all_of(pem: &str) -> Result<Vec<Vec<u8>>> {
+    use rustls_pki_types::pem::PemObject;
+    let what = || "read certificates";
+    let all = rustls_pki_types::CertificateDer::pem_slice_iter(pem.as_bytes())
+        .map(|der| Ok(der.or_fail(what)?.as_ref().to_vec()))
+        .collect::<Result<Vec<_>>>()?;
+    match all.is_empty() {
+        true => Err(Failure::new(what(), "there is none")),
+        false => Ok(all),
+    }
 }
 
 /// A certificate's first and last second, since 1970.
@@ -24,6 +41,40 @@ pub(super) fn validity(der: &[u8]) -> Result<(i64, i64)> {
         validity.not_before.timestamp(),
         validity.not_after.timestamp(),
     ))
+}
+
+/// Whether all certificates in a PEM text have ended.
+///
+/// # Errors
+/// If it has none, or one makes no sense.
+pub fn have_ended(pem: &str, now: SystemTime) -> Result<bool> {
+    let ends = all_of(pem)?
+        .iter()
+        .map(|der| Ok(validity(der)?.1))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(ends.into_iter().all(|end| seconds(now) > end))
+}
+
+/// A certificate's first second, since 1970.
+///
+/// # Errors
+/// If it is no certificate.
+pub fn begins(der: &[u8]) -> Result<u64> {
+    let (from, _) = validity(der)?;
+    Ok(from.try_into().unwrap_or(0))
+}
+
+/// Whether a certificate names this CA and this CA's key, both as DER.
+pub fn is_issued_by(certificate: &[u8], authority: &[u8]) -> bool {
+    let parse = |der| {
+        X509Certificate::from_der(der)
+            .ok()
+            .map(|(_, parsed)| parsed)
+    };
+    match (parse(certificate), parse(authority)) {
+        (Some(certificate), Some(authority)) => issued_by(&certificate, &authority),
+        _ => false,
+    }
 }
 
 /// Whether a certificate with this first and last second is to be replaced: two thirds

@@ -191,3 +191,42 @@ fn a_ca_signs_to_its_end_and_is_never_made_anew_by_a_renewal() {
     std::fs::remove_file(&files[1]).unwrap();
     assert!(pki.renew(&all, now, YEAR, true).is_err());
 }
+
+#[test]
+fn cas_that_have_ended_are_made_anew_and_what_they_signed_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::new(folder.path());
+    let (then, now) = (SystemTime::now() - 11 * YEAR, SystemTime::now());
+    pki.ensure(&hosts(1), then).unwrap();
+    assert!(pki.replace_ended(then + YEAR).unwrap().is_empty());
+    let failure = pki.renew(&leaves(&hosts(1)), now, YEAR, false).unwrap_err();
+    assert!(failure.way_out.unwrap().contains("certificates recover"));
+    assert_eq!(
+        pki.replace_ended(now).unwrap(),
+        [CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA]
+    );
+    let all = leaves(&hosts(1));
+    let done = pki.renew(&all, now, YEAR, false).unwrap();
+    assert_eq!(done.iter().filter(|it| it.is_new).count(), all.len());
+    assert!(pki.replace_ended(now).unwrap().is_empty());
+}
+
+#[test]
+fn of_two_certificates_in_a_file_the_one_of_the_key_signs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pki, now) = (Pki::new(folder.path()), SystemTime::now());
+    pki.ensure(&hosts(0), now).unwrap();
+    let own = shell::read_text(&pki.certificate(CLUSTER_CA)).unwrap();
+    let (other, key) = new_authority(CLUSTER_CA, now).unwrap();
+    for bundle in [format!("{own}{other}"), format!("{other}{own}")] {
+        shell::write_file(&pki.certificate(CLUSTER_CA), bundle.as_bytes(), 0o644).unwrap();
+        let said = pki.ensure(&hosts(0), now).unwrap();
+        assert!(said.ends_with("kept"), "{said}");
+    }
+    // With the other's key all that it has to sign is issued by it.
+    shell::write_file(&pki.key(CLUSTER_CA), key.as_bytes(), 0o600).unwrap();
+    pki.renew(&leaves(&hosts(0)), now, YEAR, false).unwrap();
+    let leaf = der_of(&shell::read_text(&pki.certificate("apiserver")).unwrap()).unwrap();
+    assert!(is_issued_by(&leaf, &der_of(&other).unwrap()));
+    assert!(!is_issued_by(&leaf, &der_of(&own).unwrap()));
+}

@@ -1,0 +1,168 @@
+//! `hardway certificates rotate-ca` and `rotate-service-account-key`: a key that others believe
+//! in is replaced without a failed request. Typed again, also on another host, they go on where
+//! they were.
+
+use std::time::Duration;
+
+use anstream::println;
+use jiff::Timestamp;
+
+use crate::failure::{Failure, Result};
+use crate::host::shared_keys::{CertificateKey, secret};
+use crate::host::token;
+use crate::lab::{self, Lab};
+use crate::rotation::material::{CAS, Kind};
+use crate::rotation::place::Place;
+use crate::rotation::steps::Goal;
+use crate::rotation::{Rotation, describe};
+
+/// What both have in common.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// Go back to the former one, which is possible until it is dropped
+    #[arg(long, conflicts_with = "to_step")]
+    pub roll_back: bool,
+    /// Only go on with what was begun, here or on another control plane
+    #[arg(long)]
+    pub resume: bool,
+    /// Have the keys that are to sign uploaded once more, and print what to type on other control
+    /// planes
+    #[arg(long, conflicts_with_all = ["certificate_key", "roll_back"])]
+    pub upload: bool,
+    /// What opens the keys that another control plane has made; it was printed there
+    #[arg(long, value_name = "KEY")]
+    pub certificate_key: Option<CertificateKey>,
+    /// How long to wait for others before giving up for now: 10m, 90s
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = token::life)]
+    pub patience: Duration,
+}
+
+/// How the CAs are to be replaced.
+#[derive(Debug, Clone, clap::Args)]
+pub struct OfCa {
+    /// Which of them; repeatable [default: all]
+    #[arg(long, value_enum)]
+    pub which: Vec<Kind>,
+    /// How far to go
+    #[arg(long, value_enum, default_value = "drop")]
+    pub to_step: Goal,
+    /// A node that isn't waited for, and that has to join again when it is back; repeatable
+    #[arg(long = "without-node", value_name = "NODE")]
+    pub without_nodes: Vec<String>,
+    /// For how long nobody may have shown a certificate of the former CA before it is dropped
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = token::life)]
+    pub unused_for: Duration,
+    /// What both have in common
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// How the key of service accounts is to be replaced.
+#[derive(Debug, Clone, clap::Args)]
+pub struct OfServiceAccounts {
+    /// How far to go. Tokens of the former key are good until they end, or until it is dropped
+    #[arg(long, value_enum, default_value = "sign")]
+    pub to_step: Goal,
+    /// For how long nobody may have shown a token of the former key before it is dropped;
+    /// kubelets replace those of pods within 48 minutes
+    #[arg(long, value_name = "TIME", default_value = "65m", value_parser = token::life)]
+    pub unused_for: Duration,
+    /// What both have in common
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Replaces CAs.
+///
+/// # Errors
+/// With who isn't where it may go on, or what couldn't be done.
+pub fn ca(options: &OfCa, lab: Option<&Lab>) -> Result<()> {
+    let kinds = match options.which.is_empty() {
+        true => CAS.to_vec(),
+        false => options.which.clone(),
+    };
+    let rotation = Rotation {
+        kinds,
+        goal: goal(&options.common, options.to_step),
+        begins: begins(&options.common),
+        without: options.without_nodes.clone(),
+        unused_for: options.unused_for,
+        patience: options.common.patience,
+        command: "hardway certificates rotate-ca --resume",
+    };
+    run(&rotation, &options.common, lab)
+}
+
+/// Replaces the key of service accounts.
+///
+/// # Errors
+/// With who isn't where it may go on, or what couldn't be done.
+pub fn service_accounts(options: &OfServiceAccounts, lab: Option<&Lab>) -> Result<()> {
+    let rotation = Rotation {
+        kinds: vec![Kind::ServiceAccounts],
+        goal: goal(&options.common, options.to_step),
+        begins: begins(&options.common),
+        without: Vec::new(),
+        unused_for: options.unused_for,
+        patience: options.common.patience,
+        command: "hardway certificates rotate-service-account-key --resume",
+    };
+    run(&rotation, &options.common, lab)
+}
+
+fn goal(common: &Common, asked: Goal) -> Goal {
+    match common.roll_back {
+        true => Goal::Back,
+        false => asked,
+    }
+}
+
+/// Who comes along with another host doesn't begin.
+fn begins(common: &Common) -> bool {
+    !common.resume && common.certificate_key.is_none() && !common.roll_back
+}
+
+fn run(rotation: &Rotation, common: &Common, lab: Option<&Lab>) -> Result<()> {
+    let place = Place::here(lab)?;
+    let _lock = lab::wait_for_lock(&place.folder())?;
+    if let Some(key) = &common.certificate_key {
+        take_over(&place, rotation, key)?;
+    }
+    if common.upload {
+        hand_over(&place, rotation)?;
+    }
+    rotation.run(&place, || hand_over(&place, rotation))?;
+    for line in describe(&place, &rotation.kinds)? {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+/// Puts the next keys where other control planes find them, and says what to type there.
+fn hand_over(place: &Place, rotation: &Rotation) -> Result<()> {
+    let Place::Host(host) = place else {
+        return Ok(());
+    };
+    if place.others()?.is_empty() {
+        return Ok(());
+    }
+    let key = secret::upload(&place.api(), &host.0.etc(), Timestamp::now())?;
+    println!(
+        "  on each other control plane, within two hours:\n      {} --certificate-key {key}",
+        rotation.command
+    );
+    Ok(())
+}
+
+/// Takes the next keys that another control plane has made.
+fn take_over(place: &Place, rotation: &Rotation, key: &CertificateKey) -> Result<()> {
+    let Place::Host(host) = place else {
+        return Err(Failure::new(
+            "take over keys",
+            "the control planes of a lab share a folder",
+        ));
+    };
+    let keys = secret::fetch_as(&place.api(), key)?;
+    let names = rotation.kinds.iter().map(|kind| kind.file());
+    keys.write_next(&host.0.etc(), names)
+}

@@ -1,0 +1,551 @@
+//! Who isn't yet where a rotation may go on: who doesn't believe the next CA, and who still
+//! counts on the former one. Each is seen from outside, and named with what is to be seen there.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use super::material::{Kind, Material, blocks, id};
+use super::observe::{self, Cluster, items, samples};
+use super::place::{Place, etcd_name};
+use super::probe::{Caller, Seen};
+use super::steps::{Gate, Id};
+use crate::api::text;
+use crate::failure::Result;
+use crate::host::token;
+use crate::http;
+use crate::pki::{self, BACKDATED};
+
+/// Where the cluster publishes its CA for pods and nodes.
+const ROOT_CAS: &str = "/api/v1/configmaps?fieldSelector=metadata.name%3Dkube-root-ca.crt";
+/// Where apiservers publish by which CAs clients and the front proxy are known.
+pub const AUTHENTICATION: &str =
+    "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+/// When a user last showed a certificate of a former CA, by its key id and the user.
+const FORMER_CLIENTS: &str = "hardway_apiserver_former_ca_last_request_timestamp_seconds";
+/// When somebody last showed a token, by the key that it is signed with.
+const TOKEN_KEYS: &str = "hardway_apiserver_service_account_key_last_use_timestamp_seconds";
+const STARTED: &str = "process_start_time_seconds";
+
+/// Who isn't there yet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Missing {
+    /// Who: `apiserver 10.0.0.1:6443`, `node worker-1`.
+    pub who: String,
+    /// What is the matter.
+    pub why: String,
+    /// How one sees it, or what to do about it.
+    pub see: String,
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { who, why, see } = self;
+        match see.is_empty() {
+            true => write!(f, "{who}: {why}"),
+            false => write!(f, "{who}: {why} ({see})"),
+        }
+    }
+}
+
+fn missing(who: impl Into<String>, why: impl Into<String>, see: impl Into<String>) -> Missing {
+    Missing {
+        who: who.into(),
+        why: why.into(),
+        see: see.into(),
+    }
+}
+
+/// Looks whether a rotation may go on. What was found good once isn't asked again.
+pub struct Gates<'a> {
+    place: &'a Place,
+    /// Nodes that aren't waited for.
+    without: &'a [String],
+    /// For how long nobody may have shown anything of a former one.
+    unused_for: Duration,
+    good: HashSet<String>,
+}
+
+impl<'a> Gates<'a> {
+    /// For a place.
+    pub fn new(place: &'a Place, without: &'a [String], unused_for: Duration) -> Self {
+        Self {
+            place,
+            without,
+            unused_for,
+            good: HashSet::new(),
+        }
+    }
+
+    /// Who keeps a gate shut.
+    ///
+    /// # Errors
+    /// If the cluster can't be asked, or files can't be read.
+    pub fn missing(&mut self, kind: Kind, gate: &Gate) -> Result<Vec<Missing>> {
+        let pki = self.place.pki();
+        let material = Material::new(&pki, kind);
+        let now = SystemTime::now();
+        match gate {
+            Gate::Open => Ok(Vec::new()),
+            Gate::Believed(next) => {
+                let cluster = observe::look(&self.place.api())?;
+                match kind {
+                    Kind::Ca => self.ca_is_believed(&cluster, &material, next, now),
+                    Kind::EtcdCa => self.etcd_believes(&cluster, &material, next, now),
+                    Kind::FrontProxyCa => self.front_proxy_is_published(&material, next),
+                    Kind::ServiceAccounts => self.key_is_known(&cluster, next),
+                }
+            }
+            Gate::OnlyInUse(signs) => {
+                let cluster = observe::look(&self.place.api())?;
+                match kind {
+                    Kind::Ca => self.only_ca_in_use(&cluster, &material, signs, now),
+                    Kind::EtcdCa => self.etcd_shows(&cluster, &material, signs, now),
+                    Kind::FrontProxyCa => Ok(Vec::new()),
+                    Kind::ServiceAccounts => self.only_key_in_use(&cluster, signs, now),
+                }
+            }
+        }
+    }
+
+    /// Somebody whom one of these CAs vouches for; nothing if its key isn't here.
+    fn caller(&self, material: &Material<'_>, of: &Id, now: SystemTime) -> Result<Option<Caller>> {
+        let Some(key) = material.key_of(of) else {
+            return Ok(None);
+        };
+        let shown = pki::of_nobody(&material.public_of(of)?, &key, now)?;
+        let bundle = format!("{}{}", material.bundle()?, material.public_of(of)?);
+        Ok(Caller::new(&bundle, &shown).ok())
+    }
+
+    /// Asks those who were not good before, and keeps those who are.
+    fn ask_each(
+        &mut self,
+        kind: &str,
+        whom: impl IntoIterator<Item = (String, SocketAddr)>,
+        caller: &Caller,
+        complaint: impl Fn(&Seen) -> Option<Missing>,
+    ) -> Vec<Missing> {
+        let mut all = Vec::new();
+        for (who, address) in whom {
+            let key = format!("{kind} {who}");
+            if self.good.contains(&key) {
+                continue;
+            }
+            let found = match caller.ask(address) {
+                Ok(seen) => complaint(&seen),
+                Err(why) => Some(missing("", format!("can't be asked: {why}"), "")),
+            };
+            match found {
+                None => drop(self.good.insert(key)),
+                Some(complaint) => all.push(Missing { who, ..complaint }),
+            }
+        }
+        all
+    }
+
+    /// The kubelets that can be asked, and the nodes that can't.
+    fn kubelets(&self, cluster: &Cluster) -> (Vec<(String, SocketAddr)>, Vec<Missing>) {
+        let (mut there, mut away) = (Vec::new(), Vec::new());
+        for node in &cluster.nodes {
+            let who = format!("node {}", node.name);
+            match node.kubelet.filter(|_| node.is_ready) {
+                _ if self.without.contains(&node.name) => {}
+                Some(address) => there.push((who, address)),
+                None => away.push(missing(
+                    who,
+                    "isn't Ready, so it can't be seen whom it believes",
+                    format!(
+                        "if it doesn't come back: kubectl delete node {0}, or --without-node {0}",
+                        node.name
+                    ),
+                )),
+            }
+        }
+        (there, away)
+    }
+
+    fn ca_is_believed(
+        &mut self,
+        cluster: &Cluster,
+        material: &Material<'_>,
+        next: &Id,
+        now: SystemTime,
+    ) -> Result<Vec<Missing>> {
+        let Some(caller) = self.caller(material, next, now)? else {
+            return Ok(vec![no_key(next)]);
+        };
+        let mut all = self.ask_each("believes", apiservers(cluster), &caller, |seen| {
+            (!seen.accepted).then(|| {
+                missing(
+                    "",
+                    "doesn't believe the new CA yet",
+                    "on that host: hardway certificates rotate-ca --resume --certificate-key KEY",
+                )
+            })
+        });
+        // Nodes follow what is published: they are waited for afterwards.
+        all.extend(unpublished(
+            &self.place.api().get(ROOT_CAS)?.unwrap_or_default(),
+            next,
+        ));
+        let (there, away) = self.kubelets(cluster);
+        all.extend(away);
+        all.extend(self.ask_each("believes", there, &caller, |seen| {
+            (!seen.accepted).then(|| {
+                missing("", "doesn't believe the new CA yet", "its kubelet follows the ConfigMap kube-system/kube-root-ca.crt; on the node: journalctl --unit hardway-kubelet")
+            })
+        }));
+        Ok(all)
+    }
+
+    fn only_ca_in_use(
+        &mut self,
+        cluster: &Cluster,
+        material: &Material<'_>,
+        signs: &Id,
+        now: SystemTime,
+    ) -> Result<Vec<Missing>> {
+        let Some(caller) = self.caller(material, signs, now)? else {
+            return Ok(vec![no_key(signs)]);
+        };
+        let ca = pki::der_of(&material.public_of(signs)?)?;
+        let mut all = Vec::new();
+        for (who, address) in apiservers(cluster) {
+            match caller.ask(address) {
+                Err(why) => all.push(missing(who, format!("can't be asked: {why}"), "")),
+                Ok(seen) if !pki::is_issued_by(&seen.shown, &ca) => all.push(missing(
+                    who,
+                    "shows a certificate of the former CA",
+                    "on that host: hardway certificates rotate-ca --resume",
+                )),
+                Ok(seen) => {
+                    let since = pki::begins(&seen.shown)? + BACKDATED.as_secs();
+                    all.extend(self.used(&who, address, since, now)?);
+                }
+            }
+        }
+        let (there, away) = self.kubelets(cluster);
+        all.extend(away);
+        all.extend(self.ask_each("shows", there, &caller, |seen| {
+            (!pki::is_issued_by(&seen.shown, &ca)).then(|| {
+                missing(
+                    "",
+                    "serves with a certificate of the former CA",
+                    "kubectl get csr; on the node: journalctl --unit hardway-kubelet",
+                )
+            })
+        }));
+        Ok(all)
+    }
+
+    /// Who has shown an apiserver a certificate of a former CA of late. `since` when it could
+    /// see this, in seconds since 1970.
+    fn used(
+        &self,
+        who: &str,
+        address: SocketAddr,
+        since: u64,
+        now: SystemTime,
+    ) -> Result<Vec<Missing>> {
+        let identity = self.place.administrator();
+        let started = samples(address, &identity, STARTED)?;
+        let started = started.first().map_or(0.0, |(_, value)| *value);
+        let all = samples(address, &identity, FORMER_CLIENTS)?;
+        let used = all
+            .iter()
+            .filter_map(|(labels, at)| Some((labels.get(1)?.clone(), *at)));
+        let how = format!("kubectl get --raw /metrics | grep {FORMER_CLIENTS}, at {address}");
+        let window = Window::new(self.unused_for, (since as f64).max(started), now);
+        Ok(window.missing(who, "a certificate of the former CA", used, &how))
+    }
+
+    fn etcd_believes(
+        &mut self,
+        cluster: &Cluster,
+        material: &Material<'_>,
+        next: &Id,
+        now: SystemTime,
+    ) -> Result<Vec<Missing>> {
+        let Some(caller) = self.caller(material, next, now)? else {
+            return Ok(vec![no_key(next)]);
+        };
+        Ok(self.ask_each("believes", self.members(cluster), &caller, |seen| {
+            (!seen.accepted).then(|| {
+                missing("", "doesn't believe the new CA yet", "on that host: hardway certificates rotate-ca --resume --certificate-key KEY")
+            })
+        }))
+    }
+
+    fn etcd_shows(
+        &mut self,
+        cluster: &Cluster,
+        material: &Material<'_>,
+        signs: &Id,
+        now: SystemTime,
+    ) -> Result<Vec<Missing>> {
+        let Some(caller) = self.caller(material, signs, now)? else {
+            return Ok(vec![no_key(signs)]);
+        };
+        let ca = pki::der_of(&material.public_of(signs)?)?;
+        Ok(
+            self.ask_each("shows", self.members(cluster), &caller, |seen| {
+                (!pki::is_issued_by(&seen.shown, &ca)).then(|| {
+                    missing(
+                        "",
+                        "shows a certificate of the former CA",
+                        "on that host: hardway certificates rotate-ca --resume",
+                    )
+                })
+            }),
+        )
+    }
+
+    fn members(&self, cluster: &Cluster) -> Vec<(String, SocketAddr)> {
+        let members = self.place.etcd_members(&cluster.apiservers);
+        members.into_iter().map(|at| (etcd_name(at), at)).collect()
+    }
+
+    fn front_proxy_is_published(&self, material: &Material<'_>, next: &Id) -> Result<Vec<Missing>> {
+        let map = self.place.api().get(AUTHENTICATION)?.unwrap_or_default();
+        let bundle = text(&map["data"]["requestheader-client-ca-file"]);
+        let is_there = blocks(bundle)
+            .iter()
+            .any(|block| id(block).is_ok_and(|id| id == *next));
+        Ok(
+            match is_there && material.state()?.believed.contains(next) {
+                true => Vec::new(),
+                false => vec![missing(
+                    "ConfigMap kube-system/extension-apiserver-authentication",
+                    "lacks the new CA",
+                    "apiservers write it",
+                )],
+            },
+        )
+    }
+
+    fn key_is_known(&mut self, cluster: &Cluster, next: &Id) -> Result<Vec<Missing>> {
+        let mut all = Vec::new();
+        for (who, address) in apiservers(cluster) {
+            let answer = http::get_tls(address, "/openid/v1/jwks", &self.place.administrator())?;
+            let keys: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let mut keys = keys["keys"].as_array().into_iter().flatten();
+            if !keys.any(|key| key["kid"] == next.as_str()) {
+                all.push(missing(
+                    who,
+                    "doesn't know the new key yet",
+                    "on that host: hardway certificates rotate-service-account-key --resume --certificate-key KEY",
+                ));
+            }
+        }
+        Ok(all)
+    }
+
+    fn only_key_in_use(
+        &self,
+        cluster: &Cluster,
+        signs: &Id,
+        now: SystemTime,
+    ) -> Result<Vec<Missing>> {
+        let mut all = Vec::new();
+        let identity = self.place.administrator();
+        let since = self.switched_at();
+        for (who, address) in apiservers(cluster) {
+            let started = samples(address, &identity, STARTED)?;
+            let started = started.first().map_or(0.0, |(_, value)| *value);
+            let used = samples(address, &identity, TOKEN_KEYS)?;
+            let used = used.into_iter().filter_map(|(labels, at)| {
+                let key = labels.into_iter().next()?;
+                (key != *signs).then_some((format!("key {key}"), at))
+            });
+            let how = format!("kubectl get --raw /metrics | grep {TOKEN_KEYS}, at {address}");
+            let window = Window::new(self.unused_for, since.max(started), now);
+            all.extend(window.missing(&who, "a token of the former key", used, &how));
+        }
+        all.extend(kept_tokens(
+            &self.place.api().get(TOKEN_SECRETS)?.unwrap_or_default(),
+            signs,
+        ));
+        Ok(all)
+    }
+
+    /// When the former key was put aside, in seconds since 1970.
+    fn switched_at(&self) -> f64 {
+        let file = self.place.pki().key("sa-former");
+        let written = std::fs::metadata(file).and_then(|file| file.modified());
+        let since = written
+            .ok()
+            .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        since.map_or(0.0, |since| since.as_secs_f64())
+    }
+}
+
+/// Secrets that hold tokens, which never end.
+const TOKEN_SECRETS: &str =
+    "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Fservice-account-token";
+
+fn no_key(of: &Id) -> Missing {
+    missing(
+        "this host",
+        format!("doesn't have the key {of}"),
+        "hardway certificates rotate-ca --resume --certificate-key KEY",
+    )
+}
+
+fn apiservers(cluster: &Cluster) -> Vec<(String, SocketAddr)> {
+    let servers = cluster.apiservers.iter();
+    servers.map(|at| (format!("apiserver {at}"), *at)).collect()
+}
+
+/// Namespaces whose pods don't find the next CA yet.
+fn unpublished(maps: &Value, next: &Id) -> Vec<Missing> {
+    let has = |map: &Value| {
+        let bundle = blocks(text(&map["data"]["ca.crt"]));
+        bundle
+            .iter()
+            .any(|block| id(block).is_ok_and(|id| id == *next))
+    };
+    let lacks = items(maps).filter(|map| !has(map));
+    lacks
+        .map(|map| {
+            let namespace = text(&map["metadata"]["namespace"]);
+            missing(
+                format!("ConfigMap {namespace}/kube-root-ca.crt"),
+                "lacks the new CA",
+                "the controller manager that leads writes it, from the file of its host",
+            )
+        })
+        .collect()
+}
+
+/// The id of the key that a token says it is signed with.
+fn key_of_token(token: &str) -> Option<Id> {
+    let header = token.split('.').next()?;
+    let header = BASE64_URL_SAFE_NO_PAD.decode(header).ok()?;
+    let header: Value = serde_json::from_slice(&header).ok()?;
+    header["kid"].as_str().map(str::to_owned)
+}
+
+/// Secrets whose tokens another key has signed than this one.
+fn kept_tokens(secrets: &Value, signs: &Id) -> Vec<Missing> {
+    let is_former = |secret: &&Value| {
+        let token = token::field(secret, "token");
+        key_of_token(&token).is_some_and(|key| key != *signs)
+    };
+    items(secrets)
+        .filter(is_former)
+        .map(|secret| {
+            let metadata = &secret["metadata"];
+            let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
+            missing(
+                format!("Secret {namespace}/{name}"),
+                "holds a token of the former key, which never ends",
+                format!("when nobody has a copy of it: kubectl patch secret {name} --namespace {namespace} --type json --patch '[{{\"op\": \"remove\", \"path\": \"/data/token\"}}]', and it is filled anew"),
+            )
+        })
+        .collect()
+}
+
+/// The last while, in which nobody may have used something.
+struct Window {
+    length: Duration,
+    /// Since when it could be seen, and what time it is, in seconds since 1970.
+    seen_since: f64,
+    now: f64,
+}
+
+impl Window {
+    fn new(length: Duration, seen_since: f64, now: SystemTime) -> Self {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            length,
+            seen_since,
+            now: now.as_secs_f64(),
+        }
+    }
+
+    /// What a server has seen of use within it.
+    fn missing(
+        &self,
+        server: &str,
+        what: &str,
+        used: impl Iterator<Item = (String, f64)>,
+        how: &str,
+    ) -> Vec<Missing> {
+        let length = self.length.as_secs_f64();
+        let within = used.filter(|(_, at)| self.now - at < length);
+        let mut all: Vec<Missing> = within
+            .map(|(who, at)| {
+                let ago = (self.now - at).max(0.0);
+                missing(who, format!("showed {what} {ago:.0} s ago"), how)
+            })
+            .collect();
+        let left = length - (self.now - self.seen_since);
+        if all.is_empty() && left > 0.0 {
+            all.push(missing(
+                server,
+                format!("has to see for {left:.0} s more that nobody shows {what}"),
+                "--unused-for says for how long",
+            ));
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::BASE64_STANDARD;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_window_is_clear_when_nobody_was_seen_in_all_of_it() {
+        let now = UNIX_EPOCH + Duration::from_secs(1000);
+        let window = |since| Window::new(Duration::from_secs(60), since, now);
+        let missing = |since, used: &[(&str, f64)]| {
+            let used = used.iter().map(|(who, at)| ((*who).to_owned(), *at));
+            let all = window(since).missing("a", "it", used, "");
+            all.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert!(missing(900.0, &[]).is_empty());
+        assert!(missing(900.0, &[("jane", 939.0)]).is_empty());
+        assert_eq!(
+            missing(900.0, &[("jane", 990.0)]),
+            ["jane: showed it 10 s ago"]
+        );
+        let short =
+            "a: has to see for 20 s more that nobody shows it (--unused-for says for how long)";
+        assert_eq!(missing(960.0, &[]), [short]);
+    }
+
+    #[test]
+    fn namespaces_without_the_next_ca_are_named() {
+        let (one, _) = pki::new_authority(pki::CLUSTER_CA, SystemTime::now()).unwrap();
+        let (two, _) = pki::new_authority(pki::CLUSTER_CA, SystemTime::now()).unwrap();
+        let map = |namespace: &str, bundle: &str| json!({"metadata": {"namespace": namespace, "name": "kube-root-ca.crt"}, "data": {"ca.crt": bundle}});
+        let maps = json!({"items": [map("a", &one), map("b", &format!("{one}{two}"))]});
+        let next = id(&two).unwrap();
+        let all = unpublished(&maps, &next);
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].who, "ConfigMap a/kube-root-ca.crt");
+    }
+
+    #[test]
+    fn secrets_with_tokens_of_a_former_key_are_named() {
+        let secret = |name: &str, key: &str| {
+            let header = json!({"alg": "ES256", "kid": key}).to_string();
+            let token = format!("{}.e30.x", BASE64_URL_SAFE_NO_PAD.encode(header));
+            json!({"metadata": {"namespace": "shop", "name": name},
+                "data": {"token": BASE64_STANDARD.encode(token)}})
+        };
+        let all = json!({"items": [secret("old", "k1"), secret("new", "k2")]});
+        let found = kept_tokens(&all, &"k2".to_owned());
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].who, "Secret shop/old");
+    }
+}

@@ -1,0 +1,153 @@
+//! What the cluster shows of who believes whom: everything that a rotation waits for is seen
+//! from outside, so that it doesn't matter who has done their part, or when.
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use crate::api::{Api, text};
+use crate::failure::Result;
+use crate::http::{self, Identity};
+
+/// The port of a kubelet that says nothing of it.
+const KUBELET_PORT: u64 = 10250;
+
+/// Who is in the cluster.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Where apiservers listen.
+    pub apiservers: Vec<SocketAddr>,
+    /// The nodes.
+    pub nodes: Vec<Node>,
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Where its kubelet listens, if it says so.
+    pub kubelet: Option<SocketAddr>,
+    /// Whether it is Ready.
+    pub is_ready: bool,
+}
+
+/// Asks who is in the cluster.
+///
+/// # Errors
+/// In the apiserver's words.
+pub fn look(api: &Api) -> Result<Cluster> {
+    let endpoints = api.get("/api/v1/namespaces/default/endpoints/kubernetes")?;
+    let nodes = api.get("/api/v1/nodes")?.unwrap_or_default();
+    Ok(Cluster {
+        apiservers: addresses(&endpoints.unwrap_or_default()),
+        nodes: items(&nodes).map(node).collect(),
+    })
+}
+
+/// The objects of a list.
+pub fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list["items"].as_array().into_iter().flatten()
+}
+
+fn addresses(endpoints: &Value) -> Vec<SocketAddr> {
+    let mut all = Vec::new();
+    for subset in endpoints["subsets"].as_array().into_iter().flatten() {
+        let port = subset["ports"][0]["port"].as_u64().and_then(port);
+        for address in subset["addresses"].as_array().into_iter().flatten() {
+            let ip = text(&address["ip"]).parse().ok();
+            all.extend(ip.zip(port).map(|(ip, port)| SocketAddr::new(ip, port)));
+        }
+    }
+    all
+}
+
+fn port(number: u64) -> Option<u16> {
+    u16::try_from(number).ok()
+}
+
+fn node(object: &Value) -> Node {
+    let status = &object["status"];
+    let list = |field: &str| status[field].as_array().into_iter().flatten();
+    let internal = list("addresses").find(|it| it["type"] == "InternalIP");
+    let ip = internal.and_then(|it| text(&it["address"]).parse().ok());
+    let listens = &status["daemonEndpoints"]["kubeletEndpoint"]["Port"];
+    let port = port(listens.as_u64().unwrap_or(KUBELET_PORT));
+    Node {
+        name: text(&object["metadata"]["name"]).to_owned(),
+        kubelet: ip.zip(port).map(|(ip, port)| SocketAddr::new(ip, port)),
+        is_ready: list("conditions").any(|it| it["type"] == "Ready" && it["status"] == "True"),
+    }
+}
+
+/// A sample of a metric: its labels' values, in the order of their names, and its own.
+pub type Sample = (Vec<String>, f64);
+
+/// The samples of a metric of a server.
+///
+/// # Errors
+/// If it can't be asked.
+pub fn samples(server: SocketAddr, identity: &Identity, metric: &str) -> Result<Vec<Sample>> {
+    let answer = http::get_tls(server, "/metrics", identity)?;
+    Ok(parse(&String::from_utf8_lossy(&answer.body), metric))
+}
+
+/// Samples in Prometheus' text format. Values of labels that have quotes in them are cut off.
+fn parse(text: &str, metric: &str) -> Vec<Sample> {
+    let sample = |line: &str| {
+        let rest = line.strip_prefix(metric)?;
+        let (labels, value) = match rest.strip_prefix('{') {
+            Some(rest) => rest.rsplit_once("} ")?,
+            None => ("", rest.strip_prefix(' ')?),
+        };
+        let mut labels: Vec<(&str, &str)> = labels
+            .split("\",")
+            .filter_map(|pair| pair.split_once("=\""))
+            .map(|(name, value)| (name, value.trim_end_matches('"')))
+            .collect();
+        labels.sort_unstable();
+        let values = labels.into_iter().map(|(_, value)| value.to_owned());
+        Some((values.collect(), value.trim().parse().ok()?))
+    };
+    text.lines().filter_map(sample).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn servers_and_nodes_are_found() {
+        let endpoints = json!({"subsets": [{"addresses": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}],
+            "ports": [{"name": "https", "port": 6443}]}]});
+        let at = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        assert_eq!(
+            addresses(&endpoints),
+            [at("10.0.0.1:6443"), at("10.0.0.2:6443")]
+        );
+        assert!(addresses(&Value::Null).is_empty());
+        let ready = json!({"metadata": {"name": "n1"}, "status": {
+            "addresses": [{"type": "Hostname", "address": "n1"}, {"type": "InternalIP", "address": "10.0.0.3"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 10251}},
+            "conditions": [{"type": "Ready", "status": "True"}]}});
+        let expected = Node {
+            name: "n1".to_owned(),
+            kubelet: Some(at("10.0.0.3:10251")),
+            is_ready: true,
+        };
+        assert_eq!(node(&ready), expected);
+        let silent = node(&json!({"metadata": {"name": "n2"}}));
+        assert!(!silent.is_ready && silent.kubelet.is_none());
+    }
+
+    #[test]
+    fn samples_are_read() {
+        let text = "# TYPE a gauge\na{user=\"system:node:n1\",authority=\"ab\"} 17\nab{x=\"y\"} 1\na_b 3\n\
+                    process_start_time_seconds 1.5e9\n";
+        let labels = vec!["ab".to_owned(), "system:node:n1".to_owned()];
+        assert_eq!(parse(text, "a"), [(labels, 17.0)]);
+        assert_eq!(parse(text, "process_start_time_seconds"), [(vec![], 1.5e9)]);
+    }
+}
