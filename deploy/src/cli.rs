@@ -11,7 +11,7 @@ use crate::commands::{
     addons, backup, certificates, completion, config, conformance, cp, delete, docker_env, doctor,
     down, etcd, image, init as init_host, ip, join, kubectl, logs, node, package, process, profile,
     reset, restore, service, ssh, start, status, stop, storage, swap, test, token, tools, tunnel,
-    tutorial, up,
+    tutorial, up, upgrade,
 };
 use crate::compile;
 use crate::failure::{Failure, Result};
@@ -109,6 +109,8 @@ enum Command {
     Join(join::Options),
     /// Have this host leave its cluster; what was installed stays
     Reset(reset::Options),
+    /// Put another version of hardway's packages on this host of a cluster, or go back
+    Upgrade(upgrade::Options),
     /// Certificates: make those of a cluster on real hosts, renew those of a control plane
     Certificates {
         #[command(subcommand)]
@@ -270,6 +272,7 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Token { action } => token::run(action)?,
         Command::Join(options) => join::run(options)?,
         Command::Reset(options) => reset::run(options)?,
+        Command::Upgrade(options) => upgrade::run(options)?,
         Command::Backup(options) => backup::run(options)?,
         Command::Restore(options) => restore::run(options)?,
         Command::Etcd { action } => return etcd::run(action).map(code),

@@ -36,4 +36,5 @@ pub mod rotation;
 pub mod shell;
 pub mod tunnel;
 pub mod tutorial;
+pub mod upgrade;
 pub mod watch;

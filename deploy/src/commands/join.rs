@@ -10,13 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 use anstream::println;
 use serde_json::Value;
 
+use crate::commands::init;
 use crate::failure::{Failure, OrFail, Result};
 use crate::host::discovery::{self, Found};
 use crate::host::facts::{self, Facts};
 use crate::host::shared_keys::CertificateKey;
 use crate::host::steps::Steps;
 use crate::host::token::{self, Token};
-use crate::host::{Layout, clock, env, kubernetes, preflight, systemd};
+use crate::host::{Layout, clock, cluster, env, kubernetes, preflight, systemd};
 use crate::http::{self, Identity};
 use crate::packaging::Package;
 use crate::pki::{self, CLUSTER_CA};
@@ -156,6 +157,11 @@ pub fn run(options: &Options) -> Result<()> {
         steps.add(format!("node {name} is Ready"), || {
             wait_ready(&layout, server, &name)
         });
+        if layout.etc().join(cluster::FILE).exists() {
+            steps.add("it is known for a control plane as well", || {
+                control_plane::label(&layout, &init::here(&layout)?, &name)
+            });
+        }
         steps.add("the token goes from this host", || forget(&layout));
         steps.add("pods may go to it", || {
             no_pressure(&node(server, &name, &identity(&layout))?)

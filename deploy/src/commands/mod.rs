@@ -37,3 +37,4 @@ pub mod tools;
 pub mod tunnel;
 pub mod tutorial;
 pub mod up;
+pub mod upgrade;

@@ -230,10 +230,6 @@ impl<'a> Upgrade<'a> {
         )
     }
 
-    fn has(&self, package: Package) -> bool {
-        self.installed.iter().any(|it| it.package == package)
-    }
-
     fn steps(&self) -> Vec<Step> {
         let is_cordoned = |node: &Value| node["spec"]["unschedulable"] == true;
         // One that was cordoned by the run before is no other's.

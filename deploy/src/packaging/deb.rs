@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::tree::{Content, File};
-use super::{Package, Sources, manual};
+use super::{KUBERNETES_VERSION, Package, STORED_FORMAT, Sources, manual};
 use crate::failure::{OrFail, Result};
 use crate::shell;
 
@@ -148,6 +148,8 @@ Installed-Size: {}
 Depends: {}
 Section: admin
 Priority: optional
+Kubernetes-Version: {KUBERNETES_VERSION}
+Stored-Format: {STORED_FORMAT}
 ",
         package.name(),
         build.version,

@@ -11,6 +11,12 @@ pub mod manual;
 pub mod tarball;
 pub mod tree;
 
+/// What the programs are, as the apiserver says it at `/version` (there with a `v` before it).
+pub const KUBERNETES_VERSION: &str = concat!("1.33.0+hardway", env!("CARGO_PKG_VERSION"));
+/// The form of what the programs store. A change that programs from before it can't read adds one:
+/// `hardway upgrade` doesn't go back behind it.
+pub const STORED_FORMAT: u32 = 1;
+
 /// A package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Package {

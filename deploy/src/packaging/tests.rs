@@ -296,3 +296,36 @@ fn units_are_as_confined_as_they_can_be() {
         }
     }
 }
+
+/// What packages say of their programs is what the programs say of themselves.
+#[test]
+fn versions_are_those_of_the_programs() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let (kubernetes, hardway) = KUBERNETES_VERSION.split_once("+hardway").unwrap();
+    assert_eq!(hardway, env!("CARGO_PKG_VERSION"));
+    let says = |file: &str, text: &str| {
+        let source = shell::read_text(&repository.join(file)).unwrap();
+        assert!(source.contains(text), "{file} has no {text}");
+    };
+    let api_server = format!("concat!(\"v{kubernetes}+hardway\", env!(\"CARGO_PKG_VERSION\"))");
+    says("apiserver/src/rest/documents.rs", &api_server);
+    says("kubelet/src/node/status.rs", &format!("\"v{kubernetes}\""));
+}
+
+#[test]
+fn packages_say_what_an_upgrade_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    let sources = sources(folder.path());
+    let out = folder.path().join("out");
+    let deb = deb::build(Package::Node, &sources, &a_build(), folder.path(), &out).unwrap();
+    let read = crate::upgrade::packages::read(&[out.clone()]).unwrap();
+    assert_eq!(read.len(), 1);
+    assert_eq!(read[0].path, deb);
+    let description = &read[0].description;
+    assert_eq!(description.package, Package::Node);
+    assert_eq!(description.version, "1.2.3");
+    assert_eq!(description.programs, KUBERNETES_VERSION.parse().unwrap());
+    assert_eq!(description.stored_format, STORED_FORMAT);
+    fs::write(out.join("hardway-x.deb"), "no package").unwrap();
+    assert!(crate::upgrade::packages::read(&[out]).is_err());
+}
