@@ -9,12 +9,16 @@
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::net::Ipv4Addr;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::sched::{CloneFlags, setns};
+
 use crate::kubectl::{Output, finish};
+use crate::lab::Lab;
 use crate::wait::{holds, until, within};
 
 /// The network namespace with the bridge.
@@ -87,6 +91,23 @@ impl Site {
         limited(SECONDS, &["nsenter", &space, "bash", "-c", script])
     }
 
+    /// Does something where all hosts can be reached, threads that it starts included.
+    ///
+    /// # Panics
+    /// If it does.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let path = Path::new("/run/netns").join(OUTSIDE);
+        let worker = || {
+            let space = File::open(&path).unwrap_or_else(|error| panic!("open {path:?}: {error}"));
+            setns(space, CloneFlags::CLONE_NEWNET)
+                .unwrap_or_else(|error| panic!("enter {path:?}: {error}"));
+            work()
+        };
+        // A thread of its own, since nobody else is to be moved.
+        let ended = std::thread::scope(|scope| scope.spawn(worker).join());
+        ended.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
     /// Boots a host for the first time.
     #[track_caller]
     pub fn host(&self, name: &str, address: Ipv4Addr) -> Host {
@@ -99,6 +120,13 @@ impl Site {
         host.install(&self.debian);
         host.power_on();
         host
+    }
+
+    /// Puts a fresh system on the disk of a host that has no power.
+    #[track_caller]
+    pub fn reinstall(&self, host: &Host) {
+        remove(&host.name, &host.folder);
+        host.install(&self.debian);
     }
 
     /// Removes all hosts there are traces of, and the bridge.
@@ -135,6 +163,11 @@ impl Host {
     /// A file of the host, seen from here.
     pub fn path(&self, path: &str) -> PathBuf {
         self.folder.join("root").join(path.trim_start_matches('/'))
+    }
+
+    /// What `hardway init` has made on it, as clients see a lab: its CA and certificates.
+    pub fn cluster(&self) -> Lab {
+        Lab::at(&self.path("/etc/hardway"), Path::new("hardway"))
     }
 
     /// Runs a script of bash as root, in root's home, with the environment of a login.

@@ -9,16 +9,26 @@ mod chapter1;
 mod cluster;
 #[path = "hosts/faults.rs"]
 mod faults;
+#[path = "hosts/full_disk.rs"]
+mod full_disk;
+#[path = "hosts/losses.rs"]
+mod losses;
 #[path = "hosts/packages.rs"]
 mod packages;
 #[path = "hosts/renewal.rs"]
 mod renewal;
 #[path = "hosts/repeated.rs"]
 mod repeated;
+#[path = "hosts/rotation.rs"]
+mod rotation;
 #[path = "hosts/tarball.rs"]
 mod tarball;
+#[path = "hosts/three.rs"]
+mod three;
 #[path = "hosts/traces.rs"]
 mod traces;
+#[path = "hosts/upgrade.rs"]
+mod upgrade;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -172,4 +182,42 @@ fn a_cluster_can_be_made_by_hand() {
     steps::run_explained(&cluster, &explain, faults::OF_A_HAND_MADE_CLUSTER);
     cluster.follow(down);
     cluster.assert_nothing_left();
+}
+
+#[test]
+#[ignore = "boots hosts: cargo hardway test --only e2e --suite hosts"]
+fn three_control_planes_lose_hosts() {
+    let cluster = three::up();
+    let explain = || cluster.explain();
+    steps::run_explained(&cluster, &explain, losses::STEPS);
+}
+
+#[test]
+#[ignore = "boots hosts: cargo hardway test --only e2e --suite hosts"]
+fn full_disks_lose_nothing() {
+    let cluster = three::up();
+    let explain = || cluster.explain();
+    steps::run_explained(&cluster, &explain, full_disk::STEPS);
+}
+
+#[test]
+#[ignore = "boots hosts: cargo hardway test --only e2e --suite hosts"]
+fn three_control_planes_are_upgraded() {
+    let cluster = three::up();
+    let explain = || cluster.explain();
+    steps::run_explained(&cluster, &explain, upgrade::STEPS);
+}
+
+#[test]
+#[ignore = "boots hosts: cargo hardway test --only e2e --suite hosts"]
+fn a_cluster_of_an_earlier_version_is_upgraded() {
+    upgrade::of_an_earlier_version();
+}
+
+#[test]
+#[ignore = "boots hosts: cargo hardway test --only e2e --suite hosts"]
+fn keys_are_replaced_without_a_failed_request() {
+    let cluster = three::up();
+    let explain = || cluster.explain();
+    steps::run_explained(&cluster, &explain, rotation::STEPS);
 }

@@ -74,13 +74,43 @@ pub fn split<'a>(blocks: &'a [Block], heading: &str) -> (&'a [Block], &'a [Block
     blocks.split_at(at.unwrap_or_else(|| panic!("no commands under {heading:?}")))
 }
 
+/// The blocks under a heading.
+#[track_caller]
+pub fn section(blocks: &[Block], heading: &str) -> Vec<Block> {
+    let found: Vec<Block> = blocks
+        .iter()
+        .filter(|block| block.heading == heading)
+        .cloned()
+        .collect();
+    assert!(!found.is_empty(), "no commands under {heading:?}");
+    found
+}
+
+/// The word after another one in a text.
+fn word_after(text: &str, flag: &str) -> Option<String> {
+    let mut words = text.split_whitespace().skip_while(|word| *word != flag);
+    words.nth(1).map(str::to_owned)
+}
+
+/// Says where names are looked up.
+fn furnish(host: &Host) {
+    host.write("/etc/resolv.conf", &format!("nameserver {}\n", address(1)));
+}
+
+fn give_kubectl(host: &Host) {
+    host.copy(Kubectl::stock().program(), "/usr/local/bin/kubectl");
+}
+
 /// Hosts that are to be a cluster. The order of fields is that in which they go.
 pub struct Cluster {
-    /// Host of the control plane.
+    /// Host of the control plane, the first of them where there are more.
     pub control_plane: Host,
+    /// Further hosts of the control plane.
+    pub more_control_planes: Vec<Host>,
     /// Hosts of nodes.
     pub workers: Vec<Host>,
-    site: Site,
+    /// Where they are plugged in.
+    pub site: Site,
     /// The folder of whoever types the commands.
     laptop: TempDir,
 }
@@ -88,26 +118,60 @@ pub struct Cluster {
 impl Cluster {
     /// Boots a control plane and workers, on which nothing is installed yet.
     pub fn boot(workers: &[&str]) -> Self {
+        Self::boot_several(&[], workers)
+    }
+
+    /// The same with further control planes.
+    pub fn boot_several(more_control_planes: &[&str], workers: &[&str]) -> Self {
         let site = site();
         let boot = |name: &str, last: u8| {
             let host = site.host(name, address(last));
-            host.write("/etc/resolv.conf", &format!("nameserver {}\n", address(1)));
+            furnish(&host);
             host
         };
-        let control_plane = boot("control-plane", 10);
-        control_plane.copy(Kubectl::stock().program(), "/usr/local/bin/kubectl");
-        let number = |name: &&str| boot(name, 10 + name.as_bytes().last().map_or(0, |c| c - b'0'));
+        let boot_control_plane = |name: &str, last: u8| {
+            let host = boot(name, last);
+            give_kubectl(&host);
+            host
+        };
+        let digit = |name: &str| name.as_bytes().last().map_or(0, |c| c - b'0');
+        let numbered = |name: &&str| boot_control_plane(name, 10 * digit(name));
+        let worker = |name: &&str| boot(name, 10 + digit(name));
         Self {
-            workers: workers.iter().map(number).collect(),
-            control_plane,
+            control_plane: boot_control_plane("control-plane", 10),
+            more_control_planes: more_control_planes.iter().map(numbered).collect(),
+            workers: workers.iter().map(worker).collect(),
             site,
             laptop: clone(),
         }
     }
 
+    /// Makes a control plane's host, which has no power, a fresh one that has.
+    #[track_caller]
+    pub fn replace_control_plane(&self, host: &Host) {
+        self.site.reinstall(host);
+        host.power_on();
+        furnish(host);
+        give_kubectl(host);
+    }
+
+    /// Has the laptop offer other packages than those under test.
+    #[track_caller]
+    pub fn offer(&self, packages: &Path) {
+        let link = self.laptop.path().join("target/packages");
+        std::fs::remove_file(&link)
+            .and_then(|()| symlink(packages, &link))
+            .unwrap_or_else(|error| panic!("offer {}: {error}", packages.display()));
+    }
+
     /// All hosts.
     pub fn hosts(&self) -> impl Iterator<Item = &Host> {
-        std::iter::once(&self.control_plane).chain(&self.workers)
+        self.control_planes().chain(&self.workers)
+    }
+
+    /// Hosts of the control plane.
+    pub fn control_planes(&self) -> impl Iterator<Item = &Host> {
+        std::iter::once(&self.control_plane).chain(&self.more_control_planes)
     }
 
     /// A host by its name.
@@ -119,9 +183,14 @@ impl Cluster {
 
     /// Runs kubectl on the control plane.
     pub fn try_kubectl(&self, line: &str) -> Output {
+        Self::try_kubectl_on(&self.control_plane, line)
+    }
+
+    /// The same on another one.
+    pub fn try_kubectl_on(control_plane: &Host, line: &str) -> Output {
         let config = "/etc/hardway/kubeconfig/admin.kubeconfig";
         let line = format!("kubectl --kubeconfig={config} {line}");
-        self.control_plane.try_run_within(120, &line)
+        control_plane.try_run_within(120, &line)
     }
 
     /// The same; it must succeed.
@@ -153,12 +222,13 @@ impl Cluster {
     /// is preceded by what a registry would do.
     #[track_caller]
     pub fn follow(&self, blocks: &[Block]) {
+        let mut printed_key = None;
         for block in blocks {
             if block.heading == "Does it work?" {
                 self.give_images();
             }
             let began = Instant::now();
-            let output = self.try_block(&self.fill_in(block));
+            let output = self.try_block(&self.fill_in(block, printed_key.as_deref()));
             let took = began.elapsed();
             if !output.success {
                 self.explain();
@@ -169,6 +239,7 @@ impl Cluster {
                 block.heading, block.host, block.script, output.stdout, output.stderr
             );
             eprintln!("   {took:6.1?} {}: {}", block.host, block.heading);
+            printed_key = word_after(&output.stdout, "--certificate-key").or(printed_key);
             // What the tool did, and how long each step took.
             for line in output.stdout.lines().filter(|line| line.contains('✓')) {
                 eprintln!("   {line}");
@@ -176,24 +247,33 @@ impl Cluster {
         }
     }
 
-    /// The block with a token in place of the words TOKEN and HASH, which a reader takes
-    /// from the line that `hardway init` or `hardway token create` prints.
-    fn fill_in(&self, block: &Block) -> Block {
-        if !block.script.contains("--token TOKEN --ca-cert-hash HASH") {
-            return block.clone();
-        }
-        let printed = self.control_plane.run("hardway token create");
-        let after = |flag: &str| {
-            let word = printed
-                .split_whitespace()
-                .skip_while(|word| *word != flag)
-                .nth(1);
-            word.unwrap_or_else(|| panic!("no {flag} in {printed}"))
+    /// The block with what a reader takes from the line that a command prints in place of the
+    /// words TOKEN, HASH and KEY: from that of `hardway token create`, or, for a key alone, from
+    /// that of a block before.
+    fn fill_in(&self, block: &Block, printed_key: Option<&str>) -> Block {
+        let needs_key = block.script.contains("--certificate-key KEY");
+        let script = if block.script.contains("--token TOKEN --ca-cert-hash HASH") {
+            let printed = self.control_plane.run(match needs_key {
+                true => "hardway token create --control-plane",
+                false => "hardway token create",
+            });
+            let after = |flag: &str| {
+                word_after(&printed, flag).unwrap_or_else(|| panic!("no {flag} in {printed}"))
+            };
+            let script = block
+                .script
+                .replace("TOKEN", &after("--token"))
+                .replace("HASH", &after("--ca-cert-hash"));
+            match needs_key {
+                true => script.replace("KEY", &after("--certificate-key")),
+                false => script,
+            }
+        } else if needs_key {
+            let key = printed_key.unwrap_or_else(|| panic!("no key was printed before {block:?}"));
+            block.script.replace("KEY", key)
+        } else {
+            block.script.clone()
         };
-        let script = block
-            .script
-            .replace("TOKEN", after("--token"))
-            .replace("HASH", after("--ca-cert-hash"));
         Block {
             script,
             ..block.clone()

@@ -74,10 +74,10 @@ pub const NODE: &[&str] = &["hardway-flannel-lite", "hardway-proxy", "hardway-ku
 
 /// Each unit with its host.
 pub fn units(cluster: &Cluster) -> Vec<(&Host, &'static str)> {
-    let mut units: Vec<_> = CONTROL_PLANE
-        .iter()
-        .map(|unit| (&cluster.control_plane, *unit))
-        .collect();
+    let mut units = Vec::new();
+    for host in cluster.control_planes() {
+        units.extend(CONTROL_PLANE.iter().map(|unit| (host, *unit)));
+    }
     for worker in &cluster.workers {
         units.extend(NODE.iter().map(|unit| (worker, *unit)));
     }

@@ -38,20 +38,25 @@ spec:
   - {name: sleep, image: busybox:1.36, command: [sleep, '86400']}
 ";
 /// Version of packages that are newer than those under test.
-const NEWER: &str = "99.0";
+pub const NEWER: &str = "99.0";
 
-/// The packages under test as a version that is to come: their units say so.
-fn newer() -> TempDir {
+/// The packages under test as a version that is to come.
+pub fn newer() -> TempDir {
+    of_version(NEWER)
+}
+
+/// The packages under test as another version: their units say so.
+pub fn of_version(version: &str) -> TempDir {
     let folder = TempDir::new().expect("a folder");
     let script = format!(
         "set -e
          cd '{}'
          for deb in '{}'/hardway-*.deb; do
              dpkg-deb --raw-extract $deb content
-             sed -E -i 's/^Version: .*/Version: {NEWER}/; s/(hardway-tool \\(=) [^)]*/\\1 {NEWER}/' \
+             sed -E -i 's/^Version: .*/Version: {version}/; s/(hardway-tool \\(=) [^)]*/\\1 {version}/' \
                  content/DEBIAN/control
              find content/usr/lib/systemd/system -name 'hardway-*.service' -exec \
-                 sed -i 's/^\\[Service\\]$/&\\nEnvironment=PACKAGE={NEWER}/' '{{}}' + 2>/dev/null || true
+                 sed -i 's/^\\[Service\\]$/&\\nEnvironment=PACKAGE={version}/' '{{}}' + 2>/dev/null || true
              dpkg-deb --root-owner-group -Znone --build content . >/dev/null
              rm -r content
          done",
