@@ -21,7 +21,7 @@ const CLIENTS: Clients = Clients {
 /// How long writes may stand still when one host of three is lost: what is promised.
 const GAP: Duration = Duration::from_secs(3);
 /// How long what is lost stays away once writes go on, and how long all is well in between.
-const LASTS: Duration = Duration::from_secs(4);
+const LASTS: Duration = Duration::from_secs(2);
 
 struct ControlPlane {
     lab: OwnLab,

@@ -1,7 +1,7 @@
 //! What clients of an API asked and were told, and whether that can be.
 //!
 //! Clients write down every operation with when they asked and when they were answered, by one
-//! clock that never goes back ([`Recorder`]). What comes out is a [`History`], and [`check`] says
+//! clock that never goes back ([`Recorder`]). What comes out is a [`History`], and [`check()`] says
 //! whether a store that does one thing after the other, and forgets nothing, could have told the
 //! same. It knows no time but that history's and asks nobody: a run can be judged when it is over.
 //!

@@ -200,9 +200,11 @@ fn set_clock(lab: &OwnLab, load: &Load, host: &str) -> Result<(), String> {
     }
     let words = command_line(lab, host)?;
     lab.tool(&format!("stop apiserver@{host}"));
-    // Only the time of day is wrong: clocks that measure go on as they do.
+    // Only the time of day is wrong: clocks that measure go on as they do. It ends with the program
+    // that has brought it into the host.
     let wrong = format!(
-        "node exec {host} env LD_PRELOAD={FAKETIME} FAKETIME={CLOCK_OFF} FAKETIME_DONT_FAKE_MONOTONIC=1"
+        "node exec {host} setpriv --pdeathsig KILL env LD_PRELOAD={FAKETIME} \
+         FAKETIME={CLOCK_OFF} FAKETIME_DONT_FAKE_MONOTONIC=1"
     );
     let mut command: Command = lab.command(&wrong);
     command
