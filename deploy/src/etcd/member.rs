@@ -59,7 +59,7 @@ impl Member {
 }
 
 /// The address in a URL; none if it has a name.
-pub(super) fn address(url: &str) -> Option<SocketAddr> {
+pub fn address(url: &str) -> Option<SocketAddr> {
     let (_, rest) = url.split_once("://")?;
     rest.parse().ok()
 }

@@ -1,6 +1,7 @@
 //! A control plane leaves: its member goes from etcd while the others keep their majority,
 //! and nobody is sent to its address any more.
 
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,12 +11,14 @@ use serde_json::json;
 use super::{Layout, discovery, etcd_env};
 use crate::api::{self, Api};
 use crate::etcd::removal::{Removal, Seen, removal};
-use crate::etcd::{self, Client, Error, Member};
+use crate::etcd::{self, Client, Error, Member, member};
 use crate::failure::{Failure, Result};
 use crate::plan::API_PORT;
 
 /// Where the address of the API is for those who join.
 const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+/// Where the apiserver keeps the URLs of etcd's members, a line each.
+const SEEN: &str = "/var/lib/hardway/apiserver/etcd-servers";
 /// For so long etcd may say that its members aren't connected well enough: it wants to have
 /// seen them for five seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -47,7 +50,7 @@ pub enum Departure {
 /// If the others would have no majority without it, unless that is allowed.
 pub fn find(layout: &Layout, address: IpAddr, lose_majority: bool) -> Result<Departure> {
     let local = Client::of_host(layout);
-    let known = local.at(etcd_env::others(&layout.etc(), address));
+    let known = local.at(others(layout, address));
     // Where nobody answers, the reason of this host's own member says most.
     let survey = local
         .survey()
@@ -65,6 +68,23 @@ pub fn find(layout: &Layout, address: IpAddr, lose_majority: bool) -> Result<Dep
         .map(|(member, status)| (member, status.as_ref().is_ok_and(|it| it.is_healthy())))
         .collect();
     decide(&seen, address, leader, lose_majority)
+}
+
+/// Where clients find other members: where this host's apiserver has last seen them, and
+/// where they were when the host joined.
+fn others(layout: &Layout, own: IpAddr) -> Vec<SocketAddr> {
+    let seen = fs::read_to_string(layout.path(SEEN)).unwrap_or_default();
+    let mut all: Vec<SocketAddr> = seen
+        .lines()
+        .filter_map(|line| member::address(line.trim()))
+        .filter(|address| address.ip() != own && !address.ip().is_loopback())
+        .collect();
+    for address in etcd_env::others(&layout.etc(), own) {
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    all
 }
 
 fn decide(
@@ -171,7 +191,7 @@ pub fn server_of(other: SocketAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::etcd::{CLIENT_PORT, member};
+    use crate::etcd::CLIENT_PORT;
 
     fn member(id: u64) -> Member {
         let address = format!("10.0.0.{id}");
@@ -235,6 +255,24 @@ mod tests {
         let other = "10.0.0.9".parse().unwrap();
         let departure = decide(&[(&a, true), (&b, true)], other, Some(1), false);
         assert_eq!(departure.unwrap(), Departure::None);
+    }
+
+    #[test]
+    fn the_others_are_known_though_etcd_of_this_host_is_down() {
+        let root = tempfile::tempdir().unwrap();
+        let layout = Layout::new(root.path());
+        let own = "10.0.0.1".parse().unwrap();
+        assert_eq!(others(&layout, own), []);
+        let etc = layout.etc();
+        let joined = "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380,c=https://10.0.0.3:2380";
+        etcd_env::write(&etc, etcd_env::State::Existing, Some(joined)).unwrap();
+        let seen = "https://127.0.0.1:2379\nhttps://10.0.0.1:2379\nhttps://10.0.0.3:2379\nhttps://10.0.0.4:2379\n";
+        crate::shell::write_file(&layout.path(SEEN), seen.as_bytes(), 0o600).unwrap();
+        let found: Vec<String> = others(&layout, own)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(found, ["10.0.0.3:2379", "10.0.0.4:2379", "10.0.0.2:2379"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anstream::println;
 
 use crate::commands::init::{self, here};
-use crate::etcd::{self, Client, Member};
+use crate::etcd::{self, Client, Member, Status};
 use crate::failure::{Failure, Result};
 use crate::host::etcd_env;
 use crate::host::steps::Steps;
@@ -36,21 +36,22 @@ pub fn run(layout: &Layout, client: &Client, options: &Options) -> Result<()> {
             .way_out("type it on a control plane that has, or restore a copy:  hardway restore"));
     }
     let members = client.members().unwrap_or_default();
-    if let Ok(status) = client.status()
-        && status.is_healthy()
-    {
-        return if members.len() == 1 {
-            // The time before was interrupted after the deed.
-            finish(layout)
-        } else {
-            Err(
+    let status = client.status().ok();
+    if status.as_ref().is_some_and(Status::is_healthy) {
+        if members.len() > 1 {
+            return Err(
                 Failure::new(what, "most members are healthy, and nothing is lost")
                     .way_out("take out those that are:  hardway etcd remove NAME"),
-            )
-        };
+            );
+        }
+        // The time before may have been interrupted after the deed.
+        finish(layout)?;
+        println!("it is already");
+        return Ok(());
     }
     if !options.force {
-        return Err(Failure::new(what, warning(&members))
+        let own = status.map(|status| status.member);
+        return Err(Failure::new(what, warning(&members, own))
             .way_out("if they are lost for good:  hardway etcd force-new-cluster --force"));
     }
     let mut steps = Steps::default();
@@ -86,16 +87,21 @@ pub fn run(layout: &Layout, client: &Client, options: &Options) -> Result<()> {
 /// Has it not happen again.
 fn finish(layout: &Layout) -> Result<()> {
     shell::remove(Path::new(DROP_IN))?;
+    if let Some(folder) = Path::new(DROP_IN).parent() {
+        // Others' settings in it stay.
+        let _ = std::fs::remove_dir(folder);
+    }
     shell::run("systemctl", &["daemon-reload"])?;
     etcd_env::settle(&layout.etc())
 }
 
 /// What is lost with it.
-fn warning(members: &[Member]) -> String {
-    let names: Vec<String> = members.iter().map(Member::label).collect();
+fn warning(members: &[Member], own: Option<u64>) -> String {
+    let others = members.iter().filter(|member| Some(member.id) != own);
+    let names: Vec<String> = others.map(Member::label).collect();
     let of = match names.is_empty() {
         true => String::new(),
-        false => format!(" of {}", names.join(", ")),
+        false => format!(" ({})", names.join(", ")),
     };
     format!(
         "the other members{of} would be none any more; what they had agreed on and this one hasn't heard of is lost, and hosts that come back with their old data would be a second cluster"

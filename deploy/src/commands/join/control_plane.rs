@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::SystemTime;
 
 use anstream::println;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Options, PATIENCE};
 use crate::api::{self, Api};
@@ -27,6 +27,8 @@ use crate::shell;
 /// Where the addresses of all apiservers are.
 const APISERVERS: &str = "/api/v1/namespaces/default/endpoints/kubernetes";
 const ETCD: &str = "hardway-etcd.service";
+/// The label of Nodes that are control planes.
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
 /// A host that is to be a control plane.
 pub struct Joining<'a> {
@@ -91,6 +93,12 @@ impl Joining<'_> {
         steps.add("the API answers here", || {
             init::wait_ready(layout, of(&cluster)?)
         });
+        let kubelet = "usr/lib/systemd/system/hardway-kubelet.service";
+        if layout.path(kubelet).exists() {
+            steps.add("its Node is known for a control plane", || {
+                label(layout, of(&cluster)?, &name.to_lowercase())
+            });
+        }
         steps.run(self.options.dry_run)?;
         if !self.options.dry_run {
             self.summary();
@@ -210,6 +218,19 @@ fn certify(layout: &Layout, cluster: &Cluster, name: &str) -> Result<String> {
     })
 }
 
+/// Labels the Node of a control plane's host, if there is one, as kubeadm does: what it serves
+/// with is for an apiserver's address then, which no other node gets a certificate for.
+pub fn label(layout: &Layout, cluster: &Cluster, node: &str) -> Result<String> {
+    let labels = json!({"metadata": {"labels": {CONTROL_PLANE: ""}}});
+    let api = init::administrator(layout, cluster);
+    Ok(
+        match api.patch(&format!("/api/v1/nodes/{node}"), &labels)? {
+            true => format!("labelled {CONTROL_PLANE}"),
+            false => "it isn't there yet".to_owned(),
+        },
+    )
+}
+
 /// etcd as systemd runs it.
 struct OfHost<'a> {
     layout: &'a Layout,
@@ -244,8 +265,6 @@ impl Local for OfHost<'_> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
