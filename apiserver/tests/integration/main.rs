@@ -24,6 +24,7 @@ mod protobuf;
 mod protocols;
 mod refusals;
 mod renewal;
+mod restoring;
 mod starting;
 mod steps;
 mod timeouts;

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 
 /// An etcd process.
 pub struct Etcd {
+    /// More flags for its next start.
+    pub flags: Vec<String>,
     child: Option<Child>,
     dir: PathBuf,
     port: u16,
@@ -26,6 +28,7 @@ impl Etcd {
     /// before it does.
     pub async fn new(dir: &Path) -> Self {
         let mut etcd = Self {
+            flags: Vec::new(),
             child: None,
             dir: dir.to_owned(),
             port: 0,
@@ -49,6 +52,11 @@ impl Etcd {
     fn has_ended(&mut self) -> bool {
         let child = self.child.as_mut();
         child.is_none_or(|child| child.try_wait().unwrap().is_some())
+    }
+
+    /// Where clients find it.
+    pub fn address(&self) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
     }
 
     pub fn url(&self) -> String {
@@ -78,6 +86,7 @@ impl Etcd {
             .arg(file("server.key"))
             .arg("--trusted-ca-file")
             .arg(file("ca.crt"))
+            .args(&self.flags)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
