@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 mod certificates;
+pub mod cluster;
 mod etcd;
 pub mod people;
 mod process;
@@ -37,6 +38,8 @@ pub struct Lab {
     /// More flags for the apiserver.
     pub flags: Vec<String>,
     stop: Option<oneshot::Sender<()>>,
+    /// Those of apiservers that go on beside the last one.
+    others: Vec<oneshot::Sender<()>>,
     tls: Arc<rustls::ClientConfig>,
 }
 
@@ -93,6 +96,7 @@ impl Lab {
             address: ([127, 0, 0, 1], 0).into(),
             tls: certificates::tls(dir.path(), "admin", "http/1.1"),
             stop: None,
+            others: Vec::new(),
             flags: flags(dir.path()),
             etcd_url: None,
             bind: Ipv4Addr::LOCALHOST.into(),
@@ -105,6 +109,12 @@ impl Lab {
     pub async fn serve(&mut self) {
         self.listen().await;
         self.wait_ready().await;
+    }
+
+    /// Starts one more apiserver beside those there are, and speaks with that from now on.
+    pub async fn serve_another(&mut self) {
+        self.others.extend(self.stop.take());
+        self.serve().await;
     }
 
     /// The same without waiting: it takes connections, that is all.
