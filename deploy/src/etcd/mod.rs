@@ -3,6 +3,7 @@
 //! are strings in its JSON.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -108,13 +109,14 @@ impl Client {
                 content_type: "application/json",
                 body: text.as_bytes(),
             };
-            let answer = match http::send_tls_within(*endpoint, &request, &self.identity, self.patience) {
-                Ok(answer) => answer,
-                Err(failure) => {
-                    unreachable.push(failure.to_string());
-                    continue;
-                }
-            };
+            let answer =
+                match http::send_tls_within(*endpoint, &request, &self.identity, self.patience) {
+                    Ok(answer) => answer,
+                    Err(failure) => {
+                        unreachable.push(failure.to_string());
+                        continue;
+                    }
+                };
             let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
             // Of version 3.6 on only the second.
             let said = value["error"].as_str().or(value["message"].as_str());
@@ -216,7 +218,15 @@ impl Client {
 
 /// Whether the member of a host has stored something.
 pub fn has_data(layout: &Layout) -> bool {
-    layout.path(DATA).join("member").is_dir()
+    has_log(&layout.path(DATA))
+}
+
+/// Whether there is a member's log in a folder: by this etcd itself tells whether it has
+/// started there before. One that fails to makes folders nevertheless.
+pub fn has_log(folder: &Path) -> bool {
+    let files = std::fs::read_dir(folder.join("member/wal"));
+    let mut names = files.into_iter().flatten().flatten();
+    names.any(|file| file.path().extension().is_some_and(|it| it == "wal"))
 }
 
 /// As whom a control plane's host asks etcd.
