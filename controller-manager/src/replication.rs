@@ -7,6 +7,7 @@ use crate::expectations::Expectations;
 use crate::informers::{BY_CONTROLLER, Informers, follow};
 use crate::pod_control::{BURST, PodControl, pod_of};
 use crate::pod_ranking::{available_in, first_to_go, is_active, is_available, is_ready};
+use crate::written::{self, Written};
 use crate::{adoption, conflicts};
 use hardway_client::controller::{self, Next};
 use hardway_client::events::Recorder;
@@ -136,6 +137,7 @@ pub fn replica_sets(informers: &mut Informers, context: &Context) -> Work {
 
 struct Controller<K> {
     owners: Store<K>,
+    written: Written,
     control: PodControl,
 }
 
@@ -149,6 +151,7 @@ fn register<K: Replicated>(
     let expectations = Arc::new(Expectations::default());
     let controller = Controller {
         owners: owners.store(),
+        written: Written::default(),
         control: PodControl {
             client,
             recorder,
@@ -223,8 +226,14 @@ impl<K: Replicated> Controller<K> {
     async fn sync(&self, key: ObjectKey) -> Result<Next, Status> {
         let Some(owner) = self.owners.get(&key) else {
             self.control.expectations.forget(&key);
+            self.written.forget(&key);
             return Ok(Next::Done);
         };
+        // Its status would be written on top of one that isn't there any more: in a rollout the
+        // next pod changes before the last status is in the cache.
+        if self.written.is_ahead_of(owner.as_ref()) {
+            return Ok(Next::After(written::TIMEOUT));
+        }
         let Some(selector) = owner.selector() else {
             return Ok(Next::Done);
         };
@@ -292,7 +301,10 @@ impl<K: Replicated> Controller<K> {
         };
         let api = self.control.client.namespaced::<K>(owner.namespace());
         match api.update_status(&updated).await {
-            Ok(_) => Ok(()),
+            Ok(now) => {
+                self.written.note(&now);
+                Ok(())
+            }
             Err(status) if status.is_not_found() => Ok(()),
             Err(status) => Err(status),
         }

@@ -5,6 +5,7 @@ use super::step::{self, Step};
 use super::{conditions, history, revision, rollback, status, template};
 use crate::informers::BY_CONTROLLER;
 use crate::pod_ranking::is_finished;
+use crate::written::{self, Written};
 use crate::{adoption, conflicts};
 use hardway_client::api::DeleteParams;
 use hardway_client::controller::Next;
@@ -31,15 +32,36 @@ pub struct Controller {
     pub sets: Store<ReplicaSet>,
     /// All pods.
     pub pods: Store<Pod>,
+    /// The Deployments that were written here, …
+    pub written: Written,
+    /// … and the ReplicaSets.
+    pub written_sets: Written,
 }
 
 impl Controller {
     /// Brings a Deployment a step further.
     pub async fn reconcile(&self, key: ObjectKey) -> Result<Next, Status> {
         let Some(deployment) = self.deployments.get(&key) else {
+            self.written.forget(&key);
             return Ok(Next::Done);
         };
+        // The next change comes before the last own write is in the cache, more often than not:
+        // what is decided by what was before it could not be written.
+        if self.is_behind(&deployment) {
+            return Ok(Next::After(written::TIMEOUT));
+        }
         conflicts::wait_out(self.sync(&deployment).await)
+    }
+
+    /// Whether the cache has the Deployment, or one of its ReplicaSets, as it was before it was
+    /// written here.
+    fn is_behind(&self, deployment: &Deployment) -> bool {
+        let sets = self.sets.in_namespace(deployment.namespace());
+        let mut own = sets.iter().filter(|set| {
+            controller_of(&set.metadata).is_some_and(|owner| owner.uid == deployment.uid())
+        });
+        self.written.is_ahead_of(deployment)
+            || own.any(|set| self.written_sets.is_ahead_of(set.as_ref()))
     }
 
     async fn sync(&self, stored: &Deployment) -> Result<Next, Status> {
@@ -140,7 +162,9 @@ impl Controller {
         let current = revision::of(&set.metadata).to_string();
         if changed {
             let api = self.client.namespaced::<ReplicaSet>(set.namespace());
-            rollout.update(Arc::new(api.update(&set).await?));
+            let set = api.update(&set).await?;
+            self.written_sets.note(&set);
+            rollout.update(Arc::new(set));
         }
         let other = revision::annotate(&mut deployment.metadata, revision::REVISION, &current);
         let settings = &rollout.settings;
@@ -235,6 +259,7 @@ impl Controller {
             }
             changed.spec.get_or_insert_default().replicas = Some(to);
             let changed = api.update(&changed).await?;
+            self.written_sets.note(&changed);
             if from != to {
                 self.scaled(deployment, changed.name(), from, to);
             }
@@ -252,7 +277,7 @@ impl Controller {
             let api = self.client.namespaced::<ReplicaSet>(set.namespace());
             match api.delete(set.name(), &DeleteParams::of(set.uid())).await {
                 Err(status) if !status.is_not_found() => return Err(status),
-                _ => {}
+                _ => self.written_sets.forget(&ObjectKey::of(set.as_ref())),
             }
         }
         Ok(())
@@ -264,7 +289,7 @@ impl Controller {
         outcome: rollback::Outcome,
     ) -> Result<Next, Status> {
         let api = self.client.namespaced(stored.namespace());
-        api.update(&outcome.deployment).await?;
+        self.written.note(&api.update(&outcome.deployment).await?);
         self.event(stored, outcome.r#type, outcome.reason, outcome.message);
         Ok(Next::Done)
     }
@@ -279,8 +304,12 @@ impl Controller {
         }
         let api = self.client.namespaced::<Deployment>(new.namespace());
         match api.update_status(new).await {
-            Err(status) if !status.is_not_found() => Err(status),
-            _ => Ok(()),
+            Ok(now) => {
+                self.written.note(&now);
+                Ok(())
+            }
+            Err(status) if status.is_not_found() => Ok(()),
+            Err(status) => Err(status),
         }
     }
 

@@ -26,6 +26,7 @@ use crate::adoption;
 use crate::context::Context;
 use crate::informers::{Informers, follow};
 use crate::pod_ranking::is_finished;
+use crate::written::Written;
 use controller::Controller;
 use hardway_client::Store;
 use hardway_client::controller::run;
@@ -48,6 +49,8 @@ pub fn register(informers: &mut Informers, context: &Context) -> Work {
         deployments: informers.deployments.store(),
         sets: informers.replica_sets.store(),
         pods: informers.pods.store(),
+        written: Written::default(),
+        written_sets: Written::default(),
     };
     follow(&mut informers.deployments, &queue);
     let (on_set, deployments) = (queue.clone(), informers.deployments.store());
