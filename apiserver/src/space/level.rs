@@ -15,7 +15,9 @@ const RESERVE: f64 = 0.98;
 /// another manager of fields, as who scales something down leaves it.
 const SLACK: i64 = 1024;
 
-/// What a write costs etcd beside key and value: its record and the pages it is in.
+/// Bytes of a page of etcd's file. What is larger than one has some to itself.
+const PAGE: u64 = 4096;
+/// What a record has beside key and value.
 const OVERHEAD: u64 = 256;
 
 /// What is known of the space of etcd's fullest member, in bytes.
@@ -63,13 +65,12 @@ pub enum Growth {
 }
 
 impl Usage {
-    /// The same after so many bytes of keys and values were written by so many writes: nothing
-    /// of it is free again before the history is compacted.
-    pub fn after(self, bytes: u64, writes: u64) -> Self {
-        let in_use = self.in_use + bytes + writes * OVERHEAD;
+    /// The same after writes that took so much: nothing of it is free again before the history
+    /// is compacted, and the file may have had no pages for it.
+    pub fn after(self, written: u64) -> Self {
         Self {
-            in_use,
-            size: self.size.max(in_use),
+            size: self.size + written,
+            in_use: self.in_use + written,
             ..self
         }
     }
@@ -96,6 +97,14 @@ impl Usage {
             0 => 0.0,
             quota => bytes as f64 / quota as f64,
         }
+    }
+}
+
+/// What a write takes of etcd's file, by the bytes of its key and value.
+pub fn cost(bytes: usize) -> u64 {
+    match bytes as u64 + OVERHEAD {
+        small @ ..PAGE => small,
+        large => large.next_multiple_of(PAGE),
     }
 }
 
@@ -178,8 +187,22 @@ mod tests {
             quota: 1 << 20,
             ..Usage::default()
         };
-        assert_eq!(usage.after(900 << 10, 10).level(), Level::Tight);
-        assert_eq!(usage.after(900 << 10, 400).level(), Level::Full);
+        assert_eq!(usage.after(900 << 10).level(), Level::Tight);
+        assert_eq!(usage.after(1000 << 10).level(), Level::Full);
+        // Where pages are free, they may not be the ones that are needed.
+        let fragmented = Usage {
+            size: 1000 << 10,
+            ..usage
+        };
+        assert_eq!(fragmented.level(), Level::Tight);
+        assert_eq!(fragmented.after(10 << 10).level(), Level::Full);
+    }
+
+    #[test]
+    fn what_is_large_has_pages_to_itself() {
+        assert_eq!(cost(100), 356);
+        assert_eq!(cost(4000), 8192);
+        assert_eq!(cost(100_000), 102_400);
     }
 
     #[test]

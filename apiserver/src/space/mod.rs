@@ -27,13 +27,12 @@ pub struct Space {
 #[derive(Clone, Copy, Default)]
 struct Seen {
     usage: Usage,
-    bytes: u64,
-    writes: u64,
+    written: u64,
 }
 
 impl Seen {
     fn now(self) -> Usage {
-        self.usage.after(self.bytes, self.writes)
+        self.usage.after(self.written)
     }
 }
 
@@ -57,8 +56,7 @@ impl Space {
     pub fn wrote(&self, bytes: usize) {
         let mut seen = self.seen.lock();
         let before = seen.now().level();
-        seen.bytes += bytes as u64;
-        seen.writes += 1;
+        seen.written += level::cost(bytes);
         if seen.now().level() > before {
             self.look.notify_one();
         }
@@ -118,7 +116,7 @@ mod tests {
                 .report()
                 .starts_with("[!]etcd's space: 88% of 1.0 MiB")
         );
-        space.wrote(100 << 10);
+        space.wrote(96 << 10);
         let refused = space.check(grows).unwrap_err();
         assert!(matches!(refused, StoreError::NoSpace(_)), "{refused}");
         assert!(space.check(|| Growth::Removal).is_ok());
