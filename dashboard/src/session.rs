@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -24,35 +25,40 @@ const LONGEST: usize = 64 << 10;
 pub async fn show(State(dashboard): State<Arc<Dashboard>>, headers: HeaderMap) -> Response {
     match dashboard.viewer(&headers) {
         Some(viewer) => {
-            let (user, error) = match api::who_am_i(&viewer.client).await {
+            // At once: a page shows nothing of the cluster before both are there.
+            let (user, version) =
+                tokio::join!(api::who_am_i(&viewer.client), version(&viewer.client));
+            let (user, error) = match user {
                 Ok(user) => (user, None),
                 Err(failure) => (Value::Null, Some(failure)),
             };
             let again = matches!(dashboard.viewers, Viewers::LoggedIn(_))
                 && matches!(&error, Some(failure) if failure.code() == StatusCode::UNAUTHORIZED);
-            let described = describe(&dashboard, Some(&viewer), user, again, error).await;
+            let described = describe(&dashboard, version, user, again, error);
             json(StatusCode::OK, &described)
         }
         None => {
-            let described = describe(&dashboard, None, Value::Null, true, None).await;
+            let described = describe(&dashboard, None, Value::Null, true, None);
             json(StatusCode::OK, &described)
         }
     }
 }
 
-async fn describe(
+/// The cluster's version, as far as it says it.
+async fn version(client: &Client) -> Option<String> {
+    let version: Value = api::read(client, "/version").await.ok()?;
+    version["gitVersion"].as_str().map(str::to_owned)
+}
+
+fn describe(
     dashboard: &Dashboard,
-    viewer: Option<&Viewer>,
+    version: Option<String>,
     user: Value,
     login_needed: bool,
     error: Option<Failure>,
 ) -> Value {
     let mut cluster = dashboard.cluster.description.clone();
-    if let Some(viewer) = viewer {
-        let version = api::read::<Value>(&viewer.client, "/version").await.ok();
-        let version = version.and_then(|it| it["gitVersion"].as_str().map(str::to_owned));
-        cluster.version = version;
-    }
+    cluster.version = version;
     json!({
         "mode": match dashboard.viewers {
             Viewers::User(_) => "local",
@@ -121,7 +127,8 @@ pub async fn log_in(
     let identifier = begun
         .map_err(|error| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     tracing::info!(user = name, "logged in");
-    let described = describe(&dashboard, Some(&viewer), user, false, None).await;
+    let version = version(&viewer.client).await;
+    let described = describe(&dashboard, version, user, false, None);
     let mut response = json(StatusCode::OK, &described);
     set_cookie(
         &mut response,

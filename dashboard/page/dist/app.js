@@ -476,7 +476,7 @@
   }
 
   // src/cluster/live.ts
-  var LINGER = 5e3, PIECES = 200, EMPTY = { items: [], ready: !1, columns: [] }, feeds = /* @__PURE__ */ new Map(), socket, lastId = 0, attempts = 0, changed = /* @__PURE__ */ new Set(), scheduled = !1, connected, watchers = /* @__PURE__ */ new Set();
+  var LINGER = 5e3, PIECES = 200, EMPTY = { items: [], ready: !1, columns: [], more: 0 }, feeds = /* @__PURE__ */ new Map(), socket, lastId = 0, attempts = 0, changed = /* @__PURE__ */ new Set(), scheduled = !1, connected, watchers = /* @__PURE__ */ new Set();
   function setConnected(value) {
     connected = value;
     for (let watcher of watchers) watcher();
@@ -515,7 +515,8 @@
         items: feed.listing.items,
         ready: batch.ready ?? feed.listing.ready,
         columns: batch.columns ?? feed.listing.columns,
-        error: batch.error ? errorOf(batch.error).message : void 0
+        error: batch.error ? errorOf(batch.error).message : void 0,
+        more: batch.more ?? 0
       }, feed.stale = !0, changed.add(feed), schedule();
     }
   }
@@ -1540,10 +1541,11 @@
   }
   var AT_A_TIME = 50;
   function Problems({ namespace }) {
-    let problems = useLive({ problems: namespace === "" ? {} : { namespace } }), [most, setMost] = d2(AT_A_TIME);
-    return /* @__PURE__ */ u3(Panel, { title: "What is wrong", aside: problems.items.length > 0 ? /* @__PURE__ */ u3("span", { class: "amount", children: problems.items.length }) : void 0, children: /* @__PURE__ */ u3(ListState, { listing: problems, children: [
+    let problems = useLive({ problems: namespace === "" ? {} : { namespace } }), [most, setMost] = d2(AT_A_TIME), all = problems.items.length + problems.more;
+    return /* @__PURE__ */ u3(Panel, { title: "What is wrong", aside: all > 0 ? /* @__PURE__ */ u3("span", { class: "amount", children: all.toLocaleString("en") }) : void 0, children: /* @__PURE__ */ u3(ListState, { listing: problems, children: [
       problems.items.length === 0 ? /* @__PURE__ */ u3(Empty, { children: "Nothing that can be seen." }) : problems.items.slice(0, most).map((problem) => /* @__PURE__ */ u3(DiagnosisCard, { of: problem }, `${problem.cause}/${problem.subject.kind}/${problem.subject.namespace}/${problem.subject.name}`)),
-      problems.items.length > most && /* @__PURE__ */ u3("button", { type: "button", onClick: () => setMost(most + AT_A_TIME), children: "Show more" })
+      problems.items.length > most && /* @__PURE__ */ u3("button", { type: "button", onClick: () => setMost(most + AT_A_TIME), children: "Show more" }),
+      problems.more > 0 && problems.items.length <= most && /* @__PURE__ */ u3("p", { class: "note", children: "These are the worst; choose a namespace to see all of it." })
     ] }) });
   }
   var NodeBox = memo(({ node, pods, metrics }) => {

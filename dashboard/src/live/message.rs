@@ -181,6 +181,8 @@ pub struct Batch {
     pub columns: Option<Bytes>,
     /// Why there is no more.
     pub error: Option<Failure>,
+    /// How many there are that are not among `set`.
+    pub more: usize,
     /// What was not read, where that may have hidden problems.
     pub unread: Vec<Unread>,
 }
@@ -205,10 +207,11 @@ impl Batch {
         let columns = self.columns.as_deref().map(std::str::from_utf8);
         let columns = columns.and_then(Result::ok).unwrap_or("null");
         out.push_str(&format!(
-            "],\"gone\":{},\"ready\":{},\"columns\":{columns},\"error\":{},\"unread\":{}}}",
+            "],\"gone\":{},\"ready\":{},\"columns\":{columns},\"error\":{},\"more\":{},\"unread\":{}}}",
             json(&gone),
             self.ready,
             json(&self.error),
+            self.more,
             json(&self.unread),
         ));
         out
@@ -279,6 +282,7 @@ mod tests {
             ready: true,
             columns: None,
             error: Some(Failure::new(StatusCode::FORBIDDEN, "no \"pods\"")),
+            more: 7,
             unread: Vec::new(),
         };
         let value: Value = serde_json::from_str(&batch.text("a\"b")).unwrap();
@@ -286,6 +290,7 @@ mod tests {
         assert_eq!(value["set"], json!([{"a": 1}, {"b": 2}]));
         assert_eq!(value["gone"], json!(["x"]));
         assert_eq!(value["error"]["code"], 403);
+        assert_eq!(value["more"], 7);
         assert_eq!(value["columns"], Value::Null);
     }
 }

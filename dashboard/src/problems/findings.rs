@@ -19,6 +19,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+/// How many problems pages are sent: the worst. Whoever has more looks at these first, or chooses a
+/// namespace.
+const MOST: usize = 500;
 /// How long changes are gathered before all is looked at again.
 const GATHER: Duration = Duration::from_secs(2);
 /// How much longer than it took to look one rests before looking again: in a large cluster that
@@ -47,7 +50,16 @@ struct Shared {
 struct Latest {
     /// Counts what was found, from 1; 0 is before that.
     number: u64,
+    found: Found,
+}
+
+/// What was found in one search.
+#[derive(Debug, Default, PartialEq)]
+struct Found {
+    /// The worst problems, in JSON.
     problems: Vec<Bytes>,
+    /// How many there are besides.
+    more: usize,
     unread: Vec<Unread>,
 }
 
@@ -117,9 +129,10 @@ impl Findings {
         *seen = latest.number;
         Some(Batch {
             reset: true,
-            set: latest.problems.clone(),
+            set: latest.found.problems.clone(),
+            more: latest.found.more,
             ready: true,
-            unread: latest.unread.clone(),
+            unread: latest.found.unread.clone(),
             ..Batch::default()
         })
     }
@@ -193,23 +206,20 @@ impl Keeper {
             // Thousands of objects take their time, and pages are not to wait for it.
             let found = tokio::task::spawn_blocking(move || find(states, namespace.as_deref()));
             match found.await {
-                Ok((problems, unread)) => self.publish(problems, unread),
+                Ok(found) => self.publish(found),
                 Err(error) => tracing::error!(%error, "looking for problems failed"),
             }
             took = began.elapsed();
         }
     }
 
-    fn publish(&self, problems: Vec<Bytes>, unread: Vec<Unread>) {
+    fn publish(&self, found: Found) {
         let mut latest = self.shared.latest.lock();
-        if latest.number > 0 && latest.problems == problems && latest.unread == unread {
+        if latest.number > 0 && latest.found == found {
             return;
         }
-        *latest = Latest {
-            number: latest.number + 1,
-            problems,
-            unread,
-        };
+        latest.number += 1;
+        latest.found = found;
         drop(latest);
         self.shared.lookers.notify();
     }
@@ -217,7 +227,7 @@ impl Keeper {
 
 type State = (&'static Resource, Result<Vec<Bytes>, Failure>);
 
-fn find(states: Vec<State>, namespace: Option<&str>) -> (Vec<Bytes>, Vec<Unread>) {
+fn find(states: Vec<State>, namespace: Option<&str>) -> Found {
     let mut snapshot = Snapshot::new(Timestamp::now());
     for (resource, state) in states {
         let listing = match state {
@@ -232,14 +242,36 @@ fn find(states: Vec<State>, namespace: Option<&str>) -> (Vec<Bytes>, Vec<Unread>
         snapshot.put(resource, listing);
     }
     let found = problems(&snapshot, namespace);
-    let texts = found.iter().map(|problem| Bytes::from(json_text(problem)));
-    (texts.collect(), snapshot.unread(everything()))
+    let worst = found.iter().take(MOST);
+    Found {
+        problems: worst.map(|problem| json_text(problem).into()).collect(),
+        more: found.len().saturating_sub(MOST),
+        unread: snapshot.unread(everything()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::viewer::tests::viewer;
+    use serde_json::json;
+
+    #[test]
+    fn of_many_problems_the_worst_are_sent_and_the_others_counted() {
+        let pod = |index: usize| {
+            let pod = json!({"metadata": {"name": format!("pod-{index}"), "namespace": "a", "uid": index.to_string()},
+                "status": {"phase": "Failed", "reason": "Evicted"}});
+            Bytes::from(pod.to_string())
+        };
+        let pods = |number: usize| {
+            let resource = hardway_why::resource("Pod").unwrap();
+            find(vec![(resource, Ok((0..number).map(pod).collect()))], None)
+        };
+        let found = pods(3);
+        assert_eq!((found.problems.len(), found.more), (3, 0));
+        let found = pods(MOST + 7);
+        assert_eq!((found.problems.len(), found.more), (MOST, 7));
+    }
 
     #[tokio::test]
     async fn pages_of_a_viewer_share_what_is_found_and_all_hear_of_it() {

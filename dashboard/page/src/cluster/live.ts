@@ -29,6 +29,7 @@ interface Batch {
   ready?: boolean;
   columns?: ColumnDefinition[] | null;
   error?: Status | null;
+  more?: number;
 }
 
 /** How a list stands at this moment. */
@@ -37,6 +38,8 @@ export interface Listing<T> {
   ready: boolean;
   columns: ColumnDefinition[];
   error?: string;
+  /** How many there are that are not among the items. */
+  more: number;
 }
 
 interface Feed {
@@ -55,7 +58,7 @@ interface Feed {
 const LINGER = 5_000;
 /** How often a long list is drawn at most while it comes in pieces, in milliseconds. */
 const PIECES = 200;
-const EMPTY: Listing<never> = { items: [], ready: false, columns: [] };
+const EMPTY: Listing<never> = { items: [], ready: false, columns: [], more: 0 };
 
 const feeds = new Map<string, Feed>();
 let socket: WebSocket | undefined;
@@ -125,6 +128,7 @@ function apply(batch: Batch): void {
     ready: batch.ready ?? feed.listing.ready,
     columns: batch.columns ?? feed.listing.columns,
     error: batch.error ? errorOf(batch.error).message : undefined,
+    more: batch.more ?? 0,
   };
   feed.stale = true;
   changed.add(feed);

@@ -122,8 +122,9 @@ const AT_A_TIME = 50;
 function Problems({ namespace }: { namespace: string }) {
   const problems = useLive<Diagnosis>({ problems: namespace === "" ? {} : { namespace } });
   const [most, setMost] = useState(AT_A_TIME);
+  const all = problems.items.length + problems.more;
   return (
-    <Panel title="What is wrong" aside={problems.items.length > 0 ? <span class="amount">{problems.items.length}</span> : undefined}>
+    <Panel title="What is wrong" aside={all > 0 ? <span class="amount">{all.toLocaleString("en")}</span> : undefined}>
       <ListState listing={problems}>
         {problems.items.length === 0 ? (
           <Empty>Nothing that can be seen.</Empty>
@@ -139,6 +140,7 @@ function Problems({ namespace }: { namespace: string }) {
             Show more
           </button>
         )}
+        {problems.more > 0 && problems.items.length <= most && <p class="note">These are the worst; choose a namespace to see all of it.</p>}
       </ListState>
     </Panel>
   );
