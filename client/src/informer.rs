@@ -179,6 +179,10 @@ async fn run<K: Kind>(informer: Informer<K>, store: Store<K>) {
                     version.clear();
                 }
                 if !is_late {
+                    // One that lasted was had, whatever ended it.
+                    if is_watch && began.elapsed() >= SHORT {
+                        failures = 0;
+                    }
                     failures += 1;
                     if failures == TELL_AFTER {
                         tracing::warn!(kind = K::KIND, %status, "cannot list or watch; still trying");

@@ -172,7 +172,13 @@ impl Link {
         let answer = self.sender.clone().send_request(request).await?;
         self.skew.look(&self.server, answer.headers());
         let held: (Arc<Self>, Waiting) = (self, waiting);
-        Ok(answer.map(|body| Body::new(body.map_err(move |error| held.0.of_body(error)))))
+        Ok(answer.map(|body| {
+            Body::new(body.map_err(move |error| {
+                // All of it: who reads the body waits as well.
+                let (link, _) = &held;
+                link.of_body(error)
+            }))
+        }))
     }
 
     /// What is said of an answer that breaks off.
