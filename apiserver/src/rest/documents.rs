@@ -34,8 +34,8 @@ pub struct Documents {
 
 #[derive(Default)]
 struct CachedDocument {
-    /// Those of the table and of what other servers serve.
-    generation: (u64, u64),
+    /// Those of the table, of what other servers serve, and of the keys that verify tokens.
+    generation: (u64, u64, u64),
     documents: HashMap<String, Document>,
 }
 
@@ -137,7 +137,8 @@ impl Documents {
         let path = path.trim_end_matches('/');
         let content_type = aggregated.map(Aggregated::content_type).unwrap_or_default();
         let key = format!("{path} {content_type}");
-        let generation = (table.generation(), aggregation.generation());
+        let keys = self.verifier.as_ref().map_or(0, |it| it.generation());
+        let generation = (table.generation(), aggregation.generation(), keys);
         let mut kept = self.kept.lock();
         if kept.generation != generation {
             *kept = CachedDocument {

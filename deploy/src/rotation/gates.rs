@@ -10,10 +10,12 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::material::{Kind, Material, blocks, id};
+use super::missing::{Missing, missing};
 use super::observe::{self, Cluster, items, samples};
 use super::place::{Place, etcd_name};
 use super::probe::{Caller, Seen};
 use super::steps::{Gate, Id};
+use super::window::Window;
 use crate::api::text;
 use crate::failure::Result;
 use crate::host::token;
@@ -30,35 +32,6 @@ const FORMER_CLIENTS: &str = "hardway_apiserver_former_ca_last_request_timestamp
 /// When somebody last showed a token, by the key that it is signed with.
 const TOKEN_KEYS: &str = "hardway_apiserver_service_account_key_last_use_timestamp_seconds";
 const STARTED: &str = "process_start_time_seconds";
-
-/// Who isn't there yet.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Missing {
-    /// Who: `apiserver 10.0.0.1:6443`, `node worker-1`.
-    pub who: String,
-    /// What is the matter.
-    pub why: String,
-    /// How one sees it, or what to do about it.
-    pub see: String,
-}
-
-impl std::fmt::Display for Missing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { who, why, see } = self;
-        match see.is_empty() {
-            true => write!(f, "{who}: {why}"),
-            false => write!(f, "{who}: {why} ({see})"),
-        }
-    }
-}
-
-fn missing(who: impl Into<String>, why: impl Into<String>, see: impl Into<String>) -> Missing {
-    Missing {
-        who: who.into(),
-        why: why.into(),
-        see: see.into(),
-    }
-}
 
 /// Looks whether a rotation may go on. What was found good once isn't asked again.
 pub struct Gates<'a> {
@@ -450,78 +423,12 @@ fn kept_tokens(secrets: &Value, signs: &Id) -> Vec<Missing> {
         .collect()
 }
 
-/// The last while, in which nobody may have used something.
-struct Window {
-    length: Duration,
-    /// Since when it could be seen, and what time it is, in seconds since 1970.
-    seen_since: f64,
-    now: f64,
-}
-
-impl Window {
-    fn new(length: Duration, seen_since: f64, now: SystemTime) -> Self {
-        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            length,
-            seen_since,
-            now: now.as_secs_f64(),
-        }
-    }
-
-    /// What a server has seen of use within it.
-    fn missing(
-        &self,
-        server: &str,
-        what: &str,
-        used: impl Iterator<Item = (String, f64)>,
-        how: &str,
-    ) -> Vec<Missing> {
-        let length = self.length.as_secs_f64();
-        let within = used.filter(|(_, at)| self.now - at < length);
-        let mut all: Vec<Missing> = within
-            .map(|(who, at)| {
-                let ago = (self.now - at).max(0.0);
-                missing(who, format!("showed {what} {ago:.0} s ago"), how)
-            })
-            .collect();
-        let left = length - (self.now - self.seen_since);
-        if all.is_empty() && left > 0.0 {
-            all.push(missing(
-                server,
-                format!("has to see for {left:.0} s more that nobody shows {what}"),
-                "--unused-for says for how long",
-            ));
-        }
-        all
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use base64::prelude::BASE64_STANDARD;
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_window_is_clear_when_nobody_was_seen_in_all_of_it() {
-        let now = UNIX_EPOCH + Duration::from_secs(1000);
-        let window = |since| Window::new(Duration::from_secs(60), since, now);
-        let missing = |since, used: &[(&str, f64)]| {
-            let used = used.iter().map(|(who, at)| ((*who).to_owned(), *at));
-            let all = window(since).missing("a", "it", used, "");
-            all.iter().map(ToString::to_string).collect::<Vec<_>>()
-        };
-        assert!(missing(900.0, &[]).is_empty());
-        assert!(missing(900.0, &[("jane", 939.0)]).is_empty());
-        assert_eq!(
-            missing(900.0, &[("jane", 990.0)]),
-            ["jane: showed it 10 s ago"]
-        );
-        let short =
-            "a: has to see for 20 s more that nobody shows it (--unused-for says for how long)";
-        assert_eq!(missing(960.0, &[]), [short]);
-    }
 
     #[test]
     fn namespaces_without_the_next_ca_are_named() {

@@ -18,13 +18,16 @@ use crate::failure::{Failure, Result};
 pub mod encryption;
 pub mod gates;
 pub mod material;
+pub mod missing;
 mod observe;
 pub mod place;
 mod probe;
 pub mod steps;
+mod window;
 
-use gates::{Gates, Missing};
+use gates::Gates;
 use material::{Kind, Material, blocks, id, short};
+use missing::Missing;
 use place::Place;
 use steps::{Gate, Goal, Stage, Step};
 

@@ -9,6 +9,7 @@ use hardway_tokens::{KeyError, VerifyingKey, secret};
 use jiff::Timestamp;
 use parking_lot::RwLock;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How long the token of a deleted object is still accepted, and how far
 /// clocks may differ.
@@ -21,6 +22,8 @@ type Keys = Vec<(String, VerifyingKey)>;
 pub struct TokenVerifier {
     issuer: String,
     keys: RwLock<Keys>,
+    /// How often the keys were replaced.
+    generation: AtomicU64,
     audiences: Vec<String>,
 }
 
@@ -31,6 +34,7 @@ impl TokenVerifier {
         Ok(Self {
             issuer: issuer.into(),
             keys: RwLock::new(keys(pems)?),
+            generation: AtomicU64::new(0),
             audiences,
         })
     }
@@ -42,7 +46,13 @@ impl TokenVerifier {
     pub fn replace_keys(&self, pems: &[String]) -> Result<(), KeyError> {
         let keys = keys(pems)?;
         *self.keys.write() = keys;
+        self.generation.fetch_add(1, Ordering::Release);
         Ok(())
+    }
+
+    /// Changes whenever the keys were replaced.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Whether tokens are accepted that the key with this id has signed.
@@ -288,8 +298,11 @@ mod tests {
         let verifier = TokenVerifier::new("https://k", &[old.clone()], vec![]).unwrap();
         let both = format!("{old}{new}");
         verifier.replace_keys(&[both]).unwrap();
+        // Documents that were made of the keys are made anew.
+        assert_eq!(verifier.generation(), 1);
         assert!(verifier.knows(&id(&old)) && verifier.knows(&id(&new)));
         verifier.replace_keys(&["nonsense".into()]).unwrap_err();
+        assert_eq!(verifier.generation(), 1);
         assert!(verifier.knows(&id(&old)));
         verifier.replace_keys(&[new.clone()]).unwrap();
         assert!(!verifier.knows(&id(&old)) && verifier.knows(&id(&new)));
