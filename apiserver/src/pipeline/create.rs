@@ -1,6 +1,7 @@
 //! create.
 
 use super::admission::Sent;
+use super::quota_turn::TRIES;
 use super::write::Change;
 use super::{Object, Pipeline, Request, Target, decode, metadata, present};
 use crate::store::{StoreError, Write};
@@ -120,37 +121,44 @@ impl Pipeline {
             request.warn(warning);
         }
         let write = self.written(request, target, Operation::Create, Sent::Object);
-        self.validate(&write, Some(&object), None).await?;
-        if request.options.dry_run {
-            self.cache.fresh().await?;
-            if self.cache_of(target)?.get(&target.key()).is_some() {
-                return Err(target.already_exists());
+        for _ in 0..TRIES {
+            let turn = self.quota_turn(target, &object).await?;
+            self.validate(&write, Some(&object), None).await?;
+            if request.options.dry_run {
+                self.cache.fresh().await?;
+                if self.cache_of(target)?.get(&target.key()).is_some() {
+                    return Err(target.already_exists());
+                }
+                return Ok(Object::of(&present::to_served(target, object)).created());
             }
-            return Ok(Object::of(&present::to_served(target, object)).created());
-        }
-        let closed = self.close(target, &object).await?;
-        loop {
-            let claims = services.claims(&mut object)?;
-            let change = Change {
-                target,
-                object: closed.as_ref().map_or(&object, |closed| &closed.stored),
-                served: closed.as_ref().and_then(|closed| closed.served.as_ref()),
-                write: Write {
-                    key: target.store_key(),
-                    value: None,
-                    expires: target.resource.strategy.expires,
-                    claims: claims.take,
-                    releases: claims.give_back,
-                    expected: 0,
-                },
-            };
-            match self.commit(request, change).await {
-                Ok(stored) => return Ok(stored.created()),
-                Err(StoreError::Changed(_)) => return Err(target.already_exists()),
-                Err(StoreError::Claimed(keys)) => services.claimed(target, &keys)?,
-                Err(error) => return Err(error.into()),
+            let closed = self.close(target, &object).await?;
+            loop {
+                let claims = services.claims(&mut object)?;
+                let change = Change {
+                    target,
+                    object: closed.as_ref().map_or(&object, |closed| &closed.stored),
+                    served: closed.as_ref().and_then(|closed| closed.served.as_ref()),
+                    write: Write {
+                        key: target.store_key(),
+                        value: None,
+                        expires: target.resource.strategy.expires,
+                        claims: claims.take,
+                        releases: claims.give_back,
+                        expected: 0,
+                        turn: turn.as_ref().map(|mine| mine.turn.clone()),
+                    },
+                };
+                match self.commit(request, change).await {
+                    Ok(stored) => return Ok(stored.created()),
+                    Err(StoreError::Changed(_)) => return Err(target.already_exists()),
+                    Err(StoreError::Claimed(keys)) => services.claimed(target, &keys)?,
+                    // What else was created may have used the quota up.
+                    Err(StoreError::OutOfTurn) => break,
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
+        Err(StoreError::OutOfTurn.into())
     }
 }
 

@@ -18,6 +18,7 @@ mod part;
 mod patch;
 pub mod present;
 mod read;
+mod quota_turn;
 mod record;
 mod request;
 mod seats;

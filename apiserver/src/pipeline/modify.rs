@@ -208,6 +208,7 @@ impl Pipeline {
                     expires: target.resource.strategy.expires,
                     claims: claims.take,
                     releases: claims.give_back,
+                    turn: None,
                 },
             };
             match self.commit(request, change).await {

@@ -17,6 +17,9 @@ pub enum StoreError {
     /// Another object holds these keys.
     #[error("already claimed: {0:?}")]
     Claimed(Vec<String>),
+    /// Another write has had its turn.
+    #[error("another write came first; try again")]
+    OutOfTurn,
     /// The revision asked for has been compacted.
     #[error("revision {0} has been compacted")]
     Compacted(i64),
@@ -101,7 +104,7 @@ impl From<StoreError> for Status {
                 "The resourceVersion for the provided list is too old: {revision}"
             )),
             StoreError::Future(revision) => too_large_resource_version(revision, None),
-            StoreError::Changed(_) | StoreError::Claimed(_) => {
+            StoreError::Changed(_) | StoreError::Claimed(_) | StoreError::OutOfTurn => {
                 Status::failure(409, "Conflict", message)
             }
         }

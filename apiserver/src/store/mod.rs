@@ -21,7 +21,7 @@ pub use compact::compact_periodically;
 pub use connection::Servers;
 pub use error::{StoreError, too_large_resource_version};
 pub use slots::Slots;
-pub use write::Write;
+pub use write::{InTurn, Write};
 
 use crate::background::{Lane, OTHERS};
 use bytes::Bytes;

@@ -28,6 +28,17 @@ pub struct Write {
     pub claims: Vec<String>,
     /// Claims to give back.
     pub releases: Vec<String>,
+    /// What it takes turns with.
+    pub turn: Option<InTurn>,
+}
+
+/// A key that must not have changed since a revision, and changes with a write.
+#[derive(Clone, Debug)]
+pub struct InTurn {
+    /// The key, below [`super::ROOT`].
+    pub key: String,
+    /// The revision of its last change; 0: it is not there.
+    pub revision: i64,
 }
 
 impl Store {
@@ -58,6 +69,15 @@ impl Store {
             compares.push(Compare::version(full(claim), CompareOp::Equal, 0));
             others.push(TxnOp::put(full(claim), write.key.as_bytes(), None));
             lookups.push(TxnOp::get(full(claim), None));
+        }
+        if let Some(turn) = &write.turn {
+            let (key, revision) = (full(&turn.key), turn.revision);
+            compares.push(Compare::mod_revision(
+                key.clone(),
+                CompareOp::Equal,
+                revision,
+            ));
+            others.push(TxnOp::put(key, write.key.as_bytes(), None));
         }
         for release in &write.releases {
             others.push(TxnOp::delete(full(release), None));
@@ -97,6 +117,13 @@ impl Store {
         }
     }
 
+    /// The revision of the last write that had its turn at a key; 0 if there was none.
+    pub async fn last_turn(&self, key: &str) -> Result<i64, StoreError> {
+        let options = GetOptions::new().with_keys_only();
+        let found = self.read_again("get", full(key), options).await?;
+        Ok(found.kvs().first().map_or(0, |pair| pair.mod_revision()))
+    }
+
     /// What the answer to a write's transaction says.
     fn answered(
         &self,
@@ -117,7 +144,11 @@ impl Store {
             return Err(self.changed(key, sent, version));
         }
         let claims = found.flatten().map(|pair| below_root(pair.key()));
-        Err(StoreError::Claimed(claims.collect()))
+        let claims: Vec<String> = claims.collect();
+        Err(match claims.is_empty() {
+            true => StoreError::OutOfTurn,
+            false => StoreError::Claimed(claims),
+        })
     }
 
     /// The error for a write that found the key changed.

@@ -202,6 +202,39 @@ async fn two_apiservers_never_give_out_an_address_or_a_port_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_quota_holds_for_both_together() {
+    let (_lab, _cluster, clients) = two().await;
+    let quotas = clients[0].dynamic("", "v1", "resourcequotas", "default");
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"},
+        "spec": {"hard": {"count/configmaps": "10"}},
+        "status": {"hard": {"count/configmaps": "10"}, "used": {"count/configmaps": "0"}}});
+    quotas
+        .create("", "", quota.to_string().into_bytes())
+        .await
+        .unwrap();
+    quotas
+        .update("q", "status", quota.to_string().into_bytes())
+        .await
+        .unwrap();
+    let mut creating = Vec::new();
+    for number in 0..40 {
+        let maps = clients[number % 2].dynamic("", "v1", "configmaps", "default");
+        creating.push(tokio::spawn(async move {
+            let body = config_map(&format!("m-{number}")).to_string().into_bytes();
+            maps.create("", "", body).await
+        }));
+    }
+    let mut created = 0;
+    for outcome in creating {
+        match outcome.await.unwrap() {
+            Ok(_) => created += 1,
+            Err(status) => assert!(matches!(status.code, 403 | 409), "{status}"),
+        }
+    }
+    assert!((1..=10).contains(&created), "{created}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_goes_to_the_other_one_never_sees_time_go_back() {
     let (mut lab, cluster, clients) = two().await;
     let maps = clients

@@ -57,7 +57,15 @@ impl Plugin for ResourceQuota {
         // Held until the write is remembered: two writers can't both see the
         // last free place.
         let mut admitted = self.admitted.lock();
-        admitted.retain(|a| a.at.elapsed() < MOMENT && !a.is_stored(cx));
+        // One that is checked again counts once.
+        let is_this = |a: &Admitted| {
+            let this = (review.group, review.resource, review.namespace);
+            review.operation == Operation::Create
+                && (a.group.as_str(), a.resource.as_str(), a.namespace.as_str()) == this
+                && a.object["metadata"]["uid"] == new["metadata"]["uid"]
+                && new["metadata"]["uid"].is_string()
+        };
+        admitted.retain(|a| a.at.elapsed() < MOMENT && !a.is_stored(cx) && !is_this(a));
         let mut touched = false;
         for quota in &quotas {
             touched |= check(cx, review, quota, new, old, &admitted)?;
