@@ -12,7 +12,7 @@ use crate::components;
 use crate::doctor::facts::{Facts, SCRIPT};
 use crate::doctor::leaks::{self, Pods};
 use crate::doctor::processes::{self, Health};
-use crate::doctor::{Line, State, certificates, etcd, kernel, room, rotation};
+use crate::doctor::{Line, State, certificates, clocks, etcd, kernel, room, rotation};
 use crate::failure::{OrFail, Result};
 use crate::health;
 use crate::host::{Layout, systemd};
@@ -20,7 +20,7 @@ use crate::http::{self, Identity, Request};
 use crate::lab::{Lab, node};
 use crate::packaging::Package;
 use crate::pki::{CLUSTER_CA, ETCD_CA};
-use crate::plan::Host;
+use crate::plan::{API_PORT, Host};
 use crate::shell;
 
 use super::tools;
@@ -57,6 +57,8 @@ pub fn of_lab(lab: &Lab) -> Result<u8> {
     for host in lab.plan.hosts() {
         worst = worst.max(show(&host.name, &lab_host(lab, &host)));
     }
+    let clocks = clocks::look(lab.apiserver(), &lab.administrator());
+    worst = worst.max(show("all hosts", &[clocks]));
     let kubeconfig = lab.kubeconfigs().join("admin.kubeconfig");
     let cluster = cluster(Some(lab), Some(&kubeconfig), None)?;
     Ok(together(code(worst), cluster))
@@ -230,6 +232,8 @@ fn real_host(layout: &Layout) -> Vec<Line> {
     if !control.is_empty() {
         let identity = layout.pki().identity(ETCD_CA, "apiserver-etcd-client");
         lines.extend(of_etcd(([127, 0, 0, 1], 2379).into(), &identity));
+        let identity = layout.pki().identity(CLUSTER_CA, "admin");
+        lines.push(clocks::look(([127, 0, 0, 1], API_PORT).into(), &identity));
     }
     lines
 }

@@ -2,6 +2,7 @@
 //! check is a pure function of facts; who asks for them is `commands/doctor.rs`.
 
 pub mod certificates;
+pub mod clocks;
 pub mod etcd;
 pub mod facts;
 pub mod kernel;
