@@ -161,7 +161,9 @@ fn end(mut child: Child, what: &str) -> Result<()> {
         true => Ok(()),
         false => {
             let said = String::from_utf8_lossy(&output.stderr);
-            Err(Failure::new(what, said.trim()).way_out("see  age --help"))
+            // What follows says where to report faults of age's.
+            let why = said.trim().lines().next().unwrap_or_default();
+            Err(Failure::new(what, why).way_out("see  age --help"))
         }
     }
 }

@@ -43,12 +43,11 @@ pub struct Kept {
 /// # Errors
 /// If one is missing that no cluster goes on without.
 pub fn of(layout: &Layout) -> Result<Vec<Kept>> {
-    for needed in NEEDED {
-        if !layout.etc().join(needed).exists() {
-            let what = format!("find {}", layout.etc().join(needed).display());
-            return Err(Failure::new(what, "it is not there")
-                .way_out("backups are taken on the host of a control plane"));
-        }
+    if let Some(missing) = missing(layout) {
+        return Err(
+            Failure::new(format!("find {}", missing.display()), "it is not there")
+                .way_out("backups are taken on the host of a control plane"),
+        );
     }
     let mut found = Vec::new();
     collect(layout, &layout.etc(), &mut found)?;
@@ -60,6 +59,12 @@ pub fn of(layout: &Layout) -> Result<Vec<Kept>> {
     found.retain(|file| belongs(&file.name, &issued));
     found.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(found)
+}
+
+/// The first file that no cluster goes on without and that isn't there.
+pub fn missing(layout: &Layout) -> Option<PathBuf> {
+    let mut paths = NEEDED.iter().map(|needed| layout.etc().join(needed));
+    paths.find(|path| !path.exists())
 }
 
 /// Names of the certificates that are issued anew on each host.

@@ -16,7 +16,7 @@ use super::data::{self, Made, Making};
 use super::{Facts, SNAPSHOT, create_private, files, read};
 use crate::commands::init;
 use crate::etcd::member;
-use crate::failure::{OrFail, Result};
+use crate::failure::{Failure, OrFail, Result};
 use crate::host::cluster::{self, Cluster};
 use crate::host::{Layout, etcd_env};
 use crate::pki::{self, Pki};
@@ -58,6 +58,11 @@ impl<'a> Staged<'a> {
         }
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The restore that has come so far that it can only go on.
     ///
     /// # Errors
@@ -85,6 +90,14 @@ impl<'a> Staged<'a> {
         fs::set_permissions(&self.folder, private)
             .or_fail(|| format!("write {}", self.folder.display()))?;
         let outcome = read(archive, identity, |name, from| self.place(name, from));
+        let outcome = outcome.and_then(|facts| match files::missing(&Layout::new(&self.folder)) {
+            None => Ok(facts),
+            Some(missing) => {
+                let name = missing.strip_prefix(&self.folder).unwrap_or(&missing);
+                let why = format!("it has no {}", name.display());
+                Err(Failure::new(format!("read {}", archive.display()), why))
+            }
+        });
         if outcome.is_err() {
             self.remove()?;
         }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::init;
 use crate::backup::staged::{self, Journal, Staged};
 use crate::failure::{Failure, Result};
-use crate::host::{Layout, facts, systemd};
+use crate::host::{Layout, facts, preflight, systemd};
 use crate::packaging::Package;
 use crate::progress::Progress;
 
@@ -43,8 +43,10 @@ pub fn run(options: &Options) -> Result<()> {
     let journal = match staged.journal()? {
         Some(journal) => {
             progress.say(&format!(
-                "going on with the backup of {} that was made ready before",
-                journal.backup.host
+                "going on with the backup of {}, {:.0}, that was made ready before; for another one remove {} first",
+                journal.backup.host,
+                journal.backup.created,
+                staged.folder().display()
             ));
             journal
         }
@@ -111,6 +113,9 @@ fn make_ready(
         );
     }
     let cluster = staged.cluster(options.address)?;
+    let gathered = facts::Facts::gather(layout, cluster.address, Package::ControlPlane.units())?;
+    let findings = preflight::findings(&gathered, Package::ControlPlane);
+    preflight::check(&findings, false)?;
     progress.step(
         "make a store of it, after all revisions that anybody has seen",
         || {
