@@ -62,7 +62,10 @@ pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 /// The files of a package, as they are on this host.
 fn copy(name: &str, tree: &Path) -> Result<()> {
     let listed = shell::run("dpkg-query", &["--listfiles", name])?;
-    for path in listed.lines().filter(|line| line.starts_with('/')) {
+    shell::make_directory(tree)?;
+    // The first line is the root, as `/.`, which is there now.
+    let listed = listed.lines().filter(|line| *line != "/.");
+    for path in listed.filter(|line| line.starts_with('/')) {
         let from = Path::new(path);
         let to = tree.join(path.trim_start_matches('/'));
         let Ok(kind) = fs::symlink_metadata(from) else {
