@@ -203,7 +203,7 @@ fn full_disks_lose_nothing() {
 #[test]
 #[ignore = "boots hosts: cargo hardway test --only e2e --suite hosts"]
 fn three_control_planes_are_upgraded() {
-    let cluster = three::up();
+    let cluster = three::up_with_two_nodes();
     let explain = || cluster.explain();
     steps::run_explained(&cluster, &explain, upgrade::STEPS);
 }

@@ -26,9 +26,21 @@ const CLIENTS: Clients = Clients {
 /// Makes it: as docs/hosts.md says for the first control plane and the node, and as
 /// docs/operations.md says for the other two.
 pub fn up() -> Cluster {
-    let cluster = Cluster::boot_several(MORE, &["worker-1"]);
+    up_with(&["worker-1"])
+}
+
+/// The same with a second node, to which the pods of the first can go.
+pub fn up_with_two_nodes() -> Cluster {
+    up_with(&["worker-1", "worker-2"])
+}
+
+fn up_with(workers: &[&str]) -> Cluster {
+    let cluster = Cluster::boot_several(MORE, workers);
     let first = page::read("docs/hosts.md");
     cluster.follow(&cluster::section(&first, "Two hosts in ten commands"));
+    if workers.len() > 1 {
+        cluster.follow(&cluster::section(&first, "Adding a node"));
+    }
     let operations = page::read("docs/operations.md");
     cluster.follow(&cluster::section(&operations, "Several control planes"));
     all_well(&cluster);
