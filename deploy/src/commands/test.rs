@@ -32,7 +32,7 @@ pub struct Options {
     #[arg(long, value_delimiter = ',', value_enum)]
     pub only: Vec<Part>,
     /// Only these end-to-end suites: names of files in tests/tests. `certificates`, `chaos`,
-    /// `hosts` and `panics` run only when they are named
+    /// `hosts`, `panics` and `rotation` run only when they are named
     #[arg(long, value_delimiter = ',')]
     pub suite: Vec<String>,
     /// So many labs beside each other, which share the end-to-end suites out

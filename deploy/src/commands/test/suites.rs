@@ -7,7 +7,7 @@ use super::hosts;
 use crate::failure::{Failure, OrFail, Result};
 
 /// Suites that run only when they are asked for: they take long.
-const BY_NAME: &[&str] = &["certificates", "chaos", hosts::SUITE, "panics"];
+const BY_NAME: &[&str] = &["certificates", "chaos", hosts::SUITE, "panics", "rotation"];
 
 /// Suites that take more than a minute, the longest first.
 const LONG: &[&str] = &[
