@@ -103,7 +103,10 @@ impl Cluster {
         let namespace = arguments.namespace.clone();
         let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config.clone())?;
-        let kinds = kinds(&client).await?;
+        // A group whose server is away is left out, not waited for.
+        let mut at_once = config.clone();
+        at_once.default_retry = false;
+        let kinds = kinds(&Client::try_from(at_once)?).await?;
         Ok(Self {
             client,
             config,

@@ -63,7 +63,7 @@ impl Range {
     pub fn of(plan: &Plan) -> Self {
         let [a, b, c, _] = plan.gateway().octets();
         Self {
-            first: Ipv4Addr::new(a, b, c, 200),
+            first: Ipv4Addr::new(a, b, c, 210),
             last: Ipv4Addr::new(a, b, c, 250),
         }
     }
@@ -256,9 +256,12 @@ mod tests {
 
     #[test]
     fn no_host_of_a_lab_has_one_of_its_addresses() {
-        let plan = Plan::of_lab(0, 100);
+        let plan = Plan {
+            control_planes: crate::plan::MOST_CONTROL_PLANES,
+            ..Plan::of_lab(0, crate::plan::MOST_WORKERS)
+        };
         let range = Range::of(&plan);
-        assert_eq!(range, super::tests::range(200, 250));
+        assert_eq!(range, super::tests::range(210, 250));
         assert!(
             plan.hosts()
                 .iter()

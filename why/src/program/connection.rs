@@ -58,6 +58,9 @@ impl Cluster {
             None => Config::infer().await.map_err(|error| failed(&error))?,
         };
         config.connect_timeout = Some(Duration::from_secs(10));
+        // An aggregated API whose server is away answers 503 for as long as it is: that is to be
+        // told, not waited out.
+        config.default_retry = false;
         let client = Client::try_from(config.clone()).map_err(|error| failed(&error))?;
         Ok(Self { client, config })
     }
