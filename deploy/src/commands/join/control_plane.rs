@@ -63,7 +63,7 @@ impl Joining<'_> {
         steps.add("the keys that control planes share", || {
             let (fetched, said) = self.fetch()?;
             let _ = keys.set(fetched);
-            Ok(said.to_owned())
+            Ok(said)
         });
         steps.add(format!("settings in {}", etc.display()), || {
             let shared = keys.get().map(SharedKeys::cluster).transpose()?;
@@ -107,7 +107,7 @@ impl Joining<'_> {
     }
 
     /// The shared files: fetched, or those of the time before where they are gone by now.
-    fn fetch(&self) -> Result<(SharedKeys, &'static str)> {
+    fn fetch(&self) -> Result<(SharedKeys, String)> {
         let fetched = match &self.options.certificate_key {
             Some(key) => secret::fetch(self.server, self.found, &self.options.token, key),
             None => Err(
@@ -119,13 +119,16 @@ impl Joining<'_> {
         match (fetched, SharedKeys::read(&etc)) {
             (Ok(keys), _) => {
                 keys.write(&etc)?;
-                Ok((keys, "fetched"))
+                Ok((keys, "fetched".to_owned()))
             }
             // What an attempt before has brought here is as good.
-            (Err(_), Ok(kept))
+            (Err(failure), Ok(kept))
                 if token::ca_hash(&kept.cluster_ca()?)? == token::ca_hash(&self.found.ca)? =>
             {
-                Ok((kept, "kept"))
+                Ok((
+                    kept,
+                    format!("kept, since they can't be had anew: {}", failure.why),
+                ))
             }
             (Err(failure), _) => Err(failure),
         }

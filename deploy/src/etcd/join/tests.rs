@@ -114,6 +114,16 @@ impl Etcd<'_> {
         }
     }
 
+    fn has_ended(&self) -> bool {
+        let mut process = self.process.borrow_mut();
+        let child = process.as_mut().unwrap();
+        let has_ended = child.try_wait().unwrap().is_some();
+        if has_ended {
+            *process = None;
+        }
+        has_ended
+    }
+
     fn lose_disk(&self) {
         self.stop();
         std::fs::remove_dir_all(&self.data).unwrap();
@@ -150,7 +160,7 @@ impl Etcd<'_> {
 
 impl Local for Etcd<'_> {
     fn has_data(&self) -> bool {
-        self.data.join("member").is_dir()
+        crate::etcd::has_log(&self.data)
     }
 
     fn run(&self, initial_cluster: Option<&str>) -> Result<()> {
@@ -215,6 +225,10 @@ fn members_come_are_interrupted_replaced_and_go() {
 
     // It loses its disk, and is one of them again; what was written is there.
     c.lose_disk();
+    // systemd goes on starting it. It must not begin as the member that it was.
+    c.start("", "existing");
+    until("it gives up", || c.has_ended());
+    assert!(!c.has_data());
     a.put("y");
     let members = both.members().unwrap();
     let former = members.iter().find(|member| member.name == "c").unwrap().id;
