@@ -43,12 +43,14 @@ pub async fn run(pipeline: Arc<Pipeline>, servers: Arc<Servers>) {
     loop {
         let seen = members.look().await;
         metrics::members(&seen);
-        if let Some(usage) = fullest(&seen) {
+        let usage = fullest(&seen);
+        if let Some(usage) = usage {
             keeper.note(&pipeline, usage).await;
         }
         let pause = match keeper.act(&pipeline, &mut members, &seen).await {
             true => Duration::ZERO,
-            false if keeper.level >= Level::Tight => OFTEN,
+            // Before it has said how it is, or when it is away, nothing is known of it.
+            false if keeper.level >= Level::Tight || usage.is_none() => OFTEN,
             false => SELDOM,
         };
         tokio::select! {
