@@ -95,7 +95,8 @@ async fn open(client: &Client) -> Result<Lines<'static>, Missing> {
         .request_stream(request)
         .await
         .map_err(|error| match error {
-            kube::Error::Api(status) if status.code == 404 => Missing::Foreign,
+            // Kubernetes' own answers 404 with the paths that there are, which is no Status.
+            kube::Error::Api(status) if matches!(status.code, 0 | 404) => Missing::Foreign,
             kube::Error::Api(status) if matches!(status.code, 401 | 403) => Missing::Forbidden,
             error => Missing::Broken(error),
         })?;
