@@ -266,7 +266,10 @@ async fn etcd_away_is_told_and_nothing_is_lost() {
         503 => "etcd is not available: ",
         _ => "may or may not have been done",
     };
-    assert!(matches!(code, 500 | 503) && message.contains(told), "{status}");
+    assert!(
+        matches!(code, 500 | 503) && message.contains(told),
+        "{status}"
+    );
     assert_eq!(status["kind"], "Status");
     let (code, _) = lab.get(&format!("{MAPS}/before")).await;
     assert!(matches!(code, 503 | 504));
