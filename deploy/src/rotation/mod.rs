@@ -222,9 +222,9 @@ fn word(step: Step, state: &steps::State) -> String {
         Step::KeepNext => format!("{next} is kept"),
         Step::Switch | Step::SwitchBack => format!("{signs} signs"),
         Step::PutFirst => format!("{signs} is the first; what it has to sign is signed"),
-        Step::ForgetNext => "the next one has its place".to_owned(),
+        Step::ForgetNext if state.believed.len() > 1 => "the next one has its place".to_owned(),
         Step::Drop => format!("{signs} alone is believed"),
-        Step::ForgetFormer => "done".to_owned(),
+        Step::ForgetNext | Step::ForgetFormer => "done".to_owned(),
     }
 }
 

@@ -272,7 +272,11 @@ mod tests {
             // Whoever changes their mind on the way back comes to one of the two ends.
             for turned in &way {
                 let end = walk(turned.clone(), Goal::Drop).pop().unwrap();
-                assert_eq!(end.believed, [end.signs.clone()], "from {turned:?}");
+                assert_eq!(
+                    end.believed,
+                    std::slice::from_ref(&end.signs),
+                    "from {turned:?}"
+                );
                 assert_eq!((end.next, end.former), (None, None));
             }
         }
@@ -315,7 +319,10 @@ mod tests {
             ..settled("b")
         };
         assert_eq!(stage(&joined), Stage::Sign);
-        assert_eq!(walk(joined.clone(), Goal::Sign), [joined.clone()]);
+        assert_eq!(
+            walk(joined.clone(), Goal::Sign),
+            std::slice::from_ref(&joined)
+        );
         assert_eq!(walk(joined, Goal::Drop).pop().unwrap(), settled("b"));
     }
 }

@@ -105,7 +105,10 @@ pub fn service_accounts(options: &OfServiceAccounts, lab: Option<&Lab>) -> Resul
         without: Vec::new(),
         unused_for: options.unused_for,
         patience: options.common.patience,
-        command: "hardway certificates rotate-service-account-key --resume",
+        command: match options.to_step {
+            Goal::Drop => "hardway certificates rotate-service-account-key --resume --to-step drop",
+            _ => "hardway certificates rotate-service-account-key --resume",
+        },
     };
     run(&rotation, &options.common, lab)
 }
