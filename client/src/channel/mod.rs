@@ -146,7 +146,7 @@ pub fn connect_to(servers: Arc<Servers>, config: &Kubeconfig) -> Result<Connecti
         tls: Some(tls::client(config, &["h2"])?),
         authority: Authority::from_static("kubernetes.default.svc"),
         takes_pings: true,
-        check: Arc::new(|probe| probe.is_alive().boxed()),
+        check: Arc::new(|probe| probe.ping().boxed()),
         what: "apiserver",
     }))
 }
@@ -413,8 +413,8 @@ impl Service<Request<Body>> for Connection {
 pub struct Probe(Arc<Link>);
 
 impl Probe {
-    /// Whether anything answers there that speaks HTTP.
-    async fn is_alive(mut self) -> Result<(), String> {
+    /// Succeeds if anything answers there that speaks HTTP.
+    async fn ping(mut self) -> Result<(), String> {
         let request = Request::get("/livez/ping").body(Body::empty());
         let request = request.map_err(|error| error.to_string())?;
         let answer = self.call(request).await;

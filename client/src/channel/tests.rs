@@ -99,7 +99,7 @@ impl Ways {
             tls: None,
             authority: Authority::from_static("test"),
             takes_pings: true,
-            check: Arc::new(|probe| probe.is_alive().boxed()),
+            check: Arc::new(|probe| probe.ping().boxed()),
             what: "test",
         });
         fake.create("", "configmaps", map("first"));
