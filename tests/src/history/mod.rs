@@ -115,6 +115,9 @@ pub struct Operation {
     pub outcome: Outcome,
 }
 
+/// Objects by name, each with its resourceVersion and its value.
+pub type Items = BTreeMap<String, (u64, String)>;
+
 /// A list of all objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
@@ -128,8 +131,8 @@ pub struct List {
     pub completed: Duration,
     /// The list's resourceVersion.
     pub revision: u64,
-    /// By name: resourceVersion and value.
-    pub items: BTreeMap<String, (u64, String)>,
+    /// What is in it.
+    pub items: Items,
 }
 
 /// What a watch says of a change.

@@ -1,10 +1,8 @@
 //! What an API server's answer says of an operation. Pure.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
-use crate::history::{Action, Event, Kind, Outcome};
+use crate::history::{Action, Event, Items, Kind, Outcome};
 use crate::http::Answer;
 
 /// Names of the load's objects begin so; others in the namespace are somebody else's.
@@ -46,9 +44,9 @@ fn done(action: &Action, body: &str) -> Option<Outcome> {
 }
 
 /// The revision of a list and its items.
-pub(super) fn list(body: &str) -> Option<(u64, BTreeMap<String, (u64, String)>)> {
+pub(super) fn list(body: &str) -> Option<(u64, Items)> {
     let list: Value = serde_json::from_str(body).ok()?;
-    let mut items = BTreeMap::new();
+    let mut items = Items::new();
     for item in list["items"].as_array()? {
         let name = text(&item["metadata"]["name"]);
         if name.starts_with(PREFIX) {
