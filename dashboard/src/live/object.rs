@@ -99,7 +99,7 @@ pub fn shown(text: &str, says: &[(&'static str, String)], secret: bool) -> Optio
         }
         None => {
             for (name, value) in says {
-                item.or_insert(*name, value.as_str());
+                item.or_insert(name, value.as_str());
             }
             show(&mut item, secret)?
         }
