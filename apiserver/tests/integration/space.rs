@@ -13,12 +13,18 @@ async fn with_quota(bytes: usize) -> Lab {
     lab.etcd.flags = vec![format!("--quota-backend-bytes={bytes}")];
     lab.etcd.start();
     lab.serve().await;
+    let is_known = async || {
+        let metrics = text(&lab, "/metrics").await;
+        metrics.contains("apiserver_storage_quota_bytes{")
+    };
+    lab.until("etcd has said how much room it has", is_known)
+        .await;
     lab
 }
 
 fn large(name: &str) -> Value {
     let mut map = config_map(name);
-    map["data"]["a"] = "x".repeat(100_000).into();
+    map["data"]["a"] = "x".repeat(10_000).into();
     map
 }
 
@@ -44,7 +50,7 @@ async fn growth_is_refused_first_and_deletions_last() {
     let lab = with_quota(QUOTA).await;
     lab.post(MAPS, &config_map("small")).await;
     let (names, code, answer) = fill(&lab).await;
-    assert!(names.len() > 100, "{} fit", names.len());
+    assert!(names.len() > 500, "{} fit", names.len());
     assert_eq!(
         (code, &answer["reason"]),
         (507, &json!("InsufficientStorage"))
