@@ -89,7 +89,10 @@ impl Pipeline {
             return Growth::New;
         }
         let length = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let found = self.cache_of(target).ok().and_then(|of| of.get(&target.key()));
+        let found = self
+            .cache_of(target)
+            .ok()
+            .and_then(|of| of.get(&target.key()));
         // With its version, which is stored elsewhere: some bytes too many.
         let before = found.map_or(value.len(), |entry| entry.bytes().len());
         Growth::By(length(value.len()) - length(before))

@@ -180,7 +180,7 @@ mod tests {
         ];
         let second = server("https://10.0.0.2:2379").unwrap();
         let given = server("https://127.0.0.1:3379").unwrap();
-        let found = reachable(&listed, &at, &[given.clone()], true);
+        let found = reachable(&listed, &at, std::slice::from_ref(&given), true);
         assert_eq!(found, [own, second, given]);
     }
 }

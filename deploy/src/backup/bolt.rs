@@ -245,7 +245,7 @@ fn meta(file: &File, offset: u64) -> io::Result<Option<Meta>> {
     let is_whole = u32_at(meta, 0)? == MAGIC
         && u64_at(meta, 56)? == fnv(&meta[..56])
         && PAGE_SIZES.contains(&page_size);
-    Ok(is_whole
+    is_whole
         .then(|| {
             Ok::<_, io::Error>(Meta {
                 page_size,
@@ -253,7 +253,7 @@ fn meta(file: &File, offset: u64) -> io::Result<Option<Meta>> {
                 txid: u64_at(meta, 48)?,
             })
         })
-        .transpose()?)
+        .transpose()
 }
 
 /// FNV-1a of 64 bits.

@@ -241,7 +241,10 @@ impl SharedKeys {
                 .map_err(|_| Failure::new(what(), "it was encrypted by another key"))?;
             Ok((name, plain.to_vec()))
         };
-        let next = NEXT.iter().copied().filter(|path| data[name(path)].is_string());
+        let next = NEXT
+            .iter()
+            .copied()
+            .filter(|path| data[name(path)].is_string());
         let all = FILES.iter().copied().chain(next);
         all.map(open).collect::<Result<_>>().map(Self)
     }

@@ -318,7 +318,7 @@ fn packages_say_what_an_upgrade_asks() {
     let sources = sources(folder.path());
     let out = folder.path().join("out");
     let deb = deb::build(Package::Node, &sources, &a_build(), folder.path(), &out).unwrap();
-    let read = crate::upgrade::packages::read(&[out.clone()]).unwrap();
+    let read = crate::upgrade::packages::read(std::slice::from_ref(&out)).unwrap();
     assert_eq!(read.len(), 1);
     assert_eq!(read[0].path, deb);
     let description = &read[0].description;

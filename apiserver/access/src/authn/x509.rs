@@ -55,12 +55,14 @@ pub fn user(certificate: &CertificateDer) -> Option<Named> {
         "authentication.kubernetes.io/credential-id".into(),
         vec![format!("X509SHA256={hex}")],
     );
-    let authority = parsed.extensions().iter().find_map(|extension| {
-        match extension.parsed_extension() {
-            ParsedExtension::AuthorityKeyIdentifier(id) => Some(id.key_identifier.as_ref()?.0),
-            _ => None,
-        }
-    });
+    let authority =
+        parsed
+            .extensions()
+            .iter()
+            .find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::AuthorityKeyIdentifier(id) => Some(id.key_identifier.as_ref()?.0),
+                _ => None,
+            });
     Some(Named {
         user,
         authority: authority.map(<[u8]>::to_vec),

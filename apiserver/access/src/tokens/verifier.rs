@@ -295,7 +295,7 @@ mod tests {
                 .id()
         };
         let (old, new) = (pem(), pem());
-        let verifier = TokenVerifier::new("https://k", &[old.clone()], vec![]).unwrap();
+        let verifier = TokenVerifier::new("https://k", std::slice::from_ref(&old), vec![]).unwrap();
         let both = format!("{old}{new}");
         verifier.replace_keys(&[both]).unwrap();
         // Documents that were made of the keys are made anew.
@@ -304,7 +304,7 @@ mod tests {
         verifier.replace_keys(&["nonsense".into()]).unwrap_err();
         assert_eq!(verifier.generation(), 1);
         assert!(verifier.knows(&id(&old)));
-        verifier.replace_keys(&[new.clone()]).unwrap();
+        verifier.replace_keys(std::slice::from_ref(&new)).unwrap();
         assert!(!verifier.knows(&id(&old)) && verifier.knows(&id(&new)));
     }
 
