@@ -26,6 +26,8 @@ use crate::shell;
 const FOLDER: &str = "var/lib/hardway/restore";
 /// etcd's folder on a host.
 const ETCD: &str = "var/lib/hardway/etcd";
+/// How the names begin, after that of what was there, under which that is kept.
+pub const ASIDE: &str = "before-";
 /// How far it has come.
 const JOURNAL: &str = "restore.json";
 
@@ -171,7 +173,7 @@ impl<'a> Staged<'a> {
             backup: backup.clone(),
             host: host.to_owned(),
             address: cluster.address,
-            aside: format!("before-{}", now.strftime("%Y%m%dT%H%M%SZ")),
+            aside: format!("{ASIDE}{}", now.strftime("%Y%m%dT%H%M%SZ")),
         };
         let text = serde_json::to_vec_pretty(&journal).or_fail(|| "note how far it has come")?;
         shell::write_file(&self.folder.join(JOURNAL), &text, 0o600)?;
@@ -236,6 +238,16 @@ pub fn in_the_way(layout: &Layout, ca: &str) -> Result<Vec<String>> {
         found.push(format!("{} is another cluster's", own.display()));
     }
     Ok(found)
+}
+
+/// All that restores have moved aside which was at this path.
+pub fn moved_aside(path: &Path) -> Vec<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!("{name}.{ASIDE}");
+    let entries = path.parent().map(fs::read_dir).into_iter().flatten();
+    let names = entries.flatten().flatten().map(|entry| entry.file_name());
+    let names = names.filter(|name| name.to_string_lossy().starts_with(&prefix));
+    names.map(|name| path.with_file_name(name)).collect()
 }
 
 fn beside(path: &Path, aside: &str) -> PathBuf {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anstream::{print, println};
 
 use super::init::{administrator, here};
+use crate::backup::staged::{ASIDE, moved_aside};
 use crate::etcd;
 use crate::failure::{Failure, OrFail, Result};
 use crate::host::departure::{self, Departure};
@@ -18,6 +19,7 @@ use crate::host::steps::Steps;
 use crate::host::{Layout, cluster, host_ports, systemd};
 use crate::packaging::Package;
 use crate::shell;
+use crate::upgrade::journal;
 
 /// Files and folders of a cluster on its hosts.
 const FILES: &[&str] = &[
@@ -31,12 +33,17 @@ const FILES: &[&str] = &[
     "/var/lib/hardway/flannel-lite",
     "/var/lib/hardway/kubelet",
     "/var/lib/hardway/proxy",
+    "/var/lib/hardway/restore",
     "/var/lib/hardway/scheduler",
+    // A backup with the keys of the CAs is in it.
+    journal::FOLDER,
     "/var/lib/kubelet",
     "/var/log/containers",
     "/var/log/hardway",
     "/var/log/pods",
 ];
+/// What a restore has put in the place of others, which it moved aside: `etcd.before-TIME`.
+const RESTORED: [&str; 2] = ["/etc/hardway", etcd::DATA];
 /// Folders that go when nothing of others is in them.
 const FOLDERS: &[&str] = &["/var/lib/hardway", "/run/netns"];
 /// Devices of the overlay and of pods.
@@ -178,10 +185,19 @@ fn steps(layout: &Layout, departure: Departure) -> Steps<'_> {
         );
         steps.add("remove rules for ports of pods", close_host_ports);
     }
-    steps.add(format!("remove {}", FILES.join(", ")), move || {
+    let what = format!(
+        "remove {}, {}",
+        FILES.join(", "),
+        RESTORED.map(|path| format!("{path}.{ASIDE}*")).join(", ")
+    );
+    steps.add(what, move || {
+        let mut paths: Vec<PathBuf> = FILES.iter().map(|path| layout.path(path)).collect();
+        for path in RESTORED {
+            paths.extend(moved_aside(&layout.path(path)));
+        }
         let mut removed = 0;
-        for path in FILES {
-            removed += u32::from(shell::remove(&layout.path(path))?);
+        for path in paths {
+            removed += u32::from(shell::remove(&path)?);
         }
         for path in FOLDERS {
             let _ = fs::remove_dir(layout.path(path));
@@ -363,13 +379,21 @@ tmpfs /var/lib/kubelet-other/x tmpfs rw 0 0
         let write = |path: &str| {
             shell::write_file(&root.path().join(path), b"x", 0o644).unwrap();
         };
-        for path in [
+        let of_the_cluster = [
             "etc/hardway/pki/ca.key",
+            "etc/hardway.before-20261127T120000Z/pki/ca.key",
             "var/lib/hardway/etcd/wal",
+            "var/lib/hardway/etcd.before-20261127T120000Z/member/wal/x",
+            "var/lib/hardway/restore/etc/hardway/pki/ca.key",
+            "var/lib/hardway/upgrade/before-0.2.0.tar.gz",
+            "var/lib/hardway/upgrade/journal.json",
             "var/lib/kubelet/x",
+        ];
+        let installed = [
             "etc/default/hardway-kubelet",
             "var/lib/hardway/containerd.toml",
-        ] {
+        ];
+        for path in of_the_cluster.iter().chain(&installed) {
             write(path);
         }
         let options = |force, dry_run| Options {
@@ -380,13 +404,13 @@ tmpfs /var/lib/kubelet-other/x tmpfs rw 0 0
         };
         let there = |path: &str| root.path().join(path).exists();
         run(&options(false, true)).unwrap();
-        assert!(there("etc/hardway/pki/ca.key"));
+        assert!(of_the_cluster.iter().all(|path| there(path)));
         run(&options(true, false)).unwrap();
-        assert!(
-            !there("etc/hardway") && !there("var/lib/hardway/etcd") && !there("var/lib/kubelet")
-        );
+        for path in of_the_cluster {
+            assert!(!there(path), "{path} stays");
+        }
         // What was installed stays.
-        assert!(there("etc/default/hardway-kubelet") && there("var/lib/hardway/containerd.toml"));
+        assert!(installed.iter().all(|path| there(path)));
         fs::remove_file(root.path().join("var/lib/hardway/containerd.toml")).unwrap();
         run(&options(true, false)).unwrap();
         assert!(!there("var/lib/hardway") && there("var/lib"));
