@@ -1,8 +1,9 @@
 //! The commands that a page of the documentation tells its reader to type.
 //!
 //! A fenced block whose first line is ```` ```sh HOST ```` is a script for that host, as it
-//! stands. Every `sh` block names its host, so that none is left out by accident; what is
-//! only to be looked at is in a block of another kind, or of none.
+//! stands. Every `sh` block of a page that is read names its host; what is only to be looked
+//! at is in a block of another kind, or of none. Which scripts are typed is up to the suite:
+//! all of a page, or those of the sections that it asks for.
 
 use std::fs;
 use std::path::Path;
