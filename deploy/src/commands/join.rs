@@ -46,7 +46,8 @@ pub struct Options {
     /// Token to join with
     #[arg(long, value_name = "TOKEN")]
     pub token: Token,
-    /// Hash of the cluster's CA, so that nobody else can pass for the cluster; repeatable
+    /// Hash of the cluster's CA, so that nobody else can pass for the cluster; repeatable: all
+    /// CAs that the cluster has must be named
     #[arg(long = "ca-cert-hash", value_name = "sha256:HASH", value_parser = token::parse_hash)]
     pub ca_cert_hashes: Vec<String>,
     /// Make this host a control plane instead of a node: etcd, apiserver, controller manager and

@@ -47,8 +47,8 @@ impl Found {
     }
 }
 
-/// Asks the apiserver at an address, and believes only what the token, and the hashes of
-/// CAs if there are any, vouch for.
+/// Asks the apiserver at an address, and believes only what the token vouches for, and CAs
+/// whose hashes are all named, if there are hashes.
 ///
 /// # Errors
 /// If it can't be reached, or isn't the cluster that the token is of.
@@ -60,19 +60,30 @@ pub fn discover(address: SocketAddr, token: &Token, hashes: &[String]) -> Result
     };
     let text = once_signed(|| ask(None), token)?;
     let found = read(&text)?;
-    // Any of them, as in kubeadm: while a CA is replaced there are two.
-    let own = token::ca_hashes(&found.ca)?;
-    if !hashes.is_empty() && !own.iter().any(|hash| hashes.contains(hash)) {
-        return Err(Failure::new(
-            what(),
-            format!("its CA is {}, which isn't the one that was named", own.join(" or ")),
+    pinned(&found.ca, hashes).map_err(|why| {
+        Failure::new(what(), why).way_out(
+            "`hardway token create` on a control plane prints the present line, with all hashes: type that one. If this hash isn't in it, somebody is between this host and the cluster",
         )
-        .way_out("somebody may be between this host and the cluster; compare with `hardway token create` on the control plane"));
-    }
+    })?;
     // Now from a server that can prove to be of this CA.
     match signed(&ask(Some(&found.ca))?, token)? {
         Some(again) if again == text => Ok(found),
         _ => Err(Failure::new(what(), "it says other things to others")),
+    }
+}
+
+/// Refuses CAs of which one isn't named: all of them would be believed, so that one which is
+/// named must not vouch for a stranger beside it. Without hashes the token alone vouches.
+fn pinned(ca: &str, hashes: &[String]) -> std::result::Result<(), String> {
+    if hashes.is_empty() {
+        return Ok(());
+    }
+    let served = token::ca_hashes(ca).map_err(|failure| failure.to_string())?;
+    match served.iter().find(|hash| !hashes.contains(hash)) {
+        None => Ok(()),
+        Some(hash) => Err(format!(
+            "it says that its CA is {hash}, which isn't among those that were named"
+        )),
     }
 }
 
@@ -197,10 +208,12 @@ current-context: bootstrap@hardway
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::time::SystemTime;
 
     use serde_json::json;
 
     use super::*;
+    use crate::{pki, shell};
 
     fn token() -> Token {
         "abcdef.0123456789abcdef".parse().unwrap()
@@ -234,6 +247,32 @@ mod tests {
         assert!(signed(&info("hello", SIGNED), &other).is_err());
         let unsigned = json!({"data": {"kubeconfig": "hello"}});
         assert_eq!(signed(&unsigned, &token()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_ca_that_is_named_does_not_vouch_for_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = |name: &str| {
+            let pki = pki::Pki::new(&folder.path().join(name));
+            pki.ensure(&[], SystemTime::now()).unwrap();
+            shell::read_text(&pki.certificate(pki::CLUSTER_CA)).unwrap()
+        };
+        let (real, other) = (ca("real"), ca("other"));
+        let hash = |pem: &str| token::ca_hashes(pem).unwrap().remove(0);
+        let named = [hash(&real)];
+        pinned(&real, &named).unwrap();
+        pinned(&other, &[]).unwrap();
+        let both = format!("{real}{other}");
+        for served in [both.clone(), format!("{other}{real}"), other.clone()] {
+            let why = pinned(&served, &named).unwrap_err();
+            assert!(why.contains(&hash(&other)), "{why}");
+            assert!(!why.contains(&named[0]), "{why}");
+        }
+        // While a CA is replaced there are two, and both are named; at its end one is left.
+        let during = token::ca_hashes(&both).unwrap();
+        pinned(&both, &during).unwrap();
+        pinned(&other, &during).unwrap();
+        assert!(pinned("", &named).is_err());
     }
 
     #[test]

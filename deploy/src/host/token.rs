@@ -1,6 +1,7 @@
 //! Bootstrap tokens, with which nodes join: Secrets of Kubernetes' own form
 //! (`bootstrap.kubernetes.io/token` in kube-system).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use base64::Engine;
@@ -283,7 +284,8 @@ pub fn parse_hash(text: &str) -> std::result::Result<String, String> {
     }
 }
 
-/// What to type on a host that is to join.
+/// What to type on a host that is to join: with the hashes of all CAs, of which there are two
+/// while one is replaced.
 ///
 /// # Errors
 /// If the CA can't be read.
@@ -291,10 +293,15 @@ pub fn join_command(server: &str, token: &Token, ca: &str) -> Result<String> {
     let address = server
         .strip_prefix("https://")
         .ok_or_else(|| Failure::new("name the apiserver", format!("{server} is no https URL")))?;
-    let hash = ca_hash(ca)?;
-    Ok(format!(
-        "hardway join {address} --token {token} --ca-cert-hash {hash}"
-    ))
+    let mut line = format!("hardway join {address} --token {token}");
+    let mut seen = BTreeSet::new();
+    for hash in ca_hashes(ca)? {
+        // A CA that was made anew with its old key has the same one.
+        if seen.insert(hash.clone()) {
+            line.push_str(&format!(" --ca-cert-hash {hash}"));
+        }
+    }
+    Ok(line)
 }
 
 /// What to type on a host that is to join as a control plane.
@@ -475,6 +482,14 @@ mod tests {
         assert!(command.starts_with(
             "hardway join 10.0.0.1:6443 --token abcdef.0123456789abcdef --ca-cert-hash sha256:"
         ));
+        let other = pki::Pki::new(&folder.path().join("other"));
+        other.ensure(&[], std::time::SystemTime::now()).unwrap();
+        let next = crate::shell::read_text(&other.certificate(pki::CLUSTER_CA)).unwrap();
+        let both = format!("{ca}{next}{ca}");
+        assert_eq!(
+            join_command("https://10.0.0.1:6443", &token, &both).unwrap(),
+            format!("{command} --ca-cert-hash {}", ca_hash(&next).unwrap())
+        );
         let key = CertificateKey::random().unwrap();
         let whole = control_plane_join_command("https://10.0.0.1:6443", &token, &ca, &key).unwrap();
         assert_eq!(
