@@ -8,10 +8,8 @@ const QUOTA: usize = 16 << 20;
 
 /// An apiserver on an etcd whose file may not be larger.
 async fn with_quota(bytes: usize) -> Lab {
-    let mut lab = Lab::without_server(|_| Vec::new()).await;
-    lab.etcd.kill();
-    lab.etcd.flags = vec![format!("--quota-backend-bytes={bytes}")];
-    lab.etcd.start();
+    let quota = vec![format!("--quota-backend-bytes={bytes}")];
+    let mut lab = Lab::on_etcd_with(quota, |_| Vec::new()).await;
     lab.serve().await;
     let is_known = async || {
         let metrics = text(&lab, "/metrics").await;
@@ -118,8 +116,11 @@ async fn growth_is_refused_first_and_deletions_last() {
     lab.compact().await;
     let has_room = async || lab.post(MAPS, &large("again")).await.0 != 507;
     lab.until("there is room again", has_room).await;
-    let status = etcd.status().await.unwrap();
-    assert!(status.db_size() < QUOTA as i64 / 2, "{}", status.db_size());
+    let is_small = async || {
+        let status = lab.etcd_client().await.status().await;
+        status.unwrap().db_size() < QUOTA as i64 / 2
+    };
+    lab.until("the file is small", is_small).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

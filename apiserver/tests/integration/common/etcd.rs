@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 /// An etcd process.
 pub struct Etcd {
-    /// More flags for its next start.
-    pub flags: Vec<String>,
+    /// More flags for each start.
+    flags: Vec<String>,
     child: Option<Child>,
     dir: PathBuf,
     port: u16,
@@ -26,9 +26,9 @@ impl Drop for Etcd {
 impl Etcd {
     /// Starts a new one, on ports that it has got: others may take those that are free
     /// before it does.
-    pub async fn new(dir: &Path) -> Self {
+    pub async fn new(dir: &Path, flags: Vec<String>) -> Self {
         let mut etcd = Self {
-            flags: Vec::new(),
+            flags,
             child: None,
             dir: dir.to_owned(),
             port: 0,
@@ -105,6 +105,14 @@ impl Etcd {
 impl Lab {
     /// etcd itself, past the apiserver.
     pub async fn etcd_client(&self) -> etcd_client::Client {
+        self.etcd_client_of(self.etcd.url()).await.unwrap()
+    }
+
+    /// The same of the member at a URL.
+    pub async fn etcd_client_of(
+        &self,
+        url: String,
+    ) -> Result<etcd_client::Client, etcd_client::Error> {
         let file = |name: &str| std::fs::read(self.dir.path().join(name)).unwrap();
         let tls = tonic::transport::ClientTlsConfig::new()
             .ca_certificate(tonic::transport::Certificate::from_pem(file("ca.crt")))
@@ -113,9 +121,7 @@ impl Lab {
                 file("admin.key"),
             ));
         let options = etcd_client::ConnectOptions::new().with_tls(tls);
-        etcd_client::Client::connect([self.etcd.url()], Some(options))
-            .await
-            .unwrap()
+        etcd_client::Client::connect([url], Some(options)).await
     }
 
     /// Makes etcd forget everything before now.

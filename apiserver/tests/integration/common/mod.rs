@@ -89,9 +89,17 @@ impl Lab {
 
     /// All but the apiserver.
     pub async fn without_server(flags: impl FnOnce(&Path) -> Vec<String>) -> Self {
+        Self::on_etcd_with(Vec::new(), flags).await
+    }
+
+    /// The same with more flags for etcd.
+    pub async fn on_etcd_with(
+        etcd_flags: Vec<String>,
+        flags: impl FnOnce(&Path) -> Vec<String>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         certificates::make(dir.path());
-        let etcd = Etcd::new(dir.path()).await;
+        let etcd = Etcd::new(dir.path(), etcd_flags).await;
         Self {
             address: ([127, 0, 0, 1], 0).into(),
             tls: certificates::tls(dir.path(), "admin", "http/1.1"),
