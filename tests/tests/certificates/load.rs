@@ -21,6 +21,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub struct Done(BTreeMap<&'static str, usize>);
 
+impl Done {
+    /// How often anything was.
+    pub fn count(&self) -> usize {
+        self.0.values().sum()
+    }
+}
+
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: Vec<String> = self
@@ -28,7 +35,7 @@ impl fmt::Display for Done {
             .iter()
             .map(|(what, n)| format!("{n} {what}"))
             .collect();
-        f.write_str(&parts.join(", "))
+        write!(f, "{} requests: {}", self.count(), parts.join(", "))
     }
 }
 
