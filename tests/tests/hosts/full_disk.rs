@@ -92,6 +92,7 @@ fn all_are_full(cluster: &Cluster) {
         holds(!output.success, format!("{written} objects fit")).map(|()| output.stderr)
     });
     eprintln!("      after {written} objects: {}", refused.trim());
+    assert!(written > 0, "nothing was acknowledged that could be lost");
     let began = Instant::now();
     for host in cluster.control_planes() {
         make_room(host);
