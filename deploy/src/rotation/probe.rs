@@ -81,6 +81,11 @@ impl Caller {
             return Err(text(&why.unwrap_or_default()));
         };
         match answered {
+            // Closed without a word, as servers do that have refused a certificate.
+            Ok(0) => Ok(Seen {
+                shown,
+                accepted: false,
+            }),
             Ok(_) => Ok(Seen {
                 shown,
                 accepted: true,
@@ -119,8 +124,10 @@ mod tests {
     use crate::plan::Plan;
     use crate::shell;
 
-    /// A server of the first CA that believes a bundle; it answers once.
-    fn serve(pki: &Pki, believed: &str) -> SocketAddr {
+    const OK: &str = "HTTP/1.0 200 OK\r\n\r\nok";
+
+    /// A server of the first CA that believes a bundle; it answers once, with this.
+    fn serve(pki: &Pki, believed: &str, answer: &'static str) -> SocketAddr {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let roots = Arc::new(http::roots(believed).unwrap());
         let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
@@ -146,7 +153,7 @@ mod tests {
             let connection = ServerConnection::new(Arc::new(config)).unwrap();
             let mut stream = StreamOwned::new(connection, stream);
             if stream.read(&mut [0; 512]).is_ok() {
-                stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nok").unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
                 stream.conn.send_close_notify();
             }
             // What is to be said of a certificate is said before the connection ends.
@@ -166,14 +173,16 @@ mod tests {
         let both = format!("{old}{new}");
         let nobody = of_nobody(&new, &key, now).unwrap();
         let caller = Caller::new(&both, &nobody).unwrap();
-        let refusing = caller.ask(serve(&pki, &old)).unwrap();
+        let refusing = caller.ask(serve(&pki, &old, OK)).unwrap();
         assert!(!refusing.accepted);
-        let taking = caller.ask(serve(&pki, &both)).unwrap();
+        let taking = caller.ask(serve(&pki, &both, OK)).unwrap();
         assert!(taking.accepted);
+        let silent = caller.ask(serve(&pki, &both, "")).unwrap();
+        assert!(!silent.accepted, "it was closed without an answer");
         let own = shell::read_text(&pki.certificate("apiserver")).unwrap();
         assert_eq!(taking.shown, crate::pki::der_of(&own).unwrap());
         // Whom the caller doesn't believe it says nothing of.
         let stranger = Caller::new(&new, &nobody).unwrap();
-        assert!(stranger.ask(serve(&pki, &both)).is_err());
+        assert!(stranger.ask(serve(&pki, &both, OK)).is_err());
     }
 }
