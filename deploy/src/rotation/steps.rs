@@ -94,6 +94,12 @@ pub fn stage(state: &State) -> Stage {
     }
 }
 
+/// Whether others are believed of whom isn't known here whether they are to sign, or have signed
+/// before: they are left alone.
+pub fn is_undecided(state: &State) -> bool {
+    state.next.is_none() && state.former.is_none() && state.believed.len() > 1
+}
+
 /// The next step towards a goal, and what must be so before it; nothing when it is reached.
 /// From [`Stage::Settled`] on a rotation begins anew.
 pub fn next(state: &State, goal: Goal) -> Option<(Step, Gate)> {
@@ -118,10 +124,11 @@ fn forth(state: &State, goal: Goal) -> Option<(Step, Gate)> {
         },
         _ if !signs_first => open(Step::PutFirst),
         (Some(_), _) => open(Step::ForgetNext),
-        (None, _) if state.believed.len() > 1 => match goal {
+        (None, Some(_)) if state.believed.len() > 1 => match goal {
             Goal::Drop => Some((Step::Drop, Gate::OnlyInUse(state.signs.clone()))),
             _ => None,
         },
+        (None, None) if state.believed.len() > 1 => None,
         (None, Some(_)) => open(Step::ForgetFormer),
         (None, None) => open(Step::Make),
     }
@@ -133,10 +140,13 @@ fn back(state: &State) -> Option<(Step, Gate)> {
     let signs_first = state.believed.first() == Some(&state.signs);
     match (&state.next, &state.former) {
         // The next one signs, and the former can still do so again.
+        // Only while all others believe it still: whoever has dropped it took no signature of it.
         (Some(next), Some(former)) if *next == state.signs && believes(former) => {
-            open(Step::SwitchBack)
+            Some((Step::SwitchBack, Gate::Believed(former.clone())))
         }
-        (None, Some(former)) if *former != state.signs && believes(former) => open(Step::KeepNext),
+        (None, Some(former)) if *former != state.signs && believes(former) => {
+            Some((Step::KeepNext, Gate::Believed(former.clone())))
+        }
         // The former one signs, again or still.
         (Some(next), _) if *next != state.signs => {
             if !signs_first {
@@ -303,6 +313,7 @@ mod tests {
                     };
                     let expected = match step {
                         Step::KeepFormer | Step::Switch => Gate::Believed(state.next.unwrap()),
+                        Step::KeepNext | Step::SwitchBack => Gate::Believed(state.former.unwrap()),
                         Step::Drop => Gate::OnlyInUse(state.signs),
                         _ => Gate::Open,
                     };
@@ -313,16 +324,24 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_came_while_two_were_believed_only_has_to_drop_one() {
-        let joined = State {
+    fn a_host_that_came_while_two_were_believed_drops_the_one_that_has_signed_before() {
+        let two = |former: Option<&str>| State {
             believed: vec!["b".into(), "a".into()],
+            former: former.map(str::to_owned),
             ..settled("b")
         };
+        let joined = two(Some("a"));
         assert_eq!(stage(&joined), Stage::Sign);
         assert_eq!(
             walk(joined.clone(), Goal::Sign),
             std::slice::from_ref(&joined)
         );
         assert_eq!(walk(joined, Goal::Drop).pop().unwrap(), settled("b"));
+        // `a` may as well be the one that is to sign.
+        let undecided = two(None);
+        assert!(is_undecided(&undecided) && !is_undecided(&two(Some("a"))));
+        for goal in [Goal::Trust, Goal::Sign, Goal::Drop, Goal::Back] {
+            assert_eq!(next(&undecided, goal), None);
+        }
     }
 }
