@@ -19,7 +19,7 @@ use crate::shell;
 pub mod secret;
 
 /// The files, below /etc/hardway. In the Secret each has its name without the folder.
-const FILES: &[&str] = &[
+pub const FILES: &[&str] = &[
     "pki/ca.crt",
     "pki/ca.key",
     "pki/etcd-ca.crt",
@@ -33,16 +33,25 @@ const FILES: &[&str] = &[
     cluster::FILE,
 ];
 
-/// Those of a key that is to sign, there while one is replaced ([`crate::rotation`]).
-const NEXT: &[&str] = &[
+/// Those of a key that is to sign, and of one that has signed before: there while one is replaced
+/// ([`crate::rotation`]).
+const ROTATED: &[&str] = &[
     "pki/ca-next.crt",
     "pki/ca-next.key",
+    "pki/ca-former.crt",
+    "pki/ca-former.key",
     "pki/etcd-ca-next.crt",
     "pki/etcd-ca-next.key",
+    "pki/etcd-ca-former.crt",
+    "pki/etcd-ca-former.key",
     "pki/front-proxy-ca-next.crt",
     "pki/front-proxy-ca-next.key",
+    "pki/front-proxy-ca-former.crt",
+    "pki/front-proxy-ca-former.key",
     "pki/sa-next.key",
     "pki/sa-next.pub",
+    "pki/sa-former.key",
+    "pki/sa-former.pub",
 ];
 
 /// What the files are encrypted with: 32 bytes, written as 64 hexadecimal digits.
@@ -107,6 +116,14 @@ impl std::fmt::Debug for SharedKeys {
     }
 }
 
+/// Who may read a file: keys only their owner.
+fn mode(path: &str) -> u32 {
+    match path.ends_with(".crt") || path.ends_with(".pub") {
+        true => 0o644,
+        false => 0o600,
+    }
+}
+
 /// A file's name without its folder.
 fn name(path: &'static str) -> &'static str {
     path.rsplit('/').next().unwrap_or(path)
@@ -123,22 +140,32 @@ impl SharedKeys {
             let content = fs::read(&file).or_fail(|| format!("read {}", file.display()));
             Ok((name(path), content?))
         };
-        let next = NEXT.iter().copied().filter(|path| etc.join(path).exists());
-        let all = FILES.iter().copied().chain(next);
+        let rotated = ROTATED.iter().copied();
+        let rotated = rotated.filter(|path| etc.join(path).exists());
+        let all = FILES.iter().copied().chain(rotated);
         all.map(read).collect::<Result<_>>().map(Self)
     }
 
-    /// Writes the keys that are to sign of these CAs, by the names of their files, to
-    /// /etc/hardway.
+    /// Writes the keys that are to sign of these CAs, or those that have signed before where
+    /// there are no others any more, by the names of their files, to /etc/hardway.
     ///
     /// # Errors
     /// If there are none of one, or a file can't be written.
-    pub fn write_next<'a>(&self, etc: &Path, of: impl Iterator<Item = &'a str>) -> Result<()> {
+    pub fn write_rotated<'a>(&self, etc: &Path, of: impl Iterator<Item = &'a str>) -> Result<()> {
         for ca in of {
-            let prefix = format!("pki/{ca}-next.");
-            for path in NEXT.iter().filter(|path| path.starts_with(&prefix)) {
-                let mode = if path.ends_with(".key") { 0o600 } else { 0o644 };
-                shell::write_file(&etc.join(path), self.content(name(path))?, mode)?;
+            let next = format!("pki/{ca}-next.");
+            let former = format!("pki/{ca}-former.");
+            let is_there = |prefix: &str| {
+                ROTATED
+                    .iter()
+                    .any(|path| path.starts_with(prefix) && self.0.contains_key(name(path)))
+            };
+            let prefix = match !is_there(&next) && is_there(&former) {
+                true => former,
+                false => next,
+            };
+            for path in ROTATED.iter().filter(|path| path.starts_with(&prefix)) {
+                shell::write_file(&etc.join(path), self.content(name(path))?, mode(path))?;
             }
         }
         Ok(())
@@ -153,17 +180,23 @@ impl SharedKeys {
             .or_fail(|| format!("read {}", encryption::FILE))
     }
 
-    /// Writes all but what the cluster is like to /etc/hardway. Keys can be read by their
-    /// owner alone.
+    /// Writes all but what the cluster is like to /etc/hardway, those of a key that is just being
+    /// replaced too: by them a host knows what is next. Keys can be read by their owner alone.
     ///
     /// # Errors
     /// If a file can't be written; then none of them is replaced.
     pub fn write(&self, etc: &Path) -> Result<()> {
         let mut files = Vec::new();
-        for path in FILES.iter().filter(|path| **path != cluster::FILE) {
-            let is_public = path.ends_with(".crt") || path.ends_with(".pub");
-            let mode = if is_public { 0o644 } else { 0o600 };
-            files.push((etc.join(path), self.content(name(path))?, mode));
+        let (here, gone): (Vec<&&str>, Vec<&&str>) = ROTATED
+            .iter()
+            .partition(|path| self.0.contains_key(name(path)));
+        let always = FILES.iter().filter(|path| **path != cluster::FILE);
+        for path in always.chain(here) {
+            files.push((etc.join(path), self.content(name(path))?, mode(path)));
+        }
+        // What an attempt before has left says something else than what is written now.
+        for path in gone {
+            shell::remove(&etc.join(path))?;
         }
         let files: Vec<_> = files
             .iter()
@@ -241,11 +274,9 @@ impl SharedKeys {
                 .map_err(|_| Failure::new(what(), "it was encrypted by another key"))?;
             Ok((name, plain.to_vec()))
         };
-        let next = NEXT
-            .iter()
-            .copied()
-            .filter(|path| data[name(path)].is_string());
-        let all = FILES.iter().copied().chain(next);
+        let rotated = ROTATED.iter().copied();
+        let rotated = rotated.filter(|path| data[name(path)].is_string());
+        let all = FILES.iter().copied().chain(rotated);
         all.map(open).collect::<Result<_>>().map(Self)
     }
 }
@@ -291,6 +322,30 @@ mod tests {
         let pki = Pki::new(&to.path().join("pki"));
         let said = pki.ensure(&[], SystemTime::now()).unwrap();
         assert!(said.ends_with("kept"), "{said}");
+    }
+
+    #[test]
+    fn a_host_that_joins_while_a_ca_is_replaced_gets_the_keys_of_that_too() {
+        use crate::rotation::material::{Kind, Material};
+        use crate::rotation::steps::{Goal, next};
+
+        let (from, to) = (host(), tempfile::tempdir().unwrap());
+        let pki = |etc: &tempfile::TempDir| Pki::new(&etc.path().join("pki"));
+        let (own, joined) = (pki(&from), pki(&to));
+        let material = Material::new(&own, Kind::Ca);
+        for goal in [Goal::Trust, Goal::Sign, Goal::Back] {
+            while let Some((step, _)) = next(&material.state().unwrap(), goal) {
+                material.apply(step, SystemTime::now()).unwrap();
+            }
+            let keys = SharedKeys::read(from.path()).unwrap();
+            keys.write(to.path()).unwrap();
+            let arrived = Material::new(&joined, Kind::Ca).state().unwrap();
+            assert_eq!(arrived, material.state().unwrap(), "{goal:?}");
+            for path in ROTATED.iter().filter(|path| to.path().join(path).exists()) {
+                let file = fs::metadata(to.path().join(path)).unwrap();
+                assert_eq!(file.permissions().mode() & 0o777, mode(path), "{path}");
+            }
+        }
     }
 
     #[test]

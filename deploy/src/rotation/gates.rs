@@ -9,9 +9,10 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use super::control_planes::{ControlPlane, Without};
 use super::material::{Kind, Material, blocks, id};
 use super::missing::{Missing, missing};
-use super::observe::{self, Cluster, items, samples};
+use super::observe::{Cluster, items, samples};
 use super::place::{Place, etcd_name};
 use super::probe::{Caller, Seen};
 use super::steps::{Gate, Id};
@@ -36,8 +37,8 @@ const STARTED: &str = "process_start_time_seconds";
 /// Looks whether a rotation may go on. What was found good once isn't asked again.
 pub struct Gates<'a> {
     place: &'a Place,
-    /// Nodes that aren't waited for.
-    without: &'a [String],
+    /// Who isn't waited for.
+    without: &'a Without,
     /// For how long nobody may have shown anything of a former one.
     unused_for: Duration,
     good: HashSet<String>,
@@ -45,7 +46,7 @@ pub struct Gates<'a> {
 
 impl<'a> Gates<'a> {
     /// For a place.
-    pub fn new(place: &'a Place, without: &'a [String], unused_for: Duration) -> Self {
+    pub fn new(place: &'a Place, without: &'a Without, unused_for: Duration) -> Self {
         Self {
             place,
             without,
@@ -65,16 +66,27 @@ impl<'a> Gates<'a> {
         match gate {
             Gate::Open => Ok(Vec::new()),
             Gate::Believed(next) => {
-                let cluster = observe::look(&self.place.api())?;
-                match kind {
+                let cluster = match self.cluster() {
+                    Ok(cluster) => cluster,
+                    Err(unseen) => return Ok(vec![unseen]),
+                };
+                let all = match kind {
                     Kind::Ca => self.ca_is_believed(&cluster, &material, next, now),
                     Kind::EtcdCa => self.etcd_believes(&cluster, &material, next, now),
                     Kind::FrontProxyCa => self.front_proxy_is_published(&material, next),
-                    Kind::ServiceAccounts => self.key_is_known(&cluster, next),
-                }
+                    Kind::ServiceAccounts => Ok(self.key_is_known(&cluster, next)),
+                }?;
+                let is_way_back = material.state()?.former.as_ref() == Some(next);
+                Ok(match is_way_back && material.state()?.signs != *next {
+                    true => all.into_iter().map(on_the_way_back).collect(),
+                    false => all,
+                })
             }
             Gate::OnlyInUse(signs) => {
-                let cluster = observe::look(&self.place.api())?;
+                let cluster = match self.cluster() {
+                    Ok(cluster) => cluster,
+                    Err(unseen) => return Ok(vec![unseen]),
+                };
                 match kind {
                     Kind::Ca => self.only_ca_in_use(&cluster, &material, signs, now),
                     Kind::EtcdCa => self.etcd_shows(&cluster, &material, signs, now),
@@ -83,6 +95,17 @@ impl<'a> Gates<'a> {
                 }
             }
         }
+    }
+
+    /// Who is in the cluster and is waited for; or that this can't be seen just now.
+    fn cluster(&self) -> std::result::Result<Cluster, Missing> {
+        let found = self.place.cluster();
+        let mut cluster = found
+            .map_err(|failure| missing("the cluster", failure.to_string(), "hardway doctor"))?;
+        let without = self.without;
+        let hosts = &mut cluster.control_planes;
+        hosts.retain(|host| !host.is_left_out(without));
+        Ok(cluster)
     }
 
     /// Somebody whom one of these CAs vouches for; nothing if its key isn't here.
@@ -99,19 +122,20 @@ impl<'a> Gates<'a> {
     fn ask_each(
         &mut self,
         kind: &str,
-        whom: impl IntoIterator<Item = (String, SocketAddr)>,
+        whom: impl IntoIterator<Item = Server>,
         caller: &Caller,
         complaint: impl Fn(&Seen) -> Option<Missing>,
     ) -> Vec<Missing> {
         let mut all = Vec::new();
-        for (who, address) in whom {
+        for server in whom {
+            let who = server.who.clone();
             let key = format!("{kind} {who}");
             if self.good.contains(&key) {
                 continue;
             }
-            let found = match caller.ask(address) {
+            let found = match caller.ask(server.at) {
                 Ok(seen) => complaint(&seen),
-                Err(why) => Some(missing("", format!("can't be asked: {why}"), "")),
+                Err(why) => Some(server.away(why)),
             };
             match found {
                 None => drop(self.good.insert(key)),
@@ -122,13 +146,18 @@ impl<'a> Gates<'a> {
     }
 
     /// The kubelets that can be asked, and the nodes that can't.
-    fn kubelets(&self, cluster: &Cluster) -> (Vec<(String, SocketAddr)>, Vec<Missing>) {
+    fn kubelets(&self, cluster: &Cluster) -> (Vec<Server>, Vec<Missing>) {
         let (mut there, mut away) = (Vec::new(), Vec::new());
         for node in &cluster.nodes {
             let who = format!("node {}", node.name);
             match node.kubelet.filter(|_| node.is_ready) {
-                _ if self.without.contains(&node.name) => {}
-                Some(address) => there.push((who, address)),
+                _ if self.without.nodes.contains(&node.name) => {}
+                None if self.without.hosts.contains(&node.name) => {}
+                Some(at) => there.push(Server {
+                    who,
+                    at,
+                    way_out: String::new(),
+                }),
                 None => away.push(missing(
                     who,
                     "isn't Ready, so it can't be seen whom it believes",
@@ -156,7 +185,7 @@ impl<'a> Gates<'a> {
             (!seen.accepted).then(|| {
                 missing(
                     "",
-                    "doesn't believe the new CA yet",
+                    "doesn't believe the CA that is to sign",
                     "on that host: hardway certificates rotate-ca --resume --certificate-key KEY",
                 )
             })
@@ -170,7 +199,7 @@ impl<'a> Gates<'a> {
         all.extend(away);
         all.extend(self.ask_each("believes", there, &caller, |seen| {
             (!seen.accepted).then(|| {
-                missing("", "doesn't believe the new CA yet", "its kubelet follows the ConfigMap kube-system/kube-root-ca.crt; on the node: journalctl --unit hardway-kubelet")
+                missing("", "doesn't believe the CA that is to sign", "its kubelet follows the ConfigMap kube-system/kube-root-ca.crt; on the node: journalctl --unit hardway-kubelet")
             })
         }));
         Ok(all)
@@ -188,17 +217,18 @@ impl<'a> Gates<'a> {
         };
         let ca = pki::der_of(&material.public_of(signs)?)?;
         let mut all = Vec::new();
-        for (who, address) in apiservers(cluster) {
-            match caller.ask(address) {
-                Err(why) => all.push(missing(who, format!("can't be asked: {why}"), "")),
+        for server in apiservers(cluster) {
+            match caller.ask(server.at) {
+                Err(why) => all.push(server.away(why)),
                 Ok(seen) if !pki::is_issued_by(&seen.shown, &ca) => all.push(missing(
-                    who,
+                    server.who,
                     "shows a certificate of the former CA",
                     "on that host: hardway certificates rotate-ca --resume",
                 )),
                 Ok(seen) => {
                     let since = pki::begins(&seen.shown)? + BACKDATED.as_secs();
-                    all.extend(self.used(&who, address, since, now)?);
+                    let used = self.used(&server, since, now);
+                    all.extend(used.unwrap_or_else(|failure| vec![server.away(failure.why)]));
                 }
             }
         }
@@ -218,13 +248,8 @@ impl<'a> Gates<'a> {
 
     /// Who has shown an apiserver a certificate of a former CA of late. `since` when it could
     /// see this, in seconds since 1970.
-    fn used(
-        &self,
-        who: &str,
-        address: SocketAddr,
-        since: u64,
-        now: SystemTime,
-    ) -> Result<Vec<Missing>> {
+    fn used(&self, server: &Server, since: u64, now: SystemTime) -> Result<Vec<Missing>> {
+        let address = server.at;
         let identity = self.place.administrator();
         let started = samples(address, &identity, STARTED)?;
         let started = started.first().map_or(0.0, |(_, value)| *value);
@@ -234,7 +259,7 @@ impl<'a> Gates<'a> {
             .filter_map(|(labels, at)| Some((labels.get(1)?.clone(), *at)));
         let how = format!("kubectl get --raw /metrics | grep {FORMER_CLIENTS}, at {address}");
         let window = Window::new(self.unused_for, (since as f64).max(started), now);
-        Ok(window.missing(who, "a certificate of the former CA", used, &how))
+        Ok(window.missing(&server.who, "a certificate of the former CA", used, &how))
     }
 
     fn etcd_believes(
@@ -249,7 +274,7 @@ impl<'a> Gates<'a> {
         };
         Ok(self.ask_each("believes", self.members(cluster), &caller, |seen| {
             (!seen.accepted).then(|| {
-                missing("", "doesn't believe the new CA yet", "on that host: hardway certificates rotate-ca --resume --certificate-key KEY")
+                missing("", "doesn't believe the CA that is to sign", "on that host: hardway certificates rotate-ca --resume --certificate-key KEY")
             })
         }))
     }
@@ -278,9 +303,18 @@ impl<'a> Gates<'a> {
         )
     }
 
-    fn members(&self, cluster: &Cluster) -> Vec<(String, SocketAddr)> {
-        let members = self.place.etcd_members(&cluster.apiservers);
-        members.into_iter().map(|at| (etcd_name(at), at)).collect()
+    fn members(&self, cluster: &Cluster) -> Vec<Server> {
+        let hosts = cluster.control_planes.iter();
+        let members = hosts.filter(|host| host.member.is_some());
+        let server = |host: &ControlPlane| {
+            let at = self.place.etcd_at(host.apiserver.ip());
+            Server {
+                who: etcd_name(at),
+                at,
+                way_out: host.way_out(),
+            }
+        };
+        members.map(server).collect()
     }
 
     fn front_proxy_is_published(&self, material: &Material<'_>, next: &Id) -> Result<Vec<Missing>> {
@@ -301,21 +335,28 @@ impl<'a> Gates<'a> {
         )
     }
 
-    fn key_is_known(&mut self, cluster: &Cluster, next: &Id) -> Result<Vec<Missing>> {
+    fn key_is_known(&self, cluster: &Cluster, next: &Id) -> Vec<Missing> {
         let mut all = Vec::new();
-        for (who, address) in apiservers(cluster) {
-            let answer = http::get_tls(address, "/openid/v1/jwks", &self.place.administrator())?;
+        let identity = self.place.administrator();
+        for server in apiservers(cluster) {
+            let answer = match http::get_tls(server.at, "/openid/v1/jwks", &identity) {
+                Ok(answer) => answer,
+                Err(failure) => {
+                    all.push(server.away(failure.why));
+                    continue;
+                }
+            };
             let keys: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
             let mut keys = keys["keys"].as_array().into_iter().flatten();
             if !keys.any(|key| key["kid"] == next.as_str()) {
                 all.push(missing(
-                    who,
-                    "doesn't know the new key yet",
+                    server.who,
+                    "doesn't know the key that is to sign",
                     "on that host: hardway certificates rotate-service-account-key --resume --certificate-key KEY",
                 ));
             }
         }
-        Ok(all)
+        all
     }
 
     fn only_key_in_use(
@@ -325,25 +366,31 @@ impl<'a> Gates<'a> {
         now: SystemTime,
     ) -> Result<Vec<Missing>> {
         let mut all = Vec::new();
-        let identity = self.place.administrator();
-        let since = self.switched_at();
-        for (who, address) in apiservers(cluster) {
-            let started = samples(address, &identity, STARTED)?;
-            let started = started.first().map_or(0.0, |(_, value)| *value);
-            let used = samples(address, &identity, TOKEN_KEYS)?;
-            let used = used.into_iter().filter_map(|(labels, at)| {
-                let key = labels.into_iter().next()?;
-                (key != *signs).then_some((format!("key {key}"), at))
-            });
-            let how = format!("kubectl get --raw /metrics | grep {TOKEN_KEYS}, at {address}");
-            let window = Window::new(self.unused_for, since.max(started), now);
-            all.extend(window.missing(&who, "a token of the former key", used, &how));
+        for server in apiservers(cluster) {
+            let used = self.keys_used(&server, signs, now);
+            all.extend(used.unwrap_or_else(|failure| vec![server.away(failure.why)]));
         }
         all.extend(kept_tokens(
             &self.place.api().get(TOKEN_SECRETS)?.unwrap_or_default(),
             signs,
         ));
         Ok(all)
+    }
+
+    /// Who has shown an apiserver a token of another key of late.
+    fn keys_used(&self, server: &Server, signs: &Id, now: SystemTime) -> Result<Vec<Missing>> {
+        let address = server.at;
+        let identity = self.place.administrator();
+        let started = samples(address, &identity, STARTED)?;
+        let started = started.first().map_or(0.0, |(_, value)| *value);
+        let used = samples(address, &identity, TOKEN_KEYS)?;
+        let used = used.into_iter().filter_map(|(labels, at)| {
+            let key = labels.into_iter().next()?;
+            (key != *signs).then_some((format!("key {key}"), at))
+        });
+        let how = format!("kubectl get --raw /metrics | grep {TOKEN_KEYS}, at {address}");
+        let window = Window::new(self.unused_for, self.switched_at().max(started), now);
+        Ok(window.missing(&server.who, "a token of the former key", used, &how))
     }
 
     /// When the former key was put aside, in seconds since 1970.
@@ -369,9 +416,42 @@ fn no_key(of: &Id) -> Missing {
     )
 }
 
-fn apiservers(cluster: &Cluster) -> Vec<(String, SocketAddr)> {
-    let servers = cluster.apiservers.iter();
-    servers.map(|at| (format!("apiserver {at}"), *at)).collect()
+/// One that is asked.
+struct Server {
+    /// What it is called.
+    who: String,
+    at: SocketAddr,
+    /// What to do if it can't be asked.
+    way_out: String,
+}
+
+impl Server {
+    fn away(&self, why: impl std::fmt::Display) -> Missing {
+        let why = format!("can't be asked: {why}");
+        missing(self.who.clone(), why, self.way_out.clone())
+    }
+}
+
+fn apiservers(cluster: &Cluster) -> Vec<Server> {
+    let hosts = cluster.control_planes.iter();
+    let server = |host: &ControlPlane| Server {
+        who: format!("apiserver {}", host.apiserver),
+        at: host.apiserver,
+        way_out: host.way_out(),
+    };
+    hosts.map(server).collect()
+}
+
+/// The same, for whoever would return to a key that somebody may have dropped.
+fn on_the_way_back(missing: Missing) -> Missing {
+    let see = "dropped there already, there is no way back: go on without --roll-back";
+    Missing {
+        see: match missing.see.is_empty() {
+            true => see.to_owned(),
+            false => format!("if the former one was {see}; else {}", missing.see),
+        },
+        ..missing
+    }
 }
 
 /// Namespaces whose pods don't find the next CA yet.

@@ -81,11 +81,6 @@ impl<'a> Material<'a> {
         self.pki.key(&format!("{}{suffix}", self.kind.file()))
     }
 
-    /// Where the next key is, and what belongs to it: what another host needs to come along.
-    pub fn next_files(&self) -> [PathBuf; 2] {
-        [self.public(NEXT), self.key(NEXT)]
-    }
-
     /// What there is.
     ///
     /// # Errors

@@ -14,7 +14,9 @@ use serde_json::json;
 
 use crate::api::text;
 use crate::failure::{Failure, Result};
+use crate::pki::Pki;
 
+pub mod control_planes;
 pub mod encryption;
 pub mod gates;
 pub mod material;
@@ -25,6 +27,7 @@ mod probe;
 pub mod steps;
 mod window;
 
+use control_planes::Without;
 use gates::Gates;
 use material::{Kind, Material, blocks, id, short};
 use missing::Missing;
@@ -47,8 +50,8 @@ pub struct Rotation {
     pub goal: Goal,
     /// Whether one that isn't under way is begun.
     pub begins: bool,
-    /// Nodes that aren't waited for.
-    pub without: Vec<String>,
+    /// Who isn't waited for.
+    pub without: Without,
     /// For how long nobody may have shown anything of a former one before it is dropped.
     pub unused_for: Duration,
     /// How long to wait for others.
@@ -70,6 +73,7 @@ impl Rotation {
         let mut named = Vec::new();
         let mut finished: Vec<Kind> = Vec::new();
         let (mut makes, mut has_restarted) = (false, false);
+        place.check(&self.without)?;
         self.catch_up(place)?;
         loop {
             let (mut shut, mut moved) = (Vec::new(), false);
@@ -106,7 +110,7 @@ impl Rotation {
                 continue;
             }
             if shut.is_empty() {
-                return Ok(());
+                return self.check_decided(&pki);
             }
             if Instant::now() > deadline {
                 return Err(
@@ -126,6 +130,34 @@ impl Rotation {
             }
             thread::sleep(LOOK);
         }
+    }
+
+    /// Refuses to call it done where one stays of which isn't known whether it is to go.
+    fn check_decided(&self, pki: &Pki) -> Result<()> {
+        for kind in &self.kinds {
+            let state = Material::new(pki, *kind).state()?;
+            if self.goal == Goal::Trust || !steps::is_undecided(&state) {
+                continue;
+            }
+            let others = state.believed.iter().filter(|id| **id != state.signs);
+            let others: Vec<&str> = others.map(|id| short(id)).collect();
+            return Err(Failure::new(
+                format!("replace {}", kind.name()),
+                format!(
+                    "whether {} is to sign or has signed before isn't known on this host: it hasn't its key",
+                    others.join(", ")
+                ),
+            )
+            .way_out(format!(
+                "on a control plane that has it:  {0} --upload;  then here:  {0} --certificate-key KEY;  or, if nobody needs it, remove it from the file {1} of the pki folder by hand",
+                self.command,
+                match kind {
+                    Kind::ServiceAccounts => "sa.pub".to_owned(),
+                    _ => format!("{}.crt", kind.file()),
+                }
+            )));
+        }
+        Ok(())
     }
 
     /// Does what follows from the last step, after which somebody may have been stopped.

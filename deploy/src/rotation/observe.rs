@@ -1,22 +1,37 @@
 //! What the cluster shows of who believes whom: everything that a rotation waits for is seen
 //! from outside, so that it doesn't matter who has done their part, or when.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
+use super::control_planes::ControlPlane;
 use crate::api::{Api, text};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::http::{self, Identity};
 
 /// The port of a kubelet that says nothing of it.
 const KUBELET_PORT: u64 = 10250;
 
+/// Which label the Nodes of a control plane's hosts have.
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+
+/// Who is in the cluster, as the apiserver knows them.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Known {
+    /// Where those apiservers listen that serve just now.
+    pub endpoints: Vec<SocketAddr>,
+    /// The Leases of kube-system.
+    pub leases: Value,
+    /// The nodes.
+    pub nodes: Vec<Node>,
+}
+
 /// Who is in the cluster.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Cluster {
-    /// Where apiservers listen.
-    pub apiservers: Vec<SocketAddr>,
+    /// The hosts of the control plane, those among them that are away.
+    pub control_planes: Vec<ControlPlane>,
     /// The nodes.
     pub nodes: Vec<Node>,
 }
@@ -26,21 +41,27 @@ pub struct Cluster {
 pub struct Node {
     /// Its name.
     pub name: String,
+    /// Its address within the cluster.
+    pub address: Option<IpAddr>,
     /// Where its kubelet listens, if it says so.
     pub kubelet: Option<SocketAddr>,
     /// Whether it is Ready.
     pub is_ready: bool,
+    /// Whether its host is one of the control plane.
+    pub is_control_plane: bool,
 }
 
 /// Asks who is in the cluster.
 ///
 /// # Errors
 /// In the apiserver's words.
-pub fn look(api: &Api) -> Result<Cluster> {
+pub fn look(api: &Api) -> Result<Known> {
     let endpoints = api.get("/api/v1/namespaces/default/endpoints/kubernetes")?;
+    let leases = api.get("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases")?;
     let nodes = api.get("/api/v1/nodes")?.unwrap_or_default();
-    Ok(Cluster {
-        apiservers: addresses(&endpoints.unwrap_or_default()),
+    Ok(Known {
+        endpoints: addresses(&endpoints.unwrap_or_default()),
+        leases: leases.unwrap_or_default(),
         nodes: items(&nodes).map(node).collect(),
     })
 }
@@ -75,8 +96,10 @@ fn node(object: &Value) -> Node {
     let port = port(listens.as_u64().unwrap_or(KUBELET_PORT));
     Node {
         name: text(&object["metadata"]["name"]).to_owned(),
+        address: ip,
         kubelet: ip.zip(port).map(|(ip, port)| SocketAddr::new(ip, port)),
         is_ready: list("conditions").any(|it| it["type"] == "Ready" && it["status"] == "True"),
+        is_control_plane: object["metadata"]["labels"][CONTROL_PLANE].is_string(),
     }
 }
 
@@ -86,9 +109,14 @@ pub type Sample = (Vec<String>, f64);
 /// The samples of a metric of a server.
 ///
 /// # Errors
-/// If it can't be asked.
+/// If it can't be asked, or doesn't say.
 pub fn samples(server: SocketAddr, identity: &Identity, metric: &str) -> Result<Vec<Sample>> {
     let answer = http::get_tls(server, "/metrics", identity)?;
+    if answer.status != 200 {
+        let said = String::from_utf8_lossy(&answer.body);
+        let why = format!("it says {}: {}", answer.status, said.trim());
+        return Err(Failure::new(format!("read metrics of {server}"), why));
+    }
     Ok(parse(&String::from_utf8_lossy(&answer.body), metric))
 }
 
@@ -128,18 +156,20 @@ mod tests {
             [at("10.0.0.1:6443"), at("10.0.0.2:6443")]
         );
         assert!(addresses(&Value::Null).is_empty());
-        let ready = json!({"metadata": {"name": "n1"}, "status": {
+        let ready = json!({"metadata": {"name": "n1", "labels": {CONTROL_PLANE: ""}}, "status": {
             "addresses": [{"type": "Hostname", "address": "n1"}, {"type": "InternalIP", "address": "10.0.0.3"}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10251}},
             "conditions": [{"type": "Ready", "status": "True"}]}});
         let expected = Node {
             name: "n1".to_owned(),
+            address: Some([10, 0, 0, 3].into()),
             kubelet: Some(at("10.0.0.3:10251")),
             is_ready: true,
+            is_control_plane: true,
         };
         assert_eq!(node(&ready), expected);
         let silent = node(&json!({"metadata": {"name": "n2"}}));
-        assert!(!silent.is_ready && silent.kubelet.is_none());
+        assert!(!silent.is_ready && !silent.is_control_plane && silent.kubelet.is_none());
     }
 
     #[test]

@@ -1,25 +1,32 @@
 //! Whose files are changed: those of this host of a control plane, or those of a lab.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use anstream::println;
+use jiff::Timestamp;
 use serde_json::json;
 
+use super::control_planes::{self, Without};
+use super::missing::{Missing, missing};
 use super::observe;
 use crate::api::{Api, text};
 use crate::commands::{certificates::renew, init};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, OrFail, Result};
 use crate::host::cluster::Cluster;
 use crate::host::discovery::{self, Found};
+use crate::host::shared_keys::secret;
 use crate::host::{Layout, systemd};
 use crate::http::{self, Identity};
 use crate::lab::{Lab, process, starting};
 use crate::pki::{CLUSTER_CA, ETCD_CA, Pki, YEAR};
-use crate::{encryption, shell};
+use crate::{encryption, etcd, shell};
 
 /// How long etcd may take to be healthy again.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often its members are asked while they are waited for.
+const LOOK: Duration = Duration::from_secs(1);
 /// Where etcd listens for clients.
 const ETCD_PORT: u16 = 2379;
 
@@ -98,9 +105,98 @@ impl Place {
     pub fn others(&self) -> Result<Vec<SocketAddr>> {
         let own = self.own();
         let is_own = |at: &SocketAddr| own.iter().any(|ip| at.ip() == *ip);
-        let mut all = observe::look(&self.api())?.apiservers;
-        all.retain(|at| !is_own(at));
-        Ok(all)
+        let hosts = self.cluster()?.control_planes.into_iter();
+        let apiservers = hosts.map(|host| host.apiserver);
+        Ok(apiservers.filter(|at| !is_own(at)).collect())
+    }
+
+    /// Who is in the cluster, whether they are there just now or not.
+    ///
+    /// # Errors
+    /// In the apiserver's words, or if no member of etcd can say who they are.
+    pub fn cluster(&self) -> Result<observe::Cluster> {
+        let known = observe::look(&self.api())?;
+        let members = self.etcd(&known.endpoints).members();
+        let members = members.or_fail(|| "ask etcd for its members")?;
+        let members: Vec<(IpAddr, String)> = members
+            .iter()
+            .filter_map(|member| Some((self.address_of(member)?, member.label())))
+            .collect();
+        Ok(observe::Cluster {
+            control_planes: control_planes::all(
+                &known.endpoints,
+                &known.leases,
+                &known.nodes,
+                &members,
+            ),
+            nodes: known.nodes,
+        })
+    }
+
+    /// Refuses what `--without-host` says of hosts that aren't in the control plane.
+    ///
+    /// # Errors
+    /// If there is one, or the cluster can't be asked.
+    pub fn check(&self, without: &Without) -> Result<()> {
+        if without.hosts.is_empty() {
+            return Ok(());
+        }
+        let hosts = self.cluster()?.control_planes;
+        let unknown = control_planes::unknown(&hosts, without);
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = hosts.iter().map(|host| host.name()).collect();
+        Err(Failure::new(
+            format!("leave {} out", unknown.join(", ")),
+            format!(
+                "no control plane is called so: there are {}",
+                names.join(", ")
+            ),
+        ))
+    }
+
+    /// etcd, by the members of these hosts or, where none of them answers, by those of others.
+    fn etcd(&self, apiservers: &[SocketAddr]) -> etcd::Client {
+        let own = self.own().into_iter().map(IpAddr::V4);
+        let others = apiservers.iter().map(SocketAddr::ip);
+        let mut all = Vec::new();
+        for ip in own.chain(others) {
+            let at = self.etcd_at(ip);
+            if !all.contains(&at) {
+                all.push(at);
+            }
+        }
+        etcd::Client::new(all, self.pki().identity(ETCD_CA, "apiserver-etcd-client"))
+    }
+
+    /// The address of a member's host. One that is alone may know itself as 127.0.0.1 only.
+    fn address_of(&self, member: &etcd::Member) -> Option<IpAddr> {
+        let at = member.peer_address().or_else(|| member.client_address())?;
+        match at.ip().is_loopback() {
+            true => self.own().first().copied().map(IpAddr::V4),
+            false => Some(at.ip()),
+        }
+    }
+
+    /// Puts the keys that all control planes have alike, and those that are to sign, where other
+    /// hosts find them if there are any, and says what to type there: this command, with the key
+    /// that opens them.
+    ///
+    /// # Errors
+    /// If a file is missing, or in the apiserver's words.
+    pub fn hand_over(&self, command: &str) -> Result<()> {
+        let Self::Host(host) = self else {
+            return Ok(());
+        };
+        if self.others()?.is_empty() {
+            return Ok(());
+        }
+        let key = secret::upload(&self.api(), &host.0.etc(), Timestamp::now())?;
+        println!(
+            "  on each other control plane, within two hours:\n      {command} --certificate-key {key}"
+        );
+        Ok(())
     }
 
     /// Nodes that aren't Ready, by name.
@@ -113,19 +209,35 @@ impl Place {
         Ok(away.map(|node| node.name).collect())
     }
 
-    /// Apiservers that go by other encryption configurations than those with these hashes.
+    /// Apiservers that go by other encryption configurations than those with these hashes, and
+    /// those that can't be asked.
     ///
     /// # Errors
-    /// If one of them can't be asked.
-    pub fn apiservers_with_other_configurations(&self, hashes: &[String]) -> Result<Vec<String>> {
+    /// If it isn't known which there are.
+    pub fn apiservers_with_other_configurations(
+        &self,
+        hashes: &[String],
+        without: &Without,
+    ) -> Result<Vec<Missing>> {
         const INFO: &str = "apiserver_encryption_config_controller_last_config_info";
         let identity = self.administrator();
         let mut others = Vec::new();
-        for at in observe::look(&self.api())?.apiservers {
-            let samples = observe::samples(at, &identity, INFO)?;
+        for host in self.cluster()?.control_planes {
+            if host.is_left_out(without) {
+                continue;
+            }
+            let who = format!("apiserver {}", host.apiserver);
+            let samples = match observe::samples(host.apiserver, &identity, INFO) {
+                Ok(samples) => samples,
+                Err(failure) => {
+                    let why = format!("can't be asked: {}", failure.why);
+                    others.push(missing(who, why, host.way_out()));
+                    continue;
+                }
+            };
             let mut labels = samples.iter().flat_map(|(labels, _)| labels);
             if !labels.any(|hash| hashes.contains(hash)) {
-                others.push(format!("apiserver {at}"));
+                others.push(missing(who, "goes by another configuration", ""));
             }
         }
         Ok(others)
@@ -170,23 +282,81 @@ impl Place {
     }
 
     /// Restarts etcd on these hosts, one after the other, and waits until each is healthy: it
-    /// reads whom to believe only at its start.
+    /// reads whom to believe only at its start. Each only when the other members are well enough
+    /// to do without it.
+    ///
+    /// # Errors
+    /// If they aren't, or if it isn't healthy in time; then the others aren't restarted.
+    pub fn restart_etcd(&self) -> Result<()> {
+        self.restart_each_etcd(|ip| self.wait_for_other_members(ip))
+    }
+
+    /// The same for one that doesn't run, or that no other believes: nobody is asked first.
     ///
     /// # Errors
     /// If it isn't healthy in time; then the others aren't restarted.
-    pub fn restart_etcd(&self) -> Result<()> {
+    pub fn restart_stopped_etcd(&self) -> Result<()> {
+        self.restart_each_etcd(|_| Ok(()))
+    }
+
+    /// Waits until etcd's other members can do without the one of a host: another one may be
+    /// restarting just now.
+    fn wait_for_other_members(&self, ip: Ipv4Addr) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let listed = observe::look(&self.api()).map(|known| known.endpoints);
+            let survey = self.etcd(&listed.unwrap_or_default()).survey();
+            let survey = match survey {
+                Ok(survey) => survey,
+                Err(_) if Instant::now() < deadline => {
+                    std::thread::sleep(LOOK);
+                    continue;
+                }
+                Err(error) => return Err(Failure::new("ask etcd for its members", error)),
+            };
+            let others = survey.iter().filter(|(member, _)| {
+                !member.is_learner && self.address_of(member) != Some(IpAddr::V4(ip))
+            });
+            let others: Vec<(String, Option<String>)> = others
+                .map(|(member, status)| {
+                    let trouble = match status {
+                        Ok(status) if status.is_healthy() => None,
+                        Ok(_) => Some("it has no leader".to_owned()),
+                        Err(error) => Some(error.to_string()),
+                    };
+                    (member.label(), trouble)
+                })
+                .collect();
+            let missing = control_planes::needed_for_restart(&others);
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let all: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                return Err(Failure::new(
+                    format!("restart etcd of {ip}, without which nothing could be written"),
+                    all.join("; "),
+                ));
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn restart_each_etcd(&self, before: impl Fn(Ipv4Addr) -> Result<()>) -> Result<()> {
         match self {
             Self::Lab(lab) => {
                 for host in lab.plan.control_planes() {
+                    before(host.address)?;
                     process::stop(lab, &host, "etcd", true)?;
                     starting::start(lab, &host, "etcd")?;
                     starting::wait_healthy(lab, &host, "etcd")?;
                 }
                 Ok(())
             }
-            Self::Host(_) => {
+            Self::Host(host) => {
+                before(host.1.address)?;
                 systemd::start(&["hardway-etcd.service"], true, PATIENCE)?;
-                let deadline = std::time::Instant::now() + PATIENCE;
+                let deadline = Instant::now() + PATIENCE;
                 let identity = self.pki().identity(ETCD_CA, "apiserver-etcd-client");
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ETCD_PORT));
                 loop {
@@ -195,7 +365,7 @@ impl Place {
                         Ok(answer) => String::from_utf8_lossy(&answer.body).into_owned(),
                         Err(failure) => failure.to_string(),
                     };
-                    if std::time::Instant::now() > deadline {
+                    if Instant::now() > deadline {
                         return Err(Failure::new("restart etcd", why)
                             .way_out("see what it says:  journalctl --unit hardway-etcd"));
                     }
@@ -212,18 +382,13 @@ impl Place {
             .any(|at| who == etcd_name(at))
     }
 
-    /// Where etcd's members are asked that belong to these apiservers: each at its host's
-    /// address, the own at this host's loopback.
-    pub fn etcd_members(&self, apiservers: &[SocketAddr]) -> Vec<SocketAddr> {
-        let own = self.own();
-        let is_lab = matches!(self, Self::Lab(_));
-        let at = |server: &SocketAddr| match server.ip() {
-            std::net::IpAddr::V4(ip) if own.contains(&ip) && !is_lab => {
-                SocketAddr::from((Ipv4Addr::LOCALHOST, ETCD_PORT))
-            }
-            ip => SocketAddr::new(ip, ETCD_PORT),
-        };
-        apiservers.iter().map(at).collect()
+    /// Where etcd of a host is asked: at its address, the own at this host's loopback.
+    pub fn etcd_at(&self, ip: IpAddr) -> SocketAddr {
+        let is_own = self.own().iter().any(|own| ip == *own);
+        match matches!(self, Self::Host(_)) && is_own {
+            true => SocketAddr::from((Ipv4Addr::LOCALHOST, ETCD_PORT)),
+            false => SocketAddr::new(ip, ETCD_PORT),
+        }
     }
 }
 

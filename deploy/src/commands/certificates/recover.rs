@@ -40,7 +40,7 @@ pub fn run(lab: Option<&Lab>) -> Result<()> {
     let Place::Host(host) = &place else {
         if replaced.contains(&ETCD_CA) {
             progress.step("etcd, which reads its CA at its start", || {
-                place.restart_etcd()
+                place.restart_stopped_etcd()
             })?;
         }
         return Ok(());

@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use anstream::println;
-use jiff::Timestamp;
 
 use crate::failure::{Failure, Result};
 use crate::host::shared_keys::{CertificateKey, secret};
 use crate::host::token;
 use crate::lab::{self, Lab};
+use crate::rotation::control_planes::Without;
 use crate::rotation::material::{CAS, Kind};
 use crate::rotation::place::Place;
 use crate::rotation::steps::Goal;
@@ -32,6 +32,11 @@ pub struct Common {
     /// What opens the keys that another control plane has made; it was printed there
     #[arg(long, value_name = "KEY")]
     pub certificate_key: Option<CertificateKey>,
+    /// A host of the control plane that is gone for good and isn't waited for, by name or address:
+    /// before it comes back it has to be reset. One that serves is waited for all the same.
+    /// Repeatable
+    #[arg(long = "without-host", value_name = "NAME")]
+    pub without_hosts: Vec<String>,
     /// How long to wait for others before giving up for now: 10m, 90s
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = token::life)]
     pub patience: Duration,
@@ -85,7 +90,10 @@ pub fn ca(options: &OfCa, lab: Option<&Lab>) -> Result<()> {
         kinds,
         goal: goal(&options.common, options.to_step),
         begins: begins(&options.common),
-        without: options.without_nodes.clone(),
+        without: Without {
+            nodes: options.without_nodes.clone(),
+            hosts: options.common.without_hosts.clone(),
+        },
         unused_for: options.unused_for,
         patience: options.common.patience,
         command: "hardway certificates rotate-ca --resume",
@@ -102,7 +110,10 @@ pub fn service_accounts(options: &OfServiceAccounts, lab: Option<&Lab>) -> Resul
         kinds: vec![Kind::ServiceAccounts],
         goal: goal(&options.common, options.to_step),
         begins: begins(&options.common),
-        without: Vec::new(),
+        without: Without {
+            nodes: Vec::new(),
+            hosts: options.common.without_hosts.clone(),
+        },
         unused_for: options.unused_for,
         patience: options.common.patience,
         command: match options.to_step {
@@ -132,28 +143,12 @@ fn run(rotation: &Rotation, common: &Common, lab: Option<&Lab>) -> Result<()> {
         take_over(&place, rotation, key)?;
     }
     if common.upload {
-        hand_over(&place, rotation)?;
+        place.hand_over(rotation.command)?;
     }
-    rotation.run(&place, || hand_over(&place, rotation))?;
+    rotation.run(&place, || place.hand_over(rotation.command))?;
     for line in describe(&place, &rotation.kinds)? {
         println!("{line}");
     }
-    Ok(())
-}
-
-/// Puts the next keys where other control planes find them, and says what to type there.
-fn hand_over(place: &Place, rotation: &Rotation) -> Result<()> {
-    let Place::Host(host) = place else {
-        return Ok(());
-    };
-    if place.others()?.is_empty() {
-        return Ok(());
-    }
-    let key = secret::upload(&place.api(), &host.0.etc(), Timestamp::now())?;
-    println!(
-        "  on each other control plane, within two hours:\n      {} --certificate-key {key}",
-        rotation.command
-    );
     Ok(())
 }
 
@@ -167,5 +162,5 @@ fn take_over(place: &Place, rotation: &Rotation, key: &CertificateKey) -> Result
     };
     let keys = secret::fetch_as(&place.api(), key)?;
     let names = rotation.kinds.iter().map(|kind| kind.file());
-    keys.write_next(&host.0.etc(), names)
+    keys.write_rotated(&host.0.etc(), names)
 }

@@ -7,6 +7,7 @@ use anstream::println;
 use crate::failure::Result;
 use crate::host::token;
 use crate::lab::Lab;
+use crate::rotation::control_planes::Without;
 use crate::rotation::describe;
 use crate::rotation::gates::Gates;
 use crate::rotation::material::{CAS, Kind, Material};
@@ -28,7 +29,8 @@ pub struct Options {
 pub fn run(options: &Options, lab: Option<&Lab>) -> Result<()> {
     let place = Place::here(lab)?;
     let pki = place.pki();
-    let mut gates = Gates::new(&place, &[], options.unused_for);
+    let without = Without::default();
+    let mut gates = Gates::new(&place, &without, options.unused_for);
     for kind in [CAS.as_slice(), &[Kind::ServiceAccounts]].concat() {
         for line in describe(&place, &[kind])? {
             println!("{line}");

@@ -4,13 +4,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anstream::println;
-use jiff::Timestamp;
 
 use super::migrate_all;
 use crate::failure::{Failure, Result};
 use crate::host::shared_keys::{CertificateKey, secret};
 use crate::host::token;
 use crate::lab::{self, Lab};
+use crate::rotation::control_planes::Without;
 use crate::rotation::encryption::{Configuration, Step};
 use crate::rotation::place::Place;
 use crate::shell;
@@ -32,6 +32,11 @@ pub struct Options {
     /// there
     #[arg(long, value_name = "KEY")]
     pub certificate_key: Option<CertificateKey>,
+    /// A host of the control plane that is gone for good and isn't waited for, by name or address:
+    /// it can't read what is stored anew, and has to be reset before it comes back. One that
+    /// serves is waited for all the same. Repeatable
+    #[arg(long = "without-host", value_name = "NAME")]
+    pub without_hosts: Vec<String>,
     /// How long to wait for other control planes before giving up for now: 10m, 90s
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = token::life)]
     pub patience: Duration,
@@ -41,11 +46,19 @@ pub struct Options {
 pub fn run(options: &Options, lab: Option<&Lab>) -> Result<bool> {
     let place = Place::here(lab)?;
     let _lock = lab::wait_for_lock(&place.folder())?;
+    let without = Without {
+        nodes: Vec::new(),
+        hosts: options.without_hosts.clone(),
+    };
+    place.check(&without)?;
+    let wait = |one: &Configuration, other: &Configuration| {
+        wait(&place, &without, (one, other), options.patience)
+    };
     if let Some(key) = &options.certificate_key {
         take_over(&place, key)?;
     }
     if options.upload {
-        hand_over(&place)?;
+        place.hand_over(AGAIN)?;
     }
     let mut may_add = !options.resume && options.certificate_key.is_none();
     let read = || Configuration::parse(&shell::read_text(&place.encryption())?);
@@ -57,7 +70,7 @@ pub fn run(options: &Options, lab: Option<&Lab>) -> Result<bool> {
             Step::Add => {}
             Step::Promote | Step::Remove => {
                 may_add = false;
-                wait(&place, &current, &current.after(step)?, options.patience)?;
+                wait(&current, &current.after(step)?)?;
             }
         }
         if step == Step::Remove && !migrate_all(&place.api(), &current.resources())? {
@@ -68,11 +81,11 @@ pub fn run(options: &Options, lab: Option<&Lab>) -> Result<bool> {
         shell::write_file(&place.encryption(), after.text().as_bytes(), 0o600)?;
         println!("  ✓ {}", word(step, &after.keys()));
         if step == Step::Add {
-            hand_over(&place)?;
+            place.hand_over(AGAIN)?;
         }
     }
     let last = read()?;
-    wait(&place, &last, &last, options.patience)?;
+    wait(&last, &last)?;
     println!("stored with {}", last.keys().join(", "));
     Ok(true)
 }
@@ -90,19 +103,20 @@ fn word(step: Step, keys: &[String]) -> String {
 /// Waits until every apiserver goes by one of these two configurations.
 fn wait(
     place: &Place,
-    one: &Configuration,
-    other: &Configuration,
+    without: &Without,
+    (one, other): (&Configuration, &Configuration),
     patience: Duration,
 ) -> Result<()> {
     let hashes = [one.hash(), other.hash()];
     let deadline = Instant::now() + patience;
     let mut named = String::new();
     loop {
-        let others = place.apiservers_with_other_configurations(&hashes)?;
+        let others = place.apiservers_with_other_configurations(&hashes, without)?;
         if others.is_empty() {
             return Ok(());
         }
-        let all = others.join("\n      ");
+        let all: Vec<String> = others.iter().map(ToString::to_string).collect();
+        let all = all.join("\n      ");
         if Instant::now() > deadline {
             return Err(Failure::new(
                 "go on",
@@ -118,21 +132,6 @@ fn wait(
         }
         thread::sleep(LOOK);
     }
-}
-
-/// Puts the configuration where other control planes find it, and says what to type there.
-fn hand_over(place: &Place) -> Result<()> {
-    let Place::Host(host) = place else {
-        return Ok(());
-    };
-    if place.others()?.is_empty() {
-        return Ok(());
-    }
-    let key = secret::upload(&place.api(), &host.0.etc(), Timestamp::now())?;
-    println!(
-        "  on each other control plane, within two hours:\n      {AGAIN} --certificate-key {key}"
-    );
-    Ok(())
 }
 
 /// Takes the configuration of the control plane where this was begun, if it has all keys that
