@@ -8,21 +8,14 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, OrFail, Result};
 use crate::host::cluster::{self, Cluster};
-use crate::host::{Layout, env, etcd_env};
+use crate::encryption;
+use crate::host::{Layout, env, etcd_env, shared_keys};
 use crate::pki::{self, ApiNames};
 use crate::shell;
 
-/// Without these no cluster goes on, below /etc/hardway.
-const NEEDED: &[&str] = &[
-    "pki/ca.crt",
-    "pki/ca.key",
-    "pki/etcd-ca.crt",
-    "pki/etcd-ca.key",
-    "pki/front-proxy-ca.crt",
-    "pki/front-proxy-ca.key",
-    "pki/sa.key",
-    cluster::FILE,
-];
+/// Files that control planes have alike and without which a cluster goes on all the same: the
+/// public key follows from the private one, and without encryption there is no configuration of it.
+const DISPENSABLE: &[&str] = &["pki/sa.pub", encryption::FILE];
 
 /// Of one host; they are in the backup to be looked at. `init` writes those of another one.
 const OF_ONE_HOST: &[&str] = &[env::CLUSTER, env::HOST, etcd_env::FILE, cluster::FILE];
@@ -63,8 +56,14 @@ pub fn of(layout: &Layout) -> Result<Vec<Kept>> {
 
 /// The first file that no cluster goes on without and that isn't there.
 pub fn missing(layout: &Layout) -> Option<PathBuf> {
-    let mut paths = NEEDED.iter().map(|needed| layout.etc().join(needed));
+    let mut paths = needed().map(|file| layout.etc().join(file));
     paths.find(|path| !path.exists())
+}
+
+/// Without these no cluster goes on, below /etc/hardway.
+fn needed() -> impl Iterator<Item = &'static str> {
+    let shared = shared_keys::FILES.iter().copied();
+    shared.filter(|file| !DISPENSABLE.contains(file))
 }
 
 /// Names of the certificates that are issued anew on each host.
@@ -150,7 +149,7 @@ mod tests {
 
     fn host() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
-        for name in NEEDED {
+        for name in needed() {
             write(root.path(), &format!("etc/hardway/{name}"), 0o600);
         }
         for name in [
@@ -181,7 +180,7 @@ mod tests {
         ] {
             assert!(names.contains(&there), "{there}");
         }
-        assert_eq!(names.len(), NEEDED.len() + 3, "{names:?}");
+        assert_eq!(names.len(), needed().count() + 3, "{names:?}");
         let key = found.iter().find(|it| it.name.ends_with("/ca.key"));
         assert_eq!(key.unwrap().mode, 0o600);
         fs::remove_file(root.path().join("etc/hardway/pki/sa.key")).unwrap();
