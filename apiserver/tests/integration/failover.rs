@@ -84,7 +84,10 @@ async fn one_member_after_the_other_may_be_killed_and_nothing_acknowledged_is_lo
         })
         .await;
         // The next one is killed when this one can stand in for it.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        lab.until("the restarted member has caught up", async || {
+            cluster.has_caught_up(&lab, turn).await
+        })
+        .await;
     }
     assert!(acknowledged.len() > 50, "{}", acknowledged.len());
     let (_, list) = lab.get(MAPS).await;

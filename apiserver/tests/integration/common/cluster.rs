@@ -57,6 +57,24 @@ impl Cluster {
         urls.join(",")
     }
 
+    /// Whether a member has a leader and all that the majority has agreed on.
+    pub async fn has_caught_up(&self, lab: &Lab, index: usize) -> bool {
+        let status = async |index: usize| {
+            let url = format!("https://127.0.0.1:{}", self.members[index].port);
+            let mut client = lab.etcd_client_of(url).await.ok()?;
+            client.status().await.ok()
+        };
+        // The others are asked first: it has to have what they had then.
+        let (Some(one), Some(other)) =
+            (status((index + 1) % 3).await, status((index + 2) % 3).await)
+        else {
+            return false;
+        };
+        let agreed = one.raft_index().max(other.raft_index());
+        let own = status(index).await;
+        own.is_some_and(|own| own.leader() != 0 && own.raft_applied_index() >= agreed)
+    }
+
     /// It hangs: the kernel goes on taking what is sent to it.
     pub fn hang(&self, index: usize) {
         self.signal(index, Signal::STOP);
