@@ -4,7 +4,9 @@ use super::{Options, Pipeline, Request, Target};
 use crate::conversion::Conversion;
 use crate::metrics;
 use futures_util::future::BoxFuture;
-use hardway_access::admission::{GroupVersionKind, Notes, ResourceKind, Review, Versions};
+use hardway_access::admission::{
+    GroupVersionKind, Notes, ResourceKind, Review, Validators, Versions,
+};
 use hardway_access::{Operation, User};
 use hardway_patch::managed_fields;
 use hardway_proto::Status;
@@ -106,8 +108,22 @@ impl Pipeline {
         new: Option<&Value>,
         old: Option<&Value>,
     ) -> Result<(), Status> {
+        self.validate_by(Validators::All, write, new, old).await
+    }
+
+    /// Some of the validating phase.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(super) async fn validate_by(
+        &self,
+        which: Validators,
+        write: &Write<'_>,
+        new: Option<&Value>,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
         let (review, begun) = (write.review(), Instant::now());
-        let outcome = self.admission.validate(&review, new, old).await;
+        let outcome = self.admission.validate_by(which, &review, new, old).await;
         let operation = review.operation.as_str();
         let (refused, took) = (outcome.is_err(), begun.elapsed());
         let turns = review.notes.turns.lock();

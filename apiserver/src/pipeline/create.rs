@@ -6,6 +6,7 @@ use super::write::Change;
 use super::{Object, Pipeline, Request, Target, decode, metadata, present};
 use crate::store::{StoreError, Write};
 use hardway_access::Operation;
+use hardway_access::admission::Validators;
 use hardway_proto::{Status, names};
 use hardway_resources::rules::meta;
 use jiff::Timestamp;
@@ -121,9 +122,19 @@ impl Pipeline {
             request.warn(warning);
         }
         let write = self.written(request, target, Operation::Create, Sent::Object);
+        let takes_turns = self.takes_turns(target, &object);
+        let first = match takes_turns {
+            true => Validators::BeforeTurn,
+            false => Validators::All,
+        };
+        self.validate_by(first, &write, Some(&object), None).await?;
         for _ in 0..TRIES {
-            let turn = self.quota_turn(target, &object).await?;
-            self.validate(&write, Some(&object), None).await?;
+            let mut turn = None;
+            if takes_turns {
+                turn = Some(self.quota_turn(target).await?);
+                self.validate_by(Validators::InTurn, &write, Some(&object), None)
+                    .await?;
+            }
             if request.options.dry_run {
                 self.cache.fresh().await?;
                 if self.cache_of(target)?.get(&target.key()).is_some() {

@@ -30,16 +30,15 @@ pub(super) struct QuotaTurn {
 }
 
 impl Pipeline {
-    /// Waits for the turn of a creation, which is to be checked afterwards; none if it counts
-    /// against no quota, or nobody else can create anything.
-    pub(super) async fn quota_turn(
-        &self,
-        target: &Target,
-        object: &Value,
-    ) -> Result<Option<QuotaTurn>, Status> {
-        if !self.store.has_other_members() || !self.counts(target, object) {
-            return Ok(None);
-        }
+    /// Whether a creation has to wait for its turn: not if it counts against no quota, or nobody
+    /// else can create anything.
+    pub(super) fn takes_turns(&self, target: &Target, object: &Value) -> bool {
+        self.store.has_other_members() && self.counts(target, object)
+    }
+
+    /// Waits for the turn of a creation. What depends on what else there is is checked
+    /// afterwards, and nothing else: others wait meanwhile.
+    pub(super) async fn quota_turn(&self, target: &Target) -> Result<QuotaTurn, Status> {
         let key = format!("{KEYS}/{}", target.namespace);
         let mut hasher = DefaultHasher::new();
         target.namespace.hash(&mut hasher);
@@ -47,10 +46,10 @@ impl Pipeline {
         let waiting = WAITING[place].lock().await;
         let revision = self.store.last_turn(&key).await?;
         self.cache.fresh().await?;
-        Ok(Some(QuotaTurn {
+        Ok(QuotaTurn {
             turn: store::InTurn { key, revision },
             _waiting: waiting,
-        }))
+        })
     }
 
     /// Whether a quota of its namespace limits what an object uses.

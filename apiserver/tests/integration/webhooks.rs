@@ -432,3 +432,30 @@ async fn what_a_webhook_makes_of_an_object_is_checked_like_a_body() {
         400
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_the_webhook_of_another_creation_that_counts_against_the_quota() {
+    let (lab, _cluster) = Lab::on_three().await;
+    let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"count/configmaps": "5"}}});
+    lab.create("/api/v1/namespaces/default/resourcequotas", &quota)
+        .await;
+    let server = Server::start(HERE, &["127.0.0.1"]).await.unwrap();
+    let mut hook = webhook(&server, "slow", "hang");
+    hook["timeoutSeconds"] = json!(30);
+    hook["objectSelector"] = json!({"matchLabels": {"slow": "yes"}});
+    configure(&lab, VALIDATING, "slow", &[hook]).await;
+    let mut map = config_map("slow");
+    map["metadata"]["labels"] = json!({"slow": "yes"});
+    let slow = lab.post(MAPS, &map);
+    let quick = async {
+        lab.until("the webhook is asked", async || {
+            !asked(&server, "hang").is_empty()
+        })
+        .await;
+        lab.post(MAPS, &config_map("quick")).await
+    };
+    tokio::select! {
+        (code, status) = slow => panic!("{code} {status}"),
+        (code, made) = quick => assert_eq!(code, 201, "{made}"),
+    }
+}

@@ -34,7 +34,7 @@ mod taint_nodes;
 mod testing;
 pub mod webhooks;
 
-pub use plugins::UnknownPlugin;
+pub use plugins::{UnknownPlugin, Validators};
 pub use review::{
     AnnotationLevel, AuditAnnotation, GroupVersionKind, Notes, Operation, Reinvocation,
     ResourceKind, Review, Turn, Versions,
@@ -252,7 +252,22 @@ impl Admission {
         new: Option<&Value>,
         old: Option<&Value>,
     ) -> Result<(), Status> {
-        for link in self.links.iter().filter(|link| link.phases.validate()) {
+        self.validate_by(Validators::All, review, new, old).await
+    }
+
+    /// Some of the validating phase.
+    ///
+    /// # Errors
+    /// The refusal of the first link that has one.
+    pub async fn validate_by(
+        &self,
+        which: Validators,
+        review: &Review<'_>,
+        new: Option<&Value>,
+        old: Option<&Value>,
+    ) -> Result<(), Status> {
+        let links = self.links.iter();
+        for link in links.filter(|link| link.phases.validate(which)) {
             let begun = Instant::now();
             let outcome = match &link.work {
                 Work::Stage(stage) => stage.validate(&self.context, review, new, old).await,

@@ -28,17 +28,35 @@ pub(super) enum Phases {
     Validating,
     /// Both.
     Both,
+    /// It refuses writes by what else there is, in the turn of the write.
+    InTurn,
+}
+
+/// Which of those that may refuse a write are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validators {
+    /// All, one after the other.
+    All,
+    /// All that need not know what else is being written, so that no write waits for another
+    /// one's webhooks.
+    BeforeTurn,
+    /// The rest, when nothing else is written.
+    InTurn,
 }
 
 impl Phases {
     /// Whether it may change objects.
     pub fn mutate(self) -> bool {
-        self != Self::Validating
+        matches!(self, Self::Mutating | Self::Both)
     }
 
-    /// Whether it may refuse them in the end.
-    pub fn validate(self) -> bool {
-        self != Self::Mutating
+    /// Whether it may refuse them in the end, and is one of these.
+    pub fn validate(self, which: Validators) -> bool {
+        match which {
+            Validators::All => self != Self::Mutating,
+            Validators::BeforeTurn => matches!(self, Self::Validating | Self::Both),
+            Validators::InTurn => self == Self::InTurn,
+        }
     }
 }
 
@@ -142,7 +160,7 @@ pub(super) const PLUGINS: &[Entry] = &[
     stage("ValidatingAdmissionWebhook", Phases::Validating, || {
         Box::<webhooks::Validating>::default()
     }),
-    plugin("ResourceQuota", Phases::Validating, || {
+    plugin("ResourceQuota", Phases::InTurn, || {
         Box::new(resource_quota::ResourceQuota::default())
     }),
 ];
