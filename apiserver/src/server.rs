@@ -170,7 +170,7 @@ impl Server {
             let missing = bootstrap::run(&behind, &ready).await;
             tokio::join!(
                 bootstrap::retry(&behind, missing),
-                of.run(&behind),
+                of.run(&behind, &ready),
                 client_ca::run(&behind, &published),
             );
         });

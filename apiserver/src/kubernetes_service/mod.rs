@@ -2,19 +2,22 @@
 //! them.
 //!
 //! Every apiserver renews a Lease, and asks the others how they are ([`probe`]). The addresses of
-//! those that live ([`peers`]) are the Service's endpoints. One that stops takes itself out before
-//! it does.
+//! those that live ([`peers`]) are the Service's endpoints; its own it adds while it is ready
+//! ([`presence`]). One that stops takes itself out before it does.
 
 mod peers;
+mod presence;
 mod probe;
 
 use crate::bootstrap::{ensure_as, target_of};
 use crate::pipeline::{Body, Pipeline, Request, Verb};
+use crate::rest::health::{self, Startup};
 use hardway_client::kubeconfig::Pem;
 use hardway_proto::Status;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use peers::{Lease, Peers, STALE};
+use presence::Presence;
 use probe::Probes;
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
@@ -43,6 +46,7 @@ pub struct Member {
     /// Who has signed the others' certificates.
     pub peer_ca: Pem,
     peers: Mutex<Peers>,
+    presence: Mutex<Presence>,
     leaving: CancellationToken,
 }
 
@@ -55,17 +59,18 @@ impl Member {
             port,
             peer_ca,
             peers: Mutex::default(),
+            presence: Mutex::default(),
             leaving: CancellationToken::new(),
         }
     }
 
     /// Keeps Service and endpoints as they should be, until it [leaves](Self::leave).
-    pub async fn run(&self, pipeline: &Pipeline) {
+    pub async fn run(&self, pipeline: &Pipeline, startup: &Startup) {
         let running = async {
             let mut probes = self.probes().await;
             let mut renewed: Option<Instant> = None;
             loop {
-                let outcome = self.go_round(pipeline, &mut renewed).await;
+                let outcome = self.go_round(pipeline, startup, &mut renewed).await;
                 if let Err(status) = &outcome {
                     tracing::warn!(%status, "the Service kubernetes, retrying");
                 }
@@ -105,23 +110,30 @@ impl Member {
     async fn go_round(
         &self,
         pipeline: &Pipeline,
+        startup: &Startup,
         renewed: &mut Option<Instant>,
     ) -> Result<(), Status> {
         let is_due = renewed.is_none_or(|at| at.elapsed() >= RENEW);
         if is_due {
             pipeline.cache.fresh().await?;
         }
-        let live = self.live(pipeline);
-        let is_listed = self.is_listed(pipeline);
-        if !is_due && is_listed && listed(pipeline) == live {
+        let own = self.address.to_string();
+        let listed = listed(pipeline);
+        let mut live = self.others(pipeline);
+        if live.is_empty() || self.belongs(pipeline, startup, &listed).await {
+            live.push(own.clone());
+            live.sort();
+        }
+        if !is_due && listed == live {
             return Ok(());
         }
-        // One that others have taken out shows them that it is there.
-        let mine = match is_due || !is_listed {
+        // One that comes, or comes back, shows the others that it is there.
+        let is_news = live.contains(&own) && !listed.contains(&own) && !self.address.is_loopback();
+        let mine = match is_due || is_news {
             true => self.renew(pipeline).await,
             false => Ok(()),
         };
-        if mine.is_ok() && (is_due || !is_listed) {
+        if mine.is_ok() && (is_due || is_news) {
             *renewed = Some(Instant::now());
         }
         let served = match is_due {
@@ -150,23 +162,37 @@ impl Member {
         .await
     }
 
-    /// The addresses of those that live, this one among them, in order.
-    fn live(&self, pipeline: &Pipeline) -> Vec<String> {
+    /// Whether the own address belongs among those of others: it is there, and others have no
+    /// objection, or this apiserver is ready and has been out for long enough.
+    async fn belongs(&self, pipeline: &Pipeline, startup: &Startup, listed: &[String]) -> bool {
+        if self.address.is_loopback() {
+            return true;
+        }
+        let own = self.address.to_string();
+        let (taken_out, is_in, may_return) = {
+            let (mut presence, now) = (self.presence.lock(), Instant::now());
+            let taken_out = presence.seen(listed, &own, now);
+            (taken_out, presence.is_in(), presence.may_return(now))
+        };
+        if let Some(pause) = taken_out {
+            tracing::warn!(
+                ?pause,
+                "other apiservers have taken this one out of the Service kubernetes: it comes \
+                 back after a pause, if it is ready"
+            );
+        }
+        is_in || may_return && health::verdict(pipeline, startup).await.is_ok()
+    }
+
+    /// The addresses of the others that live, in order.
+    fn others(&self, pipeline: &Pipeline) -> Vec<String> {
         let own = self.address.to_string();
         let mut leases = leases(pipeline, Timestamp::now());
         leases.retain(|lease| lease.address != own);
         let now = Instant::now();
         let mut peers = self.peers.lock();
         peers.read(&leases, now);
-        let mut live = peers.live(now);
-        live.push(own);
-        live.sort();
-        live
-    }
-
-    /// Whether it is among the endpoints, as far as it can be.
-    fn is_listed(&self, pipeline: &Pipeline) -> bool {
-        self.address.is_loopback() || listed(pipeline).contains(&self.address.to_string())
+        peers.live(now)
     }
 
     /// Says where the apiservers are.
@@ -195,9 +221,7 @@ impl Member {
     pub async fn leave(&self, pipeline: &Pipeline) {
         self.leaving.cancel();
         let leaving = async {
-            let own = self.address.to_string();
-            let mut live = self.live(pipeline);
-            live.retain(|address| *address != own);
+            let live = self.others(pipeline);
             if live.is_empty() {
                 return Ok(());
             }
