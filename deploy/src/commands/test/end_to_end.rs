@@ -118,14 +118,29 @@ fn in_labs(folders: &[PathBuf], suites: Vec<String>, asked: &Options) -> Result<
         run_tests::run(command(folder, &suite, &asked.arguments)?, show)
     });
     let report: Report = reports.into_iter().collect::<Result<_>>()?;
-    second_try::run(
+    let empty = without_tests(&report, &asked.arguments);
+    let flaky = second_try::run(
         report,
         |test| {
             let only = ["--exact".to_owned(), test.test.clone()];
             command(&folders[0], &test.suite, &only)
         },
         || folders.iter().try_for_each(|folder| check(folder)),
+    )?;
+    empty.map(|()| flaky)
+}
+
+/// Fails if a suite has run no test though none was left out on purpose.
+pub fn without_tests(report: &Report, arguments: &[String]) -> Result<()> {
+    let empty = report.empty();
+    if empty.is_empty() || !arguments.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "run the end-to-end tests",
+        format!("no test ran of {}", empty.join(", ")),
     )
+    .way_out("tests that need a lab or hosts are marked with #[ignore = \"needs …\"]"))
 }
 
 /// A lab under a number that nobody has. A person's labs are counted from 0: the last are

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::end_to_end::ignored_tests;
+use super::end_to_end::{ignored_tests, without_tests};
+use super::run_tests::{self, Show};
 use crate::commands::package;
 use crate::compile::{self, Profile};
 use crate::failure::{Failure, OrFail, Result};
@@ -52,7 +53,14 @@ pub fn run(debug: bool, arguments: &[String]) -> Result<()> {
     command
         .env("HARDWAY_HOSTS", &folder)
         .env("HARDWAY_PACKAGES", &packages);
-    compile::finish(command, "run the tests on hosts")
+    let report = run_tests::run(command, Show::AtOnce)?;
+    if !report.succeeded {
+        return Err(Failure::new(
+            "run the tests on hosts",
+            "tests failed; the output above tells which",
+        ));
+    }
+    without_tests(&report, arguments)
 }
 
 /// The images that hosts would pull if they could, as an archive.

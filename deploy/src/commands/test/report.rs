@@ -36,6 +36,8 @@ pub struct Report {
     pub passed: usize,
     /// Those that failed, in order.
     pub failed: Vec<Failed>,
+    /// How many tests of each suite were run.
+    ran: BTreeMap<String, usize>,
     /// The suites that cargo says have failed.
     suites: Vec<String>,
     suite: String,
@@ -57,6 +59,9 @@ impl FromIterator<Report> for Report {
             sum.passed += run.passed;
             sum.failed.extend(run.failed);
             sum.suites.extend(run.suites);
+            for (suite, count) in run.ran {
+                *sum.ran.entry(suite).or_default() += count;
+            }
         }
         sum
     }
@@ -120,8 +125,13 @@ impl Report {
     }
 
     fn end_of_suite(&mut self, result: &str) {
-        let passed = between(result, ". ", " passed");
-        self.passed += passed.and_then(|count| count.parse().ok()).unwrap_or(0);
+        let count = |before, after| {
+            let count = between(result, before, after);
+            count.and_then(|count| count.parse().ok()).unwrap_or(0)
+        };
+        let passed: usize = count(". ", " passed");
+        self.passed += passed;
+        *self.ran.entry(self.suite.clone()).or_default() += passed + count("; ", " failed");
         if let Place::Names(names) = std::mem::take(&mut self.place) {
             for test in names {
                 let complaint = self.complaints.remove(&test).unwrap_or_default();
@@ -132,6 +142,12 @@ impl Report {
                 });
             }
         }
+    }
+
+    /// Suites that came to their end without having run a test.
+    pub fn empty(&self) -> Vec<&str> {
+        let empty = self.ran.iter().filter(|(_, count)| **count == 0);
+        empty.map(|(suite, _)| suite.as_str()).collect()
     }
 
     /// Suites that failed, and of which no test did: they ended early.
@@ -226,6 +242,7 @@ error: 2 targets failed:
         assert_eq!(report.failed, std::slice::from_ref(&failed));
         assert_eq!(report.passed, 2);
         assert_eq!(report.silent(), ["tutorial"]);
+        assert!(report.empty().is_empty());
 
         let good = Report {
             succeeded: true,
@@ -238,5 +255,24 @@ error: 2 targets failed:
             (sum.silent(), &*sum.failed),
             (vec!["tutorial"], &[failed][..])
         );
+    }
+
+    #[test]
+    fn suites_without_a_test_that_runs_are_known() {
+        let result = |suite: &str, counts: &str| {
+            let mut report = Report::default();
+            report.read(&format!("     Running tests/{suite}.rs (x)"));
+            report.read(&format!("test result: {counts}; 1 ignored; 0 measured"));
+            report
+        };
+        let runs = [
+            result("rbac", "ok. 0 passed; 0 failed"),
+            result("dns", "ok. 0 passed; 0 failed"),
+            // Another package's suite of the same name.
+            result("dns", "ok. 2 passed; 0 failed"),
+            result("pods", "FAILED. 0 passed; 1 failed"),
+        ];
+        let all: Report = runs.into_iter().collect();
+        assert_eq!(all.empty(), ["rbac"]);
     }
 }

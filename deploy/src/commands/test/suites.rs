@@ -9,6 +9,9 @@ use crate::failure::{Failure, OrFail, Result};
 /// Suites that run only when they are asked for: they take long.
 const BY_NAME: &[&str] = &["certificates", "chaos", hosts::SUITE, "panics", "rotation"];
 
+/// Files of the folder that are no suites: their tests need no lab and run with the unit tests.
+const WITHOUT_LAB: &[&str] = &["dependencies"];
+
 /// Suites that take more than a minute, the longest first.
 const LONG: &[&str] = &[
     "dashboard",
@@ -34,6 +37,7 @@ pub fn all(folder: &Path) -> Result<Vec<String>> {
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|ending| ending == "rs"))
         .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        .filter(|name| !WITHOUT_LAB.contains(&name.as_str()))
         .collect();
     names.sort();
     Ok(names)
@@ -72,7 +76,7 @@ mod tests {
     #[test]
     fn suites_are_the_files_of_the_folder() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["tutorial.rs", "faults.rs", "notes.md"] {
+        for name in ["tutorial.rs", "dependencies.rs", "faults.rs", "notes.md"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
         assert_eq!(all(folder.path()).unwrap(), ["faults", "tutorial"]);
