@@ -2,15 +2,15 @@
 //! counts on the former one. Each is seen from outside, and named with what is to be seen there.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::control_planes::{ControlPlane, Without};
-use super::material::{Kind, Material, blocks, id};
+use super::material::{Kind, Material, blocks, id, short};
 use super::missing::{Missing, missing};
 use super::observe::{Cluster, items, samples};
 use super::place::{Place, etcd_name};
@@ -28,6 +28,10 @@ const ROOT_CAS: &str = "/api/v1/configmaps?fieldSelector=metadata.name%3Dkube-ro
 /// Where apiservers publish by which CAs clients and the front proxy are known.
 pub const AUTHENTICATION: &str =
     "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+/// Annotations of it: before the address of a control plane's host, by the id of which CA the front
+/// proxy there is known. It shows its certificate to API servers beside ours alone, so that it can't
+/// be seen from outside.
+const FRONT_PROXY_OF: &str = "hardway.example/front-proxy-ca-of-";
 /// When a user last showed a certificate of a former CA, by its key id and the user.
 const FORMER_CLIENTS: &str = "hardway_apiserver_former_ca_last_request_timestamp_seconds";
 /// When somebody last showed a token, by the key that it is signed with.
@@ -90,7 +94,7 @@ impl<'a> Gates<'a> {
                 match kind {
                     Kind::Ca => self.only_ca_in_use(&cluster, &material, signs, now),
                     Kind::EtcdCa => self.etcd_shows(&cluster, &material, signs, now),
-                    Kind::FrontProxyCa => Ok(Vec::new()),
+                    Kind::FrontProxyCa => self.front_proxies_show(&cluster, signs),
                     Kind::ServiceAccounts => self.only_key_in_use(&cluster, signs, now),
                 }
             }
@@ -317,6 +321,21 @@ impl<'a> Gates<'a> {
         members.map(server).collect()
     }
 
+    /// A CA may go when the front proxies of other hosts don't need it. This host's has its
+    /// certificate of the one that signs before that.
+    fn front_proxies_show(&self, cluster: &Cluster, signs: &Id) -> Result<Vec<Missing>> {
+        let own = self.place.own();
+        let hosts = cluster.control_planes.iter().map(|host| host.apiserver);
+        let others: Vec<SocketAddr> = hosts
+            .filter(|at| !own.iter().any(|ip| at.ip() == *ip))
+            .collect();
+        if others.is_empty() {
+            return Ok(Vec::new());
+        }
+        let map = self.place.api().get(AUTHENTICATION)?.unwrap_or_default();
+        Ok(former_front_proxies(&map, &others, signs))
+    }
+
     fn front_proxy_is_published(&self, material: &Material<'_>, next: &Id) -> Result<Vec<Missing>> {
         let map = self.place.api().get(AUTHENTICATION)?.unwrap_or_default();
         let bundle = text(&map["data"]["requestheader-client-ca-file"]);
@@ -475,6 +494,29 @@ fn unpublished(maps: &Value, next: &Id) -> Vec<Missing> {
         .collect()
 }
 
+/// What notes in [`AUTHENTICATION`] by which CA the front proxy of a host is known.
+pub fn note_of_front_proxy(host: IpAddr, signs: &Id) -> Value {
+    json!({"metadata": {"annotations": {format!("{FRONT_PROXY_OF}{host}"): signs}}})
+}
+
+/// Those of these apiservers which haven't noted that they are known by this CA.
+fn former_front_proxies(map: &Value, apiservers: &[SocketAddr], signs: &Id) -> Vec<Missing> {
+    let noted = |at: &SocketAddr| {
+        let key = format!("{FRONT_PROXY_OF}{}", at.ip());
+        text(&map["metadata"]["annotations"][key]).to_owned()
+    };
+    let former = apiservers.iter().filter(|at| noted(at) != *signs);
+    former
+        .map(|at| {
+            missing(
+                format!("apiserver {at}"),
+                format!("has not said that the CA {} vouches for it", short(signs)),
+                "on that host, too: the command that was typed here",
+            )
+        })
+        .collect()
+}
+
 /// The id of the key that a token says it is signed with.
 fn key_of_token(token: &str) -> Option<Id> {
     let header = token.split('.').next()?;
@@ -506,7 +548,6 @@ fn kept_tokens(secrets: &Value, signs: &Id) -> Vec<Missing> {
 #[cfg(test)]
 mod tests {
     use base64::prelude::BASE64_STANDARD;
-    use serde_json::json;
 
     use super::*;
 
@@ -520,6 +561,25 @@ mod tests {
         let all = unpublished(&maps, &next);
         assert_eq!(all.len(), 1);
         assert_eq!(all[0].who, "ConfigMap a/kube-root-ca.crt");
+    }
+
+    #[test]
+    fn front_proxies_of_a_former_ca_are_named() {
+        let hosts: Vec<SocketAddr> = ["10.0.0.2:6443", "10.0.0.3:6443", "10.0.0.4:6443"]
+            .map(|at| at.parse().unwrap())
+            .to_vec();
+        let mut map = note_of_front_proxy(hosts[0].ip(), &"new".to_owned());
+        let other = note_of_front_proxy(hosts[1].ip(), &"old".to_owned());
+        for (key, value) in other["metadata"]["annotations"].as_object().unwrap() {
+            map["metadata"]["annotations"][key] = value.clone();
+        }
+        let found = former_front_proxies(&map, &hosts, &"new".to_owned());
+        let names: Vec<&str> = found.iter().map(|it| it.who.as_str()).collect();
+        assert_eq!(
+            names,
+            ["apiserver 10.0.0.3:6443", "apiserver 10.0.0.4:6443"]
+        );
+        assert!(former_front_proxies(&map, &hosts[..1], &"new".to_owned()).is_empty());
     }
 
     #[test]

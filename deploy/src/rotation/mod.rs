@@ -166,10 +166,14 @@ impl Rotation {
         for kind in &self.kinds {
             if steps::stage(&Material::new(&pki, *kind).state()?) != Stage::Settled {
                 place.settle(SystemTime::now())?;
-                return place.publish_cluster_info();
+                place.publish_cluster_info()?;
+                break;
             }
         }
-        Ok(())
+        match self.kinds.contains(&Kind::FrontProxyCa) {
+            true => note_front_proxy(place),
+            false => Ok(()),
+        }
     }
 
     /// The next step of one of them; `is_finished` if it was brought to its end just now.
@@ -225,7 +229,12 @@ fn take(place: &Place, kind: Kind, step: Step) -> Result<()> {
                 place.restart_etcd()?;
             }
         }
-        Step::PutFirst | Step::Drop => place.settle(now)?,
+        Step::PutFirst | Step::Drop => {
+            place.settle(now)?;
+            if kind == Kind::FrontProxyCa {
+                note_front_proxy(place)?;
+            }
+        }
         // What has been copied is copied again when it is in order.
         Step::Make
         | Step::KeepFormer
@@ -239,6 +248,20 @@ fn take(place: &Place, kind: Kind, step: Step) -> Result<()> {
         place.publish_cluster_info()?;
     }
     Ok(())
+}
+
+/// Lets other hosts know by which CA this one's front proxy is known, once its certificate is of
+/// that. A lab's are changed together.
+fn note_front_proxy(place: &Place) -> Result<()> {
+    let Place::Host(host) = place else {
+        return Ok(());
+    };
+    let state = Material::new(&place.pki(), Kind::FrontProxyCa).state()?;
+    if state.believed.first() != Some(&state.signs) {
+        return Ok(());
+    }
+    let note = gates::note_of_front_proxy(host.1.address.into(), &state.signs);
+    place.api().patch(gates::AUTHENTICATION, &note).map(drop)
 }
 
 fn word(step: Step, state: &steps::State) -> String {
