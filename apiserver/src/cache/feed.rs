@@ -33,15 +33,24 @@ enum Ended {
     Broken(String),
     /// Events were missed: load everything anew.
     Compacted,
+    /// etcd is at this revision, before what the cache shows: it was restored. Load everything
+    /// anew.
+    Rewound(i64),
     /// Load everything anew, for what could not be read before.
     Readable,
 }
 
 /// Loads and follows etcd for ever.
 pub(super) async fn run(cache: Arc<Cache>, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let mut is_rewound = false;
     loop {
         match load(&cache).await {
-            Ok(revision) => tracing::info!(revision, "the watch cache is filled"),
+            Ok(revision) => {
+                tracing::info!(revision, "the watch cache is filled");
+                if std::mem::take(&mut is_rewound) {
+                    cache.rewound(revision);
+                }
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot fill the watch cache, retrying");
                 tokio::time::sleep(RETRY).await;
@@ -52,12 +61,26 @@ pub(super) async fn run(cache: Arc<Cache>, mut commands: mpsc::UnboundedReceiver
         loop {
             let next = cache.revision() + 1;
             let ended = match cache.store.watch(next).await {
-                Ok(stream) => follow(&cache, stream, &mut commands).await,
+                Ok(stream) => match cache.store.revision().await {
+                    Ok(revision) if revision < cache.revision() => Ended::Rewound(revision),
+                    Ok(_) => follow(&cache, stream, &mut commands).await,
+                    Err(error) => Ended::Broken(error.to_string()),
+                },
                 Err(error) => Ended::Broken(error.to_string()),
             };
             match ended {
                 Ended::Compacted => {
                     tracing::warn!(from = next, "etcd has compacted what the cache misses");
+                    break;
+                }
+                Ended::Rewound(revision) => {
+                    tracing::warn!(
+                        revision,
+                        shown = cache.revision(),
+                        "etcd has gone back, as to a backup: everything is loaded anew, and \
+                         whoever watches has to begin anew"
+                    );
+                    is_rewound = true;
                     break;
                 }
                 Ended::Readable => break,

@@ -24,6 +24,7 @@ use hardway_resources::resource::Resource;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -41,6 +42,8 @@ pub struct Cache {
     /// first load.
     revision: watch::Sender<i64>,
     commands: mpsc::UnboundedSender<feed::Command>,
+    /// How often etcd was found to be behind what the cache had shown.
+    rewinds: AtomicU64,
     /// The process is ending: watches end, too.
     stopping: watch::Sender<bool>,
 }
@@ -76,6 +79,7 @@ impl Cache {
             graph: Graph::default(),
             revision: watch::Sender::new(0),
             commands,
+            rewinds: AtomicU64::new(0),
             stopping: watch::Sender::new(false),
         });
         for resource in resources {
@@ -135,6 +139,19 @@ impl Cache {
     /// The revision the cache shows; 0 before it is filled.
     pub fn revision(&self) -> i64 {
         *self.revision.borrow()
+    }
+
+    /// Changes when etcd has gone back, as to a backup: revisions from before mean nothing then.
+    pub fn rewinds(&self) -> u64 {
+        self.rewinds.load(Ordering::Acquire)
+    }
+
+    /// Has all who watch from before etcd went back begin anew.
+    fn rewound(&self, revision: i64) {
+        self.rewinds.fetch_add(1, Ordering::Release);
+        for of in self.all() {
+            of.notify(revision);
+        }
     }
 
     /// Waits until the cache shows at least this revision.

@@ -34,6 +34,8 @@ pub struct Watch {
     of: Arc<ResourceCache>,
     /// Everything up to here has been told.
     cursor: i64,
+    /// What that means ends when this changes.
+    rewinds: u64,
     initial: VecDeque<Arc<Entry>>,
     /// The end of the initial events is still to be told.
     initial_end: bool,
@@ -75,6 +77,7 @@ impl Pipeline {
         let selection = Selection::of(target, options)?;
         let of = self.cache_of(target)?;
         list::check(options, true)?;
+        let rewinds = self.cache.rewinds();
         let version = options.resource_version.as_str();
         let wants_initial = options.initial_events == Some(true);
         let from_now = matches!(version, "" | "0") && options.initial_events == Some(false);
@@ -117,6 +120,7 @@ impl Pipeline {
             conversion: self.conversion.clone(),
             of,
             cursor,
+            rewinds,
             initial,
             initial_end: wants_initial && options.bookmarks,
             pending: VecDeque::new(),
@@ -168,6 +172,11 @@ impl Watch {
             }
             self.changes.borrow_and_update();
             let shown = self.cache.revision();
+            if self.cache.rewinds() != self.rewinds {
+                self.done = true;
+                let message = format!("too old resource version: {} ({shown})", self.cursor);
+                return Some(WatchItem::Error(Status::expired(message)));
+            }
             match self.of.events_after(self.cursor, BATCH) {
                 Err(too_old) => {
                     self.done = true;

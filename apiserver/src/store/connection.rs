@@ -3,8 +3,9 @@
 //! way, watches among it, ends on the former connection; what comes next goes over a new one.
 
 use super::ROOT;
+use super::cluster::Cluster;
 use etcd_client::{Channel, Client, ConnectOptions, Error, GetOptions};
-use hardway_client::channel::{self, Connection, Kept, Order, Probe, Server};
+use hardway_client::channel::{self, Check, Connection, Kept, Order, Probe, Server};
 use hardway_client::kubeconfig::Pem;
 use hardway_client::tls::{self, Reloading, Trust};
 use http::uri::Authority;
@@ -13,6 +14,7 @@ use rustls::ClientConfig;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service, ServiceExt};
@@ -29,6 +31,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Servers {
     known: Arc<channel::Servers>,
     tls: Option<Tls>,
+    /// Which cluster they are members of.
+    cluster: Arc<Cluster>,
     /// Each for itself, as they were asked for last.
     endpoints: Mutex<Endpoints>,
 }
@@ -73,6 +77,7 @@ impl Servers {
         let servers = Self {
             known: Arc::new(channel::Servers::new(given, Order::AsGiven)),
             tls,
+            cluster: Arc::default(),
             endpoints: Mutex::default(),
         };
         servers.made()?;
@@ -109,6 +114,11 @@ impl Servers {
     /// Which ones are known.
     pub(super) fn known(&self) -> &Arc<channel::Servers> {
         &self.known
+    }
+
+    /// Which cluster they are members of.
+    pub(super) fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Whether they speak TLS.
@@ -195,7 +205,12 @@ fn endpoint(server: &Server, tls: Option<&ClientTlsConfig>) -> Result<Endpoint, 
 
 /// A connection to one of these servers. They need not be up.
 pub(super) fn connect(servers: &Servers) -> Connection {
-    Connection::new(channel::Options {
+    let (known, cluster) = (servers.known.clone(), servers.cluster.clone());
+    let admission: Check = Arc::new(move |probe| {
+        let (known, cluster) = (known.clone(), cluster.clone());
+        Box::pin(async move { is_of(&cluster, &known, probe).await })
+    });
+    let options = channel::Options {
         servers: servers.known.clone(),
         tls: servers.tls.as_ref().map(|tls| tls.connection.clone()),
         authority: Authority::from_static("etcd"),
@@ -203,7 +218,8 @@ pub(super) fn connect(servers: &Servers) -> Connection {
         takes_pings: false,
         check: Arc::new(|probe| Box::pin(is_well(probe))),
         what: "etcd",
-    })
+    };
+    Connection::admitting(options, admission)
 }
 
 /// A client over a connection.
@@ -219,9 +235,45 @@ where
         + Sync
         + 'static,
 {
-    let boxed = BoxCloneSyncService::new(ServiceExt::map_err(connection, Into::into));
     let options = ConnectOptions::new().with_require_leader(true);
+    client_with(connection, options).await
+}
+
+async fn client_with<S>(connection: S, options: ConnectOptions) -> Result<Client, Error>
+where
+    S: Service<
+            http::Request<tonic::body::Body>,
+            Response = http::Response<tonic::body::Body>,
+            Error: Into<BoxError>,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    let boxed = BoxCloneSyncService::new(ServiceExt::map_err(connection, Into::into));
     Client::from_channel(Channel::Custom(boxed), Some(options)).await
+}
+
+/// Whether a member is one of this cluster. Where there is no other, it is not asked.
+async fn is_of(cluster: &Cluster, known: &channel::Servers, probe: Probe) -> Result<(), String> {
+    let server = probe.server().clone();
+    // Those that were given may be gone to as well, whether or not they are listed.
+    let has_others = || !known.other_than(&server).is_empty();
+    if !has_others() {
+        return Ok(());
+    }
+    // One without a leader can say it as well.
+    let asking = async {
+        let client = client_with(probe, ConnectOptions::new()).await?;
+        client.maintenance_client().status().await
+    };
+    let status = match timeout(CONNECT_TIMEOUT, asking).await {
+        Ok(status) => status.map_err(|error| error.to_string())?,
+        Err(_) => return Err(format!("no answer within {CONNECT_TIMEOUT:?}")),
+    };
+    let of = status.header().map_or(0, |header| header.cluster_id());
+    cluster.admit(of, has_others(), &server)
 }
 
 /// Whether a member answers what only one with a quorum behind it can.

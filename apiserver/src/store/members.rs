@@ -1,7 +1,7 @@
 //! Which members etcd has, and how the one that is asked is.
 
 use super::connection::{Servers, server};
-use etcd_client::{Client, Error};
+use etcd_client::Client;
 use hardway_client::channel::{Connection, Kept, Server};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -33,7 +33,7 @@ pub(super) async fn follow(
     };
     let mut listed: Option<Instant> = None;
     loop {
-        if listed.is_none_or(|at| at.elapsed() >= LIST) && members.list().await.is_ok() {
+        if listed.is_none_or(|at| at.elapsed() >= LIST) && members.list().await {
             listed = Some(Instant::now());
         }
         let pause = match members.servers.known().are_several() {
@@ -80,14 +80,19 @@ impl Members {
         }
     }
 
-    /// Takes over which members there are.
-    async fn list(&mut self) -> Result<(), Error> {
+    /// Takes over which members there are. Says whether that was learned.
+    async fn list(&mut self) -> bool {
         let mut cluster = self.client.cluster_client();
-        let Ok(answer) = timeout(PATIENCE, cluster.member_list()).await else {
-            return Ok(());
+        let Ok(Ok(answer)) = timeout(PATIENCE, cluster.member_list()).await else {
+            return false;
         };
-        let answer = answer?;
         if let (Some(header), Some(server)) = (answer.header(), self.connection.server()) {
+            let has_others = !self.servers.known().other_than(&server).is_empty();
+            let own = self.servers.cluster();
+            if let Err(why) = own.admit(header.cluster_id(), has_others, &server) {
+                self.connection.doubt(&why).await;
+                return false;
+            }
             self.at.insert(header.member_id(), server);
         }
         let voting = answer
@@ -114,7 +119,7 @@ impl Members {
                 kept.write(&told);
             }
         }
-        Ok(())
+        true
     }
 
     fn url(&self, server: &Server) -> String {

@@ -5,6 +5,7 @@
 //! into the bytes on the way out. What is to be encrypted ([`encryption`]) is
 //! so in etcd only.
 
+mod cluster;
 mod compact;
 mod connection;
 pub mod encryption;
@@ -152,6 +153,18 @@ impl Store {
         let options = GetOptions::new().with_count_only();
         let response = self.read_again("revision", ROOT.into(), options).await?;
         Ok(response.header().map_or(0, |header| header.revision()))
+    }
+
+    /// Whether etcd answers with a quorum now, of several members any. The only one is not waited
+    /// for.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        if self.connection.has_others() {
+            return self.revision().await.map(drop);
+        }
+        let options = GetOptions::new().with_count_only();
+        let mut kv = self.kv.clone();
+        let answer = self.timed("revision", kv.get(ROOT, Some(options)));
+        answer.await.map(drop)
     }
 
     /// One object, as it is now.

@@ -6,6 +6,7 @@ use hardway_deploy::http::Identity;
 use hardway_deploy::pki::Pki;
 use serde_json::Value;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 fn revision(object: &Value) -> i64 {
@@ -104,6 +105,40 @@ async fn what_clients_have_seen_after_the_backup_is_never_seen_again() {
     assert!(revision(&lab.get(&fresh).await.1) > seen);
     // What is written from now on is later still.
     assert!(put(&lab, "changed", "3").await > revision(&list));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_etcd_that_went_back_under_a_running_apiserver_is_followed_and_told() {
+    let mut lab = Lab::start().await;
+    lab.create(MAPS, &config_map("before")).await;
+    let (data, copy) = (lab.dir.path().join("etcd"), lab.dir.path().join("copy"));
+    let copied = |from: &Path, to: &Path| {
+        let done = Command::new("cp").arg("-r").args([from, to]).status();
+        assert!(done.unwrap().success());
+    };
+    lab.etcd.kill();
+    copied(&data, &copy);
+    lab.etcd.start();
+    lab.until("it goes on", async || {
+        lab.try_get("/readyz").await == Some(200)
+    })
+    .await;
+    lab.create(MAPS, &config_map("after")).await;
+    let seen = revision(&lab.get(MAPS).await.1);
+    let watch = format!("{MAPS}?watch=1&resourceVersion={seen}");
+    let mut watch = lab.watch(&watch).await;
+
+    lab.etcd.kill();
+    std::fs::remove_dir_all(&data).unwrap();
+    copied(&copy, &data);
+    lab.etcd.start();
+    let told = watch.next().await.unwrap();
+    assert_eq!(told["object"]["code"], 410, "{told}");
+    let (code, list) = lab.get(MAPS).await;
+    assert_eq!(code, 200, "{list}");
+    assert!(revision(&list) < seen);
+    assert_eq!(lab.try_get(&format!("{MAPS}/after")).await, Some(404));
+    assert_eq!(lab.try_get(&format!("{MAPS}/before")).await, Some(200));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,6 +86,8 @@ struct Shared {
     authority: Authority,
     takes_pings: bool,
     check: Check,
+    /// What each one has to pass before anything is sent to it, also where there is no better.
+    admission: Option<Check>,
     what: &'static str,
     /// Where the connection's work is done.
     runtime: Handle,
@@ -154,10 +156,16 @@ pub fn connect_to(servers: Arc<Servers>, config: &Kubeconfig) -> Result<Connecti
 impl Connection {
     /// A connection to one of several servers. Called within a runtime, which keeps it going.
     pub fn new(options: Options) -> Self {
-        Self::over(options, Arc::default())
+        Self::over(options, None, Arc::default())
     }
 
-    fn over(options: Options, made: Arc<AtomicU64>) -> Self {
+    /// The same, to servers that pass a check before anything is sent to them: one that does not
+    /// is no server, also where there is no better one. The check sees to it that it ends.
+    pub fn admitting(options: Options, admission: Check) -> Self {
+        Self::over(options, Some(admission), Arc::default())
+    }
+
+    fn over(options: Options, admission: Option<Check>, made: Arc<AtomicU64>) -> Self {
         let current = Current {
             link: None,
             dialing: None,
@@ -170,6 +178,7 @@ impl Connection {
             authority: options.authority,
             takes_pings: options.takes_pings,
             check: options.check,
+            admission,
             what: options.what,
             runtime: Handle::current(),
             current: Mutex::new(current),
@@ -197,7 +206,7 @@ impl Connection {
             check: shared.check.clone(),
             what: shared.what,
         };
-        Self::over(options, shared.made.clone())
+        Self::over(options, shared.admission.clone(), shared.made.clone())
     }
 
     /// Changes whenever a connection was made, behind which there may be another server
@@ -284,6 +293,9 @@ impl Shared {
         let found = dial::first(servers, |server: Server| async move {
             let link = Link::open(server, &self.authority, config.clone(), pace).await;
             let link = Arc::new(link.map_err(|error| error.to_string())?);
+            if let Some(admission) = &self.admission {
+                admission(Probe(link.clone())).await?;
+            }
             if checked {
                 failover::answers(self.check.clone(), link.clone()).await?;
             }
@@ -413,6 +425,11 @@ impl Service<Request<Body>> for Connection {
 pub struct Probe(Arc<Link>);
 
 impl Probe {
+    /// Which server is at the end.
+    pub fn server(&self) -> &Server {
+        &self.0.server
+    }
+
     /// Succeeds if anything answers there that speaks HTTP.
     async fn ping(mut self) -> Result<(), String> {
         let request = Request::get("/livez/ping").body(Body::empty());
