@@ -178,8 +178,8 @@ async fn run(endpoint: &str, pipeline: &Pipeline, startup: &Startup) -> Vec<Chec
 }
 
 async fn etcd(store: &Store) -> Result<(), String> {
-    match tokio::time::timeout(PATIENCE, store.revision()).await {
-        Ok(Ok(_)) => Ok(()),
+    match tokio::time::timeout(PATIENCE, store.check()).await {
+        Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }

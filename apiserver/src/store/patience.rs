@@ -16,6 +16,8 @@ const SLOW: Duration = Duration::from_millis(600);
 const STILL_SLOW: Duration = Duration::from_secs(1);
 /// For so long a read goes from one member to the next, as while they elect a leader.
 const GO_ROUND: Duration = Duration::from_secs(4);
+/// For so long it waits for the only member, which may be about to restart.
+const WAIT: Duration = Duration::from_secs(3);
 /// Before the next one is tried.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -111,7 +113,8 @@ impl Store {
         }
     }
 
-    /// Reads, from another member if one can't say it: that makes no difference.
+    /// Reads, from another member if one can't say it, or again from the only one: that makes no
+    /// difference.
     pub(super) async fn read_again(
         &self,
         operation: &str,
@@ -120,11 +123,15 @@ impl Store {
     ) -> Result<GetResponse, StoreError> {
         let start = Instant::now();
         loop {
+            let patience = match self.connection.has_others() {
+                true => GO_ROUND,
+                false => WAIT,
+            };
             let mut kv = self.kv.clone();
             let call = kv.get(key.clone(), Some(options.clone()));
             match self.timed(operation, call).await {
                 Err(StoreError::Unavailable(why) | StoreError::NotBegun(why))
-                    if self.connection.has_others() && start.elapsed() < GO_ROUND =>
+                    if start.elapsed() < patience =>
                 {
                     self.elsewhere(&why).await;
                 }

@@ -7,6 +7,7 @@ use hardway_proto::Kind;
 use http::Method;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -271,12 +272,21 @@ async fn etcd_away_is_told_and_nothing_is_lost() {
         "{status}"
     );
     assert_eq!(status["kind"], "Status");
+    let begun = Instant::now();
     let (code, _) = lab.get(&format!("{MAPS}/before")).await;
     assert!(matches!(code, 503 | 504));
+    let waited = begun.elapsed();
+    assert!(
+        waited >= Duration::from_secs(2),
+        "it may come back: {waited:?}"
+    );
     // What the cache has can be read by those who don't mind.
     let (code, cached) = lab.get(&format!("{MAPS}?resourceVersion=0")).await;
     assert_eq!((code, names(&cached)), (200, vec!["before"]));
+    let begun = Instant::now();
     assert_eq!(lab.get("/readyz").await.0, 500);
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(2), "at once: {waited:?}");
     assert_eq!(lab.get("/livez").await.0, 200);
     lab.etcd.start();
     lab.until("writes work again", async || {
