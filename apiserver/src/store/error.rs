@@ -91,11 +91,9 @@ impl From<StoreError> for Status {
             // Kubernetes has 500 for it, as for what it can't explain. By itself nobody repeats
             // either before long.
             StoreError::NoSpace(_) => Status::failure(507, "InsufficientStorage", message),
-            StoreError::Unavailable(_) | StoreError::NotBegun(_) => {
-                let mut status = Status::unavailable(message);
-                status.details.get_or_insert_default().retry_after_seconds = 1;
-                status
-            }
+            // Without Retry-After, as in Kubernetes: it was tried again for some seconds here, and
+            // kubectl would try ten times more before it says why.
+            StoreError::Unavailable(_) | StoreError::NotBegun(_) => Status::unavailable(message),
             StoreError::TooLarge(_) => Status::too_large(message),
             StoreError::Unreadable { .. }
             | StoreError::Malformed { .. }
