@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anstream::{eprintln, println};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::api::text;
@@ -324,12 +325,12 @@ impl<'a> Upgrade<'a> {
     /// By this tool itself, in a process of its own.
     fn back_up(&mut self) -> Result<String> {
         let tool = std::env::current_exe().or_fail(|| "find this program")?;
-        let path = self
-            .folder
-            .join(format!("before-{}.tar.gz", self.journal.to));
+        let path = self.journal.name_backup(self.folder, Timestamp::now());
+        self.journal.save(self.folder)?;
+        // A run that was interrupted before this step was noted has left it.
+        shell::remove(&path)?;
         let file = path.display().to_string();
         shell::run(&tool.display().to_string(), &["backup", &file])?;
-        self.journal.backup = Some(path);
         Ok(file)
     }
 

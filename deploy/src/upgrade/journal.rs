@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::steps::{Direction, Step};
@@ -27,7 +28,7 @@ pub struct Journal {
     pub is_finished: bool,
     /// The unit of etcd before anything was installed: if it is the same after that, etcd runs on.
     pub etcd_unit: String,
-    /// Where the backup from before is.
+    /// Where the backup from before is, or is to be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<PathBuf>,
 }
@@ -82,6 +83,16 @@ impl Journal {
         self.save(folder)
     }
 
+    /// Where the backup from before is to be: each upgrade has its own, also a second one to the
+    /// same version. Asked again, by a run that goes on, it is the same path.
+    pub fn name_backup(&mut self, folder: &Path, now: Timestamp) -> PathBuf {
+        let name = || {
+            let time = now.strftime("%Y%m%dT%H%M%SZ");
+            folder.join(format!("before-{}-{time}.tar.gz", self.to))
+        };
+        self.backup.get_or_insert_with(name).clone()
+    }
+
     /// Turns round: nothing of the way back is done yet.
     pub fn turn(&mut self) {
         self.direction = Direction::Back;
@@ -126,6 +137,23 @@ mod tests {
         assert!(journal.done.is_empty());
         std::fs::write(folder.join("journal.json"), "{").unwrap();
         assert!(Journal::open(&folder).unwrap_err().way_out.is_some());
+    }
+
+    #[test]
+    fn each_upgrade_has_a_backup_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut first = Journal::new("0.1.0", "0.2.0", String::new());
+        let path = first.name_backup(folder.path(), at(0));
+        let expected = "before-0.2.0-19700101T000000Z.tar.gz";
+        assert_eq!(path, folder.path().join(expected));
+        // The run that goes on after an interruption knows the path of what may be left there.
+        first.save(folder.path()).unwrap();
+        let mut again = Journal::open(folder.path()).unwrap().unwrap();
+        assert_eq!(again.name_backup(folder.path(), at(60)), path);
+        // Back, and to the same version once more: the backup of the first time stays.
+        let mut second = Journal::new("0.1.0", "0.2.0", String::new());
+        assert_ne!(second.name_backup(folder.path(), at(120)), path);
     }
 
     #[test]
