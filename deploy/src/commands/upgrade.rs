@@ -97,11 +97,15 @@ pub fn run(options: &Options) -> Result<()> {
     let progress = Progress::new();
     for step in way {
         upgrade.journal.save(&folder)?;
-        progress.step(&step.to_string(), || upgrade.carry_out(&step)).map_err(|failure| {
-            let way_out = failure.way_out.clone().map(|it| format!("{it}; ")).unwrap_or_default();
-            failure.way_out(format!(
-                "{way_out}run the same line again to go on, or go back with  hardway upgrade --rollback"
-            ))
+        let outcome = progress.step(&step.to_string(), || upgrade.carry_out(&step));
+        outcome.map_err(|failure| {
+            let way_out = failure.way_out.clone();
+            let way_out = way_out.map(|it| format!("{it}; ")).unwrap_or_default();
+            let back = match upgrade.journal.has_kept() {
+                true => ", or go back with  hardway upgrade --rollback",
+                false => "; nothing was installed yet",
+            };
+            failure.way_out(format!("{way_out}run the same line again to go on{back}"))
         })?;
         upgrade.journal.note(step, &folder)?;
     }
@@ -160,8 +164,8 @@ impl<'a> Upgrade<'a> {
                 if let Some(why) = journal::in_the_way(recorded.as_ref(), &to) {
                     return Err(Failure::new(what(), why));
                 }
-                let begun = recorded.filter(|it| !it.is_finished);
                 let from = installed[0].version.clone();
+                let begun = recorded.filter(|it| it.goes_on(&from, &to));
                 let fresh = || Journal::new(&from, &to, cluster::etcd_unit(layout));
                 (next, begun.unwrap_or_else(fresh))
             }
@@ -173,11 +177,21 @@ impl<'a> Upgrade<'a> {
                 return Err(Failure::new(what(), why));
             }
             (true, Some(mut journal)) => {
-                let kept = kept::files(&folder.join("packages")).map_err(|failure| {
-                    failure.way_out("nothing was installed yet: begin anew, or leave it")
-                })?;
+                // What is there else was kept by an upgrade before this one.
+                if !journal.has_kept() {
+                    return Err(Failure::new(what(), "nothing was installed yet")
+                        .way_out("begin anew with  hardway upgrade FILE…, or leave it"));
+                }
+                let kept = kept::files(&folder.join("packages"))?;
                 let next = packages::choose(&installed, &packages::read(&kept)?)
                     .map_err(|why| Failure::new(what(), why))?;
+                let versions = next.iter().map(|it| it.description.version.as_str());
+                if let Some(why) = journal.not_the_way_back(versions) {
+                    return Err(Failure::new(what(), why).way_out(format!(
+                        "upgrade to packages of version {} instead",
+                        journal.from
+                    )));
+                }
                 if journal.direction == Direction::There {
                     journal.etcd_unit = cluster::etcd_unit(layout);
                     journal.turn();

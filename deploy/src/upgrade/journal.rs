@@ -93,6 +93,28 @@ impl Journal {
         self.backup.get_or_insert_with(name).clone()
     }
 
+    /// Whether packages of what was there before are kept by this upgrade; until then it has
+    /// installed nothing.
+    pub fn has_kept(&self) -> bool {
+        // Who is on the way back has had them at its begin.
+        self.direction == Direction::Back || self.done.contains(&Step::Keep)
+    }
+
+    /// Whether an upgrade between these versions goes on with what this one has done.
+    pub fn goes_on(&self, from: &str, to: &str) -> bool {
+        !self.is_finished && self.to == to && (self.has_kept() || self.from == from)
+    }
+
+    /// What is wrong with going back to kept packages of these versions: those of an upgrade
+    /// before this one are of another.
+    pub fn not_the_way_back<'a>(&self, mut kept: impl Iterator<Item = &'a str>) -> Option<String> {
+        let other = kept.find(|version| *version != self.from)?;
+        Some(format!(
+            "what is kept is of version {other}, and version {} was there before",
+            self.from
+        ))
+    }
+
     /// Turns round: nothing of the way back is done yet.
     pub fn turn(&mut self) {
         self.direction = Direction::Back;
@@ -109,7 +131,8 @@ pub fn in_the_way(journal: Option<&Journal>, to: &str) -> Option<String> {
             "the way back to version {} is not at its end: go on with  hardway upgrade --rollback",
             journal.from
         )),
-        Direction::There if journal.to != to => Some(format!(
+        // One that has installed nothing leaves nothing half-way.
+        Direction::There if journal.to != to && journal.has_kept() => Some(format!(
             "an upgrade to version {} is not at its end: go on with its packages, or go back with  hardway upgrade --rollback",
             journal.to
         )),
@@ -161,6 +184,10 @@ mod tests {
         let mut journal = Journal::new("0.1.0", "0.2.0", String::new());
         assert_eq!(in_the_way(None, "0.2.0"), None);
         assert_eq!(in_the_way(Some(&journal), "0.2.0"), None);
+        // Nothing is installed before what was there is kept.
+        assert_eq!(in_the_way(Some(&journal), "0.3.0"), None);
+        assert!(!journal.goes_on("0.1.0", "0.3.0"));
+        journal.done = vec![Step::Backup, Step::Keep];
         assert!(
             in_the_way(Some(&journal), "0.3.0")
                 .unwrap()
@@ -174,5 +201,35 @@ mod tests {
         );
         journal.is_finished = true;
         assert_eq!(in_the_way(Some(&journal), "0.3.0"), None);
+    }
+
+    #[test]
+    fn only_what_this_upgrade_has_kept_is_the_way_back() {
+        let mut journal = Journal::new("0.2.0", "0.3.0", String::new());
+        journal.done = vec![Step::Backup];
+        assert!(!journal.has_kept());
+        journal.done.push(Step::Keep);
+        assert!(journal.has_kept());
+        let not_back = |kept: &[&str]| journal.not_the_way_back(kept.iter().copied());
+        assert_eq!(not_back(&["0.2.0", "0.2.0"]), None);
+        // The upgrade before went from 0.1.0.
+        let why = not_back(&["0.2.0", "0.1.0"]).unwrap();
+        assert!(why.contains("0.1.0") && why.contains("0.2.0"), "{why}");
+        // What is done of the way there is forgotten on the way back.
+        journal.turn();
+        assert!(journal.has_kept());
+    }
+
+    #[test]
+    fn an_upgrade_goes_on_with_what_is_still_true() {
+        let mut journal = Journal::new("0.1.0", "0.3.0", String::new());
+        assert!(journal.goes_on("0.1.0", "0.3.0"));
+        // Something else was installed since, by hand.
+        assert!(!journal.goes_on("0.2.0", "0.3.0"));
+        // Half of the packages are the new ones.
+        journal.done = vec![Step::Keep];
+        assert!(journal.goes_on("0.3.0", "0.3.0"));
+        journal.is_finished = true;
+        assert!(!journal.goes_on("0.1.0", "0.3.0"));
     }
 }
