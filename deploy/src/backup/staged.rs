@@ -1,7 +1,7 @@
 //! What a restore has made ready, in a folder of its own beside etcd's, and how far it has come:
 //! one that was interrupted goes on where it was.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use nix::unistd::syncfs;
 use serde::{Deserialize, Serialize};
 
 use super::archive::Name;
@@ -18,7 +19,7 @@ use crate::commands::init;
 use crate::etcd::member;
 use crate::failure::{Failure, OrFail, Result};
 use crate::host::cluster::{self, Cluster};
-use crate::host::{Layout, etcd_env};
+use crate::host::{Layout, departure, etcd_env};
 use crate::pki::{self, Pki};
 use crate::shell;
 
@@ -201,10 +202,10 @@ impl<'a> Staged<'a> {
         }
         let aside = beside(&etc, &journal.aside);
         if etc.exists() && !aside.exists() {
-            let text = |path: &Path| path.display().to_string();
-            shell::run("cp", &["--archive", &text(&etc), &text(&aside)])?;
+            copy_aside(&etc, &aside)?;
             kept.push(aside);
         }
+        departure::forget_members(self.layout)?;
         files::install(&self.folder, self.layout)?;
         let text = cluster.to_yaml();
         shell::write_file(&etc.join(cluster::FILE), text.as_bytes(), 0o644)?;
@@ -254,6 +255,21 @@ fn beside(path: &Path, aside: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{aside}"));
     PathBuf::from(name)
+}
+
+/// Copies a folder, which is there under its name as a whole and on the disk, or not at all: it
+/// is all that is left of what is overwritten next.
+fn copy_aside(from: &Path, to: &Path) -> Result<()> {
+    let partial = PathBuf::from(format!("{}.partial", to.display()));
+    // Of a run that was interrupted.
+    shell::remove(&partial)?;
+    let text = |path: &Path| path.display().to_string();
+    shell::run("cp", &["--archive", &text(from), &text(&partial)])?;
+    let what = || format!("write {}", to.display());
+    syncfs(File::open(&partial).or_fail(what)?).or_fail(what)?;
+    rename(&partial, to)?;
+    let parent = File::open(to.parent().unwrap_or(Path::new("/")));
+    parent.and_then(|folder| folder.sync_all()).or_fail(what)
 }
 
 fn rename(from: &Path, to: &Path) -> Result<()> {
@@ -320,6 +336,32 @@ mod tests {
         assert!(etcd.contains("ETCD_INITIAL_CLUSTER=new=https://10.88.0.11:2380"));
         staged.remove().unwrap();
         assert!(!root.path().join(FOLDER).exists());
+    }
+
+    #[test]
+    fn a_copy_that_was_interrupted_is_made_anew() {
+        let root = host();
+        let path = |path: &str| root.path().join(path);
+        let half = path("etc/hardway.before-now.partial/pki/ca.crt");
+        shell::write_file(&half, b"o", 0o600).unwrap();
+        let layout = Layout::new(root.path());
+        let kept = Staged::on(&layout).install(&journal()).unwrap();
+        assert!(kept.contains(&path("etc/hardway.before-now")));
+        for name in ["ca.crt", "ca.key"] {
+            let copy = path("etc/hardway.before-now/pki").join(name);
+            assert_eq!(shell::read_text(&copy).unwrap(), "old");
+        }
+        assert!(!path("etc/hardway.before-now.partial").exists());
+    }
+
+    #[test]
+    fn the_apiserver_forgets_the_members_of_the_cluster_before() {
+        let root = host();
+        let seen = root.path().join("var/lib/hardway/apiserver/etcd-servers");
+        shell::write_file(&seen, b"https://10.88.0.12:2379\n", 0o600).unwrap();
+        let layout = Layout::new(root.path());
+        Staged::on(&layout).install(&journal()).unwrap();
+        assert!(!seen.exists());
     }
 
     #[test]

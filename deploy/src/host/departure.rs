@@ -14,6 +14,7 @@ use crate::etcd::removal::{Removal, Seen, removal};
 use crate::etcd::{self, Client, Error, Member, member};
 use crate::failure::{Failure, Result};
 use crate::plan::API_PORT;
+use crate::shell;
 
 /// Where the address of the API is for those who join.
 const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
@@ -85,6 +86,15 @@ fn others(layout: &Layout, own: IpAddr) -> Vec<SocketAddr> {
         }
     }
     all
+}
+
+/// Has the apiserver of this host, which doesn't run, forget where it has seen members: those of
+/// a former cluster may still answer there, with what that one had stored.
+///
+/// # Errors
+/// If the file can't be removed.
+pub fn forget_members(layout: &Layout) -> Result<()> {
+    shell::remove(&layout.path(SEEN)).map(drop)
 }
 
 fn decide(
@@ -267,12 +277,18 @@ mod tests {
         let joined = "a=https://10.0.0.1:2380,b=https://10.0.0.2:2380,c=https://10.0.0.3:2380";
         etcd_env::write(&etc, etcd_env::State::Existing, Some(joined)).unwrap();
         let seen = "https://127.0.0.1:2379\nhttps://10.0.0.1:2379\nhttps://10.0.0.3:2379\nhttps://10.0.0.4:2379\n";
-        crate::shell::write_file(&layout.path(SEEN), seen.as_bytes(), 0o600).unwrap();
+        shell::write_file(&layout.path(SEEN), seen.as_bytes(), 0o600).unwrap();
         let found: Vec<String> = others(&layout, own)
             .iter()
             .map(ToString::to_string)
             .collect();
         assert_eq!(found, ["10.0.0.3:2379", "10.0.0.4:2379", "10.0.0.2:2379"]);
+        // Those of a former cluster are nobody's: twice is no failure.
+        for _ in 0..2 {
+            forget_members(&layout).unwrap();
+            assert!(!layout.path(SEEN).exists());
+        }
+        assert_eq!(others(&layout, own).len(), 2);
     }
 
     #[test]

@@ -56,7 +56,9 @@ pub fn run(layout: &Layout, client: &Client, options: &Options) -> Result<()> {
     }
     let mut steps = Steps::default();
     steps.add("stop the apiserver", || {
-        shell::run("systemctl", &["stop", "hardway-apiserver.service"])
+        shell::run("systemctl", &["stop", "hardway-apiserver.service"])?;
+        departure::forget_members(layout)?;
+        Ok(String::new())
     });
     steps.add("etcd starts with its member alone", || {
         let text = "[Service]\nEnvironment=ETCD_FORCE_NEW_CLUSTER=true\n";
