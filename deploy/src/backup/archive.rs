@@ -124,7 +124,8 @@ pub fn read(
         let path = entry.path()?.to_string_lossy().into_owned();
         let is_file = entry.header().entry_type() == EntryType::Regular;
         let is_new = !found.contains_key(&path) && sums.is_none();
-        let is_small = entry.header().size()? <= SMALL || path == SNAPSHOT;
+        // The size by which it is read: an extended header's, where there is one.
+        let is_small = entry.size() <= SMALL || path == SNAPSHOT;
         if !is_file || !is_new || !is_small || !belongs(&path) {
             return Err(Error::Foreign(path));
         }
@@ -168,7 +169,7 @@ pub fn first(from: impl Read) -> Result<Facts, Error> {
     let mut archive = tar::Archive::new(GzDecoder::new(from));
     let mut entry = archive.entries()?.next().ok_or(Error::Cut)??;
     let path = entry.path()?.to_string_lossy().into_owned();
-    if path != FACTS || entry.header().size()? > SMALL {
+    if path != FACTS || entry.size() > SMALL {
         return Err(Error::Foreign(path));
     }
     let mut text = Vec::new();
@@ -347,6 +348,29 @@ mod tests {
             }
             let why = with(foreign, b"x", "").unwrap_err();
             assert!(why.contains("does not belong"), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_announced_as_small_is_small() {
+        for name in [FACTS, "etc/hardway/x", SUMS] {
+            let content = vec![b' '; usize::try_from(SMALL).unwrap() + 1];
+            let mut writer = Writer::new(Vec::new(), Timestamp::UNIX_EPOCH);
+            let size = content.len().to_string();
+            let extended = [("size", size.as_bytes())];
+            writer.tar.append_pax_extensions(extended).unwrap();
+            let mut header = Header::new_ustar();
+            header.set_entry_type(EntryType::Regular);
+            header.set_path(name).unwrap();
+            header.set_mode(0o600);
+            header.set_size(1);
+            header.set_cksum();
+            writer.tar.append(&header, &content[..]).unwrap();
+            let bytes = writer.finish().unwrap();
+            let foreign = |found: Result<Facts, Error>| matches!(found, Err(Error::Foreign(it)) if it == name);
+            let handed_over = |_: &Name, _: &mut dyn Read| panic!("{name} was handed over");
+            assert!(foreign(read(&bytes[..], handed_over)), "{name}");
+            assert!(foreign(first(&bytes[..])), "{name}");
         }
     }
 
