@@ -17,6 +17,7 @@ mod joining;
 mod nodes;
 mod objects;
 mod odd;
+mod other_cluster;
 mod outcomes;
 mod over_rest;
 mod pods;
