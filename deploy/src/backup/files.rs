@@ -6,9 +6,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
 use crate::host::cluster::{self, Cluster};
-use crate::encryption;
 use crate::host::{Layout, env, etcd_env, shared_keys};
 use crate::pki::{self, ApiNames};
 use crate::shell;
