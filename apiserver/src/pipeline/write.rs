@@ -2,7 +2,7 @@
 
 use super::versions::in_versions;
 use super::{Object, Pipeline, Request, Target, metadata, present};
-use crate::space::Growth;
+use crate::space::{Growth, LARGEST_LEASE, SLACK};
 use crate::store::splice::{self, Versioned};
 use crate::store::{StoreError, Write};
 use hardway_access::admission::matching::REGISTRATION_GROUP;
@@ -79,15 +79,6 @@ impl Pipeline {
         let Some(value) = &write.value else {
             return Growth::Removal;
         };
-        if metadata::is_terminating(object) {
-            return Growth::Leaving;
-        }
-        if target.group() == "coordination.k8s.io" && target.plural() == "leases" {
-            return Growth::Lease;
-        }
-        if write.expected == 0 {
-            return Growth::New;
-        }
         let length = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
         let found = self
             .cache_of(target)
@@ -95,7 +86,19 @@ impl Pipeline {
             .and_then(|of| of.get(&target.key()));
         // With its version, which is stored elsewhere: some bytes too many.
         let before = found.map_or(value.len(), |entry| entry.bytes().len());
-        Growth::By(length(value.len()) - length(before))
+        let grown = length(value.len()) - length(before);
+        // Only as much as that needs: who may change one such object could fill the rest with it.
+        if metadata::is_terminating(object) && grown <= SLACK {
+            return Growth::Leaving;
+        }
+        let is_lease = target.group() == "coordination.k8s.io" && target.plural() == "leases";
+        if is_lease && value.len() <= LARGEST_LEASE {
+            return Growth::Lease;
+        }
+        match write.expected {
+            0 => Growth::New,
+            _ => Growth::By(grown),
+        }
     }
 
     /// What configures admission holds for every request that comes after it was written: the

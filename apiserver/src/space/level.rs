@@ -13,7 +13,9 @@ const RESERVE: f64 = 0.98;
 
 /// By so many bytes an object may grow at [`Level::Full`]: room for a condition or the name of
 /// another manager of fields, as who scales something down leaves it.
-const SLACK: i64 = 1024;
+pub const SLACK: i64 = 1024;
+/// What is larger, in bytes, is no sign of life, whatever its kind.
+pub const LARGEST_LEASE: usize = 4096;
 
 /// Bytes of a page of etcd's file. What is larger than one has some to itself.
 const PAGE: u64 = 4096;

@@ -8,7 +8,7 @@ mod metrics;
 mod run;
 mod upkeep;
 
-pub use level::{Growth, Level, Usage};
+pub use level::{Growth, LARGEST_LEASE, Level, SLACK, Usage};
 pub use run::run;
 
 use crate::store::StoreError;
