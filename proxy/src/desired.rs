@@ -6,7 +6,8 @@ use hardway_proto::meta::ObjectKey;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
-type Entries = BTreeMap<(Set, String), String>;
+/// Data by set and key; empty data for plain sets.
+pub type Entries = BTreeMap<(Set, String), String>;
 
 /// The difference between what is applied and what should be.
 #[derive(Debug, Default)]
@@ -146,12 +147,24 @@ impl Desired {
         self.services.values().flat_map(|e| e.entries.keys())
     }
 
-    /// The whole table from nothing.
-    pub fn rebuild(&self, layout: &Layout) -> String {
+    /// How many elements there are at most; those that Services share count for each.
+    pub fn size(&self) -> usize {
+        let services = self.services.values();
+        services.map(|service| service.entries.len()).sum()
+    }
+
+    /// The table with all its chains and rules, but without elements.
+    pub fn frame(&self, layout: &Layout) -> String {
         let mut text = ruleset::base(layout);
         for picker in &self.pickers {
             text.push_str(&ruleset::picker(picker));
         }
+        text
+    }
+
+    /// The whole table from nothing.
+    pub fn rebuild(&self, layout: &Layout) -> String {
+        let mut text = self.frame(layout);
         let mut all = Entries::new();
         for elements in self.services.values() {
             all.extend(elements.entries.iter().map(|(k, v)| (k.clone(), v.clone())));
@@ -164,7 +177,7 @@ impl Desired {
 impl Change {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.gone.is_empty() && self.added.is_empty()
+        self.gone.is_empty() && self.added.is_empty() && self.pickers.is_empty()
     }
 
     /// As one transaction.

@@ -5,7 +5,7 @@ use hardway_client::events::Recorder;
 use hardway_client::kubeconfig::Kubeconfig;
 use hardway_client::{flags, health::Checks, host, signals, task, watchdog};
 use hardway_proxy::conntrack::ConntrackTool;
-use hardway_proxy::nft::NftTool;
+use hardway_proxy::nft::Kernel;
 use hardway_proxy::requirements;
 use hardway_proxy::ruleset::Layout;
 use hardway_proxy::syncer::Syncer;
@@ -62,7 +62,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     };
     let recorder = Recorder::new(client.clone(), "hardway-proxy", Some(&node));
     let host = host::watch(requirements::ALL, host::tell_node(recorder, &node));
-    let syncer = Syncer::new(&client, node, layout, NftTool, ConntrackTool);
+    let syncer = Syncer::new(&client, node, layout, Kernel, ConntrackTool);
     let health = syncer.health();
     let checks = Checks::default().ready("sync", move || health.check());
     let checks = checks.host(&host);

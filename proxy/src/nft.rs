@@ -1,7 +1,11 @@
-//! Hands rules to the kernel.
+//! Hands rules to the kernel, and asks what it has.
 
+use crate::netlink::batch::Batch;
+use crate::netlink::listing;
+use crate::netlink::socket::Socket;
 use crate::ruleset::TABLE;
 use crate::shape::Shape;
+use std::io;
 use std::process::Stdio;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -11,27 +15,41 @@ use tokio::process::Command;
 pub enum Error {
     /// The tool can't be run.
     #[error("cannot run nft: {0}; is the package nftables installed?")]
-    Run(#[from] std::io::Error),
+    Run(#[from] io::Error),
     /// The kernel or the tool refused; nothing was changed.
     #[error("nft refused the rules: {0}")]
     Refused(String),
+    /// Nothing can be said to the kernel, or it can't be understood.
+    #[error("cannot ask the kernel for its rules over netlink: {0}")]
+    Netlink(#[source] io::Error),
+    /// The kernel refused a change; nothing was changed.
+    #[error("the kernel refused a change of the rules: {0}")]
+    Change(String),
 }
 
-/// Applies a text of nft commands as one transaction.
+/// The kernel's rules.
 pub trait Nft: Send + Sync + 'static {
-    /// All of it, or nothing.
-    fn apply(&self, commands: &str) -> impl Future<Output = Result<(), Error>> + Send;
+    /// Applies a text of nft commands as one transaction: all of it, or nothing.
+    fn load(&self, commands: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Applies a batch as one transaction: all of it, or nothing.
+    fn send(&self, batch: Batch) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// The table as the kernel has it, with its elements looked at or not; that
     /// of no table if it is gone.
     fn shape(&self, counted: bool) -> impl Future<Output = Result<Shape, Error>> + Send;
+
+    /// The number of the kernel's last transaction, whoever made it. Each has
+    /// the one after that of the last.
+    fn generation(&self) -> Result<u32, Error>;
 }
 
-/// The real thing, through the `nft` program.
-pub struct NftTool;
+/// The real thing: what is large goes through the program `nft`, what is small
+/// over netlink, since most of what a small change costs is the program's start.
+pub struct Kernel;
 
-impl Nft for NftTool {
-    async fn apply(&self, commands: &str) -> Result<(), Error> {
+impl Nft for Kernel {
+    async fn load(&self, commands: &str) -> Result<(), Error> {
         let mut child = Command::new("nft")
             .args(["-f", "-"])
             .stdin(Stdio::piped())
@@ -50,14 +68,22 @@ impl Nft for NftTool {
         Err(refused(&output.stderr))
     }
 
+    async fn send(&self, batch: Batch) -> Result<(), Error> {
+        let outcome = aside(move || Socket::open()?.transact(&batch)).await?;
+        outcome.map_err(Error::Change)
+    }
+
     async fn shape(&self, counted: bool) -> Result<Shape, Error> {
-        let mut command = Command::new("nft");
-        command.arg("--json");
         if !counted {
-            command.arg("--terse");
+            let rules = aside(|| listing::rules(&Socket::open()?)).await?;
+            let elements = None;
+            return Ok(Shape { rules, elements });
         }
-        command.args(["list", "table", "ip", TABLE]);
-        let output = command.kill_on_drop(true).output().await?;
+        let output = Command::new("nft")
+            .args(["--json", "list", "table", "ip", TABLE])
+            .kill_on_drop(true)
+            .output()
+            .await?;
         if !output.status.success() {
             let complaint = String::from_utf8_lossy(&output.stderr);
             if complaint.contains("No such file or directory") {
@@ -65,8 +91,25 @@ impl Nft for NftTool {
             }
             return Err(refused(&output.stderr));
         }
-        Shape::of_listing(&output.stdout, counted).map_err(|e| Error::Refused(e.to_string()))
+        Shape::of_listing(&output.stdout).map_err(|e| Error::Refused(e.to_string()))
     }
+
+    fn generation(&self) -> Result<u32, Error> {
+        let number = Socket::open().and_then(|socket| socket.generation());
+        number.map_err(Error::Netlink)
+    }
+}
+
+/// Asks the kernel on a thread of its own: whoever else changes rules is waited
+/// for within the call.
+async fn aside<T: Send + 'static>(
+    ask: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    let answer = tokio::task::spawn_blocking(ask).await;
+    answer
+        .map_err(io::Error::other)
+        .flatten()
+        .map_err(Error::Netlink)
 }
 
 fn refused(complaint: &[u8]) -> Error {

@@ -1,11 +1,14 @@
 //! The fixed part of the table: sets, maps and the rules that look them up.
 
 use crate::elements::{MASQUERADE, Picker, Set};
+use crate::fields::{Data, Field, type_names};
 use ipnetwork::Ipv4Network;
 use std::fmt::Write;
 
 /// Name of the table (family `ip`).
 pub const TABLE: &str = "hardway-proxy";
+/// Name of the map that remembers where clients went, which the rules fill.
+pub const AFFINITY: &str = "affinity";
 
 /// What the rules need to know of the cluster.
 #[derive(Clone, Copy, Debug)]
@@ -19,31 +22,18 @@ const BY_PORT: &str = "meta l4proto . th dport";
 /// What a client is known by, and through which address it came.
 const CLIENT: &str = "ip saddr . ip daddr . meta l4proto . th dport";
 
-fn declaration(set: Set) -> (&'static str, &'static str) {
-    match set {
-        Set::ClusterIps => ("set", "ipv4_addr"),
-        Set::Hairpin => ("set", "ipv4_addr . ipv4_addr"),
-        Set::Services | Set::ServicesInside | Set::NoEndpoints => {
-            ("map", "ipv4_addr . inet_proto . inet_service : verdict")
-        }
-        Set::NodePorts | Set::NodePortsInside | Set::NodePortsNoEndpoints => {
-            ("map", "inet_proto . inet_service : verdict")
-        }
-        Set::Endpoints => (
-            "map",
-            "ipv4_addr . inet_proto . inet_service . mark : ipv4_addr . inet_service",
-        ),
-        Set::NodePortEndpoints => (
-            "map",
-            "inet_proto . inet_service . mark : ipv4_addr . inet_service",
-        ),
-        Set::Slots => ("map", "ipv4_addr . inet_proto . inet_service . mark : mark"),
-        Set::NodePortSlots => ("map", "inet_proto . inet_service . mark : mark"),
-        Set::Guarded => ("set", "ipv4_addr . inet_proto . inet_service"),
-        Set::Sources => (
-            "set",
-            "ipv4_addr . inet_proto . inet_service . ipv4_addr; flags interval",
-        ),
+/// What a set or map is declared as: its kind and its type.
+fn declaration(set: Set) -> (&'static str, String) {
+    let key = type_names(set.key());
+    // Of keys with ranges in them the kernel has to know before.
+    let flags = match set.key().contains(&Field::Range) {
+        true => "; flags interval",
+        false => "",
+    };
+    match set.data() {
+        Data::None => ("set", format!("{key}{flags}")),
+        Data::Verdict => ("map", format!("{key} : verdict{flags}")),
+        Data::Fields(fields) => ("map", format!("{key} : {}{flags}", type_names(fields))),
     }
 }
 
@@ -81,7 +71,7 @@ pub fn base(layout: &Layout) -> String {
     let body = format!(
         r"
 table ip {TABLE} {{
-  map affinity {{
+  map {AFFINITY} {{
     type ipv4_addr . ipv4_addr . inet_proto . inet_service : mark
     size 65536
     flags dynamic,timeout
@@ -173,11 +163,11 @@ pub fn picker(picker: &Picker) -> String {
         None => rules.push(format!("{draw} {go}")),
         Some(seconds) => {
             let remember =
-                format!("update @affinity {{ {CLIENT} timeout {seconds}s : meta mark }}");
+                format!("update @{AFFINITY} {{ {CLIENT} timeout {seconds}s : meta mark }}");
             // A client that was here before goes where it went, if that still
             // exists (else the lookup fails and the next rule draws anew).
             rules.push(format!(
-                "meta mark set {CLIENT} map @affinity {remember} {go}"
+                "meta mark set {CLIENT} map @{AFFINITY} {remember} {go}"
             ));
             rules.push(draw);
             rules.push(format!(

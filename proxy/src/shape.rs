@@ -122,7 +122,7 @@ impl Shape {
     }
 
     /// Of what `nft --json list table` shows.
-    pub fn of_listing(json: &[u8], counted: bool) -> Result<Self, serde_json::Error> {
+    pub fn of_listing(json: &[u8]) -> Result<Self, serde_json::Error> {
         let listing: Value = serde_json::from_slice(json)?;
         let mut shape = Self::default();
         let mut elements = BTreeMap::new();
@@ -149,14 +149,8 @@ impl Shape {
                 _ => {}
             }
         }
-        shape.elements = counted.then_some(elements);
+        shape.elements = Some(elements);
         Ok(shape)
-    }
-
-    /// How many elements there are.
-    pub fn size(&self) -> usize {
-        let elements = self.elements.iter().flat_map(BTreeMap::values);
-        elements.map(|content| content.count).sum()
     }
 
     /// What this, the table as it is, lacks or has otherwise than it should;
@@ -204,14 +198,14 @@ mod tests {
     }
 
     fn found(text: &str) -> Shape {
-        Shape::of_listing(text.as_bytes(), true).unwrap()
+        Shape::of_listing(text.as_bytes()).unwrap()
     }
 
     #[test]
     fn commands_and_listings_are_counted_alike() {
         let wanted = wanted();
         assert_eq!((wanted.rules["refuse"], wanted.rules["pick-2"]), (1, 1));
-        assert_eq!(wanted.size(), 2);
+        assert_eq!(wanted.elements.as_ref().unwrap()["services"].count, 2);
         let there = r#"{"nftables": [{"metainfo": {}},
             {"table": {"name": "hardway-proxy"}},
             {"chain": {"table": "hardway-proxy", "name": "refuse"}},
@@ -251,8 +245,11 @@ mod tests {
             found(&emptied).deviation(&wanted).unwrap(),
             "services has 1 elements instead of 2"
         );
-        let terse = Shape::of_listing(emptied.as_bytes(), false).unwrap();
-        assert_eq!(terse.deviation(&wanted), None);
+        let uncounted = Shape {
+            elements: None,
+            ..found(&emptied)
+        };
+        assert_eq!(uncounted.deviation(&wanted), None);
         assert_eq!(
             found(r#"{"nftables": []}"#).deviation(&wanted).unwrap(),
             "chain pick-2 is gone"

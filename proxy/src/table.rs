@@ -4,6 +4,7 @@
 
 use crate::conntrack::{self, Conntrack, Stale};
 use crate::desired::{Change, Desired};
+use crate::netlink::batch::Batch;
 use crate::nft::{Error, Nft};
 use crate::ruleset::Layout;
 use crate::shape::Shape;
@@ -20,6 +21,9 @@ pub struct Table<N, C> {
     conntrack: C,
     /// The next transaction has to say it all.
     rebuild: bool,
+    /// The kernel's generation of rules with which the table was as it should
+    /// be: while it is the last, nobody has changed any rules.
+    known: Option<u32>,
     /// Connections that are to be forgotten once the table no longer leads
     /// where they do.
     owed: BTreeSet<Stale>,
@@ -33,6 +37,7 @@ impl<N: Nft, C: Conntrack> Table<N, C> {
             nft,
             conntrack,
             rebuild: true,
+            known: None,
             owed: BTreeSet::new(),
         }
     }
@@ -48,16 +53,32 @@ impl<N: Nft, C: Conntrack> Table<N, C> {
     pub async fn apply(&mut self, change: &Change, desired: &Desired) -> Result<(), Error> {
         self.owed.extend(conntrack::stale(change.gone.iter()));
         if self.rebuild || !change.is_empty() {
-            let commands = match self.rebuild {
-                true => desired.rebuild(&self.layout),
-                false => change.commands(),
-            };
-            // Refused, or not known to have been taken: all is said again.
-            self.rebuild = true;
-            self.nft.apply(&commands).await?;
-            self.rebuild = false;
+            self.transact(change, desired).await?;
         }
         self.settle().await;
+        Ok(())
+    }
+
+    async fn transact(&mut self, change: &Change, desired: &Desired) -> Result<(), Error> {
+        let before = self.nft.generation().ok();
+        // Refused, or not known to have been taken: all is said again.
+        let rebuild = std::mem::replace(&mut self.rebuild, true);
+        let was_known = self.known.take();
+        if rebuild {
+            self.nft.load(&desired.rebuild(&self.layout)).await?;
+        } else if let Some(batch) = Batch::of(change) {
+            self.nft.send(batch).await?;
+        } else {
+            self.nft.load(&change.commands()).await?;
+        }
+        self.rebuild = false;
+        if let Some(before) = before
+            && (rebuild || was_known == Some(before))
+        {
+            // With one more, it was this transaction alone.
+            let after = self.nft.generation().ok();
+            self.known = after.filter(|after| *after == following(before));
+        }
         Ok(())
     }
 
@@ -78,17 +99,32 @@ impl<N: Nft, C: Conntrack> Table<N, C> {
         if self.rebuild {
             return Ok(());
         }
-        let wanted = Shape::of_commands(&desired.rebuild(&self.layout));
-        let found = self.nft.shape(wanted.size() <= COUNTED).await?;
+        let generation = self.nft.generation()?;
+        if self.known == Some(generation) {
+            self.settle().await;
+            return Ok(());
+        }
+        let counted = desired.size() <= COUNTED;
+        let wanted = Shape::of_commands(&match counted {
+            true => desired.rebuild(&self.layout),
+            false => desired.frame(&self.layout),
+        });
+        let found = self.nft.shape(counted).await?;
         if let Some(deviation) = found.deviation(&wanted) {
             tracing::warn!(deviation, "somebody changed the table; it is made anew");
             self.rebuild = true;
             self.owed.extend(conntrack::all(desired.elements()));
             return Ok(());
         }
+        self.known = Some(generation);
         self.settle().await;
         Ok(())
     }
+}
+
+/// The generation after another; none is 0.
+fn following(generation: u32) -> u32 {
+    generation.wrapping_add(1).max(1)
 }
 
 #[cfg(test)]
@@ -107,17 +143,21 @@ mod tests {
     struct State {
         refuses: bool,
         taken: Vec<String>,
+        batches: Vec<Batch>,
+        generation: u32,
         shape: Shape,
+        looked_at: usize,
         keeps: bool,
         forgotten: Vec<Stale>,
     }
 
     impl Nft for Kernel {
-        async fn apply(&self, commands: &str) -> Result<(), Error> {
+        async fn load(&self, commands: &str) -> Result<(), Error> {
             let mut state = self.0.lock();
             if state.refuses {
                 return Err(Error::Refused("busy".into()));
             }
+            state.generation += 1;
             state.taken.push(commands.to_owned());
             if commands.contains("delete table") {
                 state.shape = Shape::of_commands(commands);
@@ -125,8 +165,24 @@ mod tests {
             Ok(())
         }
 
+        async fn send(&self, batch: Batch) -> Result<(), Error> {
+            let mut state = self.0.lock();
+            if state.refuses {
+                return Err(Error::Change("busy".into()));
+            }
+            state.generation += 1;
+            state.batches.push(batch);
+            Ok(())
+        }
+
         async fn shape(&self, _: bool) -> Result<Shape, Error> {
-            Ok(self.0.lock().shape.clone())
+            let mut state = self.0.lock();
+            state.looked_at += 1;
+            Ok(state.shape.clone())
+        }
+
+        fn generation(&self) -> Result<u32, Error> {
+            Ok(self.0.lock().generation)
         }
     }
 
@@ -210,7 +266,12 @@ mod tests {
         table.apply(&Change::default(), &desired).await.unwrap();
         table.check(&desired).await.unwrap();
         assert!(!table.is_behind(), "nobody did anything");
-        kernel.0.lock().shape = Shape::default();
+        assert_eq!(kernel.0.lock().looked_at, 0);
+        {
+            let mut state = kernel.0.lock();
+            state.shape = Shape::default();
+            state.generation += 1;
+        }
         table.check(&desired).await.unwrap();
         assert!(table.is_behind());
         table.apply(&Change::default(), &desired).await.unwrap();
@@ -222,5 +283,56 @@ mod tests {
             (stale.address.as_deref(), &stale.endpoint),
             (Some("10.96.0.10"), &None)
         );
+    }
+
+    #[tokio::test]
+    async fn small_changes_go_over_netlink_and_what_it_has_no_form_for_through_nft() {
+        let (kernel, mut table, mut desired) = setup();
+        table.apply(&Change::default(), &desired).await.unwrap();
+        let mut change = Change::default();
+        let web = [(Set::Services, "10.96.0.11 . tcp . 80", "goto pick-1")];
+        desired.replace(&ObjectKey::new("d", "web"), elements(&web), &mut change);
+        table.apply(&change, &desired).await.unwrap();
+        assert_eq!(kernel.0.lock().batches, [Batch::of(&change).unwrap()]);
+        let mut change = Change::default();
+        let odd = [(Set::Services, "fd00::1 . tcp . 80", "goto pick-1")];
+        desired.replace(&ObjectKey::new("d", "odd"), elements(&odd), &mut change);
+        table.apply(&change, &desired).await.unwrap();
+        assert_eq!(kernel.0.lock().taken[1], change.commands());
+        table.check(&desired).await.unwrap();
+        assert_eq!(kernel.0.lock().looked_at, 0, "all of it was ours");
+    }
+
+    #[tokio::test]
+    async fn after_a_refused_change_the_table_is_made_anew() {
+        let (kernel, mut table, mut desired) = setup();
+        table.apply(&Change::default(), &desired).await.unwrap();
+        let mut change = Change::default();
+        let web = [(Set::Services, "10.96.0.11 . tcp . 80", "goto pick-1")];
+        desired.replace(&ObjectKey::new("d", "web"), elements(&web), &mut change);
+        kernel.0.lock().refuses = true;
+        assert!(table.apply(&change, &desired).await.is_err());
+        kernel.0.lock().refuses = false;
+        table.apply(&Change::default(), &desired).await.unwrap();
+        let state = kernel.0.lock();
+        assert!(state.batches.is_empty());
+        assert!(state.taken[1].starts_with("add table"));
+        assert!(state.taken[1].contains("10.96.0.11 . tcp . 80 : goto pick-1"));
+    }
+
+    #[tokio::test]
+    async fn what_others_do_between_is_looked_at_once() {
+        let (kernel, mut table, mut desired) = setup();
+        table.apply(&Change::default(), &desired).await.unwrap();
+        // Another table's rules were loaded, and then one of ours changed.
+        kernel.0.lock().generation += 1;
+        let mut change = Change::default();
+        let web = [(Set::NoEndpoints, "10.96.0.11 . tcp . 80", "drop")];
+        desired.replace(&ObjectKey::new("d", "web"), elements(&web), &mut change);
+        table.apply(&change, &desired).await.unwrap();
+        kernel.0.lock().shape = Shape::of_commands(&desired.rebuild(&table.layout));
+        table.check(&desired).await.unwrap();
+        table.check(&desired).await.unwrap();
+        assert_eq!(kernel.0.lock().looked_at, 1);
     }
 }

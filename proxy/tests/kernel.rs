@@ -3,11 +3,14 @@
 
 use hardway_proto::meta::ObjectKey;
 use hardway_proxy::desired::{Change, Desired};
-use hardway_proxy::elements::of_service;
+use hardway_proxy::elements::{Set, of_service};
+use hardway_proxy::netlink::batch::Batch;
+use hardway_proxy::nft::{Kernel, Nft};
 use hardway_proxy::ruleset::Layout;
 use hardway_proxy::service::{Endpoint, Port, Protocol};
 use hardway_proxy::shape::Shape;
-use std::io::Write;
+use nix::sched::{CloneFlags, unshare};
+use serde_json::Value;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
@@ -44,35 +47,17 @@ fn service(number: u8, endpoints: u8, affinity: Option<u32>, external_local: boo
 /// Runs the texts one after the other in one fresh network namespace; returns
 /// the resulting ruleset.
 fn load(texts: &[String]) -> String {
-    let mut script = String::new();
-    for (at, _) in texts.iter().enumerate() {
-        script.push_str(&format!("nft -f \"$DIR/{at}\" || exit 1\n"));
-    }
-    script.push_str("nft list ruleset\n");
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    for (at, text) in texts.iter().enumerate() {
-        let mut file = std::fs::File::create(dir.path().join(at.to_string())).expect("a file");
-        file.write_all(text.as_bytes()).expect("written");
-    }
-    let output = Command::new("unshare")
-        .args(["--net", "sh", "-c", &script])
-        .env("DIR", dir.path())
-        .stdin(Stdio::null())
-        .output()
-        .expect("unshare runs");
-    assert!(
-        output.status.success(),
-        "refused: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).expect("text")
+    in_namespace(async || {
+        for text in texts {
+            Kernel.load(text).await.expect("loaded");
+        }
+        sh("nft list ruleset")
+    })
 }
 
 #[test]
 fn every_kind_of_service_loads_and_changes() {
-    let layout = Layout {
-        cluster_cidr: "10.244.0.0/16".parse().expect("a range"),
-    };
+    let layout = layout();
     let mut desired = Desired::default();
     let services = [
         service(1, 3, None, false),
@@ -102,28 +87,43 @@ fn every_kind_of_service_loads_and_changes() {
     assert!(incremental.contains("10.244.0.8 . 3000"));
 }
 
-/// Runs a script in a network namespace of its own, with these commands in the
-/// file $TABLE; returns what it printed.
-fn in_namespace(commands: &str, script: &str) -> Vec<u8> {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let table = dir.path().join("table");
-    std::fs::write(&table, commands).expect("written");
-    let output = Command::new("unshare")
-        .args(["--net", "sh", "-ec", script])
-        .env("TABLE", &table)
-        .stdin(Stdio::null())
-        .output()
-        .expect("unshare runs");
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "refused: {complaint}");
-    output.stdout
+/// Does something in a network namespace of its own, which goes with its thread.
+fn in_namespace<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> T {
+    let run = || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a namespace, which takes root");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(work())
+    };
+    std::thread::scope(|scope| scope.spawn(run).join().expect("no panic"))
 }
 
-#[test]
-fn what_others_do_to_the_table_shows() {
-    let layout = Layout {
+/// Runs a script in the namespace of the calling thread.
+fn sh(script: &str) -> String {
+    let output = Command::new("sh")
+        .args(["-ec", script])
+        .stdin(Stdio::null())
+        .output()
+        .expect("sh runs");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {complaint}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn layout() -> Layout {
+    Layout {
         cluster_cidr: "10.244.0.0/16".parse().expect("a range"),
-    };
+    }
+}
+
+fn key(number: u8) -> ObjectKey {
+    ObjectKey::new("default", number.to_string())
+}
+
+/// Services of every kind.
+fn every_kind() -> Desired {
     let mut desired = Desired::default();
     for (at, endpoints, affinity, local) in [
         (1, 3, None, false),
@@ -132,29 +132,36 @@ fn what_others_do_to_the_table_shows() {
         (4, 0, None, false),
         (5, 2, Some(10), true),
     ] {
-        let key = ObjectKey::new("default", at.to_string());
         let elements = of_service(&[service(at, endpoints, affinity, local)]);
-        desired.replace(&key, elements, &mut Change::default());
+        desired.replace(&key(at), elements, &mut Change::default());
     }
-    let commands = desired.rebuild(&layout);
+    desired
+}
+
+#[test]
+fn what_others_do_to_the_table_shows() {
+    let commands = every_kind().rebuild(&layout());
     let wanted = Shape::of_commands(&commands);
     let after = |change: &str, counted: bool| {
-        let terse = if counted { "" } else { "--terse" };
-        let list = format!("nft --json {terse} list table ip hardway-proxy");
-        let script = format!("nft -f $TABLE; {change}\n{list}");
-        let listing = in_namespace(&commands, &script);
-        Shape::of_listing(&listing, counted)
-            .expect("a listing")
-            .deviation(&wanted)
+        let shape = in_namespace(async || {
+            Kernel.load(&commands).await.expect("loaded");
+            sh(change);
+            Kernel.shape(counted).await.expect("a listing")
+        });
+        shape.deviation(&wanted)
     };
     for counted in [true, false] {
         assert_eq!(after("", counted), None, "nobody did anything");
+        let gone = after("nft delete table ip hardway-proxy", counted);
+        assert!(gone.expect("noticed").ends_with(" is gone"));
         assert!(after("nft flush table ip hardway-proxy", counted).is_some());
         let flushed = after("nft flush chain ip hardway-proxy dispatch", counted);
         assert_eq!(
             flushed.as_deref(),
             Some("chain dispatch has 0 rules instead of 4")
         );
+        let others = "nft 'add table ip other; add chain ip other x; add rule ip other x drop'";
+        assert_eq!(after(others, counted), None, "another table");
     }
     let emptied = after("nft flush map ip hardway-proxy services", true).expect("noticed");
     assert!(
@@ -174,6 +181,125 @@ fn what_others_do_to_the_table_shows() {
     );
     let gone = Shape::default();
     assert!(gone.deviation(&wanted).is_some());
+}
+
+#[test]
+fn a_batch_does_what_nft_does_with_the_same_change() {
+    let mut desired = every_kind();
+    let before = desired.rebuild(&layout());
+    // More, fewer and none at all; other kinds; one that is new, and one that goes.
+    for (number, endpoints, affinity, local) in [
+        (1, 7, None, false),
+        (2, 1, Some(60), false),
+        (3, 4, Some(300), true),
+        (4, 1, None, true),
+        (5, 0, None, false),
+        (6, 6, Some(5), true),
+    ] {
+        let mut change = Change::default();
+        let elements = of_service(&[service(number, endpoints, affinity, local)]);
+        desired.replace(&key(number), elements, &mut change);
+        both_ways(&before, &desired, &change, number);
+        // Each of them from the start, so that none hides another's fault.
+        desired = every_kind();
+    }
+    let mut change = Change::default();
+    desired.replace(&key(2), of_service(&[]), &mut change);
+    both_ways(&before, &desired, &change, 2);
+}
+
+/// Applies a change as a batch and through nft, each to a table as it was before.
+fn both_ways(before: &str, after: &Desired, change: &Change, number: u8) {
+    assert!(!change.is_empty());
+    let listed = || {
+        let listing = sh("nft --json list table ip hardway-proxy");
+        ordered(serde_json::from_str(&listing).expect("JSON"))
+    };
+    let (batched, once_more) = in_namespace(async || {
+        Kernel.load(before).await.expect("loaded");
+        let generation = Kernel.generation().expect("a generation");
+        let batch = Batch::of(change).expect("a change that has a form");
+        Kernel.send(batch).await.expect("taken");
+        assert_eq!(Kernel.generation().expect("a generation"), generation + 1);
+        let shape = Kernel.shape(true).await.expect("a listing");
+        let wanted = Shape::of_commands(&after.rebuild(&layout()));
+        (listed(), shape.deviation(&wanted))
+    });
+    assert_eq!(once_more, None, "service {number}");
+    let through_nft = in_namespace(async || {
+        Kernel.load(before).await.expect("loaded");
+        Kernel.load(&change.commands()).await.expect("loaded");
+        listed()
+    });
+    assert_eq!(batched, through_nft, "service {number}");
+}
+
+/// A listing with what comes in no order in one, and without what is counted up.
+fn ordered(listing: Value) -> Value {
+    let all = |list: Vec<Value>| list.into_iter().map(ordered).collect::<Vec<_>>();
+    match listing {
+        Value::Object(object) => {
+            let entries = object.into_iter().filter(|(key, _)| key != "handle");
+            let entries = entries.map(|(key, value)| match value {
+                Value::Array(list) if key == "nftables" || key == "elem" => {
+                    let mut list = all(list);
+                    // Of rules the order counts; they stay as they are in their chain.
+                    list.sort_by_key(|entry| match entry.get("rule") {
+                        Some(rule) => format!("rule of {}", rule["chain"]),
+                        None => entry.to_string(),
+                    });
+                    (key, Value::Array(list))
+                }
+                other => (key, ordered(other)),
+            });
+            Value::Object(entries.collect())
+        }
+        Value::Array(list) => Value::Array(all(list)),
+        other => other,
+    }
+}
+
+#[test]
+fn of_a_batch_all_is_taken_or_nothing_and_the_complaint_says_what_of_it() {
+    let entry = |set, key: &str, data: &str| ((set, key.to_owned()), data.to_owned());
+    let new = entry(Set::ClusterIps, "10.96.0.99", "");
+    let refused = |change: Change| {
+        in_namespace(async || {
+            Kernel
+                .load(&every_kind().rebuild(&layout()))
+                .await
+                .expect("loaded");
+            let generation = Kernel.generation().expect("a generation");
+            let batch = Batch::of(&change).expect("a change that has a form");
+            let error = Kernel.send(batch).await.expect_err("refused");
+            assert_eq!(Kernel.generation().expect("a generation"), generation);
+            let listing = sh("nft list set ip hardway-proxy cluster-ips");
+            assert!(!listing.contains("10.96.0.99"), "{listing}");
+            error.to_string()
+        })
+    };
+    let error = refused(Change {
+        gone: [entry(Set::Services, "10.96.0.77 . tcp . 1", "drop")].into(),
+        added: [new.clone()].into(),
+        ..Change::default()
+    });
+    assert_eq!(
+        error,
+        "the kernel refused a change of the rules: delete elements of services: \
+         No such file or directory (os error 2)"
+    );
+    let error = refused(Change {
+        added: [
+            new,
+            entry(Set::Services, "10.96.0.77 . tcp . 1", "goto nowhere"),
+        ]
+        .into(),
+        ..Change::default()
+    });
+    assert!(
+        error.contains("add elements to services: No such file"),
+        "{error}"
+    );
 }
 
 /// Elements and chains come in the order in which they were added.

@@ -1,17 +1,21 @@
-//! What ten thousand Services cost. Measures rather than tests, so it runs
-//! only when asked for:
+//! What tens of thousands of Services cost. Measures rather than tests, so it
+//! runs only when asked for:
 //! `cargo test --release -p hardway-proxy --test scale -- --ignored --nocapture`
 
 use hardway_proto::meta::ObjectKey;
+use hardway_proxy::conntrack::{Conntrack, Stale};
 use hardway_proxy::desired::{Change, Desired};
 use hardway_proxy::elements::of_service;
+use hardway_proxy::nft::{Kernel, Nft};
 use hardway_proxy::ruleset::Layout;
 use hardway_proxy::service::{Endpoint, Port, Protocol};
+use hardway_proxy::table::Table;
+use nix::sched::{CloneFlags, unshare};
 use std::net::Ipv4Addr;
-use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-const SERVICES: u32 = 10_000;
+/// Single changes of each kind.
+const CHANGES: u32 = 21;
 
 fn service(number: u32, endpoints: u8) -> Port {
     let endpoints: Vec<Endpoint> = (0..endpoints)
@@ -41,46 +45,85 @@ fn service(number: u32, endpoints: u8) -> Port {
     }
 }
 
-#[test]
-#[ignore = "a measurement"]
-fn ten_thousand_services() {
+/// Nothing here is UDP.
+struct NoConntrack;
+
+impl Conntrack for NoConntrack {
+    async fn forget(&self, _: &Stale) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// What a Service with fewer endpoints, or all again, changes.
+fn change(desired: &mut Desired, number: u32, endpoints: u8) -> Change {
+    let mut change = Change::default();
+    let key = ObjectKey::new("default", number.to_string());
+    let elements = of_service(&[service(number, endpoints)]);
+    desired.replace(&key, elements, &mut change);
+    change
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// Builds a table of so many Services in a network namespace of its own, and
+/// changes one of them again and again.
+async fn measure(services: u32) {
     let layout = Layout {
         cluster_cidr: "10.244.0.0/16".parse().expect("a range"),
     };
     let started = Instant::now();
     let mut desired = Desired::default();
-    for number in 0..SERVICES {
-        let key = ObjectKey::new("default", number.to_string());
-        desired.replace(
-            &key,
-            of_service(&[service(number, 5)]),
-            &mut Change::default(),
+    for number in 0..services {
+        change(&mut desired, number, 5);
+    }
+    println!("{services} Services read: {:?}", started.elapsed());
+    let started = Instant::now();
+    let text = desired.rebuild(&layout);
+    println!("  all as text: {:?}", started.elapsed());
+    drop(text);
+    let mut table = Table::new(layout, Kernel, NoConntrack);
+    let started = Instant::now();
+    let built = table.apply(&Change::default(), &desired).await;
+    built.expect("built");
+    println!("  full build, text included: {:?}", started.elapsed());
+
+    let (mut over_netlink, mut through_nft) = (Vec::new(), Vec::new());
+    for turn in 0..CHANGES {
+        let number = services / 2 + turn;
+        let started = Instant::now();
+        let less = change(&mut desired, number, 4);
+        table.apply(&less, &desired).await.expect("changed");
+        over_netlink.push(started.elapsed());
+        let started = Instant::now();
+        let again = change(&mut desired, number, 5);
+        Kernel.load(&again.commands()).await.expect("changed");
+        through_nft.push(started.elapsed());
+    }
+    println!("  one endpoint less: {:?}", median(over_netlink));
+    println!("  one more, through nft: {:?}", median(through_nft));
+    for what in ["somebody changed rules", "nobody did"] {
+        let started = Instant::now();
+        table.check(&desired).await.expect("looked at");
+        println!(
+            "  looking whether all is there, {what}: {:?}",
+            started.elapsed()
         );
     }
-    let full = desired.rebuild(&layout);
-    println!("{SERVICES} services as text: {:?}", started.elapsed());
-    let started = Instant::now();
-    let mut change = Change::default();
-    let key = ObjectKey::new("default", "5000");
-    desired.replace(&key, of_service(&[service(5000, 4)]), &mut change);
-    let one = change.commands();
-    println!("one endpoint less as text: {:?}", started.elapsed());
+    assert!(!table.is_behind());
+}
 
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    std::fs::write(dir.path().join("full"), full).expect("written");
-    std::fs::write(dir.path().join("one"), one).expect("written");
-    let script = "T0=$(date +%s%N); nft -f full || exit 1; T1=$(date +%s%N); nft -f one || exit 1; \
-                  T2=$(date +%s%N); echo full build: $(((T1-T0)/1000000)) ms; \
-                  echo one change: $(((T2-T1)/1000000)) ms";
-    let output = Command::new("unshare")
-        .args(["--net", "sh", "-c", script])
-        .current_dir(dir.path())
-        .output()
-        .expect("unshare runs");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    print!("{}", String::from_utf8_lossy(&output.stdout));
+#[test]
+#[ignore = "a measurement"]
+fn many_services() {
+    unshare(CloneFlags::CLONE_NEWNET).expect("a namespace, which takes root");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    for services in [10_000, 44_000] {
+        runtime.block_on(measure(services));
+    }
 }

@@ -16,6 +16,7 @@ const GUARDED: &[(&str, &[&str])] = &[
         "netlink-packet-route",
         &["hardway-flannel-lite", "hardway-proxy"],
     ),
+    ("netlink-sys", &["hardway-flannel-lite", "hardway-proxy"]),
 ];
 
 /// Dependencies by package, those of tests left out.
