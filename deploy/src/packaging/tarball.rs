@@ -4,13 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
 use super::deb::{Build, SCRIPTS};
 use super::tree::File;
 use super::{Package, Sources};
-use crate::failure::{OrFail, Result};
+use crate::failure::Result;
 use crate::shell;
 
 /// Builds it; its one folder is named like the tarball.
@@ -38,17 +35,25 @@ pub fn build(sources: &Sources, build: &Build, work: &Path, out: &Path) -> Resul
 
     shell::make_directory(out)?;
     let path = out.join(format!("{name}.tar.gz"));
-    let what = || format!("write {}", path.display());
-    let file = fs::File::create(&path).or_fail(what)?;
-    let level = match build.is_hasty {
-        true => Compression::fast(),
-        false => Compression::default(),
+    let compression = match build.is_hasty {
+        true => "gzip -1",
+        false => "gzip",
     };
-    let mut archive = tar::Builder::new(GzEncoder::new(file, level));
-    // Files of root, of no time.
-    archive.mode(tar::HeaderMode::Deterministic);
-    archive.append_dir_all(&name, &root).or_fail(what)?;
-    let writer = archive.into_inner().or_fail(what)?;
-    writer.finish().or_fail(what)?;
+    // Files of root, in an order and of a time that don't depend on who builds when.
+    shell::run(
+        "tar",
+        &[
+            "--create",
+            &format!("--file={}", path.display()),
+            &format!("--use-compress-program={compression}"),
+            &format!("--directory={}", work.display()),
+            "--sort=name",
+            "--mtime=2000-01-01T00:00:00Z",
+            "--owner=root:0",
+            "--group=root:0",
+            "--numeric-owner",
+            &name,
+        ],
+    )?;
     Ok(path)
 }

@@ -185,11 +185,19 @@ fn a_tarball_installs_the_same_files() {
     let path = tarball::build(&sources, &a_build(), folder.path(), folder.path()).unwrap();
     let file = fs::File::open(path).unwrap();
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
-    let paths: BTreeSet<String> = archive
-        .entries()
-        .unwrap()
-        .map(|entry| entry.unwrap().path().unwrap().display().to_string())
-        .collect();
+    let mut paths = BTreeSet::new();
+    for entry in archive.entries().unwrap() {
+        let entry = entry.unwrap();
+        let path = entry.path().unwrap().display().to_string();
+        let header = entry.header();
+        assert_eq!(header.uid().unwrap(), 0, "{path}");
+        let is_program = path.contains("/usr/bin/") && header.entry_type().is_file();
+        assert!(
+            !is_program || header.mode().unwrap() & 0o777 == 0o755,
+            "{path}"
+        );
+        paths.insert(path);
+    }
     let root = "hardway-1.2.3-amd64";
     for package in Package::ALL {
         for file in package.files(&sources).unwrap() {
