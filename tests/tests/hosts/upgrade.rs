@@ -57,7 +57,8 @@ fn order_is_kept(cluster: &Cluster) {
         let folder = newer();
         let script = format!(
             "cd '{}' && for deb in hardway-*.deb; do
-                 dpkg-deb --raw-extract $deb content && sed -E -i '{what}' content/DEBIAN/control &&
+                 dpkg-deb --raw-extract $deb content && rm $deb &&
+                 sed -E -i '{what}' content/DEBIAN/control &&
                  dpkg-deb --root-owner-group -Znone --build content . >/dev/null 2>&1 && rm -r content
              done",
             folder.path().display()
