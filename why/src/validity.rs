@@ -1,4 +1,4 @@
-//! When certificates start and end.
+//! When certificates start and end, and whose they are.
 
 use jiff::Timestamp;
 use x509_parser::certificate::X509Certificate;
@@ -20,6 +20,32 @@ fn times(certificate: &X509Certificate<'_>) -> Option<(Timestamp, Timestamp)> {
 pub(crate) fn of_pem(pem: &[u8]) -> Option<(Timestamp, Timestamp)> {
     let first = Pem::iter_from_buffer(pem).next()?.ok()?;
     times(&first.parse_x509().ok()?)
+}
+
+/// A CA that is believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Authority {
+    /// The common name of its subject, or all of it where there is none.
+    pub name: String,
+    /// Since when it is good.
+    pub starts: Timestamp,
+}
+
+/// The certificates in PEM that can be read.
+pub(crate) fn authorities(pem: &[u8]) -> Vec<Authority> {
+    let read = |block: Pem| {
+        let certificate = block.parse_x509().ok()?;
+        let subject = certificate.subject();
+        let common = subject.iter_common_name().next();
+        let common = common.and_then(|name| name.as_str().ok());
+        Some(Authority {
+            name: common.map_or_else(|| subject.to_string(), str::to_owned),
+            starts: times(&certificate)?.0,
+        })
+    };
+    Pem::iter_from_buffer(pem)
+        .filter_map(|block| read(block.ok()?))
+        .collect()
 }
 
 impl Certificate {

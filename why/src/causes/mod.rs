@@ -21,6 +21,7 @@ mod probe;
 mod quota;
 mod refused;
 mod rollout;
+mod rotation;
 mod service;
 mod webhook;
 
@@ -72,6 +73,7 @@ pub static CAUSES: &[Cause] = &[
     api_service::CAUSE,
     condition::CAUSE,
     certificate::CAUSE,
+    rotation::CAUSE,
 ];
 
 /// What a cause has found.
