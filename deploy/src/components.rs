@@ -1,18 +1,21 @@
 //! Which processes run on which host, and with which flags.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::addons;
 use crate::lab::Lab;
-use crate::lab::config::CONTAINERD_SOCKET;
 use crate::lab::control::Spec;
 use crate::lab::process;
-use crate::pki::{CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA, Pki};
-use crate::plan::{API_PORT, CLUSTER_DNS, CLUSTER_DOMAIN, Host, POD_CIDR, Role, SERVICE_CIDR};
-use crate::shell;
+use crate::pki::{CLUSTER_CA, Pki};
+use crate::plan::{API_PORT, Host, Role};
 
+mod control_plane;
 pub mod kubernetes;
+mod node;
+mod parts;
+
+use parts::Parts;
 
 /// Packages of the workspace whose programs run on hosts; each has a binary of its name.
 pub const ON_HOSTS: &[&str] = &[
@@ -96,15 +99,15 @@ pub fn spec(lab: &Lab, host: &Host, name: &str) -> Spec {
 
 fn parts(lab: &Lab, host: &Host, name: &str) -> Parts {
     match name {
-        "etcd" => etcd(lab, host),
-        "registry" => registry(lab, host),
-        "apiserver" => apiserver(lab, host),
-        "controller-manager" => controller_manager(lab, host),
-        "scheduler" => scheduler(lab, host),
-        "containerd" => containerd(lab, host),
-        "kubelet" => kubelet(lab, host),
-        "proxy" => proxy(lab, host),
-        _ => flannel_lite(lab, host),
+        "etcd" => control_plane::etcd(lab, host),
+        "registry" => control_plane::registry(lab, host),
+        "apiserver" => control_plane::apiserver(lab, host),
+        "controller-manager" => control_plane::controller_manager(lab, host),
+        "scheduler" => control_plane::scheduler(lab, host),
+        "containerd" => node::containerd(lab, host),
+        "kubelet" => node::kubelet(lab, host),
+        "proxy" => node::proxy(lab, host),
+        _ => node::flannel_lite(lab, host),
     }
 }
 
@@ -122,172 +125,9 @@ pub fn health_port(name: &str) -> Option<u16> {
     })
 }
 
-/// A command line that is being put together, and the files it reads at start.
-struct Parts {
-    command: Vec<String>,
-    reads: Vec<PathBuf>,
-}
-
-impl Parts {
-    fn new(program: &Path) -> Self {
-        Self {
-            command: vec![program.display().to_string()],
-            reads: Vec::new(),
-        }
-    }
-
-    fn word(mut self, word: &str) -> Self {
-        self.command.push(word.to_owned());
-        self
-    }
-
-    fn flag(mut self, name: &str, value: impl std::fmt::Display) -> Self {
-        self.command.push(format!("--{name}={value}"));
-        self
-    }
-
-    fn path(self, name: &str, path: &Path) -> Self {
-        self.flag(name, path.display())
-    }
-
-    /// A flag with a file whose change asks for a restart. That of a certificate doesn't.
-    fn file(mut self, name: &str, path: PathBuf) -> Self {
-        self.reads.push(path.clone());
-        self.path(name, &path)
-    }
-}
-
 fn path_with_administrators() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
     format!("{path}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin")
-}
-
-/// A Debian program; where it is missing the plain name makes the start fail by name.
-fn program(name: &str) -> PathBuf {
-    shell::find_program(name).unwrap_or_else(|| PathBuf::from(name))
-}
-
-fn etcd(lab: &Lab, host: &Host) -> Parts {
-    let pki = lab.control_plane_pki(host);
-    let clients = format!("https://127.0.0.1:2379,https://{}:2379", host.address);
-    let members = lab.plan.control_planes();
-    let peers = peer_url(lab, host);
-    let of_member = |it: &Host| format!("{}={}", it.name, peer_url(lab, it));
-    let cluster: Vec<String> = members.iter().map(of_member).collect();
-    let (certificate, key, ca) = (
-        pki.certificate("etcd-server"),
-        pki.key("etcd-server"),
-        pki.certificate(ETCD_CA),
-    );
-    Parts::new(&program("etcd"))
-        .flag("name", &host.name)
-        .path("data-dir", &lab.disk(host).join("etcd"))
-        .flag("listen-client-urls", &clients)
-        .flag("advertise-client-urls", &clients)
-        .flag("listen-peer-urls", &peers)
-        .flag("initial-advertise-peer-urls", &peers)
-        .flag("initial-cluster", cluster.join(","))
-        .flag("initial-cluster-state", "new")
-        // Who comes back from a cut doesn't have the others elect anew.
-        .flag("pre-vote", true)
-        .flag("client-cert-auth", true)
-        .path("cert-file", &certificate)
-        .path("key-file", &key)
-        .file("trusted-ca-file", ca.clone())
-        .flag("peer-client-cert-auth", true)
-        .path("peer-cert-file", &certificate)
-        .path("peer-key-file", &key)
-        .file("peer-trusted-ca-file", ca)
-        .flag("quota-backend-bytes", 8_u64 << 30)
-        .flag("snapshot-count", 10_000)
-        .flag("logger", "zap")
-        .flag("log-outputs", "stderr")
-}
-
-/// Where a member hears the others. One alone needs not be reached.
-fn peer_url(lab: &Lab, host: &Host) -> String {
-    match lab.plan.control_planes {
-        1 => "https://127.0.0.1:2380".to_owned(),
-        _ => format!("https://{}:2380", host.address),
-    }
-}
-
-/// The store's members, the host's own first: the others are for when that is down.
-fn etcd_servers(lab: &Lab, host: &Host) -> String {
-    let others = lab.plan.control_planes().into_iter();
-    let others = others.filter(|other| other != host);
-    let mut all = vec!["https://127.0.0.1:2379".to_owned()];
-    all.extend(others.map(|other| format!("https://{}:2379", other.address)));
-    all.join(",")
-}
-
-fn registry(lab: &Lab, host: &Host) -> Parts {
-    let config = lab.disk(host).join("registry.yml");
-    let mut parts = Parts::new(&program("docker-registry"))
-        .word("serve")
-        .word(&config.display().to_string());
-    parts.reads.push(config);
-    parts
-}
-
-fn apiserver(lab: &Lab, host: &Host) -> Parts {
-    let pki = lab.control_plane_pki(host);
-    let folder = pki.certificate("sa").with_file_name("sa.pub");
-    Parts::new(&lab.binaries.join("hardway-apiserver"))
-        .flag("etcd-servers", etcd_servers(lab, host))
-        .path("etcd-cafile", &pki.certificate(ETCD_CA))
-        .path("etcd-certfile", &pki.certificate("apiserver-etcd-client"))
-        .path("etcd-keyfile", &pki.key("apiserver-etcd-client"))
-        .path("encryption-provider-config", &lab.encryption())
-        .flag("encryption-provider-config-automatic-reload", true)
-        .flag("bind-address", "0.0.0.0")
-        .flag("advertise-address", host.address)
-        .flag("secure-port", API_PORT)
-        .path("tls-cert-file", &pki.certificate("apiserver"))
-        .path("tls-private-key-file", &pki.key("apiserver"))
-        .path("client-ca-file", &pki.certificate(CLUSTER_CA))
-        .flag("enable-bootstrap-token-auth", true)
-        .file("service-account-key-file", folder)
-        .file("service-account-signing-key-file", pki.key("sa"))
-        .flag(
-            "service-account-issuer",
-            format!("https://kubernetes.default.svc.{CLUSTER_DOMAIN}"),
-        )
-        .flag("service-cluster-ip-range", SERVICE_CIDR)
-        .path(
-            "kubelet-client-certificate",
-            &pki.certificate("apiserver-kubelet-client"),
-        )
-        .path("kubelet-client-key", &pki.key("apiserver-kubelet-client"))
-        .path(
-            "kubelet-certificate-authority",
-            &pki.certificate(CLUSTER_CA),
-        )
-        .path(
-            "proxy-client-cert-file",
-            &pki.certificate("front-proxy-client"),
-        )
-        .path("proxy-client-key-file", &pki.key("front-proxy-client"))
-        .file(
-            "requestheader-client-ca-file",
-            pki.certificate(FRONT_PROXY_CA),
-        )
-        .flag("requestheader-allowed-names", "front-proxy-client")
-        .path("audit-log-path", &lab.disk(host).join("log/audit.log"))
-}
-
-/// What a component of the control plane is started with.
-fn of_control_plane(lab: &Lab, host: &Host, name: &str, port: u16) -> Parts {
-    let folders = (
-        lab.control_plane_pki(host),
-        lab.control_plane_kubeconfigs(host),
-    );
-    component(lab, folders, name, name, port)
-}
-
-/// What a component of a node is started with.
-fn of_node(lab: &Lab, name: &str, certificate: &str, port: u16) -> Parts {
-    component(lab, (lab.pki(), lab.kubeconfigs()), name, certificate, port)
 }
 
 /// What all components but the apiserver have in common, with the folders of their certificates
@@ -315,72 +155,13 @@ fn component(
         .path("client-ca-file", &pki.certificate(CLUSTER_CA))
 }
 
-fn scheduler(lab: &Lab, host: &Host) -> Parts {
-    of_control_plane(lab, host, "scheduler", 10259)
-}
-
-fn controller_manager(lab: &Lab, host: &Host) -> Parts {
-    let pki = lab.control_plane_pki(host);
-    of_control_plane(lab, host, "controller-manager", 10257)
-        .flag("cluster-cidr", POD_CIDR)
-        .path("root-ca-file", &pki.certificate(CLUSTER_CA))
-        .file("service-account-private-key-file", pki.key("sa"))
-        .path("cluster-signing-cert-file", &pki.certificate(CLUSTER_CA))
-        .path("cluster-signing-key-file", &pki.key(CLUSTER_CA))
-}
-
-fn containerd(lab: &Lab, host: &Host) -> Parts {
-    Parts::new(&program("containerd")).file("config", lab.disk(host).join("containerd.toml"))
-}
-
-fn kubelet(lab: &Lab, host: &Host) -> Parts {
-    let disk = lab.disk(host);
-    let certificate = format!("kubelet-{}-serving", host.name);
-    of_node(lab, "kubelet", &certificate, 10250)
-        .flag("hostname-override", &host.name)
-        .flag("node-ip", host.address)
-        .flag(
-            "container-runtime-endpoint",
-            format!("unix://{CONTAINERD_SOCKET}"),
-        )
-        .flag("root-dir", "/var/lib/kubelet")
-        .flag("cgroup-root", format!("/{}", host.cgroup))
-        .path("pod-manifest-path", &disk.join("manifests"))
-        .flag("cluster-dns", CLUSTER_DNS)
-        .flag("cluster-domain", CLUSTER_DOMAIN)
-        .file("resolv-conf", disk.join("resolv.conf"))
-        // The hosts share the machine's disk with whatever else is on it.
-        .flag(
-            "eviction-hard",
-            "memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%,imagefs.available<1%",
-        )
-        .flag("shutdown-grace-period", "30s")
-        .flag("shutdown-grace-period-critical-pods", "10s")
-}
-
-fn proxy(lab: &Lab, host: &Host) -> Parts {
-    of_node(lab, "proxy", &format!("kube-proxy-{}", host.name), 10256)
-        .flag("hostname-override", &host.name)
-        .flag("cluster-cidr", POD_CIDR)
-}
-
-fn flannel_lite(lab: &Lab, host: &Host) -> Parts {
-    of_node(
-        lab,
-        "flannel-lite",
-        &format!("flannel-lite-{}", host.name),
-        10258,
-    )
-    .flag("node-name", &host.name)
-    .flag("public-ip", host.address)
-    .flag("cluster-cidr", POD_CIDR)
-    .path("cni-conf-dir", &lab.disk(host).join("cni/net.d"))
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::plan::Plan;
+    use crate::shell;
 
     /// Flags that say who a process is.
     const IDENTITY: &[&str] = &["--kubeconfig", "--tls-cert-file", "--tls-private-key-file"];
