@@ -44,6 +44,9 @@ pub const ETCD_CA: &str = "etcd-ca";
 /// when it says who asks.
 pub const FRONT_PROXY_CA: &str = "front-proxy-ca";
 
+/// The names of all CAs.
+pub const AUTHORITY_NAMES: [&str; 3] = [CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA];
+
 /// The CAs, and what they are called in their certificates.
 const AUTHORITIES: [(&str, &str); 3] = [
     (CLUSTER_CA, "kubernetes-ca"),

@@ -12,10 +12,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hardway_deploy::backup::staged::{Journal, Staged, in_the_way};
 use hardway_deploy::backup::{self, Source};
-use hardway_deploy::commands::init;
 use hardway_deploy::etcd::Client;
-use hardway_deploy::host::Layout;
 use hardway_deploy::host::cluster::Cluster;
+use hardway_deploy::host::{Layout, control_plane};
 use hardway_deploy::pki::{self, ETCD_CA, Pki};
 use jiff::Timestamp;
 use serde_json::json;
@@ -99,7 +98,8 @@ impl Host {
         let root = tempfile::tempdir().unwrap();
         let cluster = Cluster::at([10, 88, 0, 10].into());
         let layout = Layout::new(root.path());
-        let leaves = pki::of_control_plane(&init::host(&cluster, HOST), &cluster.api_names());
+        let leaves =
+            pki::of_control_plane(&control_plane::host(&cluster, HOST), &cluster.api_names());
         layout
             .pki()
             .ensure_leaves(&leaves, SystemTime::now())

@@ -69,7 +69,7 @@ fn needed() -> impl Iterator<Item = &'static str> {
 /// Names of the certificates that are issued anew on each host.
 fn issued() -> Vec<String> {
     let cluster = Cluster::at(std::net::Ipv4Addr::UNSPECIFIED);
-    let host = crate::commands::init::host(&cluster, "any");
+    let host = crate::host::control_plane::host(&cluster, "any");
     let leaves = pki::of_control_plane(&host, &ApiNames::default());
     leaves.into_iter().map(|leaf| leaf.file).collect()
 }

@@ -15,11 +15,10 @@ use serde::{Deserialize, Serialize};
 use super::archive::Name;
 use super::data::{self, Made, Making};
 use super::{Facts, SNAPSHOT, create_private, files, read};
-use crate::commands::init;
 use crate::etcd::member;
 use crate::failure::{Failure, OrFail, Result};
 use crate::host::cluster::{self, Cluster};
-use crate::host::{Layout, departure, etcd_env};
+use crate::host::{Layout, control_plane, departure, etcd_env};
 use crate::pki::{self, Pki};
 use crate::shell;
 
@@ -155,7 +154,8 @@ impl<'a> Staged<'a> {
         now: Timestamp,
     ) -> Result<Made> {
         let pki = self.pki();
-        let leaves = pki::of_control_plane(&init::host(cluster, host), &cluster.api_names());
+        let leaves =
+            pki::of_control_plane(&control_plane::host(cluster, host), &cluster.api_names());
         pki.ensure_leaves(&leaves, now.into())?;
         let snapshot = self.folder.join(SNAPSHOT);
         let making = Making {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anstream::println;
 use jiff::Timestamp;
 
-use super::init::here;
 use crate::backup::{self, Facts, Source, folder};
 use crate::failure::{Failure, OrFail, Result};
+use crate::host::control_plane::here;
 use crate::host::{Layout, facts};
 use crate::output::table;
 use crate::{etcd, shell};

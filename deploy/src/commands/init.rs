@@ -1,10 +1,9 @@
 //! `hardway init`: makes this host the control plane of a cluster. Done again, it
 //! repairs: what is there and good stays.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anstream::println;
 use ipnetwork::Ipv4Network;
@@ -14,6 +13,7 @@ use crate::api::Api;
 use crate::etcd::{self, member};
 use crate::failure::{Failure, OrFail, Result};
 use crate::host::cluster::{self, Cluster};
+use crate::host::control_plane::{administrator, here, host, wait_ready, write_kubeconfigs};
 use crate::host::etcd_env::{self, State};
 use crate::host::facts::{self, Facts};
 use crate::host::shared_keys::secret;
@@ -21,9 +21,8 @@ use crate::host::steps::Steps;
 use crate::host::token::{self, Token};
 use crate::host::{Layout, env, kubernetes, preflight, systemd};
 use crate::packaging::Package;
-use crate::pki::{self, CLUSTER_CA, Pki};
-use crate::plan::{API_PORT, Host, Role};
-use crate::{addons, encryption, http, kubeconfig, shell};
+use crate::pki::{self, CLUSTER_CA};
+use crate::{addons, encryption, shell};
 
 /// How long the processes may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -125,24 +124,6 @@ fn ensure_token(api: &Api, now: Timestamp) -> Result<Token> {
     Ok(token)
 }
 
-/// The administrator, asking the apiserver of this host.
-pub fn administrator(layout: &Layout, cluster: &Cluster) -> Api {
-    let address = SocketAddr::from((cluster.address, API_PORT));
-    Api::new(address, layout.pki().identity(CLUSTER_CA, "admin"))
-}
-
-/// The cluster whose control plane this host is.
-///
-/// # Errors
-/// If it is none.
-pub fn here(layout: &Layout) -> Result<Cluster> {
-    let path = layout.etc().join(cluster::FILE);
-    let text = shell::read_text(&path).map_err(|failure| {
-        failure.way_out("this is done on the host of the control plane, which `hardway init` makes")
-    })?;
-    Cluster::parse(&text, &path.display().to_string())
-}
-
 /// The cluster that is asked for, if it makes sense, and agrees with the one that is there.
 fn decide(layout: &Layout, options: &Options) -> Result<Cluster> {
     let path = layout.etc().join(cluster::FILE);
@@ -206,31 +187,6 @@ fn with_flags(base: Cluster, options: &Options) -> Cluster {
             false => options.extra_sans.clone(),
         },
     }
-}
-
-/// The host of the control plane.
-pub fn host(cluster: &Cluster, name: &str) -> Host {
-    Host {
-        name: name.to_owned(),
-        role: Role::ControlPlane,
-        address: cluster.address,
-        mac: String::new(),
-        namespace: String::new(),
-        link: String::new(),
-        cgroup: String::new(),
-    }
-}
-
-/// Writes the kubeconfigs of the control plane's processes and of the administrator.
-///
-/// # Errors
-/// If a certificate can't be read, or a kubeconfig can't be written.
-pub fn write_kubeconfigs(layout: &Layout, cluster: &Cluster, host: Host) -> Result<()> {
-    // Components read them when the host runs, wherever its root is now.
-    let installed = Pki::new(&Layout::new("/".as_ref()).etc().join("pki"));
-    let (folder, hosts) = (layout.kubeconfigs(), [host]);
-    let name = &cluster.cluster_name;
-    kubeconfig::ensure(&folder, &layout.pki(), &installed, &hosts, name)
 }
 
 /// What makes a host a control plane, in order.
@@ -315,28 +271,6 @@ fn announce(layout: &Layout, cluster: &Cluster) -> Result<String> {
     }
     client.update_peer(own, &peer_url).or_fail(what)?;
     Ok(format!("now {peer_url}"))
-}
-
-/// Waits until the apiserver says it is ready, to the administrator under its address.
-///
-/// # Errors
-/// If it isn't in time, in its own words.
-pub fn wait_ready(layout: &Layout, cluster: &Cluster) -> Result<String> {
-    let address = SocketAddr::new(IpAddr::V4(cluster.address), API_PORT);
-    let identity = layout.pki().identity(CLUSTER_CA, "admin");
-    let began = Instant::now();
-    loop {
-        let why = match http::get_tls(address, "/readyz", &identity) {
-            Ok(answer) if answer.status == 200 => return Ok(String::new()),
-            Ok(answer) => String::from_utf8_lossy(&answer.body).into_owned(),
-            Err(failure) => failure.to_string(),
-        };
-        if began.elapsed() > PATIENCE {
-            return Err(Failure::new("wait for the API", why)
-                .way_out("see what it says:  journalctl --unit hardway-apiserver"));
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
 }
 
 #[cfg(test)]

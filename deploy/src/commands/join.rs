@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use anstream::println;
 use serde_json::Value;
 
-use crate::commands::init;
 use crate::failure::{Failure, OrFail, Result};
+use crate::host::control_plane::here;
 use crate::host::discovery::{self, Found};
 use crate::host::facts::{self, Facts};
 use crate::host::shared_keys::CertificateKey;
@@ -28,8 +28,6 @@ mod control_plane;
 
 /// How long the processes may take to be ready, and the node after them.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Where the kubelet keeps the certificate it got, with its key.
-const CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 /// Kubeconfigs that are written when the first certificates have come.
 const FIRST: &[&str] = &[
     "/etc/hardway/kubeconfig/kubelet.kubeconfig",
@@ -160,12 +158,12 @@ pub fn run(options: &Options) -> Result<()> {
         });
         if layout.etc().join(cluster::FILE).exists() {
             steps.add("it is known for a control plane as well", || {
-                control_plane::label(&layout, &init::here(&layout)?, &name)
+                control_plane::label(&layout, &here(&layout)?, &name)
             });
         }
         steps.add("the token goes from this host", || forget(&layout));
         steps.add("pods may go to it", || {
-            no_pressure(&node(server, &name, &identity(&layout))?)
+            no_pressure(&node(server, &name, &layout.node())?)
         });
     }
     steps.run(options.dry_run)
@@ -219,7 +217,7 @@ fn same_cluster(layout: &Layout, found: &Found, is_named: bool) -> Result<()> {
 
 /// Waits until the node is Ready, as the node itself is told by the apiserver.
 fn wait_ready(layout: &Layout, server: SocketAddr, name: &str) -> Result<String> {
-    let identity = identity(layout);
+    let identity = layout.node();
     let began = Instant::now();
     loop {
         let why = match node(server, name, &identity) {
@@ -234,15 +232,6 @@ fn wait_ready(layout: &Layout, server: SocketAddr, name: &str) -> Result<String>
                 .way_out("see what the kubelet says:  journalctl --unit hardway-kubelet"));
         }
         thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// The node, as which the kubelet asks.
-pub fn identity(layout: &Layout) -> Identity {
-    Identity {
-        ca: layout.pki().certificate(CLUSTER_CA),
-        certificate: layout.path(CERTIFICATE),
-        key: layout.path(CERTIFICATE),
     }
 }
 
@@ -339,6 +328,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::host::NODE_CERTIFICATE;
     use crate::pki::Pki;
 
     #[test]
@@ -387,12 +377,12 @@ mod tests {
     fn a_node_that_was_there_before_finds_the_apiserver_where_it_is_now() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
-        for path in FIRST.iter().chain([&CERTIFICATE]) {
+        for path in FIRST.iter().chain([&NODE_CERTIFICATE]) {
             shell::write_file(&layout.path(path), b"x", 0o600).unwrap();
         }
         forget_server(&layout).unwrap();
         assert!(!FIRST.iter().any(|path| layout.path(path).exists()));
-        assert!(layout.path(CERTIFICATE).exists());
+        assert!(layout.path(NODE_CERTIFICATE).exists());
         // The token stays for as long as it is needed.
         shell::write_file(&layout.bootstrap_kubeconfig(), b"x", 0o600).unwrap();
         assert!(forget(&layout).unwrap().contains("isn't there yet"));

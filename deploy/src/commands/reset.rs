@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use anstream::{print, println};
 
-use super::init::{administrator, here};
 use crate::backup::staged::{ASIDE, moved_aside};
 use crate::etcd;
 use crate::failure::{Failure, OrFail, Result};
+use crate::host::control_plane::{administrator, here};
 use crate::host::departure::{self, Departure};
 use crate::host::steps::Steps;
 use crate::host::{Layout, cluster, host_ports, systemd};

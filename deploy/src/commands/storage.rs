@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use anstream::println;
 use serde_json::{Value, json};
 
-use super::init::{administrator, here};
 use crate::api::Api;
 use crate::failure::{Failure, Result};
 use crate::host::Layout;
+use crate::host::control_plane::{administrator, here};
 use crate::lab::Lab;
+use crate::rotation::options::HostByHost;
 
 mod rotate_key;
 
@@ -32,7 +33,7 @@ pub enum Action {
     },
     /// Replace the key that encrypts what is stored, and store everything anew with it; typed
     /// again, also on another control plane, it goes on where it was
-    RotateKey(rotate_key::Options),
+    RotateKey(HostByHost),
 }
 
 /// Does it: in a lab, or on the host of the control plane. Whether all objects moved.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anstream::println;
 use jiff::Timestamp;
 
-use super::init::{administrator, here};
 use crate::failure::{Failure, Result};
 use crate::host::Layout;
+use crate::host::control_plane::{administrator, here};
 use crate::host::shared_keys::secret;
 use crate::host::token::{self, Token};
 use crate::pki::CLUSTER_CA;

@@ -4,7 +4,8 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -27,6 +28,9 @@ pub const CLIENT_PORT: u16 = 2379;
 pub const DATA: &str = "/var/lib/hardway/etcd";
 /// Port for other members.
 pub const PEER_PORT: u16 = 2380;
+
+/// For so long etcd may say that its members aren't connected well enough.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why etcd did not do something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -187,6 +191,25 @@ impl Client {
     pub fn remove(&self, id: u64) -> Result<(), Error> {
         let body = json!({"ID": id.to_string()});
         self.call("/v3/cluster/member/remove", &body).map(|_| ())
+    }
+
+    /// The same as soon as etcd does it: it says no while it has seen too few of its members for
+    /// five seconds.
+    ///
+    /// # Errors
+    /// In etcd's words, if it goes on to say no, or can't be asked.
+    pub fn remove_in_time(&self, id: u64) -> Result<(), Error> {
+        let began = Instant::now();
+        loop {
+            match self.remove(id) {
+                // Done by the time before, which has heard nothing of it.
+                Err(error) if error.says("member not found") => return Ok(()),
+                Err(Error::Refused(_)) if began.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(200));
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Has another member lead; asked of the one that leads.

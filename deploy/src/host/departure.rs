@@ -3,15 +3,13 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::{Layout, discovery, etcd_env};
 use crate::api::{self, Api};
 use crate::etcd::removal::{Removal, Seen, removal};
-use crate::etcd::{self, Client, Error, Member, member};
+use crate::etcd::{self, Client, Member, member};
 use crate::failure::{Failure, Result};
 use crate::plan::API_PORT;
 use crate::shell;
@@ -20,9 +18,6 @@ use crate::shell;
 const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 /// Where the apiserver keeps the URLs of etcd's members, a line each.
 const SEEN: &str = "/var/lib/hardway/apiserver/etcd-servers";
-/// For so long etcd may say that its members aren't connected well enough: it wants to have
-/// seen them for five seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What becomes of etcd's members when this host leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +68,7 @@ pub fn find(layout: &Layout, address: IpAddr, lose_majority: bool) -> Result<Dep
 
 /// Where clients find other members: where this host's apiserver has last seen them, and
 /// where they were when the host joined.
-fn others(layout: &Layout, own: IpAddr) -> Vec<SocketAddr> {
+pub fn others(layout: &Layout, own: IpAddr) -> Vec<SocketAddr> {
     let seen = fs::read_to_string(layout.path(SEEN)).unwrap_or_default();
     let mut all: Vec<SocketAddr> = seen
         .lines()
@@ -158,21 +153,10 @@ pub fn leave(layout: &Layout, id: u64, leads: bool, others: &[(u64, SocketAddr)]
         let _ = local.hand_over(*other);
     }
     let client = local.at(others.iter().map(|(_, address)| *address).collect());
-    let began = Instant::now();
-    loop {
-        match client.remove(id) {
-            Ok(()) => return Ok(()),
-            // Done by the time before, which has heard nothing of it.
-            Err(error) if error.says("member not found") => return Ok(()),
-            Err(Error::Refused(_)) if began.elapsed() < PATIENCE => {
-                thread::sleep(Duration::from_millis(200));
-            }
-            Err(error) => {
-                return Err(Failure::new("take this host's member out of etcd", error)
-                    .way_out("see  hardway etcd members  on another control plane"));
-            }
-        }
-    }
+    client.remove_in_time(id).map_err(|error| {
+        Failure::new("take this host's member out of etcd", error)
+            .way_out("see  hardway etcd members  on another control plane")
+    })
 }
 
 /// Has those who join look for the API at `server`, if they would look at an address that is

@@ -3,10 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::pki::Pki;
+use crate::http::Identity;
+use crate::pki::{CLUSTER_CA, Pki};
 
+pub mod apiserver_lease;
 pub mod clock;
 pub mod cluster;
+pub mod control_plane;
 pub mod departure;
 pub mod discovery;
 pub mod env;
@@ -19,6 +22,9 @@ pub mod shared_keys;
 pub mod steps;
 pub mod systemd;
 pub mod token;
+
+/// Where the kubelet keeps the certificate it got, with its key.
+pub const NODE_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
 /// Where things are on a host, below the root of its file system.
 #[derive(Debug, Clone)]
@@ -57,6 +63,15 @@ impl Layout {
     /// Keys and certificates.
     pub fn pki(&self) -> Pki {
         Pki::new(&self.etc().join("pki"))
+    }
+
+    /// The host's node, as which its kubelet asks.
+    pub fn node(&self) -> Identity {
+        Identity {
+            ca: self.pki().certificate(CLUSTER_CA),
+            certificate: self.path(NODE_CERTIFICATE),
+            key: self.path(NODE_CERTIFICATE),
+        }
     }
 
     /// Kubeconfigs.

@@ -16,6 +16,7 @@ use crate::encryption;
 use crate::failure::{Failure, OrFail, Result};
 use crate::shell;
 
+pub mod file;
 pub mod secret;
 
 /// The files, below /etc/hardway. In the Secret each has its name without the folder.

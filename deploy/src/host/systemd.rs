@@ -62,6 +62,17 @@ fn wait(unit: &str, began: Instant, patience: Duration) -> Result<()> {
     }
 }
 
+/// Has units start anew, and waits for none of them.
+///
+/// # Errors
+/// With what systemctl says.
+pub fn restart_later(units: &[&str]) -> Result<String> {
+    shell::run("systemctl", &["daemon-reload"])?;
+    let arguments = [["--no-block", "restart"].as_slice(), units].concat();
+    shell::run("systemctl", &arguments)?;
+    Ok(String::new())
+}
+
 /// Whether a unit runs.
 pub fn is_active(unit: &str) -> bool {
     shell::succeeds("systemctl", &["--quiet", "is-active", unit])

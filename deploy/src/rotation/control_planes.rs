@@ -7,13 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::Value;
 
 use super::missing::{Missing, missing};
-use super::observe::{Node, items};
-use crate::api::text;
+use super::observe::Node;
 use crate::etcd::removal::majority;
+use crate::host::apiserver_lease;
 use crate::plan::API_PORT;
-
-/// What the names of apiservers' Leases in kube-system begin with; their addresses follow.
-const LEASE: &str = "apiserver-";
 
 /// A host of the control plane, and by what it is known for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,9 +73,9 @@ impl ControlPlane {
             gone.push(format!("hardway etcd remove {member}"));
         }
         if self.has_lease {
-            let address = self.apiserver.ip();
+            let lease = apiserver_lease::name(self.apiserver.ip());
             gone.push(format!(
-                "kubectl delete lease --namespace kube-system {LEASE}{address}"
+                "kubectl delete lease --namespace kube-system {lease}"
             ));
         }
         if let Some(node) = &self.node {
@@ -112,11 +109,8 @@ pub fn all(
         let new = ControlPlane::at(SocketAddr::new(ip, API_PORT));
         note(all.entry(ip).or_insert(new));
     };
-    for lease in items(leases) {
-        let address = text(&lease["metadata"]["name"]).strip_prefix(LEASE);
-        if let Some(ip) = address.and_then(|address| address.parse().ok()) {
-            host(ip, &mut |found| found.has_lease = true);
-        }
+    for ip in apiserver_lease::addresses(leases) {
+        host(ip, &mut |found| found.has_lease = true);
     }
     for node in nodes.iter().filter(|node| node.is_control_plane) {
         if let Some(ip) = node.address {

@@ -18,7 +18,7 @@ use super::probe::{Caller, Seen};
 use super::steps::{Gate, Id};
 use super::window::Window;
 use crate::api::text;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::host::token;
 use crate::http;
 use crate::pki::{self, BACKDATED};
@@ -37,6 +37,22 @@ const FORMER_CLIENTS: &str = "hardway_apiserver_former_ca_last_request_timestamp
 /// When somebody last showed a token, by the key that it is signed with.
 const TOKEN_KEYS: &str = "hardway_apiserver_service_account_key_last_use_timestamp_seconds";
 const STARTED: &str = "process_start_time_seconds";
+
+/// Who keeps a gate shut, if that can be seen.
+type Looked = std::result::Result<Vec<Missing>, Unseen>;
+
+/// Why it can't be seen who keeps a gate shut.
+enum Unseen {
+    /// Since this isn't there.
+    Missing(Missing),
+    Failed(Failure),
+}
+
+impl From<Failure> for Unseen {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
 
 /// Looks whether a rotation may go on. What was found good once isn't asked again.
 pub struct Gates<'a> {
@@ -67,59 +83,83 @@ impl<'a> Gates<'a> {
         let pki = self.place.pki();
         let material = Material::new(&pki, kind);
         let now = SystemTime::now();
-        match gate {
+        let looked = match gate {
             Gate::Open => Ok(Vec::new()),
-            Gate::Believed(next) => {
-                let cluster = match self.cluster() {
-                    Ok(cluster) => cluster,
-                    Err(unseen) => return Ok(vec![unseen]),
-                };
-                let all = match kind {
-                    Kind::Ca => self.ca_is_believed(&cluster, &material, next, now),
-                    Kind::EtcdCa => self.etcd_believes(&cluster, &material, next, now),
-                    Kind::FrontProxyCa => self.front_proxy_is_published(&material, next),
-                    Kind::ServiceAccounts => Ok(self.key_is_known(&cluster, next)),
-                }?;
-                let is_way_back = material.state()?.former.as_ref() == Some(next);
-                Ok(match is_way_back && material.state()?.signs != *next {
-                    true => all.into_iter().map(on_the_way_back).collect(),
-                    false => all,
-                })
-            }
-            Gate::OnlyInUse(signs) => {
-                let cluster = match self.cluster() {
-                    Ok(cluster) => cluster,
-                    Err(unseen) => return Ok(vec![unseen]),
-                };
-                match kind {
-                    Kind::Ca => self.only_ca_in_use(&cluster, &material, signs, now),
-                    Kind::EtcdCa => self.etcd_shows(&cluster, &material, signs, now),
-                    Kind::FrontProxyCa => self.front_proxies_show(&cluster, signs),
-                    Kind::ServiceAccounts => self.only_key_in_use(&cluster, signs, now),
-                }
-            }
+            Gate::Believed(next) => self.who_believes_it_not(kind, &material, next, now),
+            Gate::OnlyInUse(signs) => self.who_uses_another(kind, &material, signs, now),
+        };
+        match looked {
+            Err(Unseen::Missing(missing)) => Ok(vec![missing]),
+            Err(Unseen::Failed(failure)) => Err(failure),
+            Ok(missing) => Ok(missing),
+        }
+    }
+
+    fn who_believes_it_not(
+        &mut self,
+        kind: Kind,
+        material: &Material<'_>,
+        next: &Id,
+        now: SystemTime,
+    ) -> Looked {
+        let cluster = self.cluster()?;
+        let all = match kind {
+            Kind::Ca => self.ca_is_believed(&cluster, material, next, now)?,
+            Kind::EtcdCa => self.etcd_believes(&cluster, material, next, now)?,
+            Kind::FrontProxyCa => self.front_proxy_is_published(material, next)?,
+            Kind::ServiceAccounts => self.key_is_known(&cluster, next),
+        };
+        let state = material.state()?;
+        let is_way_back = state.former.as_ref() == Some(next) && state.signs != *next;
+        Ok(match is_way_back {
+            true => all.into_iter().map(on_the_way_back).collect(),
+            false => all,
+        })
+    }
+
+    fn who_uses_another(
+        &mut self,
+        kind: Kind,
+        material: &Material<'_>,
+        signs: &Id,
+        now: SystemTime,
+    ) -> Looked {
+        let cluster = self.cluster()?;
+        match kind {
+            Kind::Ca => self.only_ca_in_use(&cluster, material, signs, now),
+            Kind::EtcdCa => self.etcd_shows(&cluster, material, signs, now),
+            Kind::FrontProxyCa => Ok(self.front_proxies_show(&cluster, signs)?),
+            Kind::ServiceAccounts => Ok(self.only_key_in_use(&cluster, signs, now)?),
         }
     }
 
     /// Who is in the cluster and is waited for; or that this can't be seen just now.
-    fn cluster(&self) -> std::result::Result<Cluster, Missing> {
+    fn cluster(&self) -> std::result::Result<Cluster, Unseen> {
         let found = self.place.cluster();
-        let mut cluster = found
-            .map_err(|failure| missing("the cluster", failure.to_string(), "hardway doctor"))?;
+        let mut cluster = found.map_err(|failure| {
+            Unseen::Missing(missing(
+                "the cluster",
+                failure.to_string(),
+                "hardway doctor",
+            ))
+        })?;
         let without = self.without;
         let hosts = &mut cluster.control_planes;
         hosts.retain(|host| !host.is_left_out(without));
         Ok(cluster)
     }
 
-    /// Somebody whom one of these CAs vouches for; nothing if its key isn't here.
-    fn caller(&self, material: &Material<'_>, of: &Id, now: SystemTime) -> Result<Option<Caller>> {
-        let Some(key) = material.key_of(of) else {
-            return Ok(None);
-        };
+    /// Somebody whom one of these CAs vouches for; or that its key isn't here.
+    fn caller(
+        &self,
+        material: &Material<'_>,
+        of: &Id,
+        now: SystemTime,
+    ) -> std::result::Result<Caller, Unseen> {
+        let key = material.key_of(of).ok_or_else(|| no_key(of))?;
         let shown = pki::of_nobody(&material.public_of(of)?, &key, now)?;
         let bundle = format!("{}{}", material.bundle()?, material.public_of(of)?);
-        Ok(Caller::new(&bundle, &shown).ok())
+        Caller::new(&bundle, &shown).map_err(|_| no_key(of))
     }
 
     /// Asks those who were not good before, and keeps those who are.
@@ -181,10 +221,8 @@ impl<'a> Gates<'a> {
         material: &Material<'_>,
         next: &Id,
         now: SystemTime,
-    ) -> Result<Vec<Missing>> {
-        let Some(caller) = self.caller(material, next, now)? else {
-            return Ok(vec![no_key(next)]);
-        };
+    ) -> Looked {
+        let caller = self.caller(material, next, now)?;
         let mut all = self.ask_each("believes", apiservers(cluster), &caller, |seen| {
             (!seen.accepted).then(|| {
                 missing(
@@ -215,10 +253,8 @@ impl<'a> Gates<'a> {
         material: &Material<'_>,
         signs: &Id,
         now: SystemTime,
-    ) -> Result<Vec<Missing>> {
-        let Some(caller) = self.caller(material, signs, now)? else {
-            return Ok(vec![no_key(signs)]);
-        };
+    ) -> Looked {
+        let caller = self.caller(material, signs, now)?;
         let ca = pki::der_of(&material.public_of(signs)?)?;
         let mut all = Vec::new();
         for server in apiservers(cluster) {
@@ -272,10 +308,8 @@ impl<'a> Gates<'a> {
         material: &Material<'_>,
         next: &Id,
         now: SystemTime,
-    ) -> Result<Vec<Missing>> {
-        let Some(caller) = self.caller(material, next, now)? else {
-            return Ok(vec![no_key(next)]);
-        };
+    ) -> Looked {
+        let caller = self.caller(material, next, now)?;
         Ok(self.ask_each("believes", self.members(cluster), &caller, |seen| {
             (!seen.accepted).then(|| {
                 missing("", "doesn't believe the CA that is to sign", "on that host: hardway certificates rotate-ca --resume --certificate-key KEY")
@@ -289,10 +323,8 @@ impl<'a> Gates<'a> {
         material: &Material<'_>,
         signs: &Id,
         now: SystemTime,
-    ) -> Result<Vec<Missing>> {
-        let Some(caller) = self.caller(material, signs, now)? else {
-            return Ok(vec![no_key(signs)]);
-        };
+    ) -> Looked {
+        let caller = self.caller(material, signs, now)?;
         let ca = pki::der_of(&material.public_of(signs)?)?;
         Ok(
             self.ask_each("shows", self.members(cluster), &caller, |seen| {
@@ -427,12 +459,12 @@ impl<'a> Gates<'a> {
 const TOKEN_SECRETS: &str =
     "/api/v1/secrets?fieldSelector=type%3Dkubernetes.io%2Fservice-account-token";
 
-fn no_key(of: &Id) -> Missing {
-    missing(
+fn no_key(of: &Id) -> Unseen {
+    Unseen::Missing(missing(
         "this host",
         format!("doesn't have the key {of}"),
         "hardway certificates rotate-ca --resume --certificate-key KEY",
-    )
+    ))
 }
 
 /// One that is asked.

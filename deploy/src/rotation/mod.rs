@@ -22,6 +22,7 @@ pub mod gates;
 pub mod material;
 pub mod missing;
 mod observe;
+pub mod options;
 pub mod place;
 mod probe;
 pub mod steps;

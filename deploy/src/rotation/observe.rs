@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::control_planes::ControlPlane;
 use crate::api::{Api, text};
 use crate::failure::{Failure, Result};
+use crate::host::apiserver_lease;
 use crate::http::{self, Identity};
 
 /// The port of a kubelet that says nothing of it.
@@ -57,7 +58,7 @@ pub struct Node {
 /// In the apiserver's words.
 pub fn look(api: &Api) -> Result<Known> {
     let endpoints = api.get("/api/v1/namespaces/default/endpoints/kubernetes")?;
-    let leases = api.get("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases")?;
+    let leases = api.get(apiserver_lease::PATH)?;
     let nodes = api.get("/api/v1/nodes")?.unwrap_or_default();
     Ok(Known {
         endpoints: addresses(&endpoints.unwrap_or_default()),

@@ -12,12 +12,11 @@ use super::control_planes::{self, Without};
 use super::missing::{Missing, missing};
 use super::observe;
 use crate::api::{Api, text};
-use crate::commands::{certificates::renew, init};
 use crate::failure::{Failure, OrFail, Result};
 use crate::host::cluster::Cluster;
 use crate::host::discovery::{self, Found};
 use crate::host::shared_keys::secret;
-use crate::host::{Layout, systemd};
+use crate::host::{Layout, control_plane, systemd};
 use crate::http::{self, Identity};
 use crate::lab::{Lab, process, starting};
 use crate::pki::{CLUSTER_CA, ETCD_CA, Pki, YEAR};
@@ -49,7 +48,7 @@ impl Place {
             return Ok(Self::Lab(Box::new(lab.clone())));
         }
         let layout = Layout::new(Path::new("/"));
-        let cluster = init::here(&layout)?;
+        let cluster = control_plane::here(&layout)?;
         Ok(Self::Host(Box::new((layout, cluster))))
     }
 
@@ -78,7 +77,7 @@ impl Place {
     pub fn api(&self) -> Api {
         match self {
             Self::Lab(lab) => lab.api(),
-            Self::Host(host) => init::administrator(&host.0, &host.1),
+            Self::Host(host) => control_plane::administrator(&host.0, &host.1),
         }
     }
 
@@ -252,12 +251,7 @@ impl Place {
         match self {
             Self::Lab(lab) => crate::lab::identities::renew(lab, now, YEAR, false).map(drop),
             Self::Host(host) => {
-                let options = renew::Options {
-                    all: false,
-                    valid_for: None,
-                    root: host.0.root().to_owned(),
-                };
-                renew::of_host(&host.0, &options, now)?;
+                control_plane::renew(&host.0, now, YEAR, false)?;
                 systemd::apply_owners(&host.0, "hardway-control-plane.conf").map(drop)
             }
         }

@@ -10,10 +10,9 @@ use super::health::{ApiServer, Member};
 use super::skew::{Running, Versioned};
 use super::version::Version;
 use crate::api::{self, text};
-use crate::commands::{init, join};
 use crate::etcd;
 use crate::failure::{Failure, OrFail, Result};
-use crate::host::Layout;
+use crate::host::{Layout, control_plane};
 use crate::http::{self, Answer, Identity, Request};
 use crate::pki::CLUSTER_CA;
 use crate::plan::API_PORT;
@@ -41,7 +40,7 @@ impl Cluster {
     /// # Errors
     /// If it is none.
     pub fn of_control_plane(layout: &Layout) -> Result<Self> {
-        let own = SocketAddr::from((init::here(layout)?.address, API_PORT));
+        let own = SocketAddr::from((control_plane::here(layout)?.address, API_PORT));
         let mut cluster = Self {
             own: Some(own),
             servers: vec![own],
@@ -68,7 +67,7 @@ impl Cluster {
         Ok(Self {
             own: None,
             servers,
-            identity: join::identity(layout),
+            identity: layout.node(),
         })
     }
 
@@ -239,13 +238,19 @@ pub fn members(layout: &Layout, host: &str) -> Result<Vec<Member>> {
         .collect())
 }
 
-/// The apiservers that a kubeconfig names, and those of the lines of a file.
+/// The apiservers that a kubeconfig names, and those of the lines of a file. A kubelet writes its
+/// kubeconfig as JSON, others as YAML, which JSON is as well.
 fn servers(kubeconfig: &str, learned: &str) -> Vec<SocketAddr> {
-    let lines = kubeconfig.lines().map(str::trim);
-    let named = lines.filter_map(|line| line.strip_prefix("server: https://"));
+    let config: serde_yaml::Value = serde_yaml::from_str(kubeconfig).unwrap_or_default();
+    let clusters = config.get("clusters").and_then(|it| it.as_sequence());
+    let named = clusters
+        .into_iter()
+        .flatten()
+        .filter_map(|it| it.get("cluster")?.get("server")?.as_str())
+        .filter_map(|url| url.strip_prefix("https://"));
     let mut all: Vec<SocketAddr> = Vec::new();
     for text in named.chain(learned.lines()) {
-        let address = text.trim().trim_matches(['"', '\'', '/']).parse();
+        let address = text.trim().trim_end_matches('/').parse();
         all.extend(address.ok().filter(|it| !all.contains(it)));
     }
     all
@@ -302,6 +307,12 @@ mod tests {
         let learned = "10.88.0.10:6443\n10.88.0.20:6443\n\n";
         let address = |last: u8| SocketAddr::from(([10, 88, 0, last], 6443));
         assert_eq!(servers(kubeconfig, learned), [address(10), address(20)]);
+        // As a kubelet writes it, which knows of no more servers if it is of an earlier version.
+        let of_kubelet = json!({
+            "kind": "Config",
+            "clusters": [{"name": "x", "cluster": {"server": "https://10.88.0.10:6443"}}],
+        });
+        assert_eq!(servers(&of_kubelet.to_string(), ""), [address(10)]);
         assert_eq!(servers("", ""), []);
     }
 

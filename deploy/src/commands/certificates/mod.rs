@@ -26,7 +26,7 @@ pub enum Action {
     /// Show where the rotation of each CA and key is, and who isn't there yet
     Status(status::Options),
     /// Bring a cluster back whose certificates have ended, those of its CAs among them
-    Recover,
+    Recover(recover::Options),
 }
 
 /// Does it; on a lab, if there is one.
@@ -37,6 +37,6 @@ pub fn run(action: &Action, lab: Option<&Lab>) -> Result<()> {
         Action::RotateCa(options) => rotate::ca(options, lab),
         Action::RotateServiceAccountKey(options) => rotate::service_accounts(options, lab),
         Action::Status(options) => status::run(options, lab),
-        Action::Recover => recover::run(lab),
+        Action::Recover(options) => recover::run(options, lab),
     }
 }

@@ -7,9 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anstream::println;
 use jiff::Timestamp;
 
-use crate::commands::init;
 use crate::failure::Result;
-use crate::host::{Layout, facts, systemd, token};
+use crate::host::{Layout, control_plane, token};
 use crate::lab::{Lab, identities};
 use crate::pki::{self, Renewed, YEAR};
 
@@ -27,6 +26,12 @@ pub struct Options {
     pub root: PathBuf,
 }
 
+impl Options {
+    fn life(&self) -> Duration {
+        self.valid_for.unwrap_or(YEAR)
+    }
+}
+
 fn life(text: &str) -> std::result::Result<Duration, String> {
     match token::life(text) {
         Ok(Duration::ZERO) => Err("no certificate is good for ever".to_owned()),
@@ -39,7 +44,10 @@ pub fn run(options: &Options, lab: Option<&Lab>) -> Result<()> {
     let now = SystemTime::now();
     let done = match lab {
         Some(lab) => of_lab(lab, options, now)?,
-        None => of_host(&Layout::new(&options.root), options, now)?,
+        None => {
+            let layout = Layout::new(&options.root);
+            control_plane::renew(&layout, now, options.life(), options.all)?
+        }
     };
     for it in &done {
         let word = if it.is_new { "renewed" } else { "kept" };
@@ -63,26 +71,8 @@ pub fn run(options: &Options, lab: Option<&Lab>) -> Result<()> {
     Ok(())
 }
 
-/// Renews those of this host.
-///
-/// # Errors
-/// If it is no control plane, or a CA can't sign.
-pub fn of_host(layout: &Layout, options: &Options, now: SystemTime) -> Result<Vec<Renewed>> {
-    let cluster = init::here(layout)?;
-    let host = init::host(&cluster, &facts::host_name()?);
-    let leaves = pki::of_control_plane(&host, &cluster.api_names());
-    let life = options.valid_for.unwrap_or(YEAR);
-    let done = layout.pki().renew(&leaves, now, life, options.all)?;
-    init::write_kubeconfigs(layout, &cluster, host)?;
-    if done.iter().any(|it| it.is_new) {
-        // Of one that was lost nobody knows any more whose it was.
-        systemd::apply_owners(layout, "hardway-control-plane.conf")?;
-    }
-    Ok(done)
-}
-
 fn of_lab(lab: &Lab, options: &Options, now: SystemTime) -> Result<Vec<Renewed>> {
-    identities::renew(lab, now, options.valid_for.unwrap_or(YEAR), options.all)
+    identities::renew(lab, now, options.life(), options.all)
 }
 
 #[cfg(test)]

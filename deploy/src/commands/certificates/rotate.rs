@@ -10,37 +10,11 @@ use crate::failure::{Failure, Result};
 use crate::host::shared_keys::{CertificateKey, secret};
 use crate::host::token;
 use crate::lab::{self, Lab};
-use crate::rotation::control_planes::Without;
 use crate::rotation::material::{CAS, Kind};
+use crate::rotation::options::HostByHost;
 use crate::rotation::place::Place;
 use crate::rotation::steps::Goal;
 use crate::rotation::{Rotation, describe};
-
-/// What both have in common.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Common {
-    /// Go back to the former one, which is possible until it is dropped
-    #[arg(long, conflicts_with = "to_step")]
-    pub roll_back: bool,
-    /// Only go on with what was begun, here or on another control plane
-    #[arg(long)]
-    pub resume: bool,
-    /// Have the keys that are to sign uploaded once more, and print what to type on other control
-    /// planes
-    #[arg(long, conflicts_with_all = ["certificate_key", "roll_back"])]
-    pub upload: bool,
-    /// What opens the keys that another control plane has made; it was printed there
-    #[arg(long, value_name = "KEY")]
-    pub certificate_key: Option<CertificateKey>,
-    /// A host of the control plane that is gone for good and isn't waited for, by name or address:
-    /// before it comes back it has to be reset. One that serves is waited for all the same.
-    /// Repeatable
-    #[arg(long = "without-host", value_name = "NAME")]
-    pub without_hosts: Vec<String>,
-    /// How long to wait for others before giving up for now: 10m, 90s
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = token::life)]
-    pub patience: Duration,
-}
 
 /// How the CAs are to be replaced.
 #[derive(Debug, Clone, clap::Args)]
@@ -57,9 +31,12 @@ pub struct OfCa {
     /// For how long nobody may have shown a certificate of the former CA before it is dropped
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = token::life)]
     pub unused_for: Duration,
-    /// What both have in common
+    /// Go back to the former one, which is possible until it is dropped
+    #[arg(long, conflicts_with_all = ["to_step", "upload"])]
+    pub roll_back: bool,
+    /// From host to host
     #[command(flatten)]
-    pub common: Common,
+    pub common: HostByHost,
 }
 
 /// How the key of service accounts is to be replaced.
@@ -72,9 +49,12 @@ pub struct OfServiceAccounts {
     /// kubelets replace those of pods within 48 minutes
     #[arg(long, value_name = "TIME", default_value = "65m", value_parser = token::life)]
     pub unused_for: Duration,
-    /// What both have in common
+    /// Go back to the former one, which is possible until it is dropped
+    #[arg(long, conflicts_with_all = ["to_step", "upload"])]
+    pub roll_back: bool,
+    /// From host to host
     #[command(flatten)]
-    pub common: Common,
+    pub common: HostByHost,
 }
 
 /// Replaces CAs.
@@ -88,12 +68,9 @@ pub fn ca(options: &OfCa, lab: Option<&Lab>) -> Result<()> {
     };
     let rotation = Rotation {
         kinds,
-        goal: goal(&options.common, options.to_step),
-        begins: begins(&options.common),
-        without: Without {
-            nodes: options.without_nodes.clone(),
-            hosts: options.common.without_hosts.clone(),
-        },
+        goal: goal(options.roll_back, options.to_step),
+        begins: options.common.begins() && !options.roll_back,
+        without: options.common.without(&options.without_nodes),
         unused_for: options.unused_for,
         patience: options.common.patience,
         command: "hardway certificates rotate-ca --resume",
@@ -108,12 +85,9 @@ pub fn ca(options: &OfCa, lab: Option<&Lab>) -> Result<()> {
 pub fn service_accounts(options: &OfServiceAccounts, lab: Option<&Lab>) -> Result<()> {
     let rotation = Rotation {
         kinds: vec![Kind::ServiceAccounts],
-        goal: goal(&options.common, options.to_step),
-        begins: begins(&options.common),
-        without: Without {
-            nodes: Vec::new(),
-            hosts: options.common.without_hosts.clone(),
-        },
+        goal: goal(options.roll_back, options.to_step),
+        begins: options.common.begins() && !options.roll_back,
+        without: options.common.without(&[]),
         unused_for: options.unused_for,
         patience: options.common.patience,
         command: match options.to_step {
@@ -124,19 +98,14 @@ pub fn service_accounts(options: &OfServiceAccounts, lab: Option<&Lab>) -> Resul
     run(&rotation, &options.common, lab)
 }
 
-fn goal(common: &Common, asked: Goal) -> Goal {
-    match common.roll_back {
+fn goal(roll_back: bool, asked: Goal) -> Goal {
+    match roll_back {
         true => Goal::Back,
         false => asked,
     }
 }
 
-/// Who comes along with another host doesn't begin.
-fn begins(common: &Common) -> bool {
-    !common.resume && common.certificate_key.is_none() && !common.roll_back
-}
-
-fn run(rotation: &Rotation, common: &Common, lab: Option<&Lab>) -> Result<()> {
+fn run(rotation: &Rotation, common: &HostByHost, lab: Option<&Lab>) -> Result<()> {
     let place = Place::here(lab)?;
     let _lock = lab::wait_for_lock(&place.folder())?;
     if let Some(key) = &common.certificate_key {

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use anstream::println;
 
-use crate::commands::init::{self, here};
 use crate::etcd::{self, Client, Member, Status};
 use crate::failure::{Failure, Result};
-use crate::host::etcd_env;
+use crate::host::control_plane::{administrator, here, wait_ready};
 use crate::host::steps::Steps;
-use crate::host::{Layout, departure, systemd};
+use crate::host::{Layout, apiserver_lease, departure, etcd_env, systemd};
 use crate::shell;
 
 /// How long the processes may take to be ready.
@@ -19,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What tells etcd, for this one start: it is gone after a reboot.
 const DROP_IN: &str = "/run/systemd/system/hardway-etcd.service.d/force-new-cluster.conf";
 const UNIT: &str = "hardway-etcd.service";
+const APISERVER: &str = "hardway-apiserver.service";
 
 /// Whether it is meant.
 #[derive(Debug, Clone, clap::Args)]
@@ -37,53 +37,63 @@ pub fn run(layout: &Layout, client: &Client, options: &Options) -> Result<()> {
     }
     let members = client.members().unwrap_or_default();
     let status = client.status().ok();
-    if status.as_ref().is_some_and(Status::is_healthy) {
-        if members.len() > 1 {
-            return Err(
-                Failure::new(what, "most members are healthy, and nothing is lost")
-                    .way_out("take out those that are:  hardway etcd remove NAME"),
-            );
-        }
-        // The time before may have been interrupted after the deed.
-        finish(layout)?;
-        println!("it is already");
-        return Ok(());
+    let is_healthy = status.as_ref().is_some_and(Status::is_healthy);
+    if is_healthy && members.len() > 1 {
+        return Err(
+            Failure::new(what, "most members are healthy, and nothing is lost")
+                .way_out("take out those that are:  hardway etcd remove NAME"),
+        );
     }
-    if !options.force {
+    if !is_healthy && !options.force {
         let own = status.map(|status| status.member);
         return Err(Failure::new(what, warning(&members, own))
             .way_out("if they are lost for good:  hardway etcd force-new-cluster --force"));
     }
-    let mut steps = Steps::default();
-    steps.add("stop the apiserver", || {
-        shell::run("systemctl", &["stop", "hardway-apiserver.service"])?;
-        departure::forget_members(layout)?;
-        Ok(String::new())
-    });
-    steps.add("etcd starts with its member alone", || {
-        let text = "[Service]\nEnvironment=ETCD_FORCE_NEW_CLUSTER=true\n";
-        shell::write_file(Path::new(DROP_IN), text.as_bytes(), 0o644)?;
-        systemd::start(&[UNIT], true, PATIENCE)
-    });
-    steps.add("the next time it starts as ever", || {
-        finish(layout)?;
-        Ok(String::new())
-    });
-    steps.add("start the apiserver", || {
-        systemd::start(&["hardway-apiserver.service"], true, PATIENCE)
-    });
-    steps.add("who joins looks for the API here", || {
-        let cluster = here(layout)?;
-        init::wait_ready(layout, &cluster)?;
-        let api = init::administrator(layout, &cluster);
-        departure::point_elsewhere(&api, |it| it != cluster.address, &cluster.server())?;
-        Ok(String::new())
-    });
-    steps.run(false)?;
+    // One that is alone and well may be so since the command was interrupted after the deed.
+    steps(layout, !is_healthy).run(false)?;
     println!(
         "etcd has one member. The other hosts must not come back as they are: on each  hardway reset --force --lose-majority, then have it join:  hardway token create --control-plane"
     );
     Ok(())
+}
+
+/// What makes it the only one, and what follows from that.
+fn steps(layout: &Layout, is_to_be: bool) -> Steps<'_> {
+    let mut steps = Steps::default();
+    if is_to_be {
+        steps.add("stop the apiserver", move || {
+            shell::run("systemctl", &["stop", APISERVER])?;
+            departure::forget_members(layout)?;
+            Ok(String::new())
+        });
+        steps.add("etcd starts with its member alone", move || {
+            let text = "[Service]\nEnvironment=ETCD_FORCE_NEW_CLUSTER=true\n";
+            shell::write_file(Path::new(DROP_IN), text.as_bytes(), 0o644)?;
+            systemd::start(&[UNIT], true, PATIENCE)
+        });
+    }
+    steps.add("the next time it starts as ever", move || {
+        finish(layout)?;
+        Ok(String::new())
+    });
+    steps.add("start the apiserver", move || {
+        systemd::start(&[APISERVER], is_to_be, PATIENCE)?;
+        wait_ready(layout, &here(layout)?)
+    });
+    steps.add("who joins looks for the API here", move || {
+        let cluster = here(layout)?;
+        let api = administrator(layout, &cluster);
+        departure::point_elsewhere(&api, |it| it != cluster.address, &cluster.server())?;
+        Ok(String::new())
+    });
+    steps.add("nobody waits for the hosts that were lost", move || {
+        let cluster = here(layout)?;
+        let api = administrator(layout, &cluster);
+        let gone = apiserver_lease::forget(&api, |it| it != cluster.address)?;
+        let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
+        Ok(gone.join(", "))
+    });
+    steps
 }
 
 /// Has it not happen again.

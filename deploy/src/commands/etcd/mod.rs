@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::init::here;
 use crate::etcd::{Client, Error};
 use crate::failure::{Failure, Result};
 use crate::host::Layout;
+use crate::host::control_plane::here;
 
 pub mod defrag;
 pub mod force_new_cluster;

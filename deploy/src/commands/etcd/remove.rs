@@ -1,13 +1,15 @@
 //! `hardway etcd remove`: takes the member of a host out, so that it doesn't count any more
 //! when the others look for a majority.
 
+use std::net::IpAddr;
+
 use anstream::println;
 
-use crate::commands::init::{administrator, here};
 use crate::etcd::removal::{Removal, Seen, removal};
 use crate::etcd::{Client, Member};
 use crate::failure::{Failure, Result};
-use crate::host::{Layout, departure};
+use crate::host::control_plane::{administrator, here};
+use crate::host::{Layout, apiserver_lease, departure};
 
 /// Which member goes.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,12 +41,21 @@ pub fn run(layout: &Layout, client: &Client, options: &Options) -> Result<()> {
             .way_out("have this host leave the control plane:  hardway reset"));
     }
     client
-        .remove(member.id)
+        .remove_in_time(member.id)
         .map_err(|error| super::failure(&what, &error))?;
     println!("{} is no member of etcd any more", member.label());
     if let Some(gone) = member.peer_address() {
-        let api = administrator(layout, &cluster);
-        departure::point_elsewhere(&api, |it| it == gone.ip(), &cluster.server())?;
+        let (api, is_gone) = (administrator(layout, &cluster), |it: IpAddr| {
+            it == gone.ip()
+        });
+        // Typed again it would find no member any more: both are tried, and told of.
+        if let Err(failure) = apiserver_lease::forget(&api, is_gone) {
+            println!(
+                "its apiserver still has a Lease, by which its host is waited for when keys are replaced: {failure}\n  later:  kubectl delete lease --namespace kube-system {}",
+                apiserver_lease::name(gone.ip())
+            );
+        }
+        departure::point_elsewhere(&api, is_gone, &cluster.server())?;
     }
     println!(
         "its host must be reset before it comes back:  hardway reset --force; a node of that name goes with  kubectl delete node {}",

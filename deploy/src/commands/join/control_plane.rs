@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::{Options, PATIENCE};
 use crate::api::{self, Api};
-use crate::commands::init;
 use crate::etcd::join::{self, Local};
 use crate::etcd::{self, CLIENT_PORT, Client, member};
 use crate::failure::{Failure, Result};
@@ -19,7 +18,7 @@ use crate::host::discovery::Found;
 use crate::host::etcd_env::{self, State};
 use crate::host::shared_keys::{SharedKeys, secret};
 use crate::host::steps::Steps;
-use crate::host::{Layout, env, facts, systemd, token};
+use crate::host::{Layout, control_plane, env, facts, systemd, token};
 use crate::packaging::Package;
 use crate::pki::{self, CLUSTER_CA, YEAR};
 use crate::shell;
@@ -91,7 +90,7 @@ impl Joining<'_> {
             systemd::start(&others, has_changed.get(), PATIENCE)
         });
         steps.add("the API answers here", || {
-            init::wait_ready(layout, of(&cluster)?)
+            control_plane::wait_ready(layout, of(&cluster)?)
         });
         let kubelet = "usr/lib/systemd/system/hardway-kubelet.service";
         if layout.path(kubelet).exists() {
@@ -208,12 +207,12 @@ fn of(cluster: &OnceCell<Cluster>) -> Result<&Cluster> {
 
 /// Certificates of this host by the CAs that have come; these are never made here.
 fn certify(layout: &Layout, cluster: &Cluster, name: &str) -> Result<String> {
-    let host = init::host(cluster, name);
+    let host = control_plane::host(cluster, name);
     let leaves = pki::of_control_plane(&host, &cluster.api_names());
     let done = layout
         .pki()
         .renew(&leaves, SystemTime::now(), YEAR, false)?;
-    init::write_kubeconfigs(layout, cluster, host)?;
+    control_plane::write_kubeconfigs(layout, cluster, host)?;
     let issued = done.iter().filter(|it| it.is_new).count();
     Ok(match issued {
         0 => "kept".to_owned(),
@@ -225,7 +224,7 @@ fn certify(layout: &Layout, cluster: &Cluster, name: &str) -> Result<String> {
 /// with is for an apiserver's address then, which no other node gets a certificate for.
 pub fn label(layout: &Layout, cluster: &Cluster, node: &str) -> Result<String> {
     let labels = json!({"metadata": {"labels": {CONTROL_PLANE: ""}}});
-    let api = init::administrator(layout, cluster);
+    let api = control_plane::administrator(layout, cluster);
     Ok(
         match api.patch(&format!("/api/v1/nodes/{node}"), &labels)? {
             true => format!("labelled {CONTROL_PLANE}"),

@@ -8,10 +8,10 @@ use anstream::println;
 use super::migrate_all;
 use crate::failure::{Failure, Result};
 use crate::host::shared_keys::{CertificateKey, secret};
-use crate::host::token;
 use crate::lab::{self, Lab};
 use crate::rotation::control_planes::Without;
 use crate::rotation::encryption::{Configuration, Step};
+use crate::rotation::options::HostByHost;
 use crate::rotation::place::Place;
 use crate::shell;
 
@@ -19,37 +19,11 @@ const AGAIN: &str = "hardway storage rotate-key --resume";
 /// How often apiservers are asked while they are waited for.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// How the key is to be replaced.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Options {
-    /// Only go on with what was begun, here or on another control plane
-    #[arg(long)]
-    pub resume: bool,
-    /// Have the configuration uploaded once more, and print what to type on other control planes
-    #[arg(long, conflicts_with = "certificate_key")]
-    pub upload: bool,
-    /// What opens the configuration of the control plane where this was begun; it was printed
-    /// there
-    #[arg(long, value_name = "KEY")]
-    pub certificate_key: Option<CertificateKey>,
-    /// A host of the control plane that is gone for good and isn't waited for, by name or address:
-    /// it can't read what is stored anew, and has to be reset before it comes back. One that
-    /// serves is waited for all the same. Repeatable
-    #[arg(long = "without-host", value_name = "NAME")]
-    pub without_hosts: Vec<String>,
-    /// How long to wait for other control planes before giving up for now: 10m, 90s
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = token::life)]
-    pub patience: Duration,
-}
-
 /// Replaces it. Whether all objects were stored anew.
-pub fn run(options: &Options, lab: Option<&Lab>) -> Result<bool> {
+pub fn run(options: &HostByHost, lab: Option<&Lab>) -> Result<bool> {
     let place = Place::here(lab)?;
     let _lock = lab::wait_for_lock(&place.folder())?;
-    let without = Without {
-        nodes: Vec::new(),
-        hosts: options.without_hosts.clone(),
-    };
+    let without = options.without(&[]);
     place.check(&without)?;
     let wait = |one: &Configuration, other: &Configuration| {
         wait(&place, &without, (one, other), options.patience)
@@ -60,7 +34,7 @@ pub fn run(options: &Options, lab: Option<&Lab>) -> Result<bool> {
     if options.upload {
         place.hand_over(AGAIN)?;
     }
-    let mut may_add = !options.resume && options.certificate_key.is_none();
+    let mut may_add = options.begins();
     let read = || Configuration::parse(&shell::read_text(&place.encryption())?);
     loop {
         let current = read()?;

@@ -73,6 +73,13 @@ struct Etcd<'a> {
 
 impl Etcd<'_> {
     fn start(&self, cluster: &str, state: &str) {
+        self.start_with(&[
+            ("ETCD_INITIAL_CLUSTER", cluster),
+            ("ETCD_INITIAL_CLUSTER_STATE", state),
+        ]);
+    }
+
+    fn start_with(&self, variables: &[(&str, &str)]) {
         let (pki, clients) = (&self.site.pki, format!("https://{}", self.address));
         let (certificate, key) = (pki.certificate("etcd-server"), pki.key("etcd-server"));
         let flag = |name: &str, value: &dyn std::fmt::Display| format!("--{name}={value}");
@@ -98,8 +105,7 @@ impl Etcd<'_> {
                 flag("logger", &"zap"),
                 flag("log-outputs", &"stderr"),
             ])
-            .env("ETCD_INITIAL_CLUSTER", cluster)
-            .env("ETCD_INITIAL_CLUSTER_STATE", state)
+            .envs(variables.iter().copied())
             .stderr(Stdio::from(log))
             .spawn()
             .unwrap();
@@ -257,6 +263,40 @@ fn members_come_are_interrupted_replaced_and_go() {
     let failure = c.joins(&both).unwrap_err();
     assert!(failure.way_out.unwrap().contains("hardway reset"));
     assert_eq!(full(&both), ["a", "b"]);
+}
+
+#[test]
+fn hosts_that_were_given_up_are_turned_away_by_the_one_that_went_on() {
+    let site = Site::new();
+    let (a, b, c) = (site.etcd("a"), site.etcd("b"), site.etcd("c"));
+    a.found();
+    b.joins(&a.client).unwrap();
+    let both = Client::new(vec![a.address, b.address], site.identity());
+    c.joins(&both).unwrap();
+    a.put("x");
+    for etcd in [&a, &b, &c] {
+        etcd.stop();
+    }
+    c.start_with(&[("ETCD_FORCE_NEW_CLUSTER", "true")]);
+    c.await_answer();
+    c.put("y");
+    let stored = c.count();
+    assert_eq!(full(&c.client), ["c"]);
+    c.stop();
+    c.start("", "existing");
+    c.await_answer();
+
+    // Nobody has reset them.
+    for etcd in [&a, &b] {
+        etcd.start("", "existing");
+    }
+    for etcd in [&a, &b] {
+        until("it ends", || etcd.has_ended());
+    }
+    assert_eq!(full(&c.client), ["c"]);
+    assert_eq!(c.count(), stored);
+    let failure = a.joins(&c.client).unwrap_err();
+    assert!(failure.way_out.unwrap().contains("hardway reset"));
 }
 
 #[test]
