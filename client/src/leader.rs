@@ -58,6 +58,7 @@ impl Elector {
             name: name.into(),
             identity: identity.into(),
             timing: Timing::default(),
+            held: None,
             seen: None,
         };
         Ok(Self {
@@ -190,6 +191,9 @@ struct Candidate {
     name: String,
     identity: String,
     timing: Timing,
+    /// The lease as it was when it was last taken or renewed; none when that
+    /// isn't known to be its state.
+    held: Option<Lease>,
     /// The record seen last, and when: leases are judged by our own clock.
     seen: Option<(Option<MicroTime>, Option<String>, Instant)>,
 }
@@ -236,13 +240,32 @@ impl Candidate {
     /// Takes or renews the lease; `false` while somebody else holds it.
     async fn try_take(&mut self) -> Result<bool, Status> {
         let now = MicroTime(Timestamp::now());
+        // As client-go does, what is ours is renewed without being read before:
+        // if others have changed it, that is refused, and it is read then.
+        if let Some(mut lease) = self.held.take()
+            && let Some(spec) = &mut lease.spec
+        {
+            spec.renew_time = Some(now.clone());
+            match self.api.update(&lease).await {
+                Ok(renewed) => {
+                    self.held = Some(renewed);
+                    return Ok(true);
+                }
+                Err(status) => {
+                    tracing::debug!(lease = self.name, error = %status, "renewed unread, in vain");
+                }
+            }
+        }
         let Some(mut lease) = self.api.get_opt(&self.name).await? else {
             let mut lease = Lease::default();
             lease.metadata.name = Some(self.name.clone());
             lease.metadata.namespace = Some("kube-system".into());
             lease.spec = Some(self.spec(now, 0));
             return match self.api.create(&lease).await {
-                Ok(_) => Ok(true),
+                Ok(created) => {
+                    self.held = Some(created);
+                    Ok(true)
+                }
                 Err(status) if status.is_already_exists() => Ok(false),
                 Err(status) => Err(status),
             };
@@ -262,7 +285,10 @@ impl Candidate {
         }
         lease.spec = Some(next);
         match self.api.update(&lease).await {
-            Ok(_) => Ok(true),
+            Ok(taken) => {
+                self.held = Some(taken);
+                Ok(true)
+            }
             // Somebody was faster, or only annotated what is ours.
             Err(status) if status.is_conflict() && holder != self.identity => Ok(false),
             Err(status) => Err(status),

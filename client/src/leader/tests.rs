@@ -6,6 +6,7 @@
 )]
 
 use super::*;
+use crate::api::Patch;
 use crate::fake::Fake;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -69,6 +70,28 @@ async fn who_cannot_renew_stops_and_stands_again() {
     assert_eq!(next().await, "stopped");
     fake.answer(true);
     assert_eq!(next().await, "leads");
+    running.abort();
+}
+
+#[tokio::test]
+async fn a_renewal_is_one_request_and_survives_that_others_touch_the_lease() {
+    let (fake, client) = Fake::start(Vec::new());
+    let running = tokio::spawn(elector(&client, "me").run(pending::<()>, pending()));
+    let renewals = async |more: usize| {
+        let enough = fake.calls("update leases") + more;
+        let so = |fake: &Fake| fake.calls("update leases") >= enough;
+        fake.wait_until("the lease is renewed", so).await;
+    };
+    renewals(3).await;
+    assert_eq!(fake.calls("get leases"), 1, "only before it was taken");
+    let annotated = serde_json::json!({"metadata": {"annotations": {"by": "others"}}});
+    let leases: Api<Lease> = client.namespaced("kube-system");
+    let patched = leases.patch("test", Patch::Merge(&annotated)).await;
+    patched.unwrap();
+    renewals(3).await;
+    let lease = &fake.objects("coordination.k8s.io", "leases")[0];
+    assert_eq!(lease["metadata"]["annotations"]["by"], "others");
+    assert_eq!(lease["spec"]["leaseTransitions"], 0);
     running.abort();
 }
 
