@@ -84,6 +84,13 @@ pub struct DataPath<K> {
     kernel: K,
     cni: Cni,
     applied: Option<Applied>,
+    loaded: Option<Loaded>,
+}
+
+/// Egress rules that were loaded, and how the kernel lists them.
+struct Loaded {
+    ruleset: String,
+    listed: String,
 }
 
 impl<K: Kernel> DataPath<K> {
@@ -93,6 +100,7 @@ impl<K: Kernel> DataPath<K> {
             kernel,
             cni,
             applied: None,
+            loaded: None,
         }
     }
 
@@ -126,13 +134,30 @@ impl<K: Kernel> DataPath<K> {
         state.entries = desired;
         let rules = egress::ruleset(wanted.subnet, &inside(wanted));
         if state.rules.as_ref() != Some(&rules) {
-            self.kernel.load_rules(&rules).await?;
+            self.load(&rules).await?;
             state.rules = Some(rules);
         }
         // Last: from here on pods are started.
         self.cni
             .write(&self.cni.conflist(wanted.subnet, state.mtu))?;
         Ok(self.applied.insert(state).local)
+    }
+
+    /// Loads the egress rules, unless they are there as they were loaded. Who
+    /// loads rules without need has everybody else look for what has changed.
+    async fn load(&mut self, ruleset: &str) -> Result<(), Error> {
+        if let Some(loaded) = &self.loaded
+            && loaded.ruleset == ruleset
+            && loaded.listed == self.kernel.list_rules().await?
+        {
+            return Ok(());
+        }
+        self.kernel.load_rules(ruleset).await?;
+        self.loaded = Some(Loaded {
+            ruleset: ruleset.to_owned(),
+            listed: self.kernel.list_rules().await?,
+        });
+        Ok(())
     }
 
     /// Devices and what else doesn't depend on peers.
@@ -288,6 +313,7 @@ mod tests {
         fail: Option<&'static str>,
         /// Where the default route leads.
         default: Option<u32>,
+        rules: String,
     }
 
     #[derive(Clone, Default)]
@@ -371,8 +397,13 @@ mod tests {
             self.0.lock().entries.remove(entry);
             Ok(())
         }
-        async fn load_rules(&self, _: &str) -> Result<(), KernelError> {
-            self.call("load_rules")
+        async fn load_rules(&self, ruleset: &str) -> Result<(), KernelError> {
+            self.call("load_rules")?;
+            self.0.lock().rules = ruleset.to_owned();
+            Ok(())
+        }
+        async fn list_rules(&self) -> Result<String, KernelError> {
+            Ok(self.0.lock().rules.clone())
         }
     }
 
@@ -431,6 +462,23 @@ mod tests {
         alone.peers.clear();
         path.apply(&alone).await.unwrap();
         assert_eq!(fake.calls(), ["remove", "remove", "remove", "load_rules"]);
+    }
+
+    #[tokio::test]
+    async fn rules_are_loaded_again_only_where_somebody_changed_them() {
+        let (fake, folder) = (Fake::default(), tempfile::tempdir().unwrap());
+        let mut path = path(&fake, &folder);
+        let loads = async |path: &mut DataPath<Fake>| {
+            path.forget();
+            path.apply(&wanted()).await.unwrap();
+            let calls = fake.calls();
+            calls.iter().filter(|call| **call == "load_rules").count()
+        };
+        assert_eq!(loads(&mut path).await, 1);
+        assert_eq!(loads(&mut path).await, 0);
+        fake.0.lock().rules.clear();
+        assert_eq!(loads(&mut path).await, 1);
+        assert_eq!(loads(&mut path).await, 0);
     }
 
     #[tokio::test]

@@ -3,6 +3,9 @@
 
 use ipnetwork::Ipv4Network;
 
+/// Name of the table (family `ip`).
+pub const TABLE: &str = "hardway-flannel-lite";
+
 /// The nftables ruleset, to be loaded in one transaction: it replaces the table
 /// as a whole. Pods' traffic to addresses outside `inside` is masqueraded.
 /// Forwarding needs no rule: a table can only add to what others drop.
@@ -11,9 +14,9 @@ pub fn ruleset(subnet: Ipv4Network, inside: &[Ipv4Network]) -> String {
     let inside = inside.join(", ");
     // Declared before it is deleted, so that deleting works the first time too.
     format!(
-        "table ip hardway-flannel-lite
-delete table ip hardway-flannel-lite
-table ip hardway-flannel-lite {{
+        "table ip {TABLE}
+delete table ip {TABLE}
+table ip {TABLE} {{
   set inside {{
     type ipv4_addr
     flags interval

@@ -79,4 +79,7 @@ pub trait Kernel {
     fn remove(&self, index: u32, entry: &Entry) -> impl Future<Output = Answer<()>>;
     /// Loads an nftables ruleset in one transaction.
     fn load_rules(&self, ruleset: &str) -> impl Future<Output = Answer<()>>;
+    /// The table of the egress rules as it is listed, without counts; empty
+    /// text if there is none.
+    fn list_rules(&self) -> impl Future<Output = Answer<String>>;
 }

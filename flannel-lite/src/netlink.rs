@@ -1,5 +1,6 @@
 //! The real kernel: rtnetlink for devices and tables, `nft` for rules.
 
+use crate::egress;
 use crate::kernel::{Interface, Kernel, KernelError, Vxlan};
 use crate::peers::{Entry, Mac};
 use futures_util::TryStreamExt;
@@ -397,5 +398,21 @@ impl Kernel for Netlink {
             return Ok(());
         }
         Err(failed(action)(String::from_utf8_lossy(&output.stderr)))
+    }
+
+    async fn list_rules(&self) -> Result<String, KernelError> {
+        let action = "list the egress rules with nft (Debian's package nftables)";
+        let output = Command::new("nft")
+            .args(["--stateless", "list", "table", "ip", egress::TABLE])
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(failed(action))?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        match output.status.success() {
+            true => String::from_utf8(output.stdout).map_err(failed(action)),
+            false if complaint.contains("No such file or directory") => Ok(String::new()),
+            false => Err(failed(action)(complaint)),
+        }
     }
 }
