@@ -6,20 +6,24 @@
 //! namespace too, so that any address may be used and none of this machine's is touched.
 //! Whatever a run that was killed left behind, the next one removes.
 
+mod cgroups;
+mod programs;
+mod site;
+
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::net::Ipv4Addr;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::sched::{CloneFlags, setns};
-
-use crate::kubectl::{Output, finish};
+use crate::kubectl::Output;
 use crate::lab::Lab;
 use crate::wait::{holds, until, within};
+use programs::{attempt, limited, run};
+
+pub use site::Site;
 
 /// The network namespace with the bridge.
 const OUTSIDE: &str = "hardway-hosts";
@@ -45,107 +49,6 @@ ExecStart=/bin/sh -c 'for group in /sys/fs/cgroup/*; do mount -o remount,bind,rw
 [Install]
 WantedBy=sysinit.target
 ";
-
-/// What hosts are plugged into. Dropped, it goes.
-#[derive(Debug)]
-pub struct Site {
-    folder: PathBuf,
-    debian: PathBuf,
-    /// Held while the site stands: two of them would be in each other's way.
-    _lock: File,
-}
-
-impl Site {
-    /// Makes the bridge; the hosts' disks will be below `folder`, over the files of the
-    /// installed system in `debian`, which stays as it is.
-    #[track_caller]
-    pub fn new(folder: &Path, debian: &Path) -> Self {
-        let path = "/run/hardway-hosts.lock";
-        let lock = File::create(path).unwrap_or_else(|error| panic!("create {path}: {error}"));
-        lock.try_lock()
-            .unwrap_or_else(|error| panic!("another run has its hosts up: {path}: {error}"));
-        let site = Self {
-            folder: folder.to_owned(),
-            debian: debian.to_owned(),
-            _lock: lock,
-        };
-        site.clear();
-        run(&format!("ip netns add {OUTSIDE}"));
-        run(&format!("ip -n {OUTSIDE} link set lo up"));
-        run(&format!("ip -n {OUTSIDE} link add {BRIDGE} type bridge"));
-        run(&format!("ip -n {OUTSIDE} link set {BRIDGE} up"));
-        site
-    }
-
-    /// Gives the world outside of the hosts an address.
-    #[track_caller]
-    pub fn outside(&self, address: Ipv4Addr) {
-        run(&format!(
-            "ip -n {OUTSIDE} address add {address}/24 dev {BRIDGE}"
-        ));
-    }
-
-    /// Runs a script on no host, but where all of them can be reached.
-    pub fn try_run(&self, script: &str) -> Output {
-        let space = format!("--net=/run/netns/{OUTSIDE}");
-        limited(SECONDS, &["nsenter", &space, "bash", "-c", script])
-    }
-
-    /// Does something where all hosts can be reached, threads that it starts included.
-    ///
-    /// # Panics
-    /// If it does.
-    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let path = Path::new("/run/netns").join(OUTSIDE);
-        let worker = || {
-            let space = File::open(&path).unwrap_or_else(|error| panic!("open {path:?}: {error}"));
-            setns(space, CloneFlags::CLONE_NEWNET)
-                .unwrap_or_else(|error| panic!("enter {path:?}: {error}"));
-            work()
-        };
-        // A thread of its own, since nobody else is to be moved.
-        let ended = std::thread::scope(|scope| scope.spawn(worker).join());
-        ended.unwrap_or_else(|panic| resume_unwind(panic))
-    }
-
-    /// Boots a host for the first time.
-    #[track_caller]
-    pub fn host(&self, name: &str, address: Ipv4Addr) -> Host {
-        let host = Host {
-            name: name.to_owned(),
-            address,
-            folder: self.folder.join(name),
-            launcher: Mutex::new(None),
-        };
-        host.install(&self.debian);
-        host.power_on();
-        host
-    }
-
-    /// Puts a fresh system on the disk of a host that has no power.
-    #[track_caller]
-    pub fn reinstall(&self, host: &Host) {
-        remove(&host.name, &host.folder);
-        host.install(&self.debian);
-    }
-
-    /// Removes all hosts there are traces of, and the bridge.
-    fn clear(&self) {
-        let left = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        for name in left.filter_map(|entry| entry.file_name().into_string().ok()) {
-            remove(&name, &self.folder.join(&name));
-        }
-        if Path::new("/run/netns").join(OUTSIDE).exists() {
-            run(&format!("ip netns delete {OUTSIDE}"));
-        }
-    }
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
 
 /// One host. Dropped, it is gone with all that was on it.
 #[derive(Debug)]
@@ -273,7 +176,7 @@ impl Host {
     /// Takes its power away: everything on it ends at once.
     #[track_caller]
     pub fn power_cut(&self) {
-        kill_all(&self.name);
+        cgroups::kill_all(&self.name);
         if let Some(mut child) = self.launcher().take() {
             child
                 .wait()
@@ -285,7 +188,7 @@ impl Host {
     /// Gives it power, and waits until systemd has started what it is to start.
     #[track_caller]
     pub fn power_on(&self) {
-        let groups = make_cgroups(&self.name);
+        let groups = cgroups::make(&self.name);
         self.plug_in();
         let console = self.folder.join("console");
         let log = File::create(&console)
@@ -463,7 +366,7 @@ fn space(host: &str) -> String {
 
 /// Removes a host. What fails doesn't keep the rest from being removed.
 fn remove(name: &str, folder: &Path) {
-    kill_all(name);
+    cgroups::kill_all(name);
     unplug(name);
     let root = folder.join("root");
     let mounted = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -487,87 +390,11 @@ fn unplug(name: &str) {
         let link = ["ip", "-n", OUTSIDE, "link", "delete", name];
         let _ = limited(10, &link);
     }
-    for group in cgroups(name).iter().filter(|group| group.exists()) {
+    for group in cgroups::all(name).iter().filter(|group| group.exists()) {
         until(&format!("{} is gone", group.display()), || {
-            remove_cgroup(group).map_err(|error| error.to_string())
+            cgroups::remove(group).map_err(|error| error.to_string())
         });
     }
-}
-
-/// Where a host's processes are, in each hierarchy of this machine.
-fn cgroups(name: &str) -> Vec<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let points = mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ').skip(1);
-        let (point, kind) = (words.next()?, words.next()?);
-        ["cgroup", "cgroup2"].contains(&kind).then_some(point)
-    });
-    points
-        .map(|point| Path::new(point).join(space(name)))
-        .collect()
-}
-
-#[track_caller]
-fn make_cgroups(name: &str) -> Vec<PathBuf> {
-    let groups = cgroups(name);
-    for group in &groups {
-        fs::create_dir_all(group)
-            .unwrap_or_else(|error| panic!("create {}: {error}", group.display()));
-        // Version 1 lets no process in before it is said which processors it may use.
-        for file in ["cpuset.cpus", "cpuset.mems"] {
-            let Ok(all) = fs::read(group.with_file_name(file)) else {
-                continue;
-            };
-            fs::write(group.join(file), all)
-                .unwrap_or_else(|error| panic!("write {file} of {}: {error}", group.display()));
-        }
-    }
-    groups
-}
-
-/// Kills all processes of a host.
-fn kill_all(name: &str) {
-    let groups = cgroups(name);
-    until(&format!("all processes of {name} are gone"), || {
-        let processes: Vec<String> = groups.iter().flat_map(|group| members(group)).collect();
-        let _ = Command::new("kill")
-            .arg("-9")
-            .args(&processes)
-            .stderr(Stdio::null())
-            .status();
-        holds(processes.is_empty(), processes.join(" "))
-    });
-}
-
-/// The processes in a cgroup and below.
-fn members(group: &Path) -> Vec<String> {
-    let own = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    let below = folders(group);
-    let below = below.iter().flat_map(|group| members(group));
-    // What can't be seen from here has the number 0.
-    own.lines()
-        .filter(|number| *number != "0")
-        .map(str::to_owned)
-        .chain(below)
-        .collect()
-}
-
-fn remove_cgroup(group: &Path) -> std::io::Result<()> {
-    for below in folders(group) {
-        remove_cgroup(&below)?;
-    }
-    match fs::remove_dir(group) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn folders(of: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(of).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.path())
-        .collect()
 }
 
 /// Number of a process's parent.
@@ -575,27 +402,4 @@ fn parent(process: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
     line.trim().parse().ok()
-}
-
-/// Runs a program, for some seconds at most.
-fn limited(seconds: u64, words: &[&str]) -> Output {
-    let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", &seconds.to_string()]);
-    finish(command.args(words), "")
-}
-
-/// Runs a line of words, which must succeed.
-#[track_caller]
-fn run(line: &str) {
-    let words: Vec<&str> = line.split_whitespace().collect();
-    let output = limited(60, &words);
-    assert!(output.success, "{line}: {}{}", output.stdout, output.stderr);
-}
-
-/// The same where there is more to do after a failure.
-fn attempt(words: &[&str]) {
-    let output = limited(60, words);
-    if !output.success {
-        eprintln!("{}: {}{}", words.join(" "), output.stdout, output.stderr);
-    }
 }

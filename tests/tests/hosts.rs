@@ -13,12 +13,18 @@ mod faults;
 mod full_disk;
 #[path = "hosts/losses.rs"]
 mod losses;
+#[path = "hosts/members.rs"]
+mod members;
 #[path = "hosts/packages.rs"]
 mod packages;
 #[path = "hosts/renewal.rs"]
 mod renewal;
 #[path = "hosts/repeated.rs"]
 mod repeated;
+#[path = "hosts/restore.rs"]
+mod restore;
+#[path = "hosts/room.rs"]
+mod room;
 #[path = "hosts/rotation.rs"]
 mod rotation;
 #[path = "hosts/tarball.rs"]
@@ -198,6 +204,16 @@ fn full_disks_lose_nothing() {
     let cluster = three::up();
     let explain = || cluster.explain();
     steps::run_explained(&cluster, &explain, full_disk::STEPS);
+}
+
+/// In this order: what was restored last has one control plane.
+#[test]
+#[ignore = "boots hosts: cargo hardway test --only e2e --suite hosts"]
+fn three_control_planes_are_looked_after() {
+    let cluster = three::up();
+    let explain = || cluster.explain();
+    let steps = [members::STEPS, room::STEPS, restore::STEPS].concat();
+    steps::run_explained(&cluster, &explain, &steps);
 }
 
 #[test]

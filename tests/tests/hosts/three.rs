@@ -47,6 +47,17 @@ fn up_with(workers: &[&str]) -> Cluster {
     cluster
 }
 
+/// Has a host join as a control plane that was reset, or is fresh: as docs/operations.md says.
+#[track_caller]
+pub fn joins(cluster: &Cluster, name: &str) {
+    let operations = page::read("docs/operations.md");
+    let blocks = cluster::section(&operations, "Several control planes");
+    let of_host = blocks
+        .into_iter()
+        .filter(|block| block.host == name || block.host == "laptop");
+    cluster.follow(&of_host.collect::<Vec<_>>());
+}
+
 /// Waits until every unit does its work, etcd's members are all well, every apiserver answers,
 /// and the node is Ready.
 #[track_caller]
