@@ -13,6 +13,7 @@ use hardway_proto::kind::PartialObject;
 use hardway_proto::{Kind, Status};
 use serde_json::{Value, json};
 use std::marker::PhantomData;
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tonic::service::interceptor::InterceptedService;
@@ -311,15 +312,10 @@ impl DynamicApi {
         labels: &str,
         fields: &str,
     ) -> Result<ObjectList<api::Object>, Status> {
-        let request = api::ListRequest {
-            target: self.target("", ""),
-            label_selector: labels.into(),
-            field_selector: fields.into(),
-            ..Default::default()
-        };
-        let mut stream = self.rpc().list(request).await?.into_inner();
+        let mut pages = pin!(self.pages(labels, fields).await?);
         let mut list = ObjectList::default();
-        while let Some(page) = stream.message().await? {
+        while let Some(page) = pages.next().await {
+            let page = page?;
             list.items.extend(page.items);
             if page.resource_version != 0 {
                 list.resource_version = page.resource_version;
@@ -327,6 +323,31 @@ impl DynamicApi {
             }
         }
         Ok(list)
+    }
+
+    /// The same in pages, all of one revision, so that a long list is never in memory as a
+    /// whole. The last page alone tells the revision; the others have none (zero).
+    pub async fn pages(
+        &self,
+        labels: &str,
+        fields: &str,
+    ) -> Result<impl Stream<Item = Result<ObjectList<api::Object>, Status>> + Send + use<>, Status>
+    {
+        let request = api::ListRequest {
+            target: self.target("", ""),
+            label_selector: labels.into(),
+            field_selector: fields.into(),
+            ..Default::default()
+        };
+        let pages = self.rpc().list(request).await?.into_inner();
+        Ok(pages.map(|page| {
+            let page = page?;
+            Ok(ObjectList {
+                items: page.items,
+                resource_version: page.resource_version,
+                r#continue: page.r#continue,
+            })
+        }))
     }
 
     /// Watches; the stream ends when the server ends it.

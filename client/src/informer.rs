@@ -87,7 +87,9 @@ impl<K: Kind> Informer<K> {
         }
     }
 
-    /// Throws away what need not be kept of each object, before anybody sees it.
+    /// Throws away what need not be kept of each object, before anybody sees it. That is so
+    /// of managedFields in any case: often they are the largest part of an object, and an
+    /// update that has none leaves them as they are.
     pub fn trim(mut self, trim: fn(&mut K)) -> Self {
         self.trim = Some(trim);
         self
@@ -221,11 +223,16 @@ impl<K: Kind> View<K> {
     async fn relist(&mut self, version: &mut String) -> Result<(), Status> {
         let informer = &self.informer;
         let all = informer.api.dynamic();
-        let list = all.list(&informer.labels, &informer.fields).await?;
-        let mut listed = HashSet::with_capacity(list.items.len());
-        for object in list.items {
-            listed.insert(key_of(&object));
-            self.apply(&object);
+        let mut pages = pin!(all.pages(&informer.labels, &informer.fields).await?);
+        let mut listed = HashSet::new();
+        let mut revision = 0;
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            revision = page.resource_version.max(revision);
+            for object in page.items {
+                listed.insert(key_of(&object));
+                self.apply(&object);
+            }
         }
         for key in self.store.keys() {
             if !listed.contains(&key) {
@@ -237,7 +244,7 @@ impl<K: Kind> View<K> {
             self.unreadable.retain(|key| listed.contains(key));
         }
         self.store.set_synced();
-        *version = list.resource_version.to_string();
+        *version = revision.to_string();
         Ok(())
     }
 
@@ -289,6 +296,7 @@ impl<K: Kind> View<K> {
             }
         };
         self.forget(&key);
+        object.meta_mut().managed_fields = None;
         if let Some(trim) = self.informer.trim {
             trim(&mut object);
         }

@@ -75,6 +75,7 @@ pub mod queue;
 pub mod rest;
 mod sending;
 pub mod serving;
+pub mod shrink;
 pub mod signals;
 pub mod steps;
 pub mod store;

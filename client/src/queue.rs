@@ -6,6 +6,7 @@
 //! workers' own doing comes ever more slowly; news of it come at once, and end
 //! the suspicion.
 
+use crate::shrink::Shrink;
 use parking_lot::Mutex;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
@@ -283,6 +284,8 @@ impl<T: Clone + Eq + Hash> WorkQueue<T> {
     pub fn done(&self, key: &T) {
         let mut state = self.state.lock();
         state.processing.remove(key);
+        state.ready.shrink_if_sparse();
+        state.dirty.shrink_if_sparse();
         if state.dirty.contains(key) {
             state.ready.push_back(key.clone());
             drop(state);

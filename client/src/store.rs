@@ -1,5 +1,6 @@
 //! The cache of an informer: objects by key, with indexes.
 
+use crate::shrink::Shrink;
 use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
 use parking_lot::{Mutex, RwLock};
@@ -214,6 +215,7 @@ fn unindex<K>(index: &mut Index<K>, key: &ObjectKey, old: &K) {
             keys.remove(key);
             if keys.is_empty() {
                 index.keys.remove(&value);
+                index.keys.shrink_if_sparse();
             }
         }
     }

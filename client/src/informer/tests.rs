@@ -125,3 +125,22 @@ async fn watches_that_all_end_at_once_do_not_become_a_flood() {
     // The second goes without a pause; then 100 ms, doubled each time.
     assert!(began.elapsed() >= Duration::from_millis(1500));
 }
+
+#[tokio::test]
+async fn who_wrote_which_field_is_not_kept() {
+    let (fake, client) = Fake::start(Vec::new());
+    let mut written = map("first");
+    written["metadata"]["managedFields"] = json!([{"manager": "m", "operation": "Update",
+        "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {}}}]);
+    written["metadata"]["annotations"] = json!({"a": "b"});
+    fake.create("", "configmaps", written);
+    let store = Informer::new(client.all::<ConfigMap>())
+        .trim(|map| map.metadata.annotations = None)
+        .start();
+    store.wait_synced().await;
+    let kept = store.get(&ObjectKey::new("n", "first")).unwrap();
+    assert_eq!(kept.metadata.managed_fields, None);
+    assert_eq!(kept.metadata.annotations, None, "nor what isn't needed");
+    let there = &fake.objects("", "configmaps")[0];
+    assert!(there["metadata"]["managedFields"].is_array());
+}
