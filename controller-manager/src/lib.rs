@@ -34,6 +34,7 @@ mod namespace;
 mod node_ipam;
 mod node_lifecycle;
 mod out_of_service;
+mod ownership;
 mod pod_control;
 mod pod_gc;
 mod pod_ranking;

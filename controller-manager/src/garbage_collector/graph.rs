@@ -1,10 +1,10 @@
 //! Who owns whom: every object as a node, by UID; and what follows from it.
 //! Nothing here asks the apiserver.
 
+use hardway_client::shrink::Shrink;
 use hardway_proto::Kind;
 use hardway_proto::api::ResourceInfo;
 use hardway_proto::kind::PartialObject;
-use hardway_proto::meta::ObjectKey;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,30 +19,51 @@ pub const ORPHAN: &str = "orphan";
 pub struct Node {
     /// What kind of object it is.
     pub resource: Arc<ResourceInfo>,
-    /// Where it is.
-    pub key: ObjectKey,
-    /// Its owners, as its metadata names them.
-    pub owners: Vec<OwnerReference>,
-    /// Whether it is being deleted.
-    pub deleting: bool,
-    /// Its finalizers.
-    pub finalizers: Vec<String>,
+    /// What its metadata says of it and its owners; shared with the cache that it is from.
+    pub object: Arc<PartialObject>,
 }
 
 impl Node {
+    /// Its namespace; empty if it is in none.
+    pub fn namespace(&self) -> &str {
+        self.object.namespace()
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.object.name()
+    }
+
+    /// Its owners, as its metadata names them.
+    pub fn owners(&self) -> &[OwnerReference] {
+        let owners = &self.object.metadata.owner_references;
+        owners.as_deref().unwrap_or_default()
+    }
+
+    /// Its finalizers.
+    pub fn finalizers(&self) -> &[String] {
+        let finalizers = &self.object.metadata.finalizers;
+        finalizers.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it is being deleted.
+    pub fn is_deleting(&self) -> bool {
+        self.object.metadata.deletion_timestamp.is_some()
+    }
+
     /// Whether it waits for its dependents to go first.
     pub fn waits_for_dependents(&self) -> bool {
-        self.deleting && self.finalizers.iter().any(|f| f == FOREGROUND)
+        self.is_deleting() && self.finalizers().iter().any(|f| f == FOREGROUND)
     }
 
     /// Whether it waits for its dependents to be set free.
     pub fn orphans_dependents(&self) -> bool {
-        self.deleting && self.finalizers.iter().any(|f| f == ORPHAN)
+        self.is_deleting() && self.finalizers().iter().any(|f| f == ORPHAN)
     }
 
     /// Whether it can't own what is in this namespace: it is in another.
     fn is_elsewhere(&self, namespace: &str) -> bool {
-        self.resource.namespaced && self.key.namespace != namespace
+        self.resource.namespaced && self.namespace() != namespace
     }
 }
 
@@ -179,7 +200,7 @@ impl Graph {
         self.dependents(uid)
             .filter_map(|dependent| Some((dependent, self.nodes.get(dependent)?)))
             .filter(move |(_, node)| {
-                let mut owners = node.owners.iter();
+                let mut owners = node.owners().iter();
                 owners.any(|o| o.uid == of && o.block_owner_deletion == Some(true))
             })
     }
@@ -203,7 +224,7 @@ impl Graph {
                 .filter(|(_, d)| !d.waits_for_dependents());
             return Step::LookAt(idle.map(|(uid, _)| uid.clone()).collect());
         }
-        match node.deleting || node.owners.is_empty() {
+        match node.is_deleting() || node.owners().is_empty() {
             true => Step::Rest,
             false => Step::Judge,
         }
@@ -213,10 +234,10 @@ impl Graph {
     /// can say.
     pub fn state_of(&self, owner: &OwnerReference, of: &Node) -> Option<OwnerState> {
         let node = self.nodes.get(&owner.uid)?;
-        if !fits(&node.resource, owner) || of.key.namespace.is_empty() && node.resource.namespaced {
+        if !fits(&node.resource, owner) || of.namespace().is_empty() && node.resource.namespaced {
             return None;
         }
-        let is_other = node.is_elsewhere(&of.key.namespace) || node.key.name != owner.name;
+        let is_other = node.is_elsewhere(of.namespace()) || node.name() != owner.name;
         Some(match (is_other, node.waits_for_dependents()) {
             (true, _) => OwnerState::Gone,
             (_, true) => OwnerState::Waiting,
@@ -225,26 +246,23 @@ impl Graph {
     }
 
     /// Takes an object in.
-    pub fn apply(&mut self, resource: &Arc<ResourceInfo>, object: &PartialObject) -> Effects {
+    pub fn apply(&mut self, resource: &Arc<ResourceInfo>, object: &Arc<PartialObject>) -> Effects {
         let uid = object.uid().to_owned();
         let node = Node {
             resource: resource.clone(),
-            key: ObjectKey::of(object),
-            owners: object.metadata.owner_references.clone().unwrap_or_default(),
-            deleting: object.metadata.deletion_timestamp.is_some(),
-            finalizers: object.metadata.finalizers.clone().unwrap_or_default(),
+            object: object.clone(),
         };
         let mut effects = Effects::default();
         let former = self.unlink(&uid);
-        for owner in &node.owners {
+        for owner in node.owners() {
             let dependents = self.dependents.entry(owner.uid.clone()).or_default();
             dependents.insert(uid.clone());
         }
-        let known = former.as_ref().map_or(&[][..], |node| &node.owners);
-        for owner in node.owners.iter().filter(|owner| !known.contains(owner)) {
+        let known = former.as_ref().map_or(&[][..], Node::owners);
+        for owner in node.owners().iter().filter(|owner| !known.contains(owner)) {
             let is_misplaced = match self.nodes.get(&owner.uid) {
-                Some(there) => there.is_elsewhere(&node.key.namespace),
-                None => owner.uid == uid && node.is_elsewhere(&node.key.namespace),
+                Some(there) => there.is_elsewhere(node.namespace()),
+                None => owner.uid == uid && node.is_elsewhere(node.namespace()),
             };
             if is_misplaced {
                 effects.misplaced.push((uid.clone(), owner.clone()));
@@ -257,13 +275,13 @@ impl Graph {
         if node.waits_for_dependents() && !waited {
             effects.look.extend(self.dependents(&uid).cloned());
         }
-        if !node.owners.is_empty() || node.waits_for_dependents() || node.orphans_dependents() {
+        if !node.owners().is_empty() || node.waits_for_dependents() || node.orphans_dependents() {
             effects.look.push(uid.clone());
         }
         self.nodes.insert(uid, node);
         // An owner may have waited for just this change.
-        let former = former.map(|node| node.owners).unwrap_or_default();
-        effects.look.extend(self.freed(&former));
+        let former = former.as_ref().map_or(&[][..], Node::owners);
+        effects.look.extend(self.freed(former));
         effects
     }
 
@@ -271,8 +289,9 @@ impl Graph {
     pub fn remove(&mut self, uid: &str) -> Effects {
         let former = self.unlink(uid);
         self.nodes.remove(uid);
-        let owners = former.map(|node| node.owners).unwrap_or_default();
-        let mut look = self.freed(&owners);
+        self.nodes.shrink_if_sparse();
+        let owners = former.as_ref().map_or(&[][..], Node::owners);
+        let mut look = self.freed(owners);
         look.extend(self.dependents(uid).cloned());
         Effects {
             look,
@@ -297,8 +316,8 @@ impl Graph {
             let Some(below) = self.nodes.get(dependent) else {
                 continue;
             };
-            if node.is_elsewhere(&below.key.namespace) {
-                let references = below.owners.iter().filter(|owner| owner.uid == uid);
+            if node.is_elsewhere(below.namespace()) {
+                let references = below.owners().iter().filter(|owner| owner.uid == uid);
                 misplaced.extend(references.map(|owner| (dependent.clone(), owner.clone())));
             }
         }
@@ -308,11 +327,12 @@ impl Graph {
     /// Drops the edges to an object's owners; returns it as it was.
     fn unlink(&mut self, uid: &str) -> Option<Node> {
         let node = self.nodes.get(uid)?.clone();
-        for owner in &node.owners {
+        for owner in node.owners() {
             if let Some(dependents) = self.dependents.get_mut(&owner.uid) {
                 dependents.remove(uid);
                 if dependents.is_empty() {
                     self.dependents.remove(&owner.uid);
+                    self.dependents.shrink_if_sparse();
                 }
             }
         }
@@ -336,7 +356,7 @@ mod tests {
 
     fn apply(graph: &mut Graph, metadata: Value) -> Effects {
         let object: PartialObject = serde_json::from_value(json!({"metadata": metadata})).unwrap();
-        graph.apply(&things(), &object)
+        graph.apply(&things(), &Arc::new(object))
     }
 
     fn object(uid: &str, owners: &[&str]) -> Value {
@@ -356,7 +376,7 @@ mod tests {
 
     fn state(graph: &Graph, owner: &str, of: &str) -> Option<OwnerState> {
         let node = graph.get(of).unwrap();
-        let owner = node.owners.iter().find(|o| o.uid == owner).unwrap();
+        let owner = node.owners().iter().find(|o| o.uid == owner).unwrap();
         graph.state_of(owner, node)
     }
 

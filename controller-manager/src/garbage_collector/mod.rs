@@ -7,6 +7,7 @@ mod graph;
 
 use crate::Work;
 use crate::context::Context;
+use crate::ownership::keep_ownership;
 use absent::Absent;
 use futures_util::StreamExt;
 use futures_util::stream::{self, FuturesUnordered};
@@ -151,7 +152,8 @@ impl Collector {
     fn watch(&self, info: Arc<ResourceInfo>) -> (Watch, impl Future<Output = ()> + use<>) {
         let api = self.api(&info, "");
         let (this, resource) = (self.clone(), info.clone());
-        let informer = Informer::new(Api::metadata_of(api)).on_change(move |change| {
+        let informer = Informer::new(Api::metadata_of(api)).trim(keep_ownership);
+        let informer = informer.on_change(move |change| {
             let mut graph = this.graph.lock();
             let mut all = Vec::new();
             match change {
@@ -224,24 +226,27 @@ impl Collector {
         }
         // Before anything is done for good, its owners are asked for once more:
         // somebody may have adopted it since.
-        let api = self.api(&node.resource, &node.key.namespace);
-        let Some(mut latest) = self.latest(uid, node).await? else {
+        let api = self.api(&node.resource, node.namespace());
+        let Some(latest) = self.latest(uid, node).await? else {
             return Ok(Next::Done);
         };
-        let mut node = node.clone();
-        node.owners = latest.metadata.owner_references.clone().unwrap_or_default();
-        node.finalizers = latest.metadata.finalizers.clone().unwrap_or_default();
+        let mut latest = Arc::new(latest);
+        let node = Node {
+            resource: node.resource.clone(),
+            object: latest.clone(),
+        };
         match self.verdict(uid, &node).await? {
             None | Some(Verdict::Keep) => {}
             Some(Verdict::Disown(owners)) => self.drop_owners(uid, &node, &owners).await?,
             Some(Verdict::Delete { policy, unblock }) => {
                 if unblock {
                     let patch = unblocked(&latest);
-                    let patched = api.patch(&node.key.name, "", Patch::Merge(&patch)).await;
+                    let patched = api.patch(node.name(), "", Patch::Merge(&patch)).await;
                     latest = match patched {
                         Err(status) if status.is_not_found() => return Ok(Next::Done),
                         patched => {
-                            PartialObject::parse(&patched?.json).map_err(Status::internal)?
+                            let patched = PartialObject::parse(&patched?.json);
+                            Arc::new(patched.map_err(Status::internal)?)
                         }
                     };
                 }
@@ -250,7 +255,7 @@ impl Collector {
                     resource_version: Some(latest.resource_version().to_owned()),
                     ..DeleteParams::of(uid)
                 };
-                ignore_gone(api.delete(&node.key.name, &options).await.map(|_| ()))?;
+                ignore_gone(api.delete(node.name(), &options).await.map(|_| ()))?;
             }
         }
         Ok(Next::Done)
@@ -260,7 +265,7 @@ impl Collector {
     /// in a watch may go without anybody hearing of it.
     fn look_again(&self, node: &Node) -> Next {
         let graph = self.graph.lock();
-        match node.owners.iter().all(|o| graph.get(&o.uid).is_some()) {
+        match node.owners().iter().all(|o| graph.get(&o.uid).is_some()) {
             true => Next::Done,
             false => Next::After(UNSEEN),
         }
@@ -269,8 +274,8 @@ impl Collector {
     /// What its owners mean for an object; `None` if nothing can be said as
     /// long as they are named as they are.
     async fn verdict(&self, uid: &str, node: &Node) -> Result<Option<Verdict>, Status> {
-        let mut states = Vec::with_capacity(node.owners.len());
-        for owner in &node.owners {
+        let mut states = Vec::with_capacity(node.owners().len());
+        for owner in node.owners() {
             let known = self.graph.lock().state_of(owner, node);
             let state = match known {
                 Some(state) => state,
@@ -283,7 +288,7 @@ impl Collector {
         }
         let graph = self.graph.lock();
         let (has_dependents, in_circle) = (graph.has_dependents(uid), graph.is_in_circle(uid));
-        let verdict = verdict(&states, &node.finalizers, has_dependents, in_circle);
+        let verdict = verdict(&states, node.finalizers(), has_dependents, in_circle);
         Ok(Some(verdict))
     }
 
@@ -307,8 +312,8 @@ impl Collector {
             )));
         };
         let namespace = match info.namespaced {
-            true if node.key.namespace.is_empty() => return Ok(None),
-            true => node.key.namespace.as_str(),
+            true if node.namespace().is_empty() => return Ok(None),
+            true => node.namespace(),
             false => "",
         };
         if self.absent.lock().contains(owner, namespace) {
@@ -335,8 +340,8 @@ impl Collector {
 
     /// The object as it is now, if it is still the one with this UID.
     async fn latest(&self, uid: &str, node: &Node) -> Result<Option<PartialObject>, Status> {
-        let api = self.api(&node.resource, &node.key.namespace);
-        match api.get(&node.key.name).await {
+        let api = self.api(&node.resource, node.namespace());
+        match api.get(node.name()).await {
             Ok(object) if object.uid == uid => PartialObject::parse(&object.json)
                 .map(Some)
                 .map_err(Status::internal),
@@ -397,8 +402,8 @@ impl Collector {
     }
 
     async fn patch(&self, node: &Node, patch: &Value) -> Result<(), Status> {
-        let api = self.api(&node.resource, &node.key.namespace);
-        let patched = api.patch(&node.key.name, "", Patch::Merge(patch)).await;
+        let api = self.api(&node.resource, node.namespace());
+        let patched = api.patch(node.name(), "", Patch::Merge(patch)).await;
         ignore_gone(patched.map(|_| ()))
     }
 }
@@ -417,7 +422,7 @@ fn unblocked(object: &PartialObject) -> Value {
 /// What is said of a reference that leads into another namespace, and of whom,
 /// in Kubernetes' words.
 fn misplaced(uid: &str, node: &Node, owner: &OwnerReference) -> (ObjectReference, String) {
-    let namespace = &node.key.namespace;
+    let namespace = node.namespace();
     let message = format!(
         "ownerRef [{}/{}, namespace: {namespace}, name: {}, uid: {}] does not exist in namespace {namespace:?}",
         owner.api_version, owner.kind, owner.name, owner.uid
@@ -430,8 +435,8 @@ fn misplaced(uid: &str, node: &Node, owner: &OwnerReference) -> (ObjectReference
     let about = ObjectReference {
         api_version: Some(api_version),
         kind: Some(info.kind.clone()),
-        namespace: Some(namespace.clone()).filter(|n| !n.is_empty()),
-        name: Some(node.key.name.clone()),
+        namespace: Some(namespace.to_owned()).filter(|n| !n.is_empty()),
+        name: Some(node.name().to_owned()),
         uid: Some(uid.to_owned()),
         ..ObjectReference::default()
     };

@@ -1,6 +1,7 @@
 //! How many objects of any resource a namespace has: only their metadata is watched, and
 //! only that of resources which some quota counts.
 
+use crate::ownership::keep_ownership;
 use hardway_client::{Api, Client, Informer, Store};
 use hardway_proto::api::ResourceInfo;
 use hardway_proto::kind::PartialObject;
@@ -123,8 +124,9 @@ impl Counts {
         }
         let api = Api::metadata_of(self.client.resource(served, ""));
         let on_change = self.on_change.clone();
-        let informer =
-            Informer::new(api).on_change(move |change| on_change(change.object().namespace()));
+        let informer = Informer::new(api)
+            .trim(keep_ownership)
+            .on_change(move |change| on_change(change.object().namespace()));
         let (store, task) = informer.spawn();
         let task = task.abort_handle();
         let watch = Watch {
