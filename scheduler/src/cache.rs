@@ -1,7 +1,9 @@
 //! What all nodes hold, kept up to date change by change.
 
 use crate::node_info::NodeInfo;
+use crate::nodes::{Nodes, Totals};
 use crate::pod_info::{PodInfo, is_finished};
+use hardway_client::shrink::Shrink;
 use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -16,6 +18,7 @@ pub struct Cache {
     positions: HashMap<String, usize>,
     /// Pods by key: the node they were put on, and whether that is an assumption.
     placed: HashMap<ObjectKey, Placed>,
+    totals: Totals,
 }
 
 struct Placed {
@@ -27,8 +30,8 @@ struct Placed {
 impl Cache {
     /// All nodes whose object is known come with it; a node that only pods
     /// name has `node: None`.
-    pub fn nodes(&self) -> &[Arc<NodeInfo>] {
-        &self.nodes
+    pub fn nodes(&self) -> Nodes<'_> {
+        self.totals.of(&self.nodes)
     }
 
     /// A node by name.
@@ -36,27 +39,34 @@ impl Cache {
         self.positions.get(name).map(|&at| &self.nodes[at])
     }
 
-    fn node_mut(&mut self, name: &str) -> &mut NodeInfo {
-        let at = *self.positions.entry(name.to_owned()).or_insert_with(|| {
-            self.nodes.push(Arc::new(NodeInfo::named(name)));
-            self.nodes.len() - 1
-        });
-        Arc::make_mut(&mut self.nodes[at])
+    fn change<R>(&mut self, name: &str, change: impl FnOnce(&mut NodeInfo) -> R) -> R {
+        let at = match self.positions.get(name) {
+            Some(&at) => at,
+            None => {
+                self.nodes.push(Arc::new(NodeInfo::named(name)));
+                self.totals.add();
+                self.positions.insert(name.to_owned(), self.nodes.len() - 1);
+                self.nodes.len() - 1
+            }
+        };
+        let node = Arc::make_mut(&mut self.nodes[at]);
+        self.totals.change(at, node, change)
     }
 
     /// Takes over a node object; returns whether anything that matters to
     /// scheduling changed.
     pub fn apply_node(&mut self, node: Arc<Node>) -> bool {
-        let info = self.node_mut(node.name());
-        let relevant = info.node.as_ref().is_none_or(|old| differs(old, &node));
-        info.set_node(node);
-        relevant
+        let name = node.name().to_owned();
+        self.change(&name, |info| {
+            let relevant = info.node.as_ref().is_none_or(|old| differs(old, &node));
+            info.set_node(node);
+            relevant
+        })
     }
 
     /// Forgets a node; its pods stay known until they go themselves.
     pub fn remove_node(&mut self, name: &str) {
-        let info = self.node_mut(name);
-        info.node = None;
+        self.change(name, NodeInfo::forget_node);
         self.drop_if_empty(name);
     }
 
@@ -68,7 +78,8 @@ impl Cache {
             return;
         }
         self.positions.remove(name);
-        self.nodes.swap_remove(at);
+        let gone = self.nodes.swap_remove(at);
+        self.totals.remove(at, &gone);
         if let Some(moved) = self.nodes.get(at) {
             self.positions.insert(moved.name.clone(), at);
         }
@@ -77,25 +88,25 @@ impl Cache {
     /// Takes over a pod as the apiserver has it: on its node, finished, or
     /// not placed yet (which changes nothing: it may be assumed meanwhile).
     pub fn apply_pod(&mut self, pod: &Arc<Pod>) {
-        let key = ObjectKey::of(pod.as_ref());
-        if is_finished(pod) {
-            self.remove_pod(&key);
-            return;
-        }
-        let info = PodInfo::new(pod.clone());
-        if let Some(node) = info.node() {
+        self.apply(Arc::new(PodInfo::new(pod.clone())));
+    }
+
+    /// The same of a pod that is worked out already.
+    pub fn apply(&mut self, pod: Arc<PodInfo>) {
+        if is_finished(&pod.pod) {
+            self.remove_pod(&pod.key);
+        } else if let Some(node) = pod.node() {
             let node = node.to_owned();
-            self.place(info, &node, false);
+            self.place(pod, &node, false);
         }
     }
 
     /// Assumes that a pod is going to a node.
     pub fn assume(&mut self, pod: &PodInfo, node: &str) {
-        let info = PodInfo::new(pod.pod.clone());
-        self.place(info, node, true);
+        self.place(Arc::new(pod.clone()), node, true);
     }
 
-    fn place(&mut self, info: PodInfo, node: &str, assumed: bool) {
+    fn place(&mut self, info: Arc<PodInfo>, node: &str, assumed: bool) {
         let key = info.key.clone();
         self.remove_pod(&key);
         let placed = Placed {
@@ -104,7 +115,7 @@ impl Cache {
             assumed,
         };
         self.placed.insert(key, placed);
-        self.node_mut(node).add_pod(Arc::new(info));
+        self.change(node, |node| node.add_pod(info));
     }
 
     /// Takes an assumption back, unless the binding has been seen meanwhile.
@@ -126,7 +137,8 @@ impl Cache {
     /// Takes a pod off whatever node it is on.
     pub fn remove_pod(&mut self, key: &ObjectKey) {
         if let Some(placed) = self.placed.remove(key) {
-            self.node_mut(&placed.node).remove_pod(key);
+            self.placed.shrink_if_sparse();
+            self.change(&placed.node, |node| node.remove_pod(key));
             self.drop_if_empty(&placed.node);
         }
     }

@@ -1,7 +1,7 @@
 //! Why a pod fits nowhere, told as `kubectl describe` users know it.
 
 use crate::framework::Rejection;
-use std::collections::BTreeMap;
+use crate::rejections::Rejections;
 
 /// The filters' verdicts on all nodes.
 #[derive(Clone, Debug, Default)]
@@ -10,24 +10,10 @@ pub struct FitError {
     pub nodes: usize,
     /// What keeps the pod from all nodes alike; then no node was looked at.
     pub everywhere: Option<Rejection>,
-    /// Rejections, by the node's position.
-    pub rejections: Vec<(usize, Rejection)>,
+    /// What the filters said of the nodes.
+    pub rejections: Rejections,
     /// What preemption adds, without the leading `preemption: `.
     pub preemption: Option<String>,
-}
-
-/// `1 a, 2 b` of reasons with their counts, sorted as text like Kubernetes does.
-pub fn histogram<'a>(reasons: impl Iterator<Item = &'a str>) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for reason in reasons {
-        *counts.entry(reason).or_default() += 1;
-    }
-    let mut parts: Vec<String> = counts
-        .into_iter()
-        .map(|(reason, count)| format!("{count} {reason}"))
-        .collect();
-    parts.sort();
-    parts.join(", ")
 }
 
 impl FitError {
@@ -39,10 +25,7 @@ impl FitError {
         let mut text = format!("0/{} nodes are available", self.nodes);
         let list = match &self.everywhere {
             Some(rejection) => rejection.reasons.join(", "),
-            None => {
-                let all = self.rejections.iter();
-                histogram(all.flat_map(|(_, r)| r.reasons.iter().map(String::as_str)))
-            }
+            None => self.rejections.reasons().text(),
         };
         if !list.is_empty() {
             text.push_str(&format!(": {list}."));
@@ -55,12 +38,10 @@ impl FitError {
 
     /// The plugins that rejected a node, each once.
     pub fn plugins(&self) -> Vec<&'static str> {
-        let rejections = self.rejections.iter().map(|(_, rejection)| rejection);
-        let all = rejections.chain(&self.everywhere);
-        let mut names: Vec<_> = all.map(|rejection| rejection.plugin).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+        match &self.everywhere {
+            Some(rejection) => vec![rejection.plugin],
+            None => self.rejections.plugins(),
+        }
     }
 }
 
@@ -70,20 +51,20 @@ mod tests {
 
     #[test]
     fn reads_as_kubernetes_tells_it() {
-        let rejection = |reason: &str| Rejection {
+        let rejection = |reason: &'static str| Rejection {
             plugin: "NodePorts",
             reasons: vec![reason.into()],
             resolvable: true,
         };
         let ports = "node(s) didn't have free ports for the requested pod ports";
+        let mut rejections = Rejections::default();
+        rejections.add(0, rejection(ports));
+        rejections.add(1, rejection(ports));
+        rejections.add(2, rejection("node(s) were unschedulable"));
         let error = FitError {
             nodes: 3,
             everywhere: None,
-            rejections: vec![
-                (0, rejection(ports)),
-                (1, rejection(ports)),
-                (2, rejection("node(s) were unschedulable")),
-            ],
+            rejections,
             preemption: Some(
                 "0/3 nodes are available: 2 No preemption victims found for incoming pod.".into(),
             ),

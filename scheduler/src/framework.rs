@@ -1,11 +1,17 @@
 //! What a plugin can say about a pod and a node.
 
 use crate::node_info::NodeInfo;
+pub use crate::nodes::Nodes;
 use crate::pod_info::PodInfo;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Scores go from zero to this.
 pub const MAX_SCORE: i64 = 100;
+
+/// What users of `kubectl describe` read about a node that won't do. Nearly always it is the
+/// same text for thousands of nodes, which then need no copies of it.
+pub type Reason = Cow<'static, str>;
 
 /// Why a node won't do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +19,7 @@ pub struct Rejection {
     /// The plugin that says so.
     pub plugin: &'static str,
     /// In the words `kubectl describe` users know.
-    pub reasons: Vec<String>,
+    pub reasons: Vec<Reason>,
     /// Whether evicting other pods could change it.
     pub resolvable: bool,
 }
@@ -34,9 +40,6 @@ pub enum ClusterEvent {
     /// A namespace came, or has other labels.
     NamespaceChanged,
 }
-
-/// All nodes, as plugins that look beyond one node see them.
-pub type Nodes<'a> = &'a [Arc<NodeInfo>];
 
 /// One consideration. A plugin implements what it has a say in.
 pub trait Plugin: Send + Sync {
@@ -81,7 +84,7 @@ pub trait Plugin: Send + Sync {
     fn may_help(&self, event: ClusterEvent) -> bool;
 
     /// A rejection by this plugin.
-    fn reject(&self, reason: impl Into<String>, resolvable: bool) -> Result<(), Rejection>
+    fn reject(&self, reason: impl Into<Reason>, resolvable: bool) -> Result<(), Rejection>
     where
         Self: Sized,
     {
@@ -94,7 +97,13 @@ pub trait Plugin: Send + Sync {
 }
 
 /// What [`Plugin::prepare`] worked out; a plugin gets its own back.
-pub trait Prepared: std::any::Any + Send + Sync {}
+pub trait Prepared: std::any::Any + Send + Sync {
+    /// Whether the filter goes by what pods there are on all nodes. Then it has to be prepared
+    /// anew to say what would be if some of them went.
+    fn follows_pods(&self) -> bool {
+        false
+    }
+}
 
 struct Nothing;
 impl Prepared for Nothing {}
@@ -131,6 +140,14 @@ pub struct Framework {
 /// The plugins' preparations for one pod.
 pub struct Cycle(Vec<Box<dyn Prepared>>);
 
+impl Cycle {
+    /// Whether any plugin's filter goes by the pods of all nodes: see
+    /// [`Prepared::follows_pods`].
+    pub fn follows_pods(&self) -> bool {
+        self.0.iter().any(|prepared| prepared.follows_pods())
+    }
+}
+
 impl Framework {
     /// A profile of these plugins.
     pub fn new(plugins: Vec<Box<dyn Plugin>>) -> Self {
@@ -138,7 +155,8 @@ impl Framework {
     }
 
     /// Prepares all plugins for a pod.
-    pub fn prepare(&self, pod: &PodInfo, nodes: Nodes<'_>) -> Cycle {
+    pub fn prepare<'a>(&self, pod: &PodInfo, nodes: impl Into<Nodes<'a>>) -> Cycle {
+        let nodes = nodes.into();
         Cycle(self.plugins.iter().map(|p| p.prepare(pod, nodes)).collect())
     }
 
@@ -164,17 +182,18 @@ impl Framework {
     /// The weighted sums of all scores, one for each node.
     pub fn score(&self, cycle: &Cycle, pod: &PodInfo, nodes: &[&Arc<NodeInfo>]) -> Vec<i64> {
         let mut totals = vec![0; nodes.len()];
+        let mut scores = Vec::with_capacity(nodes.len());
         for (plugin, prepared) in self.plugins.iter().zip(&cycle.0) {
             let weight = plugin.weight();
             if weight == 0 {
                 continue;
             }
-            let mut scores: Vec<i64> = nodes
-                .iter()
-                .map(|node| plugin.score(prepared.as_ref(), pod, node))
-                .collect();
-            plugin.normalize(prepared.as_ref(), &mut scores);
-            for (total, score) in totals.iter_mut().zip(scores) {
+            let prepared = prepared.as_ref();
+            scores.clear();
+            let of_node = |node: &&Arc<NodeInfo>| plugin.score(prepared, pod, node);
+            scores.extend(nodes.iter().map(of_node));
+            plugin.normalize(prepared, &mut scores);
+            for (total, score) in totals.iter_mut().zip(&scores) {
                 *total += weight * score;
             }
         }

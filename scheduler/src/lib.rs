@@ -9,13 +9,16 @@ pub mod fit_error;
 pub mod framework;
 pub mod namespaces;
 pub mod node_info;
+pub mod nodes;
 pub mod plugins;
 pub mod pod_info;
 pub mod preemption;
 pub mod queue;
+pub mod rejections;
 pub mod resources;
 pub mod scheduler;
 pub mod selection;
 pub mod storage;
+mod trim;
 
 pub use scheduler::Scheduler;

@@ -4,9 +4,10 @@ use crate::pod_info::PodInfo;
 use crate::resources::Resources;
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::quantity::Quantity as Amount;
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::{ContainerImage, Node, Taint};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A node, what it has, and what its pods take.
 #[derive(Clone, Debug, Default)]
@@ -28,21 +29,44 @@ pub struct NodeInfo {
     /// How many of them have wishes about other pods: mostly none, and then
     /// nobody needs to look through them.
     pub pods_with_affinity: usize,
+    /// Another one after each change; no two nodes have the same unless they are alike.
+    generation: u64,
+    /// How many of them there are of each priority.
+    priorities: BTreeMap<i32, usize>,
     /// Sizes of the images it has, by every name they go by.
-    pub images: HashMap<String, i64>,
+    pub images: Arc<HashMap<String, i64>>,
 }
 
 impl NodeInfo {
     /// A node known by name only.
     pub fn named(name: &str) -> Self {
-        Self {
+        let mut info = Self {
             name: name.into(),
             ..Self::default()
-        }
+        };
+        info.renew();
+        info
+    }
+
+    /// What says whether anything has changed since a look before.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    fn renew(&mut self) {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        self.generation = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+    }
+
+    /// Its object is gone; its pods go by themselves.
+    pub fn forget_node(&mut self) {
+        self.renew();
+        self.node = None;
     }
 
     /// Takes over a node object.
     pub fn set_node(&mut self, node: Arc<Node>) {
+        self.renew();
         let status = node.status.as_ref();
         let list = status.and_then(|s| s.allocatable.as_ref());
         self.allocatable = list.map(Resources::from_list).unwrap_or_default();
@@ -50,35 +74,48 @@ impl NodeInfo {
             .and_then(|l| l.get("pods"))
             .and_then(|q| q.0.parse::<Amount>().ok())
             .map_or(0, |a| a.value());
-        self.images = status
-            .and_then(|s| s.images.as_ref())
-            .into_iter()
-            .flatten()
-            .flat_map(|image| {
+        let known = self.node.as_ref();
+        if known.is_none_or(|known| images_of(known) != images_of(&node)) {
+            let images = images_of(&node).iter().flat_map(|image| {
                 let size = image.size_bytes.unwrap_or(0);
                 let names = image.names.iter().flatten();
                 names.map(move |name| (name.clone(), size))
-            })
-            .collect();
+            });
+            self.images = Arc::new(images.collect());
+        }
         self.node = Some(node);
     }
 
     /// Puts a pod on it, in place of what was there under its key.
     pub fn add_pod(&mut self, pod: Arc<PodInfo>) {
         self.remove_pod(&pod.key);
+        self.renew();
         self.requested.add(&pod.requests, 1);
         self.scored_requested.add(&pod.scored_requests, 1);
         self.pods_with_affinity += usize::from(pod.has_pod_affinity());
+        *self.priorities.entry(pod.priority).or_default() += 1;
         self.pods.insert(pod.key.clone(), pod);
     }
 
     /// Takes a pod off it.
     pub fn remove_pod(&mut self, key: &ObjectKey) -> Option<Arc<PodInfo>> {
         let pod = self.pods.remove(key)?;
+        self.renew();
         self.requested.add(&pod.requests, -1);
         self.scored_requested.add(&pod.scored_requests, -1);
         self.pods_with_affinity -= usize::from(pod.has_pod_affinity());
+        if let Some(count) = self.priorities.get_mut(&pod.priority) {
+            *count -= 1;
+            if *count == 0 {
+                self.priorities.remove(&pod.priority);
+            }
+        }
         Some(pod)
+    }
+
+    /// The priority of its least important pod, if it has any.
+    pub fn least_priority(&self) -> Option<i32> {
+        self.priorities.first_key_value().map(|(least, _)| *least)
     }
 
     /// The node's labels.
@@ -99,4 +136,10 @@ impl NodeInfo {
         let spec = self.node.as_ref().and_then(|n| n.spec.as_ref());
         spec.and_then(|s| s.unschedulable).unwrap_or(false)
     }
+}
+
+fn images_of(node: &Node) -> &[ContainerImage] {
+    let status = node.status.as_ref();
+    let images = status.and_then(|s| s.images.as_deref());
+    images.unwrap_or_default()
 }

@@ -1,10 +1,11 @@
 //! DefaultPreemption: which pods of lower priority would have to go so that a
 //! pod fits, and on which node that hurts least.
 
-use crate::fit_error::{FitError, histogram};
-use crate::framework::{Framework, Nodes};
+use crate::fit_error::FitError;
+use crate::framework::{Cycle, Framework, Nodes, Reason};
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
+use crate::rejections::Reasons;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -22,31 +23,31 @@ pub struct Preemption {
 
 /// Finds the preemption that hurts least, or says why there is none (the text
 /// after `preemption: ` in the pod's condition).
-pub fn find(
+pub fn find<'a>(
     framework: &Framework,
     pod: &PodInfo,
-    nodes: Nodes<'_>,
+    nodes: impl Into<Nodes<'a>>,
     fit: &FitError,
 ) -> Result<Preemption, String> {
+    let nodes = nodes.into();
     if pod.spec().and_then(|s| s.preemption_policy.as_deref()) == Some("Never") {
         return Err("not eligible due to preemptionPolicy=Never.".into());
     }
     let mut candidates = Vec::new();
-    let mut reasons: Vec<String> = match fit.everywhere {
-        Some(_) => vec![NOT_HELPFUL.into(); fit.nodes],
-        None => Vec::new(),
+    let mut reasons = Reasons::default();
+    let not_helpful = match fit.everywhere {
+        Some(_) => fit.nodes,
+        None => fit.rejections.unresolvable(),
     };
-    for (at, rejection) in &fit.rejections {
-        if !rejection.resolvable {
-            reasons.push(NOT_HELPFUL.into());
-            continue;
-        }
-        match victims_on(framework, pod, nodes, *at) {
+    reasons.add(NOT_HELPFUL.into(), not_helpful);
+    let mut trials = Trials::new(framework, pod, nodes);
+    for &at in fit.rejections.resolvable() {
+        match trials.victims_on(at) {
             Ok(victims) => candidates.push(Preemption {
-                node: nodes[*at].name.clone(),
+                node: nodes[at].name.clone(),
                 victims,
             }),
-            Err(why) => reasons.extend(why),
+            Err(why) => why.into_iter().for_each(|reason| reasons.add(reason, 1)),
         }
     }
     let cheapest = candidates.into_iter().min_by_key(|candidate| {
@@ -58,43 +59,72 @@ pub fn find(
         )
     });
     cheapest.ok_or_else(|| {
-        let list = histogram(reasons.iter().map(String::as_str));
+        let list = reasons.text();
         format!("0/{} nodes are available: {list}.", fit.nodes)
     })
 }
 
-/// The fewest pods of lower priority that have to leave the node.
-fn victims_on(
-    framework: &Framework,
-    pod: &PodInfo,
-    nodes: Nodes<'_>,
-    at: usize,
-) -> Result<Vec<Arc<PodInfo>>, Vec<String>> {
-    let mut lower: Vec<_> = nodes[at]
-        .pods
-        .values()
-        .filter(|other| other.priority < pod.priority)
-        .cloned()
-        .collect();
-    if lower.is_empty() {
-        return Err(vec![NO_VICTIMS.into()]);
-    }
-    let mut trial = NodeInfo::clone(&nodes[at]);
-    for other in &lower {
-        trial.remove_pod(&other.key);
-    }
-    fits(framework, pod, nodes, at, &trial)?;
-    // Give back as many as possible, the most important first.
-    lower.sort_by_key(|other| (Reverse(other.priority), started(other)));
-    let mut victims = Vec::new();
-    for other in lower {
-        trial.add_pod(other.clone());
-        if fits(framework, pod, nodes, at, &trial).is_err() {
-            trial.remove_pod(&other.key);
-            victims.push(other);
+/// Tries what would be if pods left a node.
+struct Trials<'a> {
+    framework: &'a Framework,
+    pod: &'a PodInfo,
+    nodes: Nodes<'a>,
+    /// Prepared for the nodes as they are, once there is anything to try.
+    as_they_are: Option<Cycle>,
+}
+
+impl<'a> Trials<'a> {
+    fn new(framework: &'a Framework, pod: &'a PodInfo, nodes: Nodes<'a>) -> Self {
+        Self {
+            framework,
+            pod,
+            nodes,
+            as_they_are: None,
         }
     }
-    Ok(victims)
+
+    /// The fewest pods of lower priority that have to leave the node.
+    fn victims_on(&mut self, at: usize) -> Result<Vec<Arc<PodInfo>>, Vec<Reason>> {
+        let node = &self.nodes.all()[at];
+        let than = self.pod.priority;
+        if node.least_priority().is_none_or(|least| least >= than) {
+            return Err(vec![NO_VICTIMS.into()]);
+        }
+        let lower = node.pods.values().filter(|other| other.priority < than);
+        let mut lower: Vec<_> = lower.cloned().collect();
+        let mut trial = NodeInfo::clone(node);
+        for other in &lower {
+            trial.remove_pod(&other.key);
+        }
+        self.fits(at, &trial)?;
+        // Give back as many as possible, the most important first.
+        lower.sort_by_key(|other| (Reverse(other.priority), started(other)));
+        let mut victims = Vec::new();
+        for other in lower {
+            trial.add_pod(other.clone());
+            if self.fits(at, &trial).is_err() {
+                trial.remove_pod(&other.key);
+                victims.push(other);
+            }
+        }
+        Ok(victims)
+    }
+
+    /// Whether the pod fits on a node as it would be after some evictions.
+    fn fits(&mut self, at: usize, trial: &NodeInfo) -> Result<(), Vec<Reason>> {
+        let (framework, pod, nodes) = (self.framework, self.pod, self.nodes);
+        let as_they_are = self
+            .as_they_are
+            .get_or_insert_with(|| framework.prepare(pod, nodes));
+        let verdict = if as_they_are.follows_pods() {
+            let mut all = nodes.to_vec();
+            all[at] = Arc::new(trial.clone());
+            framework.filter(&framework.prepare(pod, &all), pod, trial)
+        } else {
+            framework.filter(as_they_are, pod, trial)
+        };
+        verdict.map_err(|rejection| rejection.reasons)
+    }
 }
 
 fn started(pod: &PodInfo) -> Option<jiff::Timestamp> {
@@ -102,27 +132,12 @@ fn started(pod: &PodInfo) -> Option<jiff::Timestamp> {
     Some(time.0)
 }
 
-/// Whether the pod fits on a node as it would be after some evictions.
-fn fits(
-    framework: &Framework,
-    pod: &PodInfo,
-    nodes: Nodes<'_>,
-    at: usize,
-    trial: &NodeInfo,
-) -> Result<(), Vec<String>> {
-    let mut all = nodes.to_vec();
-    all[at] = Arc::new(trial.clone());
-    let cycle = framework.prepare(pod, &all);
-    framework
-        .filter(&cycle, pod, trial)
-        .map_err(|rejection| rejection.reasons)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::namespaces::Namespaces;
     use crate::plugins::default_profile;
+    use crate::rejections::Rejections;
     use crate::storage::Storage;
     use crate::storage::testing::storage;
     use serde_json::json;
@@ -158,11 +173,12 @@ mod tests {
     ) -> Result<Preemption, String> {
         let framework = default_profile(storage, Namespaces::default());
         let cycle = framework.prepare(pod, nodes);
-        let rejections = nodes
-            .iter()
-            .enumerate()
-            .filter_map(|(at, node)| Some((at, framework.filter(&cycle, pod, node).err()?)))
-            .collect();
+        let mut rejections = Rejections::default();
+        for (at, node) in nodes.iter().enumerate() {
+            if let Err(rejection) = framework.filter(&cycle, pod, node) {
+                rejections.add(at, rejection);
+            }
+        }
         let fit = FitError {
             nodes: nodes.len(),
             rejections,

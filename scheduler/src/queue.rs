@@ -4,10 +4,11 @@
 
 use crate::framework::ClusterEvent;
 use crate::pod_info::PodInfo;
+use hardway_client::shrink::Shrink;
 use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,6 +19,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 /// However few events there are, a pod is tried again after this long.
 const MAX_UNSCHEDULABLE: Duration = Duration::from_secs(300);
 
+/// The plugins that rejected a pod; shared by all pods that the same ones did.
+type Rejecters = Arc<[&'static str]>;
+
 /// Place in the active queue: higher priority first, then who came first.
 type Rank = (Reverse<i32>, u64);
 
@@ -26,7 +30,7 @@ enum Place {
     Backoff(Instant),
     Unschedulable {
         since: Instant,
-        rejected_by: Vec<&'static str>,
+        rejected_by: Rejecters,
     },
     /// Handed out by `pop`; remembers events that came meanwhile.
     InFlight {
@@ -46,7 +50,12 @@ struct Entry {
 pub struct Queue {
     entries: HashMap<ObjectKey, Entry>,
     active: BTreeMap<Rank, ObjectKey>,
+    /// Those that back off or are unschedulable, by when they are tried again at the latest.
     waiting: BTreeSet<(Instant, ObjectKey)>,
+    /// The unschedulable ones: events come by the hundreds a second, and whether one helps is
+    /// a question of the plugins alone.
+    unschedulable: HashMap<Rejecters, HashSet<ObjectKey>>,
+    in_flight: HashSet<ObjectKey>,
     arrivals: u64,
 }
 
@@ -82,6 +91,7 @@ impl Queue {
     pub fn remove(&mut self, key: &ObjectKey) {
         self.unplace(key);
         self.entries.remove(key);
+        self.entries.shrink_if_sparse();
     }
 
     /// Whether it is this pod, and no other of the name, that is here.
@@ -97,6 +107,7 @@ impl Queue {
         let entry = self.entries.get_mut(&key)?;
         entry.attempts += 1;
         entry.place = Place::InFlight { missed: Vec::new() };
+        self.in_flight.insert(key);
         Some(entry.pod.clone())
     }
 
@@ -114,7 +125,7 @@ impl Queue {
         now: Instant,
         helps: impl Fn(ClusterEvent, &[&'static str]) -> bool,
     ) {
-        let Some(entry) = self.entries.get_mut(key) else {
+        let Some(entry) = self.entries.get(key) else {
             return;
         };
         if let Place::InFlight { missed } = &entry.place
@@ -123,10 +134,17 @@ impl Queue {
             self.back_off(key, now);
             return;
         }
-        entry.place = Place::Unschedulable {
-            since: now,
-            rejected_by,
-        };
+        self.unplace(key);
+        let known = self.unschedulable.get_key_value(&rejected_by[..]);
+        let rejected_by = known.map_or_else(|| rejected_by.into(), |(known, _)| known.clone());
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.place = Place::Unschedulable {
+                since: now,
+                rejected_by: rejected_by.clone(),
+            };
+        }
+        let alike = self.unschedulable.entry(rejected_by).or_default();
+        alike.insert(key.clone());
         self.waiting.insert((now + MAX_UNSCHEDULABLE, key.clone()));
     }
 
@@ -143,16 +161,17 @@ impl Queue {
         now: Instant,
         helps: impl Fn(ClusterEvent, &[&'static str]) -> bool,
     ) {
-        let mut ready = Vec::new();
-        for (key, entry) in &mut self.entries {
-            match &mut entry.place {
-                Place::Unschedulable { rejected_by, .. } if helps(event, rejected_by) => {
-                    ready.push(key.clone());
-                }
-                Place::InFlight { missed } if !missed.contains(&event) => missed.push(event),
-                _ => {}
+        for key in &self.in_flight {
+            if let Some(entry) = self.entries.get_mut(key)
+                && let Place::InFlight { missed } = &mut entry.place
+                && !missed.contains(&event)
+            {
+                missed.push(event);
             }
         }
+        let alike = self.unschedulable.iter();
+        let helped = alike.filter(|(rejected_by, _)| helps(event, rejected_by));
+        let ready: Vec<ObjectKey> = helped.flat_map(|(_, keys)| keys).cloned().collect();
         for key in ready {
             self.retry(&key, now);
         }
@@ -160,13 +179,9 @@ impl Queue {
 
     /// How many pods are active, backing off, unschedulable.
     pub fn lengths(&self) -> (usize, usize, usize) {
-        let backoff = |e: &&Entry| matches!(e.place, Place::Backoff(_));
-        let unschedulable = |e: &&Entry| matches!(e.place, Place::Unschedulable { .. });
-        (
-            self.active.len(),
-            self.entries.values().filter(backoff).count(),
-            self.entries.values().filter(unschedulable).count(),
-        )
+        let unschedulable = self.unschedulable.values().map(HashSet::len).sum();
+        let backoff = self.waiting.len() - unschedulable;
+        (self.active.len(), backoff, unschedulable)
     }
 
     fn retry(&mut self, key: &ObjectKey, now: Instant) {
@@ -217,11 +232,22 @@ impl Queue {
             Some(Place::Backoff(at)) => {
                 self.waiting.remove(&(*at, key.clone()));
             }
-            Some(Place::Unschedulable { since, .. }) => {
+            Some(Place::Unschedulable { since, rejected_by }) => {
                 self.waiting
                     .remove(&(*since + MAX_UNSCHEDULABLE, key.clone()));
+                if let Some(alike) = self.unschedulable.get_mut(rejected_by) {
+                    alike.remove(key);
+                    alike.shrink_if_sparse();
+                    if alike.is_empty() {
+                        self.unschedulable.remove(rejected_by);
+                    }
+                }
             }
-            _ => {}
+            Some(Place::InFlight { .. }) => {
+                self.in_flight.remove(key);
+                self.in_flight.shrink_if_sparse();
+            }
+            None => {}
         }
     }
 

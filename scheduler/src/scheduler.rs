@@ -2,7 +2,7 @@
 
 use crate::cache::Cache;
 use crate::fit_error::FitError;
-use crate::framework::{ClusterEvent, Framework, Nodes};
+use crate::framework::{ClusterEvent, Framework};
 use crate::namespaces::{self, Namespaces};
 use crate::plugins;
 use crate::pod_info::{PodInfo, is_finished};
@@ -10,6 +10,7 @@ use crate::preemption::{self, Preemption};
 use crate::queue::Queue;
 use crate::selection::{Placement, Selection};
 use crate::storage::{self, Choice, Storage};
+use crate::trim;
 use hardway_client::api::{DeleteParams, Patch};
 use hardway_client::events::{EventType, Recorder, reference};
 use hardway_client::informer::Change;
@@ -129,11 +130,13 @@ impl Scheduler {
             .start();
         let on_node = inner.clone();
         let nodes = Informer::new(client.all::<Node>())
+            .trim(trim::node)
             .on_change(move |change| on_node.node_changed(change))
             .start();
         let on_pod = inner.clone();
         let pods = Informer::new(client.all::<Pod>())
             .fields("status.phase!=Succeeded,status.phase!=Failed")
+            .trim(trim::pod)
             .on_change(move |change| on_pod.pod_changed(change))
             .start();
         Self {
@@ -197,7 +200,7 @@ fn note_found(pod: &PodInfo, found: &Placement, started: std::time::Instant) {
         .with("nodes", found.nodes)
         .with("feasible", found.feasible)
         .with("scores", found.best())
-        .with("rejected", found.rejected());
+        .with("rejected", found.rejections.by_plugin());
     steps::record(step);
 }
 
@@ -248,7 +251,7 @@ impl Inner {
         if info.node().is_some() {
             state.queue.remove(&info.key);
             state.selection.denominate(&info.key);
-            state.cache.apply_pod(pod);
+            state.cache.apply(info.clone());
             let moved = old.is_none_or(|old| {
                 old.metadata.labels != pod.metadata.labels || old.spec != pod.spec
             });
@@ -284,8 +287,7 @@ impl Inner {
         let result = match found {
             Ok(found) => {
                 let node = found.node.clone();
-                let nodes: Nodes<'_> = state.cache.nodes();
-                let chosen = nodes.iter().find(|info| info.name == node);
+                let chosen = state.cache.node(&node);
                 // What was there for the filter may be somebody else's by now.
                 let storage = &inner.storage;
                 let claims = storage.claims_of(&pod.pod).ok();
@@ -354,8 +356,7 @@ impl Inner {
     ) {
         let mut preemption = None;
         if fit.nodes > 0 {
-            let nodes: Nodes<'_> = state.cache.nodes();
-            match preemption::find(&self.framework, pod, nodes, &fit) {
+            match preemption::find(&self.framework, pod, state.cache.nodes(), &fit) {
                 Ok(found) => {
                     state.selection.nominate(pod.clone(), &found.node);
                     preemption = Some(found);

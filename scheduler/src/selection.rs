@@ -1,9 +1,10 @@
 //! Which node a pod gets: filters, then scores.
 
-use crate::fit_error::{FitError, histogram};
-use crate::framework::{Framework, Nodes, Rejection};
+use crate::fit_error::FitError;
+use crate::framework::{Framework, Nodes};
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
+use crate::rejections::Rejections;
 use hardway_proto::meta::ObjectKey;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,8 +27,8 @@ pub struct Placement {
     pub feasible: usize,
     /// The best nodes with their scores, best first; none if one alone would do.
     pub scores: Vec<(String, i64)>,
-    /// Which nodes would not, by their position.
-    pub rejections: Vec<(usize, Rejection)>,
+    /// What was said of those that would not.
+    pub rejections: Rejections,
 }
 
 impl Placement {
@@ -38,15 +39,6 @@ impl Placement {
             .map(|(node, score)| format!("{node} {score}"))
             .collect();
         best.join(", ")
-    }
-
-    /// How many nodes each plugin has rejected: `2 NodeResourcesFit, 1 TaintToleration`.
-    pub fn rejected(&self) -> String {
-        histogram(
-            self.rejections
-                .iter()
-                .map(|(_, rejection)| rejection.plugin),
-        )
     }
 }
 
@@ -68,8 +60,10 @@ fn best(nodes: &[&Arc<NodeInfo>], scores: &[i64]) -> Vec<(String, i64)> {
 /// What one choice leaves behind for the next.
 #[derive(Default)]
 pub struct Selection {
-    /// Pods that wait for their victims to go, and where.
-    nominated: HashMap<ObjectKey, (String, Arc<PodInfo>)>,
+    /// Where pods wait for their victims to go.
+    nominated: HashMap<ObjectKey, String>,
+    /// The same pods by these nodes: each node is asked about, for each pod.
+    by_node: HashMap<String, Vec<Arc<PodInfo>>>,
     /// Where to start looking, so that nodes take turns.
     start: usize,
 }
@@ -77,23 +71,33 @@ pub struct Selection {
 impl Selection {
     /// Keeps room on a node for a pod whose victims are leaving.
     pub fn nominate(&mut self, pod: Arc<PodInfo>, node: &str) {
-        self.nominated
-            .insert(pod.key.clone(), (node.to_owned(), pod));
+        self.denominate(&pod.key);
+        self.nominated.insert(pod.key.clone(), node.to_owned());
+        self.by_node.entry(node.to_owned()).or_default().push(pod);
     }
 
     /// Keeps no room for a pod any more.
     pub fn denominate(&mut self, key: &ObjectKey) {
-        self.nominated.remove(key);
+        let Some(node) = self.nominated.remove(key) else {
+            return;
+        };
+        if let Some(there) = self.by_node.get_mut(&node) {
+            there.retain(|pod| pod.key != *key);
+            if there.is_empty() {
+                self.by_node.remove(&node);
+            }
+        }
     }
 
     /// The best node for a pod, or why none will do.
-    pub fn find_node(
+    pub fn find_node<'a>(
         &mut self,
         framework: &Framework,
-        nodes: Nodes<'_>,
+        nodes: impl Into<Nodes<'a>>,
         pod: &PodInfo,
     ) -> Result<Placement, FitError> {
-        let total = nodes.iter().filter(|n| n.node.is_some()).count();
+        let nodes = nodes.into();
+        let total = nodes.known();
         let wanted = feasible_to_find(total);
         let cycle = framework.prepare(pod, nodes);
         framework
@@ -104,7 +108,7 @@ impl Selection {
                 ..FitError::default()
             })?;
         let mut feasible = Vec::new();
-        let mut rejections = Vec::new();
+        let mut rejections = Rejections::default();
         let mut seen = 0;
         while seen < nodes.len() && feasible.len() < wanted {
             let at = (self.start + seen) % nodes.len();
@@ -121,7 +125,7 @@ impl Selection {
             };
             match verdict {
                 Ok(()) => feasible.push(node),
-                Err(rejection) => rejections.push((at, rejection)),
+                Err(rejection) => rejections.add(at, rejection),
             }
         }
         // Next time the nodes not seen now come first; where all were seen,
@@ -154,9 +158,12 @@ impl Selection {
     /// The node with the pods that are nominated to it and at least as
     /// important, if there are any.
     fn with_nominated(&self, pod: &PodInfo, node: &NodeInfo) -> Option<NodeInfo> {
+        if self.by_node.is_empty() {
+            return None;
+        }
         let mut crowded: Option<NodeInfo> = None;
-        for (key, (name, other)) in &self.nominated {
-            if *name == node.name && *key != pod.key && other.priority >= pod.priority {
+        for other in self.by_node.get(&node.name)? {
+            if other.key != pod.key && other.priority >= pod.priority {
                 crowded
                     .get_or_insert_with(|| node.clone())
                     .add_pod(other.clone());

@@ -6,6 +6,8 @@ use hardway_scheduler::cache::Cache;
 use hardway_scheduler::namespaces::Namespaces;
 use hardway_scheduler::plugins::default_profile;
 use hardway_scheduler::pod_info::PodInfo;
+use hardway_scheduler::preemption;
+use hardway_scheduler::queue::Queue;
 use hardway_scheduler::selection::Selection;
 use hardway_scheduler::storage::Storage;
 use serde_json::json;
@@ -15,9 +17,7 @@ use std::time::Instant;
 const NODES: usize = 5_000;
 const PODS: usize = 10_000;
 
-#[test]
-#[ignore = "a measurement"]
-fn plain_pods_on_five_thousand_nodes() {
+fn nodes() -> Cache {
     let mut cache = Cache::default();
     for number in 0..NODES {
         let name = format!("node-{number}");
@@ -28,6 +28,13 @@ fn plain_pods_on_five_thousand_nodes() {
         });
         cache.apply_node(Arc::new(serde_json::from_value(node).expect("a node")));
     }
+    cache
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn plain_pods_on_five_thousand_nodes() {
+    let mut cache = nodes();
     let framework = default_profile(Storage::default(), Namespaces::default());
     let mut selection = Selection::default();
     let started = Instant::now();
@@ -46,6 +53,55 @@ fn plain_pods_on_five_thousand_nodes() {
     let took = started.elapsed();
     println!(
         "{PODS} pods on {NODES} nodes in {took:?}: {:.0} pods/s",
+        PODS as f64 / took.as_secs_f64()
+    );
+}
+
+/// The memory of this process, in KiB.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("it runs on Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number
+        .and_then(|number| number.parse().ok())
+        .expect("a number")
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn a_backlog_that_fits_on_none_of_five_thousand_nodes() {
+    let cache = nodes();
+    let framework = default_profile(Storage::default(), Namespaces::default());
+    let (mut selection, mut queue) = (Selection::default(), Queue::default());
+    let now = tokio::time::Instant::now();
+    let pod = |number: usize| {
+        let pod = json!({
+            "metadata": {"namespace": "default", "name": format!("pod-{number}"), "uid": number.to_string()},
+            "spec": {"containers": [{"name": "c", "image": "registry.example/app:1",
+                "resources": {"requests": {"cpu": "64", "memory": "200Mi"}}}]},
+        });
+        Arc::new(PodInfo::new(Arc::new(
+            serde_json::from_value(pod).expect("a pod"),
+        )))
+    };
+    for number in 0..PODS {
+        queue.add(pod(number), now);
+    }
+    let (before, started) = (resident(), Instant::now());
+    while let Some(pod) = queue.pop(now) {
+        let fit = selection.find_node(&framework, cache.nodes(), &pod);
+        let mut fit = fit.expect_err("there is no such node");
+        fit.preemption = preemption::find(&framework, &pod, cache.nodes(), &fit).err();
+        assert!(
+            fit.message()
+                .starts_with("0/5000 nodes are available: 5000 Insufficient cpu.")
+        );
+        queue.unschedulable(&pod.key, fit.plugins(), now, |_, _| false);
+    }
+    let took = started.elapsed();
+    println!(
+        "{PODS} pods that fit on none of {NODES} nodes: {} bytes each for knowing why, {:.0} pods/s",
+        resident().saturating_sub(before) * 1024 / PODS,
         PODS as f64 / took.as_secs_f64()
     );
 }

@@ -56,8 +56,7 @@ impl Plugin for ImageLocality {
     fn prepare(&self, pod: &PodInfo, nodes: Nodes<'_>) -> Box<dyn Prepared> {
         let holders = images(pod)
             .map(|image| {
-                let count = nodes.iter().filter(|n| n.images.contains_key(&image));
-                let count = count.count() as i64;
+                let count = nodes.holders(&image) as i64;
                 (image, count)
             })
             .collect();

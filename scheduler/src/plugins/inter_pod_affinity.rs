@@ -31,8 +31,14 @@ struct Facts {
     /// The first of a group that wants to be together may go anywhere.
     first_of_its_kind: bool,
     scores: HashMap<Domain, i64>,
+    /// Whether the pod has wishes about others, or others about pods like it.
+    follows_pods: bool,
 }
-impl Prepared for Facts {}
+impl Prepared for Facts {
+    fn follows_pods(&self) -> bool {
+        self.follows_pods
+    }
+}
 
 fn domain(term: &Term, node: &NodeInfo) -> Option<Domain> {
     let value = node.labels().get(&term.topology_key)?;
@@ -65,6 +71,12 @@ impl Plugin for InterPodAffinity {
             }
         };
         let has_wishes = pod.has_pod_affinity();
+        facts.follows_pods = has_wishes || nodes.have_affinity();
+        if !facts.follows_pods {
+            // It has no terms, and nobody has any about it.
+            facts.first_of_its_kind = true;
+            return Box::new(facts);
+        }
         for node in nodes {
             if !has_wishes && node.pods_with_affinity == 0 {
                 continue;

@@ -11,6 +11,7 @@ mod node_resources_fit;
 mod node_unschedulable;
 mod node_volume_limits;
 mod pod_topology_spread;
+mod spread_counts;
 mod taint_toleration;
 #[cfg(test)]
 mod testing;
@@ -36,7 +37,7 @@ pub fn default_profile(storage: Storage, namespaces: Namespaces) -> Framework {
         Box::new(node_volume_limits::NodeVolumeLimits(storage.clone())),
         Box::new(volume_binding::VolumeBinding(storage.clone())),
         Box::new(volume_zone::VolumeZone(storage)),
-        Box::new(pod_topology_spread::PodTopologySpread),
+        Box::new(pod_topology_spread::PodTopologySpread::default()),
         Box::new(inter_pod_affinity::InterPodAffinity(namespaces)),
         Box::new(balanced_allocation::BalancedAllocation),
         Box::new(image_locality::ImageLocality),

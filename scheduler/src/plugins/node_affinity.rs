@@ -13,6 +13,16 @@ fn affinity(pod: &PodInfo) -> Option<&Affinity> {
     pod.spec()?.affinity.as_ref()?.node_affinity.as_ref()
 }
 
+/// Whether there may be nodes that the pod's selector and required affinity don't allow.
+pub fn is_restricted(pod: &PodInfo) -> bool {
+    let selector = pod.spec().and_then(|spec| spec.node_selector.as_ref());
+    let required = affinity(pod).and_then(|a| {
+        a.required_during_scheduling_ignored_during_execution
+            .as_ref()
+    });
+    selector.is_some_and(|selector| !selector.is_empty()) || required.is_some()
+}
+
 /// Whether a node is one the pod's selector and required affinity allow.
 pub fn allows(pod: &PodInfo, node: &NodeInfo) -> bool {
     pod.spec()

@@ -1,6 +1,6 @@
 //! What a pod asks for has to be left on the node; more left is better.
 
-use crate::framework::{ClusterEvent, MAX_SCORE, Plugin, Prepared, Rejection};
+use crate::framework::{ClusterEvent, MAX_SCORE, Plugin, Prepared, Reason, Rejection};
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
 
@@ -10,16 +10,20 @@ pub struct NodeResourcesFit;
 impl NodeResourcesFit {
     /// Every resource that doesn't suffice, and whether the node could ever
     /// offer what is asked.
-    fn shortages(pod: &PodInfo, node: &NodeInfo) -> (Vec<String>, bool) {
+    fn shortages(pod: &PodInfo, node: &NodeInfo) -> (Vec<Reason>, bool) {
         let mut reasons = Vec::new();
         let mut resolvable = true;
         if node.pods.len() as i64 + 1 > node.max_pods {
-            reasons.push("Too many pods".to_owned());
+            reasons.push("Too many pods".into());
         }
         let (asked, has, used) = (&pod.requests, &node.allocatable, &node.requested);
         let mut check = |name: &str, asked: i128, has: i128, used: i128| {
             if asked > 0 && asked > has - used {
-                reasons.push(format!("Insufficient {name}"));
+                reasons.push(match name {
+                    "cpu" => "Insufficient cpu".into(),
+                    "memory" => "Insufficient memory".into(),
+                    _ => format!("Insufficient {name}").into(),
+                });
                 resolvable &= asked <= has;
             }
         };
@@ -45,10 +49,18 @@ impl NodeResourcesFit {
 fn free_share(has: i128, used: i128, asked: i128) -> i64 {
     let after = used + asked;
     if has <= 0 || after > has {
-        0
-    } else {
-        let share = (has - after) * i128::from(MAX_SCORE) / has;
-        i64::try_from(share).unwrap_or(MAX_SCORE)
+        return 0;
+    }
+    let free = has - after;
+    // Nearly all amounts fit into 64 bits, which divide many times as fast as 128.
+    let scaled = i64::try_from(free).ok();
+    let scaled = scaled.and_then(|free| free.checked_mul(MAX_SCORE));
+    match (scaled, i64::try_from(has)) {
+        (Some(scaled), Ok(has)) => scaled / has,
+        _ => {
+            let share = free * i128::from(MAX_SCORE) / has;
+            i64::try_from(share).unwrap_or(MAX_SCORE)
+        }
     }
 }
 

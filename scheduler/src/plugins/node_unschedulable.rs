@@ -15,12 +15,15 @@ impl Plugin for NodeUnschedulable {
     }
 
     fn filter(&self, _: &dyn Prepared, pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
+        if !node.is_unschedulable() {
+            return Ok(());
+        }
         let taint = Taint {
             key: "node.kubernetes.io/unschedulable".into(),
             effect: "NoSchedule".into(),
             ..Default::default()
         };
-        if node.is_unschedulable() && !tolerates(pod, &taint) {
+        if !tolerates(pod, &taint) {
             return self.reject("node(s) were unschedulable", false);
         }
         Ok(())

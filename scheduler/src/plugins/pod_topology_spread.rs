@@ -1,6 +1,7 @@
 //! Spreads pods of a kind evenly over domains.
 
 use super::affinity_terms::selector;
+use super::spread_counts::{Domains, SpreadCounts};
 use super::{node_affinity, taint_toleration};
 use crate::framework::{ClusterEvent, MAX_SCORE, Nodes, Plugin, Prepared, Rejection, prepared};
 use crate::namespaces::selects;
@@ -10,10 +11,10 @@ use hardway_proto::Kind;
 use hardway_proto::labels::{Operator, Requirement, Selector};
 use hardway_proto::meta::controller_of;
 use k8s_openapi::api::core::v1::TopologySpreadConstraint;
-use std::collections::HashMap;
 
-/// The plugin.
-pub struct PodTopologySpread;
+/// The plugin, with what it remembers of nodes.
+#[derive(Default)]
+pub struct PodTopologySpread(SpreadCounts);
 
 struct Constraint {
     key: String,
@@ -21,26 +22,81 @@ struct Constraint {
     max_skew: i64,
     hard: bool,
     min_domains: i64,
-    /// Matching pods by domain.
-    counts: HashMap<String, i64>,
     self_match: bool,
 }
 
+/// A constraint and what there is of pods that it means.
+struct Counted {
+    constraint: Constraint,
+    domains: Domains,
+    /// Matching pods by the domain's number; `None` for what is no domain for this pod.
+    counts: Vec<Option<i64>>,
+    /// How many domains there are.
+    size: usize,
+    /// The fewest matching pods that a domain has, as far as a hard constraint goes by it.
+    least: i64,
+}
+
+impl Counted {
+    fn new(constraint: Constraint, domains: Domains) -> Self {
+        Self {
+            constraint,
+            domains,
+            counts: Vec::new(),
+            size: 0,
+            least: 0,
+        }
+    }
+
+    fn add(&mut self, domain: usize, pods: i64) {
+        if self.counts.len() <= domain {
+            self.counts.resize(domain + 1, None);
+        }
+        let count = &mut self.counts[domain];
+        self.size += usize::from(count.is_none());
+        *count = Some(count.unwrap_or(0) + pods);
+    }
+
+    fn finish(&mut self) {
+        let too_few = (self.size as i64) < self.constraint.min_domains;
+        let least = self.counts.iter().flatten().copied().min();
+        self.least = least.filter(|_| !too_few).unwrap_or(0);
+    }
+
+    /// How many matching pods are in a domain.
+    fn here(&self, domain: &str) -> i64 {
+        let number = self.domains.number(domain);
+        let count = number.and_then(|number| self.counts.get(number).copied());
+        count.flatten().unwrap_or(0)
+    }
+}
+
 struct Facts {
-    constraints: Vec<Constraint>,
+    constraints: Vec<Counted>,
     /// Whether the pod has them itself. Then a node without a label that its hard ones ask
     /// for counts for none of these, and so with the soft ones.
     are_its_own: bool,
 }
-impl Prepared for Facts {}
+impl Prepared for Facts {
+    fn follows_pods(&self) -> bool {
+        self.of_kind(true).next().is_some()
+    }
+}
 
 impl Facts {
-    fn of_kind(&self, hard: bool) -> impl Iterator<Item = &Constraint> {
-        self.constraints.iter().filter(move |c| c.hard == hard)
+    fn of_kind(&self, hard: bool) -> impl Iterator<Item = &Counted> {
+        let all = self.constraints.iter();
+        all.filter(move |counted| counted.constraint.hard == hard)
+    }
+
+    /// Whether the node at a position counts for constraints of a kind.
+    fn counts_at(&self, at: usize, hard: bool) -> bool {
+        let has = |counted: &Counted| counted.domains.of(at).is_some();
+        !self.are_its_own || self.of_kind(hard).all(has)
     }
 
     fn counts(&self, node: &NodeInfo, hard: bool) -> bool {
-        let has = |constraint: &Constraint| node.labels().contains_key(&constraint.key);
+        let has = |counted: &Counted| node.labels().contains_key(&counted.constraint.key);
         !self.are_its_own || self.of_kind(hard).all(has)
     }
 }
@@ -73,7 +129,6 @@ fn system_defaults(pod: &PodInfo) -> Vec<Constraint> {
         max_skew,
         hard: false,
         min_domains: 1,
-        counts: HashMap::new(),
         self_match: true,
     };
     vec![
@@ -91,7 +146,6 @@ fn constraint(pod: &PodInfo, spec: &TopologySpreadConstraint) -> Constraint {
         max_skew: i64::from(spec.max_skew),
         hard: spec.when_unsatisfiable == "DoNotSchedule",
         min_domains: i64::from(spec.min_domains.unwrap_or(1)),
-        counts: HashMap::new(),
     }
 }
 
@@ -109,20 +163,35 @@ fn narrowed(pod: &PodInfo, spec: &TopologySpreadConstraint) -> Selector {
     Selector::of(selector.requirements().iter().cloned().chain(own).collect())
 }
 
-/// Whether a node counts as a domain for this pod: by default its node
-/// affinity is honoured, its tolerations are not.
-fn counts_node(pod: &PodInfo, spec: Option<&TopologySpreadConstraint>, node: &NodeInfo) -> bool {
-    let policy =
-        |field: Option<&String>, default: &str| field.map_or(default, String::as_str) == "Honor";
-    let affinity = policy(spec.and_then(|s| s.node_affinity_policy.as_ref()), "Honor");
-    let taints = policy(spec.and_then(|s| s.node_taints_policy.as_ref()), "Ignore");
-    let tolerated = || {
-        node.taints()
-            .iter()
-            .filter(|t| t.effect != "PreferNoSchedule")
-            .all(|t| taint_toleration::tolerates(pod, t))
-    };
-    (!affinity || node_affinity::allows(pod, node)) && (!taints || tolerated())
+/// Which nodes count as domains for a pod: by default its node affinity is honoured, its
+/// tolerations are not.
+struct Inclusion {
+    by_affinity: bool,
+    by_taints: bool,
+}
+
+impl Inclusion {
+    fn of(pod: &PodInfo, spec: Option<&TopologySpreadConstraint>) -> Self {
+        let honors = |field: Option<&String>, default: &str| {
+            field.map_or(default, String::as_str) == "Honor"
+        };
+        let affinity = spec.and_then(|s| s.node_affinity_policy.as_ref());
+        let taints = spec.and_then(|s| s.node_taints_policy.as_ref());
+        Self {
+            by_affinity: honors(affinity, "Honor") && node_affinity::is_restricted(pod),
+            by_taints: honors(taints, "Ignore"),
+        }
+    }
+
+    fn includes(&self, pod: &PodInfo, node: &NodeInfo) -> bool {
+        let tolerated = || {
+            let taints = node.taints().iter();
+            taints
+                .filter(|t| t.effect != "PreferNoSchedule")
+                .all(|t| taint_toleration::tolerates(pod, t))
+        };
+        (!self.by_affinity || node_affinity::allows(pod, node)) && (!self.by_taints || tolerated())
+    }
 }
 
 impl Plugin for PodTopologySpread {
@@ -140,54 +209,56 @@ impl Plugin for PodTopologySpread {
         } else {
             specs.iter().map(|spec| constraint(pod, spec)).collect()
         };
+        let with_domains = |constraint: Constraint| {
+            let domains = self.0.domains(&constraint.key, nodes);
+            Counted::new(constraint, domains)
+        };
         let mut facts = Facts {
-            constraints,
+            constraints: constraints.into_iter().map(with_domains).collect(),
             are_its_own: !specs.is_empty(),
         };
-        for node in nodes {
-            let (for_soft, for_hard) = (facts.counts(node, false), facts.counts(node, true));
-            for (at, constraint) in facts.constraints.iter_mut().enumerate() {
-                let counts = match constraint.hard {
-                    true => for_hard,
-                    false => for_soft,
-                };
-                if !counts {
-                    continue;
+        let all = |hard: bool| -> Vec<bool> {
+            let positions = 0..nodes.len();
+            positions.map(|at| facts.counts_at(at, hard)).collect()
+        };
+        let (soft, hard) = match facts.constraints.is_empty() {
+            true => return Box::new(facts),
+            false => (all(false), all(true)),
+        };
+        for (place, counted) in facts.constraints.iter_mut().enumerate() {
+            let inclusion = Inclusion::of(pod, specs.get(place));
+            let constraint = &counted.constraint;
+            let counts = match constraint.hard {
+                true => &hard,
+                false => &soft,
+            };
+            let selector = &constraint.selector;
+            let matching = self.0.matching(&pod.key.namespace, selector, nodes);
+            for (at, pods) in matching.into_iter().enumerate() {
+                if counts[at]
+                    && let Some(domain) = counted.domains.of(at)
+                    && inclusion.includes(pod, &nodes[at])
+                {
+                    counted.add(domain, pods);
                 }
-                let Some(domain) = node.labels().get(&constraint.key) else {
-                    continue;
-                };
-                if !counts_node(pod, specs.get(at), node) {
-                    continue;
-                }
-                let matching = node.pods.values().filter(|other| {
-                    other.key.namespace == pod.key.namespace
-                        && other.pod.meta().deletion_timestamp.is_none()
-                        && selects(&constraint.selector, other.pod.meta())
-                });
-                *constraint.counts.entry(domain.clone()).or_default() += matching.count() as i64;
             }
+            counted.finish();
         }
         Box::new(facts)
     }
 
     fn filter(&self, facts: &dyn Prepared, _: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
         let facts: &Facts = prepared(facts);
-        for constraint in facts.of_kind(true) {
+        for counted in facts.of_kind(true) {
+            let constraint = &counted.constraint;
             let Some(domain) = node.labels().get(&constraint.key) else {
                 return self.reject(
                     "node(s) didn't match pod topology spread constraints (missing required label)",
                     false,
                 );
             };
-            let too_few = (constraint.counts.len() as i64) < constraint.min_domains;
-            let least = if too_few {
-                0
-            } else {
-                constraint.counts.values().copied().min().unwrap_or(0)
-            };
-            let here = constraint.counts.get(domain).copied().unwrap_or(0);
-            if here + i64::from(constraint.self_match) - least > constraint.max_skew {
+            let here = counted.here(domain) + i64::from(constraint.self_match);
+            if here - counted.least > constraint.max_skew {
                 return self.reject("node(s) didn't match pod topology spread constraints", true);
             }
         }
@@ -206,10 +277,11 @@ impl Plugin for PodTopologySpread {
             return IGNORED;
         }
         let mut total = 0.0;
-        for constraint in facts.of_kind(false) {
+        for counted in facts.of_kind(false) {
+            let constraint = &counted.constraint;
             if let Some(domain) = node.labels().get(&constraint.key) {
-                let here = constraint.counts.get(domain).copied().unwrap_or(0);
-                let weight = (constraint.counts.len() as f64 + 2.0).ln();
+                let here = counted.here(domain);
+                let weight = (counted.size as f64 + 2.0).ln();
                 total += here as f64 * weight + (constraint.max_skew - 1) as f64;
             }
         }
@@ -267,7 +339,11 @@ mod tests {
 
     #[test]
     fn a_hard_constraint_bounds_the_skew() {
-        let verdicts = filter(PodTopologySpread, &web("second", "DoNotSchedule"), zones());
+        let verdicts = filter(
+            PodTopologySpread::default(),
+            &web("second", "DoNotSchedule"),
+            zones(),
+        );
         assert_eq!(
             verdicts[0],
             ["node(s) didn't match pod topology spread constraints"]
@@ -283,7 +359,11 @@ mod tests {
     fn a_soft_one_prefers_the_emptier_domain() {
         let mut nodes = zones();
         nodes.pop();
-        let scores = score(PodTopologySpread, &web("second", "ScheduleAnyway"), nodes);
+        let scores = score(
+            PodTopologySpread::default(),
+            &web("second", "ScheduleAnyway"),
+            nodes,
+        );
         assert!(scores[1] > scores[0], "{scores:?}");
     }
 
@@ -307,7 +387,7 @@ mod tests {
             node("c", json!({"node": "c"}), json!({})),
         ];
         let new = labelled_pod("new", json!({"app": "web"}), spec);
-        let verdicts = filter(PodTopologySpread, &new, nodes);
+        let verdicts = filter(PodTopologySpread::default(), &new, nodes);
         assert_eq!(verdicts[..2], [[""; 0]; 2]);
         assert_eq!(
             verdicts[2],
@@ -317,7 +397,11 @@ mod tests {
 
     #[test]
     fn a_node_without_the_label_is_the_last_that_a_soft_constraint_prefers() {
-        let scores = score(PodTopologySpread, &web("new", "ScheduleAnyway"), zones());
+        let scores = score(
+            PodTopologySpread::default(),
+            &web("new", "ScheduleAnyway"),
+            zones(),
+        );
         assert_eq!(scores, [0, 200, 0]);
     }
 
@@ -337,7 +421,7 @@ mod tests {
         let mut taken = host("a");
         taken.add_pod(Arc::new(replica("db-0")));
         let nodes = vec![taken, host("b")];
-        let scores = score(PodTopologySpread, &replica("db-1"), nodes);
+        let scores = score(PodTopologySpread::default(), &replica("db-1"), nodes);
         assert!(scores[1] > scores[0], "{scores:?}");
     }
 
@@ -355,7 +439,7 @@ mod tests {
             let mut full = node("a", json!({"zone": "1"}), json!({}));
             full.add_pod(Arc::new(with("old", "1")));
             let nodes = vec![full, node("b", json!({"zone": "2"}), json!({}))];
-            let verdicts = filter(PodTopologySpread, &with("new", revision), nodes);
+            let verdicts = filter(PodTopologySpread::default(), &with("new", revision), nodes);
             verdicts.iter().map(Vec::is_empty).collect::<Vec<_>>()
         };
         assert_eq!(fits("1"), [false, true]);

@@ -1,6 +1,6 @@
 //! Pods and nodes for the plugins' tests.
 
-use crate::framework::{Framework, Plugin};
+use crate::framework::{Framework, Plugin, Rejection};
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
 use serde_json::{Value, json};
@@ -47,14 +47,18 @@ pub fn filter(
     let nodes: Vec<_> = nodes.into_iter().map(Arc::new).collect();
     let framework = Framework::new(vec![Box::new(plugin)]);
     let cycle = framework.prepare(pod, &nodes);
+    let texts = |rejection: Rejection| -> Vec<String> {
+        let reasons = rejection.reasons.into_iter();
+        reasons.map(|reason| reason.into_owned()).collect()
+    };
     if let Err(rejection) = framework.pre_filter(&cycle, pod) {
-        return vec![rejection.reasons; nodes.len()];
+        return vec![texts(rejection); nodes.len()];
     }
     nodes
         .iter()
         .map(|node| match framework.filter(&cycle, pod, node) {
             Ok(()) => Vec::new(),
-            Err(rejection) => rejection.reasons,
+            Err(rejection) => texts(rejection),
         })
         .collect()
 }

@@ -48,7 +48,7 @@ impl Plugin for VolumeBinding {
         };
         Err(Rejection {
             plugin: self.name(),
-            reasons: reasons.iter().map(ToString::to_string).collect(),
+            reasons: reasons.iter().map(|why| why.to_string().into()).collect(),
             resolvable: false,
         })
     }

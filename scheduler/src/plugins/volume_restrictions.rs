@@ -17,7 +17,11 @@ struct Exclusive {
     is_claimed: bool,
     has_disks: bool,
 }
-impl Prepared for Exclusive {}
+impl Prepared for Exclusive {
+    fn follows_pods(&self) -> bool {
+        self.is_claimed
+    }
+}
 
 impl Plugin for VolumeRestrictions {
     fn name(&self) -> &'static str {
