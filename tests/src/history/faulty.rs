@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Action, Event, History, Kind, List, Operation, Outcome, Watch};
+use super::{Action, Event, Freshness, History, Kind, List, Operation, Outcome, Selected, Watch};
 use crate::dice::Dice;
 
 /// What is wrong with the store.
@@ -17,6 +17,10 @@ pub(super) enum Fault {
     OldList,
     /// A part of a list is of an earlier revision.
     TornList,
+    /// What is selected is found by the values of an earlier revision.
+    OldIndex,
+    /// Who asks for a list of one revision is given one of another.
+    NotExact,
     /// Updates don't look at the revision they expect.
     BlindUpdate,
     /// Updates look at an earlier state.
@@ -40,6 +44,8 @@ const STEPS: u64 = 600;
 /// How many objects there are at a time, and how long in steps.
 const OBJECTS: usize = 3;
 const LIFE: u64 = 120;
+/// What values begin with.
+const COLORS: [&str; 2] = ["red", "blue"];
 
 /// A write to an object, and when it was done.
 struct Write {
@@ -139,7 +145,7 @@ impl Store {
     /// A client's next operation; Unknown if it gives up at once.
     fn ask(&mut self, client: usize, step: u64, known: &BTreeMap<String, u64>) -> Operation {
         let key = format!("k{}-{}", step / LIFE, self.dice.below(OBJECTS));
-        let value = format!("v{step}");
+        let value = format!("{}/v{step}", COLORS[self.dice.below(COLORS.len())]);
         let expected = known.get(&key).copied();
         let action = match (self.dice.below(8), expected) {
             (0 | 1, _) => Action::Create { value },
@@ -231,21 +237,43 @@ impl Store {
     }
 
     fn list(&mut self, client: usize) -> List {
-        let stale = self.chance(3);
         let old = self.revision.saturating_sub(4);
-        let revision = match stale || self.fault == Fault::OldList {
-            true => old,
-            false => self.revision,
+        let freshness = match self.dice.below(6) {
+            0 => Freshness::Any,
+            1 => Freshness::Exact(old),
+            2 => Freshness::NotOlderThan(old),
+            _ => Freshness::Newest,
+        };
+        let revision = match freshness {
+            Freshness::Exact(_) if self.fault == Fault::NotExact => self.revision,
+            Freshness::Newest if self.fault != Fault::OldList => self.revision,
+            _ => old,
         };
         let mut items = self.state(revision);
+        let selected = self.chance(2).then(|| Selected {
+            part: 0,
+            is: COLORS[0].to_owned(),
+        });
+        if let Some(selected) = &selected {
+            let index = match self.fault {
+                Fault::OldIndex => self.state(revision.saturating_sub(4)),
+                _ => items.clone(),
+            };
+            let is_in = |key: &String| index.get(key).is_some_and(|(_, it)| selected.has(it));
+            items.retain(|key, _| is_in(key));
+        }
         if self.fault == Fault::TornList {
             let before = self.state(old);
             items.retain(|key, _| key.ends_with('0'));
-            items.extend(before.into_iter().filter(|(key, _)| !key.ends_with('0')));
+            let other = |(key, (_, value)): &(String, (u64, String))| {
+                !key.ends_with('0') && selected.as_ref().is_none_or(|it| it.has(value))
+            };
+            items.extend(before.into_iter().filter(other));
         }
         List {
             client,
-            stale,
+            freshness,
+            selected,
             invoked: self.now,
             completed: self.now,
             revision,

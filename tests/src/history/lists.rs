@@ -34,6 +34,7 @@ pub(super) fn check(history: &History, written: &Written<'_>, covered: &Covered)
 /// What is wrong with an object of a list.
 fn complaint(list: &List, key: &str, written: &Written<'_>, covered: &Covered) -> Option<String> {
     let last = written.last(key, list.revision);
+    let is_selected = |value: &str| list.selected.as_ref().is_none_or(|it| it.has(value));
     match (list.items.get(key), last) {
         (Some((revision, _)), _) if *revision > list.revision => {
             Some(format!("{key} is of revision {revision}, which came later"))
@@ -41,8 +42,13 @@ fn complaint(list: &List, key: &str, written: &Written<'_>, covered: &Covered) -
         (Some((revision, _)), Some((newer, _))) if newer > *revision => Some(format!(
             "{key} is of revision {revision}, but {newer} changed it"
         )),
+        (Some((_, value)), _) if !is_selected(value) => Some(format!(
+            "{key} has the value {value}, which is not selected"
+        )),
         // Who deletes is told no revision: only a watch that saw everything knows of none.
-        (None, Some((revision, Some(_)))) if covered.has(revision, list.revision) => {
+        (None, Some((revision, Some(value))))
+            if is_selected(value) && covered.has(revision, list.revision) =>
+        {
             Some(format!("{key} of revision {revision} is left out"))
         }
         _ => None,

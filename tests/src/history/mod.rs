@@ -18,8 +18,8 @@
 //!   told no older one: the resourceVersion is one clock for all objects. No write has two
 //!   revisions, and no revision two writes: nothing was done twice.
 //! - **A list is what was there at its revision** (`lists.rs`): nothing older, nothing newer,
-//!   nothing left out. Only who asks for it (`resourceVersion=0`) is given an old list, which is
-//!   one that was.
+//!   nothing left out; with a selector, of what it selects, all and nothing else. Only who asks
+//!   for it is given an old list, which is one that was, and no older than asked for.
 //! - **A watch tells all, once, in order** (`watches.rs`): each change after the revision it
 //!   begins at, none twice, none left out, each as what it was. A write that was acknowledged and
 //!   is in no watch is lost.
@@ -118,13 +118,44 @@ pub struct Operation {
 /// Objects by name, each with its resourceVersion and its value.
 pub type Items = BTreeMap<String, (u64, String)>;
 
-/// A list of all objects.
+/// How new a list has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// As new as whatever anybody was told before (no `resourceVersion`).
+    Newest,
+    /// Of any revision (`resourceVersion=0`).
+    Any,
+    /// Of this revision or a newer one (`resourceVersionMatch=NotOlderThan`).
+    NotOlderThan(u64),
+    /// Of this revision (`resourceVersionMatch=Exact`).
+    Exact(u64),
+}
+
+/// Which objects are selected, by their value, whose parts are between slashes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selected {
+    /// Which part is looked at, from 0 on.
+    pub part: usize,
+    /// What it must be.
+    pub is: String,
+}
+
+impl Selected {
+    /// Whether an object with this value is selected.
+    pub fn has(&self, value: &str) -> bool {
+        value.split('/').nth(self.part) == Some(self.is.as_str())
+    }
+}
+
+/// A list of all objects, or of those selected; one that came in pages is one list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List {
     /// Who asked.
     pub client: usize,
-    /// Whether it may be old (`resourceVersion=0`).
-    pub stale: bool,
+    /// How new it has to be.
+    pub freshness: Freshness,
+    /// Which objects it is of, if not of all.
+    pub selected: Option<Selected>,
     /// When it was asked for.
     pub invoked: Duration,
     /// When it was there.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::check::{Rule, Violation};
-use super::{History, Outcome};
+use super::{Freshness, History, Outcome};
 
 /// The newest revision that anybody had been told at any moment.
 struct Newest(Vec<(Duration, u64)>);
@@ -37,7 +37,7 @@ impl Newest {
     }
 }
 
-/// Looks at writes and at lists that must not be old.
+/// Looks at writes, and at lists that must not be older than asked for.
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let newest = Newest::of(history);
     let mut violations = Vec::new();
@@ -54,19 +54,30 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
             ));
         }
     }
-    for list in history.lists.iter().filter(|list| !list.stale) {
-        let before = newest.before(list.invoked);
-        if list.revision < before {
-            violations.push(Violation::new(
-                Rule::Backwards,
-                format!(
-                    "client {} is given a list of revision {} at {:.3}, {before} had been told before",
-                    list.client,
-                    list.revision,
-                    list.completed.as_secs_f64()
-                ),
-            ));
-        }
+    for list in &history.lists {
+        let complaint = match list.freshness {
+            Freshness::Any => continue,
+            Freshness::Newest => match newest.before(list.invoked) {
+                before if list.revision < before => format!("{before} had been told before"),
+                _ => continue,
+            },
+            Freshness::NotOlderThan(least) if list.revision < least => {
+                format!("it was to be no older than {least}")
+            }
+            Freshness::Exact(revision) if list.revision != revision => {
+                format!("it was to be of {revision}")
+            }
+            Freshness::NotOlderThan(_) | Freshness::Exact(_) => continue,
+        };
+        violations.push(Violation::new(
+            Rule::Backwards,
+            format!(
+                "client {} is given a list of revision {} at {:.3}: {complaint}",
+                list.client,
+                list.revision,
+                list.completed.as_secs_f64()
+            ),
+        ));
     }
     violations
 }

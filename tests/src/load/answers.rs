@@ -15,11 +15,23 @@ pub(super) fn value_of(object: &Value) -> String {
 
 /// What came of an operation.
 pub(super) fn outcome(action: &Action, answer: &Answer) -> Outcome {
+    let object = serde_json::from_str(&answer.body).unwrap_or_default();
+    outcome_of(action, answer.status, &object, value_of)
+}
+
+/// What a status and the object that came with it, or null, say came of an operation, if an
+/// object has its value there.
+pub fn outcome_of(
+    action: &Action,
+    status: u16,
+    object: &Value,
+    value_of: impl Fn(&Value) -> String,
+) -> Outcome {
     let is_get = matches!(action, Action::Get { .. });
     let is_create = matches!(action, Action::Create { .. });
-    match answer.status {
+    match status {
         // Whatever can't be read was not told.
-        200..300 => done(action, &answer.body).unwrap_or(Outcome::Unknown),
+        200..300 => done(action, object, value_of).unwrap_or(Outcome::Unknown),
         404 if !is_create => Outcome::NotFound,
         409 if is_create => Outcome::Exists,
         409 if !is_get => Outcome::Conflict,
@@ -29,16 +41,18 @@ pub(super) fn outcome(action: &Action, answer: &Answer) -> Outcome {
     }
 }
 
-fn done(action: &Action, body: &str) -> Option<Outcome> {
-    let object: Value = serde_json::from_str(body).ok()?;
+fn done(action: &Action, object: &Value, value_of: impl Fn(&Value) -> String) -> Option<Outcome> {
+    if object.is_null() {
+        return None;
+    }
     Some(match action {
         Action::Delete { .. } => Outcome::Done { revision: None },
         Action::Get { .. } => Outcome::Found {
-            revision: revision_of(&object)?,
-            value: value_of(&object),
+            revision: revision_of(object)?,
+            value: value_of(object),
         },
         Action::Create { .. } | Action::Update { .. } => Outcome::Done {
-            revision: Some(revision_of(&object)?),
+            revision: Some(revision_of(object)?),
         },
     })
 }
@@ -96,7 +110,8 @@ pub(super) fn line(text_of_line: &str, at: std::time::Duration) -> Line {
     }
 }
 
-fn revision_of(object: &Value) -> Option<u64> {
+/// An object's revision, or a list's.
+pub fn revision_of(object: &Value) -> Option<u64> {
     object["metadata"]["resourceVersion"].as_str()?.parse().ok()
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Load, answers};
 use crate::dice::Dice;
-use crate::history::{Action, List, Operation, Outcome};
+use crate::history::{Action, Freshness, List, Operation, Outcome};
 use crate::tls::Failure;
 
 /// Between two questions of a client: the machine has more to do.
@@ -140,7 +140,11 @@ pub(super) fn list(load: &Load, client: usize, server: usize, stale: bool) -> Op
     let (revision, items) = answers::list(&answer.body)?;
     let list = List {
         client,
-        stale,
+        freshness: match stale {
+            true => Freshness::Any,
+            false => Freshness::Newest,
+        },
+        selected: None,
         invoked,
         completed: load.now(),
         revision,

@@ -3,7 +3,7 @@
 //! them all. Each goes on at another server when its own does not answer, as Kubernetes' clients
 //! do whose kubeconfig or load balancer knows several.
 
-mod answers;
+pub mod answers;
 mod asking;
 mod chunks;
 mod gaps;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::faulty::{self, Fault};
-use super::super::{Action, Event, Kind, List, Operation, Outcome, Watch};
+use super::super::{Action, Event, Freshness, Kind, List, Operation, Outcome, Selected, Watch};
 use super::*;
 
 fn at(second: u64) -> Duration {
@@ -273,7 +273,8 @@ fn list(from: u64, revision: u64, items: &[(&str, u64, &str)]) -> List {
     };
     List {
         client: 1,
-        stale: false,
+        freshness: Freshness::Newest,
+        selected: None,
         invoked: at(from),
         completed: at(from + 1),
         revision,
@@ -327,10 +328,8 @@ fn a_list_is_what_was_there() {
     assert_eq!(with(list(6, 7, &[])), right);
     assert_eq!(with(list(1, 6, &[("x", 6, "b")])), right);
     assert_eq!(with(list(0, 4, &[])), right);
-    let stale = |list| List {
-        stale: true,
-        ..list
-    };
+    let of = |freshness, list| List { freshness, ..list };
+    let stale = |list| of(Freshness::Any, list);
     assert_eq!(with(stale(list(6, 5, &[("x", 5, "a")]))), right);
     assert_eq!(with(list(6, 5, &[("x", 5, "a")])), [Rule::Backwards]);
     for wrong in [
@@ -340,6 +339,58 @@ fn a_list_is_what_was_there() {
         list(1, 5, &[("x", 6, "b")]),
     ] {
         assert_eq!(with(stale(wrong.clone())), [Rule::List], "{wrong:?}");
+    }
+    for freshness in [Freshness::NotOlderThan(5), Freshness::Exact(5)] {
+        assert_eq!(with(of(freshness, list(6, 5, &[("x", 5, "a")]))), right);
+        assert_eq!(with(of(freshness, list(6, 4, &[]))), [Rule::Backwards]);
+    }
+    let newer = list(6, 6, &[("x", 6, "b")]);
+    assert_eq!(with(of(Freshness::NotOlderThan(5), newer.clone())), right);
+    assert_eq!(with(of(Freshness::Exact(5), newer)), [Rule::Backwards]);
+}
+
+#[test]
+fn a_list_has_what_is_selected_and_nothing_else() {
+    let history = |value: &str, next: &str, list: List| {
+        let mut history = life();
+        history.operations = vec![
+            created(0, 1, value, 5),
+            updated(2, 3, 5, next, 6),
+            deleted(4, 5),
+        ];
+        let events = &mut history.watches[0].events;
+        for (event, value) in events.iter_mut().zip([value, next, next]) {
+            event.value = value.to_owned();
+        }
+        history.lists = vec![list];
+        rules(&history)
+    };
+    let with = |list: List| history("red/1/a", "blue/1/b", list);
+    let of = |part: usize, is: &str, list: List| List {
+        selected: Some(Selected {
+            part,
+            is: is.to_owned(),
+        }),
+        freshness: Freshness::Any,
+        ..list
+    };
+    let right: &[Rule] = &[];
+    let (before, after) = ([("x", 5, "red/1/a")], [("x", 6, "blue/1/b")]);
+    assert_eq!(with(of(0, "red", list(1, 5, &before))), right);
+    assert_eq!(with(of(0, "red", list(3, 6, &[]))), right);
+    assert_eq!(with(of(1, "1", list(3, 6, &after))), right);
+    assert_eq!(
+        with(of(5, "1", list(3, 6, &[]))),
+        right,
+        "there is no such part"
+    );
+    for wrong in [
+        of(0, "red", list(3, 6, &after)),
+        of(0, "red", list(3, 6, &before)),
+        of(0, "blue", list(3, 6, &[])),
+        of(1, "1", list(1, 5, &[])),
+    ] {
+        assert_eq!(with(wrong.clone()), [Rule::List], "{wrong:?}");
     }
 }
 
@@ -398,6 +449,8 @@ fn every_fault_of_a_store_is_found() {
         (Fault::OldRead, Rule::Linearizable),
         (Fault::OldList, Rule::Backwards),
         (Fault::TornList, Rule::List),
+        (Fault::OldIndex, Rule::List),
+        (Fault::NotExact, Rule::Backwards),
         (Fault::BlindUpdate, Rule::Linearizable),
         (Fault::FalseConflict, Rule::Linearizable),
         (Fault::LostWrite, Rule::Watch),
