@@ -62,7 +62,7 @@ async fn run(flags: Flags) -> Result<(), Box<dyn std::error::Error>> {
     };
     let recorder = Recorder::new(client.clone(), "hardway-proxy", Some(&node));
     let host = host::watch(requirements::ALL, host::tell_node(recorder, &node));
-    let syncer = Syncer::new(&client, node, layout, Kernel, ConntrackTool);
+    let syncer = Syncer::new(&client, node, layout, Kernel::default(), ConntrackTool);
     let health = syncer.health();
     let checks = Checks::default().ready("sync", move || health.check());
     let checks = checks.host(&host);

@@ -5,8 +5,10 @@ use crate::netlink::listing;
 use crate::netlink::socket::Socket;
 use crate::ruleset::TABLE;
 use crate::shape::Shape;
+use parking_lot::Mutex;
 use std::io;
 use std::process::Stdio;
+use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -46,7 +48,13 @@ pub trait Nft: Send + Sync + 'static {
 
 /// The real thing: what is large goes through the program `nft`, what is small
 /// over netlink, since most of what a small change costs is the program's start.
-pub struct Kernel;
+/// It is of the network namespace that it is first used in.
+#[derive(Clone, Default)]
+pub struct Kernel {
+    /// Kept open: who closes one waits until the kernel has cleared away what
+    /// the last transaction removed, 10 ms or more.
+    socket: Arc<Mutex<Option<Socket>>>,
+}
 
 impl Nft for Kernel {
     async fn load(&self, commands: &str) -> Result<(), Error> {
@@ -69,13 +77,13 @@ impl Nft for Kernel {
     }
 
     async fn send(&self, batch: Batch) -> Result<(), Error> {
-        let outcome = aside(move || Socket::open()?.transact(&batch)).await?;
+        let outcome = self.aside(move |socket| socket.transact(&batch)).await?;
         outcome.map_err(Error::Change)
     }
 
     async fn shape(&self, counted: bool) -> Result<Shape, Error> {
         if !counted {
-            let rules = aside(|| listing::rules(&Socket::open()?)).await?;
+            let rules = self.aside(listing::rules).await?;
             let elements = None;
             return Ok(Shape { rules, elements });
         }
@@ -95,21 +103,36 @@ impl Nft for Kernel {
     }
 
     fn generation(&self) -> Result<u32, Error> {
-        let number = Socket::open().and_then(|socket| socket.generation());
-        number.map_err(Error::Netlink)
+        self.ask(Socket::generation).map_err(Error::Netlink)
     }
 }
 
-/// Asks the kernel on a thread of its own: whoever else changes rules is waited
-/// for within the call.
-async fn aside<T: Send + 'static>(
-    ask: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, Error> {
-    let answer = tokio::task::spawn_blocking(ask).await;
-    answer
-        .map_err(io::Error::other)
-        .flatten()
-        .map_err(Error::Netlink)
+impl Kernel {
+    fn ask<T>(&self, question: impl FnOnce(&Socket) -> io::Result<T>) -> io::Result<T> {
+        let mut kept = self.socket.lock();
+        let socket = match kept.take() {
+            Some(socket) => socket,
+            None => Socket::open()?,
+        };
+        // After an error it isn't kept: the next one must not read its answers.
+        let answer = question(&socket)?;
+        *kept = Some(socket);
+        Ok(answer)
+    }
+
+    /// Asks on a thread of its own: whoever else changes rules is waited for
+    /// within the call.
+    async fn aside<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Socket) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let kernel = self.clone();
+        let answer = tokio::task::spawn_blocking(move || kernel.ask(question)).await;
+        answer
+            .map_err(io::Error::other)
+            .flatten()
+            .map_err(Error::Netlink)
+    }
 }
 
 fn refused(complaint: &[u8]) -> Error {

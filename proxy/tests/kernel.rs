@@ -48,8 +48,9 @@ fn service(number: u8, endpoints: u8, affinity: Option<u32>, external_local: boo
 /// the resulting ruleset.
 fn load(texts: &[String]) -> String {
     in_namespace(async || {
+        let kernel = Kernel::default();
         for text in texts {
-            Kernel.load(text).await.expect("loaded");
+            kernel.load(text).await.expect("loaded");
         }
         sh("nft list ruleset")
     })
@@ -144,9 +145,10 @@ fn what_others_do_to_the_table_shows() {
     let wanted = Shape::of_commands(&commands);
     let after = |change: &str, counted: bool| {
         let shape = in_namespace(async || {
-            Kernel.load(&commands).await.expect("loaded");
+            let kernel = Kernel::default();
+            kernel.load(&commands).await.expect("loaded");
             sh(change);
-            Kernel.shape(counted).await.expect("a listing")
+            kernel.shape(counted).await.expect("a listing")
         });
         shape.deviation(&wanted)
     };
@@ -216,19 +218,21 @@ fn both_ways(before: &str, after: &Desired, change: &Change, number: u8) {
         ordered(serde_json::from_str(&listing).expect("JSON"))
     };
     let (batched, once_more) = in_namespace(async || {
-        Kernel.load(before).await.expect("loaded");
-        let generation = Kernel.generation().expect("a generation");
+        let kernel = Kernel::default();
+        kernel.load(before).await.expect("loaded");
+        let generation = kernel.generation().expect("a generation");
         let batch = Batch::of(change).expect("a change that has a form");
-        Kernel.send(batch).await.expect("taken");
-        assert_eq!(Kernel.generation().expect("a generation"), generation + 1);
-        let shape = Kernel.shape(true).await.expect("a listing");
+        kernel.send(batch).await.expect("taken");
+        assert_eq!(kernel.generation().expect("a generation"), generation + 1);
+        let shape = kernel.shape(true).await.expect("a listing");
         let wanted = Shape::of_commands(&after.rebuild(&layout()));
         (listed(), shape.deviation(&wanted))
     });
     assert_eq!(once_more, None, "service {number}");
     let through_nft = in_namespace(async || {
-        Kernel.load(before).await.expect("loaded");
-        Kernel.load(&change.commands()).await.expect("loaded");
+        let kernel = Kernel::default();
+        kernel.load(before).await.expect("loaded");
+        kernel.load(&change.commands()).await.expect("loaded");
         listed()
     });
     assert_eq!(batched, through_nft, "service {number}");
@@ -265,14 +269,15 @@ fn of_a_batch_all_is_taken_or_nothing_and_the_complaint_says_what_of_it() {
     let new = entry(Set::ClusterIps, "10.96.0.99", "");
     let refused = |change: Change| {
         in_namespace(async || {
-            Kernel
+            let kernel = Kernel::default();
+            kernel
                 .load(&every_kind().rebuild(&layout()))
                 .await
                 .expect("loaded");
-            let generation = Kernel.generation().expect("a generation");
+            let generation = kernel.generation().expect("a generation");
             let batch = Batch::of(&change).expect("a change that has a form");
-            let error = Kernel.send(batch).await.expect_err("refused");
-            assert_eq!(Kernel.generation().expect("a generation"), generation);
+            let error = kernel.send(batch).await.expect_err("refused");
+            assert_eq!(kernel.generation().expect("a generation"), generation);
             let listing = sh("nft list set ip hardway-proxy cluster-ips");
             assert!(!listing.contains("10.96.0.99"), "{listing}");
             error.to_string()

@@ -84,7 +84,8 @@ async fn measure(services: u32) {
     let text = desired.rebuild(&layout);
     println!("  all as text: {:?}", started.elapsed());
     drop(text);
-    let mut table = Table::new(layout, Kernel, NoConntrack);
+    let kernel = Kernel::default();
+    let mut table = Table::new(layout, kernel.clone(), NoConntrack);
     let started = Instant::now();
     let built = table.apply(&Change::default(), &desired).await;
     built.expect("built");
@@ -99,7 +100,7 @@ async fn measure(services: u32) {
         over_netlink.push(started.elapsed());
         let started = Instant::now();
         let again = change(&mut desired, number, 5);
-        Kernel.load(&again.commands()).await.expect("changed");
+        kernel.load(&again.commands()).await.expect("changed");
         through_nft.push(started.elapsed());
     }
     println!("  one endpoint less: {:?}", median(over_netlink));
