@@ -23,8 +23,9 @@ pub const STEPS: &[Step<Cluster>] = &[
 /// What etcd may have: a few times what an idle cluster has.
 const QUOTA: u32 = 32 << 20;
 const SETTINGS: &str = "/etc/default/hardway-etcd";
-/// Bytes of an object that takes room; etcd takes none above 1.5 MiB.
-const LARGE: usize = 900_000;
+/// Bytes of an object that takes room: less than the last hundredth of the quota. Growth is refused
+/// when little more is left than that.
+const LARGE: usize = 200_000;
 /// etcd's own client, as the apiserver.
 const ETCDCTL: &str = "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 \
      --cacert=/etc/hardway/pki/etcd-ca.crt --cert=/etc/hardway/pki/apiserver-etcd-client.crt \
