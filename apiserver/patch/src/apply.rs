@@ -2,10 +2,10 @@
 
 use crate::fields::{FieldSet, PathElement, path_to_string};
 use crate::managed_fields::{
-    Identity, Managers, Operation, Owned, Writer, record, timestamp, without_managed_fields,
-    without_system_fields,
+    Identity, Managers, Operation, Owned, SYSTEM_FIELDS, Writer, record, timestamp,
+    without_managed_fields,
 };
-use crate::typed::{compare, ensure_named, merge, remove, to_set, validate};
+use crate::typed::{Zeros, compare, ensure_named, merge, remove, to_set, validate};
 use crate::versions::Change;
 use hardway_proto::Status;
 use hardway_proto::status::{Cause, Details};
@@ -47,13 +47,14 @@ pub fn apply(
             ..writer.clone()
         };
         let change = Change::of(schema, &nothing, live_object, &first);
-        record(&mut managers, &change);
+        record(&mut managers, change);
     }
     let former = managers.clone();
 
     let identity = Identity::of(writer, Operation::Apply);
     let last = managers.0.get(&identity).cloned().unwrap_or_default();
-    let set = to_set(Some(schema), applied).outside(&writer.ignored);
+    let mut set = to_set(Some(schema), applied);
+    set.cut(&writer.ignored);
     managers.0.insert(
         identity.clone(),
         Owned {
@@ -80,7 +81,7 @@ pub fn apply(
     }
     managers.take_from_others(&change, &identity);
     if let Some(own) = managers.0.get_mut(&identity) {
-        own.fields = without_system_fields(&own.fields);
+        own.fields.subtract(&SYSTEM_FIELDS);
     }
     managers.drop_empty();
 
@@ -190,7 +191,7 @@ fn prune(
             .iter_mut()
             .find(|(version, _)| *version == one.api_version)
         {
-            Some((_, fields)) => *fields = fields.union(&one.fields),
+            Some((_, fields)) => fields.add(one.fields.clone()),
             None => owned.push((&one.api_version, one.fields.clone())),
         }
     }
@@ -319,7 +320,7 @@ fn from_last_applied(schema: &Schema, live: &Value) -> FieldSet {
     let Some(configuration) = annotation else {
         return FieldSet::default();
     };
-    let differs = compare(schema, &configuration, live);
+    let differs = compare(schema, &configuration, live, Zeros::AsTheyAre);
     to_set(Some(schema), &configuration)
         .difference(&differs.changed())
         .difference(&differs.removed)

@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -209,12 +210,50 @@ impl FieldSet {
     /// The paths in either.
     pub fn union(&self, other: &Self) -> Self {
         let mut all = self.clone();
-        all.members.extend(other.members.iter().cloned());
-        for (step, child) in &other.children {
-            let mine = all.children.entry(step.clone()).or_default();
-            *mine = mine.union(child);
-        }
+        all.add(other.clone());
         all
+    }
+
+    /// Adds the paths of another.
+    pub fn add(&mut self, other: Self) {
+        self.members.extend(other.members);
+        for (step, child) in other.children {
+            match self.children.entry(step) {
+                Entry::Vacant(place) => drop(place.insert(child)),
+                Entry::Occupied(mut mine) => mine.get_mut().add(child),
+            }
+        }
+    }
+
+    /// Takes the paths of another away.
+    pub fn subtract(&mut self, other: &Self) {
+        other.members.iter().for_each(|step| {
+            self.members.remove(step);
+        });
+        for (step, theirs) in &other.children {
+            if let Some(child) = self.children.get_mut(step) {
+                child.subtract(theirs);
+                if child.is_empty() {
+                    self.children.remove(step);
+                }
+            }
+        }
+    }
+
+    /// Takes the paths of another away, and all that are below them.
+    pub fn cut(&mut self, other: &Self) {
+        for step in &other.members {
+            self.members.remove(step);
+            self.children.remove(step);
+        }
+        for (step, theirs) in &other.children {
+            if let Some(child) = self.children.get_mut(step) {
+                child.cut(theirs);
+                if child.is_empty() {
+                    self.children.remove(step);
+                }
+            }
+        }
     }
 
     /// The paths in both.
@@ -233,30 +272,8 @@ impl FieldSet {
 
     /// The paths not in `other`.
     pub fn difference(&self, other: &Self) -> Self {
-        let mut rest = Self {
-            members: self.members.difference(&other.members).cloned().collect(),
-            children: BTreeMap::new(),
-        };
-        for (step, child) in &self.children {
-            match other.children.get(step) {
-                Some(theirs) => rest.keep(step, child.difference(theirs)),
-                None => rest.keep(step, child.clone()),
-            }
-        }
-        rest
-    }
-
-    /// The paths neither in `other` nor below a path in it.
-    pub fn outside(&self, other: &Self) -> Self {
-        let mut rest = self.difference(other);
-        rest.children
-            .retain(|step, _| !other.members.contains(step));
-        for (step, child) in &mut rest.children {
-            if let Some(theirs) = other.children.get(step) {
-                *child = child.outside(theirs);
-            }
-        }
-        rest.children.retain(|_, child| !child.is_empty());
+        let mut rest = self.clone();
+        rest.subtract(other);
         rest
     }
 
@@ -350,8 +367,13 @@ mod tests {
         );
         assert_eq!(a.intersection(&b), FieldSet::of(&[&["spec", "b"]]));
         assert_eq!(a.difference(&b), FieldSet::of(&[&["spec", "a"], &["spec"]]));
-        assert!(a.outside(&FieldSet::of(&[&["spec"]])).is_empty());
         assert!(a.difference(&a).is_empty());
+        let mut rest = a.union(&b);
+        rest.cut(&FieldSet::of(&[&["spec"]]));
+        assert_eq!(rest, FieldSet::of(&[&["status"]]));
+        rest.add(FieldSet::of(&[&["status", "phase"], &["spec", "a"]]));
+        rest.subtract(&FieldSet::of(&[&["spec", "a"], &["status"], &["data"]]));
+        assert_eq!(rest, FieldSet::of(&[&["status", "phase"]]));
     }
 
     #[test]

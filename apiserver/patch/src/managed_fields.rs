@@ -1,12 +1,13 @@
 //! `metadata.managedFields`: who owns which field.
 
 use crate::fields::FieldSet;
-use crate::typed::{compare, fill_zero};
+use crate::typed::{Comparison, Zeros, compare};
 use crate::versions::{Change, Versions};
 use hardway_resources::schema::Schema;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// Update managers beyond this number are merged, oldest first.
 const MAX_UPDATE_MANAGERS: usize = 10;
@@ -158,8 +159,7 @@ impl Managers {
     /// Takes what changed from every manager but one. Managers of versions
     /// that aren't served any more are forgotten.
     pub(crate) fn take_from_others(&mut self, change: &Change<'_>, but: &Identity) {
-        let differs = &change.differs;
-        if differs.changed().is_empty() && differs.removed.is_empty() {
+        if change.differs.is_empty() {
             return;
         }
         let mut seen = BTreeMap::new();
@@ -168,14 +168,12 @@ impl Managers {
                 return true;
             }
             let version = seen.entry(owned.api_version.clone());
-            let lost = version.or_insert_with_key(|version| {
-                let seen = change.seen_in(version)?;
-                Some(seen.changed().union(&seen.removed))
-            });
-            let Some(lost) = lost else {
+            let Some(seen) = version.or_insert_with_key(|version| change.seen_in(version)) else {
                 return false;
             };
-            owned.fields = owned.fields.difference(lost);
+            for lost in [&seen.added, &seen.modified, &seen.removed] {
+                owned.fields.subtract(lost);
+            }
             true
         });
     }
@@ -212,9 +210,9 @@ impl Managers {
                 api_version: version,
             };
             let into = self.0.remove(oldest).unwrap_or_default();
-            let merged = self.0.remove(&identity).unwrap_or_default();
-            let fields = into.fields.union(&merged.fields);
-            self.0.insert(bucket.clone(), Owned { fields, ..merged });
+            let mut merged = self.0.remove(&identity).unwrap_or_default();
+            merged.fields.add(into.fields);
+            self.0.insert(bucket.clone(), merged);
             first.insert(bucket.api_version.clone(), bucket);
             excess -= 1;
         }
@@ -222,8 +220,8 @@ impl Managers {
 }
 
 /// Fields nobody owns: identity, and what the server writes.
-pub(crate) fn without_system_fields(set: &FieldSet) -> FieldSet {
-    set.difference(&FieldSet::of(&[
+pub(crate) static SYSTEM_FIELDS: LazyLock<FieldSet> = LazyLock::new(|| {
+    FieldSet::of(&[
         &["apiVersion"],
         &["kind"],
         &["metadata"],
@@ -236,8 +234,8 @@ pub(crate) fn without_system_fields(set: &FieldSet) -> FieldSet {
         &["metadata", "generation"],
         &["metadata", "managedFields"],
         &["metadata", "resourceVersion"],
-    ]))
-}
+    ])
+});
 
 /// The object without `metadata.managedFields`.
 pub(crate) fn without_managed_fields(object: &Value) -> Value {
@@ -263,14 +261,12 @@ pub(crate) fn changes(
     old: &Value,
     new: &Value,
     writer: &Writer<'_>,
-) -> crate::typed::Comparison {
-    let mut old = without_managed_fields(old);
-    let mut new = without_managed_fields(new);
-    if built_in(writer.api_version) {
-        fill_zero(schema, &mut old);
-        fill_zero(schema, &mut new);
-    }
-    compare(schema, &old, &new).outside(&writer.ignored)
+) -> Comparison {
+    let zeros = match built_in(writer.api_version) {
+        true => Zeros::Filled,
+        false => Zeros::AsTheyAre,
+    };
+    compare(schema, old, new, zeros).outside(&writer.ignored)
 }
 
 /// Updates `new.metadata.managedFields` after a create (`old` is `None`) or
@@ -303,24 +299,30 @@ pub fn update(old: Option<&Value>, new: &mut Value, schema: &Schema, writer: &Wr
     }
     let nothing = Value::Object(Map::new());
     let change = Change::of(schema, old.unwrap_or(&nothing), new, writer);
-    record(&mut managers, &change);
+    record(&mut managers, change);
     managers.cap();
     managers.store(new);
 }
 
 /// Gives the writer of an update what it changed.
-pub(crate) fn record(managers: &mut Managers, change: &Change<'_>) {
+pub(crate) fn record(managers: &mut Managers, change: Change<'_>) {
     let writer = change.writer;
     let identity = Identity::of(writer, Operation::Update);
-    managers.take_from_others(change, &identity);
-    let gained = without_system_fields(&change.differs.changed());
-    let removed = &change.differs.removed;
+    managers.take_from_others(&change, &identity);
+    let Comparison {
+        added: mut gained,
+        modified,
+        removed,
+    } = change.differs;
+    gained.add(modified);
+    gained.subtract(&SYSTEM_FIELDS);
     let owned = managers.0.entry(identity).or_default();
-    owned.fields = owned.fields.difference(removed).union(&gained);
+    owned.fields.subtract(&removed);
     owned.api_version = writer.api_version.into();
     if !gained.is_empty() {
         owned.time = Some(timestamp(writer.now));
     }
+    owned.fields.add(gained);
     managers.drop_empty();
 }
 

@@ -16,7 +16,7 @@ pub(crate) use merge::merge;
 pub(crate) use remove::remove;
 pub(crate) use set::{ensure_named, to_set};
 pub(crate) use validate::validate;
-pub(crate) use zero::fill_zero;
+pub(crate) use zero::Zeros;
 
 use crate::fields::PathElement;
 use hardway_resources::schema::{ListType, Schema, Type};

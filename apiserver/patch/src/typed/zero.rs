@@ -1,7 +1,9 @@
 //! The parts of a built-in kind that are always there.
 
+use super::field;
 use hardway_resources::schema::{Schema, Type};
 use serde_json::{Map, Value};
+use std::sync::LazyLock;
 
 /// Structs that Kubernetes' types embed by value, so that they are present
 /// even when empty. Required ones are so as well.
@@ -14,27 +16,47 @@ const EMBEDDED: [&str; 6] = [
     "loadBalancer",
 ];
 
-/// Adds the empty structs and lists that Kubernetes writes for this kind even
-/// if nobody set them. Nobody can add what is always there, so nobody comes
-/// to own `spec` itself by filling it first.
-pub(crate) fn fill_zero(schema: &Schema, value: &mut Value) {
-    let Some(object) = value.as_object_mut() else {
-        return;
-    };
-    let node = schema.node();
-    for name in node.fields.keys() {
-        let required = node.required.iter().any(|required| required == name);
-        let Some(child) = schema.field(name) else {
-            continue;
-        };
-        let structure = child.node().ty == Type::Object && !child.node().fields.is_empty();
-        if structure && (required || EMBEDDED.contains(&name)) {
-            let slot = object
-                .entry(name)
-                .or_insert_with(|| Value::Object(Map::new()));
-            fill_zero(&child, slot);
-        } else if required && child.node().ty == Type::Array {
-            object.entry(name).or_insert(Value::Null);
+static EMPTY: LazyLock<Value> = LazyLock::new(|| Value::Object(Map::new()));
+
+/// How an object is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Zeros {
+    /// With the empty structs and lists that Kubernetes writes for its kind even if nobody set
+    /// them. Nobody can add what is always there, so nobody comes to own `spec` itself by
+    /// filling it first.
+    Filled,
+    /// What isn't there isn't there.
+    AsTheyAre,
+}
+
+impl Zeros {
+    /// How a field is looked at: structs within those that are always there are so as well.
+    pub(super) fn of_field(self, schema: Option<&Schema>, name: &str) -> Self {
+        match always_there(schema, name, self) {
+            Some(Value::Object(_)) => Self::Filled,
+            _ => Self::AsTheyAre,
         }
+    }
+}
+
+/// What a field is that nobody wrote, if it is always there.
+pub(super) fn always_there(
+    schema: Option<&Schema>,
+    name: &str,
+    zeros: Zeros,
+) -> Option<&'static Value> {
+    let node = schema.filter(|_| zeros == Zeros::Filled)?.node();
+    if !node.fields.contains_key(name) {
+        return None;
+    }
+    let required = node.required.iter().any(|required| required == name);
+    if !required && !EMBEDDED.contains(&name) {
+        return None;
+    }
+    let child = field(schema, name)?;
+    match child.node().ty {
+        Type::Object if !child.node().fields.is_empty() => Some(&*EMPTY),
+        Type::Array if required => Some(&Value::Null),
+        _ => None,
     }
 }
