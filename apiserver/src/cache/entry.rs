@@ -155,7 +155,6 @@ pub struct Event {
     pub previous: Option<Arc<Entry>>,
     /// When it was seen.
     pub seen: std::time::Instant,
-    frames: [OnceLock<Bytes>; 3],
     encoded: OnceLock<Box<EncodedFrames>>,
 }
 
@@ -173,7 +172,6 @@ impl Event {
             entry,
             previous,
             seen: std::time::Instant::now(),
-            frames: Default::default(),
             encoded: OnceLock::new(),
         }
     }
@@ -207,14 +205,13 @@ impl Event {
         }
     }
 
-    /// The line of a JSON watch, made once for all watchers.
+    /// The line of a JSON watch. Whoever sends it copies it once: to keep it would double what
+    /// the history takes.
     pub fn frame(&self, change: Change) -> Bytes {
-        self.frames[change as usize]
-            .get_or_init(|| frame(change.as_str(), &self.object(change)))
-            .clone()
+        frame(change.as_str(), &self.object(change))
     }
 
-    /// The same of a watch in protobuf.
+    /// The frame of a watch in protobuf, made once for all watchers.
     ///
     /// # Errors
     /// If its kind has no message, or it is not as the kind's schema says.

@@ -1,10 +1,10 @@
 //! Feeds the cache from etcd.
 
+use super::indexes::Indexes;
 use super::resource::{Loaded, Update};
 use super::{Cache, ResourceCache};
 use crate::store::{Page, ROOT, Store, StoreError, below_root};
 use etcd_client::{EventType, WatchResponse, WatchStream};
-use hardway_access::authz::node::Graph;
 use hardway_resources::resource::Resource;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const PAGE: i64 = 10_000;
 /// How long to wait before asking an etcd again that is away.
 const RETRY: Duration = Duration::from_millis(200);
 /// How often events that are too old are looked for.
-const FORGET: Duration = Duration::from_secs(60);
+const FORGET: Duration = Duration::from_secs(15);
 
 /// What the rest of the process asks the feeder.
 pub(super) enum Command {
@@ -149,14 +149,13 @@ fn apply(cache: &Cache, response: &WatchResponse) {
         };
         let news = match event.event_type() {
             EventType::Delete => {
-                let (group, plural) = (&of.resource.group, &of.resource.plural);
-                cache.graph.remove(group, plural, key);
+                cache.indexes.remove(&of.resource, key);
                 Update::Gone
             }
             EventType::Put => {
                 let value = pair.value().to_vec().into();
                 let stored = cache.store.read(full.clone(), value, pair.mod_revision());
-                Update::of(&of.resource, key, &stored, &cache.graph)
+                Update::of(&of.resource, key, &stored, &cache.indexes)
             }
         };
         of.apply(key, news, pair.mod_revision());
@@ -173,19 +172,19 @@ fn apply(cache: &Cache, response: &WatchResponse) {
 /// Reads everything at one revision and replaces what the caches hold.
 async fn load(cache: &Cache) -> Result<i64, StoreError> {
     let mut all: HashMap<String, Loaded> = HashMap::new();
-    let graph = Graph::default();
+    let indexes = Indexes::default();
     let revision = each_page(&cache.store, "", "\u{7f}", 0, |page| {
         let tables = cache.tables.read();
         for (full, stored) in page.keyed() {
             if let Some((of, key)) = tables.resolve(full) {
                 let prefix = of.resource.storage_prefix.clone();
                 let loaded = all.entry(prefix).or_default();
-                loaded.add(key, Update::of(&of.resource, key, stored, &graph));
+                loaded.add(key, Update::of(&of.resource, key, stored, &indexes));
             }
         }
     })
     .await?;
-    cache.graph.replace(graph);
+    cache.indexes.replace(indexes);
     for of in cache.all() {
         let loaded = all.remove(&of.resource.storage_prefix);
         of.reset(loaded.unwrap_or_default(), revision);
@@ -205,7 +204,7 @@ async fn add(cache: &Cache, resource: Arc<Resource>) -> Result<(), StoreError> {
     each_page(&cache.store, &from, &to, revision, |page| {
         for (full, stored) in page.keyed() {
             if let Some(key) = full.strip_prefix(&from) {
-                loaded.add(key, Update::of(&resource, key, stored, &cache.graph));
+                loaded.add(key, Update::of(&resource, key, stored, &cache.indexes));
             }
         }
     })

@@ -4,11 +4,14 @@
 //! event and the cache knows which revision it shows. A consistent read
 //! confirms etcd's revision and waits until the cache has reached it.
 
+mod claims;
 mod confirm;
 pub mod entry;
 mod feed;
+mod indexes;
 mod resource;
 
+pub use claims::{Claims, claims_of, ip_claim, port_claim};
 pub use entry::{Change, Entry, Event};
 pub use resource::{ResourceCache, TooOld};
 
@@ -21,6 +24,7 @@ use hardway_access::authz::node::Graph;
 use hardway_client::task;
 use hardway_proto::Status;
 use hardway_resources::resource::Resource;
+use indexes::Indexes;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,8 +40,7 @@ pub struct Cache {
     store: Store,
     confirm: Confirm,
     tables: RwLock<Tables>,
-    /// Told of each change before anybody sees it here.
-    graph: Graph,
+    indexes: Indexes,
     /// The revision everything up to which has been applied; 0 before the
     /// first load.
     revision: watch::Sender<i64>,
@@ -76,7 +79,7 @@ impl Cache {
             confirm: Confirm::start(store.clone()),
             store,
             tables: RwLock::default(),
-            graph: Graph::default(),
+            indexes: Indexes::default(),
             revision: watch::Sender::new(0),
             commands,
             rewinds: AtomicU64::new(0),
@@ -98,6 +101,11 @@ impl Cache {
     /// All of them.
     pub fn all(&self) -> Vec<Arc<ResourceCache>> {
         self.tables.read().by_prefix.values().cloned().collect()
+    }
+
+    /// Which cluster IPs and node ports Services hold.
+    pub fn claims(&self) -> &Claims {
+        &self.indexes.claims
     }
 
     /// Forgets events of all resources that are too old by `now`.
@@ -253,7 +261,7 @@ impl Objects for Cache {
     }
 
     fn graph(&self) -> &Graph {
-        &self.graph
+        &self.indexes.graph
     }
 
     fn shown(&self) -> i64 {

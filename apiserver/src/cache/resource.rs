@@ -1,8 +1,8 @@
 //! The cache of one resource: its objects and its latest events.
 
 use super::entry::{Entry, Event};
+use super::indexes::Indexes;
 use crate::store::{StoreError, Stored};
-use hardway_access::authz::node::Graph;
 use hardway_client::unreadable::Unreadable;
 use hardway_resources::resource::Resource;
 use parking_lot::RwLock;
@@ -19,6 +19,11 @@ const MAX_BYTES: usize = 32 << 20;
 const MAX_AGE: Duration = Duration::from_secs(300);
 /// Kept whatever their age.
 const MIN_EVENTS: usize = 100;
+/// So long a burst of writes is kept as a whole: who was told every minute where it is, and
+/// comes back, goes on from there (`eventFreshDuration` of kube-apiserver).
+const FRESH: Duration = Duration::from_secs(75);
+/// Of what is older only so much is kept.
+const MAX_OLD_BYTES: usize = 4 << 20;
 
 /// The cache of one resource.
 pub struct ResourceCache {
@@ -252,23 +257,22 @@ impl Loaded {
 }
 
 impl Update {
-    /// What is stored for a key of a resource; the graph is told of it.
+    /// What is stored for a key of a resource; the indexes are told of it.
     pub(super) fn of(
         resource: &Resource,
         key: &str,
         stored: &Result<Stored, StoreError>,
-        graph: &Graph,
+        indexes: &Indexes,
     ) -> Self {
-        let (group, plural) = (&resource.group, &resource.plural);
         let news = match stored {
             Ok(stored) => Entry::read(resource, key, stored, |object| {
-                graph.put(group, plural, key, object);
+                indexes.put(resource, key, object);
             })
             .map_or_else(Self::Unreadable, Self::Is),
             Err(error) => Self::Unreadable(error.clone()),
         };
         if !matches!(news, Self::Is(_)) {
-            graph.remove(group, plural, key);
+            indexes.remove(resource, key);
         }
         news
     }
@@ -296,16 +300,18 @@ impl State {
     }
 
     fn trim(&mut self, now: Instant) {
-        while self.history.len() > MIN_EVENTS
-            && (self.history.len() > MAX_EVENTS
-                || self.history_bytes > MAX_BYTES
-                || now.saturating_duration_since(self.history[0].seen) > MAX_AGE)
-        {
-            let Some(event) = self.history.pop_front() else {
+        while let Some(oldest) = self.history.front() {
+            let (count, bytes) = (self.history.len(), self.history_bytes);
+            let age = now.saturating_duration_since(oldest.seen);
+            let is_too_much = count > MAX_EVENTS || bytes > MAX_BYTES;
+            let is_too_old = age > MAX_AGE || age > FRESH && bytes > MAX_OLD_BYTES;
+            let goes = is_too_much || is_too_old && count > MIN_EVENTS;
+            if !goes {
                 break;
-            };
-            self.history_bytes -= event.size();
-            self.horizon = event.revision;
+            }
+            self.history_bytes -= oldest.size();
+            self.horizon = oldest.revision;
+            self.history.pop_front();
         }
     }
 }
@@ -315,23 +321,32 @@ mod tests {
     use super::*;
     use hardway_resources::Registry;
 
-    #[test]
-    fn what_is_old_is_forgotten_though_nothing_changes() {
+    /// A cache in which one object of so many bytes has changed so often.
+    fn changed(times: i64, bytes: usize) -> ResourceCache {
         let maps = Registry::new().resource("", "configmaps").unwrap();
         let of = ResourceCache::new(maps.clone());
-        for revision in 1..=1_000 {
-            let object = r#"{"metadata":{"name":"a","namespace":"d","uid":"u"}}"#;
+        let text = "x".repeat(bytes);
+        let object = format!(
+            r#"{{"metadata":{{"name":"a","namespace":"d","uid":"u"}},"data":{{"a":"{text}"}}}}"#
+        );
+        for revision in 1..=times {
             let stored = Ok(Stored {
                 key: "configmaps/d/a".into(),
-                value: object.into(),
+                value: object.clone().into(),
                 revision,
                 stale: false,
             });
-            let news = Update::of(&maps, "d/a", &stored, &Graph::default());
+            let news = Update::of(&maps, "d/a", &stored, &Indexes::default());
             of.apply("d/a", news, revision);
         }
+        of
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten_though_nothing_changes() {
+        let of = changed(1_000, 10);
         let now = Instant::now();
-        of.forget_old(now);
+        of.forget_old(now + FRESH + Duration::from_secs(1));
         assert_eq!(of.state.read().history.len(), 1_000, "none is old yet");
         of.forget_old(now + MAX_AGE + Duration::from_secs(1));
         let state = of.state.read();
@@ -339,5 +354,26 @@ mod tests {
         let kept: usize = state.history.iter().map(|event| event.size()).sum();
         assert_eq!((state.history_bytes, state.horizon), (kept, 900));
         assert_eq!(state.objects.len(), 1);
+    }
+
+    #[test]
+    fn much_is_kept_for_a_short_time_only() {
+        let of = changed(1_000, 10 << 10);
+        let now = Instant::now();
+        of.forget_old(now);
+        assert_eq!(of.state.read().history.len(), 1_000);
+        of.forget_old(now + FRESH + Duration::from_secs(1));
+        let state = of.state.read();
+        assert!(state.history_bytes <= MAX_OLD_BYTES);
+        assert!(state.history_bytes + (20 << 10) > MAX_OLD_BYTES);
+        assert_eq!(state.history.len() as i64, 1_000 - state.horizon);
+    }
+
+    #[test]
+    fn few_large_events_are_bounded_by_their_bytes() {
+        let of = changed(60, 1 << 20);
+        let state = of.state.read();
+        assert!(state.history.len() < MIN_EVENTS && state.history_bytes <= MAX_BYTES);
+        assert!(state.history.len() >= 25);
     }
 }

@@ -1,11 +1,11 @@
 //! Cluster IPs and node ports of Services.
 //!
-//! What is in use is read from the cached Services; that no two Services get
+//! What is in use the cache knows ([`Claims`](crate::cache::Claims)); that no two Services get
 //! the same is made sure of by a claim, a key of its own in the transaction
 //! that stores the Service. So nothing leaks and nothing is repaired later.
 
 use super::Target;
-use crate::cache::Cache;
+use crate::cache::{Cache, claims_of, ip_claim, port_claim};
 use hardway_proto::Status;
 use hardway_proto::status::Cause;
 use serde_json::{Value, json};
@@ -95,34 +95,6 @@ pub(super) struct Allocation<'a> {
     chosen: BTreeSet<String>,
 }
 
-fn ip_key(ip: &str) -> String {
-    format!("hardway/serviceips/{ip}")
-}
-
-fn port_key(port: u64) -> String {
-    format!("hardway/nodeports/{port}")
-}
-
-/// The claims that a Service holds.
-fn claims_of(service: &Value) -> BTreeSet<String> {
-    let spec = &service["spec"];
-    let mut claims = BTreeSet::new();
-    if let Some(ip) = spec["clusterIP"]
-        .as_str()
-        .filter(|ip| !matches!(*ip, "" | "None"))
-    {
-        claims.insert(ip_key(ip));
-    }
-    let ports = spec["ports"].as_array().into_iter().flatten();
-    let numbers = ports.map(|port| &port["nodePort"]);
-    for number in numbers.chain([&spec["healthCheckNodePort"]]) {
-        if let Some(number) = number.as_u64().filter(|number| *number > 0) {
-            claims.insert(port_key(number));
-        }
-    }
-    claims
-}
-
 impl Services {
     /// An allocator of these ranges.
     pub fn new(cache: Arc<Cache>, network: Network, ports: RangeInclusive<u16>) -> Self {
@@ -191,7 +163,7 @@ impl Services {
             "None" => set_ip(object, "None"),
             ip => {
                 set_ip(object, ip);
-                let key = ip_key(ip);
+                let key = ip_claim(ip);
                 if !plan.old.contains(&key) {
                     causes.extend(self.refuse_ip(ip));
                 }
@@ -213,7 +185,6 @@ impl Services {
             "LoadBalancer" => object["spec"]["allocateLoadBalancerNodePorts"] != false,
             _ => false,
         };
-        let used = self.claimed_now();
         let local = object["spec"]["externalTrafficPolicy"] == "Local";
         // Looked up, so that none are made of none.
         let ports = object["spec"].get_mut("ports");
@@ -221,14 +192,11 @@ impl Services {
         for (index, port) in ports.into_iter().flatten().enumerate() {
             match port["nodePort"].as_u64().filter(|number| *number > 0) {
                 None if wants_ports => plan.choose_ports.push(index),
-                None => {}
-                Some(number) => {
-                    let key = port_key(number);
-                    if !plan.old.contains(&key) {
-                        let field = format!("spec.ports[{index}].nodePort");
-                        causes.extend(self.refuse_port(number, &field, used.contains(&key)));
-                    }
+                Some(number) if !plan.old.contains(&port_claim(number)) => {
+                    let field = format!("spec.ports[{index}].nodePort");
+                    causes.extend(self.refuse_port(number, &field));
                 }
+                _ => {}
             }
         }
         if kind == "LoadBalancer" && local {
@@ -248,7 +216,7 @@ impl Services {
                 "the provided IP ({ip}) is not in the valid range. The range of valid IPs is {}",
                 self.network
             ),
-            Ok(_) if self.claimed_now().contains(&ip_key(ip)) => {
+            Ok(_) if self.cache.claims().contains(&ip_claim(ip)) => {
                 "provided IP is already allocated".into()
             }
             Ok(_) => return None,
@@ -256,31 +224,19 @@ impl Services {
         Some(ip_cause(ip, &why))
     }
 
-    fn refuse_port(&self, number: u64, field: &str, used: bool) -> Option<Cause> {
+    fn refuse_port(&self, number: u64, field: &str) -> Option<Cause> {
         let why = if !u16::try_from(number).is_ok_and(|port| self.ports.contains(&port)) {
             format!(
                 "provided port is not in the valid range. The range of valid ports is {}-{}",
                 self.ports.start(),
                 self.ports.end()
             )
-        } else if used {
+        } else if self.cache.claims().contains(&port_claim(number)) {
             "provided port is already allocated".into()
         } else {
             return None;
         };
         Some(port_cause(number, field, &why))
-    }
-
-    /// Everything the cached Services hold.
-    fn claimed_now(&self) -> BTreeSet<String> {
-        let Some(of) = self.cache.of("", "services") else {
-            return BTreeSet::new();
-        };
-        let (entries, _) = of.list(None);
-        entries
-            .iter()
-            .flat_map(|entry| claims_of(&entry.value()))
-            .collect()
     }
 }
 
@@ -291,9 +247,7 @@ impl Allocation<'_> {
             return Ok(Claims::default());
         };
         if self.choose_ip || !self.choose_ports.is_empty() || self.choose_health_check {
-            let mut used = services.claimed_now();
-            used.extend(self.taken.iter().cloned());
-            self.choose(services, used, object)?;
+            self.choose(services, object)?;
         }
         let new = claims_of(object);
         Ok(Claims {
@@ -302,21 +256,22 @@ impl Allocation<'_> {
         })
     }
 
-    fn choose(
-        &mut self,
-        services: &Services,
-        mut used: BTreeSet<String>,
-        object: &mut Value,
-    ) -> Result<(), Status> {
-        self.chosen.clear();
+    fn choose(&mut self, services: &Services, object: &mut Value) -> Result<(), Status> {
+        let Self { taken, chosen, .. } = self;
+        chosen.clear();
+        let held = services.cache.claims();
+        let asked = claims_of(object);
+        let is_free = |claim: &String| {
+            !held.contains(claim) && !taken.contains(claim) && !asked.contains(claim)
+        };
         if self.choose_ip {
             let network = services.network;
             let ip = pick(network.size() - 2, |n| {
                 let ip = network.nth(n + 1).to_string();
-                (!used.contains(&ip_key(&ip))).then_some(ip)
+                is_free(&ip_claim(&ip)).then_some(ip)
             })
             .ok_or_else(|| full("cluster IPs", &network.to_string()))?;
-            self.chosen.insert(ip_key(&ip));
+            chosen.insert(ip_claim(&ip));
             set_ip(object, &ip);
         }
         let range = &services.ports;
@@ -324,21 +279,18 @@ impl Allocation<'_> {
         let mut port = || {
             let port = pick(count, |n| {
                 let port = u64::from(*range.start()) + u64::from(n);
-                (!used.contains(&port_key(port))).then_some(port)
+                let claim = port_claim(port);
+                (is_free(&claim) && !chosen.contains(&claim)).then_some(port)
             })
             .ok_or_else(|| full("node ports", &format!("{}-{}", range.start(), range.end())))?;
-            used.insert(port_key(port));
+            chosen.insert(port_claim(port));
             Ok::<u64, Status>(port)
         };
         for index in &self.choose_ports {
-            let port = port()?;
-            self.chosen.insert(port_key(port));
-            object["spec"]["ports"][index]["nodePort"] = port.into();
+            object["spec"]["ports"][index]["nodePort"] = port()?.into();
         }
         if self.choose_health_check {
-            let port = port()?;
-            self.chosen.insert(port_key(port));
-            object["spec"]["healthCheckNodePort"] = port.into();
+            object["spec"]["healthCheckNodePort"] = port()?.into();
         }
         Ok(())
     }
@@ -508,18 +460,6 @@ mod tests {
         for bad in ["10.96.0.0", "10.96.0.0/33", "x/16", "10.0.0.0/31"] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_service_claims_its_ip_and_ports() {
-        let service = json!({"spec": {"clusterIP": "10.96.0.7", "ports": [
-            {"nodePort": 30061}, {"port": 1}, {"nodePort": 30061}]}});
-        let claims: Vec<_> = claims_of(&service).into_iter().collect();
-        assert_eq!(
-            claims,
-            ["hardway/nodeports/30061", "hardway/serviceips/10.96.0.7"]
-        );
-        assert!(claims_of(&json!({"spec": {"clusterIP": "None"}})).is_empty());
     }
 
     #[test]
