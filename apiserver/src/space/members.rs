@@ -1,6 +1,6 @@
 //! What each member of etcd says of its space, and what is asked of one of them.
 
-use crate::store::Servers;
+use crate::store::{Origin, Servers};
 use etcd_client::{
     AlarmAction, AlarmOptions, AlarmType, Client, ConnectOptions, Error, MaintenanceClient,
 };
@@ -87,7 +87,13 @@ impl Members {
     /// What they say; none for one that doesn't answer.
     pub async fn look(&mut self) -> Vec<Option<Member>> {
         self.connect().await;
-        join_all(self.all.iter_mut().map(Connected::look)).await
+        let (servers, is_alone) = (&self.servers, self.all.len() == 1);
+        let looks = self.all.iter_mut().map(|member| async move {
+            let (origin, seen) = member.look().await?;
+            // One of another cluster under the same CA, or that was given up, is none of these.
+            (is_alone || servers.cluster().has(origin)).then_some(seen)
+        });
+        join_all(looks).await
     }
 
     /// Follows the servers and their certificates.
@@ -165,7 +171,7 @@ impl Connected {
         })
     }
 
-    async fn look(&mut self) -> Option<Member> {
+    async fn look(&mut self) -> Option<(Origin, Member)> {
         let status = tokio::time::timeout(PATIENCE, self.maintenance.status()).await;
         let Ok(Ok(status)) = status else {
             return None;
@@ -176,15 +182,17 @@ impl Connected {
             self.quota = read.map(|bytes| (Instant::now(), bytes)).or(self.quota);
         }
         let bytes = |number: i64| u64::try_from(number).unwrap_or(0);
-        Some(Member {
-            id: status.header()?.member_id(),
+        let header = status.header()?;
+        let seen = Member {
+            id: header.member_id(),
             leader: status.leader(),
             votes: !status.is_learner(),
             size: bytes(status.db_size()),
             in_use: bytes(status.raft_used_db_size()),
             quota: self.quota.map(|(_, bytes)| bytes),
             alarm: status.errors().iter().any(|it| it.contains("NOSPACE")),
-        })
+        };
+        Some((header.into(), seen))
     }
 }
 

@@ -117,7 +117,7 @@ impl Servers {
     }
 
     /// Which cluster they are members of.
-    pub(super) fn cluster(&self) -> &Cluster {
+    pub fn cluster(&self) -> &Cluster {
         &self.cluster
     }
 
@@ -272,8 +272,10 @@ async fn is_of(cluster: &Cluster, known: &channel::Servers, probe: Probe) -> Res
         Ok(status) => status.map_err(|error| error.to_string())?,
         Err(_) => return Err(format!("no answer within {CONNECT_TIMEOUT:?}")),
     };
-    let of = status.header().map_or(0, |header| header.cluster_id());
-    cluster.admit(of, has_others(), &server)
+    match status.header() {
+        Some(header) => cluster.admit(header.into(), has_others(), &server),
+        None => Ok(()),
+    }
 }
 
 /// Whether a member answers what only one with a quorum behind it can.

@@ -32,7 +32,13 @@ pub(super) async fn follow(
         at: HashMap::new(),
     };
     let mut listed: Option<Instant> = None;
+    let mut asked: Option<Server> = None;
     loop {
+        // Another one may know others: where it went on alone, those before are none any more.
+        let server = members.connection.server();
+        if server != asked {
+            (asked, listed) = (server, None);
+        }
         if listed.is_none_or(|at| at.elapsed() >= LIST) && members.list().await {
             listed = Some(Instant::now());
         }
@@ -89,10 +95,11 @@ impl Members {
         if let (Some(header), Some(server)) = (answer.header(), self.connection.server()) {
             let has_others = !self.servers.known().other_than(&server).is_empty();
             let own = self.servers.cluster();
-            if let Err(why) = own.admit(header.cluster_id(), has_others, &server) {
+            if let Err(why) = own.admit(header.into(), has_others, &server) {
                 self.connection.doubt(&why).await;
                 return false;
             }
+            own.has_members(answer.members().iter().map(|it| it.id()).collect());
             self.at.insert(header.member_id(), server);
         }
         let voting = answer

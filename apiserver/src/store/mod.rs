@@ -18,6 +18,7 @@ mod slots;
 pub mod splice;
 mod write;
 
+pub use cluster::{Cluster, Origin};
 pub use compact::compact_periodically;
 pub use connection::Servers;
 pub use error::{StoreError, too_large_resource_version};
