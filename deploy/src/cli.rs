@@ -8,10 +8,10 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::process::Action;
 use crate::commands::{
-    addons, backup, certificates, completion, config, conformance, cp, delete, docker_env, doctor,
-    down, etcd, image, init as init_host, ip, join, kubectl, logs, node, package, process, profile,
-    reset, restore, service, ssh, start, status, stop, storage, swap, test, token, tools, tunnel,
-    tutorial, up, upgrade,
+    addons, backup, bench, certificates, completion, config, conformance, cp, delete, docker_env,
+    doctor, down, etcd, image, init as init_host, ip, join, kubectl, logs, node, package, process,
+    profile, reset, restore, service, ssh, start, status, stop, storage, swap, test, token, tools,
+    tunnel, tutorial, up, upgrade,
 };
 use crate::compile;
 use crate::failure::{Failure, Result};
@@ -165,6 +165,9 @@ enum Command {
     /// Look at the cluster in a browser, through a port of this machine (hardway-dashboard)
     #[command(disable_help_flag = true)]
     Dashboard(tools::Arguments),
+    /// Measure the cluster, or any other, under load, and check what it answers (hardway-load)
+    #[command(disable_help_flag = true)]
+    Bench(tools::Arguments),
     /// Print what has a shell complete this tool's words
     Completion {
         /// The shell
@@ -302,6 +305,13 @@ fn run(arguments: &Arguments) -> Result<u8> {
         Command::Why(words) => return Err(run_tool(tools::Tool::Why, words)?),
         Command::Follow(words) => return Err(run_tool(tools::Tool::Follow, words)?),
         Command::Dashboard(words) => return Err(run_tool(tools::Tool::Dashboard, words)?),
+        Command::Bench(words) => {
+            let lab = match lab() {
+                Err(failure) if is_named => return Err(failure),
+                other => other.ok(),
+            };
+            return Err(bench::run(words, lab.as_ref(), is_named));
+        }
         Command::Completion { shell } => completion::run(*shell)?,
         Command::Names { kind } => completion::names(*kind, lab)?,
         Command::Package(options) => package::run(options)?,

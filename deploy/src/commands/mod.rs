@@ -2,6 +2,7 @@
 
 pub mod addons;
 pub mod backup;
+pub mod bench;
 pub mod certificates;
 pub mod completion;
 pub mod config;

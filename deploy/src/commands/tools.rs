@@ -120,7 +120,7 @@ pub fn find(name: &str, lab: Option<&Lab>) -> Result<PathBuf, Failure> {
 }
 
 /// Whether the user gives a flag, before words of another command.
-fn has_flag(words: &[OsString], flag: &str) -> bool {
+pub(super) fn has_flag(words: &[OsString], flag: &str) -> bool {
     let own = words.iter().take_while(|word| *word != "--");
     let mut own = own.map(|word| word.to_string_lossy());
     own.any(|word| {
