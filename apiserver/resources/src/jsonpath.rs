@@ -30,6 +30,18 @@ pub fn fields(path: &str) -> Vec<&str> {
     path.split('.').filter(|name| !name.is_empty()).collect()
 }
 
+/// The fields that a path goes through before it says anything else: what it leads to is
+/// below them. `None` if it can't be understood.
+pub fn beginning(path: &str) -> Option<Vec<String>> {
+    let fields = parse(path.trim())?
+        .into_iter()
+        .map_while(|step| match step {
+            Step::Field(name) => Some(name),
+            _ => None,
+        });
+    Some(fields.collect())
+}
+
 fn follow<'a>(value: &'a Value, step: &Step<'_>) -> Vec<&'a Value> {
     match step {
         Step::Field(name) => value.get(name).into_iter().collect(),

@@ -6,6 +6,7 @@
 
 pub mod crd;
 pub mod discovery;
+pub mod excerpt;
 pub mod jsonpath;
 pub mod openapi;
 pub mod printers;

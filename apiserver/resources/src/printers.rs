@@ -13,6 +13,7 @@ mod services;
 mod volumes;
 mod workloads;
 
+use crate::excerpt::Fields;
 use crate::resource::{Column, Printer};
 use cells::Cells;
 use jiff::Timestamp;
@@ -23,12 +24,17 @@ type Spec = (&'static str, fn(&Value, Timestamp) -> Cells);
 
 struct BuiltIn {
     columns: Vec<Column>,
+    looks_at: Fields,
     fill: fn(&Value, Timestamp) -> Cells,
 }
 
 impl Printer for BuiltIn {
     fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    fn looks_at(&self) -> &Fields {
+        &self.looks_at
     }
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
@@ -51,6 +57,10 @@ pub fn for_kind(group: &str, version: &str, kind: &str) -> Box<dyn Printer> {
     .unwrap_or(DEFAULT);
     Box::new(BuiltIn {
         columns: line.split('|').map(column).collect(),
+        looks_at: match (group, kind) {
+            ("", "Pod") => Fields::of(pods::LOOKS_AT),
+            _ => Fields::unmanaged(),
+        },
         fill,
     })
 }

@@ -1,6 +1,7 @@
 //! One row of the table.
 
 use crate::crd::ConversionWebhook;
+use crate::excerpt::Fields;
 use crate::openapi::Compressed;
 use crate::rows::{Handler, Strategy};
 use crate::rules::conversions::Conversion;
@@ -36,6 +37,8 @@ pub struct Column {
 pub trait Printer: Send + Sync {
     /// The columns, in order.
     fn columns(&self) -> &[Column];
+    /// Which fields of an object its cells are made of: it need have no others.
+    fn looks_at(&self) -> &Fields;
     /// The cells of one object's row; one for each column.
     fn cells(&self, object: &Value, now: jiff::Timestamp) -> Vec<Value>;
 }

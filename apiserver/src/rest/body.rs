@@ -26,7 +26,7 @@ pub const LIMIT: usize = 3 << 20;
 /// Answers larger than this are compressed, if the client likes.
 const COMPRESS_FROM: usize = 128 << 10;
 /// Long answers are sent in pieces of about this size.
-const PIECE: usize = 64 << 10;
+pub const PIECE: usize = 64 << 10;
 
 /// Of a body that is too large, this much more is read and thrown away: a
 /// client that sends before it reads would see its connection reset instead
@@ -204,19 +204,54 @@ pub fn parts(
     compressed(respond(200, content_type, stream(compressing(pieces))))
 }
 
-/// Coalesced compressed in the background, a few ahead of the client that reads
-/// them; no more when it has gone.
+/// Parts that take work to be made, in a response that is compressed only if it is long. The
+/// work is done in the background, and no further than some pieces ahead of the client.
+pub async fn made(
+    parts: impl Iterator<Item = Bytes> + Send + 'static,
+    content_type: &'static str,
+    gzip: bool,
+) -> Response<Body> {
+    let mut pieces = Coalesced { parts };
+    let begin = move || {
+        let mut beginning = BytesMut::new();
+        while beginning.len() <= COMPRESS_FROM {
+            match pieces.next() {
+                Some(piece) => beginning.extend_from_slice(&piece),
+                None => return (beginning.freeze(), None),
+            }
+        }
+        (beginning.freeze(), Some(pieces))
+    };
+    let (beginning, rest) = background::compute(begin).await;
+    let Some(rest) = rest else {
+        return respond(200, content_type, full(beginning));
+    };
+    let pieces = Coalesced {
+        parts: std::iter::once(beginning).chain(rest),
+    };
+    match gzip {
+        true => compressed(respond(200, content_type, stream(compressing(pieces)))),
+        false => respond(200, content_type, stream(ahead(pieces))),
+    }
+}
+
+/// Pieces compressed in the background.
 fn compressing<I>(pieces: Coalesced<I>) -> impl Stream<Item = Bytes>
 where
     I: Iterator<Item = Bytes> + Send + 'static,
 {
+    ahead(Compressed {
+        pieces,
+        encoder: Some(GzEncoder::new(Vec::new(), Compression::fast())),
+    })
+}
+
+/// Pieces made in the background, a few ahead of the client that reads them; no more when
+/// it has gone.
+fn ahead(pieces: impl Iterator<Item = Bytes> + Send + 'static) -> impl Stream<Item = Bytes> {
     let (sender, receiver) = mpsc::channel(2);
     background::spawn(async move {
-        let all = Compressed {
-            pieces,
-            encoder: Some(GzEncoder::new(Vec::new(), Compression::fast())),
-        };
-        for piece in all {
+        for piece in pieces {
             if sender.send(piece).await.is_err() {
                 return;
             }
@@ -309,6 +344,7 @@ mod tests {
     use super::*;
     use std::io::Read;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test]
     async fn long_answers_survive_compression() {
@@ -325,6 +361,32 @@ mod tests {
         assert_eq!(back, plain);
         let sent = super::parts(parts.into_iter(), size, "text/plain", false);
         assert_eq!(sent.into_body().collect().await.unwrap().to_bytes(), plain);
+    }
+
+    #[tokio::test]
+    async fn what_takes_work_is_made_no_further_than_it_is_read() {
+        let made = Arc::new(AtomicUsize::new(0));
+        let count = made.clone();
+        let parts = (0..1_000).map(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Bytes::from(vec![b'x'; PIECE])
+        });
+        let sent = super::made(parts, "text/plain", false).await;
+        let mut body = sent.into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(first.len() > COMPRESS_FROM);
+        // What is ready, what waits to be, and what the channel holds.
+        assert!(made.load(Ordering::Relaxed) <= 8);
+        let rest = body.collect().await.unwrap().to_bytes();
+        assert_eq!(first.len() + rest.len(), 1_000 * PIECE);
+
+        let few = || ["a", "b"].into_iter().map(Bytes::from);
+        let short = super::made(few(), "text/plain", true).await;
+        assert!(!short.headers().contains_key(header::CONTENT_ENCODING));
+        assert_eq!(short.into_body().collect().await.unwrap().to_bytes(), "ab");
+        let long = std::iter::repeat_n(Bytes::from(vec![b'x'; PIECE]), 4);
+        let long = super::made(long, "text/plain", true).await;
+        assert_eq!(long.headers()[header::CONTENT_ENCODING], "gzip");
     }
 
     #[tokio::test]

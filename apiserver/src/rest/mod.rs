@@ -7,6 +7,7 @@ mod documents;
 pub mod health;
 mod identity;
 mod intake;
+mod lists;
 pub mod negotiate;
 mod objects;
 mod outcome;

@@ -67,6 +67,16 @@ pub enum MetaVersion {
     V1beta1,
 }
 
+impl MetaVersion {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V1beta1 => "v1beta1",
+        }
+    }
+}
+
 /// What is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {

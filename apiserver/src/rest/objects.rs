@@ -1,11 +1,11 @@
-//! Answers of the pipeline as HTTP responses.
+//! Single objects, failures and watches as HTTP responses.
 
 use super::body::{self, Body};
 use super::negotiate::{Form, Media, MetaVersion, Shape};
 use crate::background;
 use crate::cache::entry;
 use crate::metrics;
-use crate::pipeline::{Listing, Object, Target, Watch, WatchItem, bookmark, present};
+use crate::pipeline::{Object, Target, Watch, WatchItem, bookmark, present};
 use crate::protobuf::{self, Encoded, Unencodable};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -16,7 +16,7 @@ use hardway_resources::rows::{Handler, Part};
 use hardway_resources::table::{self, Include};
 use http::{Response, header};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::LazyLock;
 
 /// How the client wants an answer.
@@ -57,13 +57,13 @@ pub async fn object(target: &Target, object: Object, wanted: Representation) -> 
 }
 
 /// Whether the client takes the bytes that are kept.
-fn as_it_is(wanted: Representation) -> bool {
+pub(super) fn as_it_is(wanted: Representation) -> bool {
     let form = wanted.form;
     form.shape == Shape::Object && form.media == Media::Json && !form.pretty
 }
 
 /// Whether the client takes what is kept in protobuf.
-fn as_encoded(wanted: Representation) -> bool {
+pub(super) fn as_encoded(wanted: Representation) -> bool {
     wanted.form.shape == Shape::Object && wanted.form.media == Media::Protobuf
 }
 
@@ -129,7 +129,10 @@ fn reshape_one(target: &Target, json: &[u8], shape: Shape, include: Include) -> 
     })
 }
 
-fn partial_list<'a>(metadata: Value, items: impl IntoIterator<Item = &'a Value>) -> Value {
+pub(super) fn partial_list<'a>(
+    metadata: Value,
+    items: impl IntoIterator<Item = &'a Value>,
+) -> Value {
     json!({
         "kind": "PartialObjectMetadataList",
         "apiVersion": "meta.k8s.io/v1",
@@ -139,7 +142,7 @@ fn partial_list<'a>(metadata: Value, items: impl IntoIterator<Item = &'a Value>)
 }
 
 /// A Table or metadata in the version asked for, with the metadata in it.
-fn of_version(mut value: Value, version: MetaVersion) -> Value {
+pub(super) fn of_version(mut value: Value, version: MetaVersion) -> Value {
     if version == MetaVersion::V1beta1 {
         set_beta(&mut value);
         for (list, field) in [("items", ""), ("rows", "/object")] {
@@ -157,128 +160,6 @@ fn set_beta(value: &mut Value) {
     if value["apiVersion"] == "meta.k8s.io/v1" {
         value["apiVersion"] = "meta.k8s.io/v1beta1".into();
     }
-}
-
-/// A list: the bytes of its items if they are wanted as they are.
-pub async fn list(listing: Listing, wanted: Representation) -> Response<Body> {
-    let size = listing
-        .items
-        .iter()
-        .map(|item| item.bytes().len() + 1)
-        .sum::<usize>();
-    if as_it_is(wanted) {
-        return joined(listing, size, wanted.gzip);
-    }
-    let write = move || match as_encoded(wanted) {
-        true => encoded(listing, size, wanted.gzip),
-        false => reshaped(listing, wanted),
-    };
-    match size < background::FROM {
-        true => write(),
-        false => background::compute(write).await,
-    }
-}
-
-/// A list in protobuf: the messages that are kept of its items. If one has none, JSON.
-fn encoded(listing: Listing, size: usize, gzip: bool) -> Response<Body> {
-    let target = &listing.target;
-    let items: Result<Vec<Encoded>, Unencodable> = listing
-        .items
-        .iter()
-        .map(|entry| match present::converts(target) {
-            true => Encoded::new(&present::to_served(target, entry.value())),
-            false => entry.encoded().cloned().map_err(Clone::clone),
-        })
-        .collect();
-    let (api_version, kind) = (target.api_version(), &target.resource.list_kind);
-    let metadata = list_metadata(&listing);
-    let list = items.and_then(|items| protobuf::list(&api_version, kind, &metadata, items));
-    match list {
-        Err(_) => joined(listing, size, gzip),
-        Ok((parts, size)) => {
-            let seat = listing.seat.filter(|_| gzip);
-            let parts = parts.inspect(move |_| {
-                let _until_written = &seat;
-            });
-            body::parts(parts, size, protobuf::MEDIA_TYPE, gzip)
-        }
-    }
-}
-
-fn joined(listing: Listing, size: usize, gzip: bool) -> Response<Body> {
-    let target = listing.target.clone();
-    let head = format!(
-        "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
-        json!(target.resource.list_kind),
-        json!(target.api_version()),
-        list_metadata(&listing),
-    );
-    // Kept bytes are copied as fast as the client reads; only compressing and converting
-    // them is work for which others would have to wait.
-    let seat = listing.seat.filter(|_| gzip || present::converts(&target));
-    let items = listing
-        .items
-        .into_iter()
-        .enumerate()
-        .flat_map(move |(index, entry)| {
-            let _until_written = &seat;
-            let comma = (index > 0).then(|| Bytes::from_static(b","));
-            comma
-                .into_iter()
-                .chain([present::serve(&target, entry.bytes())])
-        });
-    let parts = std::iter::once(Bytes::from(head))
-        .chain(items)
-        .chain([Bytes::from_static(b"]}")]);
-    body::parts(parts, size, "application/json", gzip)
-}
-
-/// A list in another shape or form than it is kept in.
-fn reshaped(listing: Listing, wanted: Representation) -> Response<Body> {
-    let target = &listing.target;
-    let metadata = list_metadata(&listing);
-    let items: Vec<Value> = listing
-        .items
-        .iter()
-        .map(|entry| present::to_served(target, entry.value()))
-        .collect();
-    let value = match (wanted.form.shape, target.resource.version(&target.version)) {
-        (Shape::Table, Some(version)) => table::render(
-            version.printer.as_ref(),
-            &items,
-            metadata,
-            wanted.include,
-            true,
-            Timestamp::now(),
-        ),
-        (Shape::Object, _) => json!({
-            "kind": target.resource.list_kind,
-            "apiVersion": target.api_version(),
-            "metadata": metadata,
-            "items": items,
-        }),
-        _ => partial_list(metadata, &items),
-    };
-    let value = match wanted.form.shape {
-        Shape::Object => value,
-        _ => of_version(value, wanted.form.meta_version),
-    };
-    body::value(200, &value, wanted.form, wanted.gzip)
-}
-
-fn list_metadata(listing: &Listing) -> Value {
-    let mut metadata = Map::new();
-    metadata.insert(
-        "resourceVersion".into(),
-        listing.revision.to_string().into(),
-    );
-    if let Some(next) = &listing.next {
-        metadata.insert("continue".into(), next.as_str().into());
-    }
-    if let Some(remaining) = listing.remaining {
-        metadata.insert("remainingItemCount".into(), remaining.into());
-    }
-    metadata.into()
 }
 
 /// Several events are sent together up to this size.
@@ -357,6 +238,15 @@ impl WatchWriter {
         };
         if plain {
             return entry::frame(kind, &object);
+        }
+        let form = self.wanted.form;
+        if form.shape == Shape::Partial && !in_protobuf {
+            let json = present::serve(target, &object);
+            let mut metadata = Vec::new();
+            let meta_version = form.meta_version.as_str();
+            if table::write_partial(&mut metadata, &json, meta_version).is_ok() {
+                return entry::frame(kind, &metadata);
+            }
         }
         match serde_json::from_slice(&object) {
             Ok(value) => {

@@ -1,6 +1,7 @@
 //! What came of a request, as HTTP has it.
 
 use super::body::Body;
+use super::lists;
 use super::objects::{self, Representation};
 use crate::fairness::Classified;
 use crate::metrics;
@@ -20,7 +21,7 @@ pub(super) async fn respond(
     record(&request, &outcome, start);
     let mut response = match outcome {
         Ok(Answer::Object(object)) => objects::object(&request.target, object, wanted).await,
-        Ok(Answer::List(listing)) => objects::list(listing, wanted).await,
+        Ok(Answer::List(listing)) => lists::list(listing, wanted).await,
         Ok(Answer::Watch(watch)) => objects::watch(*watch, wanted),
         Err(status) => objects::failure(&status, wanted.form),
     };

@@ -1,6 +1,7 @@
 //! Custom resources: the columns their definition asks for.
 
 use super::cells;
+use crate::excerpt::Fields;
 use crate::jsonpath;
 use crate::resource::{Column, Printer};
 use jiff::Timestamp;
@@ -10,6 +11,7 @@ use serde_json::Value;
 pub struct CustomPrinter {
     columns: Vec<Column>,
     paths: Vec<String>,
+    looks_at: Fields,
 }
 
 impl CustomPrinter {
@@ -38,13 +40,25 @@ impl CustomPrinter {
             columns.push(super::column("Age:d"));
             paths.push(".metadata.creationTimestamp".to_owned());
         }
-        Self { columns, paths }
+        let mut looks_at = Fields::none();
+        for path in paths.iter().filter_map(|path| jsonpath::beginning(path)) {
+            looks_at.add(path.iter().map(String::as_str));
+        }
+        Self {
+            columns,
+            paths,
+            looks_at,
+        }
     }
 }
 
 impl Printer for CustomPrinter {
     fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    fn looks_at(&self) -> &Fields {
+        &self.looks_at
     }
 
     fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
@@ -73,6 +87,7 @@ fn cell(column: &Column, found: &[&Value], now: Timestamp) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::excerpt::Excerpt;
     use serde_json::json;
 
     #[test]
@@ -90,5 +105,37 @@ mod tests {
             [json!("a"), json!("* *"), Value::Null, json!("60m")]
         );
         assert_eq!(printer.columns()[2].priority, 1);
+    }
+
+    #[test]
+    fn looks_at_what_its_paths_lead_to() {
+        let column = |path: &str| json!({"name": "c", "type": "string", "jsonPath": path});
+        let printer = CustomPrinter::new(&[
+            column(".spec.a.b"),
+            column(r#".status.conditions[?(@.type=="Ready")].status"#),
+            column(".metadata.managedFields[0].manager"),
+            column(".spec.list[*]"),
+            column("nonsense["),
+        ]);
+        let object = json!({"metadata": {"name": "a", "labels": {"x": "y"},
+                "managedFields": [{"manager": "m"}]},
+            "spec": {"a": {"b": "1", "c": "2"}, "list": ["x", "y"], "other": {}},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}], "more": 1}});
+        let text = object.to_string();
+        let excerpt = Excerpt::read(text.as_bytes(), printer.looks_at()).unwrap();
+        assert_eq!(
+            excerpt.object,
+            json!({"metadata": {"name": "a", "managedFields": [{"manager": "m"}]},
+                "spec": {"a": {"b": "1"}, "list": ["x", "y"]},
+                "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+        );
+        let now = Timestamp::UNIX_EPOCH;
+        let cells = printer.cells(&object, now);
+        assert_eq!(printer.cells(&excerpt.object, now), cells);
+        assert_eq!(cells[2..5], [json!("True"), json!("m"), json!("x,y")]);
+        // The whole object, if a column wants that.
+        let all = CustomPrinter::new(&[column("$")]);
+        let excerpt = Excerpt::read(text.as_bytes(), all.looks_at()).unwrap();
+        assert_eq!(excerpt.object, object);
     }
 }

@@ -24,6 +24,31 @@ pub fn spec(group: &str, _version: &str, kind: &str) -> Option<Spec> {
     })
 }
 
+/// What of a pod its row is made of, beside its metadata.
+pub const LOOKS_AT: &[&str] = &[
+    "spec.containers.name",
+    "spec.initContainers.name",
+    "spec.initContainers.restartPolicy",
+    "spec.nodeName",
+    "spec.readinessGates",
+    "status.conditions",
+    "status.containerStatuses.lastState",
+    "status.containerStatuses.ready",
+    "status.containerStatuses.restartCount",
+    "status.containerStatuses.state",
+    "status.initContainerStatuses.lastState",
+    "status.initContainerStatuses.name",
+    "status.initContainerStatuses.ready",
+    "status.initContainerStatuses.restartCount",
+    "status.initContainerStatuses.started",
+    "status.initContainerStatuses.state",
+    "status.nominatedNodeName",
+    "status.phase",
+    "status.podIP",
+    "status.podIPs",
+    "status.reason",
+];
+
 /// What the containers' states add up to.
 struct Summary {
     reason: String,
@@ -255,6 +280,7 @@ fn show_event(event: &Value, fields: [&str; 7], now: Timestamp) -> Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::excerpt::{Excerpt, Fields};
     use serde_json::json;
 
     fn shown(spec: Value, status: Value, deleted: bool) -> (String, String, String) {
@@ -267,6 +293,9 @@ mod tests {
         }
         let now = "2026-01-01T00:10:00Z".parse().expect("a time");
         let cells = pod(&object, now);
+        let text_of = object.to_string();
+        let excerpt = Excerpt::read(text_of.as_bytes(), &Fields::of(LOOKS_AT)).unwrap();
+        assert_eq!(pod(&excerpt.object, now), cells, "that is all it looks at");
         let cell = |i: usize| text(&cells[i]).to_owned();
         (cell(1), cell(2), cell(3))
     }
