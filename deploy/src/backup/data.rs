@@ -35,15 +35,19 @@ const STALE: &[&str] = &[
     "/registry/endpointslices/default/kubernetes",
 ];
 
-/// A revision after all that clients may have seen since a backup.
+/// A revision after all that clients may have seen since a backup: also of a store that was made
+/// of the same backup before, which began at an earlier one and writes no faster.
 ///
 /// `written` is the time since the backup, in which the former etcd may have written; `last` is
-/// its last revision, where its file is still there.
+/// its last revision, where its file is still there. It counts if the clock can't be right.
 pub fn next_revision(backup: i64, written: Duration, last: Option<i64>) -> i64 {
-    let possible = written.as_secs().saturating_mul(RATE).max(LEAST);
+    let possible = written.as_secs().saturating_mul(RATE).saturating_add(LEAST);
     let possible = i64::try_from(possible).unwrap_or(i64::MAX / 2);
-    let known = last.unwrap_or(0).saturating_add(LEAST.cast_signed());
-    backup.saturating_add(possible).max(known)
+    let later = backup.saturating_add(possible);
+    match last {
+        Some(last) if last >= later => last.saturating_add(LEAST.cast_signed()),
+        _ => later,
+    }
 }
 
 /// The last revision in an etcd's folder, none if there is none that could be read.
@@ -275,11 +279,15 @@ mod tests {
     #[test]
     fn the_next_revision_is_after_all_that_may_have_been_seen() {
         let hour = Duration::from_secs(3600);
-        assert_eq!(next_revision(500, hour, None), 1_000_000_500);
-        let days = next_revision(500, hour * 24 * 30, None);
-        assert_eq!(days, 500 + 30 * 86400 * 100_000);
+        let restored = next_revision(500, hour, None);
+        assert_eq!(restored, 500 + 1_000_000_000 + 3600 * 100_000);
+        // Of the same backup once more, after so many writes, on a host that doesn't know of them.
+        let minute = Duration::from_secs(60);
+        let written = restored + 60 * 100_000 - 1;
+        assert!(next_revision(500, hour + minute, None) > written);
+        assert!(next_revision(500, hour + minute, Some(written)) > written);
         // What is known counts, if it is more.
-        assert_eq!(next_revision(500, hour, Some(700)), 1_000_000_700);
+        assert_eq!(next_revision(500, hour, Some(700)), restored);
         assert_eq!(next_revision(500, hour, Some(5_000_000_000)), 6_000_000_000);
         // Even of one that was restored thousands of times.
         assert!(next_revision(i64::MAX / 4, Duration::MAX, None) > i64::MAX / 4);
