@@ -197,7 +197,16 @@ impl fmt::Display for Ratio {
             min,
             max,
         } = self;
-        write!(f, "{of_medians:>8.2}  ({min:.2} .. {max:.2})")
+        let [of_medians, min, max] = [of_medians, min, max].map(|it| digits(*it));
+        write!(f, "{of_medians:>8}  ({min} .. {max})")
+    }
+}
+
+/// Two digits after the point, and as many as it takes to see that a small one isn't nothing.
+fn digits(ratio: f64) -> String {
+    match ratio < 0.1 {
+        true => format!("{ratio:.4}"),
+        false => format!("{ratio:.2}"),
     }
 }
 
@@ -260,6 +269,16 @@ mod tests {
         let compared = compare(&[run(100, 1.0)], &[lone]).unwrap();
         assert!(compared.rows.is_empty());
         assert_eq!(compared.only_one, ["create: create pods", "create: other"]);
+    }
+
+    #[test]
+    fn a_small_ratio_is_not_nothing() {
+        let ratio = Ratio {
+            of_medians: 2.091,
+            min: 0.00312,
+            max: 264.0,
+        };
+        assert_eq!(ratio.to_string(), "    2.09  (0.0031 .. 264.00)");
     }
 
     #[test]
