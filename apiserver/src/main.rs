@@ -5,6 +5,11 @@ use hardway_apiserver::flags::Flags;
 use hardway_apiserver::server::Server;
 use hardway_client::{logging, serving, signals, task, watchdog};
 use std::process::ExitCode;
+use tikv_jemallocator::Jemalloc;
+
+/// Gives memory back that a burst of writes or many slow readers took.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -44,6 +44,8 @@ const TO_BUILD: &[(&str, Sign)] = &[
     ("systemd", Sign::Program("systemd-analyze")),
     ("gcc", Sign::Program("cc")),
     ("libc6-dev", Sign::StaticLibrary),
+    // The allocator of the larger processes is built with it.
+    ("make", Sign::Program("make")),
     ("protobuf-compiler", Sign::Program("protoc")),
     (
         "libprotobuf-dev",

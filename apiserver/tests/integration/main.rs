@@ -6,6 +6,7 @@ mod aggregation;
 mod audit;
 mod clients;
 mod common;
+mod consistency;
 mod conversion;
 mod definitions;
 mod delegation;

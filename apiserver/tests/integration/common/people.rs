@@ -79,11 +79,15 @@ pub fn request_of(
     path: &str,
     body: Option<&Value>,
 ) -> Request<Full<Bytes>> {
+    let content_type = match method {
+        Method::PATCH => "application/merge-patch+json",
+        _ => "application/json",
+    };
     let mut request = Request::builder()
         .method(method)
         .uri(path)
         .header("host", "localhost")
-        .header("content-type", "application/json")
+        .header("content-type", content_type)
         .header("impersonate-user", user);
     for group in groups {
         request = request.header("impersonate-group", *group);
