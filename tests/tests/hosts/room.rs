@@ -20,12 +20,12 @@ pub const STEPS: &[Step<Cluster>] = &[
     ("each etcd gets its quota again", former_quota),
 ];
 
-/// What etcd may have: a few times what an idle cluster has.
-const QUOTA: u32 = 32 << 20;
+/// What etcd may have. Its last fiftieth, in which nothing grows any more, has to last for what goes
+/// on nevertheless: leases, deletions and short changes, in files that grow by more than that.
+const QUOTA: u32 = 128 << 20;
 const SETTINGS: &str = "/etc/default/hardway-etcd";
-/// Bytes of an object that takes room: less than the last hundredth of the quota. Growth is refused
-/// when little more is left than that.
-const LARGE: usize = 200_000;
+/// Bytes of an object that takes room: a few of them fit into that fiftieth.
+const LARGE: usize = 400_000;
 /// etcd's own client, as the apiserver.
 const ETCDCTL: &str = "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 \
      --cacert=/etc/hardway/pki/etcd-ca.crt --cert=/etc/hardway/pki/apiserver-etcd-client.crt \
