@@ -73,6 +73,9 @@ fn name_if_beneath(folder: &str, words: &[&str]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
     use super::*;
 
     #[test]
@@ -92,13 +95,19 @@ mod tests {
     fn a_process_that_has_a_file_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("wait");
-        fs::write(&file, "").unwrap();
+        fs::write(&file, "runs\n").unwrap();
         assert!(matches!(beneath(folder.path()), Err(FindError::Nobody(_))));
         let mut tail = std::process::Command::new("tail")
             .arg("-f")
             .arg(&file)
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        // The kernel shows the words of a program a little after `spawn` has returned.
+        let mut line = String::new();
+        let mut output = BufReader::new(tail.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        assert_eq!(line, "runs\n");
         let found = beneath(folder.path()).unwrap();
         tail.kill().unwrap();
         tail.wait().unwrap();
