@@ -10,20 +10,21 @@ use crate::failure::{Failure, OrFail, Result};
 const BY_NAME: &[&str] = &["certificates", "chaos", hosts::SUITE, "panics", "rotation"];
 
 /// Files of the folder that are no suites: their tests need no lab and run with the unit tests.
-const WITHOUT_LAB: &[&str] = &["dependencies"];
+const WITHOUT_LAB: &[&str] = &["dependencies", "manifests"];
 
 /// Suites that take more than a minute, the longest first.
 const LONG: &[&str] = &[
-    "dashboard",
     "faults",
+    "dashboard",
     "tutorial",
-    "command",
     "clients",
+    "command",
     "storage",
-    "jobs",
+    "chapter1",
     "pods",
-    "sets",
+    "jobs",
     "network",
+    "self_healing",
 ];
 
 /// Names of the suites: the files in a folder.
