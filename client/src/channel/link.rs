@@ -29,7 +29,9 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// long without any.
 const PING_AFTER: Duration = Duration::from_millis(400);
 /// The same, behind a Service: how many servers there are isn't known, and most often it is one.
-const PING_AFTER_BEHIND_SERVICE: Duration = Duration::from_millis(1000);
+/// Every pod with a watch asks so often, and none of them does what has to be told within a
+/// second.
+const PING_AFTER_BEHIND_SERVICE: Duration = Duration::from_millis(3000);
 /// How much later than it is asked for a sign of life should have come.
 const GRACE: Duration = Duration::from_millis(250);
 
