@@ -10,10 +10,12 @@ pub mod entry;
 mod feed;
 mod indexes;
 mod resource;
+mod watchers;
 
 pub use claims::{Claims, claims_of, ip_claim, port_claim};
 pub use entry::{Change, Entry, Event};
 pub use resource::{ResourceCache, TooOld};
+pub use watchers::{Interest, Watcher};
 
 use crate::store::{Store, StoreError, too_large_resource_version};
 use bytes::Bytes;

@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, Event};
 use super::indexes::Indexes;
+use super::watchers::{self, Interest, Place, Watchers};
 use crate::store::{StoreError, Stored};
 use hardway_client::unreadable::Unreadable;
 use hardway_resources::resource::Resource;
@@ -40,6 +41,7 @@ struct State {
     unreadable: BTreeMap<String, StoreError>,
     /// Tells of them.
     left_out: Unreadable,
+    watchers: Watchers,
     history: VecDeque<Arc<Event>>,
     history_bytes: usize,
     /// History is complete from here on.
@@ -81,6 +83,7 @@ impl ResourceCache {
     pub(super) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
         self.changed.send_modify(|_| {});
+        watchers::wake(&self.state.read().watchers.all());
     }
 
     /// Whether it hears of nothing more.
@@ -99,12 +102,31 @@ impl ResourceCache {
         let state = self.state.read();
         let items = match namespace {
             None => state.objects.values().cloned().collect(),
-            // '0' follows '/'.
-            Some(namespace) => state
-                .objects
-                .range(format!("{namespace}/")..format!("{namespace}0"))
-                .map(|(_, entry)| entry.clone())
-                .collect(),
+            Some(namespace) => state.of_namespace(namespace).cloned().collect(),
+        };
+        (items, state.revision)
+    }
+
+    /// The same of some objects, those that are wanted.
+    pub fn list_some(
+        &self,
+        interest: &Interest,
+        is_wanted: impl Fn(&Entry) -> bool,
+    ) -> (Vec<Arc<Entry>>, i64) {
+        let state = self.state.read();
+        let wanted = |entry: &&Arc<Entry>| is_wanted(entry);
+        let items = match interest {
+            Interest::Object(key) => {
+                let one = state.objects.get(key).into_iter();
+                one.filter(wanted).cloned().collect()
+            }
+            Interest::Namespace(namespace) => {
+                let some = state.of_namespace(namespace);
+                some.filter(wanted).cloned().collect()
+            }
+            Interest::All | Interest::Field(..) => {
+                state.objects.values().filter(wanted).cloned().collect()
+            }
         };
         (items, state.revision)
     }
@@ -145,18 +167,32 @@ impl ResourceCache {
         self.len() == 0
     }
 
-    /// At most `limit` events after a revision.
-    pub fn events_after(&self, revision: i64, limit: usize) -> Result<Vec<Arc<Event>>, TooOld> {
+    /// At most `limit` events after a revision, from the first that may concern a watcher.
+    pub(super) fn events_after(
+        &self,
+        place: &Place,
+        revision: i64,
+        limit: usize,
+    ) -> Result<Vec<Arc<Event>>, TooOld> {
         let state = self.state.read();
-        if revision < state.horizon {
+        let from = place.after(revision);
+        if from <= state.horizon {
             return Err(TooOld {
                 oldest: state.horizon,
             });
         }
-        let start = state
-            .history
-            .partition_point(|event| event.revision <= revision);
-        Ok(state.history.range(start..).take(limit).cloned().collect())
+        let history = &state.history;
+        let start = history.partition_point(|event| event.revision < from);
+        let events: Vec<_> = history.range(start..).take(limit).cloned().collect();
+        if events.is_empty() {
+            place.is_current();
+        }
+        Ok(events)
+    }
+
+    /// Does something with those who watch.
+    pub(super) fn with_watchers(&self, act: impl FnOnce(&mut Watchers)) {
+        act(&mut self.state.write().watchers);
     }
 
     /// Tells of every change.
@@ -187,6 +223,7 @@ impl ResourceCache {
                 state.history.clear();
                 state.history_bytes = 0;
                 state.horizon = revision;
+                state.watchers.touch_all(revision);
                 return;
             }
         };
@@ -199,6 +236,7 @@ impl ResourceCache {
             let event = Arc::new(Event::new(revision, entry, previous));
             state.history_bytes += event.size();
             let now = event.seen;
+            state.watchers.touch(&event);
             state.history.push_back(event);
             state.trim(now);
         }
@@ -213,9 +251,11 @@ impl ResourceCache {
         state.history.shrink_to(few);
     }
 
-    /// Wakes the watchers.
+    /// Wakes those who watch what has changed.
     pub(super) fn notify(&self, revision: i64) {
         self.changed.send_replace(revision);
+        let touched = self.state.write().watchers.take_touched();
+        watchers::wake(&touched);
     }
 
     /// Replaces everything: whoever watches from before has to list anew.
@@ -233,7 +273,12 @@ impl ResourceCache {
         for (key, error) in loaded.unreadable {
             fresh.leave_out(&key, error);
         }
-        *self.state.write() = fresh;
+        {
+            let mut state = self.state.write();
+            fresh.watchers = std::mem::take(&mut state.watchers);
+            fresh.watchers.touch_all(revision);
+            *state = fresh;
+        }
         self.notify(revision);
     }
 }
@@ -287,11 +332,18 @@ impl State {
                 "" => resource.plural.clone(),
                 group => format!("{}.{group}", resource.plural),
             }),
+            watchers: Watchers::default(),
             history: VecDeque::new(),
             history_bytes: 0,
             horizon: 0,
             revision: 0,
         }
+    }
+
+    fn of_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<Entry>> {
+        // '0' follows '/'.
+        let keys = format!("{namespace}/")..format!("{namespace}0");
+        self.objects.range(keys).map(|(_, entry)| entry)
     }
 
     fn leave_out(&mut self, key: &str, error: StoreError) {

@@ -149,7 +149,9 @@ impl Pipeline {
             _ => self.cache.revision(),
         };
         cache.readable(selection.namespace())?;
-        let (all, changed) = cache.list(selection.namespace());
+        let (all, changed) = cache.list_some(&selection.interest(target), |entry| {
+            selection.may_match(target, entry)
+        });
         if let (Age::Exact(revision), Some(token)) = (&age, &token)
             && changed > *revision
         {

@@ -1,7 +1,7 @@
 //! Which objects of a resource a list or watch is about.
 
 use super::{Options, Target};
-use crate::cache::Entry;
+use crate::cache::{Entry, Interest, join};
 use hardway_proto::Status;
 use hardway_proto::labels::{FieldSelector, Selector};
 
@@ -46,9 +46,31 @@ impl Selection {
         Some(self.namespace.as_str()).filter(|namespace| !namespace.is_empty())
     }
 
-    /// The one object selected, if a name is asked for.
-    pub fn name(&self) -> Option<&str> {
-        self.fields.exact("metadata.name")
+    /// The objects that it can only be about, as a resource has them in the cache.
+    pub fn interest(&self, target: &Target) -> Interest {
+        let resource = &target.resource;
+        if let Some(name) = self.fields.exact("metadata.name")
+            && resource.namespaced() != self.namespace.is_empty()
+        {
+            return Interest::Object(join(&self.namespace, name));
+        }
+        let mut places = self.places.iter();
+        let field = places.find_map(|(label, place)| {
+            let value = self.fields.exact(label)?;
+            Some(Interest::Field(*place, value.to_owned()))
+        });
+        match field {
+            // A webhook may make another value of what is kept.
+            Some(field) if resource.webhook.is_none() => field,
+            _ if self.namespace.is_empty() => Interest::All,
+            _ => Interest::Namespace(self.namespace.clone()),
+        }
+    }
+
+    /// Whether an object as it is kept may be selected: what a webhook makes of it isn't known.
+    pub fn may_match(&self, target: &Target, entry: &Entry) -> bool {
+        let is_converted = target.resource.webhook.is_some() && self.looks_inside();
+        is_converted || self.matches(entry)
     }
 
     /// Whether every object (of the namespace) is selected.

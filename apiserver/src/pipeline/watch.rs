@@ -3,7 +3,7 @@
 use super::options::list;
 use super::read::parse_version;
 use super::{Held, Pipeline, Request, Selection, Target};
-use crate::cache::{Cache, Change, Entry, Event, ResourceCache};
+use crate::cache::{Cache, Change, Entry, Event, Watcher};
 use crate::conversion::Conversion;
 use crate::fairness::Watched;
 use hardway_access::audit;
@@ -31,7 +31,7 @@ pub struct Watch {
     selection: Selection,
     cache: Arc<Cache>,
     conversion: Arc<Conversion>,
-    of: Arc<ResourceCache>,
+    watcher: Watcher,
     /// Everything up to here has been told.
     cursor: i64,
     /// What that means ends when this changes.
@@ -40,7 +40,6 @@ pub struct Watch {
     /// The end of the initial events is still to be told.
     initial_end: bool,
     pending: VecDeque<Arc<Event>>,
-    changes: watch::Receiver<i64>,
     bookmarks: bool,
     next_bookmark: Instant,
     deadline: Instant,
@@ -82,16 +81,16 @@ impl Pipeline {
         let wants_initial = options.initial_events == Some(true);
         let from_now = matches!(version, "" | "0") && options.initial_events == Some(false);
         let from_start = matches!(version, "" | "0") && options.initial_events.is_none();
+        let interest = selection.interest(target);
         let mut initial = VecDeque::new();
-        let mut changes = of.changes();
-        changes.mark_unchanged();
         let cursor = if wants_initial || from_start {
             match version {
                 "" => self.cache.fresh().await?,
                 version => self.cache.wait_for(parse_version(version)?).await?,
             };
             let shown = self.cache.revision();
-            let (items, revision) = of.list(selection.namespace());
+            let (items, revision) =
+                of.list_some(&interest, |entry| selection.may_match(target, entry));
             let items = self.shown_to(&selection, target, items).await?;
             initial.extend(items.into_iter().filter(|entry| selection.matches(entry)));
             shown.max(revision)
@@ -118,13 +117,12 @@ impl Pipeline {
             selection,
             cache: self.cache.clone(),
             conversion: self.conversion.clone(),
-            of,
+            watcher: Watcher::new(of, interest, cursor),
             cursor,
             rewinds,
             initial,
             initial_end: wants_initial && options.bookmarks,
             pending: VecDeque::new(),
-            changes,
             bookmarks: options.bookmarks,
             next_bookmark: first_bookmark(deadline),
             deadline,
@@ -170,14 +168,13 @@ impl Watch {
             if let Some(item) = self.ready() {
                 return Some(item);
             }
-            self.changes.borrow_and_update();
             let shown = self.cache.revision();
             if self.cache.rewinds() != self.rewinds {
                 self.done = true;
                 let message = format!("too old resource version: {} ({shown})", self.cursor);
                 return Some(WatchItem::Error(Status::expired(message)));
             }
-            match self.of.events_after(self.cursor, BATCH) {
+            match self.watcher.events_after(self.cursor, BATCH) {
                 Err(too_old) => {
                     self.done = true;
                     let message = format!(
@@ -200,21 +197,25 @@ impl Watch {
                     continue;
                 }
                 // The definition has changed: clients begin anew with the present one.
-                Ok(_) if self.of.is_retired() => {
+                Ok(_) if self.watcher.of().is_retired() => {
                     self.done = true;
                     continue;
                 }
                 // Nothing more up to what the cache shows.
                 Ok(_) => self.cursor = self.cursor.max(shown),
             }
+            if self.bookmarks && self.next_bookmark <= Instant::now() {
+                self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                return Some(WatchItem::Bookmark {
+                    revision: self.cursor,
+                    initial_end: false,
+                });
+            }
             tokio::select! {
-                changed = self.changes.changed() => self.done = changed.is_err(),
+                () = self.watcher.changed() => {}
                 _ = self.stopping.wait_for(|stopping| *stopping) => self.done = true,
                 () = tokio::time::sleep_until(self.deadline) => self.done = true,
-                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {
-                    self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
-                    return Some(WatchItem::Bookmark { revision: self.cursor, initial_end: false });
-                }
+                () = tokio::time::sleep_until(self.next_bookmark), if self.bookmarks => {}
             }
         }
     }

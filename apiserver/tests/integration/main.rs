@@ -28,6 +28,7 @@ mod protocols;
 mod refusals;
 mod renewal;
 mod restoring;
+mod selected_watches;
 mod space;
 mod starting;
 mod steps;
