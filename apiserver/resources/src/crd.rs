@@ -28,6 +28,7 @@ use rules::{CustomRules, VersionRules};
 use selectable::Selectable;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The finalizer that holds a definition until its objects are gone.
 pub const FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -115,7 +116,7 @@ pub fn row(crd: &Value) -> Result<Resource, Refused> {
             subresources,
             scale: scale_paths(&version["subresources"]["scale"]),
             schema: schema.clone(),
-            printer: Box::new(CustomPrinter::new(array(
+            printer: Arc::new(CustomPrinter::new(array(
                 &version["additionalPrinterColumns"],
             ))),
             open_api: raw.map(Compressed::of),

@@ -47,13 +47,9 @@ impl Fields {
         fields
     }
 
-    /// The metadata but `managedFields`, and of the rest what these paths lead to: fields
-    /// parted by dots, as `spec.containers.name`.
+    /// What these paths lead to: fields parted by dots, as `spec.containers.name`.
     pub fn of(paths: &[&str]) -> Self {
-        let mut fields = Self {
-            others: false,
-            ..Self::unmanaged()
-        };
+        let mut fields = Self::none();
         for path in paths {
             fields.add(path.split('.'));
         }
@@ -318,8 +314,13 @@ mod tests {
         metadata.remove("managedFields");
         assert_eq!(object(&Fields::unmanaged()), unmanaged);
         assert_eq!(object(&Fields::none()), json!({}));
-        let few = Fields::of(&["spec.containers.name", "status.load", "status.none.at.all"]);
-        let expected = json!({"metadata": unmanaged["metadata"], "spec":
+        let few = Fields::of(&[
+            "metadata.labels",
+            "spec.containers.name",
+            "status.load",
+            "status.none.at.all",
+        ]);
+        let expected = json!({"metadata": {"labels": {"x": "1"}}, "spec":
             {"containers": [{"name": "c"}, {}]}, "status": {"load": 0.5}});
         assert_eq!(object(&few), expected);
         // What is looked at as a whole stays so.

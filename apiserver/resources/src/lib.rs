@@ -4,6 +4,7 @@
 //! OpenAPI, strict decoding, defaulting, validation, printer columns,
 //! selectable fields, merge keys for patches and server-side apply.
 
+pub mod cell;
 pub mod crd;
 pub mod discovery;
 pub mod excerpt;

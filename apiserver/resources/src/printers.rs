@@ -16,16 +16,18 @@ mod workloads;
 use crate::excerpt::Fields;
 use crate::resource::{Column, Printer};
 use cells::Cells;
-use jiff::Timestamp;
 use serde_json::Value;
+use std::sync::Arc;
+
+pub(crate) use cells::human;
 
 /// A line of columns and what fills them.
-type Spec = (&'static str, fn(&Value, Timestamp) -> Cells);
+type Spec = (&'static str, fn(&Value) -> Cells);
 
 struct BuiltIn {
     columns: Vec<Column>,
     looks_at: Fields,
-    fill: fn(&Value, Timestamp) -> Cells,
+    fill: fn(&Value) -> Cells,
 }
 
 impl Printer for BuiltIn {
@@ -37,13 +39,13 @@ impl Printer for BuiltIn {
         &self.looks_at
     }
 
-    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
-        (self.fill)(object, now)
+    fn cells(&self, object: &Value) -> Cells {
+        (self.fill)(object)
     }
 }
 
 /// The printer of a built-in kind.
-pub fn for_kind(group: &str, version: &str, kind: &str) -> Box<dyn Printer> {
+pub fn for_kind(group: &str, version: &str, kind: &str) -> Arc<dyn Printer> {
     let (line, fill) = [
         pods::spec,
         services::spec,
@@ -55,7 +57,7 @@ pub fn for_kind(group: &str, version: &str, kind: &str) -> Box<dyn Printer> {
     .iter()
     .find_map(|specs| specs(group, version, kind))
     .unwrap_or(DEFAULT);
-    Box::new(BuiltIn {
+    Arc::new(BuiltIn {
         columns: line.split('|').map(column).collect(),
         looks_at: match (group, kind) {
             ("", "Pod") => Fields::of(pods::LOOKS_AT),
@@ -65,11 +67,9 @@ pub fn for_kind(group: &str, version: &str, kind: &str) -> Box<dyn Printer> {
     })
 }
 
-const DEFAULT: Spec = ("Name|Created At:d", |object, _| {
-    vec![
-        cells::name(object),
-        object["metadata"]["creationTimestamp"].clone(),
-    ]
+const DEFAULT: Spec = ("Name|Created At:d", |object| {
+    let created = object["metadata"]["creationTimestamp"].clone();
+    vec![cells::name(object), created.into()]
 });
 
 fn column(text: &str) -> Column {

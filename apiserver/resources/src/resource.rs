@@ -1,5 +1,6 @@
 //! One row of the table.
 
+use crate::cell::Cell;
 use crate::crd::ConversionWebhook;
 use crate::excerpt::Fields;
 use crate::openapi::Compressed;
@@ -8,6 +9,7 @@ use crate::rules::conversions::Conversion;
 use crate::rules::{KindRules, json};
 use crate::schema::{Schema, builtin};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Where objects of a resource live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub trait Printer: Send + Sync {
     /// Which fields of an object its cells are made of: it need have no others.
     fn looks_at(&self) -> &Fields;
     /// The cells of one object's row; one for each column.
-    fn cells(&self, object: &Value, now: jiff::Timestamp) -> Vec<Value>;
+    fn cells(&self, object: &Value) -> Vec<Cell>;
 }
 
 /// One resource: group, served version, names, and everything that differs
@@ -271,7 +273,7 @@ pub struct Version {
     /// Where the scale subresource reads and writes, if there is one.
     pub scale: Option<ScalePaths>,
     /// Table columns of this version.
-    pub printer: Box<dyn Printer>,
+    pub printer: Arc<dyn Printer>,
     /// A custom resource's `openAPIV3Schema` as its definition states it, for documents.
     pub open_api: Option<Compressed>,
     /// Sent as a `Warning:` header when this version is used.

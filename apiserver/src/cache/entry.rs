@@ -1,11 +1,13 @@
 //! One cached object: its bytes and the little that selectors need.
 
+use super::row::KeptRow;
 use crate::pipeline::metadata;
 use crate::protobuf::{self, Encoded, Unencodable};
 use crate::store::splice::{self, Versioned};
 use crate::store::{StoreError, Stored};
 use bytes::Bytes;
-use hardway_resources::resource::Resource;
+use hardway_resources::resource::{Printer, Resource};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -27,6 +29,7 @@ pub struct Entry {
     pub fields: Box<[String]>,
     /// The object in protobuf, once somebody asks for it.
     encoded: OnceLock<Box<Result<Encoded, Unencodable>>>,
+    row: KeptRow,
 }
 
 impl Entry {
@@ -67,6 +70,7 @@ impl Entry {
                 .collect(),
             fields: resource.rules.selectable_values(value).into(),
             encoded: OnceLock::new(),
+            row: KeptRow::default(),
         }
     }
 
@@ -102,6 +106,19 @@ impl Entry {
             Box::new(encoded.inspect_err(|error| tracing::warn!(key = self.key, %error)))
         };
         self.encoded.get_or_init(encode).as_ref().as_ref()
+    }
+
+    /// Writes the cells of its row in a Table, as they are at a time.
+    ///
+    /// # Errors
+    /// If it is no object.
+    pub fn write_cells(
+        &self,
+        out: &mut Vec<u8>,
+        printer: &Arc<dyn Printer>,
+        now: Timestamp,
+    ) -> serde_json::Result<()> {
+        self.row.write(out, printer, self.bytes(), now)
     }
 
     /// The object, parsed.
@@ -155,6 +172,8 @@ pub struct Event {
     pub previous: Option<Arc<Entry>>,
     /// When it was seen.
     pub seen: std::time::Instant,
+    /// What it costs to keep.
+    size: usize,
     encoded: OnceLock<Box<EncodedFrames>>,
 }
 
@@ -167,11 +186,14 @@ impl Event {
         entry: Option<Arc<Entry>>,
         previous: Option<Arc<Entry>>,
     ) -> Self {
+        let kept = previous.as_ref();
+        let kept = kept.map_or(0, |entry| entry.bytes().len() + entry.row.size());
         Self {
             revision,
             entry,
             previous,
             seen: std::time::Instant::now(),
+            size: kept + 256,
             encoded: OnceLock::new(),
         }
     }
@@ -236,11 +258,7 @@ impl Event {
 
     /// What it costs to keep.
     pub(super) fn size(&self) -> usize {
-        let previous = self
-            .previous
-            .as_ref()
-            .map_or(0, |entry| entry.bytes().len());
-        previous + 256
+        self.size
     }
 }
 

@@ -10,6 +10,7 @@ pub mod entry;
 mod feed;
 mod indexes;
 mod resource;
+mod row;
 mod watchers;
 
 pub use claims::{Claims, claims_of, ip_claim, port_claim};

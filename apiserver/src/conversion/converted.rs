@@ -10,8 +10,8 @@ use tokio::sync::watch;
 /// How many bytes of converted objects are kept, of all definitions together. What was
 /// converted first goes first.
 const MOST: usize = 64 << 20;
-/// What an object costs beside its bytes: labels, keys, places in maps.
-const OVERHEAD: usize = 512;
+/// What an object costs beside its bytes: labels, keys, places in maps, a row of a Table.
+const OVERHEAD: usize = 768;
 
 /// One object as one version has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

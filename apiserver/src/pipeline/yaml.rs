@@ -5,7 +5,7 @@
 mod scalars;
 mod write;
 
-pub use write::write;
+pub use write::{element, write};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Value};

@@ -1,16 +1,20 @@
 //! Lists as HTTP responses: the bytes that are kept, or each object in another shape or form.
 //!
-//! A list may be larger than all else in memory; so in no form of JSON is it ever there as a
-//! whole. What is around its elements is made first, the elements as the client reads them.
+//! A list may be larger than all else in memory; so in JSON and YAML it is never there as a whole.
+//! What is around its elements is made first, the elements as the client reads them. In protobuf
+//! the length of a list stands before it: so what is kept of its elements, or their metadata, is
+//! there before the first is sent.
 
 use super::body::{self, Body};
 use super::negotiate::{Form, Media, Shape};
-use super::objects::{Representation, as_encoded, as_it_is, of_version, partial_list};
+use super::objects::{Representation, as_it_is, of_version, partial_list};
+use super::partial;
 use crate::background;
 use crate::cache::Entry;
-use crate::pipeline::{Held, Listing, Target, present};
+use crate::pipeline::{Held, Listing, Target, present, yaml};
 use crate::protobuf::{self, Encoded, Unencodable};
 use bytes::{Bytes, BytesMut};
+use hardway_resources::cell::CellsText;
 use hardway_resources::excerpt::{Excerpt, Fields};
 use hardway_resources::resource::Printer;
 use hardway_resources::table::{self, Include};
@@ -30,48 +34,76 @@ pub async fn list(listing: Listing, wanted: Representation) -> Response<Body> {
     if as_it_is(wanted) {
         return joined(listing, size, wanted.gzip);
     }
-    if wanted.form.media == Media::Json {
-        let content_type = "application/json";
-        let parts = Elements::of(listing, wanted);
-        return match is_short {
-            true => body::whole(200, whole(parts), content_type, wanted.gzip),
-            false => body::made(parts, content_type, wanted.gzip).await,
-        };
-    }
-    let write = move || match as_encoded(wanted) {
-        true => encoded(listing, size, wanted.gzip),
-        false => parsed(listing, wanted),
+    let content_type = match wanted.form.media {
+        Media::Json => "application/json",
+        Media::Yaml => "application/yaml",
+        Media::Protobuf => {
+            let write = move || encoded(listing, size, wanted);
+            return match is_short {
+                true => write(),
+                false => background::compute(write).await,
+            };
+        }
     };
+    let parts = Elements::of(listing, wanted);
     match is_short {
-        true => write(),
-        false => background::compute(write).await,
+        true => body::whole(200, whole(parts), content_type, wanted.gzip),
+        false => body::made(parts, content_type, wanted.gzip).await,
     }
 }
 
-/// A list in protobuf: the messages that are kept of its items. If one has none, JSON.
-fn encoded(listing: Listing, size: usize, gzip: bool) -> Response<Body> {
+/// A list in protobuf: of objects the messages that are kept of them. If one has none, JSON.
+fn encoded(listing: Listing, size: usize, wanted: Representation) -> Response<Body> {
     let target = &listing.target;
-    let items: Result<Vec<Encoded>, Unencodable> = listing
-        .items
-        .iter()
-        .map(|entry| match present::converts(target) {
-            true => Encoded::new(&present::to_served(target, entry.value())),
-            false => entry.encoded().cloned().map_err(Clone::clone),
-        })
-        .collect();
-    let (api_version, kind) = (target.api_version(), &target.resource.list_kind);
+    let items = listing.items.iter();
+    let (api_version, kind, items): (_, _, Result<Vec<Encoded>, Unencodable>) =
+        match wanted.form.shape {
+            Shape::Object => (
+                target.api_version(),
+                target.resource.list_kind.as_str(),
+                items.map(|entry| encoded_object(target, entry)).collect(),
+            ),
+            Shape::Table | Shape::Partial => (
+                "meta.k8s.io/v1".to_owned(),
+                "PartialObjectMetadataList",
+                items.map(|entry| encoded_metadata(target, entry)).collect(),
+            ),
+        };
     let metadata = list_metadata(&listing);
     let list = items.and_then(|items| protobuf::list(&api_version, kind, &metadata, items));
     match list {
-        Err(_) => joined(listing, size, gzip),
+        Err(_) if wanted.form.shape == Shape::Object => joined(listing, size, wanted.gzip),
+        Err(_) => {
+            let form = Form {
+                media: Media::Json,
+                pretty: false,
+                ..wanted.form
+            };
+            let parts = Elements::of(listing, Representation { form, ..wanted });
+            body::whole(200, whole(parts), "application/json", wanted.gzip)
+        }
         Ok((parts, size)) => {
-            let seat = listing.seat.filter(|_| gzip);
+            let seat = listing.seat.filter(|_| wanted.gzip);
             let parts = parts.inspect(move |_| {
                 let _until_written = &seat;
             });
-            body::parts(parts, size, protobuf::MEDIA_TYPE, gzip)
+            body::parts(parts, size, protobuf::MEDIA_TYPE, wanted.gzip)
         }
     }
+}
+
+fn encoded_object(target: &Target, entry: &Entry) -> Result<Encoded, Unencodable> {
+    match present::converts(target) {
+        true => Encoded::new(&present::to_served(target, entry.value())),
+        false => entry.encoded().cloned().map_err(Clone::clone),
+    }
+}
+
+fn encoded_metadata(target: &Target, entry: &Entry) -> Result<Encoded, Unencodable> {
+    let json = present::serve(target, entry.bytes());
+    let fields = Fields::of(&["metadata"]);
+    let excerpt = Excerpt::read(&json, &fields).unwrap_or_default();
+    Encoded::new(&table::partial(&excerpt.object))
 }
 
 fn joined(listing: Listing, size: usize, gzip: bool) -> Response<Body> {
@@ -102,7 +134,7 @@ fn joined(listing: Listing, size: usize, gzip: bool) -> Response<Body> {
     body::parts(parts, size, "application/json", gzip)
 }
 
-/// A list of JSON, element by element, in pieces.
+/// A list in JSON or YAML, element by element, in pieces.
 struct Elements<I> {
     items: I,
     element: Element,
@@ -142,17 +174,12 @@ impl<I: Iterator<Item = Arc<Entry>>> Iterator for Elements<I> {
         while self.piece.len() < body::PIECE {
             let Some(entry) = self.items.next() else {
                 let tail = self.tail.take()?;
-                if !self.is_first {
-                    self.element.new_line(&mut self.piece, 1);
-                }
+                self.element.end(&mut self.piece, self.is_first);
                 self.piece.extend_from_slice(&tail);
                 break;
             };
-            if !std::mem::take(&mut self.is_first) {
-                self.piece.push(b',');
-            }
-            self.element.new_line(&mut self.piece, 2);
-            self.element.write(&mut self.piece, entry.bytes());
+            let is_first = std::mem::take(&mut self.is_first);
+            self.element.write(&mut self.piece, &entry, is_first);
         }
         // The last element goes beyond a piece.
         let room = body::PIECE + body::PIECE / 4;
@@ -181,7 +208,8 @@ impl Element {
         let (list, field) = match (self.form.shape, self.printer()) {
             (Shape::Table, Some(printer)) => {
                 let none: [&Value; 0] = [];
-                let table = table::render(printer, none, metadata, self.include, true, self.now);
+                let (printer, include) = (printer.as_ref(), self.include);
+                let table = table::render(printer, none, metadata, include, true, self.now);
                 (table, "rows")
             }
             (Shape::Object, _) => {
@@ -199,25 +227,30 @@ impl Element {
             Shape::Object => list,
             _ => of_version(list, self.form.meta_version),
         };
-        let (mut text, colon) = match self.form.pretty {
-            true => (
+        // The empty list stands nowhere else: within texts quotes are escaped, and in YAML their
+        // lines indented.
+        let (text, before, empty) = match (self.form.media, self.form.pretty) {
+            (Media::Yaml, _) => (yaml::write(&list), format!("\n{field}:"), " []\n"),
+            (_, true) => (
                 serde_json::to_string_pretty(&list).unwrap_or_default() + "\n",
-                ": ",
+                format!("\"{field}\": ["),
+                "]",
             ),
-            false => (list.to_string(), ":"),
+            (_, false) => (list.to_string(), format!("\"{field}\":["), "]"),
         };
-        // It stands nowhere else: within texts quotes are escaped.
-        let empty = format!("\"{field}\"{colon}[]");
-        let at = text
-            .find(&empty)
-            .map_or(text.len(), |at| at + empty.len() - 1);
-        let tail = text.split_off(at);
-        (text.into(), tail.into())
+        let whole = format!("{before}{empty}");
+        let at = text.find(&whole).map_or(text.len(), |at| at + before.len());
+        let (head, tail) = text.split_at(at);
+        let tail = match self.form.media {
+            Media::Yaml => tail.strip_prefix(empty).unwrap_or_default(),
+            _ => tail,
+        };
+        (head.into(), tail.into())
     }
 
-    fn printer(&self) -> Option<&dyn Printer> {
+    fn printer(&self) -> Option<&Arc<dyn Printer>> {
         let version = self.target.resource.version(&self.target.version);
-        version.map(|version| version.printer.as_ref())
+        version.map(|version| &version.printer)
     }
 
     /// Begins a line at a depth, if there are any.
@@ -228,16 +261,24 @@ impl Element {
         }
     }
 
-    fn write(&self, out: &mut Vec<u8>, kept: &Bytes) {
-        let json = present::serve(&self.target, kept);
-        if !self.form.pretty {
-            self.write_compact(out, &json);
+    /// Writes an element, with what stands between it and the one before.
+    fn write(&self, out: &mut Vec<u8>, entry: &Entry, is_first: bool) {
+        if self.form.media == Media::Yaml {
+            if is_first {
+                out.push(b'\n');
+            }
+            out.extend_from_slice(yaml::element(&self.parsed(entry)).as_bytes());
             return;
         }
-        let mut compact = Vec::new();
-        self.write_compact(&mut compact, &json);
-        let element: Value = serde_json::from_slice(&compact).unwrap_or_default();
-        let pretty = serde_json::to_vec_pretty(&element).unwrap_or_default();
+        if !is_first {
+            out.push(b',');
+        }
+        if !self.form.pretty {
+            self.write_compact(out, entry);
+            return;
+        }
+        self.new_line(out, 2);
+        let pretty = serde_json::to_vec_pretty(&self.parsed(entry)).unwrap_or_default();
         // Within texts line ends are escaped.
         for (number, line) in pretty.split(|byte| *byte == b'\n').enumerate() {
             if number > 0 {
@@ -247,18 +288,31 @@ impl Element {
         }
     }
 
-    fn write_compact(&self, out: &mut Vec<u8>, json: &[u8]) {
+    /// Ends the list, which may have no element.
+    fn end(&self, out: &mut Vec<u8>, is_empty: bool) {
+        match (self.form.media, is_empty) {
+            (Media::Yaml, true) => out.extend_from_slice(b" []\n"),
+            (Media::Yaml, false) | (_, true) => {}
+            (_, false) => self.new_line(out, 1),
+        }
+    }
+
+    fn parsed(&self, entry: &Entry) -> Value {
+        let mut compact = Vec::new();
+        self.write_compact(&mut compact, entry);
+        serde_json::from_slice(&compact).unwrap_or_default()
+    }
+
+    fn write_compact(&self, out: &mut Vec<u8>, entry: &Entry) {
         let before = out.len();
-        let meta_version = self.form.meta_version.as_str();
+        let json = present::serve(&self.target, entry.bytes());
         let written = match (self.form.shape, self.printer()) {
             (Shape::Object, _) => {
-                out.extend_from_slice(json);
+                out.extend_from_slice(&json);
                 Ok(())
             }
-            (Shape::Table, Some(printer)) => {
-                table::write_row(out, printer, json, self.include, meta_version, self.now)
-            }
-            _ => table::write_partial(out, json, meta_version),
+            (Shape::Table, Some(printer)) => self.write_row(out, entry, &json, printer),
+            _ => partial::write(out, &json, self.form.meta_version.as_str()),
         };
         if let Err(error) = written {
             // What is kept was parsed when it came.
@@ -267,50 +321,34 @@ impl Element {
             out.extend_from_slice(b"null");
         }
     }
-}
 
-/// A list that has to be there as a whole: in YAML, and metadata in protobuf.
-fn parsed(listing: Listing, wanted: Representation) -> Response<Body> {
-    let target = &listing.target;
-    let metadata = list_metadata(&listing);
-    let list = match wanted.form.shape {
-        Shape::Partial => {
-            let mut fields = Fields::none();
-            fields.add(["metadata"]);
-            let read = |entry: &Arc<Entry>| {
-                let json = present::serve(target, entry.bytes());
-                Excerpt::read(&json, &fields).unwrap_or_default().object
-            };
-            let items: Vec<Value> = listing.items.iter().map(read).collect();
-            partial_list(metadata, &items)
+    /// Writes the row of an entry whose object is this JSON, as [`table::row`] has it.
+    fn write_row(
+        &self,
+        out: &mut Vec<u8>,
+        entry: &Entry,
+        json: &[u8],
+        printer: &Arc<dyn Printer>,
+    ) -> serde_json::Result<()> {
+        out.extend_from_slice(b"{\"cells\":");
+        match present::converts(&self.target) {
+            true => CellsText::read(printer.as_ref(), json)?.write(out, self.now),
+            false => entry.write_cells(out, printer, self.now)?,
         }
-        Shape::Table | Shape::Object => {
-            let read = |entry: &Arc<Entry>| present::to_served(target, entry.value());
-            let items: Vec<Value> = listing.items.iter().map(read).collect();
-            match (wanted.form.shape, target.resource.version(&target.version)) {
-                (Shape::Table, Some(version)) => table::render(
-                    version.printer.as_ref(),
-                    &items,
-                    metadata,
-                    wanted.include,
-                    true,
-                    Timestamp::now(),
-                ),
-                (Shape::Table, None) => partial_list(metadata, &items),
-                _ => json!({
-                    "kind": target.resource.list_kind,
-                    "apiVersion": target.api_version(),
-                    "metadata": metadata,
-                    "items": items,
-                }),
+        if self.include != Include::None {
+            out.extend_from_slice(b",\"object\":");
+        }
+        match self.include {
+            Include::None => {}
+            Include::Metadata => partial::write(out, json, self.form.meta_version.as_str())?,
+            Include::Object => {
+                let object: Value = serde_json::from_slice(json)?;
+                serde_json::to_writer(&mut *out, &object)?;
             }
         }
-    };
-    let list = match wanted.form.shape {
-        Shape::Object => list,
-        _ => of_version(list, wanted.form.meta_version),
-    };
-    body::value(200, &list, wanted.form, wanted.gzip)
+        out.push(b'}');
+        Ok(())
+    }
 }
 
 fn list_metadata(listing: &Listing) -> Value {
@@ -327,3 +365,6 @@ fn list_metadata(listing: &Listing) -> Value {
     }
     metadata.into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ mod lists;
 pub mod negotiate;
 mod objects;
 mod outcome;
+mod partial;
 pub mod path;
 mod remote;
 mod steps;

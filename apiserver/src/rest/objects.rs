@@ -2,6 +2,7 @@
 
 use super::body::{self, Body};
 use super::negotiate::{Form, Media, MetaVersion, Shape};
+use super::partial;
 use crate::background;
 use crate::cache::entry;
 use crate::metrics;
@@ -17,7 +18,7 @@ use hardway_resources::table::{self, Include};
 use http::{Response, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// How the client wants an answer.
 #[derive(Clone, Copy)]
@@ -63,7 +64,7 @@ pub(super) fn as_it_is(wanted: Representation) -> bool {
 }
 
 /// Whether the client takes what is kept in protobuf.
-pub(super) fn as_encoded(wanted: Representation) -> bool {
+fn as_encoded(wanted: Representation) -> bool {
     wanted.form.shape == Shape::Object && wanted.form.media == Media::Protobuf
 }
 
@@ -89,7 +90,7 @@ fn written(target: &Target, object: &Object, code: u16, wanted: Representation) 
 }
 
 /// A Scale is shown by many resources, and is none of their kinds.
-static SCALE: LazyLock<Box<dyn Printer>> =
+static SCALE: LazyLock<Arc<dyn Printer>> =
     LazyLock::new(|| printers::for_kind("autoscaling", "v1", "Scale"));
 
 /// An object in another shape; `None` for what has none.
@@ -244,7 +245,7 @@ impl WatchWriter {
             let json = present::serve(target, &object);
             let mut metadata = Vec::new();
             let meta_version = form.meta_version.as_str();
-            if table::write_partial(&mut metadata, &json, meta_version).is_ok() {
+            if partial::write(&mut metadata, &json, meta_version).is_ok() {
                 return entry::frame(kind, &metadata);
             }
         }

@@ -100,6 +100,71 @@ pub fn api_version(json: &[u8]) -> Option<&str> {
         .filter(|text| !text.contains('\\'))
 }
 
+/// An object's metadata without its brackets, as it is written where fields stand in the order of
+/// their names: those before the resource version, that, and those behind it with the comma before
+/// them. `None` if the others aren't kept in that order, or not as [`encode`] writes them.
+pub fn metadata_in_order(json: &[u8]) -> Option<[&[u8]; 3]> {
+    const VERSION: &[u8] = b"resourceVersion";
+    let begin = metadata_start(json)? + 1;
+    let (name, version_end) = field(json, begin)?;
+    if name != VERSION {
+        return None;
+    }
+    let mut last: &[u8] = b"";
+    let mut at = version_end;
+    let mut behind = None;
+    while *json.get(at)? == b',' {
+        let (name, end) = field(json, at + 1)?;
+        if name <= last || name == VERSION {
+            return None;
+        }
+        if name > VERSION {
+            behind = behind.or(Some(at));
+        }
+        (last, at) = (name, end);
+    }
+    let behind = behind.unwrap_or(at);
+    let before = json.get(version_end + 1..behind).unwrap_or_default();
+    let is_end = json[at] == b'}';
+    is_end.then(|| [before, &json[begin..version_end], &json[behind..at]])
+}
+
+/// The name of the field that starts at `at`, and the offset after its value. `None` if there is
+/// a space or an escape where [`encode`] writes none.
+fn field(json: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    if *json.get(at)? != b'"' {
+        return None;
+    }
+    let name_end = string_end(json, at)?;
+    let name = json.get(at + 1..name_end - 1)?;
+    let value = name_end + 1;
+    let end = value_end(json, value)?;
+    let is_compact = json[name_end] == b':'
+        && !name.contains(&b'\\')
+        && ![json[value], json[end - 1]]
+            .iter()
+            .any(u8::is_ascii_whitespace);
+    is_compact.then_some((name, end))
+}
+
+/// The offset after the value that starts at `at`, and after the spaces behind it.
+fn value_end(json: &[u8], mut at: usize) -> Option<usize> {
+    let mut depth = 0u32;
+    loop {
+        match json.get(at)? {
+            b'"' => {
+                at = string_end(json, at)?;
+                continue;
+            }
+            b',' | b'}' | b']' if depth == 0 => return Some(at),
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+}
+
 /// Offset of the `{` that opens the top-level `metadata`.
 fn metadata_start(json: &[u8]) -> Option<usize> {
     value_start(json, b"metadata").filter(|open| json[*open] == b'{')

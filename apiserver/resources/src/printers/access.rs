@@ -2,7 +2,6 @@
 
 use super::Spec;
 use super::cells::*;
-use jiff::Timestamp;
 use serde_json::Value;
 
 pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
@@ -15,30 +14,30 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
             certificate_request,
         ),
         "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => {
-            ("Name|Webhooks:i|Age", |object, now| {
+            ("Name|Webhooks:i|Age", |object| {
                 vec![
                     name(object),
                     list(&object["webhooks"]).len().into(),
-                    age(object, now),
+                    age(object),
                 ]
             })
         }
-        "ValidatingAdmissionPolicy" => ("Name|Validations:i|ParamKind|Age", |object, now| {
+        "ValidatingAdmissionPolicy" => ("Name|Validations:i|ParamKind|Age", |object| {
             let validations = list(&object["spec"]["validations"]).len();
-            with_name_and_age(object, now, [validations.into(), param_kind(object)])
+            with_name_and_age(object, [validations.into(), param_kind(object)])
         }),
-        "MutatingAdmissionPolicy" => ("Name|Mutations:i|ParamKind|Age", |object, now| {
+        "MutatingAdmissionPolicy" => ("Name|Mutations:i|ParamKind|Age", |object| {
             let mutations = list(&object["spec"]["mutations"]).len();
-            with_name_and_age(object, now, [mutations.into(), param_kind(object)])
+            with_name_and_age(object, [mutations.into(), param_kind(object)])
         }),
         "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => {
-            ("Name|PolicyName|ParamRef|Age", |object, now| {
+            ("Name|PolicyName|ParamRef|Age", |object| {
                 let shown = param_ref(&object["spec"]["paramRef"]);
                 let policy = object["spec"]["policyName"].clone();
-                with_name_and_age(object, now, [policy, shown.into()])
+                with_name_and_age(object, [policy.into(), shown.into()])
             })
         }
-        "APIService" => ("Name|Service|Available|Age", |object, now| {
+        "APIService" => ("Name|Service|Available|Age", |object| {
             let service = &object["spec"]["service"];
             let place = match service.is_object() {
                 true => format!("{}/{}", text(&service["namespace"]), text(&service["name"])),
@@ -54,12 +53,7 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
                     (status, reason) => format!("{status} ({reason})"),
                 },
             );
-            vec![
-                name(object),
-                place.into(),
-                available.into(),
-                age(object, now),
-            ]
+            vec![name(object), place.into(), available.into(), age(object)]
         }),
         "FlowSchema" => (
             "Name|PriorityLevel|MatchingPrecedence|DistinguisherMethod|Age|MissingPL",
@@ -74,7 +68,7 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
 }
 
 /// Of what kind a policy's parameters are.
-fn param_kind(policy: &Value) -> Value {
+fn param_kind(policy: &Value) -> Cell {
     let kind = &policy["spec"]["paramKind"];
     match text(&kind["kind"]) {
         "" => UNSET.into(),
@@ -113,14 +107,14 @@ fn param_ref(reference: &Value) -> String {
     }
 }
 
-fn with_name_and_age<const N: usize>(object: &Value, now: Timestamp, cells: [Value; N]) -> Cells {
-    let (first, last) = ([name(object)], [age(object, now)]);
+fn with_name_and_age<const N: usize>(object: &Value, cells: [Cell; N]) -> Cells {
+    let (first, last) = ([name(object)], [age(object)]);
     first.into_iter().chain(cells).chain(last).collect()
 }
 
-fn binding(object: &Value, now: Timestamp) -> Cells {
+fn binding(object: &Value) -> Cells {
     let role = &object["roleRef"];
-    let of_kind = |kind: &str| -> Value {
+    let of_kind = |kind: &str| -> Cell {
         let texts: Vec<String> = list(&object["subjects"])
             .iter()
             .filter(|subject| subject["kind"] == kind)
@@ -136,14 +130,14 @@ fn binding(object: &Value, now: Timestamp) -> Cells {
     vec![
         name(object),
         format!("{}/{}", text(&role["kind"]), text(&role["name"])).into(),
-        age(object, now),
+        age(object),
         of_kind("User"),
         of_kind("Group"),
         of_kind("ServiceAccount"),
     ]
 }
 
-fn certificate_request(object: &Value, now: Timestamp) -> Cells {
+fn certificate_request(object: &Value) -> Cells {
     let (spec, status) = (&object["spec"], &object["status"]);
     let has = |wanted: &str| {
         list(&status["conditions"])
@@ -169,7 +163,7 @@ fn certificate_request(object: &Value, now: Timestamp) -> Cells {
         .map_or(NONE.to_owned(), human);
     vec![
         name(object),
-        age(object, now),
+        age(object),
         text_or(&spec["signerName"], NONE).into(),
         text(&spec["username"]).into(),
         duration.into(),
@@ -177,39 +171,39 @@ fn certificate_request(object: &Value, now: Timestamp) -> Cells {
     ]
 }
 
-fn flow_schema(object: &Value, now: Timestamp) -> Cells {
+fn flow_schema(object: &Value) -> Cells {
     let spec = &object["spec"];
     let dangling = list(&object["status"]["conditions"])
         .iter()
         .find(|condition| condition["type"] == "Dangling");
     vec![
         name(object),
-        spec["priorityLevelConfiguration"]["name"].clone(),
+        spec["priorityLevelConfiguration"]["name"].clone().into(),
         int(&spec["matchingPrecedence"]).into(),
         text_or(&spec["distinguisherMethod"]["type"], NONE).into(),
-        age(object, now),
+        age(object),
         dangling
             .map_or("?", |condition| text(&condition["status"]))
             .into(),
     ]
 }
 
-fn priority_level(object: &Value, now: Timestamp) -> Cells {
+fn priority_level(object: &Value) -> Cells {
     let limited = &object["spec"]["limited"];
     let queuing = &limited["limitResponse"]["queuing"];
     let shares = match &limited["nominalConcurrencyShares"] {
         Value::Null => &object["spec"]["exempt"]["nominalConcurrencyShares"],
         shares => shares,
     };
-    let count = |value: &Value| Value::from(int_or_string(value, NONE));
+    let count = |value: &Value| Cell::from(int_or_string(value, NONE));
     vec![
         name(object),
-        object["spec"]["type"].clone(),
+        object["spec"]["type"].clone().into(),
         count(shares),
         count(&queuing["queues"]),
         count(&queuing["handSize"]),
         count(&queuing["queueLengthLimit"]),
-        age(object, now),
+        age(object),
     ]
 }
 
@@ -220,19 +214,16 @@ mod tests {
 
     #[test]
     fn bindings_and_requests() {
-        let now = "2026-01-01T00:01:00Z".parse().expect("a time");
-        let cells = binding(
+        let cells = shown(binding(
             &json!({"metadata": {"name": "b"}, "roleRef": {"kind": "ClusterRole", "name": "admin"}, "subjects": [
                 {"kind": "User", "name": "jane"}, {"kind": "ServiceAccount", "namespace": "n", "name": "sa"}]}),
-            now,
-        );
+        ));
         assert_eq!(cells[1], "ClusterRole/admin");
         assert_eq!((&cells[3], &cells[5]), (&json!("jane"), &json!("n/sa")));
-        let cells = certificate_request(
+        let cells = shown(certificate_request(
             &json!({"metadata": {"name": "c"}, "spec": {"signerName": "s", "expirationSeconds": 86400},
                 "status": {"conditions": [{"type": "Approved"}], "certificate": "x"}}),
-            now,
-        );
+        ));
         assert_eq!(
             (&cells[4], &cells[5]),
             (&json!("24h"), &json!("Approved,Issued"))

@@ -1,11 +1,12 @@
 //! Small pieces that many printers share.
 
+pub use crate::cell::Cell;
 use crate::scale::selector_text;
 use jiff::Timestamp;
 use serde_json::Value;
 
 /// The cells of one row.
-pub type Cells = Vec<Value>;
+pub type Cells = Vec<Cell>;
 
 /// Shown for what isn't set.
 pub const NONE: &str = "<none>";
@@ -41,21 +42,18 @@ pub fn size(value: &Value) -> i64 {
 }
 
 /// The object's name.
-pub fn name(object: &Value) -> Value {
-    object["metadata"]["name"].clone()
+pub fn name(object: &Value) -> Cell {
+    object["metadata"]["name"].clone().into()
 }
 
 /// Time since the object was created.
-pub fn age(object: &Value, now: Timestamp) -> Value {
-    since(&object["metadata"]["creationTimestamp"], now).into()
+pub fn age(object: &Value) -> Cell {
+    since(&object["metadata"]["creationTimestamp"])
 }
 
 /// Time since a timestamp.
-pub fn since(time: &Value, now: Timestamp) -> String {
-    match timestamp(time) {
-        Some(time) => human(now.as_second() - time.as_second()),
-        None => UNKNOWN.to_owned(),
-    }
+pub fn since(time: &Value) -> Cell {
+    timestamp(time).map_or(UNKNOWN.into(), Cell::since)
 }
 
 /// A time field.
@@ -112,7 +110,7 @@ pub fn selector(selector: &Value) -> String {
 }
 
 /// Names and images of a pod template's containers.
-pub fn containers(pod_spec: &Value) -> [Value; 2] {
+pub fn containers(pod_spec: &Value) -> [Cell; 2] {
     let all = |field: &str| {
         let texts: Vec<&str> = list(&pod_spec["containers"])
             .iter()
@@ -146,6 +144,13 @@ pub fn bool_pointer(value: &Value) -> &'static str {
         Some(false) => "False",
         None => UNSET,
     }
+}
+
+/// What cells show a minute into the year 2026.
+#[cfg(test)]
+pub fn shown(cells: Cells) -> Vec<Value> {
+    let now = "2026-01-01T00:01:00Z".parse().expect("a time");
+    cells.iter().map(|cell| cell.at(now)).collect()
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! Custom resources: the columns their definition asks for.
 
-use super::cells;
+use super::cells::{self, Cell};
 use crate::excerpt::Fields;
 use crate::jsonpath;
 use crate::resource::{Column, Printer};
-use jiff::Timestamp;
 use serde_json::Value;
 
 /// Prints what `additionalPrinterColumns` says; name and age without it.
@@ -61,22 +60,22 @@ impl Printer for CustomPrinter {
         &self.looks_at
     }
 
-    fn cells(&self, object: &Value, now: Timestamp) -> Vec<Value> {
+    fn cells(&self, object: &Value) -> Vec<Cell> {
         let pairs = self.columns.iter().zip(&self.paths);
         pairs
-            .map(|(column, path)| cell(column, &jsonpath::find(object, path), now))
+            .map(|(column, path)| cell(column, &jsonpath::find(object, path)))
             .collect()
     }
 }
 
-fn cell(column: &Column, found: &[&Value], now: Timestamp) -> Value {
+fn cell(column: &Column, found: &[&Value]) -> Cell {
     let Some(first) = found.first() else {
-        return Value::Null;
+        return Value::Null.into();
     };
     match column.r#type {
-        "date" => cells::since(first, now).into(),
-        "integer" | "number" | "boolean" if first.is_string() => Value::Null,
-        "integer" | "number" | "boolean" => (*first).clone(),
+        "date" => cells::since(first),
+        "integer" | "number" | "boolean" if first.is_string() => Value::Null.into(),
+        "integer" | "number" | "boolean" => (*first).clone().into(),
         _ => {
             let texts: Vec<String> = found.iter().map(|v| jsonpath::text(v)).collect();
             texts.join(",").into()
@@ -97,12 +96,11 @@ mod tests {
             json!({"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas", "priority": 1}),
             json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}),
         ]);
-        let now: Timestamp = "2026-01-01T01:00:00Z".parse().expect("a time");
         let object = json!({"metadata": {"name": "a", "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"cronSpec": "* *"}});
         assert_eq!(
-            printer.cells(&object, now),
-            [json!("a"), json!("* *"), Value::Null, json!("60m")]
+            cells::shown(printer.cells(&object)),
+            [json!("a"), json!("* *"), Value::Null, json!("60s")]
         );
         assert_eq!(printer.columns()[2].priority, 1);
     }
@@ -129,10 +127,10 @@ mod tests {
                 "spec": {"a": {"b": "1"}, "list": ["x", "y"]},
                 "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
         );
-        let now = Timestamp::UNIX_EPOCH;
-        let cells = printer.cells(&object, now);
-        assert_eq!(printer.cells(&excerpt.object, now), cells);
-        assert_eq!(cells[2..5], [json!("True"), json!("m"), json!("x,y")]);
+        let cells = printer.cells(&object);
+        assert_eq!(printer.cells(&excerpt.object), cells);
+        let texts = ["True", "m", "x,y"].map(Cell::from);
+        assert_eq!(cells[2..5], texts);
         // The whole object, if a column wants that.
         let all = CustomPrinter::new(&[column("$")]);
         let excerpt = Excerpt::read(text.as_bytes(), all.looks_at()).unwrap();

@@ -2,7 +2,6 @@
 
 use super::Spec;
 use super::cells::*;
-use jiff::Timestamp;
 use serde_json::Value;
 
 pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
@@ -11,49 +10,50 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
             "Name|Status|Roles|Age|Version|Internal-IP+|External-IP+|OS-Image+|Kernel-Version+|Container-Runtime+",
             node,
         ),
-        "Namespace" => ("Name|Status|Age", |object, now| {
+        "Namespace" => ("Name|Status|Age", |object| {
             vec![
                 name(object),
-                object["status"]["phase"].clone(),
-                age(object, now),
+                object["status"]["phase"].clone().into(),
+                age(object),
             ]
         }),
-        "ConfigMap" => ("Name|Data|Age", |object, now| {
+        "ConfigMap" => ("Name|Data|Age", |object| {
             let entries = size(&object["data"]) + size(&object["binaryData"]);
-            vec![name(object), entries.into(), age(object, now)]
+            vec![name(object), entries.into(), age(object)]
         }),
-        "Secret" => ("Name|Type|Data|Age", |object, now| {
+        "Secret" => ("Name|Type|Data|Age", |object| {
             vec![
                 name(object),
-                object["type"].clone(),
+                object["type"].clone().into(),
                 size(&object["data"]).into(),
-                age(object, now),
+                age(object),
             ]
         }),
-        "ServiceAccount" => ("Name|Secrets|Age", |object, now| {
+        "ServiceAccount" => ("Name|Secrets|Age", |object| {
             vec![
                 name(object),
                 list(&object["secrets"]).len().into(),
-                age(object, now),
+                age(object),
             ]
         }),
         "ResourceQuota" => ("Name|Request|Limit|Age", resource_quota),
         "ComponentStatus" => ("Name|Status|Message|Error", component_status),
-        "Lease" => ("Name|Holder|Age", |object, now| {
+        "Lease" => ("Name|Holder|Age", |object| {
             let holder = text(&object["spec"]["holderIdentity"]);
-            vec![name(object), holder.into(), age(object, now)]
+            vec![name(object), holder.into(), age(object)]
         }),
-        "RuntimeClass" => ("Name|Handler|Age", |object, now| {
-            vec![name(object), object["handler"].clone(), age(object, now)]
+        "RuntimeClass" => ("Name|Handler|Age", |object| {
+            let handler = object["handler"].clone();
+            vec![name(object), handler.into(), age(object)]
         }),
         "PriorityClass" => (
             "Name|Value:i|Global-Default:b|Age|PreemptionPolicy",
-            |object, now| {
+            |object| {
                 vec![
                     name(object),
                     int(&object["value"]).into(),
                     (object["globalDefault"] == true).into(),
-                    age(object, now),
+                    age(object),
                     text(&object["preemptionPolicy"]).into(),
                 ]
             },
@@ -62,7 +62,7 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
     })
 }
 
-fn node(object: &Value, now: Timestamp) -> Cells {
+fn node(object: &Value) -> Cells {
     let (status, info) = (&object["status"], &object["status"]["nodeInfo"]);
     let ready = list(&status["conditions"])
         .iter()
@@ -86,8 +86,8 @@ fn node(object: &Value, now: Timestamp) -> Cells {
         name(object),
         state.into(),
         joined(&roles(&object["metadata"]["labels"]), ",").into(),
-        age(object, now),
-        info["kubeletVersion"].clone(),
+        age(object),
+        info["kubeletVersion"].clone().into(),
         address("InternalIP").into(),
         address("ExternalIP").into(),
         text_or(&info["osImage"], UNKNOWN).into(),
@@ -115,7 +115,7 @@ fn roles(labels: &Value) -> Vec<String> {
     roles
 }
 
-fn resource_quota(object: &Value, now: Timestamp) -> Cells {
+fn resource_quota(object: &Value) -> Cells {
     let (mut requests, mut limits) = (Vec::new(), Vec::new());
     let hard = object["status"]["hard"].as_object();
     let zero = Value::from("0");
@@ -132,11 +132,11 @@ fn resource_quota(object: &Value, now: Timestamp) -> Cells {
         name(object),
         requests.join(", ").into(),
         limits.join(", ").into(),
-        age(object, now),
+        age(object),
     ]
 }
 
-fn component_status(object: &Value, _: Timestamp) -> Cells {
+fn component_status(object: &Value) -> Cells {
     let healthy = list(&object["conditions"])
         .iter()
         .find(|c| c["type"] == "Healthy");
@@ -161,7 +161,6 @@ mod tests {
 
     #[test]
     fn a_cordoned_node_with_a_role() {
-        let now = "2026-01-01T00:01:00Z".parse().expect("a time");
         let object = json!({
             "metadata": {"name": "worker-1", "creationTimestamp": "2026-01-01T00:00:00Z",
                 "labels": {"node-role.kubernetes.io/worker": "", "kubernetes.io/os": "linux"}},
@@ -170,7 +169,7 @@ mod tests {
                 "addresses": [{"type": "InternalIP", "address": "10.88.0.11"}],
                 "nodeInfo": {"kubeletVersion": "v1.33.0"}},
         });
-        let cells = node(&object, now);
+        let cells = shown(node(&object));
         let shown: Vec<&str> = cells.iter().map(text).collect();
         assert_eq!(
             shown[..7],

@@ -24,19 +24,24 @@ pub fn spec(group: &str, _version: &str, kind: &str) -> Option<Spec> {
     })
 }
 
-/// What of a pod its row is made of, beside its metadata.
+/// What of a pod its row is made of.
 pub const LOOKS_AT: &[&str] = &[
+    "metadata.creationTimestamp",
+    "metadata.deletionTimestamp",
+    "metadata.name",
     "spec.containers.name",
     "spec.initContainers.name",
     "spec.initContainers.restartPolicy",
     "spec.nodeName",
     "spec.readinessGates",
-    "status.conditions",
-    "status.containerStatuses.lastState",
+    "status.conditions.reason",
+    "status.conditions.status",
+    "status.conditions.type",
+    "status.containerStatuses.lastState.terminated.finishedAt",
     "status.containerStatuses.ready",
     "status.containerStatuses.restartCount",
     "status.containerStatuses.state",
-    "status.initContainerStatuses.lastState",
+    "status.initContainerStatuses.lastState.terminated.finishedAt",
     "status.initContainerStatuses.name",
     "status.initContainerStatuses.ready",
     "status.initContainerStatuses.restartCount",
@@ -58,15 +63,16 @@ struct Summary {
     last_restart: Option<Timestamp>,
 }
 
-fn pod(pod: &Value, now: Timestamp) -> Cells {
+fn pod(pod: &Value) -> Cells {
     let (spec, status) = (&pod["spec"], &pod["status"]);
     let summary = summarise(pod);
     let restarts = match summary.last_restart {
-        Some(last) if summary.restarts > 0 => {
-            let ago = human(now.as_second() - last.as_second());
-            format!("{} ({ago} ago)", summary.restarts)
-        }
-        _ => summary.restarts.to_string(),
+        Some(last) if summary.restarts > 0 => Cell::Age {
+            before: format!("{} (", summary.restarts),
+            second: last.as_second(),
+            after: " ago)",
+        },
+        _ => summary.restarts.to_string().into(),
     };
     let address = match list(&status["podIPs"]).first() {
         Some(first) => text_or(&first["ip"], NONE),
@@ -76,8 +82,8 @@ fn pod(pod: &Value, now: Timestamp) -> Cells {
         name(pod),
         format!("{}/{}", summary.ready, summary.total).into(),
         summary.reason.into(),
-        restarts.into(),
-        age(pod, now),
+        restarts,
+        age(pod),
         address.into(),
         text_or(&spec["nodeName"], NONE).into(),
         text_or(&status["nominatedNodeName"], NONE).into(),
@@ -205,13 +211,13 @@ fn ended(terminated: &Value) -> String {
     }
 }
 
-fn pod_template(object: &Value, _: Timestamp) -> Cells {
+fn pod_template(object: &Value) -> Cells {
     let [names, images] = super::cells::containers(&object["template"]["spec"]);
     let labels = selector(&object["template"]["metadata"]["labels"]);
     vec![name(object), names, images, labels.into()]
 }
 
-fn core_event(event: &Value, now: Timestamp) -> Cells {
+fn core_event(event: &Value) -> Cells {
     let fields = [
         "firstTimestamp",
         "lastTimestamp",
@@ -221,10 +227,10 @@ fn core_event(event: &Value, now: Timestamp) -> Cells {
         "reportingComponent",
         "message",
     ];
-    show_event(event, fields, now)
+    show_event(event, fields)
 }
 
-fn new_event(event: &Value, now: Timestamp) -> Cells {
+fn new_event(event: &Value) -> Cells {
     let fields = [
         "deprecatedFirstTimestamp",
         "deprecatedLastTimestamp",
@@ -234,24 +240,21 @@ fn new_event(event: &Value, now: Timestamp) -> Cells {
         "reportingController",
         "note",
     ];
-    show_event(event, fields, now)
+    show_event(event, fields)
 }
 
-fn show_event(event: &Value, fields: [&str; 7], now: Timestamp) -> Cells {
+fn show_event(event: &Value, fields: [&str; 7]) -> Cells {
     let [first, last, count, about, source, controller, message] =
         fields.map(|field| &event[field]);
     let first = match first {
-        Value::Null => since(&event["eventTime"], now),
-        time => since(time, now),
+        Value::Null => since(&event["eventTime"]),
+        time => since(time),
     };
     let series = &event["series"];
     let (last, count) = match last {
-        _ if series.is_object() => (
-            since(&series["lastObservedTime"], now),
-            int(&series["count"]),
-        ),
+        _ if series.is_object() => (since(&series["lastObservedTime"]), int(&series["count"])),
         Value::Null => (first.clone(), int(count).max(1)),
-        time => (since(time, now), int(count).max(1)),
+        time => (since(time), int(count).max(1)),
     };
     let kind = text(&about["kind"]).to_lowercase();
     let target = match text(&about["name"]) {
@@ -264,14 +267,14 @@ fn show_event(event: &Value, fields: [&str; 7], now: Timestamp) -> Cells {
         host => format!("{component}, {host}"),
     };
     vec![
-        last.into(),
-        event["type"].clone(),
-        event["reason"].clone(),
+        last,
+        event["type"].clone().into(),
+        event["reason"].clone().into(),
         target.into(),
         text(&about["fieldPath"]).into(),
         source.into(),
         text(message).trim().into(),
-        first.into(),
+        first,
         count.into(),
         name(event),
     ]
@@ -291,12 +294,12 @@ mod tests {
         if deleted {
             object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:30Z".into();
         }
-        let now = "2026-01-01T00:10:00Z".parse().expect("a time");
-        let cells = pod(&object, now);
+        let cells = pod(&object);
         let text_of = object.to_string();
         let excerpt = Excerpt::read(text_of.as_bytes(), &Fields::of(LOOKS_AT)).unwrap();
-        assert_eq!(pod(&excerpt.object, now), cells, "that is all it looks at");
-        let cell = |i: usize| text(&cells[i]).to_owned();
+        assert_eq!(pod(&excerpt.object), cells, "that is all it looks at");
+        let now = "2026-01-01T00:10:00Z".parse().expect("a time");
+        let cell = |i: usize| text(&cells[i].at(now)).to_owned();
         (cell(1), cell(2), cell(3))
     }
 

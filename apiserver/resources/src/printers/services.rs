@@ -2,7 +2,6 @@
 
 use super::Spec;
 use super::cells::*;
-use jiff::Timestamp;
 use serde_json::Value;
 
 pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
@@ -15,20 +14,20 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
         "EndpointSlice" => ("Name|AddressType|Ports|Endpoints|Age", endpoint_slice),
         "Ingress" => ("Name|Class|Hosts|Address|Ports|Age", ingress),
         "IngressClass" => ("Name|Controller|Parameters|Age", ingress_class),
-        "NetworkPolicy" => ("Name|Pod-Selector|Age", |object, now| {
+        "NetworkPolicy" => ("Name|Pod-Selector|Age", |object| {
             let pods = selector(&object["spec"]["podSelector"]);
-            vec![name(object), pods.into(), age(object, now)]
+            vec![name(object), pods.into(), age(object)]
         }),
         "IPAddress" => ("Name|ParentRef", ip_address),
-        "ServiceCIDR" => ("Name|CIDRs|Age", |object, now| {
+        "ServiceCIDR" => ("Name|CIDRs|Age", |object| {
             let cidrs: Vec<&str> = list(&object["spec"]["cidrs"]).iter().map(text).collect();
-            vec![name(object), cidrs.join(",").into(), age(object, now)]
+            vec![name(object), cidrs.join(",").into(), age(object)]
         }),
         _ => return None,
     })
 }
 
-fn service(object: &Value, now: Timestamp) -> Cells {
+fn service(object: &Value) -> Cells {
     let spec = &object["spec"];
     let ports: Vec<String> = list(&spec["ports"])
         .iter()
@@ -46,7 +45,7 @@ fn service(object: &Value, now: Timestamp) -> Cells {
         text_or(&spec["clusterIP"], NONE).into(),
         external(object).into(),
         joined(&ports, ",").into(),
-        age(object, now),
+        age(object),
         selector(&spec["selector"]).into(),
     ]
 }
@@ -95,7 +94,7 @@ fn host_port(address: &str, port: i64) -> String {
     }
 }
 
-fn endpoints(object: &Value, now: Timestamp) -> Cells {
+fn endpoints(object: &Value) -> Cells {
     let mut all = Vec::new();
     for subset in list(&object["subsets"]) {
         let addresses = || list(&subset["addresses"]).iter().map(|a| text(&a["ip"]));
@@ -107,10 +106,10 @@ fn endpoints(object: &Value, now: Timestamp) -> Cells {
             all.extend(addresses().map(|ip| host_port(ip, int(&port["port"]))));
         }
     }
-    vec![name(object), first_three(&all).into(), age(object, now)]
+    vec![name(object), first_three(&all).into(), age(object)]
 }
 
-fn endpoint_slice(object: &Value, now: Timestamp) -> Cells {
+fn endpoint_slice(object: &Value) -> Cells {
     let unset = |texts: Vec<String>| match texts.len() {
         0 => UNSET.to_owned(),
         _ => first_three(&texts),
@@ -127,14 +126,14 @@ fn endpoint_slice(object: &Value, now: Timestamp) -> Cells {
         .map(|address| text(address).to_owned());
     vec![
         name(object),
-        object["addressType"].clone(),
+        object["addressType"].clone().into(),
         unset(ports.collect()).into(),
         unset(addresses.collect()).into(),
-        age(object, now),
+        age(object),
     ]
 }
 
-fn ingress(object: &Value, now: Timestamp) -> Cells {
+fn ingress(object: &Value) -> Cells {
     let spec = &object["spec"];
     let hosts: Vec<String> = list(&spec["rules"])
         .iter()
@@ -155,11 +154,11 @@ fn ingress(object: &Value, now: Timestamp) -> Cells {
         },
         load_balancer(&object["status"]).join(",").into(),
         ports.into(),
-        age(object, now),
+        age(object),
     ]
 }
 
-fn ingress_class(object: &Value, now: Timestamp) -> Cells {
+fn ingress_class(object: &Value) -> Cells {
     let parameters = &object["spec"]["parameters"];
     let shown = if parameters.is_object() {
         let kind = match text(&parameters["apiGroup"]) {
@@ -172,13 +171,13 @@ fn ingress_class(object: &Value, now: Timestamp) -> Cells {
     };
     vec![
         name(object),
-        object["spec"]["controller"].clone(),
+        object["spec"]["controller"].clone().into(),
         shown.into(),
-        age(object, now),
+        age(object),
     ]
 }
 
-fn ip_address(object: &Value, _now: Timestamp) -> Cells {
+fn ip_address(object: &Value) -> Cells {
     let parent = &object["spec"]["parentRef"];
     let parts = ["group", "resource", "namespace", "name"].map(|field| text(&parent[field]));
     let resource = match parts[0] {
@@ -197,16 +196,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn now() -> Timestamp {
-        "2026-01-01T00:01:00Z".parse().expect("a time")
-    }
-
     #[test]
     fn services_of_each_type() {
-        let shown = |spec: Value, status: Value| {
+        let row = |spec: Value, status: Value| {
             let object = json!({"metadata": {"name": "s", "creationTimestamp": "2026-01-01T00:00:00Z"},
                 "spec": spec, "status": status});
-            let cells = service(&object, now());
+            let cells = shown(service(&object));
             cells[1..5]
                 .iter()
                 .map(|c| text(c).to_owned())
@@ -214,7 +209,7 @@ mod tests {
                 .join(" ")
         };
         assert_eq!(
-            shown(
+            row(
                 json!({"type": "NodePort", "clusterIP": "10.96.0.5",
                 "ports": [{"port": 3000, "nodePort": 30061, "protocol": "TCP"}]}),
                 json!({})
@@ -222,14 +217,14 @@ mod tests {
             "NodePort 10.96.0.5 <none> 3000:30061/TCP"
         );
         assert_eq!(
-            shown(
+            row(
                 json!({"type": "LoadBalancer", "clusterIP": "10.96.0.6"}),
                 json!({})
             ),
             "LoadBalancer 10.96.0.6 <pending> <none>"
         );
         assert_eq!(
-            shown(
+            row(
                 json!({"type": "ExternalName", "externalName": "a.b"}),
                 json!({})
             ),
@@ -242,11 +237,11 @@ mod tests {
         let object = json!({"metadata": {"name": "e"}, "subsets": [{
             "addresses": [{"ip": "1.1.1.1"}, {"ip": "1.1.1.2"}], "ports": [{"port": 80}, {"port": 81}]}]});
         assert_eq!(
-            endpoints(&object, now())[1],
+            shown(endpoints(&object))[1],
             "1.1.1.1:80,1.1.1.2:80,1.1.1.1:81 + 1 more..."
         );
         assert_eq!(
-            endpoints(&json!({"metadata": {"name": "e"}}), now())[1],
+            shown(endpoints(&json!({"metadata": {"name": "e"}})))[1],
             "<none>"
         );
     }

@@ -2,7 +2,6 @@
 
 use super::Spec;
 use super::cells::*;
-use jiff::Timestamp;
 use serde_json::Value;
 
 pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
@@ -19,29 +18,29 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
             "Name|Provisioner|ReclaimPolicy|VolumeBindingMode|AllowVolumeExpansion|Age",
             storage_class,
         ),
-        "VolumeAttachment" => ("Name|Attacher|PV|Node|Attached:b|Age", |object, now| {
+        "VolumeAttachment" => ("Name|Attacher|PV|Node|Attached:b|Age", |object| {
             let spec = &object["spec"];
             vec![
                 name(object),
-                spec["attacher"].clone(),
+                spec["attacher"].clone().into(),
                 text(&spec["source"]["persistentVolumeName"]).into(),
-                spec["nodeName"].clone(),
+                spec["nodeName"].clone().into(),
                 (object["status"]["attached"] == true).into(),
-                age(object, now),
+                age(object),
             ]
         }),
-        "CSINode" => ("Name|Drivers:i|Age", |object, now| {
+        "CSINode" => ("Name|Drivers:i|Age", |object| {
             let drivers = list(&object["spec"]["drivers"]).len();
-            vec![name(object), drivers.into(), age(object, now)]
+            vec![name(object), drivers.into(), age(object)]
         }),
         "CSIDriver" => (
             "Name|AttachRequired:b|PodInfoOnMount:b|StorageCapacity:b|TokenRequests|RequiresRepublish:b|Modes|Age",
             driver,
         ),
-        "CSIStorageCapacity" => ("Name|StorageClassName|Capacity", |object, _| {
+        "CSIStorageCapacity" => ("Name|StorageClassName|Capacity", |object| {
             vec![
                 name(object),
-                object["storageClassName"].clone(),
+                object["storageClassName"].clone().into(),
                 text_or(&object["capacity"], UNSET).into(),
             ]
         }),
@@ -49,7 +48,7 @@ pub fn spec(_group: &str, _version: &str, kind: &str) -> Option<Spec> {
     })
 }
 
-fn access_modes(modes: &Value) -> Value {
+fn access_modes(modes: &Value) -> Cell {
     let short: Vec<&str> = list(modes)
         .iter()
         .map(|mode| match text(mode) {
@@ -63,7 +62,7 @@ fn access_modes(modes: &Value) -> Value {
     short.join(",").into()
 }
 
-fn phase(object: &Value) -> Value {
+fn phase(object: &Value) -> Cell {
     if object["metadata"]["deletionTimestamp"].is_null() {
         text(&object["status"]["phase"]).into()
     } else {
@@ -71,12 +70,12 @@ fn phase(object: &Value) -> Value {
     }
 }
 
-fn class(object: &Value) -> Value {
+fn class(object: &Value) -> Cell {
     let annotation = &object["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"];
     text_or(annotation, text(&object["spec"]["storageClassName"])).into()
 }
 
-fn volume(object: &Value, now: Timestamp) -> Cells {
+fn volume(object: &Value) -> Cells {
     let spec = &object["spec"];
     let claim = match text(&spec["claimRef"]["name"]) {
         "" => String::new(),
@@ -92,12 +91,12 @@ fn volume(object: &Value, now: Timestamp) -> Cells {
         class(object),
         text_or(&spec["volumeAttributesClassName"], UNSET).into(),
         text(&object["status"]["reason"]).into(),
-        age(object, now),
+        age(object),
         text_or(&spec["volumeMode"], UNSET).into(),
     ]
 }
 
-fn claim(object: &Value, now: Timestamp) -> Cells {
+fn claim(object: &Value) -> Cells {
     let (spec, status) = (&object["spec"], &object["status"]);
     let bound = !text(&spec["volumeName"]).is_empty();
     let capacity = if bound {
@@ -117,12 +116,12 @@ fn claim(object: &Value, now: Timestamp) -> Cells {
         },
         class(object),
         text_or(&spec["volumeAttributesClassName"], UNSET).into(),
-        age(object, now),
+        age(object),
         text_or(&spec["volumeMode"], UNSET).into(),
     ]
 }
 
-fn storage_class(object: &Value, now: Timestamp) -> Cells {
+fn storage_class(object: &Value) -> Cells {
     let annotations = &object["metadata"]["annotations"];
     let is_default = [
         "storageclass.kubernetes.io/is-default-class",
@@ -137,17 +136,17 @@ fn storage_class(object: &Value, now: Timestamp) -> Cells {
         } else {
             shown.into()
         },
-        object["provisioner"].clone(),
+        object["provisioner"].clone().into(),
         text_or(&object["reclaimPolicy"], "Delete").into(),
         text_or(&object["volumeBindingMode"], "Immediate").into(),
         (object["allowVolumeExpansion"] == true).into(),
-        age(object, now),
+        age(object),
     ]
 }
 
-fn driver(object: &Value, now: Timestamp) -> Cells {
+fn driver(object: &Value) -> Cells {
     let spec = &object["spec"];
-    let flag = |field: &str, default: bool| Value::from(spec[field].as_bool().unwrap_or(default));
+    let flag = |field: &str, default: bool| Cell::from(spec[field].as_bool().unwrap_or(default));
     let all = |items: &Value, show: fn(&Value) -> &str| {
         let texts: Vec<&str> = list(items).iter().map(show).collect();
         texts.join(",")
@@ -168,7 +167,7 @@ fn driver(object: &Value, now: Timestamp) -> Cells {
         tokens.into(),
         flag("requiresRepublish", false),
         modes.into(),
-        age(object, now),
+        age(object),
     ]
 }
 
@@ -179,16 +178,11 @@ mod tests {
 
     #[test]
     fn a_bound_claim_and_a_default_class() {
-        let now = "2026-01-01T00:01:00Z".parse().expect("a time");
-        let cells = claim(
-            &json!({"metadata": {"name": "c"},
+        let cells = shown(claim(&json!({"metadata": {"name": "c"},
                 "spec": {"volumeName": "pv1", "storageClassName": "fast", "volumeMode": "Filesystem"},
-                "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}}),
-            now,
-        );
-        let shown: Vec<&str> = cells.iter().map(text).collect();
+                "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}})));
         assert_eq!(
-            shown,
+            cells,
             [
                 "c",
                 "Bound",
@@ -201,10 +195,9 @@ mod tests {
                 "Filesystem"
             ]
         );
-        let cells = storage_class(
+        let cells = shown(storage_class(
             &json!({"metadata": {"name": "s", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}),
-            now,
-        );
+        ));
         assert_eq!(cells[0], "s (default)");
     }
 }

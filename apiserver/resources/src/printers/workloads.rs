@@ -2,7 +2,6 @@
 
 use super::Spec;
 use super::cells::*;
-use jiff::Timestamp;
 use serde_json::Value;
 
 pub fn spec(_group: &str, version: &str, kind: &str) -> Option<Spec> {
@@ -46,16 +45,16 @@ pub fn spec(_group: &str, version: &str, kind: &str) -> Option<Spec> {
     })
 }
 
-fn scale(object: &Value, now: Timestamp) -> Cells {
+fn scale(object: &Value) -> Cells {
     vec![
         name(object),
         int(&object["spec"]["replicas"]).into(),
         int(&object["status"]["replicas"]).into(),
-        age(object, now),
+        age(object),
     ]
 }
 
-fn replica_set(object: &Value, now: Timestamp) -> Cells {
+fn replica_set(object: &Value) -> Cells {
     let (spec, status) = (&object["spec"], &object["status"]);
     let [names, images] = containers(&spec["template"]["spec"]);
     vec![
@@ -63,14 +62,14 @@ fn replica_set(object: &Value, now: Timestamp) -> Cells {
         int(&spec["replicas"]).into(),
         int(&status["replicas"]).into(),
         int(&status["readyReplicas"]).into(),
-        age(object, now),
+        age(object),
         names,
         images,
         selector(&spec["selector"]).into(),
     ]
 }
 
-fn ready_of(object: &Value) -> Value {
+fn ready_of(object: &Value) -> Cell {
     let (spec, status) = (&object["spec"], &object["status"]);
     format!(
         "{}/{}",
@@ -80,7 +79,7 @@ fn ready_of(object: &Value) -> Value {
     .into()
 }
 
-fn deployment(object: &Value, now: Timestamp) -> Cells {
+fn deployment(object: &Value) -> Cells {
     let (spec, status) = (&object["spec"], &object["status"]);
     let [names, images] = containers(&spec["template"]["spec"]);
     vec![
@@ -88,29 +87,23 @@ fn deployment(object: &Value, now: Timestamp) -> Cells {
         ready_of(object),
         int(&status["updatedReplicas"]).into(),
         int(&status["availableReplicas"]).into(),
-        age(object, now),
+        age(object),
         names,
         images,
         selector(&spec["selector"]).into(),
     ]
 }
 
-fn stateful_set(object: &Value, now: Timestamp) -> Cells {
+fn stateful_set(object: &Value) -> Cells {
     let [names, images] = containers(&object["spec"]["template"]["spec"]);
-    vec![
-        name(object),
-        ready_of(object),
-        age(object, now),
-        names,
-        images,
-    ]
+    vec![name(object), ready_of(object), age(object), names, images]
 }
 
-fn daemon_set(object: &Value, now: Timestamp) -> Cells {
+fn daemon_set(object: &Value) -> Cells {
     let (spec, status) = (&object["spec"], &object["status"]);
     let pods = &spec["template"]["spec"];
     let [names, images] = containers(pods);
-    let count = |field: &str| Value::from(int(&status[field]));
+    let count = |field: &str| Cell::from(int(&status[field]));
     vec![
         name(object),
         count("desiredNumberScheduled"),
@@ -119,14 +112,14 @@ fn daemon_set(object: &Value, now: Timestamp) -> Cells {
         count("updatedNumberScheduled"),
         count("numberAvailable"),
         selector(&pods["nodeSelector"]).into(),
-        age(object, now),
+        age(object),
         names,
         images,
         selector(&spec["selector"]).into(),
     ]
 }
 
-fn controller_revision(object: &Value, now: Timestamp) -> Cells {
+fn controller_revision(object: &Value) -> Cells {
     let owner = list(&object["metadata"]["ownerReferences"])
         .iter()
         .find(|owner| owner["controller"] == true);
@@ -144,11 +137,11 @@ fn controller_revision(object: &Value, now: Timestamp) -> Cells {
         name(object),
         owner.into(),
         int(&object["revision"]).into(),
-        age(object, now),
+        age(object),
     ]
 }
 
-fn job(object: &Value, now: Timestamp) -> Cells {
+fn job(object: &Value) -> Cells {
     let (spec, status) = (&object["spec"], &object["status"]);
     let succeeded = int(&status["succeeded"]);
     let completions = match (spec["completions"].as_i64(), int(&spec["parallelism"])) {
@@ -156,10 +149,12 @@ fn job(object: &Value, now: Timestamp) -> Cells {
         (None, parallelism @ 2..) => format!("{succeeded}/1 of {parallelism}"),
         (None, _) => format!("{succeeded}/1"),
     };
-    let duration = timestamp(&status["startTime"]).map(|start| {
-        let end = timestamp(&status["completionTime"]).unwrap_or(now);
-        human(end.as_second() - start.as_second())
-    });
+    let [start, end] = ["startTime", "completionTime"].map(|field| timestamp(&status[field]));
+    let duration = match (start, end) {
+        (None, _) => "".into(),
+        (Some(start), None) => Cell::since(start),
+        (Some(start), Some(end)) => human(end.as_second() - start.as_second()).into(),
+    };
     let conditions = &status["conditions"];
     let state = if is_true(conditions, "Complete") {
         "Complete"
@@ -178,38 +173,38 @@ fn job(object: &Value, now: Timestamp) -> Cells {
         name(object),
         state.into(),
         completions.into(),
-        duration.unwrap_or_default().into(),
-        age(object, now),
+        duration,
+        age(object),
         names,
         images,
         selector(&spec["selector"]).into(),
     ]
 }
 
-fn cron_job(object: &Value, now: Timestamp) -> Cells {
+fn cron_job(object: &Value) -> Cells {
     let (spec, status) = (&object["spec"], &object["status"]);
     let job = &spec["jobTemplate"]["spec"];
     let [names, images] = containers(&job["template"]["spec"]);
     let last = &status["lastScheduleTime"];
     vec![
         name(object),
-        spec["schedule"].clone(),
+        spec["schedule"].clone().into(),
         text_or(&spec["timeZone"], NONE).into(),
         bool_pointer(&spec["suspend"]).into(),
         list(&status["active"]).len().into(),
         if last.is_null() {
             NONE.into()
         } else {
-            since(last, now).into()
+            since(last)
         },
-        age(object, now),
+        age(object),
         names,
         images,
         selector(&job["selector"]).into(),
     ]
 }
 
-fn autoscaler_row(object: &Value, targets: String, now: Timestamp) -> Cells {
+fn autoscaler_row(object: &Value, targets: String) -> Cells {
     let (spec, status) = (&object["spec"], &object["status"]);
     let target = &spec["scaleTargetRef"];
     vec![
@@ -219,7 +214,7 @@ fn autoscaler_row(object: &Value, targets: String, now: Timestamp) -> Cells {
         int_or_string(&spec["minReplicas"], UNSET).into(),
         int(&spec["maxReplicas"]).into(),
         int(&status["currentReplicas"]).into(),
-        age(object, now),
+        age(object),
     ]
 }
 
@@ -229,7 +224,7 @@ fn percent(value: &Value) -> String {
         .map_or(UNKNOWN.to_owned(), |n| format!("{n}%"))
 }
 
-fn autoscaler_v1(object: &Value, now: Timestamp) -> Cells {
+fn autoscaler_v1(object: &Value) -> Cells {
     let wanted = &object["spec"]["targetCPUUtilizationPercentage"];
     let targets = if wanted.is_null() {
         NONE.to_owned()
@@ -237,10 +232,10 @@ fn autoscaler_v1(object: &Value, now: Timestamp) -> Cells {
         let current = percent(&object["status"]["currentCPUUtilizationPercentage"]);
         format!("cpu: {current}/{}", percent(wanted))
     };
-    autoscaler_row(object, targets, now)
+    autoscaler_row(object, targets)
 }
 
-fn autoscaler(object: &Value, now: Timestamp) -> Cells {
+fn autoscaler(object: &Value) -> Cells {
     let current = list(&object["status"]["currentMetrics"]);
     let mut shown = Vec::new();
     let metrics = list(&object["spec"]["metrics"]);
@@ -255,7 +250,7 @@ fn autoscaler(object: &Value, now: Timestamp) -> Cells {
         1 | 2 => shown.join(", "),
         n => format!("{} + {} more...", shown.join(", "), n - 2),
     };
-    autoscaler_row(object, targets, now)
+    autoscaler_row(object, targets)
 }
 
 /// One metric: what it is and what it should be.
@@ -298,14 +293,14 @@ fn metric(metric: &Value, current: &Value) -> String {
     }
 }
 
-fn disruption_budget(object: &Value, now: Timestamp) -> Cells {
+fn disruption_budget(object: &Value) -> Cells {
     let (spec, status) = (&object["spec"], &object["status"]);
     vec![
         name(object),
         int_or_string(&spec["minAvailable"], "N/A").into(),
         int_or_string(&spec["maxUnavailable"], "N/A").into(),
         int(&status["disruptionsAllowed"]).into(),
-        age(object, now),
+        age(object),
     ]
 }
 
@@ -313,10 +308,6 @@ fn disruption_budget(object: &Value, now: Timestamp) -> Cells {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    fn now() -> Timestamp {
-        "2026-01-01T00:01:00Z".parse().expect("a time")
-    }
 
     #[test]
     fn controllers() {
@@ -326,7 +317,7 @@ mod tests {
             "spec": {"replicas": 2, "selector": {"name": "web"}, "template": template},
             "status": {"replicas": 2, "readyReplicas": 1}});
         assert_eq!(
-            replica_set(&rc, now()),
+            shown(replica_set(&rc)),
             [
                 json!("rc"),
                 json!(2),
@@ -338,30 +329,27 @@ mod tests {
                 json!("name=web")
             ]
         );
-        let deployment_cells = deployment(
+        let deployment_cells = shown(deployment(
             &json!({"metadata": {"name": "d"}, "spec": {"replicas": 3}, "status": {"readyReplicas": 1}}),
-            now(),
-        );
+        ));
         assert_eq!(deployment_cells[1], "1/3");
         assert_eq!(deployment_cells[4], "<unknown>");
     }
 
     #[test]
     fn jobs_and_autoscalers() {
-        let cells = job(
+        let cells = shown(job(
             &json!({"metadata": {"name": "j"}, "spec": {"completions": 1},
                 "status": {"succeeded": 1, "startTime": "2026-01-01T00:00:00Z",
                     "completionTime": "2026-01-01T00:00:05Z",
                     "conditions": [{"type": "Complete", "status": "True"}]}}),
-            now(),
-        );
+        ));
         assert_eq!(cells[1..4], [json!("Complete"), json!("1/1"), json!("5s")]);
-        let cells = autoscaler(
+        let cells = shown(autoscaler(
             &json!({"metadata": {"name": "h"}, "spec": {"maxReplicas": 3,
                 "scaleTargetRef": {"kind": "Deployment", "name": "web"},
                 "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": 80}}}]}}),
-            now(),
-        );
+        ));
         assert_eq!(
             cells[1..4],
             [

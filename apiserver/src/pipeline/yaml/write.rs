@@ -15,6 +15,13 @@ pub fn write(value: &Value) -> String {
     out
 }
 
+/// An element of a list that is a field of the document.
+pub fn element(value: &Value) -> String {
+    let mut out = String::new();
+    sequence(&mut out, std::slice::from_ref(value), 0, false);
+    out
+}
+
 fn indent(out: &mut String, columns: usize) {
     out.extend(std::iter::repeat_n(' ', columns));
 }
