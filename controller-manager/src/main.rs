@@ -9,6 +9,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tikv_jemallocator::Jemalloc;
+
+/// Gives memory back that a burst of objects took.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Runs the controllers that keep the cluster as its objects say.
 #[derive(Parser)]

@@ -2,12 +2,13 @@
 //! the API around it: `cargo bench -p hardway-scheduler --bench cycle`
 
 use criterion::Criterion;
+use hardway_scheduler::budgets::Budgets;
 use hardway_scheduler::cache::Cache;
 use hardway_scheduler::framework::Framework;
 use hardway_scheduler::namespaces::Namespaces;
 use hardway_scheduler::plugins::default_profile;
 use hardway_scheduler::pod_info::PodInfo;
-use hardway_scheduler::preemption;
+use hardway_scheduler::preemption::Preemptor;
 use hardway_scheduler::selection::Selection;
 use hardway_scheduler::storage::Storage;
 use serde_json::{Value, json};
@@ -30,7 +31,7 @@ fn cluster(of: impl Fn(usize) -> PodInfo) -> Cache {
         });
         cache.apply_node(Arc::new(serde_json::from_value(node).expect("a node")));
         for pod in 0..PODS_PER_NODE {
-            cache.assume(&of(number * PODS_PER_NODE + pod), &name);
+            cache.assume(&Arc::new(of(number * PODS_PER_NODE + pod)), &name);
         }
     }
     cache
@@ -75,7 +76,7 @@ fn measure(
     framework: &Framework,
     name: &str,
     mut cache: Cache,
-    pod: &PodInfo,
+    pod: &Arc<PodInfo>,
 ) {
     let mut selection = Selection::default();
     criterion.bench_function(name, |bencher| {
@@ -107,7 +108,7 @@ fn main() {
     };
     let new = |spec: Value| of_app("new", 7, spec);
     let mut case = |name: &str, cache: Cache, pod: PodInfo| {
-        measure(&mut criterion, &framework, name, cache, &pod);
+        measure(&mut criterion, &framework, name, cache, &Arc::new(pod));
     };
     case("plain", plain(), new(json!({})));
     case("of a ReplicaSet", plain(), owned("new"));
@@ -122,12 +123,22 @@ fn main() {
         new(affinity("podAntiAffinity", HOST, 7)),
     );
     case("spread", plain(), new(spread()));
+    let field = json!({"key": "metadata.name", "operator": "In", "values": ["node-7"]});
+    let terms = json!({"nodeSelectorTerms": [{"matchFields": [field]}]});
+    let pinned = json!({"affinity": {"nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": terms}}});
+    case("of a DaemonSet", plain(), new(pinned));
 
     let too_large = |priority: i32| {
         let spec = json!({"priority": priority});
         pod("new", json!({}), spec, "31900m")
     };
     let cache = plain();
+    let preemptor = Preemptor {
+        framework: &framework,
+        budgets: &Budgets::default(),
+        selection: &Selection::default(),
+    };
     for (name, pod) in [
         ("fits nowhere", too_large(0)),
         ("preempts", too_large(1000)),
@@ -137,7 +148,7 @@ fn main() {
             bencher.iter(|| {
                 let fit = selection.find_node(&framework, cache.nodes(), &pod);
                 let fit = fit.expect_err("there is no room");
-                preemption::find(&framework, &pod, cache.nodes(), &fit)
+                preemptor.find(&pod, None, cache.nodes(), &fit)
             });
         });
     }

@@ -7,7 +7,8 @@ use hardway_client::shrink::Shrink;
 use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use std::collections::HashMap;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Nodes with their pods. Pods being bound are assumed to be on their node
@@ -15,7 +16,6 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct Cache {
     nodes: Vec<Arc<NodeInfo>>,
-    positions: HashMap<String, usize>,
     /// Pods by key: the node they were put on, and whether that is an assumption.
     placed: HashMap<ObjectKey, Placed>,
     totals: Totals,
@@ -36,19 +36,14 @@ impl Cache {
 
     /// A node by name.
     pub fn node(&self, name: &str) -> Option<&Arc<NodeInfo>> {
-        self.positions.get(name).map(|&at| &self.nodes[at])
+        self.totals.position(name).map(|at| &self.nodes[at])
     }
 
     fn change<R>(&mut self, name: &str, change: impl FnOnce(&mut NodeInfo) -> R) -> R {
-        let at = match self.positions.get(name) {
-            Some(&at) => at,
-            None => {
-                self.nodes.push(Arc::new(NodeInfo::named(name)));
-                self.totals.add();
-                self.positions.insert(name.to_owned(), self.nodes.len() - 1);
-                self.nodes.len() - 1
-            }
-        };
+        let at = self.totals.position(name).unwrap_or_else(|| {
+            self.nodes.push(Arc::new(NodeInfo::named(name)));
+            self.totals.add(name)
+        });
         let node = Arc::make_mut(&mut self.nodes[at]);
         self.totals.change(at, node, change)
     }
@@ -71,17 +66,16 @@ impl Cache {
     }
 
     fn drop_if_empty(&mut self, name: &str) {
-        let Some(&at) = self.positions.get(name) else {
+        let Some(at) = self.totals.position(name) else {
             return;
         };
         if self.nodes[at].node.is_some() || !self.nodes[at].pods.is_empty() {
             return;
         }
-        self.positions.remove(name);
         let gone = self.nodes.swap_remove(at);
         self.totals.remove(at, &gone);
         if let Some(moved) = self.nodes.get(at) {
-            self.positions.insert(moved.name.clone(), at);
+            self.totals.moved(&moved.name, at);
         }
     }
 
@@ -102,8 +96,8 @@ impl Cache {
     }
 
     /// Assumes that a pod is going to a node.
-    pub fn assume(&mut self, pod: &PodInfo, node: &str) {
-        self.place(Arc::new(pod.clone()), node, true);
+    pub fn assume(&mut self, pod: &Arc<PodInfo>, node: &str) {
+        self.place(pod.clone(), node, true);
     }
 
     fn place(&mut self, info: Arc<PodInfo>, node: &str, assumed: bool) {
@@ -115,6 +109,7 @@ impl Cache {
             assumed,
         };
         self.placed.insert(key, placed);
+        self.totals.add_pod(&info);
         self.change(node, |node| node.add_pod(info));
     }
 
@@ -138,7 +133,9 @@ impl Cache {
     pub fn remove_pod(&mut self, key: &ObjectKey) {
         if let Some(placed) = self.placed.remove(key) {
             self.placed.shrink_if_sparse();
-            self.change(&placed.node, |node| node.remove_pod(key));
+            if let Some(pod) = self.change(&placed.node, |node| node.remove_pod(key)) {
+                self.totals.remove_pod(&pod);
+            }
             self.drop_if_empty(&placed.node);
         }
     }
@@ -147,7 +144,9 @@ impl Cache {
 /// Heartbeats change a node's conditions all the time; scheduling looks at
 /// none of them (taints say what matters).
 fn differs(old: &Node, new: &Node) -> bool {
-    let allocatable = |n: &Node| n.status.as_ref().and_then(|s| s.allocatable.clone());
+    fn allocatable(node: &Node) -> Option<&BTreeMap<String, Quantity>> {
+        node.status.as_ref()?.allocatable.as_ref()
+    }
     old.spec != new.spec
         || old.metadata.labels != new.metadata.labels
         || allocatable(old) != allocatable(new)
@@ -178,7 +177,7 @@ mod tests {
     fn assumed_pods_count_until_they_are_forgotten_or_seen() {
         let mut cache = Cache::default();
         cache.apply_node(node("n1"));
-        let waiting = PodInfo::new(pod("a", ""));
+        let waiting = Arc::new(PodInfo::new(pod("a", "")));
         cache.assume(&waiting, "n1");
         assert_eq!(cache.node("n1").unwrap().requested.milli_cpu, 1000);
         cache.forget(&waiting.key, "a");

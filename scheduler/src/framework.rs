@@ -4,7 +4,7 @@ use crate::node_info::NodeInfo;
 pub use crate::nodes::Nodes;
 use crate::pod_info::PodInfo;
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 /// Scores go from zero to this.
 pub const MAX_SCORE: i64 = 100;
@@ -56,6 +56,17 @@ pub trait Plugin: Send + Sync {
         Ok(())
     }
 
+    /// The names of the only nodes that may do, where the pod itself names some: no others are
+    /// looked at (Kubernetes' `PreFilterResult`).
+    fn only<'p>(&self, _prepared: &'p dyn Prepared) -> Option<&'p BTreeSet<String>> {
+        None
+    }
+
+    /// Whether the filter may reject any node for this pod; if not, it is asked about none.
+    fn filters(&self, _prepared: &dyn Prepared, _pod: &PodInfo) -> bool {
+        true
+    }
+
     /// Whether the pod may run on the node.
     fn filter(
         &self,
@@ -69,6 +80,11 @@ pub trait Plugin: Send + Sync {
     /// The weight of its scores; zero if it gives none.
     fn weight(&self) -> i64 {
         0
+    }
+
+    /// Whether any node may suit this pod better than others; if not, none is given a score.
+    fn scores(&self, _prepared: &dyn Prepared, _pod: &PodInfo) -> bool {
+        true
     }
 
     /// How well the node suits; higher is better. Any range if `normalize`
@@ -138,13 +154,19 @@ pub struct Framework {
 }
 
 /// The plugins' preparations for one pod.
-pub struct Cycle(Vec<Box<dyn Prepared>>);
+pub struct Cycle {
+    prepared: Vec<Box<dyn Prepared>>,
+    /// Positions of the plugins that may reject a node for this pod, and of those that may like
+    /// one better than another. For most pods they are few, and there are thousands of nodes.
+    filters: Vec<usize>,
+    scores: Vec<usize>,
+}
 
 impl Cycle {
     /// Whether any plugin's filter goes by the pods of all nodes: see
     /// [`Prepared::follows_pods`].
     pub fn follows_pods(&self) -> bool {
-        self.0.iter().any(|prepared| prepared.follows_pods())
+        self.prepared.iter().any(|prepared| prepared.follows_pods())
     }
 }
 
@@ -157,7 +179,18 @@ impl Framework {
     /// Prepares all plugins for a pod.
     pub fn prepare<'a>(&self, pod: &PodInfo, nodes: impl Into<Nodes<'a>>) -> Cycle {
         let nodes = nodes.into();
-        Cycle(self.plugins.iter().map(|p| p.prepare(pod, nodes)).collect())
+        let plugins = self.plugins.iter();
+        let prepared: Vec<_> = plugins.map(|p| p.prepare(pod, nodes)).collect();
+        let those = |asked: &dyn Fn(&dyn Plugin, &dyn Prepared) -> bool| -> Vec<usize> {
+            let all = self.plugins.iter().zip(&prepared).enumerate();
+            let asked = all.filter(|(_, (plugin, own))| asked(plugin.as_ref(), own.as_ref()));
+            asked.map(|(at, _)| at).collect()
+        };
+        Cycle {
+            filters: those(&|plugin, own| plugin.filters(own, pod)),
+            scores: those(&|plugin, own| plugin.weight() != 0 && plugin.scores(own, pod)),
+            prepared,
+        }
     }
 
     /// Asks whether the pod may run anywhere; the first rejection counts.
@@ -165,32 +198,45 @@ impl Framework {
     /// # Errors
     /// Why it may not.
     pub fn pre_filter(&self, cycle: &Cycle, pod: &PodInfo) -> Result<(), Rejection> {
-        for (plugin, prepared) in self.plugins.iter().zip(&cycle.0) {
+        for (plugin, prepared) in self.plugins.iter().zip(&cycle.prepared) {
             plugin.pre_filter(prepared.as_ref(), pod)?;
         }
         Ok(())
     }
 
+    /// The names of the only nodes that may do for all plugins, with the plugins that name some;
+    /// `None` if none does.
+    pub fn only(&self, cycle: &Cycle) -> Option<(BTreeSet<String>, Vec<&'static str>)> {
+        let mut only: Option<(BTreeSet<String>, Vec<&'static str>)> = None;
+        for (plugin, prepared) in self.plugins.iter().zip(&cycle.prepared) {
+            let Some(names) = plugin.only(prepared.as_ref()) else {
+                continue;
+            };
+            let (all, by) = only.get_or_insert_with(|| (names.clone(), Vec::new()));
+            all.retain(|name| names.contains(name));
+            by.push(plugin.name());
+        }
+        only
+    }
+
     /// Asks the filters in turn; the first rejection counts.
     pub fn filter(&self, cycle: &Cycle, pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
-        for (plugin, prepared) in self.plugins.iter().zip(&cycle.0) {
-            plugin.filter(prepared.as_ref(), pod, node)?;
+        for &at in &cycle.filters {
+            self.plugins[at].filter(cycle.prepared[at].as_ref(), pod, node)?;
         }
         Ok(())
     }
 
     /// The weighted sums of all scores, one for each node.
-    pub fn score(&self, cycle: &Cycle, pod: &PodInfo, nodes: &[&Arc<NodeInfo>]) -> Vec<i64> {
+    pub fn score(&self, cycle: &Cycle, pod: &PodInfo, nodes: &[&NodeInfo]) -> Vec<i64> {
         let mut totals = vec![0; nodes.len()];
         let mut scores = Vec::with_capacity(nodes.len());
-        for (plugin, prepared) in self.plugins.iter().zip(&cycle.0) {
+        for &at in &cycle.scores {
+            let plugin = &self.plugins[at];
             let weight = plugin.weight();
-            if weight == 0 {
-                continue;
-            }
-            let prepared = prepared.as_ref();
+            let prepared = cycle.prepared[at].as_ref();
             scores.clear();
-            let of_node = |node: &&Arc<NodeInfo>| plugin.score(prepared, pod, node);
+            let of_node = |node: &&NodeInfo| plugin.score(prepared, pod, node);
             scores.extend(nodes.iter().map(of_node));
             plugin.normalize(prepared, &mut scores);
             for (total, score) in totals.iter_mut().zip(&scores) {

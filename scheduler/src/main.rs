@@ -4,6 +4,11 @@ use clap::Parser;
 use hardway_client::{flags, health::Checks, leader::Elector, signals, task, watchdog};
 use hardway_scheduler::Scheduler;
 use std::process::ExitCode;
+use tikv_jemallocator::Jemalloc;
+
+/// Gives memory back that a backlog of pods took.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Finds a node for every pod that has none.
 #[derive(Parser)]

@@ -1,5 +1,6 @@
 //! A node with the pods on it.
 
+use crate::images;
 use crate::pod_info::PodInfo;
 use crate::resources::Resources;
 use hardway_proto::meta::ObjectKey;
@@ -26,15 +27,12 @@ pub struct NodeInfo {
     pub scored_requested: Resources,
     /// The pods on it, assumed ones included.
     pub pods: HashMap<ObjectKey, Arc<PodInfo>>,
-    /// How many of them have wishes about other pods: mostly none, and then
-    /// nobody needs to look through them.
-    pub pods_with_affinity: usize,
+    /// Those of them that have wishes about other pods: mostly none.
+    pub with_affinity: Vec<Arc<PodInfo>>,
     /// Another one after each change; no two nodes have the same unless they are alike.
     generation: u64,
     /// How many of them there are of each priority.
     priorities: BTreeMap<i32, usize>,
-    /// Sizes of the images it has, by every name they go by.
-    pub images: Arc<HashMap<String, i64>>,
 }
 
 impl NodeInfo {
@@ -74,16 +72,7 @@ impl NodeInfo {
             .and_then(|l| l.get("pods"))
             .and_then(|q| q.0.parse::<Amount>().ok())
             .map_or(0, |a| a.value());
-        let known = self.node.as_ref();
-        if known.is_none_or(|known| images_of(known) != images_of(&node)) {
-            let images = images_of(&node).iter().flat_map(|image| {
-                let size = image.size_bytes.unwrap_or(0);
-                let names = image.names.iter().flatten();
-                names.map(move |name| (name.clone(), size))
-            });
-            self.images = Arc::new(images.collect());
-        }
-        self.node = Some(node);
+        self.node = Some(images::sorted(node));
     }
 
     /// Puts a pod on it, in place of what was there under its key.
@@ -92,7 +81,9 @@ impl NodeInfo {
         self.renew();
         self.requested.add(&pod.requests, 1);
         self.scored_requested.add(&pod.scored_requests, 1);
-        self.pods_with_affinity += usize::from(pod.has_pod_affinity());
+        if pod.affinity.is_some() {
+            self.with_affinity.push(pod.clone());
+        }
         *self.priorities.entry(pod.priority).or_default() += 1;
         self.pods.insert(pod.key.clone(), pod);
     }
@@ -103,7 +94,9 @@ impl NodeInfo {
         self.renew();
         self.requested.add(&pod.requests, -1);
         self.scored_requested.add(&pod.scored_requests, -1);
-        self.pods_with_affinity -= usize::from(pod.has_pod_affinity());
+        if pod.affinity.is_some() {
+            self.with_affinity.retain(|other| other.key != *key);
+        }
         if let Some(count) = self.priorities.get_mut(&pod.priority) {
             *count -= 1;
             if *count == 0 {
@@ -116,6 +109,11 @@ impl NodeInfo {
     /// The priority of its least important pod, if it has any.
     pub fn least_priority(&self) -> Option<i32> {
         self.priorities.first_key_value().map(|(least, _)| *least)
+    }
+
+    /// The images it has, sorted by their names.
+    pub fn images(&self) -> &[ContainerImage] {
+        self.node.as_deref().map_or(&[], images::of)
     }
 
     /// The node's labels.
@@ -136,10 +134,4 @@ impl NodeInfo {
         let spec = self.node.as_ref().and_then(|n| n.spec.as_ref());
         spec.and_then(|s| s.unschedulable).unwrap_or(false)
     }
-}
-
-fn images_of(node: &Node) -> &[ContainerImage] {
-    let status = node.status.as_ref();
-    let images = status.and_then(|s| s.images.as_deref());
-    images.unwrap_or_default()
 }

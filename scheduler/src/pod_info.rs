@@ -1,12 +1,16 @@
 //! A pod with what scheduling needs of it worked out once.
 
+use crate::affinity::Affinity;
 use crate::resources::{Resources, pod_requests};
+use hardway_client::trace;
+use hardway_proto::Kind;
 use hardway_proto::claims::of_pod;
 use hardway_proto::meta::ObjectKey;
 use hardway_proto::placement::{HostPort, host_ports};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use std::borrow::Cow;
 use std::sync::Arc;
+use tracing::Instrument;
 
 /// A pod as the scheduler sees it.
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ pub struct PodInfo {
     pub claims: Vec<String>,
     /// `spec.priority`.
     pub priority: i32,
+    /// Its wishes about other pods, if it has any.
+    pub affinity: Option<Arc<Affinity>>,
 }
 
 impl PodInfo {
@@ -40,6 +46,7 @@ impl PodInfo {
             host_ports,
             claims: of_pod(&pod).into_iter().map(Cow::into_owned).collect(),
             priority: spec.priority.unwrap_or(0),
+            affinity: Affinity::of(&pod).map(Arc::new),
             pod,
         }
     }
@@ -49,11 +56,11 @@ impl PodInfo {
         self.pod.spec.as_ref()
     }
 
-    /// Whether it wants to be near, or far from, other pods.
-    pub fn has_pod_affinity(&self) -> bool {
-        self.spec()
-            .and_then(|spec| spec.affinity.as_ref())
-            .is_some_and(|a| a.pod_affinity.is_some() || a.pod_anti_affinity.is_some())
+    /// Work on the pod: known by the pod's UID in the logs, and in those of the apiserver.
+    pub fn traced<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        let uid = self.pod.uid().to_owned();
+        let span = tracing::info_span!("pod", name = %self.key, uid);
+        trace::scope(uid, work).instrument(span)
     }
 
     /// Name of the node it runs on, or is to run on.

@@ -54,10 +54,26 @@ impl Rejections {
         for reason in rejection.reasons {
             self.reasons.add(reason, 1);
         }
-        let by = rejection.plugin;
+        self.count(rejection.plugin, 1);
+    }
+
+    /// Counts nodes that weren't looked at, as plugins had named the only ones that may do.
+    pub fn add_unnamed(&mut self, nodes: usize, by: &[&'static str]) {
+        if nodes == 0 {
+            return;
+        }
+        self.unresolvable += nodes;
+        let reason = format!("node(s) didn't satisfy plugin(s) [{}]", by.join(" "));
+        self.reasons.add(reason.into(), nodes);
+        for plugin in by {
+            self.count(plugin, nodes);
+        }
+    }
+
+    fn count(&mut self, by: &'static str, nodes: usize) {
         match self.plugins.iter_mut().find(|(name, _)| *name == by) {
-            Some((_, count)) => *count += 1,
-            None => self.plugins.push((by, 1)),
+            Some((_, count)) => *count += nodes,
+            None => self.plugins.push((by, nodes)),
         }
     }
 

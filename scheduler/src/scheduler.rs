@@ -1,17 +1,19 @@
 //! The scheduling cycle: take a pod, find its node, bind it.
 
+use crate::budgets::{self, Budgets};
 use crate::cache::Cache;
 use crate::fit_error::FitError;
 use crate::framework::{ClusterEvent, Framework};
 use crate::namespaces::{self, Namespaces};
 use crate::plugins;
 use crate::pod_info::{PodInfo, is_finished};
-use crate::preemption::{self, Preemption};
+use crate::preemption::{Preemptor, Refusal};
 use crate::queue::Queue;
+use crate::reports::{Report, Reports};
+use crate::resources::pod_requests;
 use crate::selection::{Placement, Selection};
 use crate::storage::{self, Choice, Storage};
 use crate::trim;
-use hardway_client::api::{DeleteParams, Patch};
 use hardway_client::events::{EventType, Recorder, reference};
 use hardway_client::informer::Change;
 use hardway_client::metrics::{
@@ -20,19 +22,15 @@ use hardway_client::metrics::{
 };
 use hardway_client::panics::{self, Panic};
 use hardway_client::steps::{self, Step};
-use hardway_client::{Client, Informer, Store, task, trace};
+use hardway_client::{Client, Informer, Store, task};
+use hardway_proto::Kind;
 use hardway_proto::meta::ObjectKey;
-use hardway_proto::{Kind, Status};
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use parking_lot::Mutex;
-use serde_json::json;
-use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tracing::Instrument;
 
 /// The name pods ask for in `spec.schedulerName`, and events are signed with.
 const NAME: &str = "default-scheduler";
@@ -46,8 +44,10 @@ struct State {
 struct Inner {
     client: Client,
     storage: Storage,
+    budgets: Budgets,
     framework: Framework,
     recorder: Recorder,
+    reports: Reports,
     state: Mutex<State>,
     wake: Notify,
     metrics: Metrics,
@@ -94,6 +94,7 @@ pub struct Scheduler {
     inner: Arc<Inner>,
     nodes: Store<Node>,
     namespaces: Store<Namespace>,
+    budgets: Store<PodDisruptionBudget>,
     pods: Store<Pod>,
 }
 
@@ -104,10 +105,14 @@ impl Scheduler {
         let storage = storage_informers.storage.clone();
         let namespaces = namespaces::informer(&client);
         let known = Namespaces::kept_by(&namespaces);
+        let budgets = budgets::informer(&client);
+        let recorder = Recorder::new(client.clone(), NAME, None);
         let inner = Arc::new(Inner {
             framework: plugins::default_profile(storage.clone(), known),
             storage: storage.clone(),
-            recorder: Recorder::new(client.clone(), NAME, None),
+            budgets: Budgets::kept_by(&budgets),
+            reports: Reports::new(client.clone(), recorder.clone(), NAME),
+            recorder,
             client: client.clone(),
             state: Mutex::new(State {
                 cache: Cache::default(),
@@ -124,6 +129,7 @@ impl Scheduler {
             on_storage.tell(&mut state, ClusterEvent::StorageChanged);
         });
         storage_informers.start();
+        let budgets = budgets.start();
         let on_namespace = inner.clone();
         let namespaces = namespaces
             .on_change(move |change| on_namespace.namespace_changed(change))
@@ -143,6 +149,7 @@ impl Scheduler {
             inner,
             nodes,
             namespaces,
+            budgets,
             pods,
         }
     }
@@ -151,6 +158,7 @@ impl Scheduler {
     pub fn synced(&self) -> Result<(), String> {
         self.nodes.check()?;
         self.namespaces.check()?;
+        self.budgets.check()?;
         self.inner.storage.check()?;
         self.pods.check()
     }
@@ -159,8 +167,14 @@ impl Scheduler {
     pub async fn run(&self) {
         self.nodes.wait_synced().await;
         self.namespaces.wait_synced().await;
+        self.budgets.wait_synced().await;
         self.pods.wait_synced().await;
         self.inner.storage.wait_synced().await;
+        let reporting = self.inner.clone();
+        let mut beside = task::Group::default();
+        beside.add(task::spawn_critical("reports", async move {
+            reporting.reports.send().await;
+        }));
         loop {
             let (next, deadline) = {
                 let mut state = self.inner.state.lock();
@@ -182,13 +196,6 @@ impl Scheduler {
             }
         }
     }
-}
-
-/// Work on one pod: known by the pod's UID in the logs, and in those of the apiserver.
-fn traced<F: Future>(pod: &PodInfo, work: F) -> impl Future<Output = F::Output> + use<F> {
-    let uid = pod.pod.uid().to_owned();
-    let span = tracing::info_span!("pod", name = %pod.key, uid);
-    trace::scope(uid, work).instrument(span)
 }
 
 /// Notes a choice, for who follows the pod.
@@ -238,8 +245,7 @@ impl Inner {
             Change::Applied { old, new } => self.pod_applied(&mut state, old.as_ref(), new),
             Change::Deleted(pod) => {
                 let key = ObjectKey::of(pod.as_ref());
-                state.queue.remove(&key);
-                state.selection.denominate(&key);
+                self.settled(&mut state, &key);
                 state.cache.remove_pod(&key);
                 self.tell(&mut state, ClusterEvent::PodFreed);
             }
@@ -249,8 +255,7 @@ impl Inner {
     fn pod_applied(&self, state: &mut State, old: Option<&Arc<Pod>>, pod: &Arc<Pod>) {
         let info = Arc::new(PodInfo::new(pod.clone()));
         if info.node().is_some() {
-            state.queue.remove(&info.key);
-            state.selection.denominate(&info.key);
+            self.settled(state, &info.key);
             state.cache.apply(info.clone());
             let moved = old.is_none_or(|old| {
                 old.metadata.labels != pod.metadata.labels || old.spec != pod.spec
@@ -262,11 +267,22 @@ impl Inner {
                 self.tell(state, ClusterEvent::PodFreed);
             }
         } else if is_ours(pod) && !state.cache.is_placed(&info.key, pod.uid()) {
+            // Made by a scheduler before this one.
+            if let Some(node) = nominated(pod).filter(|_| old.is_none()) {
+                state.selection.nominate(info.clone(), node);
+            }
             state.queue.add(info, Instant::now());
             self.wake.notify_one();
         } else if pod.metadata.deletion_timestamp.is_some() {
-            state.queue.remove(&info.key);
+            self.settled(state, &info.key);
         }
+    }
+
+    /// A pod has a node, or needs none any more.
+    fn settled(&self, state: &mut State, key: &ObjectKey) {
+        state.queue.remove(key);
+        state.selection.denominate(key);
+        self.reports.withdraw(key);
     }
 
     fn tell(&self, state: &mut State, event: ClusterEvent) {
@@ -301,12 +317,13 @@ impl Inner {
                 note_found(pod, &found, started);
                 state.cache.assume(pod, &node);
                 state.selection.denominate(&pod.key);
+                inner.reports.withdraw(&pod.key);
                 let work = inner.clone().bind(pod.clone(), node, volumes);
-                task::spawn_job("bind", traced(pod, work));
+                task::spawn_job("bind", pod.traced(work));
                 "scheduled"
             }
             Err(fit) => {
-                inner.reject(inner.clone(), state, pod, fit, started);
+                inner.reject(state, pod, fit, started);
                 "unschedulable"
             }
         };
@@ -348,7 +365,6 @@ impl Inner {
     /// A pod that fits nowhere waits; others may have to go for it.
     fn reject(
         &self,
-        inner: Arc<Self>,
         state: &mut State,
         pod: &Arc<PodInfo>,
         mut fit: FitError,
@@ -356,12 +372,23 @@ impl Inner {
     ) {
         let mut preemption = None;
         if fit.nodes > 0 {
-            match preemption::find(&self.framework, pod, state.cache.nodes(), &fit) {
+            let preemptor = Preemptor {
+                framework: &self.framework,
+                budgets: &self.budgets,
+                selection: &state.selection,
+            };
+            let nominated = state.selection.nominated(&pod.key);
+            match preemptor.find(pod, nominated, state.cache.nodes(), &fit) {
                 Ok(found) => {
                     state.selection.nominate(pod.clone(), &found.node);
                     preemption = Some(found);
                 }
-                Err(why) => fit.preemption = Some(why),
+                Err(why) => {
+                    fit.preemption = Some(why.to_string());
+                    if matches!(why, Refusal::NoCandidates(_)) {
+                        state.selection.denominate(&pod.key);
+                    }
+                }
             }
         }
         let framework = &self.framework;
@@ -371,6 +398,7 @@ impl Inner {
                 framework.may_help(event, by)
             });
         let message = fit.message();
+        let nominated = state.selection.nominated(&pod.key).map(str::to_owned);
         let step = Step::about(pod.pod.as_ref(), "unschedulable")
             .for_audit_id(pod.pod.uid())
             .since(started)
@@ -379,17 +407,9 @@ impl Inner {
             Some(found) => step.with("nominated", &found.node),
             None => step,
         });
-        let pod = pod.clone();
-        let known_by = pod.clone();
-        let work = async move {
-            inner
-                .report_unschedulable(&pod, &message, preemption.as_ref())
-                .await;
-            if let Some(preemption) = preemption {
-                inner.evict(&pod, &preemption).await;
-            }
-        };
-        task::spawn_job("report", traced(&known_by, work));
+        let victims = preemption.map_or_else(Vec::new, |found| found.victims);
+        self.reports
+            .add(Report::new(pod.clone(), message, nominated, victims));
     }
 
     async fn bind(self: Arc<Self>, pod: Arc<PodInfo>, node: String, volumes: Vec<Choice>) {
@@ -421,7 +441,7 @@ impl Inner {
                 // Volumes may have taken long, and another pod may have the name now.
                 let holds = state.queue.holds(&pod.key, pod.pod.uid());
                 if holds && status.is_not_found() {
-                    state.queue.remove(&pod.key);
+                    self.settled(&mut state, &pod.key);
                 } else if holds {
                     tracing::warn!(pod = %pod.key, node, %status, "binding failed; will try again");
                     state.queue.failed(&pod.key, Instant::now());
@@ -430,88 +450,20 @@ impl Inner {
             }
         }
     }
-
-    async fn report_unschedulable(
-        &self,
-        pod: &PodInfo,
-        message: &str,
-        preemption: Option<&Preemption>,
-    ) {
-        self.recorder.event(
-            reference(pod.pod.as_ref()),
-            EventType::Warning,
-            "FailedScheduling",
-            message,
-        );
-        let known = pod
-            .pod
-            .status
-            .iter()
-            .flat_map(|s| s.conditions.iter().flatten())
-            .any(|c| c.type_ == "PodScheduled" && c.message.as_deref() == Some(message));
-        if known && preemption.is_none() {
-            return;
-        }
-        let mut status = json!({"conditions": [{
-            "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
-            "message": message, "lastProbeTime": null, "lastTransitionTime": Time(Timestamp::now()),
-        }]});
-        if let Some(preemption) = preemption {
-            status["nominatedNodeName"] = preemption.node.as_str().into();
-        }
-        let api = self.client.namespaced::<Pod>(&pod.key.namespace);
-        let patch = json!({"status": status});
-        self.log(
-            pod,
-            api.patch_status(&pod.key.name, Patch::Strategic(&patch))
-                .await,
-        );
-    }
-
-    async fn evict(&self, pod: &PodInfo, preemption: &Preemption) {
-        for victim in &preemption.victims {
-            let api = self.client.namespaced::<Pod>(&victim.key.namespace);
-            let patch = json!({"status": {"conditions": [{
-                "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
-                "message": format!("{NAME}: preempting to accommodate a higher priority pod"),
-                "lastTransitionTime": Time(Timestamp::now()),
-            }]}});
-            self.log(
-                victim,
-                api.patch_status(&victim.key.name, Patch::Strategic(&patch))
-                    .await,
-            );
-            let uid = victim.pod.uid();
-            let outcome = api.delete(&victim.key.name, &DeleteParams::of(uid)).await;
-            self.log(victim, outcome);
-            self.recorder.event(
-                reference(victim.pod.as_ref()),
-                EventType::Normal,
-                "Preempted",
-                format!(
-                    "Preempted by pod {} on node {}",
-                    pod.pod.uid(),
-                    preemption.node
-                ),
-            );
-        }
-    }
-
-    fn log<T>(&self, pod: &PodInfo, outcome: Result<T, Status>) {
-        if let Err(status) = outcome
-            && !status.is_not_found()
-        {
-            tracing::warn!(pod = %pod.key, %status, "status not written; the next attempt will");
-        }
-    }
 }
 
 /// Whether a pod on a node leaves others more room than before: it has ended, or shrunk.
-fn gives_back(old: &Arc<Pod>, new: &Pod, info: &PodInfo) -> bool {
+fn gives_back(old: &Pod, new: &Pod, info: &PodInfo) -> bool {
     if is_finished(old) || old.status == new.status && old.spec == new.spec {
         return false;
     }
-    is_finished(new) || PodInfo::new(old.clone()).requests.exceeds(&info.requests)
+    is_finished(new) || pod_requests(old, false).exceeds(&info.requests)
+}
+
+/// The node where room is kept for a pod, as its status has it.
+fn nominated(pod: &Pod) -> Option<&str> {
+    let node = pod.status.as_ref()?.nominated_node_name.as_deref();
+    node.filter(|node| !node.is_empty())
 }
 
 /// Whether a pod waits for this scheduler.
@@ -530,6 +482,7 @@ fn is_ours(pod: &Pod) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn gated_and_foreign_pods_are_left_alone() {

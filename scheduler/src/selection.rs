@@ -1,7 +1,7 @@
 //! Which node a pod gets: filters, then scores.
 
 use crate::fit_error::FitError;
-use crate::framework::{Framework, Nodes};
+use crate::framework::{Cycle, Framework, Nodes, Rejection};
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
 use crate::rejections::Rejections;
@@ -43,7 +43,7 @@ impl Placement {
 }
 
 /// The best of these nodes with their scores, best first; of equals the first.
-fn best(nodes: &[&Arc<NodeInfo>], scores: &[i64]) -> Vec<(String, i64)> {
+fn best(nodes: &[&NodeInfo], scores: &[i64]) -> Vec<(String, i64)> {
     let mut best: Vec<usize> = Vec::with_capacity(BEST + 1);
     for (at, score) in scores.iter().enumerate() {
         let place = best.partition_point(|other| scores[*other] >= *score);
@@ -76,6 +76,11 @@ impl Selection {
         self.by_node.entry(node.to_owned()).or_default().push(pod);
     }
 
+    /// The node where room is kept for a pod.
+    pub fn nominated(&self, key: &ObjectKey) -> Option<&str> {
+        self.nominated.get(key).map(String::as_str)
+    }
+
     /// Keeps no room for a pod any more.
     pub fn denominate(&mut self, key: &ObjectKey) {
         let Some(node) = self.nominated.remove(key) else {
@@ -98,7 +103,6 @@ impl Selection {
     ) -> Result<Placement, FitError> {
         let nodes = nodes.into();
         let total = nodes.known();
-        let wanted = feasible_to_find(total);
         let cycle = framework.prepare(pod, nodes);
         framework
             .pre_filter(&cycle, pod)
@@ -107,31 +111,21 @@ impl Selection {
                 everywhere: Some(rejection),
                 ..FitError::default()
             })?;
-        let mut feasible = Vec::new();
-        let mut rejections = Rejections::default();
-        let mut seen = 0;
-        while seen < nodes.len() && feasible.len() < wanted {
-            let at = (self.start + seen) % nodes.len();
-            seen += 1;
-            let node = &nodes[at];
-            if node.node.is_none() {
-                continue;
-            }
-            let verdict = match self.with_nominated(pod, node) {
-                None => framework.filter(&cycle, pod, node),
-                Some(crowded) => framework
-                    .filter(&cycle, pod, &crowded)
-                    .and_then(|()| framework.filter(&cycle, pod, node)),
-            };
-            match verdict {
-                Ok(()) => feasible.push(node),
-                Err(rejection) => rejections.add(at, rejection),
-            }
+        // Where room was made for it, it goes as soon as it can.
+        let nominated = self.nominated.get(&pod.key);
+        let nominated = nominated.and_then(|name| nodes.position(name));
+        if let Some(node) = nominated.map(|at| nodes.at(at))
+            && node.node.is_some()
+            && self.fits(framework, &cycle, pod, node).is_ok()
+        {
+            return Ok(Placement {
+                node: node.name.clone(),
+                nodes: total,
+                feasible: 1,
+                ..Placement::default()
+            });
         }
-        // Next time the nodes not seen now come first; where all were seen,
-        // another one does, so that equally good nodes take turns.
-        let step = if seen == nodes.len() { 1 } else { seen };
-        self.start = (self.start + step) % nodes.len().max(1);
+        let (feasible, rejections) = self.search(framework, &cycle, pod, nodes);
         let (node, scores) = match feasible.as_slice() {
             [] => {
                 return Err(FitError {
@@ -153,6 +147,69 @@ impl Selection {
             scores,
             rejections,
         })
+    }
+
+    /// Nodes that will do, if not all then enough of them, and what is said of the others.
+    fn search<'a>(
+        &mut self,
+        framework: &Framework,
+        cycle: &Cycle,
+        pod: &PodInfo,
+        nodes: Nodes<'a>,
+    ) -> (Vec<&'a NodeInfo>, Rejections) {
+        let is_known = |at: &usize| nodes[*at].node.is_some();
+        let only = framework.only(cycle);
+        let named = only.as_ref().map(|(names, _)| -> Vec<usize> {
+            let named = names.iter().filter_map(|name| nodes.position(name));
+            named.filter(is_known).collect()
+        });
+        let (count, known) = match &named {
+            Some(named) => (0, named.len()),
+            None => (nodes.len(), nodes.known()),
+        };
+        let start = self.start;
+        let in_turn = (0..count).map(|seen| (start + seen) % count);
+        let enough = feasible_to_find(known);
+        let mut feasible = Vec::new();
+        let mut rejections = Rejections::default();
+        let mut seen = 0;
+        for at in named.iter().flatten().copied().chain(in_turn) {
+            if feasible.len() >= enough {
+                break;
+            }
+            seen += 1;
+            if !is_known(&at) {
+                continue;
+            }
+            match self.fits(framework, cycle, pod, &nodes[at]) {
+                Ok(()) => feasible.push(nodes.at(at)),
+                Err(rejection) => rejections.add(at, rejection),
+            }
+        }
+        match only {
+            Some((_, by)) => rejections.add_unnamed(nodes.known() - known, &by),
+            // Next time the nodes not seen now come first; where all were seen,
+            // another one does, so that equally good nodes take turns.
+            None => {
+                let step = if seen == count { 1 } else { seen };
+                self.start = (start + step) % count.max(1);
+            }
+        }
+        (feasible, rejections)
+    }
+
+    /// Whether a pod fits on a node, beside those for which room is kept there as well.
+    pub fn fits(
+        &self,
+        framework: &Framework,
+        cycle: &Cycle,
+        pod: &PodInfo,
+        node: &NodeInfo,
+    ) -> Result<(), Rejection> {
+        if let Some(crowded) = self.with_nominated(pod, node) {
+            framework.filter(cycle, pod, &crowded)?;
+        }
+        framework.filter(cycle, pod, node)
     }
 
     /// The node with the pods that are nominated to it and at least as
@@ -238,6 +295,58 @@ mod tests {
         let (best, score) = &second.scores[0];
         assert_eq!((best, second.scores.len()), (&second.node, 2));
         assert!(second.best().starts_with(&format!("{best} {score}, ")));
+    }
+
+    /// `PreFilterResult` and the text of `FitError` of Kubernetes 1.33.
+    #[test]
+    fn only_the_nodes_that_a_pod_names_are_looked_at() {
+        let (framework, nodes) = (
+            default_profile(Storage::default(), Namespaces::default()),
+            nodes(4),
+        );
+        let of_daemon = |names: &[&str], cpu: &str| {
+            let field = json!({"key": "metadata.name", "operator": "In", "values": names});
+            let terms = json!({"nodeSelectorTerms": [{"matchFields": [field]}]});
+            let object = json!({"metadata": {"namespace": "d", "name": "p", "uid": "p"}, "spec": {
+                "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}},
+                "containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}});
+            PodInfo::new(Arc::new(serde_json::from_value(object).unwrap()))
+        };
+        let mut selection = Selection::default();
+        let mut find = |pod: PodInfo| selection.find_node(&framework, &nodes, &pod);
+        let found = find(of_daemon(&["n2"], "1")).unwrap();
+        assert_eq!((found.node.as_str(), found.feasible), ("n2", 1));
+        let fit = find(of_daemon(&["n2", "gone"], "9")).unwrap_err();
+        assert_eq!(
+            fit.message(),
+            "0/4 nodes are available: 1 Insufficient cpu, 3 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+        );
+        assert_eq!(fit.plugins(), ["NodeAffinity", "NodeResourcesFit"]);
+        assert_eq!(fit.rejections.unresolvable(), 4);
+        let fit = find(of_daemon(&["gone"], "1")).unwrap_err();
+        assert_eq!(
+            fit.message(),
+            "0/4 nodes are available: 4 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+        );
+    }
+
+    #[test]
+    fn a_pod_goes_where_room_was_made_for_it() {
+        let (framework, nodes) = (
+            default_profile(Storage::default(), Namespaces::default()),
+            nodes(3),
+        );
+        let mut selection = Selection::default();
+        let vip = Arc::new(pod("vip", 100));
+        for name in ["n2", "n0", "n1"] {
+            selection.nominate(vip.clone(), name);
+            let found = selection.find_node(&framework, &nodes, &vip).unwrap();
+            assert_eq!((found.node.as_str(), found.feasible), (name, 1));
+        }
+        // One that is gone meanwhile is as good as none.
+        selection.nominate(vip.clone(), "gone");
+        let found = selection.find_node(&framework, &nodes, &vip).unwrap();
+        assert_eq!(found.feasible, 3);
     }
 
     #[test]

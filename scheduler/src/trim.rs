@@ -1,6 +1,7 @@
 //! What is kept of pods and nodes: the scheduler holds all of a cluster, and looks at little of
 //! each. Environments, probes, mounts and annotations are most of many pods.
 
+use crate::images;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Node, Pod};
 
 /// Keeps of a pod what placing it, or others beside it, goes by.
@@ -53,6 +54,10 @@ pub fn node(node: &mut Node) {
         let kept = node.status.get_or_insert_default();
         kept.allocatable = status.allocatable;
         kept.images = status.images;
+        // As all who look for one want them: the cache would have to copy the node.
+        if let Some(images) = &mut kept.images {
+            images::sort(images);
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 //! Measures rather than tests, so it runs only when asked for:
 //! `cargo test --release -p hardway-scheduler --test scale -- --ignored --nocapture`
 
+use hardway_scheduler::budgets::Budgets;
 use hardway_scheduler::cache::Cache;
 use hardway_scheduler::namespaces::Namespaces;
 use hardway_scheduler::plugins::default_profile;
 use hardway_scheduler::pod_info::PodInfo;
-use hardway_scheduler::preemption;
+use hardway_scheduler::preemption::Preemptor;
 use hardway_scheduler::queue::Queue;
 use hardway_scheduler::selection::Selection;
 use hardway_scheduler::storage::Storage;
@@ -44,7 +45,8 @@ fn plain_pods_on_five_thousand_nodes() {
             "spec": {"containers": [{"name": "c", "image": "registry.example/app:1",
                 "resources": {"requests": {"cpu": "100m", "memory": "200Mi"}}}]},
         });
-        let pod = PodInfo::new(Arc::new(serde_json::from_value(pod).expect("a pod")));
+        let pod = Arc::new(serde_json::from_value(pod).expect("a pod"));
+        let pod = Arc::new(PodInfo::new(pod));
         let found = selection
             .find_node(&framework, cache.nodes(), &pod)
             .expect("there is room");
@@ -73,6 +75,11 @@ fn a_backlog_that_fits_on_none_of_five_thousand_nodes() {
     let cache = nodes();
     let framework = default_profile(Storage::default(), Namespaces::default());
     let (mut selection, mut queue) = (Selection::default(), Queue::default());
+    let preemptor = Preemptor {
+        framework: &framework,
+        budgets: &Budgets::default(),
+        selection: &Selection::default(),
+    };
     let now = tokio::time::Instant::now();
     let pod = |number: usize| {
         let pod = json!({
@@ -91,7 +98,8 @@ fn a_backlog_that_fits_on_none_of_five_thousand_nodes() {
     while let Some(pod) = queue.pop(now) {
         let fit = selection.find_node(&framework, cache.nodes(), &pod);
         let mut fit = fit.expect_err("there is no such node");
-        fit.preemption = preemption::find(&framework, &pod, cache.nodes(), &fit).err();
+        let refusal = preemptor.find(&pod, None, cache.nodes(), &fit).err();
+        fit.preemption = refusal.map(|why| why.to_string());
         assert!(
             fit.message()
                 .starts_with("0/5000 nodes are available: 5000 Insufficient cpu.")

@@ -24,7 +24,6 @@ const JOBS: &[&str] = &[
     "first-look",
     "forward",
     "pod-worker",
-    "report",
 ];
 
 /// A component in a lab whose build has faults.

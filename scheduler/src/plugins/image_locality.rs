@@ -1,9 +1,9 @@
 //! Prefers nodes that have the pod's images already.
 
 use crate::framework::{ClusterEvent, MAX_SCORE, Nodes, Plugin, Prepared, prepared};
+use crate::images;
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
-use std::collections::HashMap;
 
 /// Images smaller than this together aren't worth it; larger than
 /// `MAX_PER_CONTAINER` per container counts no more.
@@ -13,9 +13,10 @@ const MAX_PER_CONTAINER: i64 = 1000 << 20;
 /// The plugin.
 pub struct ImageLocality;
 
-/// How many nodes have each image of the pod, and how many nodes there are.
+/// The image of each container, by the name that nodes have for it, with how many nodes have
+/// it; and how many nodes there are.
 struct Spread {
-    holders: HashMap<String, i64>,
+    images: Vec<(String, i64)>,
     nodes: i64,
 }
 impl Prepared for Spread {}
@@ -38,7 +39,7 @@ fn normalized(image: &str) -> String {
     format!("{host}/{rest}{tag}")
 }
 
-fn images(pod: &PodInfo) -> impl Iterator<Item = String> {
+fn images_of(pod: &PodInfo) -> impl Iterator<Item = String> {
     let spec = pod.spec();
     let initial = spec.and_then(|s| s.init_containers.as_deref());
     let main = spec.map(|s| s.containers.as_slice());
@@ -54,37 +55,41 @@ impl Plugin for ImageLocality {
     }
 
     fn prepare(&self, pod: &PodInfo, nodes: Nodes<'_>) -> Box<dyn Prepared> {
-        let holders = images(pod)
-            .map(|image| {
-                let count = nodes.holders(&image) as i64;
-                (image, count)
-            })
-            .collect();
+        let with_holders = |image: String| {
+            let holders = nodes.holders(&image) as i64;
+            (image, holders)
+        };
         Box::new(Spread {
-            holders,
+            images: images_of(pod).map(with_holders).collect(),
             nodes: nodes.len() as i64,
         })
+    }
+
+    fn filters(&self, _: &dyn Prepared, _: &PodInfo) -> bool {
+        false
     }
 
     fn weight(&self) -> i64 {
         1
     }
 
+    fn scores(&self, spread: &dyn Prepared, _: &PodInfo) -> bool {
+        let spread: &Spread = prepared(spread);
+        spread.images.iter().any(|(_, holders)| *holders > 0)
+    }
+
     /// Sizes of the images it has, each scaled by how widespread it is, so
     /// that one node with a rare image doesn't draw all its pods.
-    fn score(&self, spread: &dyn Prepared, pod: &PodInfo, node: &NodeInfo) -> i64 {
+    fn score(&self, spread: &dyn Prepared, _: &PodInfo, node: &NodeInfo) -> i64 {
         let spread: &Spread = prepared(spread);
-        let mut total = 0;
-        let mut containers = 0;
-        for image in images(pod) {
-            containers += 1;
-            if let Some(size) = node.images.get(&image) {
-                let holders = spread.holders.get(&image).copied().unwrap_or(0);
-                let scaled = size.saturating_mul(holders) / spread.nodes.max(1);
-                total = scaled.saturating_add(total);
+        let mut total = 0_i64;
+        for (image, holders) in &spread.images {
+            if let Some(size) = images::size(node.images(), image) {
+                let scaled = size.saturating_mul(*holders) / spread.nodes.max(1);
+                total = total.saturating_add(scaled);
             }
         }
-        let max = MAX_PER_CONTAINER * containers;
+        let max = MAX_PER_CONTAINER * spread.images.len() as i64;
         if max <= MIN_SIZE {
             return 0;
         }

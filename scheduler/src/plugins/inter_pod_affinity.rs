@@ -1,48 +1,159 @@
 //! Pods that want to be near, or far from, other pods.
 
-use super::affinity_terms::{Term, preferred, required_affinity, required_anti_affinity};
+use super::pod_counts::{Domains, PodCounts, Question};
+use crate::affinity::{Affinity, Term};
 use crate::framework::{ClusterEvent, MAX_SCORE, Nodes, Plugin, Prepared, Rejection, prepared};
-use crate::namespaces::{Namespaces, selects};
+use crate::namespaces::Namespaces;
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
-use hardway_proto::labels::Selector;
-use std::cell::LazyCell;
-use std::collections::{HashMap, HashSet};
 
 /// Weight of another pod's required affinity when this pod is scored.
 const HARD_AFFINITY_WEIGHT: i64 = 1;
 
-/// The plugin.
-pub struct InterPodAffinity(pub Namespaces);
-
-/// A topology key with one of its values.
-type Domain = (String, String);
-
-#[derive(Default)]
-struct Facts {
-    affinity: Vec<Term>,
-    anti_affinity: Vec<Term>,
-    /// Domains that hold a pod matching all affinity terms.
-    near: HashSet<Domain>,
-    /// Domains that hold a pod this one wants to avoid.
-    avoided: HashSet<Domain>,
-    /// Domains where a pod wants to avoid this one.
-    avoiding: HashSet<Domain>,
-    /// The first of a group that wants to be together may go anywhere.
-    first_of_its_kind: bool,
-    scores: HashMap<Domain, i64>,
-    /// Whether the pod has wishes about others, or others about pods like it.
-    follows_pods: bool,
+/// The plugin, with what it remembers of nodes.
+pub struct InterPodAffinity {
+    namespaces: Namespaces,
+    counts: PodCounts,
 }
-impl Prepared for Facts {
-    fn follows_pods(&self) -> bool {
-        self.follows_pods
+
+/// A sum for each domain of a topology key.
+struct Sums {
+    key: String,
+    domains: Domains,
+    /// By the domain's number; those that are missing are zero.
+    by_domain: Vec<i64>,
+}
+
+impl Sums {
+    /// Of what there is on each node, by its position.
+    fn of(key: &str, domains: Domains, on_nodes: &[i64]) -> Self {
+        let mut sums = Self {
+            key: key.to_owned(),
+            domains,
+            by_domain: Vec::new(),
+        };
+        for (at, amount) in on_nodes.iter().enumerate() {
+            sums.add(at, *amount);
+        }
+        sums
+    }
+
+    /// Adds to the domain of the node at a position, if it is in one.
+    fn add(&mut self, at: usize, amount: i64) {
+        let Some(domain) = self.domains.of(at).filter(|_| amount != 0) else {
+            return;
+        };
+        if self.by_domain.len() <= domain {
+            self.by_domain.resize(domain + 1, 0);
+        }
+        self.by_domain[domain] += amount;
+    }
+
+    /// The sum of a node's domain; `None` if it is in none.
+    fn at(&self, node: &NodeInfo) -> Option<i64> {
+        let number = self.domains.number(node.labels().get(&self.key)?);
+        let sum = number.and_then(|number| self.by_domain.get(number));
+        Some(sum.copied().unwrap_or(0))
+    }
+
+    fn is_nowhere(&self) -> bool {
+        self.by_domain.iter().all(|sum| *sum == 0)
     }
 }
 
-fn domain(term: &Term, node: &NodeInfo) -> Option<Domain> {
-    let value = node.labels().get(&term.topology_key)?;
-    Some((term.topology_key.clone(), value.clone()))
+#[derive(Default)]
+struct Facts {
+    /// For each required term: pods that all of these terms mean.
+    near: Vec<Sums>,
+    /// For each required term of anti-affinity: pods that this one wants to avoid.
+    avoided: Vec<Sums>,
+    /// For each topology key: pods that want to avoid this one.
+    avoiding: Vec<Sums>,
+    /// The first of a group that wants to be together may go anywhere.
+    first_of_its_kind: bool,
+    /// For each preferred term: its weight, and the pods that it means.
+    preferred: Vec<(i64, Sums)>,
+    /// For each topology key: how much other pods want this one beside them.
+    liked: Vec<Sums>,
+}
+impl Prepared for Facts {
+    /// Where others are in the way now, or one is needed, it matters who leaves.
+    fn follows_pods(&self) -> bool {
+        let mut in_the_way = self.avoided.iter().chain(&self.avoiding);
+        !self.near.is_empty() || in_the_way.any(|sums| !sums.is_nowhere())
+    }
+}
+
+impl InterPodAffinity {
+    /// One that knows these namespaces, by whose labels terms may select.
+    pub fn new(namespaces: Namespaces) -> Self {
+        Self {
+            namespaces,
+            counts: PodCounts::default(),
+        }
+    }
+
+    /// How many pods all of these terms mean, on each node.
+    fn meant<'a>(&self, terms: impl IntoIterator<Item = &'a Term>, nodes: Nodes<'_>) -> Vec<i64> {
+        let sets = terms.into_iter().map(|term| term.pods(&self.namespaces));
+        let question = Question {
+            sets: sets.collect(),
+            staying: false,
+        };
+        self.counts.pods(question, nodes)
+    }
+
+    fn sums(&self, key: &str, on_nodes: &[i64], nodes: Nodes<'_>) -> Sums {
+        Sums::of(key, self.counts.domains(key, nodes), on_nodes)
+    }
+
+    /// The sums of a topology key among those of several.
+    fn of_key<'s>(&self, all: &'s mut Vec<Sums>, key: &str, nodes: Nodes<'_>) -> &'s mut Sums {
+        let at = match all.iter().position(|sums| sums.key == key) {
+            Some(at) => at,
+            None => {
+                all.push(self.sums(key, &[], nodes));
+                all.len() - 1
+            }
+        };
+        &mut all[at]
+    }
+
+    /// What a pod wishes about others.
+    fn wishes(&self, facts: &mut Facts, own: &Affinity, nodes: Nodes<'_>) {
+        if !own.required.is_empty() {
+            let meant = self.meant(&own.required, nodes);
+            let sums = |term: &Term| self.sums(&term.topology_key, &meant, nodes);
+            facts.near = own.required.iter().map(sums).collect();
+        }
+        let sums = |term: &Term| self.sums(&term.topology_key, &self.meant([term], nodes), nodes);
+        facts.avoided = own.required_anti.iter().map(sums).collect();
+        let weighted = own.preferred.iter();
+        let weighted = weighted.map(|(weight, term)| (*weight, sums(term)));
+        facts.preferred = weighted.filter(|(_, sums)| !sums.is_nowhere()).collect();
+    }
+
+    /// What others wish about it.
+    fn wishes_of_others(&self, facts: &mut Facts, pod: &PodInfo, nodes: Nodes<'_>) {
+        let means = |term: &Term| term.means(pod, &self.namespaces);
+        for (at, node) in nodes.with_affinity() {
+            let theirs = node.with_affinity.iter();
+            for theirs in theirs.filter_map(|other| other.affinity.as_deref()) {
+                for term in theirs.required_anti.iter().filter(|term| means(term)) {
+                    let sums = self.of_key(&mut facts.avoiding, &term.topology_key, nodes);
+                    sums.add(at, 1);
+                }
+                let required = theirs.required.iter();
+                let required = required.map(|term| (HARD_AFFINITY_WEIGHT, term));
+                let preferred = theirs.preferred.iter();
+                let preferred = preferred.map(|(weight, term)| (*weight, term));
+                for (weight, term) in required.chain(preferred).filter(|(_, term)| means(term)) {
+                    let sums = self.of_key(&mut facts.liked, &term.topology_key, nodes);
+                    sums.add(at, weight);
+                }
+            }
+        }
+    }
 }
 
 impl Plugin for InterPodAffinity {
@@ -51,87 +162,36 @@ impl Plugin for InterPodAffinity {
     }
 
     fn prepare(&self, pod: &PodInfo, nodes: Nodes<'_>) -> Box<dyn Prepared> {
-        let namespaces = &self.0;
-        let any = |selector: &Selector| namespaces.selected(selector);
-        // Of those that the terms of others select, only the pod's own matters.
-        let home = LazyCell::new(|| namespaces.get(&pod.key.namespace));
-        let own = |selector: &Selector| match selects(selector, &home.metadata) {
-            true => vec![pod.key.namespace.clone()],
-            false => Vec::new(),
-        };
-        let mut facts = Facts {
-            affinity: required_affinity(pod, &any),
-            anti_affinity: required_anti_affinity(pod, &any),
-            ..Facts::default()
-        };
-        let wishes = preferred(pod, &any);
-        let add = |scores: &mut HashMap<Domain, i64>, term: &Term, node, weight| {
-            if let Some(domain) = domain(term, node) {
-                *scores.entry(domain).or_default() += weight;
-            }
-        };
-        let has_wishes = pod.has_pod_affinity();
-        facts.follows_pods = has_wishes || nodes.have_affinity();
-        if !facts.follows_pods {
-            // It has no terms, and nobody has any about it.
-            facts.first_of_its_kind = true;
-            return Box::new(facts);
+        let mut facts = Facts::default();
+        self.wishes_of_others(&mut facts, pod, nodes);
+        if let Some(own) = &pod.affinity {
+            self.wishes(&mut facts, own, nodes);
+            let means_itself = |term: &Term| term.means(pod, &self.namespaces);
+            facts.first_of_its_kind =
+                facts.near.iter().all(Sums::is_nowhere) && own.required.iter().all(means_itself);
         }
-        for node in nodes {
-            if !has_wishes && node.pods_with_affinity == 0 {
-                continue;
-            }
-            for other in node.pods.values() {
-                if !facts.affinity.is_empty() && facts.affinity.iter().all(|t| t.matches(other)) {
-                    facts
-                        .near
-                        .extend(facts.affinity.iter().filter_map(|t| domain(t, node)));
-                }
-                let hated = facts.anti_affinity.iter().filter(|t| t.matches(other));
-                facts.avoided.extend(hated.filter_map(|t| domain(t, node)));
-                for (weight, term) in wishes.iter().filter(|(_, t)| t.matches(other)) {
-                    add(&mut facts.scores, term, node, *weight);
-                }
-                if !other.has_pod_affinity() {
-                    continue;
-                }
-                let hating = required_anti_affinity(other, &own);
-                let hating = hating.iter().filter(|t| t.matches(pod));
-                facts
-                    .avoiding
-                    .extend(hating.filter_map(|t| domain(t, node)));
-                let wanting = required_affinity(other, &own);
-                for term in wanting.iter().filter(|t| t.matches(pod)) {
-                    add(&mut facts.scores, term, node, HARD_AFFINITY_WEIGHT);
-                }
-                let liking = preferred(other, &own);
-                for (weight, term) in liking.iter().filter(|(_, t)| t.matches(pod)) {
-                    add(&mut facts.scores, term, node, *weight);
-                }
-            }
-        }
-        facts.first_of_its_kind =
-            facts.near.is_empty() && facts.affinity.iter().all(|t| t.matches(pod));
         Box::new(facts)
+    }
+
+    fn filters(&self, facts: &dyn Prepared, _: &PodInfo) -> bool {
+        let facts: &Facts = prepared(facts);
+        !facts.near.is_empty() || !facts.avoided.is_empty() || !facts.avoiding.is_empty()
     }
 
     fn filter(&self, facts: &dyn Prepared, _: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
         let facts: &Facts = prepared(facts);
-        let near = facts.affinity.iter().all(|term| {
-            domain(term, node).is_some_and(|d| facts.first_of_its_kind || facts.near.contains(&d))
-        });
-        if !near {
+        let is_near = |sums: &Sums| {
+            let there = sums.at(node);
+            there.is_some_and(|pods| facts.first_of_its_kind || pods > 0)
+        };
+        let has_some = |sums: &Sums| sums.at(node).is_some_and(|pods| pods > 0);
+        if !facts.near.iter().all(is_near) {
             return self.reject("node(s) didn't match pod affinity rules", false);
         }
-        let mut domains = facts.anti_affinity.iter().filter_map(|t| domain(t, node));
-        if domains.any(|d| facts.avoided.contains(&d)) {
+        if facts.avoided.iter().any(has_some) {
             return self.reject("node(s) didn't match pod anti-affinity rules", true);
         }
-        let avoided_here = facts
-            .avoiding
-            .iter()
-            .any(|(key, value)| node.labels().get(key) == Some(value));
-        if avoided_here {
+        if facts.avoiding.iter().any(has_some) {
             return self.reject(
                 "node(s) didn't satisfy existing pods anti-affinity rules",
                 true,
@@ -144,18 +204,18 @@ impl Plugin for InterPodAffinity {
         2
     }
 
+    fn scores(&self, facts: &dyn Prepared, _: &PodInfo) -> bool {
+        let facts: &Facts = prepared(facts);
+        !facts.preferred.is_empty() || !facts.liked.is_empty()
+    }
+
     fn score(&self, facts: &dyn Prepared, _: &PodInfo, node: &NodeInfo) -> i64 {
         let facts: &Facts = prepared(facts);
-        if facts.scores.is_empty() {
-            return 0;
-        }
-        let labels = node.labels();
-        facts
-            .scores
-            .iter()
-            .filter(|((key, value), _)| labels.get(key) == Some(value))
-            .map(|(_, score)| score)
-            .sum()
+        let preferred = facts.preferred.iter();
+        let preferred = preferred.map(|(weight, sums)| weight * sums.at(node).unwrap_or(0));
+        let liked = facts.liked.iter();
+        let liked = liked.map(|sums| sums.at(node).unwrap_or(0));
+        preferred.chain(liked).sum()
     }
 
     fn normalize(&self, _: &dyn Prepared, scores: &mut [i64]) {
@@ -193,7 +253,7 @@ mod tests {
         ] {
             namespaces.apply(name, json!({"team": team}));
         }
-        InterPodAffinity(namespaces)
+        InterPodAffinity::new(namespaces)
     }
 
     const HOST: &str = "kubernetes.io/hostname";

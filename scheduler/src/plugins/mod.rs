@@ -1,6 +1,5 @@
 //! The considerations, one file each, under Kubernetes' names.
 
-mod affinity_terms;
 mod balanced_allocation;
 mod image_locality;
 mod inter_pod_affinity;
@@ -10,8 +9,8 @@ mod node_ports;
 mod node_resources_fit;
 mod node_unschedulable;
 mod node_volume_limits;
+mod pod_counts;
 mod pod_topology_spread;
-mod spread_counts;
 mod taint_toleration;
 #[cfg(test)]
 mod testing;
@@ -34,11 +33,11 @@ pub fn default_profile(storage: Storage, namespaces: Namespaces) -> Framework {
         Box::new(node_ports::NodePorts),
         Box::new(node_resources_fit::NodeResourcesFit),
         Box::new(volume_restrictions::VolumeRestrictions(storage.clone())),
-        Box::new(node_volume_limits::NodeVolumeLimits(storage.clone())),
+        Box::new(node_volume_limits::NodeVolumeLimits::new(storage.clone())),
         Box::new(volume_binding::VolumeBinding(storage.clone())),
         Box::new(volume_zone::VolumeZone(storage)),
         Box::new(pod_topology_spread::PodTopologySpread::default()),
-        Box::new(inter_pod_affinity::InterPodAffinity(namespaces)),
+        Box::new(inter_pod_affinity::InterPodAffinity::new(namespaces)),
         Box::new(balanced_allocation::BalancedAllocation),
         Box::new(image_locality::ImageLocality),
     ];

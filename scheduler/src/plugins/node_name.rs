@@ -12,6 +12,10 @@ impl Plugin for NodeName {
         "NodeName"
     }
 
+    fn filters(&self, _: &dyn Prepared, pod: &PodInfo) -> bool {
+        pod.node().is_some()
+    }
+
     fn filter(&self, _: &dyn Prepared, pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
         match pod.node() {
             Some(name) if name != node.name => {

@@ -12,10 +12,11 @@ impl Plugin for NodePorts {
         "NodePorts"
     }
 
+    fn filters(&self, _: &dyn Prepared, pod: &PodInfo) -> bool {
+        !pod.host_ports.is_empty()
+    }
+
     fn filter(&self, _: &dyn Prepared, pod: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
-        if pod.host_ports.is_empty() {
-            return Ok(());
-        }
         let taken = node
             .pods
             .values()

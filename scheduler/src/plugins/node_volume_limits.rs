@@ -3,11 +3,60 @@
 use crate::framework::{ClusterEvent, Nodes, Plugin, Prepared, Rejection, prepared};
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
-use crate::storage::{Attachable, Storage};
-use std::collections::BTreeSet;
+use crate::storage::{Attachable, Limits, Storage};
+use parking_lot::Mutex;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
-/// The plugin, and what it knows of storage.
-pub struct NodeVolumeLimits(pub Storage);
+/// The plugin, with what it knows of storage and remembers of nodes.
+pub struct NodeVolumeLimits {
+    storage: Storage,
+    /// By the nodes' names. To find out what is attached to one takes a look at each claim of
+    /// each of its pods.
+    remembered: Mutex<HashMap<String, Remembered>>,
+}
+
+/// What is so on a node while neither it nor storage changes.
+struct Remembered {
+    /// The node's generation, and the version of storage.
+    at: (u64, u64),
+    volumes: Arc<Volumes>,
+}
+
+/// How many volumes a node takes, and those that it has.
+struct Volumes {
+    limits: Limits,
+    attached: BTreeSet<Attachable>,
+}
+
+impl NodeVolumeLimits {
+    /// One that asks this storage.
+    pub fn new(storage: Storage) -> Self {
+        Self {
+            storage,
+            remembered: Mutex::default(),
+        }
+    }
+
+    fn volumes(&self, node: &NodeInfo) -> Arc<Volumes> {
+        // Before the look at storage: what changes meanwhile makes it another version.
+        let at = (node.generation(), self.storage.version());
+        let mut remembered = self.remembered.lock();
+        if let Some(known) = remembered.get(&node.name).filter(|known| known.at == at) {
+            return known.volumes.clone();
+        }
+        let volumes = Arc::new(Volumes {
+            limits: self.storage.limits(&node.name),
+            attached: self.storage.attached(node),
+        });
+        let known = Remembered {
+            at,
+            volumes: volumes.clone(),
+        };
+        remembered.insert(node.name.clone(), known);
+        volumes
+    }
+}
 
 /// The volumes of drivers that the pod needs.
 struct Needed(BTreeSet<Attachable>);
@@ -18,27 +67,30 @@ impl Plugin for NodeVolumeLimits {
         "NodeVolumeLimits"
     }
 
-    fn prepare(&self, pod: &PodInfo, _: Nodes<'_>) -> Box<dyn Prepared> {
+    fn prepare(&self, pod: &PodInfo, nodes: Nodes<'_>) -> Box<dyn Prepared> {
+        // Nodes come and go.
+        let mut remembered = self.remembered.lock();
+        if remembered.len() > 2 * nodes.len() {
+            remembered.clear();
+        }
         Box::new(Needed(match pod.claims.is_empty() {
             true => BTreeSet::new(),
-            false => self.0.attachables(&pod.pod),
+            false => self.storage.attachables(&pod.pod),
         }))
+    }
+
+    fn filters(&self, needed: &dyn Prepared, _: &PodInfo) -> bool {
+        !prepared::<Needed>(needed).0.is_empty()
     }
 
     fn filter(&self, needed: &dyn Prepared, _: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
         let Needed(needed) = prepared(needed);
-        if needed.is_empty() {
-            return Ok(());
-        }
-        let limits = self.0.limits(&node.name);
-        if !needed.iter().any(|(driver, _)| limits.contains_key(driver)) {
-            return Ok(());
-        }
-        let attached = self.0.attached(node);
+        let volumes = self.volumes(node);
+        let Volumes { limits, attached } = volumes.as_ref();
         let exceeds = |(driver, limit): (&String, &i64)| {
             let of_driver = |volume: &&Attachable| volume.0 == *driver;
             // What another pod uses there already takes no more room.
-            let new = needed.difference(&attached).filter(of_driver).count();
+            let new = needed.difference(attached).filter(of_driver).count();
             let there = attached.iter().filter(of_driver).count();
             new > 0 && i64::try_from(there + new).is_ok_and(|count| count > *limit)
         };
@@ -85,10 +137,29 @@ mod tests {
         for pod in pods {
             there.add_pod(Arc::new(pod));
         }
-        let plugin = NodeVolumeLimits(storage);
+        let plugin = NodeVolumeLimits::new(storage);
         filter(plugin, &pod("p", "data"), vec![there])
             .remove(0)
             .join("; ")
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_node_ends_when_it_or_storage_changes() {
+        let claim = json!({"metadata": {"namespace": "default", "name": "data"},
+                           "spec": {"volumeName": "v"}});
+        let volume = json!({"metadata": {"name": "v"},
+                            "spec": {"csi": {"driver": "x.io", "volumeHandle": "v"}}});
+        let storage = storage(claim, json!([volume]), json!([]));
+        let plugin = NodeVolumeLimits::new(storage.clone());
+        let mut there = node("a", json!({}), json!({}));
+        let first = plugin.volumes(&there);
+        assert_eq!(first.attached.len(), 0);
+        assert!(Arc::ptr_eq(&first, &plugin.volumes(&there)));
+        there.add_pod(Arc::new(pod("p", "data")));
+        let second = plugin.volumes(&there);
+        assert_eq!(second.attached.len(), 1);
+        storage.changed();
+        assert!(!Arc::ptr_eq(&second, &plugin.volumes(&there)));
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Spreads pods of a kind evenly over domains.
 
-use super::affinity_terms::selector;
-use super::spread_counts::{Domains, SpreadCounts};
+use super::pod_counts::{Domains, PodCounts, Question};
 use super::{node_affinity, taint_toleration};
 use crate::framework::{ClusterEvent, MAX_SCORE, Nodes, Plugin, Prepared, Rejection, prepared};
 use crate::namespaces::selects;
 use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
+use crate::pod_set::{PodSet, selector};
 use hardway_proto::Kind;
 use hardway_proto::labels::{Operator, Requirement, Selector};
 use hardway_proto::meta::controller_of;
@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::TopologySpreadConstraint;
 
 /// The plugin, with what it remembers of nodes.
 #[derive(Default)]
-pub struct PodTopologySpread(SpreadCounts);
+pub struct PodTopologySpread(PodCounts);
 
 struct Constraint {
     key: String,
@@ -232,9 +232,12 @@ impl Plugin for PodTopologySpread {
                 true => &hard,
                 false => &soft,
             };
-            let selector = &constraint.selector;
-            let matching = self.0.matching(&pod.key.namespace, selector, nodes);
-            for (at, pods) in matching.into_iter().enumerate() {
+            let namespace = vec![pod.key.namespace.clone()];
+            let question = Question {
+                sets: vec![PodSet::new(Some(namespace), constraint.selector.clone())],
+                staying: true,
+            };
+            for (at, pods) in self.0.pods(question, nodes).into_iter().enumerate() {
                 if counts[at]
                     && let Some(domain) = counted.domains.of(at)
                     && inclusion.includes(pod, &nodes[at])
@@ -265,8 +268,16 @@ impl Plugin for PodTopologySpread {
         Ok(())
     }
 
+    fn filters(&self, facts: &dyn Prepared, _: &PodInfo) -> bool {
+        prepared::<Facts>(facts).of_kind(true).next().is_some()
+    }
+
     fn weight(&self) -> i64 {
         2
+    }
+
+    fn scores(&self, facts: &dyn Prepared, _: &PodInfo) -> bool {
+        prepared::<Facts>(facts).of_kind(false).next().is_some()
     }
 
     /// Matching pods in the node's domains; fewer is better. Larger domains

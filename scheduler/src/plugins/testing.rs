@@ -68,5 +68,9 @@ pub fn score(plugin: impl Plugin + 'static, pod: &PodInfo, nodes: Vec<NodeInfo>)
     let nodes: Vec<_> = nodes.into_iter().map(Arc::new).collect();
     let framework = Framework::new(vec![Box::new(plugin)]);
     let cycle = framework.prepare(pod, &nodes);
-    framework.score(&cycle, pod, &nodes.iter().collect::<Vec<_>>())
+    framework.score(
+        &cycle,
+        pod,
+        &nodes.iter().map(Arc::as_ref).collect::<Vec<_>>(),
+    )
 }

@@ -31,18 +31,14 @@ impl Plugin for VolumeBinding {
         }
     }
 
-    fn filter(
-        &self,
-        of_pod: &dyn Prepared,
-        pod: &PodInfo,
-        node: &NodeInfo,
-    ) -> Result<(), Rejection> {
+    fn filters(&self, _: &dyn Prepared, pod: &PodInfo) -> bool {
+        !pod.claims.is_empty()
+    }
+
+    fn filter(&self, of_pod: &dyn Prepared, _: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
         let OfPod(Ok(claims)) = prepared::<OfPod>(of_pod) else {
             return Ok(());
         };
-        if pod.claims.is_empty() {
-            return Ok(());
-        }
         let Err(reasons) = self.0.choose(claims, node) else {
             return Ok(());
         };

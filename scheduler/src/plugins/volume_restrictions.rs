@@ -6,6 +6,7 @@ use crate::node_info::NodeInfo;
 use crate::pod_info::PodInfo;
 use crate::storage::Storage;
 use hardway_proto::claims::asks_for_mode;
+use hardway_proto::meta::ObjectKey;
 use k8s_openapi::api::core::v1::{Pod, Volume};
 
 /// The plugin, and what it knows of storage.
@@ -35,17 +36,17 @@ impl Plugin for VolumeRestrictions {
         };
         let named = volumes(&pod.pod).filter_map(|v| v.persistent_volume_claim.as_ref());
         let named = named.map(|claim| claim.claim_name.as_str());
-        let exclusive: Vec<&str> = named.filter(is_exclusive).collect();
-        let uses_one = |other: &PodInfo| {
-            other.key.namespace == pod.key.namespace
-                && other.key != pod.key
-                && other.claims.iter().any(|name| exclusive.contains(&&**name))
-        };
-        let mut others = nodes.iter().flat_map(|node| node.pods.values());
+        let namespace = pod.key.namespace.as_str();
+        let is_used = |name| nodes.is_claim_used(&ObjectKey::new(namespace, name));
         Box::new(Exclusive {
-            is_claimed: !exclusive.is_empty() && others.any(|other| uses_one(other)),
+            is_claimed: named.filter(is_exclusive).any(is_used),
             has_disks: volumes(&pod.pod).any(is_disk),
         })
+    }
+
+    fn filters(&self, exclusive: &dyn Prepared, _: &PodInfo) -> bool {
+        let exclusive = prepared::<Exclusive>(exclusive);
+        exclusive.is_claimed || exclusive.has_disks
     }
 
     fn filter(
@@ -59,7 +60,7 @@ impl Plugin for VolumeRestrictions {
             let why = "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode";
             return self.reject(why, true);
         }
-        let mut others = node.pods.values().filter(|_| exclusive.has_disks);
+        let mut others = node.pods.values();
         let conflicts = |other: &PodInfo| {
             let mine = volumes(&pod.pod).filter(|volume| is_disk(volume));
             let mut pairs = mine.flat_map(|v| volumes(&other.pod).map(move |w| (v, w)));

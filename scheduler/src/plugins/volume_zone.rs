@@ -43,11 +43,15 @@ impl Plugin for VolumeZone {
         Box::new(Zones(zones.collect()))
     }
 
+    fn filters(&self, zones: &dyn Prepared, _: &PodInfo) -> bool {
+        !prepared::<Zones>(zones).0.is_empty()
+    }
+
     fn filter(&self, zones: &dyn Prepared, _: &PodInfo, node: &NodeInfo) -> Result<(), Rejection> {
         let Zones(zones) = prepared(zones);
         let labels = node.labels();
         // A cluster of one zone need not say so.
-        if zones.is_empty() || !LABELS.iter().any(|(name, _)| labels.contains_key(*name)) {
+        if !LABELS.iter().any(|(name, _)| labels.contains_key(*name)) {
             return Ok(());
         }
         let fits = zones.iter().all(|(name, newer, values)| {

@@ -40,7 +40,8 @@ pub struct Storage {
     csi_nodes: Store<CSINode>,
     capacities: Store<CSIStorageCapacity>,
     attachments: Store<VolumeAttachment>,
-    changes: Arc<watch::Sender<()>>,
+    /// How many changes there have been.
+    changes: Arc<watch::Sender<u64>>,
 }
 
 fn free_class(volume: &PersistentVolume) -> Vec<String> {
@@ -76,7 +77,7 @@ impl Default for Storage {
             csi_nodes: Store::default(),
             capacities: Store::new(&[(CLASS, class_of_capacity)]),
             attachments: Store::new(&[(NODE, node_of)]),
-            changes: Arc::new(watch::channel(()).0),
+            changes: Arc::new(watch::channel(0).0),
         }
     }
 }
@@ -109,7 +110,12 @@ impl Storage {
 
     /// Says to those who wait that something has changed.
     pub fn changed(&self) {
-        self.changes.send_replace(());
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Another one after each change: what was computed with the same is still so.
+    pub fn version(&self) -> u64 {
+        *self.changes.borrow()
     }
 
     /// A claim of a namespace.
