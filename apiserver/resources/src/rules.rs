@@ -188,6 +188,8 @@ pub fn carry_over(new: &mut Value, old: &Value, field: &str) {
         return;
     };
     match old.get(field) {
+        // Mostly it is what it was: to see that is cheaper than a copy.
+        Some(value) if map.get(field) == Some(value) => {}
         Some(value) => {
             map.insert(field.to_owned(), value.clone());
         }

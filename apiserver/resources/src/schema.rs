@@ -11,14 +11,34 @@ pub use fields::Fields;
 
 use serde::Deserialize;
 use serde_json::Value;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// A reference to one node of a schema; cheap to clone.
 #[derive(Clone)]
 pub struct Schema {
-    arena: Arc<[Node]>,
+    arena: Arena,
     id: usize,
     defaults: bool,
+}
+
+/// Nodes that refer to each other by index. Each write goes through hundreds of them: those of
+/// the built-in kinds are there as long as the process, and nobody counts who looks at them.
+#[derive(Clone)]
+enum Arena {
+    BuiltIn(&'static [Node]),
+    Custom(Arc<[Node]>),
+}
+
+impl Deref for Arena {
+    type Target = [Node];
+
+    fn deref(&self) -> &[Node] {
+        match self {
+            Self::BuiltIn(nodes) => nodes,
+            Self::Custom(nodes) => nodes,
+        }
+    }
 }
 
 /// The JSON type of a node.
@@ -126,9 +146,17 @@ impl Schema {
 
     /// The schema of a field of an object; for a map, of its values.
     pub fn field(&self, name: &str) -> Option<Schema> {
-        let node = self.node();
-        let id = node.fields.get(name).copied().or(node.additional)?;
-        Some(self.at(id))
+        self.named(name).or_else(|| self.values())
+    }
+
+    /// The schema of a field that is named.
+    pub fn named(&self, name: &str) -> Option<Schema> {
+        self.node().fields.get(name).map(|id| self.at(*id))
+    }
+
+    /// The schema of a map's values.
+    pub fn values(&self) -> Option<Schema> {
+        self.node().additional.map(|id| self.at(id))
     }
 
     /// The schema of a list's elements.
@@ -161,12 +189,15 @@ impl Schema {
     }
 
     /// A schema of nodes that refer to each other by index, rooted at `root`.
-    pub fn from_nodes(arena: Arc<[Node]>, root: usize) -> Schema {
-        let defaults = arena.iter().any(|node| node.default.is_some());
+    pub fn from_nodes(nodes: Arc<[Node]>, root: usize) -> Schema {
         Schema {
-            arena,
+            defaults: have_defaults(&nodes),
+            arena: Arena::Custom(nodes),
             id: root,
-            defaults,
         }
     }
+}
+
+fn have_defaults(nodes: &[Node]) -> bool {
+    nodes.iter().any(|node| node.default.is_some())
 }

@@ -1,10 +1,10 @@
 //! The shapes of the built-in kinds, written by the build script.
 
-use super::{Node, Schema};
+use super::{Arena, Node, Schema, have_defaults};
 use flate2::read::GzDecoder;
 use serde::Deserialize;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 static SCHEMAS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/schemas.json.gz"));
 
@@ -14,30 +14,37 @@ struct Written {
     roots: HashMap<String, usize>,
 }
 
-static ARENA: LazyLock<Arena> = LazyLock::new(|| {
+static ALL: LazyLock<All> = LazyLock::new(|| {
     let reader = std::io::BufReader::new(GzDecoder::new(SCHEMAS));
     let written: Written =
         serde_json::from_reader(reader).expect("the build script wrote these schemas");
-    Arena {
+    All {
+        defaults: have_defaults(&written.nodes),
         nodes: written.nodes.into(),
         roots: written.roots,
     }
 });
 
-struct Arena {
-    nodes: Arc<[Node]>,
+struct All {
+    nodes: Box<[Node]>,
     roots: HashMap<String, usize>,
+    /// Whether any of the nodes has a default.
+    defaults: bool,
 }
 
 /// The schema of a definition, e.g. `io.k8s.api.core.v1.Pod`.
 pub fn definition(name: &str) -> Option<Schema> {
-    let root = *ARENA.roots.get(name)?;
-    Some(Schema::from_nodes(ARENA.nodes.clone(), root))
+    let all = &*ALL;
+    Some(Schema {
+        arena: Arena::BuiltIn(&all.nodes),
+        id: *all.roots.get(name)?,
+        defaults: all.defaults,
+    })
 }
 
 /// The names of all definitions that there are: kinds, their lists, bodies, `ObjectMeta`.
 pub fn names() -> impl Iterator<Item = &'static str> {
-    ARENA.roots.keys().map(String::as_str)
+    ALL.roots.keys().map(String::as_str)
 }
 
 /// The schema of a built-in kind.

@@ -133,15 +133,14 @@ fn visit(
     match value {
         Value::Object(map) if matches!(node.ty, Type::Object) => {
             prune(schema, map, typed, place, unknown);
+            let holder = schema.struct_name();
             for (name, value) in map {
-                let Some(field) = schema.field(name) else {
-                    continue;
-                };
-                let inner = match node.fields.contains_key(name) {
-                    true => inside(Step::Field(name), schema.struct_name()),
-                    false => inside(Step::Key(name), place.holder),
-                };
-                visit(&field, value, &inner, unknown)?;
+                if let Some(field) = schema.named(name) {
+                    visit(&field, value, &inside(Step::Field(name), holder), unknown)?;
+                } else if let Some(values) = schema.values() {
+                    let inner = inside(Step::Key(name), place.holder);
+                    visit(&values, value, &inner, unknown)?;
+                }
             }
         }
         Value::Array(list) => {
