@@ -128,10 +128,7 @@ pub fn prepare_update(new: &mut Value, old: &Value) {
     let metadata = of(new);
     drop_empty(metadata);
     for field in FROM_OLD {
-        match old["metadata"].get(field) {
-            Some(value) => metadata.insert(field.into(), value.clone()),
-            None => metadata.remove(field),
-        };
+        copy(metadata, old, field);
     }
     if metadata.get("managedFields").is_none_or(Value::is_null)
         && let Some(fields) = old["metadata"].get("managedFields")
@@ -142,22 +139,24 @@ pub fn prepare_update(new: &mut Value, old: &Value) {
 
 /// Keeps the metadata that a write of a subresource leaves as it is.
 pub fn keep_in_subresource(new: &mut Value, old: &Value, kept: &[&str]) {
+    let metadata = of(new);
     for field in ["generateName"].iter().chain(kept) {
-        copy(new, old, field);
+        copy(metadata, old, field);
     }
 }
 
 /// Takes over the metadata that comes with a write of a part of an object, but for the
 /// fields that are kept.
 pub fn take_with_part(object: &mut Value, new: &Value, kept: &[&str]) {
+    let metadata = of(object);
     for field in METADATA.iter().filter(|field| !kept.contains(field)) {
-        copy(object, new, field);
+        copy(metadata, new, field);
     }
 }
 
 /// Takes over who owns which field.
 pub fn take_owners(object: &mut Value, new: &Value) {
-    copy(object, new, "managedFields");
+    copy(of(object), new, "managedFields");
 }
 
 /// The resource version in a part that was sent counts for the whole.
@@ -166,13 +165,14 @@ pub fn carry_version(object: &mut Value, part: &Value) {
     of(object).insert("resourceVersion".into(), version.into());
 }
 
-/// Makes a field of metadata what another object has there.
-fn copy(object: &mut Value, from: &Value, field: &str) {
-    let metadata = of(object);
+/// Makes a field of metadata what another object has there. Mostly it is that already, and to
+/// see so is cheaper than a copy.
+fn copy(metadata: &mut Map<String, Value>, from: &Value, field: &str) {
     match from["metadata"].get(field) {
-        Some(value) => metadata.insert(field.into(), value.clone()),
-        None => metadata.remove(field),
-    };
+        Some(value) if metadata.get(field) == Some(value) => {}
+        Some(value) => drop(metadata.insert(field.into(), value.clone())),
+        None => drop(metadata.remove(field)),
+    }
 }
 
 /// Counts a new generation if anything but metadata and status has changed, or one of
@@ -209,22 +209,35 @@ pub fn is_unchanged(new: &Value, old: &Value) -> bool {
         new["metadata"].as_object().unwrap_or(&empty),
         old["metadata"].as_object().unwrap_or(&empty),
     );
-    let plain = |map: &Map<String, Value>| {
-        let mut map = map.clone();
-        map.remove("resourceVersion");
-        for entry in map
-            .get_mut("managedFields")
-            .and_then(Value::as_array_mut)
-            .into_iter()
-            .flatten()
-        {
-            if let Some(entry) = entry.as_object_mut() {
-                entry.remove("time");
-            }
-        }
-        map
+    same_but("resourceVersion", new, old, |field, new, old| {
+        new == old || field == "managedFields" && same_owners(new, old)
+    })
+}
+
+/// Whether managers own the same, whenever they came to.
+fn same_owners(new: &Value, old: &Value) -> bool {
+    let (Some(new), Some(old)) = (new.as_array(), old.as_array()) else {
+        return false;
     };
-    plain(new) == plain(old)
+    let same = |(new, old): (&Value, &Value)| match (new.as_object(), old.as_object()) {
+        (Some(new), Some(old)) => same_but("time", new, old, |_, new, old| new == old),
+        _ => new == old,
+    };
+    new.len() == old.len() && new.iter().zip(old).all(same)
+}
+
+/// Whether two objects have the same fields but for one, each alike.
+fn same_but(
+    ignored: &str,
+    new: &Map<String, Value>,
+    old: &Map<String, Value>,
+    alike: impl Fn(&str, &Value, &Value) -> bool,
+) -> bool {
+    let fields = |map: &Map<String, Value>| map.len() - usize::from(map.contains_key(ignored));
+    let is_alike = |(field, new): (&String, &Value)| {
+        field == ignored || old.get(field).is_some_and(|old| alike(field, new, old))
+    };
+    fields(new) == fields(old) && new.iter().all(is_alike)
 }
 
 /// Adds a finalizer, or takes one out.
@@ -287,6 +300,22 @@ mod tests {
         };
         assert!(is_unchanged(&object("1", "a"), &object("2", "a")));
         assert!(!is_unchanged(&object("1", "a"), &object("1", "b")));
+        let bare = |metadata: Value| json!({"metadata": metadata});
+        assert!(is_unchanged(
+            &bare(json!({"name": "a", "resourceVersion": "1"})),
+            &bare(json!({"name": "a"}))
+        ));
+        assert!(!is_unchanged(
+            &bare(json!({"name": "a", "labels": {}})),
+            &bare(json!({"name": "a", "annotations": {}}))
+        ));
+        assert!(!is_unchanged(
+            &bare(json!({"resourceVersion": "1"})),
+            &bare(json!({"labels": {}}))
+        ));
+        let owners =
+            |count: usize| bare(json!({"managedFields": vec![json!({"manager": "m"}); count]}));
+        assert!(!is_unchanged(&owners(1), &owners(2)) && !is_unchanged(&owners(2), &owners(1)));
         assert!(!is_unchanged(&json!({"spec": 1}), &json!({})));
         assert!(!is_unchanged(&json!({}), &json!({"spec": 1})));
     }

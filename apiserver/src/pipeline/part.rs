@@ -21,7 +21,7 @@ pub(super) trait ObjectPart: Sync {
         let target = &request.target;
         let kind = &target.resource.kind;
         let mut new = patch.apply(request, old)?;
-        patch.check(request, &mut new)?;
+        patch.check(request, old, &mut new)?;
         decode::identify(&mut new, &target.api_version(), kind)?;
         Ok(self.place(target, old, Cow::Owned(new)))
     }

@@ -51,22 +51,19 @@ impl<'a> Patch<'a> {
         }
     }
 
-    /// Holds the patched object against its schema: what isn't known is dropped, and told
-    /// together with what the patch itself has twice.
+    /// Holds what it has made of an object against the schema: what isn't known is dropped, and
+    /// told together with what the patch itself has twice.
     ///
     /// # Errors
     /// 422, if it can't be decoded any more or strict validation is asked for.
-    pub fn check(&self, request: &Request, new: &mut Value) -> Result<(), Status> {
-        let patched = match self.document {
-            // Told only if something is wrong, so not rendered before.
-            Document::Strategic(_) => None,
-            _ => Some(new.clone()),
-        };
+    pub fn check(&self, request: &Request, old: &Value, new: &mut Value) -> Result<(), Status> {
+        // Told only if something is wrong, so not rendered before.
         let refuse = |why: String| {
-            let shown = match (&self.document, &patched) {
-                (Document::Strategic(patch), _) => hardway_patch::go_format(patch),
-                (_, Some(patched)) => patched.to_string(),
-                (_, None) => String::new(),
+            let shown = match &self.document {
+                Document::Strategic(patch) => hardway_patch::go_format(patch),
+                _ => self
+                    .apply(request, old)
+                    .map_or_else(|_| String::new(), |patched| patched.to_string()),
             };
             refused(&shown, &why)
         };
