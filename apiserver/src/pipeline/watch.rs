@@ -10,13 +10,16 @@ use hardway_access::audit;
 use hardway_proto::Status;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// How often a quiet watch tells where it is.
+/// How often a quiet watch tells where it is, at least.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// All do so at the same moments, which are so far apart: a server that has little to do wakes
+/// for them seldom.
+const BETWEEN_BOOKMARKS: Duration = Duration::from_secs(5);
 /// Events taken from the history at once.
 const BATCH: usize = 256;
 /// How long a watch lasts if the client doesn't say: this and up to as much more.
@@ -140,7 +143,16 @@ fn first_bookmark(deadline: Instant) -> Instant {
     let before_end = deadline
         .checked_sub(Duration::from_secs(2))
         .unwrap_or(deadline);
-    before_end.min(Instant::now() + BOOKMARK_EVERY)
+    before_end.min(next_bookmark(Instant::now()))
+}
+
+/// The last moment for bookmarks before a minute is over.
+fn next_bookmark(now: Instant) -> Instant {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let latest = now + BOOKMARK_EVERY;
+    let since = latest.saturating_duration_since(*FIRST).as_nanos();
+    let over = since % BETWEEN_BOOKMARKS.as_nanos();
+    latest - Duration::from_nanos(u64::try_from(over).unwrap_or_default())
 }
 
 impl Watch {
@@ -205,7 +217,7 @@ impl Watch {
                 Ok(_) => self.cursor = self.cursor.max(shown),
             }
             if self.bookmarks && self.next_bookmark <= Instant::now() {
-                self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                self.next_bookmark = next_bookmark(Instant::now());
                 return Some(WatchItem::Bookmark {
                     revision: self.cursor,
                     initial_end: false,
@@ -254,4 +266,22 @@ pub fn bookmark(target: &Target, revision: i64, initial_end: bool) -> serde_json
             serde_json::json!({"k8s.io/initial-events-end": "true"});
     }
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn watches_tell_where_they_are_at_the_same_moments_and_every_minute() {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let moments: BTreeSet<Instant> = (0..5_000).map(|n| next_bookmark(at(n))).collect();
+        assert!(moments.len() <= 2, "{moments:?}");
+        for now in (0..60_000).step_by(777).map(at) {
+            let wait = next_bookmark(now) - now;
+            assert!(wait <= BOOKMARK_EVERY && wait > BOOKMARK_EVERY - BETWEEN_BOOKMARKS);
+        }
+    }
 }
