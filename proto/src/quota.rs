@@ -6,6 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+mod counted;
+
+pub use counted::Counted;
+
 /// Amounts by resource name.
 pub type Amounts = BTreeMap<String, Quantity>;
 
@@ -117,17 +121,16 @@ pub fn given_up_at(pod: &Value) -> Option<Timestamp> {
 
 /// What an object uses at a time, by the names quotas have for it.
 pub fn usage(group: &str, resource: &str, object: &Value, now: Timestamp) -> Amounts {
+    Counted::of(group, resource, object).usage(now)
+}
+
+/// What an object uses by its kind, as long as it is not given up.
+fn uses(group: &str, resource: &str, object: &Value) -> Amounts {
     let one = Quantity::from_value(1, Format::DecimalSi);
     let mut usage = Amounts::new();
-    let counted = match group {
-        "" => format!("count/{resource}"),
-        _ => format!("count/{resource}.{group}"),
-    };
-    usage.insert(counted, one);
     match (group, resource) {
         ("", "pods") => {
-            let ended = matches!(text(object, "/status/phase"), "Succeeded" | "Failed");
-            if ended || given_up_at(object).is_some_and(|at| now > at) {
+            if matches!(text(object, "/status/phase"), "Succeeded" | "Failed") {
                 return usage;
             }
             usage.insert("pods".into(), one);
@@ -198,36 +201,9 @@ pub fn counted_by(what: &str) -> (&str, &str) {
     ("", resource)
 }
 
-/// Whether a quota's scopes select an object; only pods have scopes.
+/// Whether an object is among those that a quota is about.
 pub fn matches_scopes(quota: &Value, resource: &str, object: &Value) -> bool {
-    let plain = strings(quota, "/spec/scopes").map(|scope| (scope, "Exists", Vec::new()));
-    let selected = items(quota, "/spec/scopeSelector/matchExpressions")
-        .iter()
-        .map(|e| {
-            (
-                text(e, "/scopeName"),
-                text(e, "/operator"),
-                strings(e, "/values").collect(),
-            )
-        });
-    plain.chain(selected).all(|(scope, operator, values)| {
-        let terminates = object
-            .pointer("/spec/activeDeadlineSeconds")
-            .is_some_and(Value::is_number);
-        let class = text(object, "/spec/priorityClassName");
-        resource == "pods"
-            && match (scope, operator) {
-                ("Terminating", _) => terminates,
-                ("NotTerminating", _) => !terminates,
-                ("BestEffort", _) => is_best_effort(object),
-                ("NotBestEffort", _) => !is_best_effort(object),
-                ("PriorityClass", "In") => values.contains(&class),
-                ("PriorityClass", "NotIn") => !values.contains(&class),
-                ("PriorityClass", "DoesNotExist") => class.is_empty(),
-                ("PriorityClass", _) => !class.is_empty(),
-                _ => false,
-            }
-    })
+    counted::is_within(quota, counted::Pod::of(resource, object).as_ref())
 }
 
 fn is_best_effort(pod: &Value) -> bool {

@@ -4,7 +4,9 @@ use crate::authz::node::Graph;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hardway_proto::Status;
+use hardway_proto::quota::Counted;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Read access to stored objects; the watch cache implements it.
 pub trait Objects: Send + Sync {
@@ -12,6 +14,25 @@ pub trait Objects: Send + Sync {
     fn get(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Bytes>;
     /// All objects of a resource, of one namespace or of all.
     fn list(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Bytes>;
+    /// One object, parsed. Who has the objects may keep it so as long as it stays as it is:
+    /// small ones are asked for with each request.
+    fn read(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        parse(&self.get(group, resource, namespace, name)?).map(Arc::new)
+    }
+    /// All objects of a resource of which there are few, parsed like one.
+    fn read_all(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Arc<Value>> {
+        let all = self.list(group, resource, namespace);
+        let parsed = all.iter().filter_map(|bytes| parse(bytes));
+        parsed.map(Arc::new).collect()
+    }
+    /// What quotas see of the objects of a resource in a namespace.
+    fn counted(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Counted>> {
+        let all = self.list(group, resource, Some(namespace));
+        let parsed = all.iter().filter_map(|bytes| parse(bytes));
+        parsed
+            .map(|object| Arc::new(Counted::of(group, resource, &object)))
+            .collect()
+    }
     /// Changes whenever any object of the resource changes.
     fn revision(&self, group: &str, resource: &str) -> u64;
     /// Which node needs which object; never older than what the others tell.
@@ -26,17 +47,15 @@ pub trait Objects: Send + Sync {
 }
 
 impl dyn Objects + '_ {
-    /// One object, parsed.
-    pub fn read(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Value> {
-        parse(&self.get(group, resource, namespace, name)?)
-    }
-
-    /// All objects of a resource, parsed.
-    pub fn read_all(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Value> {
-        self.list(group, resource, namespace)
-            .iter()
-            .filter_map(|bytes| parse(bytes))
-            .collect()
+    /// All objects of a resource of which there may be many, each parsed when it is its turn.
+    pub fn parse_all(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: Option<&str>,
+    ) -> impl Iterator<Item = Value> + use<> {
+        let all = self.list(group, resource, namespace).into_iter();
+        all.filter_map(|bytes| parse(&bytes))
     }
 }
 

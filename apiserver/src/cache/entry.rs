@@ -4,8 +4,9 @@ use super::row::KeptRow;
 use crate::pipeline::metadata;
 use crate::protobuf::{self, Encoded, Unencodable};
 use crate::store::splice::{self, Versioned};
-use crate::store::{StoreError, Stored};
+use crate::store::{StoreError, Stored, Written};
 use bytes::Bytes;
+use hardway_proto::quota::Counted;
 use hardway_resources::resource::{Printer, Resource};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -30,6 +31,8 @@ pub struct Entry {
     /// The object in protobuf, once somebody asks for it.
     encoded: OnceLock<Box<Result<Encoded, Unencodable>>>,
     row: KeptRow,
+    /// What quotas see of it, once somebody counts it.
+    counted: OnceLock<Arc<Counted>>,
 }
 
 impl Entry {
@@ -57,6 +60,17 @@ impl Entry {
         Ok(Self::new(resource, key, &value, json, stored.revision))
     }
 
+    /// What this apiserver has written itself; `None` if it has no metadata.
+    pub fn written(
+        resource: &Resource,
+        key: &str,
+        written: &Written,
+        revision: i64,
+    ) -> Option<Self> {
+        let json = Versioned::new(&written.json, revision)?;
+        Some(Self::new(resource, key, &written.object, json, revision))
+    }
+
     fn new(resource: &Resource, key: &str, value: &Value, json: Versioned, revision: i64) -> Self {
         let metadata = &value["metadata"];
         let labels = metadata["labels"].as_object().into_iter().flatten();
@@ -71,6 +85,7 @@ impl Entry {
             fields: resource.rules.selectable_values(value).into(),
             encoded: OnceLock::new(),
             row: KeptRow::default(),
+            counted: OnceLock::new(),
         }
     }
 
@@ -119,6 +134,12 @@ impl Entry {
         now: Timestamp,
     ) -> serde_json::Result<()> {
         self.row.write(out, printer, self.bytes(), now)
+    }
+
+    /// What quotas see of the object, which is of this resource; found out once.
+    pub fn counted(&self, group: &str, resource: &str) -> Arc<Counted> {
+        let count = || Arc::new(Counted::of(group, resource, &self.value()));
+        self.counted.get_or_init(count).clone()
     }
 
     /// The object, parsed.
@@ -289,6 +310,47 @@ mod tests {
             stale: false,
         };
         Arc::new(Entry::read(&maps, "d/a", &stored, |_| {}).unwrap())
+    }
+
+    #[test]
+    fn an_object_is_looked_into_once_for_all_who_count_it() {
+        let map = entry(70);
+        let counted = map.counted("", "configmaps");
+        assert!(Arc::ptr_eq(&counted, &map.counted("", "configmaps")));
+        let amount = counted.amount("configmaps", Timestamp::now());
+        assert_eq!(amount.unwrap().to_string(), "1");
+    }
+
+    #[test]
+    fn what_was_written_is_what_would_be_read() {
+        let objects = [
+            r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"d","uid":"u",
+                "resourceVersion":"5","labels":{"app":"web","tier":"front"},
+                "managedFields":[{"manager":"m"}]},
+                "spec":{"nodeName":"n","containers":[{"name":"c"}]},"status":{"phase":"Running"}}"#,
+            r#"{"kind":"Secret","metadata":{"namespace":"d","name":"a"},"type":"Opaque",
+                "data":{"a":"\u00e9\n"}}"#,
+            r#"{"metadata":{}}"#,
+        ];
+        for (plural, object) in ["pods", "secrets", "configmaps"].into_iter().zip(objects) {
+            let row = Registry::new().resource("", plural).unwrap();
+            let object: Arc<Value> = Arc::new(serde_json::from_str(object).unwrap());
+            let json = Bytes::from(splice::encode(&object));
+            let stored = Stored {
+                key: format!("{plural}/d/a"),
+                value: json.clone(),
+                revision: 71,
+                stale: false,
+            };
+            let written = Written {
+                sealed: json.clone(),
+                json,
+                object,
+            };
+            let read = Entry::read(&row, "d/a", &stored, |_| {}).unwrap();
+            let known = Entry::written(&row, "d/a", &written, 71).unwrap();
+            assert_eq!(format!("{known:?}"), format!("{read:?}"));
+        }
     }
 
     fn has(bytes: &[u8], revision: &str) -> bool {

@@ -153,9 +153,16 @@ fn apply(cache: &Cache, response: &WatchResponse) {
                 Update::Gone
             }
             EventType::Put => {
-                let value = pair.value().to_vec().into();
-                let stored = cache.store.read(full.clone(), value, pair.mod_revision());
-                Update::of(&of.resource, key, &stored, &cache.indexes)
+                let (resource, revision) = (&of.resource, pair.mod_revision());
+                let written = cache.store.take_written(&full, pair.value());
+                let known = written.and_then(|written| {
+                    Update::written(resource, key, &written, revision, &cache.indexes)
+                });
+                known.unwrap_or_else(|| {
+                    let value = pair.value().to_vec().into();
+                    let stored = cache.store.read(full.clone(), value, revision);
+                    Update::of(resource, key, &stored, &cache.indexes)
+                })
             }
         };
         of.apply(key, news, pair.mod_revision());

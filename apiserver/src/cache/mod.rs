@@ -9,6 +9,7 @@ mod confirm;
 pub mod entry;
 mod feed;
 mod indexes;
+mod parsed;
 mod resource;
 mod row;
 mod watchers;
@@ -26,9 +27,12 @@ use hardway_access::Objects;
 use hardway_access::authz::node::Graph;
 use hardway_client::task;
 use hardway_proto::Status;
+use hardway_proto::quota::Counted;
 use hardway_resources::resource::Resource;
 use indexes::Indexes;
 use parking_lot::RwLock;
+use parsed::Parsed;
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +48,7 @@ pub struct Cache {
     confirm: Confirm,
     tables: RwLock<Tables>,
     indexes: Indexes,
+    parsed: Parsed,
     /// The revision everything up to which has been applied; 0 before the
     /// first load.
     revision: watch::Sender<i64>,
@@ -83,6 +88,7 @@ impl Cache {
             store,
             tables: RwLock::default(),
             indexes: Indexes::default(),
+            parsed: Parsed::default(),
             revision: watch::Sender::new(0),
             commands,
             rewinds: AtomicU64::new(0),
@@ -256,6 +262,28 @@ impl Objects for Cache {
         };
         let (entries, _) = cache.list(namespace);
         entries.iter().map(|entry| entry.bytes().clone()).collect()
+    }
+
+    fn read(&self, group: &str, resource: &str, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        let entry = self.of(group, resource)?.get(&join(namespace, name))?;
+        Some(self.parsed.of(&entry))
+    }
+
+    fn read_all(&self, group: &str, resource: &str, namespace: Option<&str>) -> Vec<Arc<Value>> {
+        let Some(cache) = self.of(group, resource) else {
+            return Vec::new();
+        };
+        let (entries, _) = cache.list(namespace);
+        entries.iter().map(|entry| self.parsed.of(entry)).collect()
+    }
+
+    fn counted(&self, group: &str, resource: &str, namespace: &str) -> Vec<Arc<Counted>> {
+        let Some(cache) = self.of(group, resource) else {
+            return Vec::new();
+        };
+        let (entries, _) = cache.list(Some(namespace));
+        let counted = |entry: &Arc<Entry>| entry.counted(group, resource);
+        entries.iter().map(counted).collect()
     }
 
     fn revision(&self, group: &str, resource: &str) -> u64 {

@@ -3,7 +3,7 @@
 use super::entry::{Entry, Event};
 use super::indexes::Indexes;
 use super::watchers::{self, Interest, Place, Watchers};
-use crate::store::{StoreError, Stored};
+use crate::store::{StoreError, Stored, Written};
 use hardway_client::unreadable::Unreadable;
 use hardway_resources::resource::Resource;
 use parking_lot::RwLock;
@@ -320,6 +320,22 @@ impl Update {
             indexes.remove(resource, key);
         }
         news
+    }
+}
+
+impl Update {
+    /// What this apiserver has stored itself for a key of a resource; the indexes are told of
+    /// it. `None` if it has to be read like any other.
+    pub(super) fn written(
+        resource: &Resource,
+        key: &str,
+        written: &Written,
+        revision: i64,
+        indexes: &Indexes,
+    ) -> Option<Self> {
+        let entry = Entry::written(resource, key, written, revision)?;
+        indexes.put(resource, key, &written.object);
+        Some(Self::Is(entry))
     }
 }
 

@@ -11,6 +11,7 @@ use hardway_proto::{Status, names};
 use hardway_resources::rules::meta;
 use jiff::Timestamp;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// How often a generated name that is taken is replaced by another.
 const NAMES_TRIED: usize = 8;
@@ -128,11 +129,12 @@ impl Pipeline {
             false => Validators::All,
         };
         self.validate_by(first, &write, Some(&object), None).await?;
+        let mut object = Arc::new(object);
         for _ in 0..TRIES {
             let mut turn = None;
             if takes_turns {
                 turn = Some(self.quota_turn(target).await?);
-                self.validate_by(Validators::InTurn, &write, Some(&object), None)
+                self.validate_by(Validators::InTurn, &write, Some(&*object), None)
                     .await?;
             }
             if request.options.dry_run {
@@ -140,23 +142,24 @@ impl Pipeline {
                 if self.cache_of(target)?.get(&target.key()).is_some() {
                     return Err(target.already_exists());
                 }
+                let object = Arc::unwrap_or_clone(object);
                 return Ok(Object::of(&present::to_served(target, object)).created());
             }
             let closed = self.close(target, &object).await?;
             loop {
-                let claims = services.claims(&mut object)?;
+                let claims = services.claims(Arc::make_mut(&mut object))?;
+                let stored = closed.as_ref().map_or(&object, |closed| &closed.stored);
                 let change = Change {
                     target,
-                    object: closed.as_ref().map_or(&object, |closed| &closed.stored),
+                    object: stored.clone(),
                     served: closed.as_ref().and_then(|closed| closed.served.as_ref()),
                     write: Write {
                         key: target.store_key(),
-                        value: None,
                         expires: target.resource.strategy.expires,
                         claims: claims.take,
                         releases: claims.give_back,
-                        expected: 0,
                         turn: turn.as_ref().map(|mine| mine.turn.clone()),
+                        ..Write::default()
                     },
                 };
                 match self.commit(request, change).await {

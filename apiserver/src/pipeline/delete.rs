@@ -11,6 +11,7 @@ use hardway_proto::status::Details;
 use hardway_resources::rows::Dependents;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// How often a deletion is tried when the object changes meanwhile.
 const TRIES: usize = 6;
@@ -80,7 +81,7 @@ impl Pipeline {
                     };
                     let change = Change {
                         target,
-                        object: &object,
+                        object: Arc::new(object),
                         served: served.as_ref(),
                         write: Write {
                             key: target.store_key(),

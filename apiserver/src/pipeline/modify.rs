@@ -12,6 +12,7 @@ use hardway_proto::status::Cause;
 use hardway_resources::rules::meta;
 use jiff::Timestamp;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// How often a write that is no conflict of the client's is tried.
 const TRIES: usize = 6;
@@ -195,20 +196,21 @@ impl Pipeline {
                 .change(target, &mut object, Some(&current.value), &mut causes);
         target.check(causes)?;
         let closed = self.close(target, &object).await?;
+        let mut object = Arc::new(object);
         loop {
-            let claims = services.claims(&mut object)?;
+            let claims = services.claims(Arc::make_mut(&mut object))?;
+            let stored = closed.as_ref().map_or(&object, |closed| &closed.stored);
             let change = Change {
                 target,
-                object: closed.as_ref().map_or(&object, |closed| &closed.stored),
+                object: stored.clone(),
                 served: closed.as_ref().and_then(|closed| closed.served.as_ref()),
                 write: Write {
                     key: target.store_key(),
                     expected: current.revision,
-                    value: None,
                     expires: target.resource.strategy.expires,
                     claims: claims.take,
                     releases: claims.give_back,
-                    turn: None,
+                    ..Write::default()
                 },
             };
             match self.commit(request, change).await {
@@ -256,40 +258,15 @@ impl Pipeline {
         let rules = &target.resource.rules;
         let part = edit.part;
         let old = &current.value;
-        let served = match present::converts(target) {
-            true => &present::to_served(target, old.clone()),
-            false => old,
-        };
-        let make = || (edit.make)(served);
-        let mut new = self.seeing_versions(request, make).await?;
-        metadata::place(&mut new, target)?;
-        let name = metadata::text(&new, "name");
-        if name.is_empty() {
-            metadata::of(&mut new).insert("name".into(), target.name.as_str().into());
-        } else if name != target.name {
-            return Err(create::name_mismatch(name, &target.name));
-        }
-        check_identity(target, &new, current)?;
         let now = Timestamp::now();
-        metadata::prepare_update(&mut new, old);
-        if part.is_main() {
-            target.resource.default_version(&mut new);
-        }
-        let mut new = present::to_stored(target, new);
-        part.prepare(target, &mut new, old, edit.applied);
-        target.resource.default(&mut new);
-        // What admission adds belongs to nobody.
-        if !edit.applied {
-            self.own(request, &mut new, Some(old), now).await?;
-        }
+        let mut new = self.edited(request, edit, current, now).await?;
         let write = self.written(request, target, Operation::Update, Sent::Object);
-        let owners = new["metadata"].get("managedFields").cloned();
         if part.asks_admission() && self.mutate(&write, Some(&mut new), Some(old)).await? {
             metadata::place(&mut new, target)?;
             // Who drops them doesn't undo what this write makes its sender own.
-            if let Some(owners) = owners {
-                let metadata = metadata::of(&mut new);
-                metadata.entry("managedFields").or_insert(owners);
+            if new["metadata"].get("managedFields").is_none() {
+                let owned = self.edited(request, edit, current, now).await?;
+                metadata::take_owners(&mut new, &owned);
             }
             metadata::prepare_update(&mut new, old);
             part.prepare(target, &mut new, old, true);
@@ -336,6 +313,46 @@ impl Pipeline {
             true => Step::Remove(new),
             false => Step::Put(new),
         })
+    }
+
+    /// An object as a write makes it, with its sender among the owners, before anybody else is
+    /// asked.
+    async fn edited(
+        &self,
+        request: &Request,
+        edit: &Edit<'_>,
+        current: &Current,
+        now: Timestamp,
+    ) -> Result<Value, Status> {
+        let target = &request.target;
+        let part = edit.part;
+        let old = &current.value;
+        let served = match present::converts(target) {
+            true => &present::to_served(target, old.clone()),
+            false => old,
+        };
+        let make = || (edit.make)(served);
+        let mut new = self.seeing_versions(request, make).await?;
+        metadata::place(&mut new, target)?;
+        let name = metadata::text(&new, "name");
+        if name.is_empty() {
+            metadata::of(&mut new).insert("name".into(), target.name.as_str().into());
+        } else if name != target.name {
+            return Err(create::name_mismatch(name, &target.name));
+        }
+        check_identity(target, &new, current)?;
+        metadata::prepare_update(&mut new, old);
+        if part.is_main() {
+            target.resource.default_version(&mut new);
+        }
+        let mut new = present::to_stored(target, new);
+        part.prepare(target, &mut new, old, edit.applied);
+        target.resource.default(&mut new);
+        // What admission adds belongs to nobody.
+        if !edit.applied {
+            self.own(request, &mut new, Some(old), now).await?;
+        }
+        Ok(new)
     }
 
     /// The name and version under which an apply owns fields.

@@ -5,6 +5,7 @@
 
 use super::{Pipeline, Target};
 use crate::store;
+use hardway_access::Objects;
 use hardway_proto::Status;
 use hardway_proto::quota::{amounts, usage};
 use jiff::Timestamp;
@@ -54,16 +55,17 @@ impl Pipeline {
 
     /// Whether a quota of its namespace limits what an object uses.
     fn counts(&self, target: &Target, object: &Value) -> bool {
-        let Some(quotas) = self.cache.of("", "resourcequotas") else {
+        if target.namespace.is_empty() {
             return false;
-        };
-        let (quotas, _) = quotas.list(Some(target.namespace.as_str()));
-        if target.namespace.is_empty() || quotas.is_empty() {
+        }
+        let namespace = Some(target.namespace.as_str());
+        let quotas = self.cache.read_all("", "resourcequotas", namespace);
+        if quotas.is_empty() {
             return false;
         }
         let used = usage(target.group(), target.plural(), object, Timestamp::now());
         quotas.iter().any(|quota| {
-            let hard = amounts(&quota.value(), "/spec/hard");
+            let hard = amounts(quota, "/spec/hard");
             used.keys().any(|what| hard.contains_key(what))
         })
     }

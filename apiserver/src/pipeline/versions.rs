@@ -23,7 +23,7 @@ pub(super) struct Opened {
 /// An object that is about to be stored.
 pub(super) struct Closed {
     /// As it is stored.
-    pub stored: Value,
+    pub stored: Arc<Value>,
     /// As it is answered, if that doesn't follow from it.
     pub served: Option<Value>,
 }
@@ -103,7 +103,7 @@ impl Pipeline {
         }
         if resource.webhook.is_none() {
             return Ok(Some(Closed {
-                stored: resource.to_storage(object.clone()),
+                stored: Arc::new(resource.to_storage(object.clone())),
                 served: None,
             }));
         }
@@ -117,7 +117,7 @@ impl Pipeline {
         let stored = convert(object.clone(), resource.kept_version()).await?;
         let served = convert(stored.clone(), &target.version).await?;
         Ok(Some(Closed {
-            stored,
+            stored: Arc::new(stored),
             served: Some(served),
         }))
     }

@@ -5,6 +5,7 @@ use super::{Object, Pipeline, Request, Target, metadata, present};
 use crate::space::{Growth, LARGEST_LEASE, SLACK};
 use crate::store::splice::{self, Versioned};
 use crate::store::{StoreError, Write};
+use bytes::Bytes;
 use hardway_access::admission::matching::REGISTRATION_GROUP;
 use hardway_patch::{FieldSet, Versions, Writer, managed_fields};
 use hardway_proto::Status;
@@ -12,6 +13,7 @@ use hardway_resources::Schema;
 use hardway_resources::rows::{Handler, Part};
 use jiff::Timestamp;
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// An object about to be stored.
@@ -19,7 +21,7 @@ pub(super) struct Change<'a> {
     /// What it is.
     pub target: &'a Target,
     /// The object in its stored form.
-    pub object: &'a Value,
+    pub object: Arc<Value>,
     /// As it is answered, if that doesn't follow from it.
     pub served: Option<&'a Value>,
     /// The transaction; the value is filled in.
@@ -33,15 +35,20 @@ impl Pipeline {
         request: &Request,
         change: Change<'_>,
     ) -> Result<Object, StoreError> {
-        let json = splice::encode(change.object);
+        let json = Bytes::from(splice::encode(&change.object));
+        // Of a custom resource the cache has what is defaulted in its storage version, too.
+        let is_whole = !change.target.resource.custom;
         let write = Write {
             value: Some(json.clone()),
+            object: is_whole.then(|| change.object.clone()),
             ..change.write
         };
         let revision = self
-            .carry_out(request, change.target, change.object, write)
+            .carry_out(request, change.target, &change.object, write)
             .await?;
-        let answer = change.served.map(splice::encode);
+        let answer = change
+            .served
+            .map(|served| Bytes::from(splice::encode(served)));
         let json = Versioned::new(answer.as_ref().unwrap_or(&json), revision)
             .map(|versioned| versioned.bytes)
             .unwrap_or_default();
@@ -61,7 +68,7 @@ impl Pipeline {
         write: Write,
     ) -> Result<i64, StoreError> {
         let (is_removed, begun) = (write.value.is_none(), Instant::now());
-        let bytes = write.key.len() + write.value.as_ref().map_or(0, Vec::len);
+        let bytes = write.key.len() + write.value.as_ref().map_or(0, Bytes::len);
         self.space.check(|| self.growth(target, object, &write))?;
         let committed = self.store.commit(write).await;
         if let Err(StoreError::NoSpace(_)) = &committed {

@@ -222,24 +222,17 @@ pub(super) fn connect(servers: &Servers) -> Connection {
     Connection::admitting(options, admission)
 }
 
-/// A client over a connection.
-pub(super) async fn client<S>(connection: S) -> Result<Client, Error>
-where
-    S: Service<
-            http::Request<tonic::body::Body>,
-            Response = http::Response<tonic::body::Body>,
-            Error: Into<BoxError>,
-            Future: Send + 'static,
-        > + Clone
-        + Send
-        + Sync
-        + 'static,
-{
-    let options = ConnectOptions::new().with_require_leader(true);
-    client_with(connection, options).await
+/// Which members answer a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// Any that is up.
+    FromAny,
+    /// Those that have a leader.
+    FromLed,
 }
 
-async fn client_with<S>(connection: S, options: ConnectOptions) -> Result<Client, Error>
+/// A client over a connection.
+pub(super) async fn client<S>(connection: S, answers: Answers) -> Result<Client, Error>
 where
     S: Service<
             http::Request<tonic::body::Body>,
@@ -251,6 +244,7 @@ where
         + Sync
         + 'static,
 {
+    let options = ConnectOptions::new().with_require_leader(answers == Answers::FromLed);
     let boxed = BoxCloneSyncService::new(ServiceExt::map_err(connection, Into::into));
     Client::from_channel(Channel::Custom(boxed), Some(options)).await
 }
@@ -265,7 +259,7 @@ async fn is_of(cluster: &Cluster, known: &channel::Servers, probe: Probe) -> Res
     }
     // One without a leader can say it as well.
     let asking = async {
-        let client = client_with(probe, ConnectOptions::new()).await?;
+        let client = client(probe, Answers::FromAny).await?;
         client.maintenance_client().status().await
     };
     let status = match timeout(CONNECT_TIMEOUT, asking).await {
@@ -280,7 +274,9 @@ async fn is_of(cluster: &Cluster, known: &channel::Servers, probe: Probe) -> Res
 
 /// Whether a member answers what only one with a quorum behind it can.
 async fn is_well(probe: Probe) -> Result<(), String> {
-    let client = client(probe).await.map_err(|error| error.to_string())?;
+    let client = client(probe, Answers::FromLed)
+        .await
+        .map_err(|error| error.to_string())?;
     let options = GetOptions::new().with_count_only();
     let answer = client.kv_client().get(ROOT, Some(options)).await;
     answer.map(drop).map_err(|error| error.to_string())

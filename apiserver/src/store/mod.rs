@@ -13,6 +13,7 @@ mod error;
 mod leases;
 mod members;
 mod outcome;
+mod own;
 mod patience;
 mod slots;
 pub mod splice;
@@ -22,17 +23,20 @@ pub use cluster::{Cluster, Origin};
 pub use compact::compact_periodically;
 pub use connection::Servers;
 pub use error::{StoreError, too_large_resource_version};
+pub use own::Written;
 pub use slots::Slots;
 pub use write::{InTurn, Write};
 
 use crate::background::{Lane, OTHERS};
 use bytes::Bytes;
+use connection::Answers;
 use encryption::Encryption;
 use error::describe;
 use etcd_client::{GetOptions, KvClient, WatchClient, WatchOptions, WatchStream};
 use hardway_client::channel::Connection;
 use hardway_client::task;
 use leases::Leases;
+use own::OwnWrites;
 use serde_json::Value;
 use slots::Turn;
 use std::path::PathBuf;
@@ -117,6 +121,7 @@ pub struct Store {
     watch: WatchClient,
     leases: Leases,
     encryption: Arc<Encryption>,
+    own: Arc<OwnWrites>,
 }
 
 impl Store {
@@ -124,7 +129,7 @@ impl Store {
     pub async fn open(options: Options) -> Result<Self, StoreError> {
         let kept = options.servers.remember(options.servers_file);
         let connection = connection::connect(&options.servers);
-        let client = connection::client(connection.clone()).await;
+        let client = connection::client(connection.clone(), Answers::FromLed).await;
         let client = client.map_err(|error| StoreError::Unavailable(describe(&error)))?;
         let store = Self {
             connection,
@@ -132,6 +137,7 @@ impl Store {
             watch: client.watch_client().max_decoding_message_size(usize::MAX),
             leases: Leases::new(client.lease_client(), options.event_ttl),
             encryption: options.encryption,
+            own: Arc::default(),
         };
         let following = members::follow(store.connection.clone(), client, options.servers, kept);
         task::spawn_critical("etcd-members", following);
@@ -192,6 +198,12 @@ impl Store {
             }),
             Err(reason) => Err(StoreError::Unreadable { key, reason }),
         }
+    }
+
+    /// What this store has just written, if the watch has brought these bytes of a key (below
+    /// the root).
+    pub fn take_written(&self, key: &str, value: &[u8]) -> Option<Written> {
+        self.own.take(key, value)
     }
 
     fn stored(&self, pair: etcd_client::KeyValue) -> Result<Stored, StoreError> {

@@ -2,10 +2,13 @@
 //! answered.
 
 use super::outcome::{Sent, Verdict, Version};
-use super::{Store, StoreError, TIMEOUT, below_root, full};
+use super::{Store, StoreError, TIMEOUT, Written, below_root, full};
+use bytes::Bytes;
 use etcd_client::{
     Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse,
 };
+use serde_json::Value;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Between two attempts to find out what became of a write.
@@ -21,7 +24,9 @@ pub struct Write {
     /// The revision the key must be at; 0: it must not exist.
     pub expected: i64,
     /// What to store; `None` deletes.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
+    /// The object of which that is the text, if whoever reads it makes nothing else of it.
+    pub object: Option<Arc<Value>>,
     /// Whether the key goes away by itself after the event TTL.
     pub expires: bool,
     /// Keys that must not exist yet and are written together with this one.
@@ -53,13 +58,21 @@ impl Store {
             true => Some(PutOptions::new().with_lease(self.leases.current().await?)),
             false => None,
         };
+        let mut written = None;
         let sealed = match write.value {
-            Some(value) => {
-                let sealed = self.encryption.seal(&write.key, value);
-                Some(sealed.map_err(|reason| StoreError::Unwritable {
+            Some(json) => {
+                let sealed = self.encryption.seal(&write.key, json.to_vec());
+                let sealed = sealed.map_err(|reason| StoreError::Unwritable {
                     key: write.key.clone(),
                     reason,
-                })?)
+                })?;
+                let sealed = Bytes::from(sealed);
+                written = write.object.map(|object| Written {
+                    sealed: sealed.clone(),
+                    json,
+                    object,
+                });
+                Some(sealed)
             }
             None => None,
         };
@@ -92,7 +105,12 @@ impl Store {
             lookups,
         };
         let _turn = self.turn().await;
-        match self.send(&transaction).await {
+        // Before it is sent: the watch may be faster than the answer.
+        let is_noted = written.is_some();
+        if let Some(written) = written {
+            self.own.add(&write.key, written);
+        }
+        let outcome = match self.send(&transaction).await {
             Ok(response) => self.answered(&write.key, &transaction.sent(), response),
             // Whether it was done is another question than whether it was
             // answered.
@@ -100,7 +118,11 @@ impl Store {
                 self.settle(&write.key, &transaction).await
             }
             Err(error) => Err(error),
+        };
+        if is_noted && outcome.is_err() {
+            self.own.forget(&write.key);
         }
+        outcome
     }
 
     /// Sends a transaction until a member begins with it: whatever it is, that is safe.
@@ -245,7 +267,7 @@ fn unknown(key: &str) -> StoreError {
 struct Transaction {
     key: Vec<u8>,
     expected: i64,
-    value: Option<Vec<u8>>,
+    value: Option<Bytes>,
     lease: Option<PutOptions>,
     compares: Vec<Compare>,
     /// Claims taken and given back.
@@ -258,7 +280,7 @@ impl Transaction {
     fn build(&self) -> Txn {
         let mut operations = Vec::with_capacity(1 + self.others.len());
         operations.push(match &self.value {
-            Some(value) => TxnOp::put(self.key.clone(), value.clone(), self.lease.clone()),
+            Some(value) => TxnOp::put(self.key.clone(), value.to_vec(), self.lease.clone()),
             None => TxnOp::delete(self.key.clone(), None),
         });
         operations.extend(self.others.iter().cloned());

@@ -6,6 +6,7 @@ use crate::text;
 use hardway_proto::Status;
 use hardway_proto::quota::{Amounts, amounts, pod_total};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// The plugin.
 pub struct LimitRanger;
@@ -13,10 +14,8 @@ pub struct LimitRanger;
 impl Plugin for LimitRanger {
     fn mutate(&self, cx: &Context, review: &Review, pod: &mut Value) -> Result<(), Status> {
         if review.creates("", "pods") {
-            for limit in limits(cx, review)
-                .iter()
-                .filter(|l| text(l, "/type") == "Container")
-            {
+            let ranges = ranges(cx, review);
+            for limit in limits(&ranges).filter(|l| text(l, "/type") == "Container") {
                 set_defaults(limit, pod);
             }
         }
@@ -37,23 +36,23 @@ impl Plugin for LimitRanger {
             return Ok(());
         };
         let mut problems = Vec::new();
-        for limit in limits(cx, review) {
-            match text(&limit, "/type") {
+        for limit in limits(&ranges(cx, review)) {
+            match text(limit, "/type") {
                 "PersistentVolumeClaim" if is_claim => {
                     let requests = amounts(object, "/spec/resources/requests");
-                    check(&limit, &requests, &Amounts::new(), true, &mut problems);
+                    check(limit, &requests, &Amounts::new(), true, &mut problems);
                 }
                 "Container" if !is_claim => {
                     for container in containers(object) {
                         let requests = amounts(container, "/resources/requests");
                         let limits = amounts(container, "/resources/limits");
-                        check(&limit, &requests, &limits, false, &mut problems);
+                        check(limit, &requests, &limits, false, &mut problems);
                     }
                 }
                 "Pod" if !is_claim => {
                     let (requests, limits) =
                         (pod_total(object, "requests"), pod_total(object, "limits"));
-                    check(&limit, &requests, &limits, false, &mut problems);
+                    check(limit, &requests, &limits, false, &mut problems);
                 }
                 _ => {}
             }
@@ -66,13 +65,15 @@ impl Plugin for LimitRanger {
     }
 }
 
-/// The items of all limit ranges of the namespace.
-fn limits(cx: &Context, review: &Review) -> Vec<Value> {
-    let ranges = cx
-        .objects
-        .read_all("", "limitranges", Some(review.namespace));
-    let limits = ranges.iter().flat_map(|range| items(range, "/spec/limits"));
-    limits.cloned().collect()
+/// The limit ranges of the namespace.
+fn ranges(cx: &Context, review: &Review) -> Vec<Arc<Value>> {
+    let namespace = Some(review.namespace);
+    cx.objects.read_all("", "limitranges", namespace)
+}
+
+/// All their items.
+fn limits(ranges: &[Arc<Value>]) -> impl Iterator<Item = &Value> {
+    ranges.iter().flat_map(|range| items(range, "/spec/limits"))
 }
 
 fn containers(pod: &Value) -> impl Iterator<Item = &Value> {

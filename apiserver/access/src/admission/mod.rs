@@ -327,8 +327,8 @@ fn array_at<'a>(parent: &'a mut Value, field: &str) -> &'a mut Vec<Value> {
 
 /// Of the objects annotated as default, the newest (the first by name among
 /// equals).
-fn newest_default(objects: Vec<Value>, annotation: &str) -> Option<Value> {
-    let is_default = |object: &Value| {
+fn newest_default(objects: Vec<Arc<Value>>, annotation: &str) -> Option<Arc<Value>> {
+    let is_default = |object: &Arc<Value>| {
         let annotations = object.pointer("/metadata/annotations");
         annotations
             .and_then(|a| a.get(annotation))

@@ -5,6 +5,7 @@ use crate::objects::is_true;
 use crate::text;
 use hardway_proto::Status;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const GROUP: &str = "scheduling.k8s.io";
 const PREEMPT: &str = "PreemptLowerPriority";
@@ -78,7 +79,7 @@ impl Plugin for Priority {
 }
 
 /// The class a pod names, or the default; an error if it names one that isn't.
-fn class_of(cx: &Context, review: &Review, pod: &Value) -> Result<Option<Value>, Status> {
+fn class_of(cx: &Context, review: &Review, pod: &Value) -> Result<Option<Arc<Value>>, Status> {
     match text(pod, "/spec/priorityClassName") {
         "" => Ok(default_class(cx)),
         name => match cx.objects.read(GROUP, "priorityclasses", "", name) {
@@ -92,7 +93,7 @@ fn class_of(cx: &Context, review: &Review, pod: &Value) -> Result<Option<Value>,
 }
 
 /// The default class; the lowest, should there be several.
-fn default_class(cx: &Context) -> Option<Value> {
+fn default_class(cx: &Context) -> Option<Arc<Value>> {
     let classes = cx.objects.read_all(GROUP, "priorityclasses", None);
     classes
         .into_iter()

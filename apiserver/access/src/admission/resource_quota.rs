@@ -1,18 +1,19 @@
 //! ResourceQuota: what a namespace may hold in total.
 //!
-//! Usage is summed up from the stored objects. A write that has been let
-//! through but isn't among them yet is remembered for a moment, so that
-//! writes at the same time can't exceed a quota together.
+//! Usage is summed up from the stored objects, each of which is looked into once. A write that
+//! has been let through but isn't among them yet is remembered for a moment, so that writes at
+//! the same time can't exceed a quota together.
 
 use super::{Context, Operation, Plugin, Review};
 use crate::objects::items;
 use crate::text;
 use hardway_proto::Status;
 use hardway_proto::quantity::Quantity;
-use hardway_proto::quota::{Amounts, amounts, matches_scopes, usage};
+use hardway_proto::quota::{Amounts, Counted, amounts};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a write may take from here into the cache of stored objects.
@@ -30,7 +31,8 @@ struct Admitted {
     resource: String,
     namespace: String,
     name: String,
-    object: Value,
+    uid: String,
+    counted: Arc<Counted>,
     at: Instant,
 }
 
@@ -62,13 +64,19 @@ impl Plugin for ResourceQuota {
             let this = (review.group, review.resource, review.namespace);
             review.operation == Operation::Create
                 && (a.group.as_str(), a.resource.as_str(), a.namespace.as_str()) == this
-                && a.object["metadata"]["uid"] == new["metadata"]["uid"]
-                && new["metadata"]["uid"].is_string()
+                && !a.uid.is_empty()
+                && a.uid == text(new, "/metadata/uid")
         };
         admitted.retain(|a| a.at.elapsed() < MOMENT && !a.is_stored(cx) && !is_this(a));
+        let counted = |object| Arc::new(Counted::of(review.group, review.resource, object));
+        let write = Counting {
+            object: new,
+            new: counted(new),
+            old: old.map(counted),
+        };
         let mut touched = false;
         for quota in &quotas {
-            touched |= check(cx, review, quota, new, old, &admitted)?;
+            touched |= check(cx, review, quota, &write, &admitted)?;
         }
         if touched && old.is_none() && !review.dry_run {
             admitted.push(Admitted {
@@ -76,7 +84,8 @@ impl Plugin for ResourceQuota {
                 resource: review.resource.into(),
                 namespace: review.namespace.into(),
                 name: text(new, "/metadata/name").into(),
-                object: new.clone(),
+                uid: text(new, "/metadata/uid").into(),
+                counted: write.new,
                 at: Instant::now(),
             });
         }
@@ -93,59 +102,65 @@ impl Admitted {
     }
 }
 
+/// The object of a write, and what quotas see of it.
+struct Counting<'a> {
+    object: &'a Value,
+    new: Arc<Counted>,
+    old: Option<Arc<Counted>>,
+}
+
 /// Checks one quota; tells whether the write counts against it.
 fn check(
     cx: &Context,
     review: &Review,
     quota: &Value,
-    new: &Value,
-    old: Option<&Value>,
+    write: &Counting,
     admitted: &[Admitted],
 ) -> Result<bool, Status> {
     let (group, resource) = (review.group, review.resource);
     let now = Timestamp::now();
-    let usage_of = |object: &Value| match matches_scopes(quota, resource, object) {
-        true => usage(group, resource, object, now),
-        false => Amounts::new(),
-    };
-    if !matches_scopes(quota, resource, new) {
+    if !write.new.is_within(quota) {
         return Ok(false);
     }
     let hard = amounts(quota, "/spec/hard");
     let name = text(quota, "/metadata/name");
-    if group.is_empty() && resource == "pods" && old.is_none() {
-        let missing = unspecified(&hard, new);
+    if group.is_empty() && resource == "pods" && write.old.is_none() {
+        let missing = unspecified(&hard, write.object);
         if !missing.is_empty() {
             let why = format!("failed quota: {name}: must specify {missing}");
-            return Err(review.forbid(Some(new), why));
+            return Err(review.forbid(Some(write.object), why));
         }
     }
-    let before = old.map(usage_of).unwrap_or_default();
-    let mut delta = usage_of(new);
-    for (what, amount) in &before {
-        *delta.entry(what.clone()).or_default() -= *amount;
+    let mut delta = write.new.usage(now);
+    if let Some(old) = write.old.as_ref().filter(|old| old.is_within(quota)) {
+        for (what, amount) in old.usage(now) {
+            *delta.entry(what).or_default() -= amount;
+        }
     }
     delta.retain(|what, amount| hard.contains_key(what) && amount.sign() > 0);
     if delta.is_empty() {
         return Ok(false);
     }
     let mut used = Amounts::new();
-    let mut count = |object: &Value| {
-        for (what, amount) in usage_of(object) {
-            *used.entry(what).or_default() += amount;
+    let mut count = |object: &Counted| {
+        if !object.is_within(quota) {
+            return;
+        }
+        for what in delta.keys() {
+            if let Some(amount) = object.amount(what, now) {
+                *used.entry(what.clone()).or_default() += amount;
+            }
         }
     };
-    cx.objects
-        .read_all(group, resource, Some(review.namespace))
-        .iter()
-        .for_each(&mut count);
+    let stored = cx.objects.counted(group, resource, review.namespace);
+    stored.iter().for_each(|object| count(object));
     admitted
         .iter()
         .filter(|a| {
             (a.group.as_str(), a.resource.as_str(), a.namespace.as_str())
                 == (group, resource, review.namespace)
         })
-        .for_each(|a| count(&a.object));
+        .for_each(|a| count(&a.counted));
     let zero = |what: &String| Quantity::from_value(0, hard[what].format());
     let exceeded: Vec<(&String, Quantity, Quantity)> = delta
         .iter()
@@ -174,7 +189,7 @@ fn check(
         tell(&|e| e.2),
         tell(&|e| hard[e.0])
     );
-    Err(review.forbid(Some(new), why))
+    Err(review.forbid(Some(write.object), why))
 }
 
 /// `limits.cpu for: a,b; requests.memory for: a`: what the quota limits but

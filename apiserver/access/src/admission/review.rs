@@ -7,8 +7,8 @@ use hardway_proto::status::qualified;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// What is being done.
@@ -175,7 +175,7 @@ pub struct Notes {
     /// Which mutating webhooks that concerns.
     pub webhooks: Mutex<Reinvocation>,
     others: OnceLock<Vec<ResourceKind>>,
-    namespace: OnceLock<Option<Value>>,
+    namespace: OnceLock<Option<Arc<Value>>>,
 }
 
 /// A plugin's or stage's part in one phase of a request.
@@ -355,7 +355,7 @@ impl Review<'_> {
             let name = self.namespace_of(None);
             (!name.is_empty()).then(|| objects.read("", "namespaces", "", name))?
         };
-        self.notes.namespace.get_or_init(find).as_ref()
+        self.notes.namespace.get_or_init(find).as_deref()
     }
 
     /// How long the request may still take.

@@ -5,6 +5,7 @@ use crate::objects::{fields, items};
 use crate::text;
 use hardway_proto::Status;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// The plugin.
 pub struct RuntimeClass;
@@ -76,7 +77,7 @@ impl Plugin for RuntimeClass {
     }
 }
 
-fn class_of(cx: &Context, review: &Review, pod: &Value) -> Result<Option<Value>, Status> {
+fn class_of(cx: &Context, review: &Review, pod: &Value) -> Result<Option<Arc<Value>>, Status> {
     let name = text(pod, "/spec/runtimeClassName");
     if name.is_empty() {
         return Ok(None);

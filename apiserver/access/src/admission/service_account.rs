@@ -7,6 +7,7 @@ use crate::text;
 use hardway_proto::references::{self, Referent};
 use hardway_proto::{Status, names};
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME_PREFIX: &str = "kube-api-access-";
@@ -64,7 +65,7 @@ impl Plugin for ServiceAccount {
     }
 }
 
-fn account(cx: &Context, review: &Review, pod: &Value) -> Result<Value, Status> {
+fn account(cx: &Context, review: &Review, pod: &Value) -> Result<Arc<Value>, Status> {
     let name = text(pod, "/spec/serviceAccountName");
     let namespace = review.namespace;
     cx.objects.read("", "serviceaccounts", namespace, name).ok_or_else(|| {

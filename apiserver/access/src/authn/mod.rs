@@ -7,7 +7,7 @@ mod x509;
 pub use impersonation::{Impersonation, impersonate};
 pub use x509::{VerifierError, client_verifier};
 
-use crate::{Objects, TokenVerifier, User, tokens};
+use crate::{Objects, Recent, TokenVerifier, User, tokens};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hardway_proto::Status;
 use hardway_tokens::jwt;
@@ -15,6 +15,7 @@ use http::{HeaderMap, header};
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use std::sync::Arc;
+use x509::Named;
 
 /// How browsers send a bearer token with a WebSocket.
 const WEBSOCKET_TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
@@ -23,6 +24,10 @@ const WEBSOCKET_TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
 /// signed, before they can prove anything. What anybody may do there RBAC says,
 /// and by default says nothing.
 const CLUSTER_INFO: &str = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+
+/// So many certificates need not be read again with each request: one for each component, node
+/// and person.
+const CERTIFICATES: usize = 4096;
 
 /// Hears with what requests prove who sends them. While a CA or a key is replaced this says who
 /// still counts on the former one.
@@ -40,6 +45,8 @@ pub struct Authenticator {
     tokens: Option<Arc<TokenVerifier>>,
     bootstrap_tokens: bool,
     witness: Option<Arc<dyn Witness>>,
+    /// Whom certificates name that were shown lately, by their DER.
+    named: Recent<Vec<u8>, Arc<Named>>,
 }
 
 impl Authenticator {
@@ -51,6 +58,7 @@ impl Authenticator {
             tokens,
             bootstrap_tokens: false,
             witness: None,
+            named: Recent::with_room_for(CERTIFICATES),
         }
     }
 
@@ -78,11 +86,11 @@ impl Authenticator {
         headers: &HeaderMap,
         peer: Option<&CertificateDer>,
     ) -> Result<User, Status> {
-        if let Some(named) = peer.and_then(|certificate| x509::user(certificate)) {
+        if let Some(named) = peer.and_then(|certificate| self.named(certificate)) {
             if let (Some(witness), Some(authority)) = (&self.witness, &named.authority) {
                 witness.certificate(&named.user.name, authority);
             }
-            return Ok(named.user);
+            return Ok(named.user.clone());
         }
         let token = bearer(headers).ok_or_else(Status::unauthorized)?;
         match self.token(&token, &[]) {
@@ -97,6 +105,16 @@ impl Authenticator {
                 Err(Status::unauthorized())
             }
         }
+    }
+
+    /// Whom a verified certificate names; it is read when it is first shown.
+    fn named(&self, certificate: &CertificateDer) -> Option<Arc<Named>> {
+        if let Some(known) = self.named.get(&certificate[..]) {
+            return Some(known);
+        }
+        let named = Arc::new(x509::user(certificate)?);
+        self.named.put(certificate.to_vec(), named.clone());
+        Some(named)
     }
 
     /// Like [`authenticate`](Self::authenticate), but lets everybody without
@@ -193,6 +211,47 @@ mod tests {
         let mut wrong = HeaderMap::new();
         wrong.insert(header::AUTHORIZATION, "Bearer nonsense".parse().unwrap());
         assert_eq!(at("/healthz", &wrong).unwrap_err().code, 401);
+    }
+
+    #[test]
+    fn a_certificate_is_read_once_and_names_whom_it_named() {
+        #[derive(Default)]
+        struct Heard(parking_lot::Mutex<Vec<String>>);
+        impl Witness for Heard {
+            fn certificate(&self, user: &str, _: &[u8]) {
+                self.0.lock().push(user.to_owned());
+            }
+            fn token(&self, _: &str) {}
+        }
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = |name: &str| {
+            let mut params = rcgen::CertificateParams::default();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            let names = &mut params.distinguished_name;
+            names.push(rcgen::DnType::CommonName, name);
+            names.push(rcgen::DnType::OrganizationName, "dev");
+            params.use_authority_key_identifier_extension = true;
+            params.self_signed(&key).unwrap()
+        };
+        let (jane, joe) = (certificate("jane"), certificate("joe"));
+        let heard = Arc::new(Heard::default());
+        let authenticator = Authenticator::new(Arc::new(Fake::default()), None);
+        let authenticator = authenticator.with_witness(heard.clone());
+        let headers = HeaderMap::new();
+        let ask = |shown: &rcgen::Certificate| {
+            let user = authenticator.authenticate(&headers, Some(shown.der()));
+            user.unwrap()
+        };
+        let first = ask(&jane);
+        assert_eq!(
+            (first.name.as_str(), ask(&joe).name),
+            ("jane", "joe".into())
+        );
+        assert!(first.is_in("dev") && ask(&jane) == first);
+        let known = || authenticator.named(jane.der()).unwrap();
+        assert!(Arc::ptr_eq(&known(), &known()));
+        // Who counts on a former CA is told with each request.
+        assert_eq!(*heard.0.lock(), ["jane", "joe", "jane"]);
     }
 
     #[test]

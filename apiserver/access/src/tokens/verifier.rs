@@ -2,18 +2,23 @@
 //! they are bound to still exists.
 
 use crate::user::SERVICE_ACCOUNT_PREFIX;
-use crate::{Objects, User, text};
+use crate::{Objects, Recent, User, text};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hardway_tokens::jwt::{self, Claims, Ref};
 use hardway_tokens::{KeyError, VerifyingKey, secret};
 use jiff::Timestamp;
 use parking_lot::RwLock;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How long the token of a deleted object is still accepted, and how far
 /// clocks may differ.
 const LEEWAY_SECONDS: i64 = 60;
+
+/// Of so many tokens it is known that they are signed as they should be.
+const SIGNED: usize = 16_384;
 
 /// Keys, each with its id.
 type Keys = Vec<(String, VerifyingKey)>;
@@ -25,6 +30,9 @@ pub struct TokenVerifier {
     /// How often the keys were replaced.
     generation: AtomicU64,
     audiences: Vec<String>,
+    /// Tokens whose signature was verified lately, by their SHA-256, and with which generation
+    /// of the keys. All else that makes a token good is looked at each time.
+    signed: Recent<Vec<u8>, u64>,
 }
 
 impl TokenVerifier {
@@ -36,6 +44,7 @@ impl TokenVerifier {
             keys: RwLock::new(keys(pems)?),
             generation: AtomicU64::new(0),
             audiences,
+            signed: Recent::with_room_for(SIGNED),
         })
     }
 
@@ -103,7 +112,7 @@ impl TokenVerifier {
         audiences: &[String],
         now: Timestamp,
     ) -> Result<(User, Vec<String>), String> {
-        if !jwt::is_signed(token, &self.keys.read()) {
+        if !self.is_signed(token) {
             return Err("invalid bearer token: no known key has signed it".into());
         }
         let wanted = match audiences.is_empty() {
@@ -131,6 +140,21 @@ impl TokenVerifier {
         Ok((self.subject(objects, claims, now)?, shared))
     }
 
+    /// Whether one of the keys has signed a token.
+    fn is_signed(&self, token: &str) -> bool {
+        let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+        // Before the keys are looked at: what was signed with a former one is verified again.
+        let generation = self.generation();
+        if self.signed.get(digest.as_ref()) == Some(generation) {
+            return true;
+        }
+        let is_signed = jwt::is_signed(token, &self.keys.read());
+        if is_signed {
+            self.signed.put(digest.as_ref().to_vec(), generation);
+        }
+        is_signed
+    }
+
     /// The service account, if it and what the token is bound to still exist.
     fn subject(&self, objects: &dyn Objects, claims: Claims, now: i64) -> Result<User, String> {
         let private = claims.kubernetes;
@@ -139,8 +163,8 @@ impl TokenVerifier {
             return Err("invalid bearer token: subject and claims differ".into());
         }
         let exists = |resource, namespace: &str, reference: &Ref| {
-            let object = objects.read("", resource, namespace, &reference.name);
-            match object.is_some_and(|object| lives(&object, reference, now)) {
+            let stored = objects.get("", resource, namespace, &reference.name);
+            match stored.is_some_and(|stored| lives(&stored, reference, now)) {
                 true => Ok(()),
                 false => Err("service account token has been invalidated".to_owned()),
             }
@@ -192,11 +216,26 @@ fn keys(pems: &[String]) -> Result<Keys, KeyError> {
     Ok(keys)
 }
 
-/// Whether an object is the one meant and not long deleted.
-fn lives(object: &Value, reference: &Ref, now: i64) -> bool {
-    let deleted = text(object, "/metadata/deletionTimestamp").parse::<Timestamp>();
-    text(object, "/metadata/uid") == reference.uid
-        && deleted.map_or(true, |at| at.as_second() >= now - LEEWAY_SECONDS)
+/// What of an object says which one it is; pods are large, and asked for with each request.
+#[derive(Deserialize)]
+struct Identified {
+    metadata: Identity,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Identity {
+    uid: String,
+    deletion_timestamp: Option<Timestamp>,
+}
+
+/// Whether a stored object is the one meant and not long deleted.
+fn lives(stored: &[u8], reference: &Ref, now: i64) -> bool {
+    let Ok(Identified { metadata }) = serde_json::from_slice(stored) else {
+        return false;
+    };
+    let deleted = metadata.deletion_timestamp;
+    metadata.uid == reference.uid && deleted.is_none_or(|at| at.as_second() >= now - LEEWAY_SECONDS)
 }
 
 /// The service account of a token that is kept in a Secret, if the Secret
@@ -210,7 +249,7 @@ fn kept_in_secret(
     if claims.sub != format!("{SERVICE_ACCOUNT_PREFIX}{namespace}:{name}") {
         return Err("invalid bearer token: subject and claims differ".into());
     }
-    let exists = |object: &Value| text(object, "/metadata/deletionTimestamp").is_empty();
+    let exists = |object: &Arc<Value>| text(object, "/metadata/deletionTimestamp").is_empty();
     let kept = objects
         .read("", "secrets", namespace, &claims.secret)
         .filter(exists)
@@ -283,6 +322,48 @@ mod tests {
         assert!(verify(&[]).unwrap_err().contains("does not match claim"));
         fake.put("", "secrets", kept("another"));
         assert!(verify(&[]).unwrap_err().contains("server's copy"));
+    }
+
+    #[test]
+    fn a_known_signature_is_good_only_as_long_as_its_key() {
+        let pem = || rcgen::KeyPair::generate().unwrap().serialize_pem();
+        let (own, other) = (pem(), pem());
+        let key = hardway_tokens::SigningKey::from_pem(&own).unwrap();
+        let verifier = TokenVerifier::new("https://k", std::slice::from_ref(&own), vec![]);
+        let verifier = verifier.unwrap();
+        let token = secret::Claims::new("shop", "s", "web", "sa-1").sign(&key);
+        let token = token.unwrap();
+        let kept = || verifier.signed.kept();
+        assert!(verifier.is_signed(&token) && verifier.is_signed(&token));
+        assert_eq!(kept(), 1);
+        // A letter less is another token, and no good one is known by it.
+        assert!(!verifier.is_signed(&token[..token.len() - 1]));
+        assert_eq!(kept(), 1);
+        verifier.replace_keys(&[other]).unwrap();
+        assert!(!verifier.is_signed(&token));
+        verifier.replace_keys(&[own]).unwrap();
+        assert!(verifier.is_signed(&token));
+    }
+
+    #[test]
+    fn what_a_token_is_bound_to_is_known_by_its_uid() {
+        let reference = Ref {
+            name: "web-0".into(),
+            uid: "u-1".into(),
+        };
+        let at: Timestamp = "2026-01-01T00:01:00Z".parse().unwrap();
+        let lives = |metadata: Value| {
+            let pod = json!({"metadata": metadata, "spec": {"containers": []}});
+            lives(pod.to_string().as_bytes(), &reference, at.as_second())
+        };
+        assert!(lives(json!({"uid": "u-1"})));
+        assert!(lives(
+            json!({"uid": "u-1", "deletionTimestamp": "2026-01-01T00:00:00Z"})
+        ));
+        assert!(!lives(
+            json!({"uid": "u-1", "deletionTimestamp": "2025-12-31T23:59:59Z"})
+        ));
+        assert!(!lives(json!({"uid": "u-2"})) && !lives(json!({})));
     }
 
     #[test]

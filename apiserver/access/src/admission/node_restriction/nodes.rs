@@ -68,7 +68,7 @@ impl Attempt<'_> {
         if added.is_empty() {
             return None;
         }
-        let nodes = self.objects().read_all("", "nodes", None).into_iter();
+        let nodes = self.objects().parse_all("", "nodes", None);
         let mut others = nodes.filter(|other| text(other, "/metadata/name") != self.node);
         others.find_map(|other| {
             let name = text(&other, "/metadata/name");

@@ -55,7 +55,7 @@ impl Attempt<'_> {
             ("eviction", Operation::Create) => {
                 let namespace = self.review.namespace;
                 let pod = self.objects().read("", "pods", namespace, self.name(new));
-                match is_own(pod.as_ref()) {
+                match is_own(pod.as_deref()) {
                     true => Ok(()),
                     false => Err(format!(
                         "node {node} can only evict pods with spec.nodeName set to itself"

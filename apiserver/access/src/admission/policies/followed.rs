@@ -119,7 +119,7 @@ impl<P: Compiled> Set<P> {
             }
         }
         let mut bindings: BTreeMap<String, Vec<Binding>> = BTreeMap::new();
-        for binding in objects.read_all(REGISTRATION_GROUP, P::BINDINGS, None) {
+        for binding in objects.parse_all(REGISTRATION_GROUP, P::BINDINGS, None) {
             match Binding::read(&binding) {
                 Ok(read) => {
                     let policy = text(&binding, "/spec/policyName").to_owned();

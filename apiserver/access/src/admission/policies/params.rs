@@ -5,6 +5,7 @@ use super::host::Host;
 use super::policy::ParamKind;
 use crate::Objects;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// What a policy is evaluated with under a binding, once for each; null where it takes no
 /// parameters or the binding names none. `namespace` is that of the object that is judged.
@@ -42,16 +43,17 @@ pub async fn collect(
     let look = || match &reference.which {
         Which::Name(name) => objects
             .read(group, plural, namespace, name)
+            .map(Arc::unwrap_or_clone)
             .into_iter()
             .collect(),
         Which::Selected(selector) => {
             let within = resource.namespaced.then_some(namespace);
-            let mut found = objects.read_all(group, plural, within);
-            found.retain(|object| {
+            let is_selected = |object: &Value| {
                 let labels = &object["metadata"]["labels"];
                 selector.matches_with(|key| labels.get(key)?.as_str())
-            });
-            found
+            };
+            let all = objects.parse_all(group, plural, within);
+            all.filter(is_selected).collect()
         }
     };
     let mut found: Vec<Value> = look();
