@@ -78,6 +78,7 @@ async fn measure(options: &RunOptions) -> Result<bool, Failure> {
         &options.sizes,
         &sampler,
         Progress::on_terminal(),
+        None,
     )
     .await?;
     print!("{}", table::table(&report));

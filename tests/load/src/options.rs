@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::simulate::Simulation;
 /// Puts load on a Kubernetes cluster, measures what it does, and checks what it answers.
 ///
 /// Works in namespaces of its own, which are deleted at the end. Needs the rights of
-/// cluster-admin. What is measured is the API server: the load's pods are for no scheduler.
+/// cluster-admin. Where the API server is measured, the load's pods are for no scheduler.
 #[derive(Debug, Clone, clap::Parser)]
 #[command(name = "hardway-load", version, args_conflicts_with_subcommands = true)]
 pub struct Options {
@@ -59,7 +60,8 @@ pub struct RunOptions {
     /// Processes of this machine whose CPU and memory are measured
     #[arg(long, value_delimiter = ',', value_name = "NAME=PID")]
     pub processes: Vec<Watched>,
-    /// The same: all that were started with files of this folder, such as a lab's
+    /// The same: all that were started with files of this folder, such as a lab's, and what
+    /// these have started
     #[arg(long, value_name = "FOLDER", conflicts_with = "processes")]
     pub processes_of: Option<PathBuf>,
     /// Servers that are started for the run
@@ -113,6 +115,43 @@ pub struct Sizes {
     /// Nodes that pods are scheduled to: objects that nobody is on
     #[arg(long, value_name = "N", default_value = "500")]
     pub nodes: NonZeroU64,
+    /// How long processes are looked at while nothing is asked of them
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    pub idle: NonZeroU32,
+    /// How often an API server is started
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub server_starts: NonZeroU64,
+    /// Pods that the cluster's nodes start
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub pod_starts: NonZeroU64,
+    /// Image of those pods, which has a shell, cat, sleep, yes and head
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        default_value = "docker.io/library/busybox:1.36"
+    )]
+    pub image: String,
+    /// Megabytes sent through a command in a pod and back
+    #[arg(long, value_name = "N", default_value = "32")]
+    pub stream_megabytes: NonZeroU32,
+    /// Questions that cluster DNS is asked
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub queries: NonZeroU64,
+    /// Where cluster DNS is
+    #[command(flatten)]
+    pub dns: Dns,
+}
+
+/// Where cluster DNS is.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Cluster DNS")]
+pub struct Dns {
+    /// Its address [default: that of the Service kube-dns, if this machine can reach it]
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns_server: Option<IpAddr>,
+    /// The domain of its names
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    pub cluster_domain: String,
 }
 
 impl Sizes {
@@ -123,7 +162,7 @@ impl Sizes {
 
     /// All of them by name, for reports.
     pub fn named(&self) -> impl Iterator<Item = (String, String)> {
-        let all: [(&str, &dyn ToString); 13] = [
+        let all: [(&str, &dyn ToString); 19] = [
             ("pods", &self.pods),
             ("pod-size", &self.pod_size),
             ("concurrency", &self.concurrency),
@@ -137,6 +176,12 @@ impl Sizes {
             ("writers", &self.writers),
             ("increments", &self.increments),
             ("nodes", &self.nodes),
+            ("idle", &self.idle),
+            ("server-starts", &self.server_starts),
+            ("pod-starts", &self.pod_starts),
+            ("image", &self.image),
+            ("stream-megabytes", &self.stream_megabytes),
+            ("queries", &self.queries),
         ];
         all.map(|(name, value)| (name.to_owned(), value.to_string()))
             .into_iter()
@@ -182,6 +227,8 @@ mod tests {
             "--compare a.json",
             "--compare a.json b.json --only list",
             "--list --json x",
+            "--idle 0",
+            "--dns-server nowhere",
             "pods",
         ] {
             assert!(parse(words).is_err(), "{words}");

@@ -14,12 +14,14 @@ use crate::namespace::Namespaces;
 use crate::options::Sizes;
 use crate::process::Sampler;
 use crate::progress::Progress;
+use crate::reference::Binaries;
 use crate::report::{Measurement, Report};
 use crate::target::Target;
 use crate::version::Version;
 use crate::workload::{Context, Workload};
 
-/// A run of workloads against a cluster. Ends early, but tidily, when the process is asked to
+/// A run of workloads against a cluster, whose programs are `binaries` if they were started for
+/// it. Ends early, but tidily, when the process is asked to
 /// end, by Ctrl-C or SIGTERM; when it is asked once more, at once. What a workload failed by,
 /// or could not be deleted, is in the report.
 ///
@@ -31,6 +33,7 @@ pub async fn run(
     sizes: &Sizes,
     sampler: &Sampler,
     progress: Progress,
+    binaries: Option<&Binaries>,
 ) -> Result<Report, Failure> {
     let mut stop = Stop::new()?;
     let api = Api::new(Arc::clone(&target));
@@ -65,6 +68,7 @@ pub async fn run(
             sampler: sampler.clone(),
             progress,
             version: version.clone(),
+            binaries: binaries.cloned(),
         };
         let (measured, tidied) = one(workload.as_ref(), &context, &mut namespaces, &mut stop).await;
         let failures: Vec<String> = [measured.as_ref().err(), tidied.as_ref().err()]

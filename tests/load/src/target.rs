@@ -34,7 +34,10 @@ pub struct Target {
     /// Host and port.
     address: (String, u16),
     server_name: ServerName<'static>,
+    /// For HTTP/2.
     tls: TlsConnector,
+    /// For HTTP/1.1, of which a connection can become a stream.
+    streaming_tls: TlsConnector,
     /// Gives a request the server's address and the user's headers, and it back as if it were
     /// an answer's body.
     sign: BoxCloneSyncService<Outgoing, Response<Outgoing>, BoxError>,
@@ -102,6 +105,8 @@ impl Target {
         let mut tls = config
             .rustls_client_config()
             .map_err(|error| error.to_string())?;
+        let mut streaming_tls = tls.clone();
+        streaming_tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         tls.alpn_protocols = vec![b"h2".to_vec()];
         let auth = config.auth_layer().map_err(|error| error.to_string())?;
         let headers = config.extra_headers_layer();
@@ -119,6 +124,7 @@ impl Target {
             address: (host, url.port_u16().unwrap_or(443)),
             server_name,
             tls: TlsConnector::from(Arc::new(tls)),
+            streaming_tls: TlsConnector::from(Arc::new(streaming_tls)),
             sign: BoxCloneSyncService::new(sign),
         })
     }
@@ -130,24 +136,36 @@ impl Target {
 
     /// Opens a connection that speaks HTTP/2.
     pub(crate) async fn dial(&self) -> Result<TlsStream<TcpStream>, ApiError> {
-        let fail = |why: &dyn ToString| ApiError::Unreachable {
-            url: self.url.clone(),
-            why: why.to_string(),
-        };
+        let stream = self.connect(&self.tls).await?;
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Ok(stream),
+            _ => Err(self.unreachable(
+                &"it doesn't speak HTTP/2, as an API server does; is something between?",
+            )),
+        }
+    }
+
+    /// Opens a connection that speaks HTTP/1.1.
+    pub(crate) async fn dial_for_stream(&self) -> Result<TlsStream<TcpStream>, ApiError> {
+        self.connect(&self.streaming_tls).await
+    }
+
+    async fn connect(&self, tls: &TlsConnector) -> Result<TlsStream<TcpStream>, ApiError> {
         let dial = async {
             let stream = TcpStream::connect((self.address.0.as_str(), self.address.1)).await?;
             stream.set_nodelay(true)?;
-            self.tls.connect(self.server_name.clone(), stream).await
+            tls.connect(self.server_name.clone(), stream).await
         };
-        let stream = tokio::time::timeout(PATIENCE, dial)
+        tokio::time::timeout(PATIENCE, dial)
             .await
-            .map_err(|_| fail(&format!("no connection within {PATIENCE:?}")))?
-            .map_err(|error| fail(&error))?;
-        match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => Ok(stream),
-            _ => Err(fail(
-                &"it doesn't speak HTTP/2, as an API server does; is something between?",
-            )),
+            .map_err(|_| self.unreachable(&format!("no connection within {PATIENCE:?}")))?
+            .map_err(|error| self.unreachable(&error))
+    }
+
+    fn unreachable(&self, why: &dyn ToString) -> ApiError {
+        ApiError::Unreachable {
+            url: self.url.clone(),
+            why: why.to_string(),
         }
     }
 

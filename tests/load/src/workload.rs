@@ -10,6 +10,7 @@ use crate::measure::Measuring;
 use crate::options::Sizes;
 use crate::process::Sampler;
 use crate::progress::Progress;
+use crate::reference::Binaries;
 use crate::report::Measurement;
 use crate::version::Version;
 
@@ -33,6 +34,7 @@ pub trait Workload: Send + Sync {
 }
 
 /// What a workload is given.
+#[derive(Clone)]
 pub struct Context {
     /// Its name.
     pub workload: &'static str,
@@ -50,6 +52,8 @@ pub struct Context {
     pub progress: Progress,
     /// The server's version.
     pub version: Version,
+    /// The programs that were started for the run, if any were.
+    pub binaries: Option<Binaries>,
 }
 
 impl Context {
@@ -65,6 +69,15 @@ impl Context {
         let bar = self.progress.bar(&name, total);
         let sampler = self.sampler.clone();
         Arc::new(Measuring::begin(self.workload, name, sampler, bar))
+    }
+
+    /// A measurement that can't be made here, and why.
+    pub fn left_out(&self, name: &str, why: &str) -> Measurement {
+        let measuring = self.begin(name, 0);
+        measuring.note(format!("left out: {why}"));
+        let mut measured = measuring.finish();
+        measured.processes.clear();
+        measured
     }
 
     /// The path of a collection in the namespace, such as `pods` of the core group.

@@ -1,13 +1,16 @@
 //! Requests to the API server, plain REST.
 
 mod call;
+mod channels;
 mod error;
 mod lines;
 
 pub use call::{Call, Patch};
+pub use channels::{Channel, Incoming, Outgoing};
 pub use error::ApiError;
 pub use lines::Lines;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +72,33 @@ impl Api {
         self.connection.target.url()
     }
 
+    /// The address by which this machine speaks with the server, and so one by which the server
+    /// may speak with this program.
+    ///
+    /// # Errors
+    /// If there is no connection.
+    pub async fn own_address(&self) -> Result<IpAddr, ApiError> {
+        let target = &self.connection.target;
+        let stream = target.dial().await?;
+        let address = stream.get_ref().0.local_addr();
+        let address = address.map_err(|error| ApiError::Unreachable {
+            url: target.url().to_owned(),
+            why: error.to_string(),
+        })?;
+        Ok(address.ip())
+    }
+
+    /// Runs a command in a pod, over a connection of its own; what comes and goes are its
+    /// streams. The path is that of the subresource `exec`, with its query.
+    ///
+    /// # Errors
+    /// If it can't be run.
+    pub async fn exec(&self, path: &str) -> Result<(Outgoing, Incoming), ApiError> {
+        let opened = channels::open(&self.connection.target, path);
+        let late = |_| ApiError::late(&Call::get(path), PATIENCE);
+        tokio::time::timeout(PATIENCE, opened).await.map_err(late)?
+    }
+
     /// Sends a request and reads the whole answer.
     ///
     /// # Errors
@@ -98,7 +128,7 @@ impl Api {
         }
     }
 
-    /// Sends a request whose answer goes on: a watch.
+    /// Sends a request whose answer goes on: a watch, or a log.
     ///
     /// # Errors
     /// If there is no answer, or one whose code is not 2xx.

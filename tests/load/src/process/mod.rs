@@ -139,6 +139,14 @@ impl Snapshot {
         });
         both.collect()
     }
+
+    /// What was taken in all, by processes that were started then.
+    pub fn since_start(&self, began: Instant) -> Vec<Cost> {
+        let seconds = self.at.duration_since(began).as_secs_f64();
+        let all = self.usages.values();
+        all.map(|(name, now)| cost(name, seconds, &Usage::default(), now))
+            .collect()
+    }
 }
 
 fn cost(name: &str, seconds: f64, then: &Usage, now: &Usage) -> Cost {

@@ -79,6 +79,12 @@ fn cpu_time(stat: &str) -> Option<Duration> {
     Some(Duration::from_millis((user + system) * (1000 / TICKS)))
 }
 
+/// The parent's number in a `/proc/PID/stat`: the second field behind the name.
+pub fn parent(stat: &str) -> Option<u32> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
 fn number_after(status: &str, key: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     line.split_ascii_whitespace().next()?.parse().ok()
@@ -97,6 +103,7 @@ mod tests {
     fn times_are_found_behind_any_name() {
         let stat = "4242 (a) b (c) S 1 4242 4242 0 -1 4194560 100 0 0 0 150 50 7 7 20 0 5 0";
         assert_eq!(cpu_time(stat), Some(Duration::from_secs(2)));
+        assert_eq!(parent(stat), Some(1));
         assert_eq!(cpu_time("4242 (x) S 1"), None);
         assert_eq!(cpu_time(""), None);
     }

@@ -148,7 +148,9 @@ impl Runs {
         };
         let target = Arc::new(side.target().await?);
         let progress = Progress::on_terminal();
-        let mut report = run::run(workloads, target, sizes, &side.sampler(), progress).await?;
+        let (sampler, binaries) = (side.sampler(), Some(&self.binaries));
+        let report = run::run(workloads, target, sizes, &sampler, progress, binaries);
+        let mut report = report.await?;
         if stop.has_been_asked() {
             return Err(interrupted());
         }

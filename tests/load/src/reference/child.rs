@@ -16,9 +16,7 @@ pub struct Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // What it holds is thrown away with it: it need not end in order.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }
 
@@ -55,6 +53,13 @@ impl Process {
             child,
             log,
         })
+    }
+
+    /// Ends it, if it hasn't ended. It need not do so in order: what it holds is thrown away, or
+    /// read again by the next one.
+    pub fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// As whom its costs are measured. setpriv becomes the program itself, so that the number

@@ -13,4 +13,4 @@ pub use alternate::{Servers, run};
 pub use authority::Authority;
 pub use binaries::Binaries;
 pub use etcd::Etcd;
-pub use side::Side;
+pub use side::{Ready, Side};

@@ -7,7 +7,7 @@ use super::child::{Process, free_port};
 use super::etcd::Etcd;
 use crate::api::{Api, Call};
 use crate::failure::Failure;
-use crate::process::Sampler;
+use crate::process::{Cost, Sampler};
 use crate::target::Target;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,16 +17,28 @@ use tokio::time::Instant;
 
 /// How long an API server may take until it is ready.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks: how exact the time is.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A control plane. Its processes and its folder end with the value, in this order.
 pub struct Side {
     scheduler: Option<Process>,
     apiserver: Process,
+    ready: Ready,
     etcd: Etcd,
     authority: Authority,
     kubeconfig: PathBuf,
     port: u16,
     _folder: TempDir,
+}
+
+/// What an API server took until it was ready.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// Time from when its program was started.
+    pub after: Duration,
+    /// CPU and memory up to then.
+    pub cost: Option<Cost>,
 }
 
 impl Side {
@@ -44,16 +56,16 @@ impl Side {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let port = free_port()?;
-            let arguments = binaries.apiserver_arguments(&authority, &etcd.url(), port);
-            let program = &binaries.apiserver;
-            let mut apiserver = Process::start("apiserver", program, &arguments, folder.path())?;
             let kubeconfig = authority.kubeconfig("admin", port)?;
             let target = Target::read(Some(&kubeconfig), None).await?;
-            match ready(&mut apiserver, Api::new(Arc::new(target)), deadline).await {
-                Ok(()) => {
+            let began = Instant::now();
+            let mut apiserver = start_apiserver(binaries, &authority, &etcd, port)?;
+            match ready(&mut apiserver, target, began).await {
+                Ok(ready) => {
                     return Ok(Self {
                         scheduler: None,
                         apiserver,
+                        ready,
                         etcd,
                         authority,
                         kubeconfig,
@@ -67,6 +79,25 @@ impl Side {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Ends the API server without a word and starts it once more on the same etcd, and waits
+    /// until it is ready.
+    ///
+    /// # Errors
+    /// If it ends, with what it said last.
+    pub async fn restart(&mut self, binaries: &Binaries) -> Result<(), Failure> {
+        let target = self.target().await?;
+        self.apiserver.stop();
+        let began = Instant::now();
+        self.apiserver = start_apiserver(binaries, &self.authority, &self.etcd, self.port)?;
+        self.ready = ready(&mut self.apiserver, target, began).await?;
+        Ok(())
+    }
+
+    /// What the API server took until it was ready, the last time that it was started.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
     }
 
     /// Starts the scheduler beside it.
@@ -123,19 +154,38 @@ impl Side {
     }
 }
 
-/// Waits until an API server says that it is ready.
-async fn ready(process: &mut Process, api: Api, deadline: Instant) -> Result<(), Failure> {
+fn start_apiserver(
+    binaries: &Binaries,
+    authority: &Authority,
+    etcd: &Etcd,
+    port: u16,
+) -> Result<Process, Failure> {
+    let arguments = binaries.apiserver_arguments(authority, &etcd.url(), port);
+    let folder = authority.file("");
+    Process::start("apiserver", &binaries.apiserver, &arguments, &folder)
+}
+
+/// Waits until an API server that was started then says that it is ready.
+async fn ready(process: &mut Process, target: Target, began: Instant) -> Result<Ready, Failure> {
+    let api = Api::new(Arc::new(target));
     loop {
         process.check()?;
         let said = match api.send(&Call::get("/readyz")).await {
-            Ok(_) => return Ok(()),
+            Ok(_) => {
+                let sampler = Sampler::new(vec![process.watched()]);
+                let mut costs = sampler.take().since_start(began.into_std());
+                return Ok(Ready {
+                    after: began.elapsed(),
+                    cost: costs.pop(),
+                });
+            }
             Err(error) => error.to_string(),
         };
-        if Instant::now() > deadline {
+        if began.elapsed() > PATIENCE {
             let why = format!("{said}: {}", process.last_lines());
             let what = "wait for the API server to be ready";
             return Err(Failure::new(what, why, "is the machine very busy?"));
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(LOOK).await;
     }
 }

@@ -124,8 +124,14 @@ fn quantities(runs: &[&Measurement]) -> Vec<(String, Vec<f64>)> {
             add("p99".to_owned(), latency.p99);
         }
         for cost in &run.processes {
-            if let Some(cpu) = cost.cpu_per(run.operations) {
-                add(format!("CPU of {}", cost.process), cpu);
+            match cost.cpu_per(run.operations) {
+                Some(cpu) => add(format!("CPU of {}", cost.process), cpu),
+                None => {
+                    let name = format!("CPU of {}, of a core", cost.process);
+                    add(name, cost.cpu_share());
+                    let name = format!("wake-ups of {}", cost.process);
+                    add(name, cost.wakeups_per_second());
+                }
             }
             add(format!("peak of {}", cost.process), cost.peak as f64);
         }

@@ -6,6 +6,7 @@ use super::plot::{bars, escape, latencies};
 use super::table::cost_line;
 use super::{Measurement, Report};
 use crate::latency::Percentiles;
+use crate::process::Cost;
 
 /// Both colour schemes have enough contrast with these.
 const STYLE: &str = "
@@ -113,21 +114,41 @@ fn section(html: &mut String, measurements: &[Measurement]) -> std::fmt::Result 
             latencies(&curves)
         )?;
     }
-    let costs = measurements.iter().flat_map(|it| {
-        it.processes.iter().filter_map(|cost| {
-            let each = cost.cpu_per(it.operations)? * 1e3;
-            let name = format!("{}: {}", it.name, cost.process);
-            Some((name, each, format!("{each:.3} ms")))
-        })
-    });
-    let costs: Vec<(String, f64, String)> = costs.collect();
-    if !costs.is_empty() {
-        writeln!(html, "<h3>CPU of each</h3>{}", bars(&costs))?;
-    }
+    let each = |it: &Measurement, cost: &Cost| {
+        let each = cost.cpu_per(it.operations)? * 1e3;
+        Some((each, format!("{each:.3} ms")))
+    };
+    costs(html, "CPU of each", measurements, each)?;
+    let share = |it: &Measurement, cost: &Cost| {
+        let share = cost.cpu_share() * 100.0;
+        (it.operations == 0).then(|| (share, format!("{share:.2} %")))
+    };
+    costs(html, "CPU, of a core", measurements, share)?;
     for it in measurements {
         remarks(html, it)?;
     }
     Ok(())
+}
+
+/// What processes took, as bars of those that have the value.
+fn costs(
+    html: &mut String,
+    title: &str,
+    measurements: &[Measurement],
+    value: impl Fn(&Measurement, &Cost) -> Option<(f64, String)>,
+) -> std::fmt::Result {
+    let mut all = Vec::new();
+    for it in measurements {
+        for cost in &it.processes {
+            if let Some((value, text)) = value(it, cost) {
+                all.push((format!("{}: {}", it.name, cost.process), value, text));
+            }
+        }
+    }
+    match all.is_empty() {
+        true => Ok(()),
+        false => writeln!(html, "<h3>{title}</h3>{}", bars(&all)),
+    }
 }
 
 /// What else is to be said of a measurement.
@@ -157,6 +178,16 @@ fn remarks(html: &mut String, it: &Measurement) -> std::fmt::Result {
 mod tests {
     use super::super::table::tests::report;
     use super::*;
+
+    #[test]
+    fn where_nothing_is_done_cpu_is_a_share_of_the_time() {
+        let mut report = report();
+        assert!(!page(&report).contains("CPU, of a core"));
+        report.measurements[0].operations = 0;
+        let html = page(&report);
+        assert!(html.contains("CPU, of a core") && !html.contains("CPU of each"));
+        assert!(html.contains("2.00 %"), "{html}");
+    }
 
     #[test]
     fn a_page_is_whole_and_fetches_nothing() {

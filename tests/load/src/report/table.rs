@@ -78,14 +78,19 @@ fn row(text: &mut String, it: &Measurement) -> std::fmt::Result {
     Ok(())
 }
 
-/// What a process took, in words.
+/// What a process took, in words: for each operation or, where there are none, all the time.
 pub(super) fn cost_line(cost: &Cost, operations: u64) -> String {
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-    let each = cost.cpu_per(operations).map_or(String::new(), |seconds| {
-        format!(", {:.3} ms CPU each", seconds * 1e3)
-    });
+    let each = match cost.cpu_per(operations) {
+        Some(seconds) => format!("{:.3} ms CPU each", seconds * 1e3),
+        None => format!(
+            "{:.2} % of a core, {:.1} wake-ups/s",
+            cost.cpu_share() * 100.0,
+            cost.wakeups_per_second()
+        ),
+    };
     format!(
-        "{}: {:.2} s CPU{each}, {:.1} MiB, peak {:.1} MiB",
+        "{}: {:.2} s CPU, {each}, {:.1} MiB, peak {:.1} MiB",
         cost.process,
         cost.cpu_seconds,
         mebibytes(cost.resident),
@@ -153,6 +158,15 @@ pub(super) mod tests {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(!report().is_good());
+    }
+
+    #[test]
+    fn where_nothing_is_done_costs_are_those_of_a_second() {
+        let measurement = &report().measurements[0];
+        assert_eq!(
+            cost_line(&measurement.processes[0], 0),
+            "apiserver: 0.01 s CPU, 2.00 % of a core, 14.0 wake-ups/s, 1.0 MiB, peak 3.0 MiB"
+        );
     }
 
     #[test]

@@ -66,7 +66,7 @@ async fn run(context: &Context) -> Result<Vec<Measurement>, Failure> {
 }
 
 /// What is said of pods that are still there when they should be gone.
-async fn left(context: &Context, path: &str) -> Result<Option<String>, Failure> {
+pub(super) async fn left(context: &Context, path: &str) -> Result<Option<String>, Failure> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let answer = context.api(0).send(&Call::get(path)).await;

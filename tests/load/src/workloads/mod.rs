@@ -4,10 +4,17 @@ mod conflicts;
 mod create;
 mod custom_resources;
 mod delete;
+mod dns;
+mod idle;
 mod list;
 mod make;
 mod mix;
+mod node_pods;
+mod ready;
+mod start;
+mod streams;
 mod watch;
+mod webhooks;
 
 use crate::failure::Failure;
 use crate::scheduling;
@@ -19,6 +26,7 @@ const SCHEDULE: &str = "schedule";
 /// All of them, in the order in which they run.
 pub fn all() -> Vec<Box<dyn Workload>> {
     vec![
+        Box::new(idle::Idle),
         Box::new(create::Create),
         Box::new(mix::Mix),
         Box::new(list::List),
@@ -26,6 +34,11 @@ pub fn all() -> Vec<Box<dyn Workload>> {
         Box::new(delete::Delete),
         Box::new(custom_resources::CustomResources),
         Box::new(conflicts::Conflicts),
+        Box::new(webhooks::Webhooks),
+        Box::new(start::Start),
+        Box::new(streams::Streams),
+        Box::new(dns::Dns),
+        Box::new(ready::Ready),
     ]
 }
 
