@@ -12,8 +12,8 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -271,4 +271,103 @@ fn a_restart_keeps_the_device_and_removes_what_is_stale() {
         assert_eq!(rules.matches("masquerade").count(), 1);
     });
     body.join().unwrap();
+}
+
+/// Bytes that are sent at a time; bytes of a measurement.
+const PIECE: usize = 256 << 10;
+const BYTES: usize = 256 << 20;
+/// How often each way is measured, in turn.
+const ROUNDS: usize = 5;
+
+/// A VXLAN between both nodes as anybody would make it.
+fn make_by_hand(number: u8, other: u8) {
+    ip(&format!(
+        "link add hand type vxlan id 77 dev eth0 local 192.0.2.{number} remote 192.0.2.{other} dstport 4790"
+    ));
+    ip(&format!("address add 10.77.0.{number}/24 dev hand"));
+    ip("link set hand up");
+}
+
+/// Sends to an address and waits until all has come; bytes a second.
+async fn send(to: &str, port: u16) -> f64 {
+    let began = std::time::Instant::now();
+    let mut stream = TcpStream::connect((to, port)).await.unwrap();
+    let piece = vec![7; PIECE];
+    for _ in 0..BYTES / PIECE {
+        stream.write_all(&piece).await.unwrap();
+    }
+    stream.shutdown().await.unwrap();
+    assert_eq!(stream.read_u64().await.unwrap(), BYTES as u64);
+    BYTES as f64 / began.elapsed().as_secs_f64()
+}
+
+/// Takes what comes over so many connections.
+async fn receive(listener: &TcpListener, connections: usize) {
+    let mut buffer = vec![0; PIECE];
+    for _ in 0..connections {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut count = 0;
+        loop {
+            match stream.read(&mut buffer).await.unwrap() {
+                0 => break,
+                length => count += length as u64,
+            }
+        }
+        stream.write_u64(count).await.unwrap();
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+#[test]
+#[ignore = "measures throughput: for a quiet machine, by hand"]
+fn the_overlay_is_as_fast_as_a_vxlan_made_by_hand() {
+    let (threads_a, threads_b) = Wire::<i32>::pair();
+    let (peers_a, peers_b) = Wire::<Peer>::pair();
+    let (ports_b, ports_a) = channel::<u16>();
+    let a = in_namespace(move || async move {
+        let other = threads_a.hear();
+        ip(&format!(
+            "link add eth0 type veth peer name eth0 netns {other}"
+        ));
+        threads_a.to.send(0).unwrap();
+        let mut node = Node::new(1);
+        let local = node.path.apply(&node.wanted([])).await.unwrap();
+        let peer = peers_a.exchange(node.as_peer(local));
+        node.path.apply(&node.wanted([peer])).await.unwrap();
+        make_by_hand(1, 2);
+        let port = ports_a.recv_timeout(DEADLINE).unwrap();
+        let (mut overlay, mut hand) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            overlay.push(send("10.244.2.1", port).await);
+            hand.push(send("10.77.0.2", port).await);
+        }
+        let (overlay, hand) = (median(overlay), median(hand));
+        let ratio = overlay / hand;
+        println!(
+            "overlay {:.0} MB/s, a VXLAN made by hand {:.0} MB/s: {ratio:.3} of it",
+            overlay / 1e6,
+            hand / 1e6
+        );
+        assert!(ratio >= 0.95, "{ratio}");
+    });
+    let b = in_namespace(move || async move {
+        let thread = nix::unistd::gettid().as_raw();
+        threads_b.exchange(thread);
+        let mut node = Node::new(2);
+        let local = node.path.apply(&node.wanted([])).await.unwrap();
+        let peer = peers_b.exchange(node.as_peer(local));
+        node.path.apply(&node.wanted([peer])).await.unwrap();
+        make_by_hand(2, 1);
+        let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        ports_b.send(port).unwrap();
+        receive(&listener, 2 * ROUNDS).await;
+    });
+    let (a, b) = (a.join(), b.join());
+    a.unwrap();
+    b.unwrap();
 }
