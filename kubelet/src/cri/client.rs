@@ -2,10 +2,11 @@
 
 use super::api::image_service_client::ImageServiceClient;
 use super::api::runtime_service_client::RuntimeServiceClient;
-use super::*;
+use super::{metrics, *};
 use futures_util::{FutureExt, StreamExt};
 use hyper_util::rt::TokioIo;
 use std::path::PathBuf;
+use std::time::Instant;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint};
 
@@ -50,14 +51,17 @@ fn within<T>(message: T, timeout: Duration) -> tonic::Request<T> {
     request
 }
 
-/// Makes one unary call: `call!(self.runtime.method(message), timeout)`, and
+/// Makes one unary call: `call!(self.runtime.method(message), timeout)`, counts it, and
 /// takes what is wanted from the answer.
 macro_rules! call {
     ($self:ident.$service:ident.$method:ident($message:expr), $timeout:expr, $answer:pat => $value:expr) => {{
         let mut service = $self.$service.clone();
         let request = within($message, $timeout);
         async move {
-            let $answer = service.$method(request).await?.into_inner();
+            let began = Instant::now();
+            let answer = service.$method(request).await.map_err(Error::from);
+            metrics::count(stringify!($method), began, &answer);
+            let $answer = answer?.into_inner();
             Ok($value)
         }
         .boxed()

@@ -9,6 +9,7 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod fake_world;
 pub mod labels;
+mod metrics;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
