@@ -7,7 +7,7 @@ use hardway_deploy::pki::Pki;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 fn revision(object: &Value) -> i64 {
     let text = object["metadata"]["resourceVersion"].as_str();
@@ -73,8 +73,10 @@ async fn what_clients_have_seen_after_the_backup_is_never_seen_again() {
         host: "test",
         address: [127, 0, 0, 1].into(),
     };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let taken = now - Duration::from_secs(60);
     let made = making
-        .make(|backup| next_revision(backup, Duration::from_secs(60), None))
+        .make(|backup| next_revision(backup, taken, now, None))
         .unwrap();
     assert!(made.revision >= seen + 900_000_000, "{}", made.revision);
     std::fs::remove_dir_all(dir.join("etcd")).unwrap();

@@ -19,8 +19,8 @@ use crate::shell;
 
 /// More revisions than any etcd makes in a second: it writes tens of thousands at best.
 const RATE: u64 = 100_000;
-/// At least so many are left out, as Kubernetes' documentation of restores has it.
-const LEAST: u64 = 1_000_000_000;
+/// So many are left out where clocks can't be trusted, as Kubernetes' documentation of restores has it.
+const LEAST: i64 = 1_000_000_000;
 /// The file with all revisions, in etcd's folder.
 pub const FILE: &str = "member/snap/db";
 
@@ -35,18 +35,28 @@ const STALE: &[&str] = &[
     "/registry/endpointslices/default/kubernetes",
 ];
 
-/// A revision after all that clients may have seen since a backup: also of a store that was made
-/// of the same backup before, which began at an earlier one and writes no faster.
+/// A revision after all that clients may have seen.
 ///
-/// `written` is the time since the backup, in which the former etcd may have written; `last` is
-/// its last revision, where its file is still there. It counts if the clock can't be right.
-pub fn next_revision(backup: i64, written: Duration, last: Option<i64>) -> i64 {
-    let possible = written.as_secs().saturating_mul(RATE).saturating_add(LEAST);
-    let possible = i64::try_from(possible).unwrap_or(i64::MAX / 2);
-    let later = backup.saturating_add(possible);
-    match last {
-        Some(last) if last >= later => last.saturating_add(LEAST.cast_signed()),
-        _ => later,
+/// Each moment has one, 100,000 of them a second since 1970. A store that begins with that of its
+/// restore stays behind those of later moments, whatever is written. So of two restores the later one
+/// has the later revisions, whichever backups they are of, and though neither host may know of the
+/// other.
+///
+/// `taken` and `now` are the times of the backup and of the restore since 1970, by clocks that may have
+/// been wrong. They were if `now` is the earlier one, or if the moment's revision is before one that was
+/// given out for all we know: of the `backup`, or the `last` of the host's former etcd, where its file
+/// is still there. Then it is one long after those.
+pub fn next_revision(backup: i64, taken: Duration, now: Duration, last: Option<i64>) -> i64 {
+    let at_most = |time: Duration| {
+        let revisions = time.as_secs().saturating_mul(RATE);
+        i64::try_from(revisions).unwrap_or(i64::MAX / 2)
+    };
+    let moment = at_most(now);
+    let written = at_most(now.saturating_sub(taken));
+    let known = backup.saturating_add(written).max(last.unwrap_or(0));
+    match taken <= now && known < moment {
+        true => moment,
+        false => known.saturating_add(LEAST),
     }
 }
 
@@ -276,20 +286,48 @@ fn free_port() -> Result<u16> {
 mod tests {
     use super::*;
 
+    /// Seconds of the life of a cluster that was made in 2026.
+    fn at(second: u64) -> Duration {
+        Duration::from_secs(1_800_000_000 + second)
+    }
+
     #[test]
-    fn the_next_revision_is_after_all_that_may_have_been_seen() {
-        let hour = Duration::from_secs(3600);
-        let restored = next_revision(500, hour, None);
-        assert_eq!(restored, 500 + 1_000_000_000 + 3600 * 100_000);
-        // Of the same backup once more, after so many writes, on a host that doesn't know of them.
-        let minute = Duration::from_secs(60);
-        let written = restored + 60 * 100_000 - 1;
-        assert!(next_revision(500, hour + minute, None) > written);
-        assert!(next_revision(500, hour + minute, Some(written)) > written);
-        // What is known counts, if it is more.
-        assert_eq!(next_revision(500, hour, Some(700)), restored);
-        assert_eq!(next_revision(500, hour, Some(5_000_000_000)), 6_000_000_000);
-        // Even of one that was restored thousands of times.
-        assert!(next_revision(i64::MAX / 4, Duration::MAX, None) > i64::MAX / 4);
+    fn the_later_restore_has_the_later_revisions_whatever_it_is_of() {
+        // All that an etcd can have written in so many seconds.
+        let most = |seconds: i64| seconds * 100_000 - 1;
+        // One backup is restored, another is taken of that and restored, and this as often as can be.
+        let early = (most(10), at(10));
+        let mut seen = most(100);
+        let mut newest = early;
+        for restore in 1..100 {
+            let now = 100 * restore;
+            // By a host that knows nothing of the others, and by one that does.
+            for last in [None, Some(seen)] {
+                for (backup, taken) in [early, newest] {
+                    let next = next_revision(backup, taken, at(now), last);
+                    assert!(next > seen, "{next} after {seen}");
+                    // JavaScript's numbers are exact that far.
+                    assert!(next < 1 << 53);
+                }
+            }
+            let restored = next_revision(newest.0, newest.1, at(now), None);
+            newest = (restored + most(99), at(now + 99));
+            seen = restored + most(100);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_gives_no_revision_out_again_that_is_known() {
+        let backup = 900_000_000_000_000;
+        for now in [Duration::ZERO, at(0) / 2, at(0), at(3600), at(0) * 2] {
+            let next = next_revision(backup, at(0), now, None);
+            assert!(next >= backup + 1_000_000_000);
+            let next = next_revision(backup, at(0), now, Some(backup * 2));
+            assert!(next >= backup * 2 + 1_000_000_000);
+        }
+        // The backup is of the future, and of few revisions.
+        assert_eq!(next_revision(7, at(3600), at(0), None), 1_000_000_007);
+        let large = i64::MAX / 4;
+        assert!(next_revision(large, Duration::ZERO, Duration::MAX, Some(large)) > large);
     }
 }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::etcd;
@@ -31,6 +31,9 @@ pub const FACTS: &str = "backup.json";
 /// etcd's snapshot in it.
 pub const SNAPSHOT: &str = "etcd/snapshot.db";
 
+/// By how much clocks may differ which are right.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(60);
+
 /// What a backup is of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
@@ -52,6 +55,14 @@ pub struct Facts {
     pub revision: i64,
     /// How many members etcd had.
     pub members: usize,
+}
+
+impl Facts {
+    /// Whether it was taken after this moment, by more than clocks differ: then one of the two clocks
+    /// was wrong.
+    pub fn is_of_the_future(&self, now: Timestamp) -> bool {
+        self.created.duration_since(now) > CLOCKS_DIFFER
+    }
 }
 
 /// Where a backup is taken.

@@ -165,9 +165,13 @@ impl<'a> Staged<'a> {
             host,
             address: cluster.address,
         };
-        let written = Duration::try_from(now.duration_since(backup.created)).unwrap_or_default();
+        let since_1970 = |at: Timestamp| {
+            let since = at.duration_since(Timestamp::UNIX_EPOCH);
+            Duration::try_from(since).unwrap_or_default()
+        };
+        let (taken, restored) = (since_1970(backup.created), since_1970(now));
         let last = data::last_revision(&self.layout.path(ETCD));
-        let made = making.make(|backup| data::next_revision(backup, written, last))?;
+        let made = making.make(|backup| data::next_revision(backup, taken, restored, last))?;
         // Its room may be needed.
         shell::remove(&snapshot)?;
         let journal = Journal {
@@ -377,6 +381,15 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_before_the_backup_is_noticed() {
+        let (backup, minute) = (journal().backup, jiff::SignedDuration::from_mins(1));
+        let taken = backup.created;
+        assert!(!backup.is_of_the_future(taken + minute));
+        assert!(!backup.is_of_the_future(taken - minute));
+        assert!(backup.is_of_the_future(taken - minute * 2));
     }
 
     #[test]

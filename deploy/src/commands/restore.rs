@@ -27,7 +27,8 @@ pub struct Options {
     /// Address of this host for nodes and users [default: that of the host that was backed up]
     #[arg(long, value_name = "IP")]
     address: Option<Ipv4Addr>,
-    /// Go on though this host has a cluster already: its files are moved aside
+    /// Go on though this host has a cluster already, whose files are moved aside, or though the
+    /// backup was taken later than it is by this host's clock
     #[arg(long)]
     force: bool,
 }
@@ -104,7 +105,17 @@ fn make_ready(
             .unpack(&options.file, options.identity.as_deref())
             .map(Unpacked)
     })?;
-    let backup = backup.0;
+    let (backup, now) = (backup.0, Timestamp::now());
+    if backup.is_of_the_future(now) && !options.force {
+        return Err(Failure::new(
+            "restore onto this host",
+            format!(
+                "the backup was taken at {:.0}, and by this host's clock it is {now:.0}: by the clock revisions are chosen that no client has seen",
+                backup.created
+            ),
+        )
+        .way_out("set the clock:  timedatectl set-time …;  if that of the backup was wrong:  hardway restore --force …"));
+    }
     let in_the_way = staged::in_the_way(layout, &staged.ca()?)?;
     if !in_the_way.is_empty() && !options.force {
         return Err(
@@ -119,7 +130,7 @@ fn make_ready(
     progress.step(
         "make a store of it, after all revisions that anybody has seen",
         || {
-            let made = staged.prepare(&backup, &cluster, &host, Timestamp::now())?;
+            let made = staged.prepare(&backup, &cluster, &host, now)?;
             Ok(format!("{} keys, revision {}", made.keys, made.revision))
         },
     )?;
