@@ -11,7 +11,6 @@ use crate::failure::{Failure, Result};
 use crate::host::Layout;
 use crate::host::control_plane::{administrator, here};
 use crate::lab::Lab;
-use crate::rotation::options::HostByHost;
 
 mod rotate_key;
 
@@ -33,7 +32,7 @@ pub enum Action {
     },
     /// Replace the key that encrypts what is stored, and store everything anew with it; typed
     /// again, also on another control plane, it goes on where it was
-    RotateKey(HostByHost),
+    RotateKey(rotate_key::Options),
 }
 
 /// Does it: in a lab, or on the host of the control plane. Whether all objects moved.

@@ -15,14 +15,17 @@ use crate::failure::{Failure, OrFail, Result};
 /// The providers that have keys.
 const CIPHERS: [&str; 3] = ["secretbox", "aesgcm", "aescbc"];
 
-/// A change of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A change of the file, in the order in which they are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Step {
-    /// A new key reads.
+    /// A new key reads
+    #[value(name = "read")]
     Add,
-    /// The new key writes, the former one reads.
+    /// The new key writes, the former one reads
+    #[value(name = "write")]
     Promote,
-    /// The former one goes; before it everything is to be written anew.
+    /// Everything is written anew, and then the former one goes
+    #[value(name = "drop")]
     Remove,
 }
 

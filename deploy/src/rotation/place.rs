@@ -376,6 +376,13 @@ impl Place {
             .any(|at| who == etcd_name(at))
     }
 
+    /// Whether this is how an apiserver is called that runs on these hosts.
+    pub fn is_own_apiserver(&self, who: &str) -> bool {
+        let at = who.strip_prefix("apiserver ");
+        let at = at.and_then(|at| at.parse::<SocketAddr>().ok());
+        at.is_some_and(|at| self.own().iter().any(|ip| at.ip() == *ip))
+    }
+
     /// Where etcd of a host is asked: at its address, the own at this host's loopback.
     pub fn etcd_at(&self, ip: IpAddr) -> SocketAddr {
         let is_own = self.own().iter().any(|own| ip == *own);

@@ -27,7 +27,7 @@ const SETTINGS: &str = "/etc/default/hardway-etcd";
 /// Bytes of an object that takes room: a few of them fit into that fiftieth.
 const LARGE: usize = 400_000;
 /// etcd's own client, as the apiserver.
-const ETCDCTL: &str = "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 \
+pub const ETCDCTL: &str = "ETCDCTL_API=3 etcdctl --endpoints=https://127.0.0.1:2379 \
      --cacert=/etc/hardway/pki/etcd-ca.crt --cert=/etc/hardway/pki/apiserver-etcd-client.crt \
      --key=/etc/hardway/pki/apiserver-etcd-client.key";
 
