@@ -44,8 +44,8 @@ const FILES: &[&str] = &[
 ];
 /// What a restore has put in the place of others, which it moved aside: `etcd.before-TIME`.
 const RESTORED: [&str; 2] = ["/etc/hardway", etcd::DATA];
-/// Folders that go when nothing of others is in them.
-const FOLDERS: &[&str] = &["/var/lib/hardway", "/run/netns"];
+/// Folders that go when nothing of others is in them. What pods have kept in volumes is theirs.
+const FOLDERS: &[&str] = &["/var/lib/hardway", "/var/lib/hardway-volumes", "/run/netns"];
 /// Devices of the overlay and of pods.
 const LINKS: &[&str] = &["flannel.1", "cni0"];
 /// nftables' tables of proxy and flannel-lite.
@@ -392,6 +392,7 @@ tmpfs /var/lib/kubelet-other/x tmpfs rw 0 0
         let installed = [
             "etc/default/hardway-kubelet",
             "var/lib/hardway/containerd.toml",
+            "var/lib/hardway-volumes/of-a-pod",
         ];
         for path in of_the_cluster.iter().chain(&installed) {
             write(path);
@@ -409,10 +410,13 @@ tmpfs /var/lib/kubelet-other/x tmpfs rw 0 0
         for path in of_the_cluster {
             assert!(!there(path), "{path} stays");
         }
-        // What was installed stays.
-        assert!(installed.iter().all(|path| there(path)));
-        fs::remove_file(root.path().join("var/lib/hardway/containerd.toml")).unwrap();
+        // What was installed stays, and what pods have stored.
+        for path in installed {
+            assert!(there(path), "{path} is gone");
+            fs::remove_file(root.path().join(path)).unwrap();
+        }
         run(&options(true, false)).unwrap();
-        assert!(!there("var/lib/hardway") && there("var/lib"));
+        let left = fs::read_dir(root.path().join("var/lib")).unwrap().count();
+        assert_eq!(left, 0);
     }
 }

@@ -225,10 +225,10 @@ pub fn stay(cluster: &Cluster) {
     set_up(cluster);
     let worker = &cluster.workers[0];
     worker.run("apt-get remove --yes hardway-node");
-    // Pods go on, cluster DNS among them, whose process is one of hardway's too.
+    // Pods go on, those of add-ons among them, whose processes are hardway's too.
     let left = worker.run(
         "systemctl list-units --all --no-legend 'hardway*'
-         pgrep --list-full '^hardway-[kpf]' || true",
+         pgrep --list-full '^hardway-(kubelet|proxy|flannel)' || true",
     );
     assert_eq!(left, "");
     apt(worker, "./current/*.deb");
@@ -241,8 +241,10 @@ pub fn stay(cluster: &Cluster) {
 
 /// After a purge nothing is left, though nobody reset the hosts.
 pub fn are_purged(cluster: &Cluster) {
-    // Of cluster DNS a node that is drained keeps one pod, since there is no other node.
+    // Of cluster DNS a node that is drained keeps one pod, since there is no other node; and those
+    // of DaemonSets.
     cluster.kubectl("delete deployment hardway-dns --namespace=kube-system");
+    cluster.kubectl("delete daemonset hardway-provisioner --namespace=kube-system");
     cluster.kubectl("delete -f web.yml");
     cluster.workers[0].run("rm /etc/hardway/manifests/alone.yml");
     cluster.kubectl("drain worker-1 --delete-emptydir-data --force --timeout=60s");
