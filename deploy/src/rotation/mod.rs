@@ -29,7 +29,7 @@ pub mod steps;
 mod window;
 
 use control_planes::Without;
-use gates::Gates;
+use gates::{Gates, front_proxy_ca};
 use material::{Kind, Material, blocks, id, short};
 use missing::Missing;
 use place::Place;
@@ -261,8 +261,11 @@ fn note_front_proxy(place: &Place) -> Result<()> {
     if state.believed.first() != Some(&state.signs) {
         return Ok(());
     }
-    let note = gates::note_of_front_proxy(host.1.address.into(), &state.signs);
-    place.api().patch(gates::AUTHENTICATION, &note).map(drop)
+    let note = front_proxy_ca::note_of_front_proxy(host.1.address.into(), &state.signs);
+    place
+        .api()
+        .patch(front_proxy_ca::AUTHENTICATION, &note)
+        .map(drop)
 }
 
 fn word(step: Step, state: &steps::State) -> String {
@@ -290,7 +293,10 @@ fn is_under_way_elsewhere(place: &Place, kind: Kind, material: &Material<'_>) ->
     let Some(field) = published_in(kind) else {
         return Ok(false);
     };
-    let map = place.api().get(gates::AUTHENTICATION)?.unwrap_or_default();
+    let map = place
+        .api()
+        .get(front_proxy_ca::AUTHENTICATION)?
+        .unwrap_or_default();
     let believed = material.state()?.believed;
     let published = blocks(text(&map["data"][field]));
     Ok(published
@@ -314,7 +320,10 @@ fn prune(place: &Place, kind: Kind, material: &Material<'_>) -> Result<()> {
         return Ok(());
     };
     let patch = json!({"data": {field: material.bundle()?}});
-    place.api().patch(gates::AUTHENTICATION, &patch).map(drop)
+    place
+        .api()
+        .patch(front_proxy_ca::AUTHENTICATION, &patch)
+        .map(drop)
 }
 
 /// Where the rotation of each of these is, in a line.

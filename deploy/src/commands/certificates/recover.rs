@@ -17,7 +17,7 @@ use crate::lab::{self, Lab};
 use crate::packaging::Package;
 use crate::pki::{CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA};
 use crate::progress::Progress;
-use crate::rotation::gates::AUTHENTICATION;
+use crate::rotation::gates::front_proxy_ca::AUTHENTICATION;
 use crate::rotation::place::Place;
 use crate::{addons, shell};
 
